@@ -1,0 +1,44 @@
+//! Time, from one place, so that tests can hold it still.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::message::UnixMs;
+
+/// Where the host reads time. Leases and timeouts count in [`Instant`]s, which no change of the wall clock moves;
+/// only what leaves the process (envelopes, `max_age`, logs) is in wall-clock time.
+pub trait Clock: Send + Sync + 'static {
+    fn now(&self) -> Instant;
+    fn unix_ms(&self) -> UnixMs;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        now()
+    }
+
+    fn unix_ms(&self) -> UnixMs {
+        unix_ms()
+    }
+}
+
+/// A shared clock.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The one place that reads the monotonic clock.
+#[allow(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The one place that reads the wall clock.
+#[allow(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn unix_ms() -> UnixMs {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixMs(since.as_millis() as u64)
+}

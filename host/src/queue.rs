@@ -1,0 +1,66 @@
+//! The seam to a queue: what the host asks of it, and how it can fail.
+
+pub mod sqs;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::message::{Attributes, Delivery, MessageId, Receipt};
+
+/// SQS's limit on entries in one batch call.
+pub const BATCH_MAX_ENTRIES: usize = 10;
+/// SQS's limit on the bytes of a message, and of a batch: 1 MiB since 2025.
+pub const MESSAGE_MAX_BYTES: usize = 1024 * 1024;
+/// SQS's limit on attributes of a message.
+pub const MESSAGE_MAX_ATTRIBUTES: usize = 10;
+/// SQS's limit on visibility, counted from receipt: 12 hours.
+pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+/// SQS's limit on the delay of a sent message: 15 minutes.
+pub const DELAY_MAX_S: u32 = 900;
+
+/// One queue. Batches take at most [`BATCH_MAX_ENTRIES`] and answer place by place.
+#[async_trait]
+pub trait Queue: Send + Sync + 'static {
+    /// A name for logs: the URL's last part.
+    fn name(&self) -> &str;
+
+    /// Waits up to `wait` for at least one message, and hides what it brings for `visibility`.
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError>;
+
+    async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>>;
+
+    /// Hides each for so many whole seconds from now; 0 shows it again.
+    async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>>;
+
+    async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>>;
+
+    /// All the queue's attributes, by SQS's names.
+    async fn attributes(&self) -> Result<HashMap<String, String>, QueueError>;
+}
+
+/// A message to send.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub body: Bytes,
+    pub attributes: Attributes,
+    pub delay_s: u32,
+    pub group: Option<String>,
+    pub deduplication_id: Option<String>,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueueError {
+    /// Throttled, 5xx, no answer: may pass by itself.
+    #[error("{code}: {message}")]
+    Transient { code: String, message: String },
+    /// The receipt handle is not valid any more: the lease is lost.
+    #[error("the receipt handle is no longer valid: {message}")]
+    LeaseLost { message: String },
+    /// Access denied, no such queue, invalid request: stays until somebody changes something.
+    #[error("{code}: {message}")]
+    Permanent { code: String, message: String },
+}
