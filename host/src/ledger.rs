@@ -59,8 +59,8 @@ pub struct ClaimRequest {
 pub enum Claim {
     /// The key is ours.
     Fresh(Fresh),
-    /// It is done already: delete the delivery.
-    Done,
+    /// It is done already, by a delivery of this very message (by its message id) or of another: delete the delivery.
+    Done { same_message: bool },
     /// This very message (by its message id) was dead-lettered already: delete the delivery. The same key in another
     /// message, a replay for instance, is claimed afresh.
     DeadLettered,

@@ -64,3 +64,16 @@ pub enum QueueError {
     #[error("{code}: {message}")]
     Permanent { code: String, message: String },
 }
+
+/// Why SQS would refuse a message of this body and these attributes, with `more` attributes still to be added.
+pub fn size_limit_error(body: &[u8], attributes: &Attributes, more: usize) -> Option<String> {
+    let bytes = crate::message::size_bytes(body, attributes);
+    if bytes > MESSAGE_MAX_BYTES {
+        return Some(format!("the message has {bytes} bytes with its attributes; SQS takes {MESSAGE_MAX_BYTES}"));
+    }
+    if attributes.len() + more > MESSAGE_MAX_ATTRIBUTES {
+        let own = MESSAGE_MAX_ATTRIBUTES - more;
+        return Some(format!("the message has {} attributes; {own} fit beside the host's own", attributes.len()));
+    }
+    std::str::from_utf8(body).err().map(|error| format!("the body is not UTF-8, which SQS requires: {error}"))
+}

@@ -1,0 +1,188 @@
+//! The admin port: health and status, for people, scripts and orchestrators.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, routing::get};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::{Lane, Services};
+use crate::health::Verdict;
+
+/// The server, bound; it answers once it is told what to serve.
+pub struct Server {
+    listener: Option<TcpListener>,
+    addr: SocketAddr,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+/// Why the port cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}: {source}; is another host running? Set admin.listen to another port")]
+pub struct ServeError {
+    addr: SocketAddr,
+    source: std::io::Error,
+}
+
+#[derive(Clone)]
+struct Shared {
+    services: Arc<Services>,
+    lanes: Vec<Arc<Lane>>,
+}
+
+/// What `/status` answers.
+#[derive(Serialize)]
+struct Status {
+    ready: Verdict,
+    queues: Vec<QueueStatus>,
+    lines: Vec<crate::stats::LineStats>,
+    breakers: Vec<crate::flow::BreakerStatus>,
+}
+
+/// One queue, as `/status` shows it.
+#[derive(Serialize)]
+struct QueueStatus {
+    name: String,
+    queue: String,
+    dlq: String,
+    in_hand: usize,
+    concurrency: usize,
+    visible: Option<u64>,
+    in_flight: Option<u64>,
+    delayed: Option<u64>,
+    dead_letters: Option<u64>,
+}
+
+/// One plugin, as `/plugins` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PluginStatus {
+    pub name: String,
+    pub types: Vec<String>,
+    pub digest: String,
+    pub path: String,
+    pub timeout_ms: u64,
+    pub memory_bytes: u64,
+    pub max_concurrency: usize,
+    pub busy: usize,
+    pub outbound: String,
+}
+
+impl Server {
+    pub async fn bind(addr: SocketAddr) -> Result<Self, ServeError> {
+        let listener = TcpListener::bind(addr).await.map_err(|source| ServeError { addr, source })?;
+        let addr = listener.local_addr().map_err(|source| ServeError { addr, source })?;
+        Ok(Self { listener: Some(listener), addr, stop: CancellationToken::new(), task: None })
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub fn serve(&mut self, services: Arc<Services>, lanes: Vec<Arc<Lane>>) {
+        let router = Router::new()
+            .route("/livez", get(livez))
+            .route("/readyz", get(readyz))
+            .route("/status", get(status))
+            .route("/plugins", get(plugins))
+            .route("/envelopes/{id}", get(envelope))
+            .with_state(Shared { services, lanes });
+        let stop = self.stop.clone();
+        if let Some(listener) = self.listener.take() {
+            self.task = Some(tokio::spawn(async move {
+                let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+                if let Err(error) = served.await {
+                    tracing::error!(%error, "the admin port has failed");
+                }
+            }));
+        }
+    }
+
+    /// Ends the server. Connections that are idle are closed.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Some(task) = self.task {
+            // A client that keeps its connection open must not hold up the drain.
+            task.abort();
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                tracing::error!(%error, "the admin server panicked");
+            }
+        }
+    }
+}
+
+fn answer(verdict: Verdict) -> Response {
+    let code = if verdict.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(verdict)).into_response()
+}
+
+async fn livez(State(shared): State<Shared>) -> Response {
+    answer(shared.services.health.live())
+}
+
+async fn readyz(State(shared): State<Shared>) -> Response {
+    answer(shared.services.health.ready())
+}
+
+async fn status(State(shared): State<Shared>) -> Json<Status> {
+    let queues = futures::future::join_all(shared.lanes.iter().map(|lane| queue_status(lane))).await;
+    Json(Status {
+        ready: shared.services.health.ready(),
+        queues,
+        lines: shared.services.stats.snapshot(),
+        breakers: shared.services.breakers.status(shared.services.clock.now()),
+    })
+}
+
+async fn queue_status(lane: &Lane) -> QueueStatus {
+    let (queue, dlq) = futures::future::join(lane.queue.attributes(), lane.dlq.attributes()).await;
+    let number = |attributes: &Result<std::collections::HashMap<String, String>, _>, name: &str| {
+        attributes.as_ref().ok().and_then(|attributes| attributes.get(name)?.parse().ok())
+    };
+    QueueStatus {
+        name: lane.name.clone(),
+        queue: lane.queue.name().to_owned(),
+        dlq: lane.dlq.name().to_owned(),
+        in_hand: lane.keeper.held(),
+        concurrency: lane.config.concurrency,
+        visible: number(&queue, "ApproximateNumberOfMessages"),
+        in_flight: number(&queue, "ApproximateNumberOfMessagesNotVisible"),
+        delayed: number(&queue, "ApproximateNumberOfMessagesDelayed"),
+        dead_letters: number(&dlq, "ApproximateNumberOfMessages"),
+    }
+}
+
+async fn plugins(State(shared): State<Shared>) -> Json<serde_json::Value> {
+    let catalog = shared.services.catalogs.current();
+    let plugins: Vec<_> = catalog
+        .plugins()
+        .map(|plugin| PluginStatus {
+            name: plugin.manifest.name.clone(),
+            types: plugin.manifest.types.iter().map(|kind| kind.0.clone()).collect(),
+            digest: plugin.digest.clone(),
+            path: plugin.path.display().to_string(),
+            timeout_ms: plugin.policy.timeout.as_millis() as u64,
+            memory_bytes: plugin.policy.memory_bytes,
+            max_concurrency: plugin.max_concurrency,
+            busy: plugin.max_concurrency - plugin.permits.available_permits(),
+            outbound: format!("{:?}", plugin.policy.egress),
+        })
+        .collect();
+    Json(serde_json::json!({ "plugins": plugins, "failures": catalog.failures() }))
+}
+
+async fn envelope(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
+    match shared.services.ledger.get_envelope(&id).await {
+        Ok(Some(json)) => json.into_response(),
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}

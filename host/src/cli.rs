@@ -1,0 +1,152 @@
+//! The command line: one file a command.
+
+mod build;
+mod check;
+mod demo;
+mod dev;
+mod dlq;
+mod http;
+mod invoke;
+mod new;
+mod plugins;
+mod run;
+mod send;
+mod status;
+mod target;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// A worker host: SQS messages, handled by sandboxed WebAssembly components.
+///
+/// wasq takes messages from Amazon SQS, picks the handler of each message's type, and runs it in a sandbox of its own. Timeouts,
+/// leases, idempotency, retries with backoff and dead letters are the host's; a handler is only the work.
+#[derive(Parser)]
+#[command(name = "wasq", version, propagate_version = true, after_help = FIRST_STEPS)]
+struct Arguments {
+    /// How logs are written to stderr.
+    #[arg(long, global = true, env = "WASQ_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// Which logs: a level, or a filter such as `warn,wasq=debug,guest=info`.
+    #[arg(long, global = true, env = "WASQ_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const FIRST_STEPS: &str = "First steps:
+  wasq demo                          see the whole of it: a shop's checkout, with failures
+  wasq new hello && cd hello         make a handler project
+  wasq dev                           build it, run it on a local queue, rebuild on change
+  wasq send greeting '{\"name\":\"Ada\"}'   send it a message
+
+Exit codes: 0 success, 1 failure, 2 misuse.";
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Dev(dev::Dev),
+    Run(run::Run),
+    New(new::New),
+    Build(build::Build),
+    Check(check::Check),
+    Invoke(invoke::Invoke),
+    Send(send::Send),
+    Status(status::Status),
+    Plugins(plugins::Plugins),
+    Dlq(dlq::Dlq),
+    /// Print a completion script for a shell.
+    ///
+    /// For bash: `wasq completions bash > ~/.local/share/bash-completion/completions/wasq`.
+    Completions { shell: clap_complete::Shell },
+}
+
+/// Runs the command that the process's arguments name.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let quiet = match &arguments.command {
+        Command::Run(_) | Command::Dev(_) | Command::Invoke(_) => "info,aws_config=warn",
+        _ => "error,aws_config=off",
+    };
+    start_logging(arguments.log_format, arguments.log.as_deref().unwrap_or(quiet));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Demo(command) => command.run().await,
+            Command::Dev(command) => command.run().await,
+            Command::Run(command) => command.run().await,
+            Command::New(command) => command.run(),
+            Command::Build(command) => command.run(),
+            Command::Check(command) => command.run().await,
+            Command::Invoke(command) => command.run().await,
+            Command::Send(command) => command.run().await,
+            Command::Status(command) => command.run().await,
+            Command::Plugins(command) => command.run().await,
+            Command::Dlq(command) => command.run().await,
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Arguments::command(), "wasq", &mut std::io::stdout());
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    });
+    // A poll that the drain gave up on must not hold up the exit.
+    runtime.shutdown_background();
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start_logging(format: LogFormat, filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+/// Completes at the first SIGTERM or Ctrl-C.
+async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// A table as all listings draw it.
+fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::TableStyle::new()).set_header(header);
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

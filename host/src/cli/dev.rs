@@ -1,0 +1,182 @@
+//! `wasq dev`: build, local queue, host; watch and rebuild.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+use super::build::{self, OUT_DIR};
+use super::target::DEV_QUEUE;
+use crate::config::{ADMIN_PORT, Config, LOCAL_SQS_PORT, LedgerConfig};
+use crate::host::Host;
+use crate::local_sqs::{LocalSqs, Options};
+use crate::queue::sqs::Sqs;
+
+/// Changes within this long of each other are one.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// Build the handlers under a directory, run them on a local queue, and rebuild when a source changes.
+///
+/// Everything is on this machine: an SQS-compatible queue at 9324 that any AWS client can send to, its data under .wasq, and the
+/// host with its admin port at 9325. What the manifests ask for is granted. With a wasq.toml in DIR its queues and
+/// settings are used; else there is one queue, `jobs`, with the DLQ `jobs-dlq`.
+///
+///   aws sqs send-message --endpoint-url http://127.0.0.1:9324 \
+///     --queue-url http://127.0.0.1:9324/000000000000/jobs --message-body '{"name":"Ada"}' \
+///     --message-attributes 'type={DataType=String,StringValue=greeting}'
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub struct Dev {
+    /// The directory with the handler projects.
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+    /// The local queue's port.
+    #[arg(long, default_value_t = LOCAL_SQS_PORT)]
+    sqs_port: u16,
+    /// The admin port.
+    #[arg(long, default_value_t = ADMIN_PORT)]
+    admin_port: u16,
+}
+
+impl Dev {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let plugins_dir = self.dir.join(OUT_DIR);
+        let data = self.dir.join(".wasq");
+        eprintln!("building the handlers in {}", self.dir.display());
+        build::build(&self.dir, &plugins_dir, true)?;
+
+        let sqs = LocalSqs::start(Options::new(data.join("sqs")).port(self.sqs_port)).await?;
+        let config = self.config(&sqs.endpoint_url(), &plugins_dir, &data)?;
+        create_queues(&config).await?;
+        let host = Arc::new(Host::start(config).await?);
+        eprintln!("local queue {}   admin http://{}", sqs.endpoint_url(), host.admin_addr());
+        for plugin in host.services().catalogs.current().plugins() {
+            let kinds: Vec<_> = plugin.manifest.types.iter().map(|kind| kind.0.as_str()).collect();
+            eprintln!("  {} handles {}", plugin.manifest.name, kinds.join(", "));
+        }
+        eprintln!("watching {}; Ctrl-C stops", self.dir.display());
+
+        let rebuild = tokio::spawn(watch(self.dir.clone(), plugins_dir, host.clone()));
+        super::stop_signal().await?;
+        rebuild.abort();
+        if let Err(error) = rebuild.await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "the watcher panicked");
+        }
+        sqs.end_long_polls();
+        if let Some(host) = Arc::into_inner(host) {
+            host.shutdown(async {
+                if super::stop_signal().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            })
+            .await;
+        }
+        sqs.shutdown().await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn config(&self, endpoint_url: &str, plugins_dir: &Path, data: &Path) -> anyhow::Result<Config> {
+        let file = self.dir.join("wasq.toml");
+        let mut config = match file.exists() {
+            true => Config::load(&file)?,
+            false => Config::parse(&format!("[queues.{DEV_QUEUE}]\ndlq = \"{DEV_QUEUE}-dlq\""), Path::new("(built in)"))?,
+        };
+        config.grant_all = true;
+        config.plugins_dir = plugins_dir.to_owned();
+        config.ledger = LedgerConfig::Local { path: data.join("ledger") };
+        config.admin.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin_port));
+        config.aws.endpoint_url = Some(endpoint_url.to_owned());
+        for (name, queue) in &mut config.queues {
+            // A URL is production's; here each queue is a local one by its name.
+            queue.url = None;
+            queue.dlq.get_or_insert_with(|| dlq_name(name));
+        }
+        Ok(config)
+    }
+}
+
+fn dlq_name(queue: &str) -> String {
+    match queue.strip_suffix(".fifo") {
+        Some(stem) => format!("{stem}-dlq.fifo"),
+        None => format!("{queue}-dlq"),
+    }
+}
+
+/// Makes the config's queues on a local endpoint, DLQs included. Those that are there stay as they are.
+pub async fn create_queues(config: &Config) -> anyhow::Result<()> {
+    use aws_sdk_sqs::types::QueueAttributeName;
+    let sqs = Sqs::connect(&config.aws).await;
+    for (name, queue) in &config.queues {
+        for name in [Some(name), queue.dlq.as_ref()].into_iter().flatten() {
+            let mut call = sqs.client().create_queue().queue_name(name);
+            if name.ends_with(".fifo") {
+                call = call.attributes(QueueAttributeName::FifoQueue, "true");
+            }
+            call.send().await.with_context(|| format!("cannot make the queue `{name}`"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path under `base` can be a handler's source: not what a build or an editor leaves behind.
+fn is_source(base: &Path, path: &Path) -> bool {
+    let inner = path.strip_prefix(base).unwrap_or(path);
+    !inner.iter().any(|part| part == "target" || (part.to_string_lossy().starts_with('.') && part != "." && part != ".."))
+}
+
+/// Rebuilds when a source changes, and has the host load what came of it. An error leaves the old version serving.
+async fn watch(dir: PathBuf, plugins_dir: PathBuf, host: Arc<Host>) {
+    let changed = Arc::new(Notify::new());
+    let (notify, base) = (changed.clone(), dir.clone());
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(|path| is_source(&base, path))) {
+            notify.notify_one();
+        }
+    });
+    let mut watcher = match watcher {
+        Ok(watcher) => watcher,
+        Err(error) => return tracing::error!(%error, "cannot watch for changes; restart `wasq dev` to rebuild"),
+    };
+    if let Err(error) = watcher.watch(&dir, RecursiveMode::Recursive) {
+        return tracing::error!(%error, "cannot watch for changes; restart `wasq dev` to rebuild");
+    }
+    loop {
+        changed.notified().await;
+        while tokio::time::timeout(SETTLE, changed.notified()).await.is_ok() {}
+        let (dir, out) = (dir.clone(), plugins_dir.clone());
+        let built = tokio::task::spawn_blocking(move || build::build(&dir, &out, false)).await;
+        let changed: Vec<_> = match built {
+            Ok(Ok(built)) => built.into_iter().filter(|plugin| plugin.changed).collect(),
+            Ok(Err(error)) => {
+                eprintln!("not rebuilt: {error:#}; the old version goes on serving");
+                continue;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the build panicked");
+                continue;
+            }
+        };
+        if changed.is_empty() {
+            continue;
+        }
+        match host.reload_plugins().await {
+            Ok(catalog) => {
+                for plugin in &changed {
+                    eprintln!("rebuilt {}", plugin.path.display());
+                }
+                for failure in catalog.failures() {
+                    eprintln!("not loaded: {}: {}", failure.path.display(), failure.reason);
+                }
+            }
+            Err(error) => eprintln!("not reloaded: {error}"),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `wasq plugins`: what is loaded, and what could not be.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Deserialize;
+
+use super::http::Admin;
+use super::table;
+use crate::admin::PluginStatus;
+
+/// List a running host's plugins: types, version, limits, where they may call, and what could not be loaded.
+#[derive(Args)]
+pub struct Plugins {
+    #[command(flatten)]
+    admin: Admin,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    plugins: Vec<PluginStatus>,
+    failures: Vec<Failure>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    path: String,
+    reason: String,
+    still_serving: Option<String>,
+}
+
+impl Plugins {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let value: serde_json::Value = self.admin.get("/plugins").await?.context("the host does not know /plugins")?;
+        if self.json {
+            println!("{value:#}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let answer: Answer = serde_json::from_value(value).context("the host's answer has another shape; same version?")?;
+        let mut rows = table(&["plugin", "types", "version", "timeout", "memory", "busy", "may call"]);
+        for plugin in &answer.plugins {
+            rows.add_row([
+                plugin.name.clone(),
+                plugin.types.join(", "),
+                plugin.digest.chars().take(12).collect(),
+                format!("{} ms", plugin.timeout_ms),
+                format!("{} MiB", plugin.memory_bytes >> 20),
+                format!("{}/{}", plugin.busy, plugin.max_concurrency),
+                plugin.outbound.clone(),
+            ]);
+        }
+        println!("{rows}");
+        for failure in &answer.failures {
+            println!("\nnot loaded: {}: {}", failure.path, failure.reason);
+            if let Some(digest) = &failure.still_serving {
+                println!("  the earlier version {} goes on serving", &digest[..digest.len().min(12)]);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

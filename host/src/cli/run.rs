@@ -1,0 +1,49 @@
+//! `wasq run`: the host, in production.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::config::Config;
+use crate::host::Host;
+
+/// Run the host with a config file: production.
+///
+/// The config names the queues and the plugin directory; AWS's region and credentials come from the SDK's own chain. SIGTERM
+/// drains: receiving stops, what runs may finish for `drain_s` (20), the rest is put back uncounted. A second signal skips
+/// the drain.
+///
+/// The smallest config:
+///
+///   plugins_dir = "plugins"
+///
+///   [queues.orders]
+///   dlq = "orders-dlq"
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub struct Run {
+    /// The config file.
+    #[arg(long, env = "WASQ_CONFIG", default_value = "wasq.toml", value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Run {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = Config::load(&self.config)?;
+        let host = Host::start(config).await.context("the host does not start")?;
+        tracing::info!(admin = %host.admin_addr(), "running");
+        super::stop_signal().await?;
+        tracing::info!("stopping: what runs may finish; a second signal interrupts it");
+        host.shutdown(async {
+            if let Err(error) = super::stop_signal().await {
+                tracing::error!(%error, "cannot wait for a second signal");
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,93 @@
+//! Which queue a command means.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::config::{Aws, Config, LOCAL_SQS_PORT, QueueConfig};
+use crate::queue::Queue;
+use crate::queue::sqs::{Sqs, SqsQueue};
+
+/// The queue that `wasq dev` makes when no config names one.
+pub const DEV_QUEUE: &str = "jobs";
+
+/// Where the queue is.
+#[derive(Args, Clone, Debug)]
+pub struct Target {
+    /// The queue: its name in the config or in SQS, or its URL. Default: the config's only queue, or `jobs`.
+    #[arg(long, short, value_name = "QUEUE")]
+    queue: Option<String>,
+    /// The config file, if there is one.
+    #[arg(long, env = "WASQ_CONFIG", default_value = "wasq.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// The SQS endpoint. Default: the config's; without a config, the local queue at http://127.0.0.1:9324.
+    #[arg(long, env = "WASQ_ENDPOINT_URL", value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+/// A queue, and what the config says of it.
+pub struct Targeted {
+    pub sqs: Sqs,
+    pub queue: SqsQueue,
+    pub config: QueueConfig,
+    /// Every queue of the config, by its name there: a dead letter may name any.
+    pub names: Vec<(String, QueueConfig)>,
+}
+
+impl Target {
+    pub async fn connect(&self) -> anyhow::Result<Targeted> {
+        let config = match self.config.exists() {
+            true => Some(Config::load(&self.config)?),
+            false => None,
+        };
+        let (mut aws, queues) = match config {
+            Some(config) => (config.aws, config.queues.into_iter().collect::<Vec<_>>()),
+            None => (Aws::default(), Vec::new()),
+        };
+        let (name, queue_config) = self.choose(&queues)?;
+        let wanted = queue_config.url.clone().unwrap_or(name);
+        if self.endpoint_url.is_some() {
+            aws.endpoint_url.clone_from(&self.endpoint_url);
+        } else if queues.is_empty() && std::env::var_os("AWS_ENDPOINT_URL").is_none() {
+            // A URL says where it is; a bare name without a config is meant for the local queue.
+            aws.endpoint_url = match wanted.split_once("://") {
+                Some((scheme, rest)) if scheme == "http" => {
+                    Some(format!("http://{}", rest.split('/').next().unwrap_or_default()))
+                }
+                Some(_) => None,
+                None => Some(format!("http://127.0.0.1:{LOCAL_SQS_PORT}")),
+            };
+        }
+        let sqs = Sqs::connect(&aws).await;
+        let queue = sqs.queue(&wanted).await.with_context(|| {
+            let at = aws.endpoint_url.as_deref().unwrap_or("AWS");
+            format!("cannot open the queue `{wanted}` at {at}; is it there, and is the endpoint running?")
+        })?;
+        Ok(Targeted { sqs, queue, config: queue_config, names: queues })
+    }
+
+    fn choose(&self, queues: &[(String, QueueConfig)]) -> anyhow::Result<(String, QueueConfig)> {
+        match (&self.queue, queues) {
+            (Some(name), _) => {
+                let found = queues.iter().find(|(key, _)| key == name);
+                Ok((name.clone(), found.map(|(_, queue)| queue.clone()).unwrap_or_default()))
+            }
+            (None, [(name, queue)]) => Ok((name.clone(), queue.clone())),
+            (None, []) => Ok((DEV_QUEUE.to_owned(), QueueConfig::default())),
+            (None, several) => {
+                let names: Vec<_> = several.iter().map(|(name, _)| name.as_str()).collect();
+                bail!("the config has several queues; say which with --queue: {}", names.join(", "))
+            }
+        }
+    }
+}
+
+impl Targeted {
+    /// The queue's DLQ: the config's, or the redrive policy's target.
+    pub async fn dlq(&self) -> anyhow::Result<SqsQueue> {
+        let attributes = self.queue.attributes().await?;
+        let name = crate::redrive::check(self.queue.name(), self.queue.is_fifo(), &self.config, &attributes, 0)?;
+        self.sqs.queue(&name).await.with_context(|| format!("cannot open the DLQ `{name}`"))
+    }
+}

@@ -1,0 +1,359 @@
+//! The operator's config, `wasq.toml`: every limit with its default and its bounds.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+/// The whole of `wasq.toml`. Unknown keys are errors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Part of every ledger key, so that two services can share one ledger.
+    #[serde(default = "default_scope")]
+    pub scope: String,
+    /// Where the plugins are: each a `.wasm` file.
+    #[serde(default = "default_plugins_dir")]
+    pub plugins_dir: PathBuf,
+    /// Grants every plugin what its manifest asks for. For development; in production grant plugin by plugin.
+    #[serde(default)]
+    pub grant_all: bool,
+    /// How long the host waits at shutdown for what runs, before it interrupts it.
+    #[serde(default = "default_drain_s")]
+    pub drain_s: u64,
+    #[serde(default)]
+    pub aws: Aws,
+    #[serde(default)]
+    pub ledger: LedgerConfig,
+    #[serde(default)]
+    pub admin: Admin,
+    #[serde(default)]
+    pub egress: Egress,
+    #[serde(default)]
+    pub limits: Limits,
+    /// The queues, by the names that the outbox and the command line use.
+    pub queues: BTreeMap<String, QueueConfig>,
+    /// What the operator says about single plugins, by their names.
+    #[serde(default)]
+    pub plugins: BTreeMap<String, PluginConfig>,
+}
+
+/// Where AWS is. What is not said here comes from the SDK's own chain.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Aws {
+    pub endpoint_url: Option<String>,
+    pub region: Option<String>,
+}
+
+/// The ledger.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, tag = "store", rename_all = "lowercase")]
+pub enum LedgerConfig {
+    /// Embedded, in a directory that one host owns.
+    Local { path: PathBuf },
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self::Local { path: ".wasq/ledger".into() }
+    }
+}
+
+/// The admin port.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    pub listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT)) }
+    }
+}
+
+/// The port of the admin server.
+pub const ADMIN_PORT: u16 = 9325;
+/// The port of the local queue.
+pub const LOCAL_SQS_PORT: u16 = 9324;
+
+/// What holds for every plugin's outbound HTTP.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Egress {
+    /// `host:port` pairs that may be reached although they resolve to a private or loopback address.
+    pub open_hosts: Vec<String>,
+}
+
+/// How a producer's envelope is recognised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Envelope {
+    /// The body is the message.
+    #[default]
+    Plain,
+    /// An SNS notification.
+    Sns,
+    /// An EventBridge event.
+    Eventbridge,
+    /// A structured-mode CloudEvents 1.0 event in JSON.
+    Cloudevents,
+    /// Whichever of these it looks like.
+    Auto,
+}
+
+/// One queue.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueConfig {
+    /// The queue's URL; or leave it out and its name in SQS is the table's name.
+    pub url: Option<String>,
+    /// The DLQ: a name or URL. Default: the target of the queue's redrive policy.
+    pub dlq: Option<String>,
+    pub envelope: Envelope,
+    /// The type of a message that names none.
+    pub default_type: Option<String>,
+    /// Deliveries in hand at once: 1 to 10,000. Default 64.
+    pub concurrency: usize,
+    /// Calls to receive that wait at once: 1 to 64. Default 8; the host uses fewer while little arrives.
+    pub max_pollers: usize,
+    /// The lease: 2 s to 12 h, whole seconds. Default 60 s.
+    #[serde(with = "humantime_serde")]
+    pub visibility: Duration,
+    /// How long a receive waits for a message: 0 to 20 s. Default 20 s.
+    #[serde(with = "humantime_serde")]
+    pub wait: Duration,
+    /// After how long in the queue an unroutable message is dead-lettered. Default 24 h.
+    #[serde(with = "humantime_serde")]
+    pub unroutable_after: Duration,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            dlq: None,
+            envelope: Envelope::default(),
+            default_type: None,
+            concurrency: 64,
+            max_pollers: 8,
+            visibility: Duration::from_secs(60),
+            wait: Duration::from_secs(20),
+            unroutable_after: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// What the operator says about one plugin. Where the manifest sets a limit too, the stricter one holds.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PluginConfig {
+    #[serde(with = "humantime_serde")]
+    pub timeout: Option<Duration>,
+    pub memory: Option<ByteSize>,
+    pub max_concurrency: Option<usize>,
+    /// Grants these destinations; replaces what the manifest asks for.
+    pub allowed_outbound_hosts: Option<Vec<String>>,
+    /// Overrides the manifest's variables, one by one.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Limits on what one message may use, and on what the host keeps.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Instances alive at once, over all plugins: 1 to 10,000. Default 512.
+    pub max_instances: u32,
+    /// The largest memory that a manifest may ask for. Default 256 MiB.
+    pub max_memory: ByteSize,
+    /// The largest component file. Default 64 MiB.
+    pub max_component: ByteSize,
+    /// Elements in all of an instance's tables. Default 20,000.
+    pub table_elements: usize,
+    /// The longest idempotency key. Default 1 KiB.
+    pub key_bytes: usize,
+    /// The longest result kept with a completion. Default 4 KiB.
+    pub result_bytes: usize,
+    /// The longest reason that a guest gives. What is longer is cut. Default 4 KiB.
+    pub reason_bytes: usize,
+    /// Bytes that a message's handler may log. Default 64 KiB.
+    pub log_bytes: usize,
+    /// Records that a message's handler may log. Default 1,000.
+    pub log_records: usize,
+    /// Random bytes in one call. Default 64 KiB.
+    pub random_bytes: u64,
+    /// Bytes that one call may lift out of the guest: bodies, results, logs. Default 8 MiB.
+    pub hostcall_bytes: usize,
+    /// Steps of one message. Default 64.
+    pub steps: usize,
+    /// Bytes of one step's value. Default 256 KiB.
+    pub step_bytes: usize,
+    /// Messages in one message's outbox. Default 100.
+    pub outbox_messages: usize,
+    /// Outbound requests of one message. Default 100.
+    pub requests: usize,
+    /// Bytes of one request's body. Default 16 MiB.
+    pub request_bytes: usize,
+    /// Bytes of one response's body. Default 16 MiB.
+    pub response_bytes: usize,
+    /// Bytes of one request's or response's headers. Default 32 KiB.
+    pub header_bytes: usize,
+    /// From the request to its response's headers. Default 30 s.
+    #[serde(with = "humantime_serde")]
+    pub first_byte: Duration,
+    /// How long a delivery waits for its plugin's permit before it is put back. Default 5 s.
+    #[serde(with = "humantime_serde")]
+    pub permit_wait: Duration,
+    /// How long a lease is kept past a handler's timeout, for settling. Default 30 s.
+    #[serde(with = "humantime_serde")]
+    pub settle_grace: Duration,
+    /// Claims that ended without a finish before a message is dead-lettered as `host-crash`. Default 3.
+    pub max_crashes: u32,
+    /// Failures in a row that open a dependency's breaker. Default 5.
+    pub breaker_failures: u32,
+    /// How long an open breaker waits for its first probe; doubles up to a minute. Default 2 s.
+    #[serde(with = "humantime_serde")]
+    pub breaker_probe: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_instances: 512,
+            max_memory: ByteSize::mib(256),
+            max_component: ByteSize::mib(64),
+            table_elements: 20_000,
+            key_bytes: 1024,
+            result_bytes: 4 * 1024,
+            reason_bytes: 4 * 1024,
+            log_bytes: 64 * 1024,
+            log_records: 1_000,
+            random_bytes: 64 * 1024,
+            hostcall_bytes: 8 * 1024 * 1024,
+            steps: 64,
+            step_bytes: 256 * 1024,
+            outbox_messages: 100,
+            requests: 100,
+            request_bytes: 16 * 1024 * 1024,
+            response_bytes: 16 * 1024 * 1024,
+            header_bytes: 32 * 1024,
+            first_byte: Duration::from_secs(30),
+            permit_wait: Duration::from_secs(5),
+            settle_grace: Duration::from_secs(30),
+            max_crashes: 3,
+            breaker_failures: 5,
+            breaker_probe: Duration::from_secs(2),
+        }
+    }
+}
+
+fn default_scope() -> String {
+    "wasq".into()
+}
+
+fn default_plugins_dir() -> PathBuf {
+    "plugins".into()
+}
+
+fn default_drain_s() -> u64 {
+    20
+}
+
+/// What is wrong with the config, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {source}; name another file with --config, or make one (see `wasq run --help`)")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {source}")]
+    Syntax { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{path}: `{key}` is {value}: {rule}")]
+    Bounds { path: PathBuf, key: String, value: String, rule: &'static str },
+}
+
+impl Config {
+    /// Reads and checks a config file. Relative paths in it count from its directory.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config = Self::parse(&text, path)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        config.plugins_dir = base.join(&config.plugins_dir);
+        match &mut config.ledger {
+            LedgerConfig::Local { path } => *path = base.join(&*path),
+        }
+        Ok(config)
+    }
+
+    /// Reads and checks a config; `path` is for errors.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)
+            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let refuse = |key: String, value: String, rule: &'static str| {
+            Err(ConfigError::Bounds { path: path.to_owned(), key, value, rule })
+        };
+        if self.queues.is_empty() {
+            return refuse("queues".into(), "empty".into(), "name at least one queue, as [queues.NAME]");
+        }
+        if self.scope.is_empty() {
+            return refuse("scope".into(), "empty".into(), "give the service a name");
+        }
+        if !(1..=10_000).contains(&self.limits.max_instances) {
+            let value = self.limits.max_instances.to_string();
+            return refuse("limits.max_instances".into(), value, "use 1 to 10000");
+        }
+        for (name, queue) in &self.queues {
+            let key = |field: &str| format!("queues.{name}.{field}");
+            if !(1..=10_000).contains(&queue.concurrency) {
+                return refuse(key("concurrency"), queue.concurrency.to_string(), "use 1 to 10000");
+            }
+            if !(1..=64).contains(&queue.max_pollers) {
+                return refuse(key("max_pollers"), queue.max_pollers.to_string(), "use 1 to 64");
+            }
+            let whole = queue.visibility.subsec_nanos() == 0;
+            if !whole || !(2..=43_200).contains(&queue.visibility.as_secs()) {
+                return refuse(key("visibility"), format!("{:?}", queue.visibility), "use whole seconds, 2 s to 12 h");
+            }
+            if queue.wait > Duration::from_secs(20) {
+                return refuse(key("wait"), format!("{:?}", queue.wait), "SQS waits at most 20 s");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        let check = |text: &str, expect: &[&str]| {
+            let error = Config::parse(text, Path::new("wasq.toml")).unwrap_err().to_string();
+            for part in expect {
+                assert!(error.contains(part), "{text:?} gave {error:?}, wanted {part:?}");
+            }
+        };
+        check("[queues.a]\nconcurency = 3", &["wasq.toml", "line 2", "concurency"]);
+        check("[queues.a]\nconcurrency = 0", &["wasq.toml", "queues.a.concurrency", "1 to 10000"]);
+        check("scope = \"x\"", &["queues"]);
+        check("[queues.a]\nwait = \"30s\"", &["queues.a.wait", "20 s"]);
+        check("[queues.a]\nvisibility = \"1500ms\"", &["queues.a.visibility"]);
+        check("[queues.a\n", &["line 1"]);
+    }
+
+    #[test]
+    fn the_smallest_config_gets_every_default() {
+        let config = Config::parse("[queues.orders]", Path::new("wasq.toml")).unwrap();
+        assert_eq!(config.queues["orders"].concurrency, 64);
+        assert_eq!(config.admin.listen.port(), ADMIN_PORT);
+    }
+}

@@ -1,0 +1,157 @@
+//! Dead letters: how a message goes to the DLQ, and how one is read and replayed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Ledger, LedgerError};
+use crate::message::{AttributeData, AttributeValue, Attributes, Delivery, Key, MessageId, UnixMs};
+use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError};
+
+/// The attribute that holds a dead letter's envelope. A message without it has its envelope in the ledger, under its
+/// [`content_id`], or was moved by SQS itself and has none.
+pub const LETTER_ATTRIBUTE: &str = "wasq";
+/// The attribute that carries a message's key through a replay.
+pub const OWN_KEY_ATTRIBUTE: &str = "wasq-key";
+/// How long the ledger keeps an envelope: SQS's longest retention.
+const ENVELOPE_TTL: std::time::Duration = std::time::Duration::from_secs(14 * 24 * 60 * 60);
+
+/// Why and whence a message was dead-lettered. Its JSON is the attribute `wasq`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Letter {
+    /// The source queue's name.
+    pub queue: String,
+    pub message_id: MessageId,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub plugin: Option<String>,
+    /// blake3 of the component that ran, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digest: Option<String>,
+    pub class: String,
+    pub reason: String,
+    pub attempts: u32,
+    pub receive_count: u32,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first_failed_at: Option<UnixMs>,
+    pub last_failed_at: UnixMs,
+    /// What a replay carries as `wasq-key`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub traceparent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<String>,
+    #[serde(default)]
+    pub replays: u32,
+}
+
+/// Why a letter was not sent or not read.
+#[derive(Debug, thiserror::Error)]
+pub enum LetterError {
+    #[error("cannot send to the DLQ: {0}")]
+    Queue(#[from] QueueError),
+    #[error("cannot keep the letter's envelope: {0}")]
+    Ledger(#[from] LedgerError),
+    #[error("the attribute `wasq` is no envelope: {0}")]
+    Envelope(String),
+}
+
+/// Sends a delivery to the DLQ: its body byte for byte, its attributes, and one more with the letter. When SQS's ten
+/// attributes or its 1 MiB leave no room for the letter, the ledger keeps it.
+pub async fn send(dlq: &dyn Queue, ledger: &dyn Ledger, delivery: &Delivery, letter: &Letter) -> Result<(), LetterError> {
+    let json = serde_json::to_string(letter).map_err(|error| LetterError::Envelope(error.to_string()))?;
+    let mut attributes = original_attributes(&delivery.attributes);
+    let mut full = attributes.clone();
+    full.insert(LETTER_ATTRIBUTE.into(), AttributeValue::string(&json));
+    let bytes = crate::message::size_bytes(&delivery.body, &full);
+    if full.len() <= MESSAGE_MAX_ATTRIBUTES && bytes <= MESSAGE_MAX_BYTES {
+        attributes = full;
+    } else {
+        // There may be no room for even a pointer, so the envelope is found by what the message holds.
+        let id = content_id(&delivery.body, &attributes);
+        ledger.put_envelope(&id, json.as_bytes(), ENVELOPE_TTL).await?;
+    }
+    let fifo = dlq.name().ends_with(".fifo");
+    let outgoing = Outgoing {
+        body: delivery.body.clone(),
+        attributes,
+        delay_s: 0,
+        // A FIFO queue wants a group, and an id by which a second send within five minutes is the same letter.
+        group: delivery.group.clone().or_else(|| fifo.then(|| "wasq".to_owned())),
+        deduplication_id: fifo.then(|| {
+            let plugin = letter.plugin.as_deref().unwrap_or_default();
+            Key::derive(&[letter.message_id.0.as_bytes(), plugin.as_bytes(), &letter.replays.to_le_bytes()]).to_hex()
+        }),
+    };
+    for answer in dlq.send(std::slice::from_ref(&outgoing)).await {
+        answer?;
+    }
+    Ok(())
+}
+
+/// The letter of a message in the DLQ; none if SQS itself moved it there.
+pub async fn read(delivery: &Delivery, envelopes: &dyn Envelopes) -> Result<Option<Letter>, LetterError> {
+    let json = match delivery.attributes.get(LETTER_ATTRIBUTE).and_then(AttributeValue::text) {
+        Some(json) => json.to_owned(),
+        None => match envelopes.get(&content_id(&delivery.body, &delivery.attributes)).await? {
+            Some(json) => json,
+            None => return Ok(None),
+        },
+    };
+    serde_json::from_str(&json).map(Some).map_err(|error| LetterError::Envelope(error.to_string()))
+}
+
+/// The message that a dead letter becomes again: its body and attributes, and its key.
+pub fn replayed(delivery: &Delivery, letter: Option<&Letter>, fifo: bool) -> Outgoing {
+    let mut attributes = original_attributes(&delivery.attributes);
+    let key = letter.and_then(|letter| letter.key.clone());
+    // The producer's own attribute or field would give the same key; only a key made of the message id is lost in a copy.
+    if let Some(key) = key
+        && attributes.len() < MESSAGE_MAX_ATTRIBUTES
+    {
+        attributes.insert(OWN_KEY_ATTRIBUTE.into(), AttributeValue::string(key));
+    }
+    Outgoing {
+        body: delivery.body.clone(),
+        attributes,
+        delay_s: 0,
+        group: delivery.group.clone(),
+        // Fresh, because the first send's id may still be within SQS's five minutes. The letter's own id makes a replay
+        // that is run twice the same message.
+        deduplication_id: fifo.then(|| Key::derive(&[b"replay", delivery.message_id.0.as_bytes()]).to_hex()),
+    }
+}
+
+/// Where an envelope is looked up that did not fit into its message.
+#[async_trait::async_trait]
+pub trait Envelopes: Send + Sync {
+    async fn get(&self, id: &str) -> Result<Option<String>, LetterError>;
+}
+
+#[async_trait::async_trait]
+impl Envelopes for std::sync::Arc<dyn Ledger> {
+    async fn get(&self, id: &str) -> Result<Option<String>, LetterError> {
+        let json = self.get_envelope(id).await?;
+        json.map(|json| String::from_utf8(json).map_err(|error| LetterError::Envelope(error.to_string()))).transpose()
+    }
+}
+
+/// Names a message by what it holds: blake3 of its body and attributes, in hexadecimal.
+pub fn content_id(body: &[u8], attributes: &Attributes) -> String {
+    let mut parts: Vec<&[u8]> = vec![body];
+    for (name, value) in attributes {
+        parts.extend([name.as_bytes(), value.data_type.as_bytes()]);
+        parts.push(match &value.value {
+            AttributeData::Text(text) => text.as_bytes(),
+            AttributeData::Binary(bytes) => bytes,
+        });
+    }
+    Key::derive(&parts).to_hex()
+}
+
+/// A message's attributes without what dead-lettering added.
+fn original_attributes(attributes: &Attributes) -> Attributes {
+    let mut original = attributes.clone();
+    original.remove(LETTER_ATTRIBUTE);
+    original
+}

@@ -1,0 +1,124 @@
+//! How a run ended.
+
+use std::time::Duration;
+
+/// How a run ended, whether the guest said so or the host found it; or why there was no run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Exit {
+    /// The guest: the work is done.
+    Done { result: Option<Vec<u8>> },
+    /// The guest: not worth doing.
+    Discard { reason: String },
+    /// The guest: not yet.
+    Snooze { delay: Duration },
+    /// The guest: try again.
+    Retry { reason: String, after: Option<Duration> },
+    /// The guest or egress: a dependency is down.
+    Unavailable { dependency: String, reason: String, after: Option<Duration> },
+    /// The guest: this message can never succeed.
+    Reject { reason: String },
+    /// The handler did not return within its timeout.
+    Timeout { limit: Duration },
+    /// The component trapped: a panic, unreachable code, a stack overflow, an access out of bounds.
+    Trap { reason: String },
+    /// The instance asked for more memory or table than it may have.
+    OutOfMemory { limit_bytes: u64 },
+    /// The guest called `exit`; with 0 too, that is no acknowledgement.
+    Exited { code: i32 },
+    /// What the guest returned cannot be read, or is too large.
+    BadResult { reason: String },
+    /// The handler succeeded, but what it put into the outbox could not be sent.
+    Outbox { reason: String },
+    /// The message cannot be read.
+    Invalid { reason: String },
+    /// The key was used before with another body.
+    Conflict,
+    /// The key is longer than the limit.
+    OversizedKey { size_bytes: usize, limit_bytes: usize },
+    /// No plugin handles the type.
+    Unroutable { kind: String },
+    /// Older than the type's `max_age`.
+    Expired { discard: bool },
+    /// Its host died during earlier attempts, this many times.
+    HostCrash { crashes: u32 },
+    /// The delivery is not ours any more.
+    LeaseLost,
+    /// The host is shutting down.
+    Interrupted,
+    /// No run: the plugin's permits were busy for too long.
+    NoPermit,
+    /// No run: the plugin's dependency is down and its breaker is open for so much longer.
+    BreakerOpen { dependency: String, remaining: Duration },
+    /// No run: another delivery holds the key for so much longer.
+    Busy { remaining: Duration },
+    /// No run: done by an earlier delivery; of the same message, or of another with the same key.
+    Duplicate { same_message: bool },
+    /// The ledger could not be asked, or could not record.
+    LedgerDown { reason: String },
+}
+
+impl Exit {
+    /// The class, as metrics, envelopes and listings name it.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Done { .. } => "done",
+            Self::Discard { .. } => "discard",
+            Self::Snooze { .. } => "snooze",
+            Self::Retry { .. } => "retry",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Reject { .. } => "reject",
+            Self::Timeout { .. } => "timeout",
+            Self::Trap { .. } => "trap",
+            Self::OutOfMemory { .. } => "out-of-memory",
+            Self::Exited { .. } => "exited",
+            Self::BadResult { .. } => "bad-result",
+            Self::Outbox { .. } => "outbox",
+            Self::Invalid { .. } => "invalid",
+            Self::Conflict => "conflict",
+            Self::OversizedKey { .. } => "oversized-key",
+            Self::Unroutable { .. } => "unroutable",
+            Self::Expired { .. } => "expired",
+            Self::HostCrash { .. } => "host-crash",
+            Self::LeaseLost => "lease-lost",
+            Self::Interrupted => "interrupted",
+            Self::NoPermit => "no-permit",
+            Self::BreakerOpen { .. } => "breaker-open",
+            Self::Busy { .. } => "busy",
+            Self::Duplicate { .. } => "duplicate",
+            Self::LedgerDown { .. } => "ledger-down",
+        }
+    }
+
+    /// One sentence for people: the guest's reason, or the host's.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Done { .. } => "done".into(),
+            Self::Discard { reason }
+            | Self::Retry { reason, .. }
+            | Self::Reject { reason }
+            | Self::Trap { reason }
+            | Self::BadResult { reason }
+            | Self::Outbox { reason }
+            | Self::Invalid { reason }
+            | Self::LedgerDown { reason } => reason.clone(),
+            Self::Snooze { delay } => format!("snoozed for {delay:?}"),
+            Self::Unavailable { dependency, reason, .. } => format!("{dependency} is unavailable: {reason}"),
+            Self::Timeout { limit } => format!("did not return within its timeout of {limit:?}"),
+            Self::OutOfMemory { limit_bytes } => format!("asked for more than its {limit_bytes} bytes of memory"),
+            Self::Exited { code } => format!("called exit({code}); a handler returns instead"),
+            Self::Conflict => "the idempotency key was used before with another body".into(),
+            Self::OversizedKey { size_bytes, limit_bytes } => {
+                format!("the idempotency key has {size_bytes} bytes; the limit is {limit_bytes}")
+            }
+            Self::Unroutable { kind } => format!("no plugin handles the type `{kind}`"),
+            Self::Expired { .. } => "older than its max_age".into(),
+            Self::HostCrash { crashes } => format!("its host died or lost its lease during {crashes} attempts"),
+            Self::LeaseLost => "the lease was lost".into(),
+            Self::Interrupted => "the host is shutting down".into(),
+            Self::NoPermit => "the plugin's permits are busy".into(),
+            Self::BreakerOpen { dependency, .. } => format!("{dependency} is unavailable; its breaker is open"),
+            Self::Busy { .. } => "another delivery of this message is running".into(),
+            Self::Duplicate { .. } => "already done".into(),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The claim: durable in the ledger before the handler starts.
+
+use std::time::Duration;
+
+use super::Services;
+use crate::exit::Exit;
+use crate::lease::Lease;
+use crate::ledger::{Claim, ClaimRequest, Fresh};
+use crate::message::{BodyDigest, Delivery, Key, Message, UnixMs};
+use crate::plugins::Plugin;
+
+/// A claim that is ours.
+pub struct Claimed {
+    pub key: Key,
+    pub fresh: Fresh,
+}
+
+/// Claims the message for one attempt of the plugin, or says why there is none.
+pub async fn claim(
+    services: &Services,
+    delivery: &Delivery,
+    lease: &Lease,
+    message: &Message,
+    plugin: &Plugin,
+) -> Result<Claimed, Exit> {
+    let template = plugin.manifest.idempotency.key.as_ref();
+    let named = template.and_then(|template| template.render(message.json.as_ref()?));
+    let text = named.as_deref().unwrap_or(&message.key);
+    let limit_bytes = services.limits.key_bytes;
+    if text.len() > limit_bytes {
+        return Err(Exit::OversizedKey { size_bytes: text.len(), limit_bytes });
+    }
+    let key = Key::of(&services.scope, &plugin.manifest.name, &message.kind, text);
+    let request = ClaimRequest {
+        body: BodyDigest::of(&message.body),
+        message_id: delivery.message_id.clone(),
+        lease: lease.remaining(),
+    };
+    match services.ledger.claim(key, &request).await {
+        Ok(Claim::Fresh(fresh)) => {
+            services.health.ledger_answered();
+            lease.add_claim(key, fresh.fence);
+            Ok(Claimed { key, fresh })
+        }
+        Ok(Claim::Done { same_message }) => {
+            if same_message {
+                services.stats.redelivered(&message.kind.0, &plugin.manifest.name);
+            }
+            Err(Exit::Duplicate { same_message })
+        }
+        Ok(Claim::DeadLettered) => Err(Exit::Duplicate { same_message: true }),
+        Ok(Claim::Busy { remaining }) => Err(Exit::Busy { remaining }),
+        Ok(Claim::Conflict) => Err(Exit::Conflict),
+        Err(error) => {
+            services.health.ledger_failed(&error.to_string());
+            Err(Exit::LedgerDown { reason: error.to_string() })
+        }
+    }
+}
+
+/// How long ago a message was sent, by the wall clock.
+pub fn age(now: UnixMs, sent_at: UnixMs) -> Duration {
+    Duration::from_millis(now.0.saturating_sub(sent_at.0))
+}

@@ -1,0 +1,210 @@
+//! The decision: from an exit to what happens to the delivery. Pure; the table of `ARCHITECTURE.md` is its test.
+
+use std::time::Duration;
+
+
+use super::retry::backoff;
+use crate::exit::Exit;
+use crate::plugins::manifest::Retry;
+
+/// What happens to a delivery, or to one plugin's share of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settlement {
+    /// Nothing is left to do: delete once every plugin says so.
+    Delete { record: Record },
+    /// Hide it for so long, then it is delivered again.
+    Delay { delay: Duration, record: Record },
+    /// Send it to the DLQ, then delete.
+    DeadLetter,
+    /// Touch nothing: the delivery is not ours.
+    Leave,
+}
+
+/// What the ledger is told first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// The completion.
+    Done,
+    /// The completion of a message that was not worth doing.
+    Discarded,
+    /// A counted attempt that failed.
+    Failed,
+    /// An attempt that does not count.
+    Released,
+    /// Nothing was claimed.
+    Nothing,
+}
+
+/// What the decision depends on beside the exit.
+#[derive(Clone, Debug)]
+pub struct Circumstances<'a> {
+    /// The counted attempt that ended; 0 when there was no run.
+    pub attempt: u32,
+    pub retry: &'a Retry,
+    /// A uniform draw from [0, 1) for the jitter.
+    pub draw: f64,
+    /// SQS's receive count: an unroutable message is hidden longer each time.
+    pub receive_count: u32,
+    /// How long the message has been in the queue.
+    pub age: Duration,
+    /// After how long an unroutable message is dead-lettered.
+    pub unroutable_after: Duration,
+    /// When an unavailable dependency is probed next.
+    pub next_probe: Duration,
+}
+
+/// The shortest and the longest time for which an unroutable message is hidden.
+pub const UNROUTABLE_MIN: Duration = Duration::from_secs(60);
+pub const UNROUTABLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// A message whose plugin had no permit, or whose ledger was down, comes back after about this long.
+pub const HELD_BACK: Duration = Duration::from_secs(2);
+
+/// From an exit to a settlement.
+pub fn decide(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
+    use Settlement::{DeadLetter, Delay, Delete, Leave};
+    match exit {
+        Exit::Done { .. } => Delete { record: Record::Done },
+        Exit::Discard { .. } => Delete { record: Record::Discarded },
+        Exit::Duplicate { .. } => Delete { record: Record::Nothing },
+        Exit::Expired { discard: true } => Delete { record: Record::Discarded },
+        Exit::Snooze { delay } => Delay { delay: *delay, record: Record::Released },
+        Exit::Unavailable { after, .. } => {
+            Delay { delay: after.unwrap_or_else(|| jitter(at.next_probe, at.draw)), record: Record::Released }
+        }
+        Exit::Retry { after, .. } => again(at, *after),
+        Exit::Timeout { .. }
+        | Exit::Trap { .. }
+        | Exit::OutOfMemory { .. }
+        | Exit::Exited { .. }
+        | Exit::BadResult { .. }
+        | Exit::Outbox { .. } => again(at, None),
+        Exit::Reject { .. }
+        | Exit::Invalid { .. }
+        | Exit::Conflict
+        | Exit::OversizedKey { .. }
+        | Exit::HostCrash { .. }
+        | Exit::Expired { discard: false } => DeadLetter,
+        Exit::Unroutable { .. } if at.age >= at.unroutable_after => DeadLetter,
+        Exit::Unroutable { .. } => {
+            let doublings = at.receive_count.saturating_sub(1).min(10);
+            Delay { delay: (UNROUTABLE_MIN * 2u32.pow(doublings)).min(UNROUTABLE_MAX), record: Record::Nothing }
+        }
+        Exit::Interrupted => Delay { delay: Duration::ZERO, record: Record::Released },
+        Exit::NoPermit => Delay { delay: jitter(HELD_BACK, at.draw), record: Record::Released },
+        Exit::LedgerDown { .. } => Delay { delay: jitter(HELD_BACK, at.draw), record: Record::Nothing },
+        Exit::BreakerOpen { remaining, .. } => {
+            Delay { delay: *remaining + jitter(HELD_BACK, at.draw), record: Record::Released }
+        }
+        Exit::Busy { remaining } => Delay { delay: *remaining, record: Record::Nothing },
+        Exit::LeaseLost => Leave,
+    }
+}
+
+/// Below the cap: once more, later. At the cap: dead-letter.
+fn again(at: &Circumstances<'_>, after: Option<Duration>) -> Settlement {
+    if at.attempt >= at.retry.max_attempts {
+        return Settlement::DeadLetter;
+    }
+    let delay = after.unwrap_or_else(|| backoff(at.retry, at.attempt, at.draw));
+    Settlement::Delay { delay, record: Record::Failed }
+}
+
+/// A uniform draw from [d, 1.5 d]: never earlier than asked, and not all at once.
+fn jitter(delay: Duration, draw: f64) -> Duration {
+    delay.mul_f64(1.0 + draw / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: fn(u64) -> Duration = Duration::from_secs;
+
+    fn check(exit: Exit, attempt: u32, expect: Settlement) {
+        let retry = Retry { max_attempts: 3, ..Retry::default() };
+        let at = Circumstances {
+            attempt,
+            retry: &retry,
+            draw: 0.0,
+            receive_count: 3,
+            age: S(100),
+            unroutable_after: S(3600),
+            next_probe: S(7),
+        };
+        assert_eq!(decide(&exit, &at), expect, "{exit:?} at attempt {attempt}");
+    }
+
+    /// The table of exits and settlements, line by line.
+    #[test]
+    fn every_exit_has_its_settlement() {
+        use Settlement::{DeadLetter, Leave};
+        let delete = |record| Settlement::Delete { record };
+        let delay = |s: u64, record| Settlement::Delay { delay: S(s), record };
+        let half_s = |record| Settlement::Delay { delay: Duration::from_millis(500), record };
+        let text = || "x".to_owned();
+
+        check(Exit::Done { result: None }, 1, delete(Record::Done));
+        check(Exit::Discard { reason: text() }, 1, delete(Record::Discarded));
+        check(Exit::Snooze { delay: S(9) }, 1, delay(9, Record::Released));
+        check(Exit::Snooze { delay: S(9) }, 3, delay(9, Record::Released));
+
+        check(Exit::Retry { reason: text(), after: None }, 1, half_s(Record::Failed));
+        check(Exit::Retry { reason: text(), after: Some(S(40)) }, 2, delay(40, Record::Failed));
+        check(Exit::Retry { reason: text(), after: Some(S(40)) }, 3, DeadLetter);
+        let down = |after| Exit::Unavailable { dependency: text(), reason: text(), after };
+        check(down(None), 3, delay(7, Record::Released));
+        check(down(Some(S(5))), 3, delay(5, Record::Released));
+        check(Exit::Reject { reason: text() }, 1, DeadLetter);
+
+        let host_found = [
+            Exit::Timeout { limit: S(1) },
+            Exit::Trap { reason: text() },
+            Exit::OutOfMemory { limit_bytes: 1 },
+            Exit::Exited { code: 0 },
+            Exit::BadResult { reason: text() },
+            Exit::Outbox { reason: text() },
+        ];
+        for exit in host_found {
+            check(exit.clone(), 1, half_s(Record::Failed));
+            check(exit, 3, DeadLetter);
+        }
+
+        check(Exit::Invalid { reason: text() }, 0, DeadLetter);
+        check(Exit::Conflict, 0, DeadLetter);
+        check(Exit::OversizedKey { size_bytes: 2, limit_bytes: 1 }, 0, DeadLetter);
+        check(Exit::HostCrash { crashes: 3 }, 4, DeadLetter);
+        check(Exit::Unroutable { kind: text() }, 0, delay(240, Record::Nothing));
+        check(Exit::LeaseLost, 1, Leave);
+        check(Exit::Interrupted, 1, delay(0, Record::Released));
+        check(Exit::Expired { discard: true }, 1, delete(Record::Discarded));
+        check(Exit::Expired { discard: false }, 1, DeadLetter);
+
+        check(Exit::Duplicate { same_message: true }, 0, delete(Record::Nothing));
+        check(Exit::Busy { remaining: S(11) }, 0, delay(11, Record::Nothing));
+        check(Exit::NoPermit, 1, delay(2, Record::Released));
+        check(Exit::LedgerDown { reason: text() }, 0, delay(2, Record::Nothing));
+        check(Exit::BreakerOpen { dependency: text(), remaining: S(3) }, 1, delay(5, Record::Released));
+    }
+
+    #[test]
+    fn an_unroutable_message_is_hidden_longer_each_time_and_dead_lettered_at_last() {
+        let retry = Retry::default();
+        let settle = |receive_count, age_s| {
+            let at = Circumstances {
+                attempt: 0,
+                retry: &retry,
+                draw: 0.5,
+                receive_count,
+                age: S(age_s),
+                unroutable_after: S(3600),
+                next_probe: S(1),
+            };
+            decide(&Exit::Unroutable { kind: "t".into() }, &at)
+        };
+        let hidden = |s| Settlement::Delay { delay: S(s), record: Record::Nothing };
+        assert_eq!(settle(1, 0), hidden(60));
+        assert_eq!(settle(2, 60), hidden(120));
+        assert_eq!(settle(1000, 60), hidden(900));
+        assert_eq!(settle(5, 3600), Settlement::DeadLetter);
+    }
+}

@@ -1,0 +1,198 @@
+//! The first step: from a delivery to a message, unwrapped from its envelope, with its type and key.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::config::Envelope;
+use crate::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
+use crate::message::{AttributeValue, Attributes, Delivery, Message, MessageType};
+
+/// The attribute that names a message's type.
+pub const TYPE_ATTRIBUTE: &str = "type";
+/// The attribute in which a producer gives its own idempotency key.
+pub const KEY_ATTRIBUTE: &str = "idempotency-key";
+
+/// Levels of nesting that a JSON body may have: serde_json's own limit.
+const NESTING_NOTE: &str = "at most 128 levels of nesting are read";
+
+/// Reads a delivery. An error says what cannot be read, in words fit for a dead letter.
+pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str>) -> Result<Message, String> {
+    let mut attributes = delivery.attributes.clone();
+    attributes.remove(LETTER_ATTRIBUTE);
+    let json = parse(&delivery.body);
+    let opened = open(envelope, &delivery.body, json, &mut attributes)?;
+
+    let attribute = |name: &str| attributes.get(name).and_then(AttributeValue::text);
+    let field = |name: &str| opened.json.as_ref().ok().and_then(|json| json.get(name)?.as_str());
+    let kind = attribute(TYPE_ATTRIBUTE)
+        .or(opened.kind.as_deref())
+        .or_else(|| field("type"))
+        .or(default_type)
+        .filter(|kind| !kind.is_empty());
+    let Some(kind) = kind else {
+        let why = match &opened.json {
+            Ok(_) => "its JSON body has no string field `type`".to_owned(),
+            Err(error) => format!("its body is no JSON ({error})"),
+        };
+        return Err(format!("the message has no type: no attribute `type`, {why}, and the queue has no default_type"));
+    };
+    let key = attribute(KEY_ATTRIBUTE)
+        .or_else(|| field("idempotency_key"))
+        .or_else(|| attribute(OWN_KEY_ATTRIBUTE))
+        .or(delivery.deduplication_id.as_deref())
+        .unwrap_or(&delivery.message_id.0)
+        .to_owned();
+    let kind = MessageType(kind.to_owned());
+    let content_type = attribute("content-type").unwrap_or("application/json").to_owned();
+    let traceparent = attribute("traceparent").map(str::to_owned);
+    Ok(Message { kind, body: opened.body, content_type, key, json: opened.json.ok(), traceparent, attributes })
+}
+
+/// What was in the envelope.
+struct Opened {
+    body: Bytes,
+    json: Result<Value, String>,
+    /// The type that the envelope names.
+    kind: Option<String>,
+}
+
+fn parse(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| match error.to_string() {
+        text if text.contains("recursion limit") => format!("{text}; {NESTING_NOTE}"),
+        text => text,
+    })
+}
+
+fn open(
+    envelope: Envelope,
+    body: &Bytes,
+    json: Result<Value, String>,
+    attributes: &mut Attributes,
+) -> Result<Opened, String> {
+    let plain = |json| Ok(Opened { body: body.clone(), json, kind: None });
+    let wrapped = match (envelope, json) {
+        (Envelope::Plain, json) | (Envelope::Auto, json @ Err(_)) => return plain(json),
+        (_, Err(error)) => return Err(format!("the body is no JSON, so no {envelope:?} envelope: {error}")),
+        (_, Ok(wrapped)) => wrapped,
+    };
+    match envelope {
+        Envelope::Plain => plain(Ok(wrapped)),
+        Envelope::Sns => open_sns(&wrapped, attributes),
+        Envelope::Eventbridge => open_eventbridge(&wrapped),
+        Envelope::Cloudevents => open_cloudevent(&wrapped),
+        Envelope::Auto if wrapped["Type"] == "Notification" && wrapped["Message"].is_string() => {
+            open_sns(&wrapped, attributes)
+        }
+        Envelope::Auto if wrapped["detail-type"].is_string() && wrapped.get("detail").is_some() => {
+            open_eventbridge(&wrapped)
+        }
+        Envelope::Auto if wrapped["specversion"].is_string() && wrapped["type"].is_string() => open_cloudevent(&wrapped),
+        Envelope::Auto => plain(Ok(wrapped)),
+    }
+}
+
+/// An SNS notification, as SNS writes it to a queue without raw delivery. Its own attributes join the message's.
+fn open_sns(wrapped: &Value, attributes: &mut Attributes) -> Result<Opened, String> {
+    let text = wrapped["Message"].as_str().ok_or("the SNS envelope has no string `Message`")?;
+    for (name, attribute) in wrapped["MessageAttributes"].as_object().into_iter().flatten() {
+        let data_type = attribute["Type"].as_str().unwrap_or("String");
+        if let (Some(value), false) = (attribute["Value"].as_str(), data_type == "Binary") {
+            let value = AttributeValue { data_type: data_type.to_owned(), ..AttributeValue::string(value) };
+            attributes.entry(name.clone()).or_insert(value);
+        }
+    }
+    let body = Bytes::copy_from_slice(text.as_bytes());
+    Ok(Opened { json: parse(&body), body, kind: None })
+}
+
+/// An EventBridge event: `detail-type` is the type, `detail` the body.
+fn open_eventbridge(wrapped: &Value) -> Result<Opened, String> {
+    let kind = wrapped["detail-type"].as_str().ok_or("the EventBridge envelope has no string `detail-type`")?;
+    let detail = wrapped.get("detail").ok_or("the EventBridge envelope has no `detail`")?;
+    Ok(Opened { body: detail.to_string().into(), json: Ok(detail.clone()), kind: Some(kind.to_owned()) })
+}
+
+/// A CloudEvent in structured mode: `data`, or `data_base64`.
+fn open_cloudevent(wrapped: &Value) -> Result<Opened, String> {
+    use base64::Engine;
+    let kind = wrapped["type"].as_str().ok_or("the CloudEvents envelope has no string `type`")?.to_owned();
+    if let Some(data) = wrapped["data_base64"].as_str() {
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(data)
+            .map_err(|error| format!("the CloudEvents envelope's `data_base64` is no base64: {error}"))?;
+        return Ok(Opened { json: parse(&bytes), body: bytes.into(), kind: Some(kind) });
+    }
+    let data = wrapped.get("data").cloned().unwrap_or(Value::Null);
+    let body = match &data {
+        Value::Null => Bytes::new(),
+        Value::String(text) => Bytes::copy_from_slice(text.as_bytes()),
+        other => other.to_string().into(),
+    };
+    Ok(Opened { body, json: Ok(data), kind: Some(kind) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{MessageId, Receipt, UnixMs};
+
+    fn delivery(body: &str, attributes: &[(&str, &str)]) -> Delivery {
+        Delivery {
+            message_id: MessageId("id-1".into()),
+            receipt: Receipt("r".into()),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            attributes: attributes.iter().map(|(n, v)| ((*n).to_owned(), AttributeValue::string(*v))).collect(),
+            receive_count: 1,
+            sent_at: UnixMs(0),
+            group: None,
+            deduplication_id: None,
+            received_at: crate::clock::now(),
+        }
+    }
+
+    #[test]
+    fn type_body_and_key_of_each_envelope() {
+        let check = |envelope, body: &str, attributes: &[(&str, &str)], expect: Result<(&str, &str, &str), &str>| {
+            let message = decode(&delivery(body, attributes), envelope, None);
+            match (message, expect) {
+                (Ok(message), Ok((kind, inner, key))) => {
+                    assert_eq!((message.kind.0.as_str(), message.key.as_str()), (kind, key), "{body}");
+                    assert_eq!(message.body, inner.as_bytes(), "{body}");
+                }
+                (Err(error), Err(part)) => assert!(error.contains(part), "{body} gave {error:?}, wanted {part:?}"),
+                (got, wanted) => panic!("{body} gave {got:?}, wanted {wanted:?}"),
+            }
+        };
+        use Envelope::{Auto, Cloudevents, Eventbridge, Plain, Sns};
+        check(Plain, "hi", &[("type", "t")], Ok(("t", "hi", "id-1")));
+        check(Plain, r#"{"type":"t"}"#, &[], Ok(("t", r#"{"type":"t"}"#, "id-1")));
+        check(Plain, r#"{"type":"t"}"#, &[("type", "u")], Ok(("u", r#"{"type":"t"}"#, "id-1")));
+        check(Plain, r#"{"idempotency_key":"k"}"#, &[("type", "t")], Ok(("t", r#"{"idempotency_key":"k"}"#, "k")));
+        check(Plain, "x", &[("type", "t"), ("wasq-key", "w"), ("idempotency-key", "k")], Ok(("t", "x", "k")));
+        check(Plain, "x", &[("type", "t"), ("wasq-key", "w")], Ok(("t", "x", "w")));
+        check(Plain, "", &[], Err("no type"));
+        check(Plain, "{", &[], Err("no JSON"));
+        check(Plain, &"[".repeat(100_000), &[], Err("nesting"));
+        check(Plain, r#"{"type":7}"#, &[], Err("no string field `type`"));
+        let sns = r#"{"Type":"Notification","Message":"{\"type\":\"t\"}","MessageAttributes":{"a":{"Type":"String","Value":"b"}}}"#;
+        check(Sns, sns, &[], Ok(("t", r#"{"type":"t"}"#, "id-1")));
+        check(Auto, sns, &[], Ok(("t", r#"{"type":"t"}"#, "id-1")));
+        check(Sns, "{}", &[], Err("`Message`"));
+        check(Sns, "nope", &[], Err("no JSON"));
+        let event = r#"{"detail-type":"t","detail":{"a":1},"source":"s"}"#;
+        check(Eventbridge, event, &[], Ok(("t", r#"{"a":1}"#, "id-1")));
+        check(Auto, event, &[], Ok(("t", r#"{"a":1}"#, "id-1")));
+        let cloud = r#"{"specversion":"1.0","type":"t","id":"e","source":"s","data":{"a":1}}"#;
+        check(Cloudevents, cloud, &[], Ok(("t", r#"{"a":1}"#, "id-1")));
+        check(Auto, cloud, &[], Ok(("t", r#"{"a":1}"#, "id-1")));
+        let binary = r#"{"specversion":"1.0","type":"t","data_base64":"aGk="}"#;
+        check(Auto, binary, &[], Ok(("t", "hi", "id-1")));
+        check(Auto, r#"{"type":"t"}"#, &[], Ok(("t", r#"{"type":"t"}"#, "id-1")));
+    }
+
+    #[test]
+    fn the_queue_may_have_a_default_type() {
+        let message = decode(&delivery("x", &[]), Envelope::Plain, Some("fallback")).unwrap();
+        assert_eq!(message.kind.0, "fallback");
+    }
+}

@@ -1,0 +1,153 @@
+//! The last step: deletes and visibility changes, ten in a call.
+//!
+//! A lease is kept until its delete is confirmed. What fails for good is harmless: the ledger says done, and the next
+//! delivery is deleted without a run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+use super::decide::Settlement;
+use super::retry::visibility_s;
+use crate::lease::Lease;
+use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError};
+
+/// How long a delete waits for others to share its call.
+const LINGER: Duration = Duration::from_millis(20);
+/// Calls under way at once.
+const CALLS: usize = 16;
+/// Settlements that wait for a call.
+const WAITING: usize = 1_024;
+/// How often an entry is tried; the wait doubles from the first.
+const TRIES: u32 = 6;
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// Settles one queue's deliveries.
+pub struct Settler {
+    items: mpsc::Sender<Item>,
+    task: JoinHandle<()>,
+}
+
+struct Item {
+    lease: Lease,
+    operation: Operation,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Operation {
+    Delete,
+    Hide { visibility_s: u32 },
+}
+
+impl Settler {
+    pub fn start(queue: Arc<dyn Queue>) -> Self {
+        let (items, waiting) = mpsc::channel(WAITING);
+        Self { items, task: tokio::spawn(collect(queue, waiting)) }
+    }
+
+    /// Hands a delivery over. It is held until its call is confirmed.
+    pub async fn settle(&self, lease: Lease, settlement: &Settlement) {
+        let operation = match settlement {
+            Settlement::Leave => return,
+            Settlement::Delete { .. } | Settlement::DeadLetter => Operation::Delete,
+            Settlement::Delay { delay, .. } => {
+                lease.settle().await;
+                Operation::Hide { visibility_s: visibility_s(*delay, lease.room()) }
+            }
+        };
+        if self.items.send(Item { lease, operation }).await.is_err() {
+            tracing::error!("the settler has ended; the message is delivered again");
+        }
+    }
+
+    /// Waits until everything that was handed over is settled.
+    pub async fn finish(self) {
+        drop(self.items);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the settler panicked");
+        }
+    }
+}
+
+async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>) {
+    let calls = TaskTracker::new();
+    let room = Arc::new(Semaphore::new(CALLS));
+    while let Some(first) = waiting.recv().await {
+        let linger = tokio::time::sleep(LINGER);
+        tokio::pin!(linger);
+        let (mut deletes, mut hides) = (Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(item) = next {
+            let batch = if item.operation == Operation::Delete { &mut deletes } else { &mut hides };
+            batch.push(item);
+            if batch.len() == BATCH_MAX_ENTRIES {
+                break;
+            }
+            next = tokio::select! {
+                biased;
+                item = waiting.recv() => item,
+                () = &mut linger => None,
+            };
+        }
+        for batch in [deletes, hides] {
+            if !batch.is_empty() {
+                let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+                let queue = queue.clone();
+                calls.spawn(async move {
+                    let _permit = permit;
+                    settle_batch(queue.as_ref(), batch).await;
+                });
+            }
+        }
+    }
+    calls.close();
+    calls.wait().await;
+}
+
+/// Makes the call, and tries what failed again while its lease holds.
+async fn settle_batch(queue: &dyn Queue, mut batch: Vec<Item>) {
+    let mut wait = TRY_AGAIN;
+    for attempt in 1..=TRIES {
+        let answers = call(queue, &batch).await;
+        let mut failed = Vec::new();
+        for (item, answer) in batch.into_iter().zip(answers) {
+            match answer {
+                Ok(()) => {}
+                Err(QueueError::LeaseLost { message }) => {
+                    tracing::debug!(%message, "settled too late; the ledger knows");
+                }
+                Err(error) if attempt == TRIES || item.lease.lost().is_cancelled() => {
+                    tracing::warn!(%error, "a settled message could not be taken off its queue; it is delivered again");
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "an entry of a batch failed; trying it again");
+                    failed.push(item);
+                }
+            }
+        }
+        if failed.is_empty() {
+            return;
+        }
+        batch = failed;
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+    }
+}
+
+async fn call(queue: &dyn Queue, batch: &[Item]) -> Vec<Result<(), QueueError>> {
+    let hides: Vec<_> = batch
+        .iter()
+        .filter_map(|item| match item.operation {
+            Operation::Hide { visibility_s } => Some((item.lease.receipt(), visibility_s)),
+            Operation::Delete => None,
+        })
+        .collect();
+    if !hides.is_empty() {
+        return queue.change_visibility(&hides).await;
+    }
+    let receipts: Vec<_> = batch.iter().map(|item| item.lease.receipt()).collect();
+    queue.delete(&receipts).await
+}

@@ -1,0 +1,107 @@
+//! Whether the host can work, and why not.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::clock;
+
+/// A queue that was not polled for this long fails liveness: the long poll's 20 s, its grace, and room for backoff.
+const POLL_MAX_SILENCE: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// What the host's parts say of themselves.
+#[derive(Default)]
+pub struct Health {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ledger: Option<String>,
+    queues: BTreeMap<String, QueueHealth>,
+    plugins: Option<String>,
+    draining: bool,
+}
+
+struct QueueHealth {
+    error: Option<String>,
+    /// Receives that failed in a row.
+    failures: u32,
+    polled_at: Instant,
+}
+
+/// An answer to a probe. `reasons` is empty when all is well.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    pub ok: bool,
+    pub reasons: Vec<String>,
+}
+
+impl Health {
+    pub fn ledger_answered(&self) {
+        let mut state = self.lock();
+        if let Some(reason) = state.ledger.take() {
+            tracing::info!(reason, "the ledger answers again");
+        }
+    }
+
+    pub fn ledger_failed(&self, reason: &str) {
+        self.lock().ledger.get_or_insert_with(|| reason.to_owned());
+    }
+
+    pub fn ledger_is_down(&self) -> bool {
+        self.lock().ledger.is_some()
+    }
+
+    pub fn polled(&self, queue: &str) {
+        let entry = QueueHealth { error: None, failures: 0, polled_at: clock::now() };
+        self.lock().queues.insert(queue.to_owned(), entry);
+    }
+
+    /// The answer is how many receives have failed in a row.
+    pub fn poll_failed(&self, queue: &str, error: &str) -> u32 {
+        let mut state = self.lock();
+        let failures = state.queues.get(queue).map_or(0, |queue| queue.failures).saturating_add(1);
+        let entry = QueueHealth { error: Some(error.to_owned()), failures, polled_at: clock::now() };
+        state.queues.insert(queue.to_owned(), entry);
+        failures
+    }
+
+    /// `problem` says what is wrong with the plugins, if anything.
+    pub fn plugins(&self, problem: Option<String>) {
+        self.lock().plugins = problem;
+    }
+
+    pub fn draining(&self) {
+        self.lock().draining = true;
+    }
+
+    /// Whether the host should be sent work: plugins loaded, ledger and queues answering.
+    pub fn ready(&self) -> Verdict {
+        let state = self.lock();
+        let mut reasons = Vec::new();
+        reasons.extend(state.plugins.clone());
+        reasons.extend(state.ledger.as_ref().map(|reason| format!("ledger: {reason}")));
+        for (name, queue) in &state.queues {
+            reasons.extend(queue.error.as_ref().map(|error| format!("queue {name}: {error}")));
+        }
+        if state.draining {
+            reasons.push("shutting down".into());
+        }
+        Verdict { ok: reasons.is_empty(), reasons }
+    }
+
+    /// Whether the host polls at all. One that does not should be restarted.
+    pub fn live(&self) -> Verdict {
+        let state = self.lock();
+        let silent = state.queues.iter().filter(|(_, queue)| clock::now() - queue.polled_at > POLL_MAX_SILENCE);
+        let reasons: Vec<_> = silent.map(|(name, _)| format!("queue {name} was not polled for {POLL_MAX_SILENCE:?}")).collect();
+        Verdict { ok: reasons.is_empty(), reasons }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,223 @@
+//! The host, whole: built from its config, run until it is told to stop, drained.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::clock::SystemClock;
+use crate::config::{Config, LedgerConfig, QueueConfig};
+use crate::flow::settle::Settler;
+use crate::flow::{Breakers, Lane, Services};
+use crate::health::Health;
+use crate::lease::Keeper;
+use crate::ledger::Ledger;
+use crate::ledger::local::LocalLedger;
+use crate::plugins::{Catalog, Catalogs, Loader};
+use crate::queue::sqs::{Sqs, SqsQueue};
+use crate::queue::{Queue, QueueError};
+use crate::redrive;
+use crate::sandbox::Sandbox;
+use crate::stats::Stats;
+use crate::worker::Worker;
+
+/// Releases and last deletes after the drain are given this long.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// A running host.
+pub struct Host {
+    config: Arc<Config>,
+    services: Arc<Services>,
+    lanes: Vec<Arc<Lane>>,
+    workers: Vec<JoinHandle<()>>,
+    admin: admin::Server,
+    stop: CancellationToken,
+}
+
+/// Why a host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("queue `{name}`: {error}{hint}")]
+    Queue { name: String, error: QueueError, hint: &'static str },
+    #[error("{0}")]
+    Redrive(#[from] redrive::RedriveError),
+    #[error("the ledger: {0}")]
+    Ledger(#[from] crate::ledger::local::OpenError),
+    #[error("the sandbox's engine: {0}")]
+    Engine(String),
+    #[error("egress.open_hosts: {0}")]
+    Egress(#[from] crate::sandbox::egress::DestinationError),
+    #[error("plugins_dir {}: {source}; make the directory, or set plugins_dir", dir.display())]
+    PluginsDir { dir: std::path::PathBuf, source: std::io::Error },
+    #[error("admin: {0}")]
+    Admin(#[from] admin::ServeError),
+}
+
+impl Host {
+    /// Opens the ledger, loads the plugins, checks the queues, and begins to poll.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let catalogs = Arc::new(Catalogs::new(Loader::new(sandbox.clone(), config.clone())?));
+        let ledger: Arc<dyn Ledger> = match &config.ledger {
+            LedgerConfig::Local { path } => Arc::new(LocalLedger::open(path)?),
+        };
+        let catalog = load_plugins(&catalogs, &config).await?;
+        let sqs = Sqs::connect(&config.aws).await;
+        let mut queues = Vec::new();
+        let mut outlets: HashMap<String, Arc<dyn Queue>> = HashMap::new();
+        for (name, queue_config) in &config.queues {
+            let (queue, dlq) = open_queue(&sqs, name, queue_config, catalog.most_attempts()).await?;
+            outlets.insert(name.clone(), Arc::new(queue.clone()));
+            queues.push((name.clone(), queue_config.clone(), queue, dlq));
+        }
+        let services = Arc::new(Services {
+            scope: config.scope.clone(),
+            clock: Arc::new(SystemClock),
+            catalogs: catalogs.clone(),
+            sandbox,
+            breakers: Breakers::new(config.limits.breaker_failures, config.limits.breaker_probe),
+            stats: Stats::default(),
+            health: Health::default(),
+            outlets,
+            interrupt: CancellationToken::new(),
+            ledger,
+            limits: config.limits.clone(),
+        });
+        let mut host = Self {
+            admin: admin::Server::bind(config.admin.listen).await?,
+            config: config.clone(),
+            services,
+            lanes: Vec::new(),
+            workers: Vec::new(),
+            stop: CancellationToken::new(),
+        };
+        host.note_plugins(&catalog);
+        for (name, queue_config, queue, dlq) in queues {
+            host.begin(name, queue_config, queue, dlq);
+        }
+        host.admin.serve(host.services.clone(), host.lanes.clone());
+        Ok(host)
+    }
+
+    fn begin(&mut self, name: String, config: QueueConfig, queue: SqsQueue, dlq: SqsQueue) {
+        let (aws, url) = (self.config.aws.clone(), queue.url().to_owned());
+        // The keeper's connections must not wait for the serving threads, so they are made on its own.
+        let connect = move || async move {
+            let sqs = Sqs::connect(&aws).await;
+            let queue = sqs.queue(&url).await.expect("a URL is taken as it is");
+            Arc::new(queue) as Arc<dyn Queue>
+        };
+        let queue: Arc<dyn Queue> = Arc::new(queue);
+        let lane = Arc::new(Lane {
+            name,
+            keeper: Keeper::start(connect, config.visibility, self.services.ledger.clone()),
+            settler: Settler::start(queue.clone()),
+            dlq: Arc::new(dlq),
+            queue,
+            config,
+        });
+        let worker = Worker::new(self.services.clone(), lane.clone(), self.stop.clone());
+        self.workers.push(tokio::spawn(worker.run()));
+        self.lanes.push(lane);
+    }
+
+    /// Reads the plugin directory again and swaps what changed.
+    pub async fn reload_plugins(&self) -> Result<Arc<Catalog>, StartError> {
+        let catalog = load_plugins(&self.services.catalogs, &self.config).await?;
+        self.note_plugins(&catalog);
+        Ok(catalog)
+    }
+
+    fn note_plugins(&self, catalog: &Catalog) {
+        let nothing = catalog.plugins().next().is_none();
+        let problem = nothing.then(|| format!("no plugin is loaded from {}", self.config.plugins_dir.display()));
+        self.services.health.plugins(problem);
+    }
+
+    /// Where the admin port listens.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.addr()
+    }
+
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
+    pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
+        self.services.health.draining();
+        self.stop.cancel();
+        let mut workers = futures::future::join_all(self.workers);
+        let drain = tokio::time::sleep(Duration::from_secs(self.config.drain_s));
+        tokio::select! {
+            biased;
+            _ = &mut workers => {}
+            () = async { tokio::select! { biased; () = hurry => {}, () = drain => {} } } => {
+                tracing::info!("interrupting what still runs");
+                self.services.interrupt.cancel();
+                if tokio::time::timeout(FLUSH, &mut workers).await.is_err() {
+                    tracing::warn!("a long poll is still open; what it brings is delivered again after its visibility");
+                }
+            }
+        }
+        drop(workers);
+        self.admin.shutdown().await;
+        for lane in self.lanes {
+            // A worker that did not end holds its lane; what it settles now is settled again by the next delivery.
+            if let Some(lane) = Arc::into_inner(lane) {
+                if tokio::time::timeout(FLUSH, lane.settler.finish()).await.is_err() {
+                    tracing::warn!(queue = lane.name, "the last deletes were not confirmed; the ledger knows what is done");
+                }
+                let keeper = lane.keeper;
+                // Joining its thread blocks for at most one tick.
+                if let Err(error) = tokio::task::spawn_blocking(move || drop(keeper)).await {
+                    tracing::error!(%error, "the lease keeper could not be stopped");
+                }
+            }
+        }
+    }
+}
+
+/// Compiles off the serving threads.
+async fn load_plugins(catalogs: &Arc<Catalogs>, config: &Config) -> Result<Arc<Catalog>, StartError> {
+    let (catalogs, dir) = (catalogs.clone(), config.plugins_dir.clone());
+    let loaded = tokio::task::spawn_blocking(move || catalogs.reload(&dir)).await;
+    loaded
+        .map_err(|error| StartError::Engine(error.to_string()))?
+        .map_err(|source| StartError::PluginsDir { dir: config.plugins_dir.clone(), source })
+}
+
+/// The queue and its DLQ, with the redrive policy checked against the most `attempts` that a plugin makes.
+pub async fn open_queue(
+    sqs: &Sqs,
+    name: &str,
+    queue_config: &QueueConfig,
+    attempts: u32,
+) -> Result<(SqsQueue, SqsQueue), StartError> {
+    let fail = |error: QueueError| {
+        let hint = match &error {
+            QueueError::Permanent { code, .. } if code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist") => {
+                "; create it, or set `url`"
+            }
+            _ => "",
+        };
+        StartError::Queue { name: name.to_owned(), error, hint }
+    };
+    let queue = sqs.queue(queue_config.url.as_deref().unwrap_or(name)).await.map_err(fail)?;
+    let attributes = queue.attributes().await.map_err(fail)?;
+    let dlq_name = redrive::check(name, queue.is_fifo(), queue_config, &attributes, attempts)?;
+    let dlq = sqs.queue(&dlq_name).await.map_err(|error| match fail(error) {
+        StartError::Queue { name, error, .. } => {
+            StartError::Queue { name: format!("{name}` with the DLQ `{dlq_name}"), error, hint: "; create it, or set `dlq`" }
+        }
+        other => other,
+    })?;
+    dlq.attributes().await.map_err(fail)?;
+    redrive::check_kinds(name, queue.is_fifo(), &dlq_name, dlq.is_fifo())?;
+    Ok((queue, dlq))
+}

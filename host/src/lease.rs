@@ -1,0 +1,283 @@
+//! The keeper: extends the leases of what we hold, on a thread of its own so that busy handlers cannot starve it.
+//!
+//! One lease drives a delivery's visibility, its ledger claims and its guest's deadline. The keeper ticks every second and
+//! renews at half the visibility, always to the whole of it. A lease that cannot be renewed is lost: whoever runs under it
+//! stops, and touches nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::ledger::{Fence, Ledger};
+use crate::message::{Delivery, Key, MessageId, Receipt};
+use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
+
+/// How often the keeper looks.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The leases of one queue.
+pub struct Keeper {
+    held: Arc<Held>,
+    visibility: Duration,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Held {
+    by_message: Mutex<HashMap<MessageId, Arc<Inner>>>,
+}
+
+/// A delivery that is ours. Dropping it ends the keeping.
+pub struct Lease {
+    inner: Arc<Inner>,
+    held: Arc<Held>,
+}
+
+struct Inner {
+    message_id: MessageId,
+    /// When the delivery was received; SQS allows 12 h from here.
+    received_at: Instant,
+    lost: CancellationToken,
+    state: Mutex<State>,
+    /// Held while a renewal or a settlement's visibility change is under way: one must not overtake the other.
+    visibility_call: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    receipt: Receipt,
+    ends_at: Instant,
+    /// No renewal goes past this.
+    keep_until: Instant,
+    claims: Vec<(Key, Fence)>,
+    /// Its visibility has been settled: renewing would undo it.
+    settled: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds these locks can leave a half-made change behind.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    /// Starts the thread. `queue` must be its own connection: the serving threads' may be starved.
+    pub fn start<F, Q>(connect: F, visibility: Duration, ledger: Arc<dyn Ledger>) -> Self
+    where
+        F: FnOnce() -> Q + Send + 'static,
+        Q: Future<Output = Arc<dyn Queue>>,
+    {
+        let held = Arc::new(Held::default());
+        let stop = CancellationToken::new();
+        let thread = std::thread::Builder::new().name("wasq-lease".into()).spawn({
+            let (held, stop) = (held.clone(), stop.clone());
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime can be made when the host starts");
+                runtime.block_on(async {
+                    let queue = connect().await;
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => {}
+                        () = keep(&held, queue.as_ref(), ledger.as_ref(), visibility) => {}
+                    }
+                });
+            }
+        });
+        let thread = Some(thread.expect("a thread can be started when the host starts"));
+        Self { held, visibility, stop, thread }
+    }
+
+    /// Begins to keep a delivery until `keep_until`. None when the same message is in hand already: its run goes on with
+    /// the newest handle, which this delivery brought.
+    pub fn track(&self, delivery: &Delivery, keep_until: Instant) -> Option<Lease> {
+        let mut by_message = lock(&self.held.by_message);
+        let ends_at = delivery.received_at + self.visibility;
+        if let Some(inner) = by_message.get(&delivery.message_id) {
+            let mut state = lock(&inner.state);
+            if !state.settled {
+                state.receipt = delivery.receipt.clone();
+                state.ends_at = ends_at;
+            }
+            return None;
+        }
+        let inner = Arc::new(Inner {
+            message_id: delivery.message_id.clone(),
+            received_at: delivery.received_at,
+            lost: CancellationToken::new(),
+            state: Mutex::new(State {
+                receipt: delivery.receipt.clone(),
+                ends_at,
+                keep_until,
+                claims: Vec::new(),
+                settled: false,
+            }),
+            visibility_call: tokio::sync::Mutex::default(),
+        });
+        by_message.insert(delivery.message_id.clone(), inner.clone());
+        Some(Lease { inner, held: self.held.clone() })
+    }
+
+    /// Deliveries in hand.
+    pub fn held(&self) -> usize {
+        lock(&self.held.by_message).len()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the lease keeper's thread panicked");
+        }
+    }
+}
+
+impl Lease {
+    /// Cancelled when the delivery is not ours any more.
+    pub fn lost(&self) -> &CancellationToken {
+        &self.inner.lost
+    }
+
+    /// The newest receipt handle.
+    pub fn receipt(&self) -> Receipt {
+        lock(&self.inner.state).receipt.clone()
+    }
+
+    /// How much longer it is ours unless it is renewed; what a claim made now should last.
+    pub fn remaining(&self) -> Duration {
+        lock(&self.inner.state).ends_at.saturating_duration_since(clock::now())
+    }
+
+    /// From now on the keeper extends this claim with the lease.
+    pub fn add_claim(&self, key: Key, fence: Fence) {
+        lock(&self.inner.state).claims.push((key, fence));
+    }
+
+    /// The claim was finished.
+    pub fn remove_claim(&self, key: Key) {
+        lock(&self.inner.state).claims.retain(|(claimed, _)| *claimed != key);
+    }
+
+    /// Moves the time after which it is renewed no more.
+    pub fn keep_until(&self, at: Instant) {
+        lock(&self.inner.state).keep_until = at;
+    }
+
+    /// What is left of the 12 hours that SQS allows from receipt.
+    pub fn room(&self) -> Duration {
+        (self.inner.received_at + VISIBILITY_MAX).saturating_duration_since(clock::now())
+    }
+
+    /// Ends the renewals, once none is under way, so that a visibility set after this stays.
+    pub async fn settle(&self) {
+        let _no_renewal = self.inner.visibility_call.lock().await;
+        lock(&self.inner.state).settled = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        lock(&self.held.by_message).remove(&self.inner.message_id);
+    }
+}
+
+async fn keep(held: &Held, queue: &dyn Queue, ledger: &dyn Ledger, visibility: Duration) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let due = take_due(held, visibility);
+        let batches = due.chunks(BATCH_MAX_ENTRIES).map(|batch| renew(batch, queue, ledger, visibility));
+        futures::future::join_all(batches).await;
+    }
+}
+
+/// The leases that want renewing now. Those that have ended are lost on the way.
+fn take_due(held: &Held, visibility: Duration) -> Vec<Arc<Inner>> {
+    let now = clock::now();
+    let all: Vec<_> = lock(&held.by_message).values().cloned().collect();
+    all.into_iter()
+        .filter(|inner| {
+            let state = lock(&inner.state);
+            if state.settled || inner.lost.is_cancelled() {
+                return false;
+            }
+            if state.ends_at <= now {
+                tracing::warn!(message_id = %inner.message_id, "a lease ended before it could be renewed");
+                inner.lost.cancel();
+                return false;
+            }
+            let allowed = state.keep_until > now && now + visibility < inner.received_at + VISIBILITY_MAX;
+            allowed && state.ends_at - now <= visibility / 2
+        })
+        .collect()
+}
+
+async fn renew(batch: &[Arc<Inner>], queue: &dyn Queue, ledger: &dyn Ledger, visibility: Duration) {
+    let mut guards = Vec::with_capacity(batch.len());
+    let mut leases = Vec::with_capacity(batch.len());
+    for inner in batch {
+        // Whoever is settling it now has no use for a renewal.
+        if let Ok(guard) = inner.visibility_call.try_lock()
+            && !lock(&inner.state).settled
+        {
+            guards.push(guard);
+            leases.push(inner);
+        }
+    }
+    if leases.is_empty() {
+        return;
+    }
+    let from = clock::now();
+    let changes: Vec<_> =
+        leases.iter().map(|inner| (lock(&inner.state).receipt.clone(), visibility.as_secs() as u32)).collect();
+    let answers = queue.change_visibility(&changes).await;
+    let mut claims = Vec::new();
+    for (inner, answer) in leases.iter().zip(answers) {
+        match answer {
+            Ok(()) => {
+                let mut state = lock(&inner.state);
+                state.ends_at = from + visibility;
+                claims.extend(state.claims.iter().map(|(key, fence)| (*inner, *key, *fence)));
+            }
+            Err(QueueError::LeaseLost { message }) => {
+                tracing::warn!(message_id = %inner.message_id, %message, "a lease is lost");
+                inner.lost.cancel();
+            }
+            Err(error @ (QueueError::Transient { .. } | QueueError::Permanent { .. })) => {
+                // It is tried again at the next tick, until the lease has ended.
+                tracing::warn!(message_id = %inner.message_id, %error, "cannot renew a lease");
+            }
+        }
+    }
+    drop(guards);
+    extend_claims(&claims, ledger, visibility).await;
+}
+
+async fn extend_claims(claims: &[(&Arc<Inner>, Key, Fence)], ledger: &dyn Ledger, visibility: Duration) {
+    if claims.is_empty() {
+        return;
+    }
+    let keys: Vec<_> = claims.iter().map(|(_, key, fence)| (*key, *fence)).collect();
+    match ledger.extend(&keys, visibility).await {
+        Ok(ours) => {
+            for ((inner, key, fence), ours) in claims.iter().zip(ours) {
+                // A claim that was finished meanwhile is not ours, and that is well.
+                if !ours && lock(&inner.state).claims.contains(&(*key, *fence)) {
+                    tracing::warn!(message_id = %inner.message_id, "a ledger claim is lost");
+                    inner.lost.cancel();
+                }
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot extend claims in the ledger; trying again at the next tick"),
+    }
+}

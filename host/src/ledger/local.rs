@@ -1,0 +1,220 @@
+//! The ledger of one process, in a directory of its own.
+//!
+//! It stands on SQLite with a write-ahead log (docs/stores.md measures why). One thread owns the store and does all
+//! operations in the order in which they come, many in one transaction. Claims are answered when it has reached the operating
+//! system; a second thread syncs the log, many transactions at a time, and then answers completions and steps. Leases are kept in memory, by monotonic time; a
+//! claim found on disk without a lease belongs to a run that crashed, and can be claimed at once.
+
+mod decide;
+mod disk;
+mod job;
+mod leases;
+mod rows;
+mod sweep;
+mod syncer;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use self::decide::State;
+use self::disk::Disk;
+pub use self::disk::OpenError;
+use self::job::{Books, Job, Task};
+use self::writer::{WAITING_MAX, Writer};
+use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use crate::clock;
+use crate::message::Key;
+
+/// The ledger in a directory. Clones share it; the last one dropped, or [`LocalLedger::close`], waits until everything
+/// handed in is written.
+///
+/// A claim whose future is dropped before it answers may have been recorded: the key is then busy until its lease ends.
+#[derive(Clone)]
+pub struct LocalLedger(Arc<Handle>);
+
+struct Handle {
+    /// Gone once closed.
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    writer: JoinHandle<()>,
+}
+
+impl LocalLedger {
+    /// Opens the ledger in `dir`, which is made if it is not there. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`OpenError`] names the directory and the way out; [`OpenError::InUse`] if another process has it open.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        let at = |source: io::Error| OpenError::Directory { dir: dir.to_owned(), source };
+        let (disk, first) = Disk::open(dir)?;
+        let (jobs, inbox) = mpsc::channel(WAITING_MAX);
+        let writer = Writer::new(disk, dir.to_owned(), first, inbox).map_err(at)?;
+        let writer = thread::Builder::new().name("wasq-ledger".into()).spawn(|| writer.run()).map_err(at)?;
+        Ok(Self(Arc::new(Handle { open: Mutex::new(Some(Open { jobs, writer })) })))
+    }
+
+    /// Writes what was handed in and lets go of the directory, for every clone. Blocks until that is done; whatever is asked
+    /// afterwards is answered with [`LedgerError::Unavailable`].
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Has the writer do `work` in its turn; the answers that `durable` picks are given only from the disk.
+    async fn ask<T, F>(&self, durable: fn(&T) -> bool, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Books<'_>) -> Result<T, LedgerError> + Send + 'static,
+    {
+        let closed = || LedgerError::Unavailable("the ledger is closed".into());
+        let jobs = self.0.jobs().ok_or_else(closed)?;
+        let (task, answer) = Task::new(durable, work);
+        jobs.send(Box::new(task)).await.map_err(|_| closed())?;
+        drop(jobs);
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+impl Handle {
+    fn jobs(&self) -> Option<mpsc::Sender<Box<dyn Job>>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map(|open| open.jobs.clone())
+    }
+
+    fn close(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Open { jobs, writer }) = open {
+            drop(jobs);
+            if writer.join().is_err() {
+                tracing::error!("the ledger's writer has panicked; what it had not answered is not recorded");
+            }
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// For what has to be on the disk before its answer.
+fn on_disk<T>(_: &T) -> bool {
+    true
+}
+
+/// For what has to be with the operating system.
+fn with_os<T>(_: &T) -> bool {
+    false
+}
+
+/// A claim that says what another delivery has recorded has its message deleted: that record has to be on the disk.
+fn if_recorded(claim: &Claim) -> bool {
+    match claim {
+        Claim::Done { .. } | Claim::DeadLettered => true,
+        Claim::Fresh(_) | Claim::Busy { .. } | Claim::Conflict => false,
+    }
+}
+
+#[async_trait]
+impl Ledger for LocalLedger {
+    async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
+        let (request, now) = (request.clone(), clock::now());
+        self.ask(if_recorded, move |books| {
+            let held_for = books.leases.remaining(key, now);
+            let found = books.batch.entry(key)?;
+            let (claim, change) = decide::claim(found, held_for, &request, books.fences.next(), clock::unix_ms());
+            if let Some(change) = change {
+                books.batch.change(key, &change)?;
+                books.leases.hold(key, change.entry.fence, now, request.lease);
+            }
+            Ok(claim)
+        })
+        .await
+    }
+
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError> {
+        let (claims, now) = (claims.to_vec(), clock::now());
+        self.ask(with_os, move |books| {
+            claims
+                .into_iter()
+                .map(|(key, fence)| {
+                    let ours = books.is_claimed_by(key, fence)?;
+                    if ours {
+                        books.leases.hold(key, fence, now, lease);
+                    }
+                    Ok(ours)
+                })
+                .collect()
+        })
+        .await
+    }
+
+    async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
+        self.ask(on_disk, move |books| {
+            let found = books.batch.entry(key)?;
+            if let Some(change) = decide::finish(found, fence, finish, clock::unix_ms())? {
+                books.batch.change(key, &change)?;
+                books.leases.end(key);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let name = name.to_owned();
+        self.ask(with_os, move |books| {
+            books.check(key, fence)?;
+            books.batch.step(key, &name)
+        })
+        .await
+    }
+
+    async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.ask(on_disk, move |books| {
+            books.check(key, fence)?;
+            books.batch.put_step(key, &name, &value)
+        })
+        .await
+    }
+
+    async fn put_envelope(&self, id: &str, json: &[u8], ttl: Duration) -> Result<(), LedgerError> {
+        let (id, json) = (id.to_owned(), json.to_vec());
+        self.ask(on_disk, move |books| books.batch.put_envelope(&id, &json, decide::after(clock::unix_ms(), ttl))).await
+    }
+
+    async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let id = id.to_owned();
+        self.ask(with_os, move |books| books.batch.envelope(&id, clock::unix_ms())).await
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        self.ask(on_disk, |books| books.batch.ping()).await
+    }
+}
+
+impl Books<'_> {
+    /// Whether `fence` is the key's latest claim and has not been finished; that its lease has run out does not matter as
+    /// long as nobody else has claimed the key.
+    fn is_claimed_by(&self, key: Key, fence: Fence) -> Result<bool, LedgerError> {
+        if self.leases.is_held_by(key, fence) {
+            return Ok(true);
+        }
+        Ok(self.batch.entry(key)?.is_some_and(|entry| entry.fence == fence && entry.state == State::Claimed))
+    }
+
+    fn check(&self, key: Key, fence: Fence) -> Result<(), LedgerError> {
+        if self.is_claimed_by(key, fence)? { Ok(()) } else { Err(LedgerError::Stale) }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a claim and a finish make of an entry: pure functions from the entry as it stands to the entry as it shall stand.
+
+use std::time::Duration;
+
+use crate::ledger::{Claim, ClaimRequest, Fence, Finish, Fresh, LedgerError};
+use crate::message::{BodyDigest, MessageId, UnixMs};
+
+/// A key's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub state: State,
+    /// The fence of its latest claim, kept when that claim has ended: a finish that is said twice is recognised by it.
+    pub fence: Fence,
+    pub attempts: u32,
+    pub crashes: u32,
+    pub body: BodyDigest,
+    /// The message of the latest claim.
+    pub message_id: MessageId,
+    pub first_failed_at: Option<UnixMs>,
+    /// From then on the entry counts as unknown, and the sweep may remove it.
+    pub removable_at: UnixMs,
+}
+
+/// Where a key stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Claimed,
+    Released,
+    Done { result: Option<Vec<u8>>, discarded: bool },
+    DeadLettered,
+}
+
+/// An entry that is neither done nor dead-lettered is forgotten after so long without a claim or a finish: no SQS queue
+/// keeps a message longer (`MessageRetentionPeriod` is at most 14 days).
+const IDLE_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// A decision to be written down.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Change {
+    pub entry: Entry,
+    pub steps: Steps,
+}
+
+/// What becomes of a key's recorded steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steps {
+    Kept,
+    Forgotten,
+}
+
+/// Decides a claim over what is `found` under the key. `held_for` is how long a live lease on it still lasts, `fence` the
+/// one to give out. The change is there if, and only if, the claim is [`Claim::Fresh`].
+pub fn claim(
+    found: Option<Entry>,
+    held_for: Option<Duration>,
+    request: &ClaimRequest,
+    fence: Fence,
+    now: UnixMs,
+) -> (Claim, Option<Change>) {
+    let first = |steps| fresh(None, 0, request, fence, now, steps);
+    let Some(entry) = found else { return first(Steps::Kept) };
+    // A live lease outlasts every jump of the wall clock.
+    if entry.removable_at <= now && held_for.is_none() {
+        return first(Steps::Forgotten);
+    }
+    let same_body = entry.body == request.body;
+    let same_message = entry.message_id == request.message_id;
+    match &entry.state {
+        State::DeadLettered if same_message => (Claim::DeadLettered, None),
+        State::DeadLettered => first(Steps::Kept),
+        State::Claimed | State::Released | State::Done { .. } if !same_body => (Claim::Conflict, None),
+        State::Done { .. } => (Claim::Done { same_message }, None),
+        State::Released => fresh(Some(&entry), 0, request, fence, now, Steps::Kept),
+        State::Claimed => match held_for {
+            Some(remaining) => (Claim::Busy { remaining }, None),
+            None => fresh(Some(&entry), 1, request, fence, now, Steps::Kept),
+        },
+    }
+}
+
+fn fresh(
+    before: Option<&Entry>,
+    new_crashes: u32,
+    request: &ClaimRequest,
+    fence: Fence,
+    now: UnixMs,
+    steps: Steps,
+) -> (Claim, Option<Change>) {
+    let entry = Entry {
+        state: State::Claimed,
+        fence,
+        attempts: before.map_or(0, |entry| entry.attempts).saturating_add(1),
+        crashes: before.map_or(0, |entry| entry.crashes).saturating_add(new_crashes),
+        body: request.body,
+        message_id: request.message_id.clone(),
+        first_failed_at: before.and_then(|entry| entry.first_failed_at),
+        removable_at: after(now, IDLE_KEPT),
+    };
+    let fresh =
+        Fresh { attempt: entry.attempts, crashes: entry.crashes, fence, first_failed_at: entry.first_failed_at };
+    (Claim::Fresh(fresh), Some(Change { entry, steps }))
+}
+
+/// Decides the end of the claim that `fence` was given for. A lease that has run out does not void it: as long as the entry
+/// carries the fence, nobody else has run. A finish that was said before changes nothing, so that a caller may repeat one
+/// whose answer got lost.
+///
+/// # Errors
+/// [`LedgerError::Stale`] if the key was claimed anew or was finished in another way.
+pub fn finish(found: Option<Entry>, fence: Fence, finish: Finish, now: UnixMs) -> Result<Option<Change>, LedgerError> {
+    let entry = found.filter(|entry| entry.fence == fence).ok_or(LedgerError::Stale)?;
+    match (&entry.state, &finish) {
+        (State::Claimed, _) => Ok(Some(ended(entry, finish, now))),
+        (State::Released, Finish::Failed { .. } | Finish::Released)
+        | (State::Done { .. }, Finish::Done { .. })
+        | (State::DeadLettered, Finish::DeadLettered { .. }) => Ok(None),
+        (State::Released | State::Done { .. } | State::DeadLettered, _) => Err(LedgerError::Stale),
+    }
+}
+
+fn ended(entry: Entry, finish: Finish, now: UnixMs) -> Change {
+    let idle_until = after(now, IDLE_KEPT);
+    match finish {
+        Finish::Done { result, discarded, ttl } => Change {
+            entry: Entry { state: State::Done { result, discarded }, removable_at: after(now, ttl), ..entry },
+            steps: Steps::Forgotten,
+        },
+        Finish::Failed { at } => Change {
+            entry: Entry {
+                state: State::Released,
+                first_failed_at: entry.first_failed_at.or(Some(at)),
+                removable_at: idle_until,
+                ..entry
+            },
+            steps: Steps::Kept,
+        },
+        Finish::Released => Change {
+            entry: Entry {
+                state: State::Released,
+                attempts: entry.attempts.saturating_sub(1),
+                removable_at: idle_until,
+                ..entry
+            },
+            steps: Steps::Kept,
+        },
+        Finish::DeadLettered { message_id, ttl } => Change {
+            entry: Entry {
+                state: State::DeadLettered,
+                message_id,
+                attempts: 0,
+                crashes: 0,
+                first_failed_at: None,
+                removable_at: after(now, ttl),
+                ..entry
+            },
+            steps: Steps::Kept,
+        },
+    }
+}
+
+/// `now` and so much more, at most the end of time.
+pub fn after(now: UnixMs, wait: Duration) -> UnixMs {
+    UnixMs(now.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+}

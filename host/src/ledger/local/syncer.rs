@@ -1,0 +1,113 @@
+//! Waits for the disk beside the writer, so that no claim stands behind a completion's fsync.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use super::job::{Job, Outage};
+
+/// Batches that may wait for the disk before the writer waits as well.
+const BATCHES_MAX: usize = 64;
+
+/// A thread that brings to the disk what the writer has committed, and then answers.
+pub struct Syncer {
+    batches: SyncSender<Vec<Box<dyn Job>>>,
+    failed: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Syncer {
+    /// Starts the thread. When `sync` returns well, all that was committed before its call is on the disk.
+    pub fn start(sync: impl FnMut() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
+        let (batches, waiting) = sync_channel(BATCHES_MAX);
+        let failed = Arc::new(AtomicBool::new(false));
+        let flag = failed.clone();
+        let thread =
+            thread::Builder::new().name("wasq-ledger-sync".into()).spawn(move || run(&waiting, sync, &flag))?;
+        Ok(Self { batches, failed, thread })
+    }
+
+    /// Answers the jobs, whose work is committed, once it is on the disk.
+    pub fn answer_durably(&self, jobs: Vec<Box<dyn Job>>) {
+        if let Err(unsent) = self.batches.send(jobs) {
+            let outage = Outage::new("the thread that syncs the ledger has stopped");
+            answer(unsent.0, Err(&outage));
+        }
+    }
+
+    /// Whether a sync has failed since the last [`Syncer::forgive`]. Until then nothing may be taken for durable: the
+    /// kernel reports such a failure once, and the next sync succeeds over pages that it has given up on.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// What was committed has been brought to the disk in another way.
+    pub fn forgive(&self) {
+        self.failed.store(false, Ordering::Release);
+    }
+
+    /// Answers what waits, and ends the thread.
+    pub fn stop(self) {
+        drop(self.batches);
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that syncs the ledger has panicked");
+        }
+    }
+}
+
+fn run(waiting: &Receiver<Vec<Box<dyn Job>>>, mut sync: impl FnMut() -> io::Result<()>, failed: &AtomicBool) {
+    while let Ok(mut jobs) = waiting.recv() {
+        // One sync serves all that were committed before it.
+        jobs.extend(waiting.try_iter().flatten());
+        // A batch that was committed before the failure was noticed is as doubtful as the failed one.
+        let synced = match failed.load(Ordering::Acquire) {
+            true => Err(Outage::new("an earlier write has not reached the disk")),
+            false => sync().map_err(|error| Outage::new(format!("the ledger could not be synced: {error}"))),
+        };
+        if let Err(outage) = &synced {
+            tracing::warn!(reason = outage.reason(), operations = jobs.len(), "the ledger could not reach the disk");
+            failed.store(true, Ordering::Release);
+        }
+        answer(jobs, synced.as_ref().copied());
+    }
+}
+
+/// Answers every job alike.
+pub fn answer(jobs: Vec<Box<dyn Job>>, written: Result<(), &Outage>) {
+    for job in jobs {
+        job.answer(written);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::job::Task;
+    use super::*;
+    use crate::ledger::LedgerError;
+
+    #[tokio::test]
+    async fn a_failed_sync_is_answered_and_remembered() {
+        let mut outcomes = [Err(io::Error::other("no such luck")), Ok(())].into_iter();
+        let syncer = Syncer::start(move || outcomes.next().unwrap_or(Ok(()))).expect("the thread starts");
+        let job = || {
+            let (task, answer) = Task::done(7);
+            (Box::new(task) as Box<dyn Job>, answer)
+        };
+        let (first, first_answer) = job();
+        syncer.answer_durably(vec![first]);
+        assert!(matches!(first_answer.await, Ok(Err(LedgerError::Unavailable(_)))));
+        assert!(syncer.has_failed());
+
+        let (second, second_answer) = job();
+        syncer.answer_durably(vec![second]);
+        assert!(matches!(second_answer.await, Ok(Err(LedgerError::Unavailable(_)))), "not until it is forgiven");
+
+        syncer.forgive();
+        let (third, third_answer) = job();
+        syncer.answer_durably(vec![third]);
+        assert!(matches!(third_answer.await, Ok(Ok(7))));
+        syncer.stop();
+    }
+}

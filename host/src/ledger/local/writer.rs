@@ -1,0 +1,133 @@
+//! Group commit: one thread does every operation in the order in which they came, as many as wait in one batch. What is
+//! content with the operating system is answered then; the rest goes on to the [`Syncer`].
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+use super::disk::Disk;
+use super::job::{Books, Fences, Job, Outage};
+use super::leases::Leases;
+use super::sweep::Sweep;
+use super::syncer::{self, Syncer};
+use crate::clock;
+use crate::ledger::Fence;
+
+/// Operations that may wait for the writer before their callers wait to hand them in.
+pub const WAITING_MAX: usize = 1_024;
+/// Operations in one batch.
+const BATCH_MAX: usize = 256;
+/// How often what has expired is looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// The writer's state; lives on its thread.
+pub struct Writer {
+    disk: Disk,
+    dir: PathBuf,
+    inbox: mpsc::Receiver<Box<dyn Job>>,
+    leases: Leases,
+    fences: Fences,
+    sweep: Sweep,
+    syncer: Syncer,
+    timer: Runtime,
+}
+
+impl Writer {
+    /// A writer over `disk`, whose fences begin with `first`. Starts the thread that waits for the disk.
+    pub fn new(disk: Disk, dir: PathBuf, first: Fence, inbox: mpsc::Receiver<Box<dyn Job>>) -> io::Result<Self> {
+        let log = disk.log()?;
+        Ok(Self {
+            disk,
+            dir,
+            inbox,
+            leases: Leases::default(),
+            fences: Fences::starting_with(first),
+            sweep: Sweep::default(),
+            syncer: Syncer::start(move || log.sync_data())?,
+            timer: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
+        })
+    }
+
+    /// Works until every handle is gone and the last operation is answered.
+    pub fn run(mut self) {
+        self.work();
+        // The store closes after the last sync: closing it does away with the log.
+        self.syncer.stop();
+    }
+
+    fn work(&mut self) {
+        let mut sweep_at = clock::now() + SWEEP_EVERY;
+        loop {
+            match self.timer.block_on(async { tokio::time::timeout_at(sweep_at, self.inbox.recv()).await }) {
+                Ok(Some(first)) => {
+                    let jobs = self.collect(first);
+                    self.turn(jobs);
+                }
+                Ok(None) => return,
+                Err(_elapsed) => {}
+            }
+            // Under load, too: a busy store is the one that grows.
+            if clock::now() >= sweep_at {
+                self.sweep();
+                sweep_at = clock::now() + SWEEP_EVERY;
+            }
+        }
+    }
+
+    fn collect(&mut self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
+        let mut jobs = vec![first];
+        while jobs.len() < BATCH_MAX {
+            let Ok(job) = self.inbox.try_recv() else { break };
+            jobs.push(job);
+        }
+        jobs
+    }
+
+    fn turn(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        match self.write(&mut jobs) {
+            Ok(()) => {
+                let (durable, quick): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_durable());
+                syncer::answer(quick, Ok(()));
+                if !durable.is_empty() {
+                    self.syncer.answer_durably(durable);
+                }
+            }
+            Err(outage) => {
+                let (dir, reason, operations) = (self.dir.display(), outage.reason(), jobs.len());
+                tracing::warn!(%dir, reason, operations, "the ledger could not record");
+                syncer::answer(jobs, Err(&outage));
+            }
+        }
+    }
+
+    fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Outage> {
+        if self.syncer.has_failed() {
+            self.disk.checkpoint()?;
+            self.syncer.forgive();
+        }
+        let written = self.disk.begin().map_err(Outage::from).and_then(|batch| {
+            let mut books = Books { batch, leases: &mut self.leases, fences: &mut self.fences };
+            jobs.iter_mut().try_for_each(|job| job.run(&mut books))?;
+            Ok(books.batch.commit()?)
+        });
+        match written {
+            Ok(()) => self.leases.settle(),
+            Err(_) => self.leases.take_back(),
+        }
+        written
+    }
+
+    fn sweep(&mut self) {
+        self.leases.forget_ended();
+        let swept = self.disk.begin().and_then(|batch| {
+            self.sweep.turn(&batch, &self.leases, clock::unix_ms())?;
+            batch.commit()
+        });
+        if let Err(error) = swept {
+            tracing::warn!(dir = %self.dir.display(), %error, "the ledger could not remove what has expired; it tries again");
+        }
+    }
+}

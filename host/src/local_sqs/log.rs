@@ -1,0 +1,205 @@
+//! The store of the local queue: an append-only log of checksummed frames in segment files.
+//!
+//! Each commit is one frame, so it is there whole or not at all. One thread writes, many commits in one write; another
+//! waits for the disk, many commits in one sync, so that a commit which only has to reach the operating system never
+//! waits behind one that has to reach the disk. A frame that was torn by a crash ends the log: what precedes it counts.
+//!
+//! Message contents stay in the log and are read by position; what the queue needs to choose a message lies in memory
+//! and is rebuilt by reading the log at start. Old segments are retired when most of what they hold is dead: see
+//! `maintenance`.
+//!
+//! An LSM tree was measured in its place: it refused to open after a page in the last kilobyte of its journal was
+//! zeroed, as losing power can do, and held its write lock while it synced.
+
+mod frame;
+mod replay;
+mod segment;
+mod writer;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::{
+    replay::{Replayed, ReplayedQueue},
+    segment::{Location, Segment},
+};
+use self::{segment::Segments, writer::Writer};
+use super::record::Record;
+
+/// Commits that may wait for the writer.
+const QUEUED_COMMITS: usize = 1_024;
+/// Times to try for the directory's lock, for a predecessor in this process may be about to let go of it.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// How far a commit gets before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives the process's death.
+    System,
+    /// It survives the machine's.
+    Disk,
+}
+
+/// Why a commit is not stored. The store stays as it was before.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LogError {
+    /// A write failed, for want of space for instance. The next may succeed.
+    #[error("cannot write to {path}: {error}; free space or check the disk")]
+    Write { path: PathBuf, error: Arc<std::io::Error> },
+    /// The disk failed to sync. What it holds is unknown, so nothing more is written.
+    #[error("{path} could not be synced to the disk: check the disk, then restart")]
+    Unsynced { path: PathBuf },
+    /// The log is closed.
+    #[error("the local queue is shut down")]
+    Closed,
+}
+
+/// Why a log does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{dir} is in use by another process: stop it, or choose another directory")]
+    Locked { dir: PathBuf },
+    #[error("{path}: {error}")]
+    Io { path: PathBuf, error: std::io::Error },
+    #[error("{path} is damaged at byte {offset}, before its end: restore it from a copy, or move it away to go on without it")]
+    Damaged { path: PathBuf, offset: u64 },
+}
+
+impl OpenError {
+    fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Io { path, error }
+    }
+}
+
+/// Called once when a commit is stored, or is not: with the places of its messages, in their order. Commits finish in
+/// the order in which they were handed over, as long as their durability is the same.
+pub type Finish = Box<dyn FnOnce(Result<Vec<Location>, LogError>) + Send>;
+
+/// What the writer is told.
+enum Order {
+    Commit(Commit),
+    Close,
+}
+
+struct Commit {
+    records: Vec<Record>,
+    contents: Vec<Vec<u8>>,
+    durability: Durability,
+    finish: Finish,
+}
+
+/// The open log.
+pub struct Log {
+    orders: mpsc::Sender<Order>,
+    segments: Arc<Segments>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The right to hand over one commit without waiting.
+pub struct Slot(mpsc::OwnedPermit<Order>);
+
+/// Ends when a commit is stored, or is not.
+pub struct Stored(oneshot::Receiver<Result<(), LogError>>);
+
+impl IntoFuture for Stored {
+    type Output = Result<(), LogError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.0.await.unwrap_or(Err(LogError::Closed)) })
+    }
+}
+
+impl Slot {
+    /// Hands over a commit: its records, and the contents of the messages among them in the same order. Commits are
+    /// stored in the order of these calls, so whoever holds a queue's lock here knows the order in the log.
+    pub fn commit(self, records: Vec<Record>, contents: Vec<Vec<u8>>, durability: Durability, finish: Finish) {
+        self.0.send(Order::Commit(Commit { records, contents, durability, finish }));
+    }
+
+    /// Hands over a commit; what comes back tells when it is stored.
+    pub fn commit_and_tell(
+        self,
+        records: Vec<Record>,
+        contents: Vec<Vec<u8>>,
+        durability: Durability,
+    ) -> Stored {
+        let (done, told) = oneshot::channel();
+        let finish: Finish = Box::new(move |result| {
+            // Nobody listens any more when the client went away; the commit counts all the same.
+            let _ = done.send(result.map(drop));
+        });
+        self.commit(records, contents, durability, finish);
+        Stored(told)
+    }
+}
+
+impl Log {
+    /// Opens the log in this directory, creating it if need be, and reads what it holds. Blocks.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(dir: &Path) -> Result<(Self, Replayed), OpenError> {
+        std::fs::create_dir_all(dir).map_err(OpenError::io(dir))?;
+        let lock = lock(dir)?;
+        let segments = Arc::new(Segments::open(dir)?);
+        let replayed = replay::replay(&segments)?;
+        let (orders, received) = mpsc::channel(QUEUED_COMMITS);
+        let writer = Writer::start(segments.clone(), replayed.end, received, lock).map_err(OpenError::io(dir))?;
+        Ok((Self { orders, segments, writer: Mutex::new(Some(writer)) }, replayed))
+    }
+
+    /// Waits for the right to hand over a commit.
+    ///
+    /// # Errors
+    /// [`LogError::Closed`].
+    pub async fn slot(&self) -> Result<Slot, LogError> {
+        self.orders.clone().reserve_owned().await.map(Slot).map_err(|_| LogError::Closed)
+    }
+
+    /// The oldest segment, if it is worth copying what lives in it to the log's end so as to retire it.
+    pub fn retirable(&self, now: super::clock::Ms) -> Option<Arc<Segment>> {
+        self.segments.retirable(now)
+    }
+
+    /// Deletes the oldest segment, when whatever lived in it is durable elsewhere.
+    ///
+    /// # Errors
+    /// The file cannot be deleted.
+    pub fn retire(&self, segment: &Segment) -> std::io::Result<()> {
+        self.segments.retire(segment)
+    }
+
+    /// Stores what was handed over, then closes the log and lets go of its directory. Blocks.
+    pub fn close(&self) {
+        // The writer may have ended already, which is what is wanted.
+        let _ = self.orders.blocking_send(Order::Close);
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the local queue's writing thread panicked");
+        }
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("LOCK");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(OpenError::io(&path))?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(std::fs::TryLockError::Error(error)) => return Err(OpenError::Io { path, error }),
+        }
+    }
+    Err(OpenError::Locked { dir: dir.to_owned() })
+}

@@ -1,0 +1,271 @@
+//! A message's content: what a client may send, how it is measured, and how it lies in the log.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde::{Deserialize, Serialize};
+
+use super::error::{Code, SqsError, SqsResult};
+
+/// Bytes of a message, and of all messages of a batch, at most: 1 MiB (SQS quotas, "Message size").
+pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
+/// Attributes of a message at most (SQS quotas, "Message attributes").
+pub const MAX_ATTRIBUTES: usize = 10;
+/// Characters of an attribute's name at most (SQS developer guide, "Message attribute components").
+const MAX_ATTRIBUTE_NAME_CHARS: usize = 256;
+
+/// Attributes by name.
+pub type Attributes = BTreeMap<String, Attribute>;
+
+/// One message attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WireAttribute", into = "WireAttribute")]
+pub struct Attribute {
+    /// `String`, `Number` or `Binary`, with an optional label after a dot.
+    pub data_type: String,
+    /// The value, as its data type wants it.
+    pub value: AttributeValue,
+}
+
+/// The value of a message attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// Of `String` and `Number`.
+    Text(String),
+    /// Of `Binary`.
+    Binary(Vec<u8>),
+}
+
+/// An attribute as the protocol writes it; what is contradictory in it fails to convert.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WireAttribute {
+    #[serde(default)]
+    data_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    string_value: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    binary_value: Option<String>,
+}
+
+impl TryFrom<WireAttribute> for Attribute {
+    type Error = String;
+
+    fn try_from(wire: WireAttribute) -> Result<Self, String> {
+        let value = match (wire.string_value, wire.binary_value) {
+            (_, Some(base64)) => AttributeValue::Binary(BASE64.decode(base64).map_err(|error| error.to_string())?),
+            (text, None) => AttributeValue::Text(text.unwrap_or_default()),
+        };
+        Ok(Self { data_type: wire.data_type, value })
+    }
+}
+
+impl From<Attribute> for WireAttribute {
+    fn from(attribute: Attribute) -> Self {
+        let (string_value, binary_value) = match attribute.value {
+            AttributeValue::Text(text) => (Some(text), None),
+            AttributeValue::Binary(bytes) => (None, Some(BASE64.encode(bytes))),
+        };
+        Self { data_type: attribute.data_type, string_value, binary_value }
+    }
+}
+
+impl Attribute {
+    fn bytes(&self) -> usize {
+        let value = match &self.value {
+            AttributeValue::Text(text) => text.len(),
+            AttributeValue::Binary(bytes) => bytes.len(),
+        };
+        self.data_type.len() + value
+    }
+
+    fn check(&self, name: &str) -> SqsResult<()> {
+        let invalid = |reason: &str| {
+            let message = format!("The message attribute '{name}' is invalid. Reason: {reason}");
+            Err(SqsError::new(Code::InvalidParameterValue, message))
+        };
+        if !is_attribute_name(name) {
+            return invalid(
+                "a name has 1 to 256 letters, digits, hyphens, underscores and periods, neither begins nor ends with a \
+                 period, has no two in a row, and does not begin with AWS. or Amazon.",
+            );
+        }
+        match (self.data_type.split('.').next(), &self.value) {
+            (Some("String"), AttributeValue::Text(text)) if text.is_empty() => {
+                invalid("the value of type String must not be empty.")
+            }
+            (Some("String"), AttributeValue::Text(text)) => check_characters(text),
+            (Some("Number"), AttributeValue::Text(text)) if text.parse::<f64>().is_err() => {
+                invalid("the value of type Number must be a number.")
+            }
+            (Some("Number"), AttributeValue::Text(_)) => Ok(()),
+            (Some("Binary"), AttributeValue::Binary(bytes)) if bytes.is_empty() => {
+                invalid("the value of type Binary must not be empty.")
+            }
+            (Some("Binary"), AttributeValue::Binary(_)) => Ok(()),
+            (Some("String" | "Number" | "Binary"), _) => invalid("its value is not of its data type."),
+            _ => invalid("the data type must be String, Number or Binary, with an optional label after a period."),
+        }
+    }
+}
+
+fn is_attribute_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    (1..=MAX_ATTRIBUTE_NAME_CHARS).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && !name.starts_with('.')
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !lower.starts_with("aws.")
+        && !lower.starts_with("amazon.")
+}
+
+/// SQS takes only the characters that XML 1.0 takes (SendMessage in the API reference).
+fn check_characters(text: &str) -> SqsResult<()> {
+    let bad = text.chars().find(|&char| {
+        !matches!(char, '\u{9}' | '\u{a}' | '\u{d}' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    });
+    match bad {
+        None => Ok(()),
+        Some(char) => {
+            let message = format!(
+                "Invalid binary character '#x{:X}' was found in the message body, the set of allowed characters is \
+                 #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+                char as u32
+            );
+            Err(SqsError::new(Code::InvalidMessageContents, message))
+        }
+    }
+}
+
+/// Bytes of a message as SQS counts them: the body, and name, type and value of each attribute.
+pub fn size(body: &str, attributes: &Attributes) -> usize {
+    body.len() + attributes.iter().map(|(name, attribute)| name.len() + attribute.bytes()).sum::<usize>()
+}
+
+/// Checks body, attributes and size of a message to be sent.
+///
+/// # Errors
+/// SQS's own: `MissingParameter`, `InvalidMessageContents`, `InvalidParameterValue`.
+pub fn check(body: &str, attributes: &Attributes, system: &Attributes, max_bytes: usize) -> SqsResult<()> {
+    if body.is_empty() {
+        return Err(SqsError::missing("MessageBody"));
+    }
+    if attributes.len() > MAX_ATTRIBUTES {
+        let message = format!("Number of message attributes [{}] exceeds the allowed maximum [10].", attributes.len());
+        return Err(SqsError::new(Code::InvalidParameterValue, message));
+    }
+    for (name, attribute) in attributes {
+        attribute.check(name)?;
+    }
+    for (name, attribute) in system {
+        if name != TRACE_HEADER || !matches!(attribute.value, AttributeValue::Text(_)) {
+            let message = format!("Message system attribute name '{name}' is invalid: only AWSTraceHeader, a String.");
+            return Err(SqsError::new(Code::InvalidParameterValue, message));
+        }
+    }
+    if size(body, attributes) > max_bytes {
+        let message = format!("One or more parameters are invalid. Reason: Message must be shorter than {max_bytes} bytes.");
+        return Err(SqsError::new(Code::InvalidParameterValue, message));
+    }
+    check_characters(body)
+}
+
+/// The one system attribute that a client may send.
+pub const TRACE_HEADER: &str = "AWSTraceHeader";
+
+/// What of a message stays on disk until somebody receives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub head: Head,
+    pub body: String,
+}
+
+/// The content without the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The body's checksum.
+    pub md5: String,
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub attributes: Attributes,
+    /// The X-Ray trace that the message belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup_id: Option<String>,
+    /// The name of the queue that this message was dead-lettered from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter_source: Option<String>,
+}
+
+impl Content {
+    /// The bytes in the log: the head's length, the head as JSON, the body.
+    pub fn encode(&self) -> Vec<u8> {
+        let head = serde_json::to_vec(&self.head).expect("a head of strings is valid JSON");
+        let mut bytes = Vec::with_capacity(4 + head.len() + self.body.len());
+        bytes.extend_from_slice(&(head.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&head);
+        bytes.extend_from_slice(self.body.as_bytes());
+        bytes
+    }
+
+    /// Reads what `encode` wrote; nothing if it is something else.
+    pub fn decode(bytes: Vec<u8>) -> Option<Self> {
+        let head_end = 4 + u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+        let head = serde_json::from_slice(bytes.get(4..head_end)?).ok()?;
+        let body = std::str::from_utf8(&bytes[head_end..]).ok()?.to_owned();
+        Some(Self { head, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes(name: &str, json: &str) -> Attributes {
+        Attributes::from([(name.to_owned(), serde_json::from_str(json).unwrap())])
+    }
+
+    #[test]
+    fn content_reads_back() {
+        let head = Head {
+            md5: "m".into(),
+            attributes: attributes("a", r#"{"DataType":"Binary.png","BinaryValue":"AAEC"}"#),
+            dedup_id: Some("d".into()),
+            ..Head::default()
+        };
+        let content = Content { head, body: "héllo".into() };
+        assert_eq!(Content::decode(content.encode()), Some(content));
+        assert_eq!(Content::decode(vec![9, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn bad_attributes_are_refused() {
+        let check = |name: &str, json: &str| check("b", &attributes(name, json), &Attributes::new(), 100);
+        assert_eq!(check("ok.name-1_", r#"{"DataType":"Number.int","StringValue":"-1.5e3"}"#), Ok(()));
+        let text = r#"{"DataType":"String","StringValue":"x"}"#;
+        for name in ["", ".a", "a.", "a..b", "aws.x", "Amazon.x", "a b", "é"] {
+            assert_eq!(check(name, text).unwrap_err().code, Code::InvalidParameterValue, "{name}");
+        }
+        for json in [
+            r#"{"DataType":"String","StringValue":""}"#,
+            r#"{"DataType":"Number","StringValue":"many"}"#,
+            r#"{"DataType":"Binary","StringValue":"x"}"#,
+            r#"{"DataType":"Text","StringValue":"x"}"#,
+            r#"{"StringValue":"x"}"#,
+        ] {
+            assert_eq!(check("a", json).unwrap_err().code, Code::InvalidParameterValue, "{json}");
+        }
+    }
+
+    #[test]
+    fn size_counts_bodies_names_types_and_values() {
+        let attributes = attributes("ab", r#"{"DataType":"String","StringValue":"xyz"}"#);
+        assert_eq!(size("éé", &attributes), 4 + 2 + 6 + 3);
+        let none = Attributes::new();
+        assert!(check(&"x".repeat(MAX_MESSAGE_BYTES), &none, &none, MAX_MESSAGE_BYTES).is_ok());
+        assert!(check(&"x".repeat(MAX_MESSAGE_BYTES + 1), &none, &none, MAX_MESSAGE_BYTES).is_err());
+        assert_eq!(check("a\0", &none, &none, 9).unwrap_err().code, Code::InvalidMessageContents);
+        assert_eq!(check("", &none, &none, 9).unwrap_err().code, Code::MissingParameter);
+    }
+}

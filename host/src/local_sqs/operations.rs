@@ -1,0 +1,142 @@
+//! SQS's operations: one file a story, each with its requests and responses.
+
+mod messages;
+mod move_tasks;
+mod queues;
+mod receive;
+mod send;
+mod settle;
+mod tags;
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::receive::ReceiveMessage;
+use super::error::{Code, SqsError, SqsResult};
+
+/// Entries of a batch at most (SQS quotas, "Batched message").
+const MAX_ENTRIES: usize = 10;
+
+/// Who asks: what queue URLs and ARNs in the answer depend on.
+pub struct Caller {
+    /// `http://HOST`, as the client reached us.
+    pub base_url: String,
+    pub region: String,
+}
+
+impl Caller {
+    fn queue_url(&self, name: &str) -> String {
+        format!("{}/{}/{name}", self.base_url, super::service::ACCOUNT)
+    }
+}
+
+/// An answer without content.
+#[derive(Serialize)]
+pub struct Empty {}
+
+/// A request that names a queue and nothing else.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct QueueOnly {
+    #[serde(default)]
+    pub queue_url: String,
+}
+
+/// The answer to a batch.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BatchAnswer<T> {
+    successful: Vec<T>,
+    failed: Vec<FailedEntry>,
+}
+
+impl<T> BatchAnswer<T> {
+    fn add(&mut self, id: &str, result: SqsResult<T>) {
+        match result {
+            Ok(successful) => self.successful.push(successful),
+            Err(error) => self.failed.push(FailedEntry::new(id, error)),
+        }
+    }
+}
+
+impl<T> Default for BatchAnswer<T> {
+    fn default() -> Self {
+        Self { successful: Vec::new(), failed: Vec::new() }
+    }
+}
+
+/// An entry of a batch that failed.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct FailedEntry {
+    id: String,
+    sender_fault: bool,
+    code: &'static str,
+    message: String,
+}
+
+impl FailedEntry {
+    fn new(id: &str, error: SqsError) -> Self {
+        Self {
+            id: id.to_owned(),
+            sender_fault: error.code.is_sender_fault(),
+            code: error.code.query_name(),
+            message: error.message,
+        }
+    }
+}
+
+/// Checks the ids of a batch's entries.
+fn check_entries<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> SqsResult<()> {
+    const MAX_ID_CHARS: usize = 80;
+
+    if ids.len() == 0 {
+        return Err(SqsError::new(Code::EmptyBatchRequest, "The request doesn't contain any entries."));
+    }
+    if ids.len() > MAX_ENTRIES {
+        let message = format!("Maximum number of entries per request are {MAX_ENTRIES}. You have sent {}.", ids.len());
+        return Err(SqsError::new(Code::TooManyEntriesInBatchRequest, message));
+    }
+    let mut seen = HashSet::new();
+    for id in ids {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !(1..=MAX_ID_CHARS).contains(&id.len()) || !id.bytes().all(allowed) {
+            let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at \
+                           most 80 letters long.";
+            return Err(SqsError::new(Code::InvalidBatchEntryId, message));
+        }
+        if !seen.insert(id) {
+            return Err(SqsError::new(Code::BatchEntryIdsNotDistinct, format!("Id {id} repeated.")));
+        }
+    }
+    Ok(())
+}
+
+/// A number that must lie in a range, if it is there.
+fn in_range(parameter: &str, value: Option<i64>, min: u64, max: u64) -> SqsResult<Option<u64>> {
+    let Some(value) = value else { return Ok(None) };
+    match u64::try_from(value) {
+        Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
+        _ => {
+            let reason = format!("Must be between {min} and {max}, if provided.");
+            Err(SqsError::invalid_value(parameter, value, &reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_have_one_to_ten_entries_with_distinct_plain_ids() {
+        let check = |ids: &[&str]| check_entries(ids.iter().copied()).map_err(|error| error.code);
+        assert_eq!(check(&["a", "b-_9"]), Ok(()));
+        assert_eq!(check(&[]), Err(Code::EmptyBatchRequest));
+        assert_eq!(check(&["a"; 11]), Err(Code::TooManyEntriesInBatchRequest));
+        assert_eq!(check(&["a", "a"]), Err(Code::BatchEntryIdsNotDistinct));
+        assert_eq!(check(&["a b"]), Err(Code::InvalidBatchEntryId));
+        assert_eq!(check(&[""]), Err(Code::InvalidBatchEntryId));
+    }
+}

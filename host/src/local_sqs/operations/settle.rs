@@ -1,0 +1,176 @@
+//! DeleteMessage and ChangeMessageVisibility, one by one and in batches.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::{
+        attributes::MAX_VISIBILITY_S,
+        backlog::NotHidden,
+        error::{Code, SqsError, SqsResult},
+        log::Durability,
+        receipt::Receipt,
+        record::Record,
+        service::{Queue, Service},
+    },
+    BatchAnswer, Empty, check_entries, in_range,
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Settle {
+    #[serde(default)]
+    queue_url: String,
+    #[serde(flatten)]
+    entry: Entry,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SettleBatch {
+    #[serde(default)]
+    queue_url: String,
+    #[serde(default)]
+    entries: Vec<BatchEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchEntry {
+    #[serde(default)]
+    id: String,
+    #[serde(flatten)]
+    entry: Entry,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    #[serde(default)]
+    receipt_handle: String,
+    visibility_timeout: Option<i64>,
+}
+
+/// An entry of a batch that succeeded.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Settled {
+    id: String,
+}
+
+impl Service {
+    pub async fn delete_message(&self, request: Settle) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url)?;
+        let result = self.delete(&queue, &[request.entry]).await?.remove(0);
+        result.map(|()| Empty {})
+    }
+
+    pub async fn delete_message_batch(&self, request: SettleBatch) -> SqsResult<BatchAnswer<Settled>> {
+        let queue = self.at(&request.queue_url)?;
+        let (ids, entries) = split(request.entries)?;
+        let results = self.delete(&queue, &entries).await?;
+        Ok(batch_answer(ids, results))
+    }
+
+    pub async fn change_message_visibility(&self, request: Settle) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url)?;
+        let result = self.change_visibility(&queue, &[request.entry]).await?.remove(0);
+        result.map(|()| Empty {})
+    }
+
+    pub async fn change_message_visibility_batch(&self, request: SettleBatch) -> SqsResult<BatchAnswer<Settled>> {
+        let queue = self.at(&request.queue_url)?;
+        let (ids, entries) = split(request.entries)?;
+        let results = self.change_visibility(&queue, &entries).await?;
+        Ok(batch_answer(ids, results))
+    }
+
+    /// Deletes messages by their receipt handles. As in SQS, a stale handle succeeds and deletes nothing; only a FIFO
+    /// queue refuses a handle whose visibility timeout is over.
+    async fn delete(&self, queue: &Arc<Queue>, entries: &[Entry]) -> SqsResult<Vec<SqsResult<()>>> {
+        let slot = self.log.slot().await?;
+        let (stored, results) = {
+            let mut state = queue.living_state()?;
+            let now = self.clock.now();
+            let mut deleted = Vec::new();
+            let mut delete = |entry: &Entry| {
+                let Receipt { seq, count, .. } = receipt(entry, queue)?;
+                let Some(message) = state.backlog.get(seq) else { return Ok(()) };
+                let is_last = message.state.count == count;
+                if queue.fifo && !state.backlog.is_in_flight(seq, count, now) {
+                    let reason = "The receipt handle has expired.";
+                    return Err(SqsError::invalid_value("ReceiptHandle", &entry.receipt_handle, reason));
+                }
+                if is_last && state.backlog.remove(seq) {
+                    deleted.push(seq);
+                }
+                Ok(())
+            };
+            let results: Vec<SqsResult<()>> = entries.iter().map(&mut delete).collect();
+            queue.wake(&state);
+            let records = vec![Record::Delete(queue.number, deleted)];
+            (slot.commit_and_tell(records, Vec::new(), Durability::System), results)
+        };
+        stored.await?;
+        Ok(results)
+    }
+
+    async fn change_visibility(&self, queue: &Arc<Queue>, entries: &[Entry]) -> SqsResult<Vec<SqsResult<()>>> {
+        let slot = self.log.slot().await?;
+        let (stored, results) = {
+            let mut state = queue.living_state()?;
+            let now = self.clock.now();
+            let mut changed = Vec::new();
+            let mut change = |entry: &Entry| {
+                let Receipt { seq, count, .. } = receipt(entry, queue)?;
+                let visibility_s = in_range("VisibilityTimeout", entry.visibility_timeout, 0, MAX_VISIBILITY_S)?
+                    .ok_or_else(|| SqsError::missing("VisibilityTimeout"))?;
+                let max_ms = MAX_VISIBILITY_S * 1_000;
+                let new = state.backlog.change_visibility(seq, count, visibility_s * 1_000, max_ms, now);
+                changed.push((seq, new.map_err(|why| not_hidden(why, entry, visibility_s))?));
+                Ok(())
+            };
+            let results: Vec<SqsResult<()>> = entries.iter().map(&mut change).collect();
+            queue.wake(&state);
+            let records = vec![Record::State(queue.number, changed)];
+            (slot.commit_and_tell(records, Vec::new(), Durability::System), results)
+        };
+        stored.await?;
+        Ok(results)
+    }
+}
+
+fn split(entries: Vec<BatchEntry>) -> SqsResult<(Vec<String>, Vec<Entry>)> {
+    check_entries(entries.iter().map(|entry| entry.id.as_str()))?;
+    Ok(entries.into_iter().map(|entry| (entry.id, entry.entry)).unzip())
+}
+
+fn batch_answer(ids: Vec<String>, results: Vec<SqsResult<()>>) -> BatchAnswer<Settled> {
+    let mut answer = BatchAnswer::default();
+    for (id, result) in ids.into_iter().zip(results) {
+        answer.add(&id, result.map(|()| Settled { id: id.clone() }));
+    }
+    answer
+}
+
+fn receipt(entry: &Entry, queue: &Queue) -> SqsResult<Receipt> {
+    if entry.receipt_handle.is_empty() {
+        return Err(SqsError::missing("ReceiptHandle"));
+    }
+    Receipt::decode(&entry.receipt_handle, queue.number)
+}
+
+fn not_hidden(why: NotHidden, entry: &Entry, visibility_s: u64) -> SqsError {
+    match why {
+        NotHidden::Gone => {
+            let reason = "Message does not exist or is not available for visibility timeout change.";
+            SqsError::invalid_value("ReceiptHandle", &entry.receipt_handle, reason)
+        }
+        NotHidden::NotInFlight => SqsError::new(Code::MessageNotInflight, "The specified message isn't in flight."),
+        NotHidden::TooLong => {
+            let reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]";
+            SqsError::invalid_value("VisibilityTimeout", visibility_s, reason)
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Loading: from a `.wasm` file to a plugin that can run, or to words that say why not.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::manifest::{Manifest, ManifestError};
+use crate::config::{Config, Limits, PluginConfig};
+use crate::sandbox::egress::{DestinationError, Dialer};
+use crate::sandbox::{CompileError, Handler, Policy, Sandbox};
+
+/// The custom section in which the SDK embeds the manifest.
+pub const MANIFEST_SECTION: &str = "wasq:manifest";
+
+/// A plugin, ready to run.
+pub struct Plugin {
+    pub manifest: Manifest,
+    /// blake3 of the component, in hexadecimal.
+    pub digest: String,
+    pub path: PathBuf,
+    pub handler: Handler,
+    pub policy: Arc<Policy>,
+    /// Attempts at once on this host.
+    pub permits: Arc<Semaphore>,
+    pub max_concurrency: usize,
+}
+
+/// Loads plugins for one config.
+#[derive(Clone)]
+pub struct Loader {
+    sandbox: Sandbox,
+    dialer: Dialer,
+    config: Arc<Config>,
+}
+
+/// Why a file is no plugin.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct LoadError {
+    pub path: PathBuf,
+    pub reason: Reason,
+}
+
+/// What is wrong with a plugin's file.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    #[error("cannot read it: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("it has {size} bytes; the limit is {limit} (limits.max_component)")]
+    TooLarge { size: u64, limit: u64 },
+    #[error("it is a WebAssembly module, not a component; build it for wasm32-wasip2")]
+    CoreModule,
+    #[error("it is precompiled code, which is never loaded from a plugin directory; give the .wasm itself")]
+    Precompiled,
+    #[error("it is no WebAssembly at all")]
+    NotWasm,
+    #[error("it is damaged or cut short: {0}")]
+    Damaged(String),
+    #[error("it has no manifest: no custom section `wasq:manifest`, and no {} beside it", .0.display())]
+    NoManifest(PathBuf),
+    #[error("its manifest: {0}")]
+    Manifest(#[from] ManifestError),
+    #[error("its manifest is not UTF-8")]
+    ManifestEncoding,
+    #[error("{0}")]
+    Compile(#[from] CompileError),
+    #[error("allowed_outbound_hosts: {0}")]
+    Destination(#[from] DestinationError),
+    #[error(
+        "it asks to call {hosts}, which is not granted; add to the config:\n  [plugins.{name}]\n  \
+         allowed_outbound_hosts = [{hosts}]"
+    )]
+    NotGranted { name: String, hosts: String },
+    #[error("another file, {}, is a plugin named `{name}` too", first.display())]
+    SameName { name: String, first: PathBuf },
+}
+
+impl Loader {
+    pub fn new(sandbox: Sandbox, config: Arc<Config>) -> Result<Self, DestinationError> {
+        Ok(Self { sandbox, dialer: Dialer::new(&config.egress.open_hosts)?, config })
+    }
+
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// Reads, checks and compiles one file. Blocks for as long as compiling takes.
+    pub fn load(&self, path: &Path) -> Result<Plugin, LoadError> {
+        self.try_load(path).map_err(|reason| LoadError { path: path.to_owned(), reason })
+    }
+
+    fn try_load(&self, path: &Path) -> Result<Plugin, Reason> {
+        let limits = &self.config.limits;
+        let (bytes, manifest) = read(path, limits)?;
+        let own = PluginConfig::default();
+        let operator = self.config.plugins.get(&manifest.name).unwrap_or(&own);
+        let policy = self.policy(&manifest, operator)?;
+        let handler = self.sandbox.compile(&bytes)?;
+        let asked = manifest.max_concurrency.unwrap_or(usize::MAX);
+        let max_concurrency = asked.min(operator.max_concurrency.unwrap_or(usize::MAX)).min(limits.max_instances as usize);
+        Ok(Plugin {
+            digest: blake3::hash(&bytes).to_hex().to_string(),
+            path: path.to_owned(),
+            handler,
+            policy: Arc::new(policy),
+            permits: Arc::new(Semaphore::new(max_concurrency)),
+            max_concurrency,
+            manifest,
+        })
+    }
+
+    /// What the plugin may do: where manifest and operator both set a limit, the stricter one holds.
+    fn policy(&self, manifest: &Manifest, operator: &PluginConfig) -> Result<Policy, Reason> {
+        let wanted = &manifest.allowed_outbound_hosts;
+        let granted = match &operator.allowed_outbound_hosts {
+            Some(granted) => granted,
+            None if self.config.grant_all || wanted.is_empty() => wanted,
+            None => {
+                let hosts = wanted.iter().map(|host| format!("\"{host}\"")).collect::<Vec<_>>().join(", ");
+                return Err(Reason::NotGranted { name: manifest.name.clone(), hosts });
+            }
+        };
+        let mut variables = manifest.variables.clone();
+        variables.extend(operator.variables.clone());
+        let memory = [Some(manifest.memory), operator.memory, Some(self.config.limits.max_memory)];
+        Ok(Policy {
+            plugin: manifest.name.clone(),
+            timeout: manifest.timeout.min(operator.timeout.unwrap_or(manifest.timeout)),
+            memory_bytes: memory.into_iter().flatten().map(|size| size.as_u64()).min().unwrap_or_default(),
+            variables: variables.into_iter().collect(),
+            egress: self.dialer.egress(granted)?,
+        })
+    }
+}
+
+/// A file's manifest, without compiling it. `limits` bound the file.
+pub fn read_manifest(path: &Path, limits: &Limits) -> Result<Manifest, LoadError> {
+    read(path, limits).map(|(_, manifest)| manifest).map_err(|reason| LoadError { path: path.to_owned(), reason })
+}
+
+fn read(path: &Path, limits: &Limits) -> Result<(Vec<u8>, Manifest), Reason> {
+    let size = std::fs::metadata(path)?.len();
+    let limit = limits.max_component.as_u64();
+    if size > limit {
+        return Err(Reason::TooLarge { size, limit });
+    }
+    let bytes = std::fs::read(path)?;
+    let section = check_format(&bytes)?;
+    let beside = path.with_extension("toml");
+    let text = match std::fs::read_to_string(&beside) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let section = section.ok_or_else(|| Reason::NoManifest(beside.clone()))?;
+            String::from_utf8(section).map_err(|_| Reason::ManifestEncoding)?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok((bytes, Manifest::parse(&text)?))
+}
+
+/// Whether the bytes are a component; and the manifest's section, wherever in it.
+fn check_format(bytes: &[u8]) -> Result<Option<Vec<u8>>, Reason> {
+    if bytes.starts_with(b"\x7fELF") {
+        return Err(Reason::Precompiled);
+    }
+    if !bytes.starts_with(b"\0asm") {
+        return Err(Reason::NotWasm);
+    }
+    if wasmparser::Parser::is_core_wasm(bytes) {
+        return Err(Reason::CoreModule);
+    }
+    let mut section = None;
+    for payload in wasmparser::Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|error| Reason::Damaged(error.to_string()))? {
+            wasmparser::Payload::CustomSection(custom) if custom.name() == MANIFEST_SECTION => {
+                section.get_or_insert_with(|| custom.data().to_vec());
+            }
+            _ => {}
+        }
+    }
+    Ok(section)
+}

@@ -1,0 +1,218 @@
+//! A plugin's manifest: what it handles, what it asks for, and how its failures are retried.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+use super::key_template::KeyTemplate;
+use crate::message::MessageType;
+
+/// A `plugin.toml`. Every key but `name` and `types` has a default; an unknown key is an error.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Names the plugin in config, logs and the ledger: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
+    pub name: String,
+    /// The message types it handles.
+    pub types: Vec<MessageType>,
+    /// How long one attempt may take by the wall clock: 1 ms to 12 h. Default 30 s.
+    #[serde(default = "default_timeout", with = "humantime_serde")]
+    pub timeout: Duration,
+    /// How much linear memory an instance may have: 64 KiB to 4 GiB. Default 64 MiB.
+    #[serde(default = "default_memory")]
+    pub memory: ByteSize,
+    /// Attempts at once on this host. Default: as many as the queue's `concurrency`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<usize>,
+    /// Permits shared across plugins; their sizes are the operator's.
+    #[serde(default)]
+    pub pools: Vec<String>,
+    #[serde(default)]
+    pub priority: Priority,
+    /// A message older than this is not run. Default: never too old.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
+    /// What happens to a message that is too old.
+    #[serde(default)]
+    pub on_expired: OnExpired,
+    /// `scheme://host:port` that the handler wants to call; `*.` before a host allows its subdomains.
+    #[serde(default)]
+    pub allowed_outbound_hosts: Vec<String>,
+    /// Environment variables of the handler. The operator may override each.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    #[serde(default)]
+    pub retry: Retry,
+    #[serde(default)]
+    pub idempotency: Idempotency,
+}
+
+/// Which plugin's messages get a free permit first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+/// What happens to a message older than `max_age`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnExpired {
+    #[default]
+    DeadLetter,
+    Discard,
+}
+
+/// How failed attempts are repeated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// Counted attempts, the first included: 1 to 100. Default 5.
+    pub max_attempts: u32,
+    /// The delay after the first failure. Default 1 s.
+    #[serde(with = "humantime_serde")]
+    pub initial_interval: Duration,
+    /// How much longer each further delay is: 1 to 10. Default 2.
+    pub backoff_coefficient: f64,
+    /// The longest delay: at most 12 h. Default 15 min.
+    #[serde(with = "humantime_serde")]
+    pub maximum_interval: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_attempts: 5,
+            initial_interval: Duration::from_secs(1),
+            backoff_coefficient: 2.0,
+            maximum_interval: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// How a message's key is made, and how long its completion is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Idempotency {
+    /// JSON pointers into the body, in braces: `receipt:{/order_id}`. Default: the message's own key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyTemplate>,
+    /// How long a completion is kept: 1 min to 10 years. Default 14 days.
+    #[serde(with = "humantime_serde")]
+    pub ttl: Duration,
+}
+
+impl Default for Idempotency {
+    fn default() -> Self {
+        Self { key: None, ttl: Duration::from_secs(14 * 24 * 60 * 60) }
+    }
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn default_memory() -> ByteSize {
+    ByteSize::mib(64)
+}
+
+/// What is wrong with a manifest, in words that name the key.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not TOML, or not this shape. The message has line, column and key.
+    #[error("{0}")]
+    Syntax(#[from] toml::de::Error),
+    /// A value outside its bounds.
+    #[error("`{key}` is {value}: {rule}")]
+    Bounds { key: &'static str, value: String, rule: &'static str },
+}
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self = toml::from_str(text)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        let name_ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(name_ok) {
+            return bounds("name", &self.name, "use 1 to 64 of a-z, 0-9, `-` and `_`");
+        }
+        if self.types.is_empty() {
+            return bounds("types", "empty", "name at least one message type");
+        }
+        if let Some(kind) = self.types.iter().find(|kind| kind.0.is_empty() || kind.0.len() > 256) {
+            return bounds("types", &format!("`{kind}`"), "a type has 1 to 256 bytes");
+        }
+        in_range("timeout", self.timeout, Duration::from_millis(1), HOURS_12, "use 1 ms to 12 h")?;
+        let memory = self.memory.as_u64();
+        if !(64 * 1024..=4 * 1024 * 1024 * 1024).contains(&memory) {
+            return bounds("memory", &self.memory.to_string(), "use 64 KiB to 4 GiB");
+        }
+        if self.max_concurrency == Some(0) {
+            return bounds("max_concurrency", "0", "use 1 or more; remove the plugin to stop it");
+        }
+        if !(1..=100).contains(&self.retry.max_attempts) {
+            return bounds("retry.max_attempts", &self.retry.max_attempts.to_string(), "use 1 to 100");
+        }
+        if !(1.0..=10.0).contains(&self.retry.backoff_coefficient) {
+            return bounds("retry.backoff_coefficient", &self.retry.backoff_coefficient.to_string(), "use 1.0 to 10.0");
+        }
+        in_range("retry.initial_interval", self.retry.initial_interval, Duration::ZERO, HOURS_12, "use 0 s to 12 h")?;
+        in_range("retry.maximum_interval", self.retry.maximum_interval, Duration::ZERO, HOURS_12, "use 0 s to 12 h")?;
+        let (min, max) = (Duration::from_secs(60), Duration::from_secs(10 * 366 * 24 * 60 * 60));
+        in_range("idempotency.ttl", self.idempotency.ttl, min, max, "use 1 min to 10 years")
+    }
+}
+
+const HOURS_12: Duration = Duration::from_secs(12 * 60 * 60);
+
+fn in_range(
+    key: &'static str,
+    value: Duration,
+    min: Duration,
+    max: Duration,
+    rule: &'static str,
+) -> Result<(), ManifestError> {
+    if (min..=max).contains(&value) { Ok(()) } else { bounds(key, &format!("{value:?}"), rule) }
+}
+
+fn bounds(key: &'static str, value: &str, rule: &'static str) -> Result<(), ManifestError> {
+    Err(ManifestError::Bounds { key, value: value.to_owned(), rule })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_manifest_gets_every_default() {
+        let manifest = Manifest::parse("name = \"a\"\ntypes = [\"t\"]").unwrap();
+        assert_eq!(manifest.retry, Retry::default());
+        assert_eq!(manifest.timeout, Duration::from_secs(30));
+        assert_eq!(manifest.memory, ByteSize::mib(64));
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        let check = |text: &str, expect: &str| {
+            let error = Manifest::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expect), "{text:?} gave {error:?}, wanted {expect:?}");
+        };
+        check("name = \"a\"\ntypes = [\"t\"]\ntimeuot = \"1s\"", "timeuot");
+        check("name = \"a\"\ntypes = [\"t\"]\n[retry]\nattempts = 3", "attempts");
+        check("name = \"A b\"\ntypes = [\"t\"]", "`name`");
+        check("name = \"a\"\ntypes = []", "`types`");
+        check("name = \"a\"\ntypes = [\"t\"]\ntimeout = \"0s\"", "`timeout`");
+        check("name = \"a\"\ntypes = [\"t\"]\n[retry]\nmax_attempts = 0", "`retry.max_attempts`");
+        check("name = \"a\"\ntypes = [\"t\"]\n[idempotency]\nkey = \"{order\"", "idempotency");
+        check("types = [\"t\"]", "name");
+    }
+}

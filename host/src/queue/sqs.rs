@@ -1,0 +1,400 @@
+//! The queue on Amazon SQS, by way of its SDK; any endpoint that speaks SQS will do.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::{Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::{
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+};
+use aws_smithy_http_client::tls;
+use bytes::Bytes;
+
+use super::{BATCH_MAX_ENTRIES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError};
+use crate::clock;
+use crate::config::Aws;
+use crate::message::{AttributeData, AttributeValue, Attributes, Delivery, MessageId, Receipt, UnixMs};
+
+/// How long any call but a receive may take, an attempt.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer than its wait a receive may take: it can hang.
+const RECEIVE_GRACE: Duration = Duration::from_secs(5);
+/// Attempts of a call within the SDK, with its jittered backoff.
+const CALL_ATTEMPTS: u32 = 3;
+
+/// Clients for one account and region.
+#[derive(Clone)]
+pub struct Sqs {
+    calls: Client,
+    /// Its receives are tried once: the worker's own loop backs off, and counts what fails.
+    receives: Client,
+}
+
+impl Sqs {
+    /// Reads credentials, region and endpoint from the SDK's own chain, where the config does not name them. An endpoint
+    /// on the loopback interface gets credentials of its own: there is nothing to sign for.
+    pub async fn connect(aws: &Aws) -> Self {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https();
+        let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .http_client(http)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
+            .retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS));
+        if let Some(url) = &aws.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if let Some(region) = &aws.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if aws.endpoint_url.as_deref().is_some_and(is_loopback) {
+            loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback endpoint"));
+            if aws.region.is_none() {
+                loader = loader.region(Region::from_static("us-east-1"));
+            }
+        }
+        let shared = loader.load().await;
+        let receives = aws_sdk_sqs::config::Builder::from(&shared).retry_config(RetryConfig::disabled()).build();
+        Self { calls: Client::new(&shared), receives: Client::from_conf(receives) }
+    }
+
+    /// The SDK's client, for rare calls.
+    pub fn client(&self) -> &Client {
+        &self.calls
+    }
+
+    /// A queue by its name or URL.
+    pub async fn queue(&self, name_or_url: &str) -> Result<SqsQueue, QueueError> {
+        let url = match name_or_url.starts_with("http://") || name_or_url.starts_with("https://") {
+            true => name_or_url.to_owned(),
+            false => {
+                let answer = self.calls.get_queue_url().queue_name(name_or_url).send().await.map_err(|e| classify(&e))?;
+                answer.queue_url().unwrap_or_default().to_owned()
+            }
+        };
+        let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+        Ok(SqsQueue { sqs: self.clone(), url, name })
+    }
+}
+
+/// Whether an endpoint is on this machine.
+pub fn is_loopback(endpoint_url: &str) -> bool {
+    url::Url::parse(endpoint_url).is_ok_and(|url| match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    })
+}
+
+/// One queue on SQS.
+#[derive(Clone)]
+pub struct SqsQueue {
+    sqs: Sqs,
+    url: String,
+    name: String,
+}
+
+impl SqsQueue {
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn is_fifo(&self) -> bool {
+        self.name.ends_with(".fifo")
+    }
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let received_at = clock::now();
+        let call = self
+            .sqs
+            .receives
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(max.min(BATCH_MAX_ENTRIES) as i32)
+            .wait_time_seconds(wait.as_secs() as i32)
+            .visibility_timeout(visibility.as_secs() as i32)
+            .message_attribute_names("All")
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .customize()
+            .config_override(
+                aws_sdk_sqs::config::Builder::new().timeout_config(
+                    TimeoutConfig::builder().operation_attempt_timeout(wait + RECEIVE_GRACE).build(),
+                ),
+            );
+        let answer = call.send().await.map_err(|error| classify(&error))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().map(|message| delivery(message, received_at)).collect())
+    }
+
+    async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>> {
+        let entries = receipts.iter().enumerate().map(|(place, receipt)| {
+            DeleteMessageBatchRequestEntry::builder()
+                .id(place.to_string())
+                .receipt_handle(&receipt.0)
+                .build()
+                .expect("id and handle are set")
+        });
+        let call = self.sqs.calls.delete_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
+        match call.send().await {
+            Ok(answer) => by_place(receipts.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed),
+            Err(error) => vec![Err(classify(&error)); receipts.len()],
+        }
+    }
+
+    async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>> {
+        let entries = changes.iter().enumerate().map(|(place, (receipt, visibility_s))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(place.to_string())
+                .receipt_handle(&receipt.0)
+                .visibility_timeout(*visibility_s as i32)
+                .build()
+                .expect("id and handle are set")
+        });
+        let call =
+            self.sqs.calls.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
+        match call.send().await {
+            Ok(answer) => by_place(changes.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed),
+            Err(error) => vec![Err(classify(&error)); changes.len()],
+        }
+    }
+
+    async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
+        let mut answers = Vec::with_capacity(messages.len());
+        for batch in batches(messages) {
+            answers.extend(self.send_batch(batch).await);
+        }
+        answers
+    }
+
+    async fn attributes(&self) -> Result<HashMap<String, String>, QueueError> {
+        let call = self.sqs.calls.get_queue_attributes().queue_url(&self.url).attribute_names(QueueAttributeName::All);
+        let answer = call.send().await.map_err(|error| classify(&error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        Ok(attributes.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect())
+    }
+}
+
+impl SqsQueue {
+    async fn send_batch(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
+        let entries: Result<Vec<_>, QueueError> =
+            messages.iter().enumerate().map(|(place, message)| self.send_entry(place, message)).collect();
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return vec![Err(error); messages.len()],
+        };
+        match self.sqs.calls.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await {
+            Ok(answer) => {
+                let sent = answer.successful.iter().map(|s| (s.id.as_str(), MessageId(s.message_id.clone())));
+                by_place(messages.len(), sent, &answer.failed)
+            }
+            Err(error) => vec![Err(classify(&error)); messages.len()],
+        }
+    }
+
+    fn send_entry(&self, place: usize, message: &Outgoing) -> Result<SendMessageBatchRequestEntry, QueueError> {
+        let body = std::str::from_utf8(&message.body).map_err(|error| QueueError::Permanent {
+            code: "InvalidMessageContents".into(),
+            message: format!("the body is not UTF-8: {error}"),
+        })?;
+        let attributes = message.attributes.iter().map(|(name, value)| (name.clone(), to_sdk(value)));
+        // A FIFO queue takes no delay a message.
+        let delay_s = (!self.is_fifo() && message.delay_s > 0).then_some(message.delay_s as i32);
+        Ok(SendMessageBatchRequestEntry::builder()
+            .id(place.to_string())
+            .message_body(body)
+            .set_message_attributes(Some(attributes.collect()))
+            .set_delay_seconds(delay_s)
+            .set_message_group_id(message.group.clone())
+            .set_message_deduplication_id(message.deduplication_id.clone())
+            .build()
+            .expect("id and body are set"))
+    }
+}
+
+/// Cuts messages into batches of at most ten and at most 1 MiB.
+fn batches(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (place, message) in messages.iter().enumerate() {
+        let size = crate::message::size_bytes(&message.body, &message.attributes);
+        if place > start && (place - start == BATCH_MAX_ENTRIES || bytes + size > MESSAGE_MAX_BYTES) {
+            batches.push(&messages[start..place]);
+            (start, bytes) = (place, 0);
+        }
+        bytes += size;
+    }
+    if start < messages.len() {
+        batches.push(&messages[start..]);
+    }
+    batches
+}
+
+/// Sorts a batch's answer back into the order of its entries. An entry that the answer does not name was not done.
+fn by_place<'a, T>(
+    len: usize,
+    successful: impl Iterator<Item = (&'a str, T)>,
+    failed: &[BatchResultErrorEntry],
+) -> Vec<Result<T, QueueError>> {
+    let missing = || QueueError::Transient { code: "NoAnswer".into(), message: "the batch's answer leaves it out".into() };
+    let mut answers: Vec<Result<T, QueueError>> = (0..len).map(|_| Err(missing())).collect();
+    for (id, value) in successful {
+        if let Some(answer) = id.parse::<usize>().ok().and_then(|place| answers.get_mut(place)) {
+            *answer = Ok(value);
+        }
+    }
+    for entry in failed {
+        if let Some(answer) = entry.id.parse::<usize>().ok().and_then(|place| answers.get_mut(place)) {
+            let message = entry.message.clone().unwrap_or_default();
+            *answer = Err(by_code(&entry.code, message, entry.sender_fault));
+        }
+    }
+    answers
+}
+
+/// From an SDK's error to ours.
+fn classify<E, R>(error: &SdkError<E, R>) -> QueueError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match error {
+        SdkError::ServiceError(service) => {
+            let code = service.err().code().unwrap_or("Unknown").to_owned();
+            let message = service.err().message().unwrap_or_default().to_owned();
+            by_code(&code, message, !is_server_fault(&code))
+        }
+        SdkError::ConstructionFailure(_) => {
+            QueueError::Permanent { code: "Configuration".into(), message: DisplayErrorContext(error).to_string() }
+        }
+        SdkError::TimeoutError(_) => QueueError::Transient { code: "Timeout".into(), message: "no answer in time".into() },
+        other => {
+            let message = DisplayErrorContext(other).to_string();
+            // The chain found no credentials: waiting does not bring any.
+            if message.contains("credentials") {
+                return QueueError::Permanent {
+                    code: "NoCredentials".into(),
+                    message: "no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role".into(),
+                };
+            }
+            QueueError::Transient { code: "NoAnswer".into(), message }
+        }
+    }
+}
+
+fn is_server_fault(code: &str) -> bool {
+    let code = short_code(code);
+    code.starts_with("Internal") || code == "ServiceUnavailable" || code == "Unknown" || is_throttling(code)
+}
+
+fn is_throttling(code: &str) -> bool {
+    matches!(
+        code,
+        "RequestThrottled" | "ThrottlingException" | "Throttling" | "TooManyRequestsException" | "SlowDown"
+            | "KmsThrottled" | "KMS.ThrottlingException" | "OverLimit" | "RequestLimitExceeded"
+    )
+}
+
+/// The last part of a code: `AWS.SimpleQueueService.NonExistentQueue` and `com.amazonaws.sqs#QueueDoesNotExist` are read alike.
+fn short_code(code: &str) -> &str {
+    let code = code.rsplit('#').next().unwrap_or(code);
+    code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
+}
+
+fn by_code(code: &str, message: String, sender_fault: bool) -> QueueError {
+    match short_code(code) {
+        "ReceiptHandleIsInvalid" | "InvalidReceiptHandle" | "MessageNotInflight" => QueueError::LeaseLost { message },
+        // SQS says so of a handle whose message has gone: `Value … for parameter ReceiptHandle is invalid`.
+        "InvalidParameterValue" if message.contains("ReceiptHandle") => QueueError::LeaseLost { message },
+        short if !sender_fault || is_throttling(short) => QueueError::Transient { code: short.into(), message },
+        short => QueueError::Permanent { code: short.into(), message },
+    }
+}
+
+fn delivery(message: aws_sdk_sqs::types::Message, received_at: tokio::time::Instant) -> Delivery {
+    let system = message.attributes.unwrap_or_default();
+    let text = |name: MessageSystemAttributeName| system.get(&name).cloned();
+    let number = |name| text(name).and_then(|value| value.parse::<u64>().ok());
+    let attributes = message.message_attributes.unwrap_or_default().into_iter().map(|(name, value)| (name, from_sdk(value)));
+    Delivery {
+        message_id: MessageId(message.message_id.unwrap_or_default()),
+        receipt: Receipt(message.receipt_handle.unwrap_or_default()),
+        body: Bytes::from(message.body.unwrap_or_default()),
+        attributes: attributes.collect(),
+        receive_count: number(MessageSystemAttributeName::ApproximateReceiveCount).unwrap_or(1) as u32,
+        sent_at: UnixMs(number(MessageSystemAttributeName::SentTimestamp).unwrap_or(0)),
+        group: text(MessageSystemAttributeName::MessageGroupId),
+        deduplication_id: text(MessageSystemAttributeName::MessageDeduplicationId),
+        received_at,
+    }
+}
+
+fn from_sdk(value: MessageAttributeValue) -> AttributeValue {
+    let data = match value.binary_value {
+        Some(blob) => AttributeData::Binary(Bytes::from(blob.into_inner())),
+        None => AttributeData::Text(value.string_value.unwrap_or_default()),
+    };
+    AttributeValue { data_type: value.data_type, value: data }
+}
+
+fn to_sdk(value: &AttributeValue) -> MessageAttributeValue {
+    let builder = MessageAttributeValue::builder().data_type(&value.data_type);
+    match &value.value {
+        AttributeData::Text(text) => builder.string_value(text),
+        AttributeData::Binary(bytes) => builder.binary_value(Blob::new(bytes.as_ref())),
+    }
+    .build()
+    .expect("the data type is set")
+}
+
+/// The attributes of a message as the command line and the demo write them.
+pub fn string_attributes<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Attributes {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), AttributeValue::string(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_bodies_of_1_mib_go_in_ten_batches() {
+        let message = |bytes: usize| Outgoing {
+            body: vec![b'x'; bytes].into(),
+            attributes: Attributes::new(),
+            delay_s: 0,
+            group: None,
+            deduplication_id: None,
+        };
+        let check = |sizes: &[usize], expect: &[usize]| {
+            let messages: Vec<_> = sizes.iter().map(|bytes| message(*bytes)).collect();
+            assert_eq!(batches(&messages).iter().map(|batch| batch.len()).collect::<Vec<_>>(), expect);
+        };
+        check(&[MESSAGE_MAX_BYTES; 10], &[1; 10]);
+        check(&[10; 25], &[10, 10, 5]);
+        check(&[MESSAGE_MAX_BYTES - 10, 10, 10], &[2, 1]);
+        check(&[], &[]);
+    }
+
+    #[test]
+    fn an_entry_that_the_answer_leaves_out_was_not_done() {
+        let failed = BatchResultErrorEntry::builder().id("1").code("InternalError").sender_fault(false).build().unwrap();
+        let answers = by_place(3, [("0", ())].into_iter(), &[failed]);
+        assert!(answers[0].is_ok());
+        assert!(matches!(&answers[1], Err(QueueError::Transient { code, .. }) if code == "InternalError"));
+        assert!(matches!(&answers[2], Err(QueueError::Transient { code, .. }) if code == "NoAnswer"));
+    }
+}

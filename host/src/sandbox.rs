@@ -1,0 +1,185 @@
+//! Runs a handler: a fresh instance of its component for every message, inside every limit, then gone.
+
+mod address;
+mod bindings;
+pub mod egress;
+mod engine;
+mod logging;
+mod outbox;
+mod state;
+mod steps;
+pub mod text;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::component::{Component, Linker, types::ComponentItem};
+use wasmtime::{Engine, Store};
+
+pub use outbox::OutboxMessage;
+
+use crate::clock;
+use crate::config::Limits;
+use crate::exit::Exit;
+use crate::ledger::{Fence, Ledger};
+use crate::message::{Key, Message, MessageId, UnixMs};
+use bindings::exports::wasq::worker::handler as guest;
+use egress::Egress;
+use state::State;
+
+/// The engine and what every run shares. Cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox {
+    engine: Engine,
+    linker: Arc<Linker<State>>,
+    limits: Arc<Limits>,
+    instances: Arc<Semaphore>,
+    _ticker: Arc<engine::Ticker>,
+}
+
+/// A component, compiled, checked against the contract and ready to be instantiated.
+#[derive(Clone)]
+pub struct Handler {
+    pre: bindings::WorkerPre<State>,
+}
+
+/// What one plugin's runs may do.
+#[derive(Debug)]
+pub struct Policy {
+    /// The plugin's name, for logs.
+    pub plugin: String,
+    pub timeout: Duration,
+    pub memory_bytes: u64,
+    /// The guest's environment.
+    pub variables: Vec<(String, String)>,
+    pub egress: Egress,
+}
+
+/// One attempt at one message.
+pub struct Job {
+    pub policy: Arc<Policy>,
+    pub message: Message,
+    pub message_id: MessageId,
+    pub sent_at: UnixMs,
+    pub attempt: u32,
+    pub key: Key,
+    pub fence: Fence,
+    pub ledger: Arc<dyn Ledger>,
+}
+
+/// How an attempt went.
+#[derive(Debug)]
+pub struct Report {
+    pub exit: Exit,
+    /// What to send before the message is deleted; empty unless the exit is done.
+    pub outbox: Vec<OutboxMessage>,
+    pub elapsed: Duration,
+    /// The most linear memory that the instance had.
+    pub memory_bytes: u64,
+}
+
+/// Why a component cannot be a handler.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    #[error("not a WebAssembly component: {0}")]
+    NotAComponent(String),
+    #[error("does not export `wasq:worker/handler@0.1.0`; build it with wasq-sdk's #[handler], or against wit/worker.wit")]
+    NoHandler,
+    #[error("does not fit the contract wasq:worker@0.1.0: {0}")]
+    Contract(String),
+}
+
+impl Sandbox {
+    /// Makes the engine, its linker and the thread that ticks its epochs.
+    pub fn new(limits: &Limits) -> wasmtime::Result<Self> {
+        let engine = engine::engine(limits)?;
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+        bindings::Worker::add_to_linker::<_, wasmtime::component::HasSelf<State>>(&mut linker, |state| state)?;
+        Ok(Self {
+            _ticker: Arc::new(engine::Ticker::start(&engine)),
+            engine,
+            linker: Arc::new(linker),
+            limits: Arc::new(limits.clone()),
+            instances: Arc::new(Semaphore::new(limits.max_instances as usize)),
+        })
+    }
+
+    /// Compiles a component. Takes 0.1 s to seconds of CPU, and no bound holds it: call it off the serving threads.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Handler, CompileError> {
+        let component = Component::new(&self.engine, bytes)
+            .map_err(|error| CompileError::NotAComponent(text::root_cause(&error)))?;
+        let exports_handler = component.component_type().exports(&self.engine).any(|(name, item)| {
+            name == "wasq:worker/handler@0.1.0" && matches!(item.ty, ComponentItem::ComponentInstance(_))
+        });
+        if !exports_handler {
+            return Err(CompileError::NoHandler);
+        }
+        let contract = |error: wasmtime::Error| CompileError::Contract(format!("{error:#}"));
+        let instance = self.linker.instantiate_pre(&component).map_err(contract)?;
+        Ok(Handler { pre: bindings::WorkerPre::new(instance).map_err(contract)? })
+    }
+
+    /// Waits until there is room for one more instance. Hold the permit while it runs.
+    pub async fn room(&self) -> SemaphorePermit<'_> {
+        self.instances.acquire().await.expect("the semaphore is never closed")
+    }
+
+    /// Runs one attempt to its end or its timeout. Dropping the future stops the guest.
+    pub async fn run(&self, handler: &Handler, job: Job) -> Report {
+        let started_at = clock::now();
+        let limit = job.policy.timeout;
+        let (message, state) = State::new(job, self.limits.clone(), started_at + limit);
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| state);
+        // Yields to the runtime at every tick, so that the timeout below is polled while the guest computes.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+
+        let call = async {
+            let worker = handler.pre.instantiate_async(&mut store).await?;
+            worker.wasq_worker_handler().call_handle(&mut store, &message).await
+        };
+        let returned = tokio::time::timeout(limit, call).await;
+        let state = store.into_data();
+        let exit = match returned {
+            Err(_) => Exit::Timeout { limit },
+            Ok(Ok(said)) => self.exit_said(said),
+            Ok(Err(error)) => state.exit_of(&error),
+        };
+        let exit = state.with_what_egress_saw(exit);
+        let memory_bytes = state.memory_peak_bytes();
+        let outbox = if matches!(exit, Exit::Done { .. }) { state.into_outbox() } else { Vec::new() };
+        Report { exit, outbox, elapsed: clock::now() - started_at, memory_bytes }
+    }
+
+    /// From the guest's words to an exit, with every text capped and every number clamped.
+    fn exit_said(&self, said: Result<guest::Outcome, guest::Failure>) -> Exit {
+        let reason = |text: String| text::sanitize(&text, self.limits.reason_bytes);
+        let clamp = |ms: u64| Duration::from_millis(ms).min(crate::queue::VISIBILITY_MAX);
+        match said {
+            Ok(guest::Outcome::Done(result)) => match result {
+                Some(bytes) if bytes.len() > self.limits.result_bytes => Exit::BadResult {
+                    reason: format!("the result has {} bytes; the limit is {}", bytes.len(), self.limits.result_bytes),
+                },
+                result => Exit::Done { result },
+            },
+            Ok(guest::Outcome::Discard(text)) => Exit::Discard { reason: reason(text) },
+            Ok(guest::Outcome::Snooze(ms)) => Exit::Snooze { delay: clamp(ms) },
+            Err(guest::Failure::Retry(retry)) => {
+                Exit::Retry { reason: reason(retry.reason), after: retry.after_ms.map(clamp) }
+            }
+            Err(guest::Failure::Unavailable(down)) => Exit::Unavailable {
+                dependency: text::sanitize(&down.dependency, DEPENDENCY_MAX_BYTES),
+                reason: reason(down.reason),
+                after: down.after_ms.map(clamp),
+            },
+            Err(guest::Failure::Reject(text)) => Exit::Reject { reason: reason(text) },
+        }
+    }
+}
+
+/// The longest name of a dependency that a guest may report.
+const DEPENDENCY_MAX_BYTES: usize = 256;

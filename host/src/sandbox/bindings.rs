@@ -1,0 +1,11 @@
+//! The host's side of the contract, generated from `wit/`.
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "worker",
+    imports: {
+        "wasq:worker/steps.get": async,
+        "wasq:worker/steps.put": async,
+    },
+    exports: { default: async },
+});

@@ -1,0 +1,90 @@
+//! Messages that a handler wants sent when it succeeds.
+
+use bytes::Bytes;
+
+use super::bindings::wasq::worker::outbox::{Error, Host, Options};
+use super::bindings::wasq::worker::types::AttributeValue as GuestValue;
+use super::state::State;
+use crate::message::{AttributeData, AttributeValue, Attributes, Key};
+use crate::queue::{DELAY_MAX_S, MESSAGE_MAX_BYTES, size_limit_error};
+
+/// One message to send.
+#[derive(Clone, Debug)]
+pub struct OutboxMessage {
+    /// A name in the operator's config; empty for the queue that the handled message came from.
+    pub queue: String,
+    pub kind: String,
+    pub body: Bytes,
+    pub attributes: Attributes,
+    pub delay_s: u32,
+    pub group: Option<String>,
+    /// Derived from the handled message's key, so that a second attempt's twin is a duplicate at its consumer.
+    pub key: String,
+}
+
+/// What was sent so far in this run.
+#[derive(Default)]
+pub struct Outbox {
+    messages: Vec<OutboxMessage>,
+    bytes: usize,
+}
+
+impl Outbox {
+    pub fn into_messages(self) -> Vec<OutboxMessage> {
+        self.messages
+    }
+}
+
+/// Attributes that the host itself adds to a message from an outbox: `type` and `wasq-key`.
+const OWN_ATTRIBUTES: usize = 2;
+
+impl Host for State {
+    fn send(&mut self, queue: String, kind: String, body: Vec<u8>, options: Option<Options>) -> Result<(), Error> {
+        let place = self.outbox.messages.len();
+        if place >= self.limits.outbox_messages {
+            return Err(Error::Limit(format!("at most {} messages a run", self.limits.outbox_messages)));
+        }
+        let mut message = OutboxMessage {
+            key: derived_key(self.key, &queue, &kind, place),
+            queue,
+            kind,
+            body: body.into(),
+            attributes: Attributes::new(),
+            delay_s: 0,
+            group: None,
+        };
+        if let Some(options) = options {
+            if options.delay_s > DELAY_MAX_S {
+                return Err(Error::Limit(format!("a delay has at most {DELAY_MAX_S} s")));
+            }
+            message.delay_s = options.delay_s;
+            message.group = options.group;
+            message.attributes = options.attributes.into_iter().map(|a| (a.name, attribute(a.value))).collect();
+        }
+        if let Some(reason) = size_limit_error(&message.body, &message.attributes, OWN_ATTRIBUTES) {
+            return Err(Error::Limit(reason));
+        }
+        self.outbox.bytes += message.body.len();
+        if self.outbox.bytes > self.limits.outbox_messages.min(OUTBOX_MAX_BODIES) * MESSAGE_MAX_BYTES {
+            return Err(Error::Limit("the outbox is full".into()));
+        }
+        self.outbox.messages.push(message);
+        Ok(())
+    }
+}
+
+/// Full-size bodies that one run's outbox may hold.
+const OUTBOX_MAX_BODIES: usize = 16;
+
+fn derived_key(parent: Key, queue: &str, kind: &str, place: usize) -> String {
+    Key::derive(&[b"outbox", &parent.0, queue.as_bytes(), kind.as_bytes(), &(place as u64).to_le_bytes()]).to_hex()
+}
+
+fn attribute(value: GuestValue) -> AttributeValue {
+    let (data_type, value) = match value {
+        GuestValue::Text(text) => ("String", AttributeData::Text(text)),
+        GuestValue::Number(text) => ("Number", AttributeData::Text(text)),
+        GuestValue::Binary(bytes) => ("Binary", AttributeData::Binary(bytes.into())),
+    };
+    AttributeValue { data_type: data_type.into(), value }
+}

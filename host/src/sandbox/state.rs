@@ -1,0 +1,215 @@
+//! What a running instance holds: its limits, its WASI context, and what it did.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::bindings::wasq::worker::{delivery, types};
+use super::egress::{Hooks, Seen};
+use super::logging::{GuestLog, Stdio};
+use super::outbox::{Outbox, OutboxMessage};
+use super::{Job, Policy, text};
+use crate::clock;
+use crate::config::Limits;
+use crate::exit::Exit;
+use crate::ledger::{Fence, Ledger};
+use crate::message::{AttributeData, Key, UnixMs};
+
+/// Instances, memories and tables that one message's store may hold. They bound hostile components; a Rust one has 3, 1 and 2.
+const CORE_INSTANCES: usize = 16;
+const MEMORIES: usize = 2;
+const TABLES: usize = 4;
+
+/// Handles (requests, streams, pollables) that one message may hold at once.
+const HANDLES_MAX: usize = 1_024;
+
+/// The store's data.
+pub struct State {
+    pub(super) limits: Arc<Limits>,
+    pub(super) policy: Arc<Policy>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) key: Key,
+    pub(super) fence: Fence,
+    pub(super) outbox: Outbox,
+    pub(super) log: Arc<GuestLog>,
+    pub(super) steps_put: usize,
+    attempt: u32,
+    sent_at: UnixMs,
+    deadline: Instant,
+    memory: MemoryUse,
+    table: ResourceTable,
+    /// Made when the guest first asks: most handlers never do.
+    wasi: Option<WasiCtx>,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+#[derive(Default)]
+struct MemoryUse {
+    peak_bytes: u64,
+    refused: bool,
+}
+
+impl State {
+    /// The message as the guest sees it, and the state of its run.
+    pub fn new(job: Job, limits: Arc<Limits>, deadline: Instant) -> (types::Message, Self) {
+        let attributes = job.message.attributes.into_iter().map(|(name, value)| types::Attribute {
+            name,
+            value: match value.value {
+                AttributeData::Binary(bytes) => types::AttributeValue::Binary(bytes.to_vec()),
+                AttributeData::Text(text) if value.data_type.starts_with("Number") => {
+                    types::AttributeValue::Number(text)
+                }
+                AttributeData::Text(text) => types::AttributeValue::Text(text),
+            },
+        });
+        let message = types::Message {
+            id: job.message_id.0.clone(),
+            kind: job.message.kind.0,
+            body: job.message.body.to_vec(),
+            content_type: job.message.content_type,
+            attributes: attributes.collect(),
+        };
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(limits.header_bytes);
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let state = Self {
+            hooks: Hooks::new(job.policy.clone(), limits.clone(), seen, job.message.traceparent),
+            log: Arc::new(GuestLog::new(&job.policy.plugin, job.message_id, job.attempt, &limits)),
+            limits,
+            policy: job.policy,
+            ledger: job.ledger,
+            key: job.key,
+            fence: job.fence,
+            outbox: Outbox::default(),
+            steps_put: 0,
+            attempt: job.attempt,
+            sent_at: job.sent_at,
+            deadline,
+            memory: MemoryUse::default(),
+            table,
+            wasi: None,
+            http,
+        };
+        (message, state)
+    }
+
+    pub fn memory_peak_bytes(&self) -> u64 {
+        self.memory.peak_bytes
+    }
+
+    pub fn into_outbox(self) -> Vec<OutboxMessage> {
+        self.outbox.into_messages()
+    }
+
+    /// The exit behind an error of the engine.
+    pub fn exit_of(&self, error: &wasmtime::Error) -> Exit {
+        if let Some(exit) = error.downcast_ref::<I32Exit>() {
+            return Exit::Exited { code: exit.0 };
+        }
+        if self.memory.refused {
+            return Exit::OutOfMemory { limit_bytes: self.policy.memory_bytes };
+        }
+        // A trap, or an error in a call that the guest made, has a backtrace; what fails outside the guest is its result.
+        let in_guest = error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<WasmBacktrace>().is_some();
+        let mut reason = text::root_cause(error);
+        if !in_guest {
+            return Exit::BadResult { reason };
+        }
+        if let Some(last_words) = self.log.last_words() {
+            reason = format!("{last_words} ({reason})");
+        }
+        Exit::Trap { reason: text::sanitize(&reason, self.limits.reason_bytes) }
+    }
+
+    /// A retry without a delay, after a 429 or 503, is an unavailable dependency: the host saw what the guest did not say.
+    pub fn with_what_egress_saw(&self, exit: Exit) -> Exit {
+        match (exit, self.hooks.unavailable()) {
+            (Exit::Retry { reason, after: None }, Some((dependency, after))) => {
+                Exit::Unavailable { dependency, reason, after }
+            }
+            (Exit::Unavailable { dependency, reason, after: None }, Some((seen, after))) if dependency == seen => {
+                Exit::Unavailable { dependency, reason, after }
+            }
+            (exit, _) => exit,
+        }
+    }
+}
+
+impl types::Host for State {}
+
+impl delivery::Host for State {
+    fn attempt(&mut self) -> u32 {
+        self.attempt
+    }
+
+    fn remaining_ms(&mut self) -> u64 {
+        self.deadline.saturating_duration_since(clock::now()).as_millis() as u64
+    }
+
+    fn idempotency_key(&mut self) -> String {
+        self.key.to_hex()
+    }
+
+    fn sent_at(&mut self) -> u64 {
+        self.sent_at.0
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = desired as u64 <= self.policy.memory_bytes;
+        if fits {
+            self.memory.peak_bytes = self.memory.peak_bytes.max(desired as u64);
+        } else {
+            self.memory.refused = true;
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = desired <= self.limits.table_elements;
+        self.memory.refused |= !fits;
+        Ok(fits)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES
+    }
+
+    fn tables(&self) -> usize {
+        TABLES
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let ctx = self.wasi.get_or_insert_with(|| {
+            WasiCtx::builder()
+                .stdout(Stdio::new(self.log.clone()))
+                .stderr(Stdio::new(self.log.clone()))
+                .envs(&self.policy.variables)
+                .max_random_size(self.limits.random_bytes)
+                .allow_tcp(false)
+                .allow_udp(false)
+                .build()
+        });
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}

@@ -1,0 +1,170 @@
+//! One queue's worker: permit, poll, spawn; and the drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::flow::decide::Settlement;
+use crate::flow::{self, Lane, Services};
+use crate::message::Delivery;
+use crate::queue::BATCH_MAX_ENTRIES;
+
+/// The wait after a failed receive: at most one call a second, growing to half a minute, with jitter.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Polls a queue and spawns its deliveries until `stop`, then lets what was begun come to its end.
+pub struct Worker {
+    services: Arc<Services>,
+    lane: Arc<Lane>,
+    permits: Arc<Semaphore>,
+    deliveries: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    pub fn new(services: Arc<Services>, lane: Arc<Lane>, stop: CancellationToken) -> Self {
+        let permits = Arc::new(Semaphore::new(lane.config.concurrency));
+        Self { services, lane, permits, deliveries: TaskTracker::new(), stop }
+    }
+
+    /// Runs until `stop`, and then until the last long poll has ended and the last delivery is settled. Pollers come with
+    /// full receives and go with empty ones.
+    pub async fn run(self) {
+        let worker = Arc::new(self);
+        let mut pollers = JoinSet::new();
+        pollers.spawn(worker.clone().poll());
+        while let Some(ended) = pollers.join_next().await {
+            let wanted = match ended {
+                Ok(Polled::Full) => 2,
+                Ok(Polled::Some) => 1,
+                Ok(Polled::Empty | Polled::Failed) => usize::from(pollers.is_empty()),
+                Err(error) => {
+                    tracing::error!(%error, queue = worker.lane.name, "a poller panicked");
+                    1
+                }
+            };
+            if worker.stop.is_cancelled() {
+                continue;
+            }
+            for _ in 0..wanted {
+                if pollers.len() < worker.lane.config.max_pollers {
+                    pollers.spawn(worker.clone().poll());
+                }
+            }
+        }
+        worker.deliveries.close();
+        worker.deliveries.wait().await;
+    }
+
+    /// One receive, for as many messages as there are free permits.
+    async fn poll(self: Arc<Self>) -> Polled {
+        let Some(mut permits) = self.permits().await else { return Polled::Empty };
+        let config = &self.lane.config;
+        // Never cancelled once it is under way: what an abandoned poll brings is hidden for a whole visibility.
+        let received = self.lane.queue.receive(permits.len(), config.wait, config.visibility).await;
+        match received {
+            Ok(deliveries) => {
+                self.services.health.polled(&self.lane.name);
+                let polled = match deliveries.len() {
+                    0 => Polled::Empty,
+                    count if count >= permits.len() => Polled::Full,
+                    _ => Polled::Some,
+                };
+                for group in in_groups(deliveries, self.lane.queue.name().ends_with(".fifo")) {
+                    let permit = permits.pop();
+                    self.deliveries.spawn(self.clone().deliver(group, permit));
+                }
+                polled
+            }
+            Err(error) => {
+                let failures = self.services.health.poll_failed(&self.lane.name, &error.to_string());
+                tracing::warn!(queue = self.lane.name, %error, "cannot receive");
+                drop(permits);
+                self.back_off(failures).await;
+                Polled::Failed
+            }
+        }
+    }
+
+    /// At least one permit and at most a batch of them, once the ledger answers; none when the worker stops.
+    async fn permits(&self) -> Option<Vec<OwnedSemaphorePermit>> {
+        let first = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return None,
+            permit = self.permits.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
+        };
+        while self.services.health.ledger_is_down() {
+            match self.services.ledger.ping().await {
+                Ok(()) => self.services.health.ledger_answered(),
+                Err(error) => self.services.health.ledger_failed(&error.to_string()),
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep(BACKOFF_MIN) => {}
+            }
+        }
+        let mut permits = vec![first];
+        while permits.len() < BATCH_MAX_ENTRIES
+            && let Ok(permit) = self.permits.clone().try_acquire_owned()
+        {
+            permits.push(permit);
+        }
+        Some(permits)
+    }
+
+    async fn back_off(&self, failures: u32) {
+        let full = (BACKOFF_MIN * 2u32.pow(failures.saturating_sub(1).min(5))).min(BACKOFF_MAX);
+        let wait = full.mul_f64(1.0 + fastrand::f64() / 2.0);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+
+    /// Takes the deliveries of one group their way, one after the other. When one is not settled for good, the rest of its
+    /// group goes back, so that the order holds.
+    async fn deliver(self: Arc<Self>, group: Vec<Delivery>, permit: Option<OwnedSemaphorePermit>) {
+        let _permit = permit;
+        let mut in_order = true;
+        for delivery in &group {
+            // What a poll brings after the stop was not begun, and goes back at once.
+            if !in_order || self.stop.is_cancelled() {
+                let shown = self.lane.queue.change_visibility(&[(delivery.receipt.clone(), 0)]).await;
+                if let Some(Err(error)) = shown.into_iter().next() {
+                    tracing::debug!(%error, "a delivery could not be put back; its visibility ends by itself");
+                }
+                continue;
+            }
+            let settlement = flow::handle(&self.services, &self.lane, delivery).await;
+            in_order = matches!(settlement, Some(Settlement::Delete { .. } | Settlement::DeadLetter));
+        }
+    }
+}
+
+/// What a poll brought.
+enum Polled {
+    Full,
+    Some,
+    Empty,
+    Failed,
+}
+
+/// On a FIFO queue, one list a message group, in the order of receipt; elsewhere each delivery for itself.
+fn in_groups(deliveries: Vec<Delivery>, fifo: bool) -> Vec<Vec<Delivery>> {
+    let mut groups: Vec<Vec<Delivery>> = Vec::new();
+    for delivery in deliveries {
+        let same = groups.iter_mut().find(|group| fifo && group[0].group == delivery.group);
+        match same {
+            Some(group) => group.push(delivery),
+            None => groups.push(vec![delivery]),
+        }
+    }
+    groups
+}

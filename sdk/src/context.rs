@@ -1,0 +1,150 @@
+//! What a handler knows of its delivery, and what it can ask of the host.
+
+use std::cell::OnceCell;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::backend::{Backend, StepError};
+use crate::http::Client;
+use crate::outbox::Outgoing;
+use crate::{Failure, Message};
+
+/// One delivery of a message: what the host knows of it, and what a handler can ask of the host.
+///
+/// In a test, [`Context::test`] makes one.
+#[derive(Debug)]
+pub struct Context {
+    message: Message,
+    key: OnceCell<String>,
+    backend: Backend,
+}
+
+impl Context {
+    pub(crate) fn new(message: Message, backend: Backend) -> Self {
+        Self { message, key: OnceCell::new(), backend }
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// The message: id, type, body, attributes.
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Which attempt at this message this is: 1 for the first.
+    pub fn attempt(&self) -> u32 {
+        self.backend.attempt()
+    }
+
+    /// How long until the host stops this handler.
+    pub fn remaining(&self) -> Duration {
+        self.backend.remaining()
+    }
+
+    /// The same in every delivery of this message and in no other message's: 64 hexadecimal digits. Send it to whatever
+    /// can deduplicate; over HTTP, [`RequestBuilder::idempotency_key`](crate::http::RequestBuilder::idempotency_key)
+    /// does.
+    pub fn idempotency_key(&self) -> &str {
+        self.key.get_or_init(|| self.backend.idempotency_key())
+    }
+
+    /// When the producer sent the message, by SQS's clock.
+    pub fn sent_at(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.backend.sent_at_ms())
+    }
+
+    /// The variable `name`: the manifest's value, or the operator's in its place.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure::Retry`] when there is none, since only the plugin or its configuration can be at fault.
+    pub fn variable(&self, name: &str) -> Result<String, Failure> {
+        self.backend.variable(name).ok_or_else(|| {
+            Failure::retry(format!("variable `{name}` is not set: declare it under [variables] in plugin.toml"))
+        })
+    }
+
+    /// Does a part of the work once: runs `work` only if no attempt at this message has finished the step `name` yet,
+    /// and gives what `work` gave then. A handler with three effects, each a step, repeats only those that had not
+    /// finished when it failed.
+    ///
+    /// The value is kept as JSON, durably, before this returns. Between the end of `work` and that moment the host can
+    /// die, and `work` then runs again: send [`Context::idempotency_key`], or a key made from it, with the effect.
+    ///
+    /// A name stands for one step of the message. Steps in a loop need a name each: `format!("item-{sku}")`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, with the step's name before the reason; a [`Failure::Unavailable`] when the ledger does not
+    /// answer; a [`Failure::Reject`] when the name or the value is over the ledger's limits.
+    ///
+    /// ```
+    /// # use wasq_sdk::{Context, Failure};
+    /// # fn charge() -> Result<String, Failure> { Ok("ch_1".to_owned()) }
+    /// fn pay(cx: &Context) -> Result<(), Failure> {
+    ///     let receipt: String = cx.once("charge", || charge())?;
+    ///     tracing::info!(receipt, "charged");
+    ///     Ok(())
+    /// }
+    /// # pay(&Context::test().build()).unwrap();
+    /// ```
+    pub fn once<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let place = || format!("step `{name}`");
+        let recorded = self.backend.step(name).map_err(|error| Failure::from(error).within(&place()))?;
+        if let Some(bytes) = recorded {
+            // Another version of the handler may have recorded another form; it may also come back.
+            return serde_json::from_slice(&bytes).map_err(|_| {
+                Failure::retry("what an earlier attempt recorded does not fit this version of the handler")
+                    .within(&place())
+            });
+        }
+        let value = work().map_err(|failure| failure.within(&place()))?;
+        let bytes = serde_json::to_vec(&value)
+            .map_err(|error| Failure::reject(format!("its value has no JSON: {error}")).within(&place()))?;
+        self.backend.record_step(name, bytes).map_err(|error| Failure::from(error).within(&place()))?;
+        Ok(value)
+    }
+
+    /// A message of type `kind` to the queue `queue`, sent when this handler succeeds: the builder ends in
+    /// [`Outgoing::send`].
+    ///
+    /// `queue` is a name in the operator's config, or empty for the queue that this message came from. The host derives
+    /// the new message's idempotency key from this one's, the queue, the type and its place among the messages sent, so
+    /// that a repeated attempt repeats no message: send the same messages in the same order in every attempt.
+    ///
+    /// ```
+    /// # use wasq_sdk::{Context, Failure};
+    /// # use std::time::Duration;
+    /// fn remind(cx: &Context) -> Result<(), Failure> {
+    ///     cx.outbox("emails", "reminder_due").delay(Duration::from_secs(600)).send(&serde_json::json!({"order": 7}))
+    /// }
+    /// # let cx = Context::test().build();
+    /// # remind(&cx).unwrap();
+    /// # assert_eq!(cx.recorded().sent()[0].queue, "emails");
+    /// ```
+    pub fn outbox(&self, queue: &str, kind: &str) -> Outgoing<'_> {
+        Outgoing::new(self, queue, kind)
+    }
+
+    /// HTTP, to the hosts that the manifest's `allowed_outbound_hosts` names.
+    pub fn http(&self) -> Client<'_> {
+        Client::new(self)
+    }
+}
+
+impl From<StepError> for Failure {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Limit(reason) => Failure::reject(reason),
+            StepError::Unavailable(reason) => Failure::unavailable("ledger", reason),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The cases that every store passes.
+//!
+//! A case takes any [`Ledger`] and makes keys of its own, so that cases may share a store. No case waits: a lease or a time
+//! to live of zero has ended when it begins.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
+use wasq::message::{BodyDigest, Key, MessageId, UnixMs};
+
+/// A lease or a time to live that no test outlives.
+pub const LONG: Duration = Duration::from_secs(3600);
+/// One that has ended when it begins.
+pub const ENDED: Duration = Duration::ZERO;
+
+/// Makes a module with a test for each case. `$open` gives a ledger, and what has to outlive it.
+macro_rules! contract {
+    ($store:ident, $open:path) => {
+        $crate::ledger::contract::contract! { $store, $open;
+            the_first_claim_is_attempt_one
+            a_held_key_is_busy_for_the_rest_of_its_lease
+            a_failed_attempt_counts_and_the_first_failure_is_remembered
+            a_released_attempt_does_not_count
+            done_is_done
+            what_is_done_is_forgotten_after_its_time
+            another_body_conflicts
+            a_lease_that_ends_without_a_finish_is_a_crash
+            fences_grow
+            a_stale_fence_changes_nothing
+            an_unknown_key_has_no_fence
+            a_late_finish_counts_if_nobody_else_has_claimed
+            a_finish_may_be_said_twice
+            extending_says_which_claims_are_ours
+            extending_keeps_the_key_busy
+            steps_outlive_attempts
+            steps_go_with_the_completion
+            a_dead_lettered_message_is_recognised
+            a_replay_starts_afresh_and_keeps_its_steps
+            what_is_dead_lettered_is_forgotten_after_its_time
+            envelopes_are_kept_for_their_time
+            names_and_values_of_any_kind
+            keys_do_not_touch_each_other
+            one_of_many_claims_wins
+            it_can_record
+        }
+    };
+    ($store:ident, $open:path; $($case:ident)*) => {
+        mod $store {$(
+            #[tokio::test]
+            async fn $case() {
+                let (ledger, _kept) = $open();
+                $crate::ledger::contract::$case(ledger).await;
+            }
+        )*}
+    };
+}
+pub(crate) use contract;
+
+type Shared = Arc<dyn Ledger>;
+
+/// A key that no other test has, nor another run.
+pub fn new_key() -> Key {
+    Key::derive(&[&RandomState::new().hash_one(0).to_le_bytes(), &RandomState::new().hash_one(1).to_le_bytes()])
+}
+
+pub fn request(body: &str, message: &str, lease: Duration) -> ClaimRequest {
+    ClaimRequest { body: BodyDigest::of(body.as_bytes()), message_id: MessageId(message.into()), lease }
+}
+
+/// A claim for the body and message that most cases use.
+pub async fn claim(ledger: &dyn Ledger, key: Key, lease: Duration) -> Claim {
+    ledger.claim(key, &request("body", "message", lease)).await.expect("the store answers")
+}
+
+/// As [`claim`], and it is ours.
+pub async fn fresh(ledger: &dyn Ledger, key: Key, lease: Duration) -> Fresh {
+    match claim(ledger, key, lease).await {
+        Claim::Fresh(fresh) => fresh,
+        other => panic!("expected a fresh claim, got {other:?}"),
+    }
+}
+
+pub fn done(ttl: Duration) -> Finish {
+    Finish::Done { result: Some(b"result".to_vec()), discarded: false, ttl }
+}
+
+fn dead_lettered(message: &str, ttl: Duration) -> Finish {
+    Finish::DeadLettered { message_id: MessageId(message.into()), ttl }
+}
+
+pub async fn finish(ledger: &dyn Ledger, key: Key, fence: Fence, finish: Finish) {
+    ledger.finish(key, fence, finish).await.expect("the claim is ours");
+}
+
+fn assert_stale<T: std::fmt::Debug>(answer: Result<T, LedgerError>) {
+    assert!(matches!(answer, Err(LedgerError::Stale)), "expected a refusal of the fence, got {answer:?}");
+}
+
+pub async fn the_first_claim_is_attempt_one(ledger: Shared) {
+    let first = fresh(&*ledger, new_key(), LONG).await;
+    assert_eq!((first.attempt, first.crashes, first.first_failed_at), (1, 0, None));
+}
+
+pub async fn a_held_key_is_busy_for_the_rest_of_its_lease(ledger: Shared) {
+    let key = new_key();
+    fresh(&*ledger, key, LONG).await;
+    let Claim::Busy { remaining } = claim(&*ledger, key, LONG).await else { panic!("the key is held") };
+    assert!(remaining <= LONG && remaining > LONG / 2, "{remaining:?}");
+}
+
+pub async fn a_failed_attempt_counts_and_the_first_failure_is_remembered(ledger: Shared) {
+    let key = new_key();
+    for (attempt, failed_at) in [(1, 1_000), (2, 2_000)] {
+        let claim = fresh(&*ledger, key, LONG).await;
+        assert_eq!(claim.attempt, attempt);
+        finish(&*ledger, key, claim.fence, Finish::Failed { at: UnixMs(failed_at) }).await;
+    }
+    let third = fresh(&*ledger, key, LONG).await;
+    assert_eq!((third.attempt, third.crashes, third.first_failed_at), (3, 0, Some(UnixMs(1_000))));
+}
+
+pub async fn a_released_attempt_does_not_count(ledger: Shared) {
+    let key = new_key();
+    for _ in 0..3 {
+        let claim = fresh(&*ledger, key, LONG).await;
+        assert_eq!((claim.attempt, claim.crashes, claim.first_failed_at), (1, 0, None));
+        finish(&*ledger, key, claim.fence, Finish::Released).await;
+    }
+}
+
+pub async fn done_is_done(ledger: Shared) {
+    for finish_with in [done(LONG), Finish::Done { result: None, discarded: true, ttl: LONG }] {
+        let key = new_key();
+        let fence = fresh(&*ledger, key, LONG).await.fence;
+        finish(&*ledger, key, fence, finish_with).await;
+        assert_eq!(claim(&*ledger, key, LONG).await, Claim::Done { same_message: true });
+        let again = ledger.claim(key, &request("body", "another message", LONG)).await.expect("the store answers");
+        assert_eq!(again, Claim::Done { same_message: false }, "a key is done whatever message brings it");
+    }
+}
+
+pub async fn what_is_done_is_forgotten_after_its_time(ledger: Shared) {
+    let key = new_key();
+    let before = fresh(&*ledger, key, ENDED).await;
+    finish(&*ledger, key, before.fence, done(ENDED)).await;
+    let again = fresh(&*ledger, key, LONG).await;
+    assert_eq!((again.attempt, again.crashes), (1, 0));
+    assert!(again.fence > before.fence);
+}
+
+pub async fn another_body_conflicts(ledger: Shared) {
+    let key = new_key();
+    let claim_other = async || ledger.claim(key, &request("another body", "message", LONG)).await.expect("it answers");
+    let first = fresh(&*ledger, key, LONG).await.fence;
+    assert_eq!(claim_other().await, Claim::Conflict, "while it is claimed");
+    finish(&*ledger, key, first, Finish::Released).await;
+    assert_eq!(claim_other().await, Claim::Conflict, "when it is released");
+    let second = fresh(&*ledger, key, LONG).await;
+    assert_eq!(second.attempt, 1, "a conflict is no attempt");
+    finish(&*ledger, key, second.fence, done(LONG)).await;
+    assert_eq!(claim_other().await, Claim::Conflict, "when it is done");
+}
+
+pub async fn a_lease_that_ends_without_a_finish_is_a_crash(ledger: Shared) {
+    let key = new_key();
+    for crashes in 0..3 {
+        let claim = fresh(&*ledger, key, ENDED).await;
+        assert_eq!((claim.attempt, claim.crashes), (crashes + 1, crashes));
+    }
+    let claim = fresh(&*ledger, key, LONG).await;
+    finish(&*ledger, key, claim.fence, Finish::Failed { at: UnixMs(1) }).await;
+    let after = fresh(&*ledger, key, LONG).await;
+    assert_eq!((after.attempt, after.crashes), (5, 3), "a failure is no crash, and takes none away");
+}
+
+pub async fn fences_grow(ledger: Shared) {
+    let key = new_key();
+    let mut last = fresh(&*ledger, key, ENDED).await.fence;
+    for ends in [None, Some(Finish::Released), Some(dead_lettered("message 0", LONG)), Some(done(ENDED)), None] {
+        if let Some(ends) = ends {
+            finish(&*ledger, key, last, ends).await;
+        }
+        let next = fresh(&*ledger, key, ENDED).await.fence;
+        assert!(next > last, "{next:?} after {last:?}");
+        last = next;
+    }
+}
+
+pub async fn a_stale_fence_changes_nothing(ledger: Shared) {
+    let key = new_key();
+    let stale = fresh(&*ledger, key, ENDED).await.fence;
+    let ours = fresh(&*ledger, key, LONG).await;
+    for ends in [done(LONG), Finish::Released, Finish::Failed { at: UnixMs(1) }, dead_lettered("message", LONG)] {
+        assert_stale(ledger.finish(key, stale, ends).await);
+    }
+    assert_stale(ledger.put_step(key, stale, "step", b"stale").await);
+    assert_stale(ledger.get_step(key, stale, "step").await);
+    assert_eq!(ledger.get_step(key, ours.fence, "step").await.expect("the claim is ours"), None);
+    assert!(matches!(claim(&*ledger, key, LONG).await, Claim::Busy { .. }), "the newer claim still holds the key");
+    finish(&*ledger, key, ours.fence, done(LONG)).await;
+    assert_stale(ledger.put_step(key, ours.fence, "step", b"late").await);
+}
+
+pub async fn an_unknown_key_has_no_fence(ledger: Shared) {
+    let key = new_key();
+    assert_stale(ledger.finish(key, Fence(0), done(LONG)).await);
+    assert_stale(ledger.finish(key, Fence(1), done(LONG)).await);
+    assert_stale(ledger.put_step(key, Fence(1), "step", b"").await);
+}
+
+pub async fn a_late_finish_counts_if_nobody_else_has_claimed(ledger: Shared) {
+    let key = new_key();
+    let fence = fresh(&*ledger, key, ENDED).await.fence;
+    finish(&*ledger, key, fence, done(LONG)).await;
+    assert_eq!(claim(&*ledger, key, LONG).await, Claim::Done { same_message: true });
+}
+
+pub async fn a_finish_may_be_said_twice(ledger: Shared) {
+    let key = new_key();
+    let fence = fresh(&*ledger, key, LONG).await.fence;
+    for _ in 0..2 {
+        finish(&*ledger, key, fence, Finish::Released).await;
+    }
+    assert_stale(ledger.finish(key, fence, done(LONG)).await);
+    let again = fresh(&*ledger, key, LONG).await;
+    assert_eq!(again.attempt, 1, "a release that is said twice is taken off once");
+    for _ in 0..2 {
+        finish(&*ledger, key, again.fence, done(LONG)).await;
+    }
+    assert_stale(ledger.finish(key, again.fence, Finish::Released).await);
+    assert_eq!(claim(&*ledger, key, LONG).await, Claim::Done { same_message: true });
+}
+
+pub async fn extending_says_which_claims_are_ours(ledger: Shared) {
+    let (held, taken, finished, ended) = (new_key(), new_key(), new_key(), new_key());
+    let claims = [
+        (held, fresh(&*ledger, held, LONG).await.fence),
+        (taken, fresh(&*ledger, taken, ENDED).await.fence),
+        (finished, fresh(&*ledger, finished, LONG).await.fence),
+        (ended, fresh(&*ledger, ended, ENDED).await.fence),
+        (new_key(), Fence(7)),
+    ];
+    fresh(&*ledger, taken, LONG).await;
+    finish(&*ledger, finished, claims[2].1, Finish::Released).await;
+    let ours = ledger.extend(&claims, LONG).await.expect("the store answers");
+    assert_eq!(ours, [true, false, false, true, false]);
+    assert!(ledger.extend(&[], LONG).await.expect("the store answers").is_empty());
+}
+
+pub async fn extending_keeps_the_key_busy(ledger: Shared) {
+    let key = new_key();
+    let fence = fresh(&*ledger, key, ENDED).await.fence;
+    assert_eq!(ledger.extend(&[(key, fence)], LONG).await.expect("the store answers"), [true]);
+    assert!(matches!(claim(&*ledger, key, LONG).await, Claim::Busy { .. }));
+    assert_eq!(ledger.extend(&[(key, fence)], ENDED).await.expect("the store answers"), [true]);
+    assert_eq!(
+        fresh(&*ledger, key, LONG).await.crashes,
+        1,
+        "an extension makes a lease end where it says, even sooner"
+    );
+}
+
+pub async fn steps_outlive_attempts(ledger: Shared) {
+    let key = new_key();
+    let first = fresh(&*ledger, key, LONG).await.fence;
+    assert_eq!(ledger.get_step(key, first, "charge").await.expect("ours"), None);
+    ledger.put_step(key, first, "charge", b"receipt 1").await.expect("ours");
+    ledger.put_step(key, first, "mail", b"").await.expect("ours");
+    finish(&*ledger, key, first, Finish::Failed { at: UnixMs(1) }).await;
+    let second = fresh(&*ledger, key, LONG).await.fence;
+    assert_eq!(ledger.get_step(key, second, "charge").await.expect("ours").as_deref(), Some(&b"receipt 1"[..]));
+    assert_eq!(ledger.get_step(key, second, "mail").await.expect("ours").as_deref(), Some(&b""[..]));
+    ledger.put_step(key, second, "charge", b"receipt 2").await.expect("ours");
+    assert_eq!(ledger.get_step(key, second, "charge").await.expect("ours").as_deref(), Some(&b"receipt 2"[..]));
+}
+
+pub async fn steps_go_with_the_completion(ledger: Shared) {
+    let key = new_key();
+    let fence = fresh(&*ledger, key, LONG).await.fence;
+    ledger.put_step(key, fence, "charge", b"receipt").await.expect("ours");
+    finish(&*ledger, key, fence, done(ENDED)).await;
+    let fence = fresh(&*ledger, key, LONG).await.fence;
+    assert_eq!(ledger.get_step(key, fence, "charge").await.expect("ours"), None);
+}
+
+pub async fn a_dead_lettered_message_is_recognised(ledger: Shared) {
+    let key = new_key();
+    let fence = fresh(&*ledger, key, LONG).await.fence;
+    finish(&*ledger, key, fence, dead_lettered("message", LONG)).await;
+    assert_eq!(claim(&*ledger, key, LONG).await, Claim::DeadLettered);
+}
+
+pub async fn a_replay_starts_afresh_and_keeps_its_steps(ledger: Shared) {
+    let key = new_key();
+    fresh(&*ledger, key, ENDED).await;
+    let claimed = fresh(&*ledger, key, LONG).await;
+    ledger.put_step(key, claimed.fence, "charge", b"receipt").await.expect("ours");
+    finish(&*ledger, key, claimed.fence, Finish::Failed { at: UnixMs(1) }).await;
+    let claimed = fresh(&*ledger, key, LONG).await;
+    finish(&*ledger, key, claimed.fence, dead_lettered("message", LONG)).await;
+
+    let replay = ledger.claim(key, &request("edited body", "replayed message", LONG)).await.expect("the store answers");
+    let Claim::Fresh(replay) = replay else { panic!("a replay is claimed afresh, not {replay:?}") };
+    assert_eq!((replay.attempt, replay.crashes, replay.first_failed_at), (1, 0, None));
+    let step = ledger.get_step(key, replay.fence, "charge").await.expect("ours");
+    assert_eq!(step.as_deref(), Some(&b"receipt"[..]));
+    assert_eq!(claim(&*ledger, key, LONG).await, Claim::Conflict, "the replay's body is the key's body now");
+}
+
+pub async fn what_is_dead_lettered_is_forgotten_after_its_time(ledger: Shared) {
+    let key = new_key();
+    let fence = fresh(&*ledger, key, LONG).await.fence;
+    ledger.put_step(key, fence, "charge", b"receipt").await.expect("ours");
+    finish(&*ledger, key, fence, dead_lettered("message", ENDED)).await;
+    let again = fresh(&*ledger, key, LONG).await;
+    assert_eq!((again.attempt, again.crashes), (1, 0));
+    assert_eq!(ledger.get_step(key, again.fence, "charge").await.expect("ours"), None);
+}
+
+pub async fn envelopes_are_kept_for_their_time(ledger: Shared) {
+    let (kept, expired, unknown) = (new_key().to_hex(), new_key().to_hex(), new_key().to_hex());
+    ledger.put_envelope(&kept, b"{}", ENDED).await.expect("the store answers");
+    ledger.put_envelope(&kept, br#"{"class":"timeout"}"#, LONG).await.expect("the store answers");
+    ledger.put_envelope(&expired, b"{}", ENDED).await.expect("the store answers");
+    let found = ledger.get_envelope(&kept).await.expect("the store answers");
+    assert_eq!(found.as_deref(), Some(&br#"{"class":"timeout"}"#[..]));
+    assert_eq!(ledger.get_envelope(&expired).await.expect("the store answers"), None);
+    assert_eq!(ledger.get_envelope(&unknown).await.expect("the store answers"), None);
+}
+
+pub async fn names_and_values_of_any_kind(ledger: Shared) {
+    let key = new_key();
+    let fence = fresh(&*ledger, key, LONG).await.fence;
+    let long = "n".repeat(1_000);
+    let names = ["", "a", "a\0", "a\0b", "A", "\u{1f9fe} receipt", "x' OR '1'='1", long.as_str()];
+    for (i, name) in names.iter().enumerate() {
+        ledger.put_step(key, fence, name, &vec![i as u8; i * 10_000]).await.expect("ours");
+    }
+    for (i, name) in names.iter().enumerate() {
+        let value = ledger.get_step(key, fence, name).await.expect("ours");
+        assert_eq!(value, Some(vec![i as u8; i * 10_000]), "{name:?}");
+    }
+    let result = Some((0..4_096).map(|i| i as u8).collect());
+    finish(&*ledger, key, fence, Finish::Done { result, discarded: false, ttl: Duration::MAX }).await;
+    assert_eq!(claim(&*ledger, key, Duration::MAX).await, Claim::Done { same_message: true });
+}
+
+pub async fn keys_do_not_touch_each_other(ledger: Shared) {
+    let (one, other) = (new_key(), new_key());
+    let first = fresh(&*ledger, one, LONG).await.fence;
+    let second = fresh(&*ledger, other, LONG).await.fence;
+    assert_stale(ledger.finish(one, second, done(LONG)).await);
+    ledger.put_step(one, first, "step", b"one").await.expect("ours");
+    assert_eq!(ledger.get_step(other, second, "step").await.expect("ours"), None);
+    finish(&*ledger, one, first, done(LONG)).await;
+    assert!(matches!(claim(&*ledger, other, LONG).await, Claim::Busy { .. }));
+}
+
+pub async fn one_of_many_claims_wins(ledger: Shared) {
+    let key = new_key();
+    let mut claims = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let ledger = ledger.clone();
+        claims.spawn(async move { claim(&*ledger, key, LONG).await });
+    }
+    let answers = claims.join_all().await;
+    let won = answers.iter().filter(|answer| matches!(answer, Claim::Fresh(_))).count();
+    let busy = answers.iter().filter(|answer| matches!(answer, Claim::Busy { .. })).count();
+    assert_eq!((won, busy), (1, 63));
+}
+
+pub async fn it_can_record(ledger: Shared) {
+    ledger.ping().await.expect("the store can record");
+}
