@@ -134,6 +134,15 @@ impl Context {
         Outgoing::new(self, queue, kind)
     }
 
+    /// [`Context::outbox`] in one call, for a message without delay, group or attributes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Outgoing::send`].
+    pub fn send(&self, queue: &str, kind: &str, body: &impl Serialize) -> Result<(), Failure> {
+        self.outbox(queue, kind).send(body)
+    }
+
     /// HTTP, to the hosts that the manifest's `allowed_outbound_hosts` names.
     pub fn http(&self) -> Client<'_> {
         Client::new(self)

@@ -31,8 +31,6 @@ pub struct Targeted {
     pub sqs: Sqs,
     pub queue: SqsQueue,
     pub config: QueueConfig,
-    /// Every queue of the config, by its name there: a dead letter may name any.
-    pub names: Vec<(String, QueueConfig)>,
 }
 
 impl Target {
@@ -64,7 +62,7 @@ impl Target {
             let at = aws.endpoint_url.as_deref().unwrap_or("AWS");
             format!("cannot open the queue `{wanted}` at {at}; is it there, and is the endpoint running?")
         })?;
-        Ok(Targeted { sqs, queue, config: queue_config, names: queues })
+        Ok(Targeted { sqs, queue, config: queue_config })
     }
 
     fn choose(&self, queues: &[(String, QueueConfig)]) -> anyhow::Result<(String, QueueConfig)> {

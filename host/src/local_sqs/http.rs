@@ -139,7 +139,8 @@ impl Http {
         let result = async {
             match operation {
                 "ReceiveMessage" => {
-                    let request = ReceiveMessage { duplicate, ..read(body)? };
+                    let mut request: ReceiveMessage = read(body)?;
+                    request.duplicate = duplicate;
                     write(service.receive_message(request, caller).await?)
                 }
                 "SendMessage" => write(service.send_message(read(body)?).await?),

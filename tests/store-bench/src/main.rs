@@ -11,7 +11,6 @@ mod torn;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
 
 use report::Row;
 
@@ -109,7 +108,7 @@ fn fill(name: &str, dir: &Path) {
 
 /// Prints how many milliseconds it takes to open the store and read one entry.
 fn time_open(name: &str, dir: &Path) {
-    let start = Instant::now();
+    let start = drive::now();
     let mut store = stores::open(name, dir);
     assert!(store.get(&drive::key(ENTRIES - 1)).is_some(), "the last entry was written before the kill");
     println!("{}", start.elapsed().as_millis());

@@ -33,6 +33,8 @@ pub struct Writer {
     sweep: Sweep,
     syncer: Syncer,
     timer: Runtime,
+    /// Whether the last batch could not be recorded: the log says when that begins and when it ends.
+    is_out: bool,
 }
 
 impl Writer {
@@ -48,6 +50,7 @@ impl Writer {
             sweep: Sweep::default(),
             syncer: Syncer::start(move || log.sync_data())?,
             timer: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
+            is_out: false,
         })
     }
 
@@ -87,20 +90,28 @@ impl Writer {
     }
 
     fn turn(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        match self.write(&mut jobs) {
-            Ok(()) => {
-                let (durable, quick): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_durable());
-                syncer::answer(quick, Ok(()));
-                if !durable.is_empty() {
-                    self.syncer.answer_durably(durable);
-                }
-            }
-            Err(outage) => {
-                let (dir, reason, operations) = (self.dir.display(), outage.reason(), jobs.len());
-                tracing::warn!(%dir, reason, operations, "the ledger could not record");
-                syncer::answer(jobs, Err(&outage));
-            }
+        let written = self.write(&mut jobs);
+        self.note(written.as_ref().err());
+        if let Err(outage) = written {
+            return syncer::answer(jobs, Err(&outage));
         }
+        let (durable, quick): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_durable());
+        syncer::answer(quick, Ok(()));
+        if !durable.is_empty() {
+            self.syncer.answer_durably(durable);
+        }
+    }
+
+    fn note(&mut self, outage: Option<&Outage>) {
+        let dir = self.dir.display();
+        match (self.is_out, outage) {
+            (false, Some(outage)) => {
+                tracing::error!(%dir, reason = outage.reason(), "the ledger cannot record; nothing runs until it can");
+            }
+            (true, None) => tracing::info!(%dir, "the ledger records again"),
+            (false, None) | (true, Some(_)) => {}
+        }
+        self.is_out = outage.is_some();
     }
 
     fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Outage> {

@@ -214,12 +214,13 @@ impl Service {
     fn take_to_move(&self, source: &Queue) -> SqsResult<Option<Delivery<Location>>> {
         let mut state = source.living_state()?;
         let wall_ms = wall_ms();
+        let expired_before_ms = wall_ms.saturating_sub(state.settings.retention_s * 1_000);
         let mut taken = state.backlog.take(Ask {
             max: 1,
             visibility_ms: MOVE_MS,
             now: self.clock.now(),
             wall_ms,
-            expired_before_ms: wall_ms.saturating_sub(state.settings.retention_s * 1_000),
+            expired_before_ms,
             max_receives: None,
         });
         Ok(taken.deliveries.pop())
