@@ -1,4 +1,4 @@
-//! The way of a delivery: decode, route, claim, run, decide, settle.
+//! The way of a delivery: decode, route, claim, run, decide, record, settle.
 
 mod breaker;
 mod claim;
@@ -9,11 +9,15 @@ pub mod retry;
 mod run;
 pub mod settle;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
 
 pub use breaker::{BreakerStatus, Breakers};
+use claim::Claimed;
 use decide::{Circumstances, Record, Settlement, decide};
 use settle::Settler;
 
@@ -24,6 +28,7 @@ use crate::health::Health;
 use crate::lease::{Keeper, Lease};
 use crate::ledger::Ledger;
 use crate::message::{Delivery, Message};
+use crate::plugins::manifest::Retry;
 use crate::plugins::{Catalogs, Plugin};
 use crate::queue::Queue;
 use crate::sandbox::Sandbox;
@@ -41,9 +46,9 @@ pub struct Services {
     pub stats: Stats,
     pub health: Health,
     /// Where outboxes may send, by the names in the config.
-    pub outlets: std::collections::HashMap<String, Arc<dyn Queue>>,
+    pub outlets: HashMap<String, Arc<dyn Queue>>,
     /// Cancelled when the drain has taken too long: what runs is stopped, uncounted.
-    pub interrupt: tokio_util::sync::CancellationToken,
+    pub interrupt: CancellationToken,
 }
 
 /// One queue, and what settles its deliveries.
@@ -56,26 +61,46 @@ pub struct Lane {
     pub settler: Settler,
 }
 
+/// One plugin's share of a delivery; or all of it, when no plugin sees it.
+struct Share<'a> {
+    services: &'a Services,
+    lane: &'a Lane,
+    delivery: &'a Delivery,
+    lease: &'a Lease,
+    /// None when it cannot be read.
+    message: Option<&'a Message>,
+    plugin: Option<&'a Plugin>,
+}
+
+/// How a share ended.
+struct Ended {
+    exit: Exit,
+    settlement: Settlement,
+}
+
 /// Takes a delivery all its way. The answer is what was settled; none when the same message was in hand already.
 pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery) -> Option<Settlement> {
     let limits = &services.limits;
     let keep_until = services.clock.now() + limits.permit_wait + limits.settle_grace;
     let lease = lane.keeper.track(delivery, keep_until)?;
+    let whole = Share { services, lane, delivery, lease: &lease, message: None, plugin: None };
 
-    let settlement = match decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref()) {
-        Err(reason) => nobody(services, lane, delivery, &lease, None, Exit::Invalid { reason }).await,
+    let decoded = decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref());
+    let settlement = match &decoded {
+        Err(reason) => whole.without_a_run(Exit::Invalid { reason: reason.clone() }).await.settlement,
         Ok(message) => {
+            let whole = Share { message: Some(message), ..whole };
             let catalog = services.catalogs.current();
             match catalog.route(&message.kind) {
-                [] => {
-                    let exit = Exit::Unroutable { kind: message.kind.0.clone() };
-                    nobody(services, lane, delivery, &lease, Some(&message), exit).await
-                }
+                [] => whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement,
                 plugins => {
                     let longest = plugins.iter().map(|plugin| plugin.policy.timeout).max().unwrap_or_default();
                     lease.keep_until(keep_until + longest);
-                    let shares = plugins.iter().map(|plugin| share(services, lane, delivery, &lease, &message, plugin));
-                    combine(join_all(shares).await)
+                    let shares = plugins.iter().map(|plugin| whole.of(plugin).attempt(message, plugin));
+                    let ended = join_all(shares).await;
+                    let settlement = combine(ended.iter().map(|ended| &ended.settlement));
+                    count_duplicates(services, message, plugins, &ended, &settlement);
+                    settlement
                 }
             }
         }
@@ -84,66 +109,54 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery) -> Op
     Some(settlement)
 }
 
-/// One plugin's share of a delivery: claim, run, decide, record.
-async fn share(
-    services: &Services,
-    lane: &Lane,
-    delivery: &Delivery,
-    lease: &Lease,
-    message: &Message,
-    plugin: &Plugin,
-) -> Settlement {
-    let (claim, exit) = match claim::claim(services, delivery, lease, message, plugin).await {
-        Err(exit) => (None, exit),
-        Ok(claim) => {
-            let exit = run::run(services, lane, delivery, lease, message, plugin, &claim).await;
-            (Some(claim), exit)
+impl<'a> Share<'a> {
+    fn of(&self, plugin: &'a Plugin) -> Share<'a> {
+        Share { plugin: Some(plugin), ..*self }
+    }
+
+    /// Claim, run, decide, record.
+    async fn attempt(self, message: &Message, plugin: &Plugin) -> Ended {
+        let (claim, exit) = match claim::claim(&self, message, plugin).await {
+            Err(exit) => (None, exit),
+            Ok(claim) => {
+                let exit = run::run(&self, message, plugin, &claim).await;
+                (Some(claim), exit)
+            }
+        };
+        let next_probe = record::feed_breakers(&self, plugin, &exit);
+        let settlement = decide(&exit, &self.circumstances(&plugin.manifest.retry, claim.as_ref(), next_probe));
+        record::record(&self, claim, exit, settlement).await
+    }
+
+    /// The way of a delivery that no plugin sees.
+    async fn without_a_run(&self, exit: Exit) -> Ended {
+        let retry = Retry::default();
+        let settlement = decide(&exit, &self.circumstances(&retry, None, Duration::ZERO));
+        record::record(self, None, exit, settlement).await
+    }
+
+    fn circumstances<'r>(&self, retry: &'r Retry, claim: Option<&Claimed>, next_probe: Duration) -> Circumstances<'r> {
+        Circumstances {
+            attempt: claim.map_or(0, |claim| claim.fresh.attempt),
+            retry,
+            draw: fastrand::f64(),
+            receive_count: self.delivery.receive_count,
+            age: self.age(),
+            unroutable_after: self.lane.config.unroutable_after,
+            next_probe,
         }
-    };
-    let next_probe = record::feed_breakers(services, plugin, &exit);
-    let at = circumstances(services, lane, delivery, &plugin.manifest.retry, claim.as_ref(), next_probe);
-    let settlement = decide(&exit, &at);
-    record::record(services, lane, delivery, lease, message, Some(plugin), claim, exit, settlement).await
-}
+    }
 
-/// The way of a delivery that no plugin sees.
-async fn nobody(
-    services: &Services,
-    lane: &Lane,
-    delivery: &Delivery,
-    lease: &Lease,
-    message: Option<&Message>,
-    exit: Exit,
-) -> Settlement {
-    let retry = crate::plugins::manifest::Retry::default();
-    let at = circumstances(services, lane, delivery, &retry, None, std::time::Duration::ZERO);
-    let settlement = decide(&exit, &at);
-    record::record_nobody(services, lane, delivery, lease, message, exit, settlement).await
-}
-
-fn circumstances<'a>(
-    services: &Services,
-    lane: &Lane,
-    delivery: &Delivery,
-    retry: &'a crate::plugins::manifest::Retry,
-    claim: Option<&claim::Claimed>,
-    next_probe: std::time::Duration,
-) -> Circumstances<'a> {
-    Circumstances {
-        attempt: claim.map_or(0, |claim| claim.fresh.attempt),
-        retry,
-        draw: fastrand::f64(),
-        receive_count: delivery.receive_count,
-        age: claim::age(services.clock.unix_ms(), delivery.sent_at),
-        unroutable_after: lane.config.unroutable_after,
-        next_probe,
+    /// How long ago the message was sent, by the wall clock.
+    fn age(&self) -> Duration {
+        Duration::from_millis(self.services.clock.unix_ms().0.saturating_sub(self.delivery.sent_at.0))
     }
 }
 
-/// From the plugins' shares to the delivery's settlement: deleted when all are settled, else hidden for the shortest delay.
-fn combine(shares: Vec<Settlement>) -> Settlement {
+/// From the shares to the delivery's settlement: deleted when all are settled, else hidden for the shortest delay.
+fn combine<'s>(shares: impl Iterator<Item = &'s Settlement>) -> Settlement {
     shares
-        .into_iter()
+        .cloned()
         .reduce(|a, b| match (a, b) {
             (Settlement::Leave, _) | (_, Settlement::Leave) => Settlement::Leave,
             (Settlement::Delay { delay: a, .. }, Settlement::Delay { delay: b, .. }) => {
@@ -158,19 +171,37 @@ fn combine(shares: Vec<Settlement>) -> Settlement {
         .unwrap_or(Settlement::Leave)
 }
 
+/// A duplicate is counted once, when its delivery is settled for good: another plugin's retry may bring it several times.
+fn count_duplicates(
+    services: &Services,
+    message: &Message,
+    plugins: &[Arc<Plugin>],
+    ended: &[Ended],
+    settlement: &Settlement,
+) {
+    if !matches!(settlement, Settlement::Delete { .. } | Settlement::DeadLetter) {
+        return;
+    }
+    for (plugin, ended) in plugins.iter().zip(ended) {
+        if ended.exit == (Exit::Duplicate { same_message: false }) {
+            services.stats.duplicate(&message.kind.0, &plugin.manifest.name);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_delivery_is_deleted_when_all_its_plugins_are_settled() {
         let delete = || Settlement::Delete { record: Record::Done };
         let delay = |s| Settlement::Delay { delay: Duration::from_secs(s), record: Record::Nothing };
-        assert_eq!(combine(vec![delete(), delete()]), delete());
-        assert_eq!(combine(vec![delete(), Settlement::DeadLetter]), delete());
-        assert_eq!(combine(vec![Settlement::DeadLetter, delay(3)]), delay(3));
-        assert_eq!(combine(vec![delay(9), delete(), delay(2)]), delay(2));
-        assert_eq!(combine(vec![delay(9), Settlement::Leave, delete()]), Settlement::Leave);
+        let check = |shares: Vec<Settlement>, expect| assert_eq!(combine(shares.iter()), expect, "{shares:?}");
+        check(vec![delete(), delete()], delete());
+        check(vec![delete(), Settlement::DeadLetter], delete());
+        check(vec![Settlement::DeadLetter, delay(3)], delay(3));
+        check(vec![delay(9), delete(), delay(2)], delay(2));
+        check(vec![delay(9), Settlement::Leave, delete()], Settlement::Leave);
     }
 }

@@ -101,11 +101,12 @@ impl Keeper {
         let ends_at = delivery.received_at + self.visibility;
         if let Some(inner) = by_message.get(&delivery.message_id) {
             let mut state = lock(&inner.state);
+            // One that was put back is done with its message; its last call may still wait for an answer.
             if !state.settled {
                 state.receipt = delivery.receipt.clone();
                 state.ends_at = ends_at;
+                return None;
             }
-            return None;
         }
         let inner = Arc::new(Inner {
             message_id: delivery.message_id.clone(),
@@ -186,7 +187,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        lock(&self.held.by_message).remove(&self.inner.message_id);
+        let mut by_message = lock(&self.held.by_message);
+        if by_message.get(&self.inner.message_id).is_some_and(|inner| Arc::ptr_eq(inner, &self.inner)) {
+            by_message.remove(&self.inner.message_id);
+        }
     }
 }
 

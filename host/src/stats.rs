@@ -7,6 +7,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::exit::Exit;
+use crate::flow::decide::Settlement;
+
 /// Types and plugins counted apart. A producer names types, so there must be a limit; what is over it counts as `(other)`.
 const LINES_MAX: usize = 1_000;
 /// The longest time that a percentile can tell: a day, in microseconds.
@@ -19,8 +22,9 @@ pub struct Stats {
 }
 
 struct Line {
-    by_class: BTreeMap<&'static str, u64>,
-    redelivered: u64,
+    exits: BTreeMap<&'static str, u64>,
+    runs: u64,
+    duplicates: u64,
     dead_lettered: u64,
     delayed: u64,
     run: Histogram<u32>,
@@ -36,8 +40,10 @@ pub struct LineStats {
     pub plugin: String,
     /// How often each exit was seen.
     pub exits: BTreeMap<&'static str, u64>,
-    /// Deliveries of a message that this plugin had finished before: another plugin's retry, or a lost delete.
-    pub redelivered: u64,
+    /// Handlers that were started and returned, trapped or timed out.
+    pub runs: u64,
+    /// Messages whose work another message with the same key had done.
+    pub duplicates: u64,
     pub dead_lettered: u64,
     pub delayed: u64,
     pub run_p50_ms: f64,
@@ -48,43 +54,40 @@ pub struct LineStats {
     pub sent_to_done_p99_ms: f64,
 }
 
-/// What is counted of one exit.
-pub struct Observation<'a> {
-    pub kind: &'a str,
-    /// Empty when no plugin was involved.
-    pub plugin: &'a str,
-    pub class: &'static str,
-    pub dead_lettered: bool,
-    pub delayed: bool,
-    /// How long the handler ran, and how long after the send it started.
-    pub run: Option<(Duration, Duration)>,
-    /// From the send to the record of its completion.
-    pub sent_to_done: Option<Duration>,
-}
-
 impl Stats {
-    pub fn observe(&self, seen: &Observation<'_>) {
+    /// A share's exit and settlement, `sent_to_now` after its message was sent.
+    pub fn exit(&self, kind: &str, plugin: &str, exit: &Exit, settled: &Settlement, sent_to_now: Duration) {
+        self.line(kind, plugin, |line| {
+            *line.exits.entry(exit.class()).or_default() += 1;
+            line.dead_lettered += u64::from(*settled == Settlement::DeadLetter);
+            line.delayed += u64::from(matches!(settled, Settlement::Delay { .. }));
+            if let (Exit::Done { .. }, Settlement::Delete { .. }) = (exit, settled) {
+                record(&mut line.sent_to_done, sent_to_now);
+            }
+        });
+    }
+
+    /// A handler ran for so long, and started so long after its message was sent.
+    pub fn ran(&self, kind: &str, plugin: &str, elapsed: Duration, sent_to_start: Duration) {
+        self.line(kind, plugin, |line| {
+            line.runs += 1;
+            record(&mut line.run, elapsed);
+            record(&mut line.sent_to_start, sent_to_start);
+        });
+    }
+
+    /// A message was settled whose work another one had done.
+    pub fn duplicate(&self, kind: &str, plugin: &str) {
+        self.line(kind, plugin, |line| line.duplicates += 1);
+    }
+
+    fn line(&self, kind: &str, plugin: &str, change: impl FnOnce(&mut Line)) {
         let mut lines = self.lock();
-        let mut key = (seen.kind.to_owned(), seen.plugin.to_owned());
+        let mut key = (kind.to_owned(), plugin.to_owned());
         if lines.len() >= LINES_MAX && !lines.contains_key(&key) {
             key.0 = "(other)".into();
         }
-        let line = lines.entry(key).or_insert_with(Line::new);
-        *line.by_class.entry(seen.class).or_default() += 1;
-        line.dead_lettered += u64::from(seen.dead_lettered);
-        line.delayed += u64::from(seen.delayed);
-        if let Some((run, sent_to_start)) = seen.run {
-            record(&mut line.run, run);
-            record(&mut line.sent_to_start, sent_to_start);
-        }
-        if let Some(sent_to_done) = seen.sent_to_done {
-            record(&mut line.sent_to_done, sent_to_done);
-        }
-    }
-
-    /// A delivery of what this plugin had finished before.
-    pub fn redelivered(&self, kind: &str, plugin: &str) {
-        self.lock().entry((kind.to_owned(), plugin.to_owned())).or_insert_with(Line::new).redelivered += 1;
+        change(lines.entry(key).or_insert_with(Line::new));
     }
 
     pub fn snapshot(&self) -> Vec<LineStats> {
@@ -94,8 +97,9 @@ impl Stats {
             .map(|((kind, plugin), line)| LineStats {
                 kind: kind.clone(),
                 plugin: plugin.clone(),
-                exits: line.by_class.clone(),
-                redelivered: line.redelivered,
+                exits: line.exits.clone(),
+                runs: line.runs,
+                duplicates: line.duplicates,
                 dead_lettered: line.dead_lettered,
                 delayed: line.delayed,
                 run_p50_ms: ms(&line.run, 0.5),
@@ -117,8 +121,9 @@ impl Line {
     fn new() -> Self {
         let histogram = || Histogram::new_with_max(LONGEST_US, 2).expect("the bounds are constant and valid");
         Self {
-            by_class: BTreeMap::new(),
-            redelivered: 0,
+            exits: BTreeMap::new(),
+            runs: 0,
+            duplicates: 0,
             dead_lettered: 0,
             delayed: 0,
             run: histogram(),

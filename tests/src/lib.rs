@@ -1,0 +1,25 @@
+//! The components that the integration tests run. The build script has compiled them.
+
+use std::path::{Path, PathBuf};
+
+/// A guest's component: `probe` is tests/guests/examples/probe.rs.
+///
+/// # Panics
+/// When there is no such guest.
+pub fn guest(name: &str) -> PathBuf {
+    built(&Path::new("examples").join(format!("{name}.wasm")), "tests/guests/examples")
+}
+
+/// The component of one of the shop's handlers, by its directory in plugins/.
+///
+/// # Panics
+/// When there is no such handler.
+pub fn plugin(name: &str) -> PathBuf {
+    built(Path::new(&format!("{}.wasm", name.replace('-', "_"))), "plugins")
+}
+
+fn built(file: &Path, source: &str) -> PathBuf {
+    let path = Path::new(env!("WASQ_BUILT")).join(file);
+    assert!(path.exists(), "{} was not built: is its source in {source}?", path.display());
+    path
+}

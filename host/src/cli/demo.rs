@@ -82,6 +82,7 @@ impl Demo {
 
         let shop = Shop::open(scratch.path(), &plugins_dir).await?;
         let demand = Demand::new(SEED, self.orders, IMAGES, &shop.world.url())?;
+        eprintln!("sending {} orders, {} of them twice and one that no handler can read", self.orders, demand.twice.len());
         let enqueue = shop.sell(&demand).await?;
         let before = shop.verify(&Expected::of(&demand, false));
         let replayed = shop.replay(&demand).await?;
@@ -342,8 +343,8 @@ fn rows(lines: &[LineStats], demand: &Demand) -> Vec<Row> {
                 plugin: line.plugin.clone(),
                 sent: sent.get(line.kind.as_str()).copied().unwrap_or(0),
                 done: exits("done"),
-                retried: exits("run").saturating_sub(ended),
-                duplicates: exits("duplicate"),
+                retried: line.runs.saturating_sub(ended),
+                duplicates: line.duplicates,
                 dead_lettered: line.dead_lettered,
                 latency: (exits("done") > 0)
                     .then(|| Percentiles { p50: ms(line.sent_to_done_p50_ms), p99: ms(line.sent_to_done_p99_ms) }),

@@ -57,7 +57,7 @@ fn print(status: &Value, ready: bool) {
             text(&line["plugin"]),
             exits("done").to_string(),
             text(&line["delayed"]),
-            exits("duplicate").to_string(),
+            text(&line["duplicates"]),
             text(&line["dead_lettered"]),
             pair("run"),
             pair("sent_to_done"),

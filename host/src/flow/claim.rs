@@ -1,12 +1,9 @@
 //! The claim: durable in the ledger before the handler starts.
 
-use std::time::Duration;
-
-use super::Services;
+use super::Share;
 use crate::exit::Exit;
-use crate::lease::Lease;
 use crate::ledger::{Claim, ClaimRequest, Fresh};
-use crate::message::{BodyDigest, Delivery, Key, Message, UnixMs};
+use crate::message::{BodyDigest, Key, Message};
 use crate::plugins::Plugin;
 
 /// A claim that is ours.
@@ -16,13 +13,8 @@ pub struct Claimed {
 }
 
 /// Claims the message for one attempt of the plugin, or says why there is none.
-pub async fn claim(
-    services: &Services,
-    delivery: &Delivery,
-    lease: &Lease,
-    message: &Message,
-    plugin: &Plugin,
-) -> Result<Claimed, Exit> {
+pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Result<Claimed, Exit> {
+    let services = share.services;
     let template = plugin.manifest.idempotency.key.as_ref();
     let named = template.and_then(|template| template.render(message.json.as_ref()?));
     let text = named.as_deref().unwrap_or(&message.key);
@@ -33,21 +25,16 @@ pub async fn claim(
     let key = Key::of(&services.scope, &plugin.manifest.name, &message.kind, text);
     let request = ClaimRequest {
         body: BodyDigest::of(&message.body),
-        message_id: delivery.message_id.clone(),
-        lease: lease.remaining(),
+        message_id: share.delivery.message_id.clone(),
+        lease: share.lease.remaining(),
     };
     match services.ledger.claim(key, &request).await {
         Ok(Claim::Fresh(fresh)) => {
             services.health.ledger_answered();
-            lease.add_claim(key, fresh.fence);
+            share.lease.add_claim(key, fresh.fence);
             Ok(Claimed { key, fresh })
         }
-        Ok(Claim::Done { same_message }) => {
-            if same_message {
-                services.stats.redelivered(&message.kind.0, &plugin.manifest.name);
-            }
-            Err(Exit::Duplicate { same_message })
-        }
+        Ok(Claim::Done { same_message }) => Err(Exit::Duplicate { same_message }),
         Ok(Claim::DeadLettered) => Err(Exit::Duplicate { same_message: true }),
         Ok(Claim::Busy { remaining }) => Err(Exit::Busy { remaining }),
         Ok(Claim::Conflict) => Err(Exit::Conflict),
@@ -56,9 +43,4 @@ pub async fn claim(
             Err(Exit::LedgerDown { reason: error.to_string() })
         }
     }
-}
-
-/// How long ago a message was sent, by the wall clock.
-pub fn age(now: UnixMs, sent_at: UnixMs) -> Duration {
-    Duration::from_millis(now.0.saturating_sub(sent_at.0))
 }

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use super::claim::{Claimed, age};
+use super::claim::Claimed;
 use super::decide::{HELD_BACK, Record, Settlement};
-use super::{Lane, Services};
+use super::{Ended, Share};
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
-use crate::lease::Lease;
 use crate::ledger::{Finish, LedgerError};
-use crate::message::{Delivery, Message};
 use crate::plugins::Plugin;
-use crate::stats::Observation;
+use crate::plugins::manifest::Idempotency;
+use crate::sandbox::text::sanitize;
 
 /// How often a record or a dead letter is tried while the lease holds.
 const TRIES: u32 = 5;
@@ -19,158 +18,125 @@ const TRIES: u32 = 5;
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// Tells the breakers how the run went. The answer is when an unavailable dependency is probed next.
-pub fn feed_breakers(services: &Services, plugin: &Plugin, exit: &Exit) -> Duration {
-    match exit {
-        Exit::Done { .. } => {
-            services.breakers.succeeded(&plugin.manifest.name);
-            Duration::ZERO
-        }
-        Exit::Unavailable { dependency, after, .. } => {
-            services.breakers.unavailable(&plugin.manifest.name, dependency, *after, services.clock.now())
-        }
-        _ => Duration::ZERO,
+pub fn feed_breakers(share: &Share<'_>, plugin: &Plugin, exit: &Exit) -> Duration {
+    let (breakers, name) = (&share.services.breakers, &plugin.manifest.name);
+    if let Exit::Done { .. } = exit {
+        breakers.succeeded(name);
     }
+    if let Exit::Unavailable { dependency, after, .. } = exit {
+        return breakers.unavailable(name, dependency, *after, share.services.clock.now());
+    }
+    Duration::ZERO
 }
 
-/// Records one plugin's share. The answer is what then holds: a share that could not be recorded is not settled.
-#[allow(clippy::too_many_arguments, reason = "the whole of a share meets here, once")]
-pub async fn record(
-    services: &Services,
-    lane: &Lane,
-    delivery: &Delivery,
-    lease: &Lease,
-    message: &Message,
-    plugin: Option<&Plugin>,
-    claim: Option<Claimed>,
-    exit: Exit,
-    settlement: Settlement,
-) -> Settlement {
-    let settled = try_record(services, lane, delivery, lease, Some(message), plugin, claim.as_ref(), &exit, settlement).await;
+/// Records a share's end. A share that could not be recorded is not settled: it comes again.
+pub async fn record(share: &Share<'_>, claim: Option<Claimed>, exit: Exit, settlement: Settlement) -> Ended {
+    let settlement = match settlement {
+        Settlement::Leave => Settlement::Leave,
+        Settlement::DeadLetter => dead_letter(share, claim.as_ref(), &exit).await,
+        Settlement::Delete { record } | Settlement::Delay { record, .. } => {
+            match (&claim, finish(share, record, &exit)) {
+                (Some(claim), Some(finish)) => finish_claim(share, claim, finish, settlement).await,
+                (_, _) => settlement,
+            }
+        }
+    };
     if let Some(claim) = &claim {
-        lease.remove_claim(claim.key);
+        share.lease.remove_claim(claim.key);
     }
-    observe(services, delivery, Some(message), plugin, &exit, &settled);
-    settled
+    observe(share, &exit, &settlement);
+    Ended { exit, settlement }
 }
 
-/// Records the way of a delivery that no plugin saw.
-pub async fn record_nobody(
-    services: &Services,
-    lane: &Lane,
-    delivery: &Delivery,
-    lease: &Lease,
-    message: Option<&Message>,
-    exit: Exit,
-    settlement: Settlement,
-) -> Settlement {
-    let settled = try_record(services, lane, delivery, lease, message, None, None, &exit, settlement).await;
-    observe(services, delivery, message, None, &exit, &settled);
-    settled
-}
-
-#[allow(clippy::too_many_arguments, reason = "the whole of a share meets here, once")]
-async fn try_record(
-    services: &Services,
-    lane: &Lane,
-    delivery: &Delivery,
-    lease: &Lease,
-    message: Option<&Message>,
-    plugin: Option<&Plugin>,
-    claim: Option<&Claimed>,
-    exit: &Exit,
-    settlement: Settlement,
-) -> Settlement {
-    let held_back = |record| Settlement::Delay { delay: HELD_BACK, record };
-    let finish = match &settlement {
-        Settlement::Leave => return settlement,
-        Settlement::DeadLetter => {
-            let letter = letter(services, lane, delivery, message, plugin, claim, exit);
-            if let Err(error) = send_letter(services, lane, delivery, lease, &letter).await {
-                tracing::error!(message_id = %delivery.message_id, class = exit.class(), %error, "a message stays in its queue: its dead letter cannot be sent");
-                Finish::Released
-            } else {
-                Finish::DeadLettered { message_id: delivery.message_id.clone(), ttl: ttl(plugin) }
-            }
+/// What the ledger is told; nothing where nothing was claimed.
+fn finish(share: &Share<'_>, record: Record, exit: &Exit) -> Option<Finish> {
+    let ttl = ttl(share.plugin);
+    match record {
+        Record::Done => {
+            let result = if let Exit::Done { result } = exit { result.clone() } else { None };
+            Some(Finish::Done { result, discarded: false, ttl })
         }
-        Settlement::Delete { record } | Settlement::Delay { record, .. } => match record {
-            Record::Done => Finish::Done { result: result(exit), discarded: false, ttl: ttl(plugin) },
-            Record::Discarded => {
-                tracing::info!(message_id = %delivery.message_id, reason = exit.reason(), "a message was discarded");
-                Finish::Done { result: None, discarded: true, ttl: ttl(plugin) }
-            }
-            Record::Failed => Finish::Failed { at: services.clock.unix_ms() },
-            Record::Released => Finish::Released,
-            Record::Nothing => return settlement,
-        },
-    };
-    let letter_not_sent = settlement == Settlement::DeadLetter && finish == Finish::Released;
-    let Some(claim) = claim else {
-        return if letter_not_sent { held_back(Record::Nothing) } else { settlement };
-    };
-    match finish_claim(services, lease, claim, finish).await {
-        Ok(()) if letter_not_sent => held_back(Record::Released),
-        Ok(()) => settlement,
-        Err(LedgerError::Stale) => {
-            tracing::warn!(message_id = %delivery.message_id, "the ledger refused an outcome: the claim was taken over");
-            Settlement::Leave
+        Record::Discarded => Some(Finish::Done { result: None, discarded: true, ttl }),
+        Record::Failed => Some(Finish::Failed { at: share.services.clock.unix_ms() }),
+        Record::Released => Some(Finish::Released),
+        Record::Nothing => None,
+    }
+}
+
+/// Sends the dead letter, then records it. If it cannot be sent, the message stays in its queue.
+async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Settlement {
+    let sent = send_letter(share, &letter(share, claim, exit)).await;
+    let (finish, settlement) = match sent {
+        Ok(()) => {
+            let message_id = share.delivery.message_id.clone();
+            (Finish::DeadLettered { message_id, ttl: ttl(share.plugin) }, Settlement::DeadLetter)
         }
         Err(error) => {
-            services.health.ledger_failed(&error.to_string());
-            tracing::error!(message_id = %delivery.message_id, %error, "an outcome could not be recorded; the message stays in its queue");
-            held_back(Record::Nothing)
+            let message_id = &share.delivery.message_id;
+            tracing::error!(%message_id, class = exit.class(), %error, "a message stays in its queue: its dead letter cannot be sent");
+            (Finish::Released, Settlement::Delay { delay: HELD_BACK, record: Record::Released })
+        }
+    };
+    match claim {
+        Some(claim) => finish_claim(share, claim, finish, settlement).await,
+        None => settlement,
+    }
+}
+
+/// Tells the ledger. What it could not record is not settled.
+async fn finish_claim(share: &Share<'_>, claim: &Claimed, finish: Finish, settlement: Settlement) -> Settlement {
+    let message_id = &share.delivery.message_id;
+    match try_finish(share, claim, finish).await {
+        Ok(()) => settlement,
+        Err(LedgerError::Stale) => {
+            tracing::warn!(%message_id, "the ledger refused an outcome: the claim was taken over");
+            Settlement::Leave
+        }
+        Err(error @ (LedgerError::Unavailable(_) | LedgerError::Damaged(_))) => {
+            share.services.health.ledger_failed(&error.to_string());
+            tracing::error!(%message_id, %error, "an outcome could not be recorded; the message stays in its queue");
+            Settlement::Delay { delay: HELD_BACK, record: Record::Nothing }
         }
     }
 }
 
-async fn finish_claim(services: &Services, lease: &Lease, claim: &Claimed, finish: Finish) -> Result<(), LedgerError> {
+async fn try_finish(share: &Share<'_>, claim: &Claimed, finish: Finish) -> Result<(), LedgerError> {
+    let ledger = &share.services.ledger;
     let mut wait = TRY_AGAIN;
     for _ in 1..TRIES {
-        match services.ledger.finish(claim.key, claim.fresh.fence, finish.clone()).await {
+        match ledger.finish(claim.key, claim.fresh.fence, finish.clone()).await {
             Err(LedgerError::Unavailable(reason)) => {
                 tracing::warn!(reason, "cannot record in the ledger; trying again");
                 tokio::select! {
                     biased;
-                    () = lease.lost().cancelled() => return Err(LedgerError::Stale),
+                    () = share.lease.lost().cancelled() => return Err(LedgerError::Stale),
                     () = tokio::time::sleep(wait) => wait *= 2,
                 }
             }
             answer => return answer,
         }
     }
-    services.ledger.finish(claim.key, claim.fresh.fence, finish).await
+    ledger.finish(claim.key, claim.fresh.fence, finish).await
 }
 
-async fn send_letter(
-    services: &Services,
-    lane: &Lane,
-    delivery: &Delivery,
-    lease: &Lease,
-    letter: &Letter,
-) -> Result<(), dlq::LetterError> {
+async fn send_letter(share: &Share<'_>, letter: &Letter) -> Result<(), dlq::LetterError> {
+    let (dlq, ledger) = (share.lane.dlq.as_ref(), share.services.ledger.as_ref());
     let mut wait = TRY_AGAIN;
-    let mut answer = dlq::send(lane.dlq.as_ref(), services.ledger.as_ref(), delivery, letter).await;
+    let mut answer = dlq::send(dlq, ledger, share.delivery, letter).await;
     for _ in 1..TRIES {
-        if answer.is_ok() || lease.lost().is_cancelled() {
+        if answer.is_ok() || share.lease.lost().is_cancelled() {
             return answer;
         }
         tokio::time::sleep(wait).await;
         wait *= 2;
-        answer = dlq::send(lane.dlq.as_ref(), services.ledger.as_ref(), delivery, letter).await;
+        answer = dlq::send(dlq, ledger, share.delivery, letter).await;
     }
     answer
 }
 
-fn letter(
-    services: &Services,
-    lane: &Lane,
-    delivery: &Delivery,
-    message: Option<&Message>,
-    plugin: Option<&Plugin>,
-    claim: Option<&Claimed>,
-    exit: &Exit,
-) -> Letter {
+fn letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Letter {
+    let Share { services, lane, delivery, message, plugin, .. } = *share;
     let now = services.clock.unix_ms();
-    let reason = crate::sandbox::text::sanitize(&exit.reason(), services.limits.reason_bytes);
     Letter {
         queue: lane.queue.name().to_owned(),
         message_id: delivery.message_id.clone(),
@@ -178,7 +144,7 @@ fn letter(
         plugin: plugin.map(|plugin| plugin.manifest.name.clone()),
         digest: plugin.map(|plugin| plugin.digest.clone()),
         class: exit.class().to_owned(),
-        reason,
+        reason: sanitize(&exit.reason(), services.limits.reason_bytes),
         attempts: claim.map_or(0, |claim| claim.fresh.attempt),
         receive_count: delivery.receive_count,
         first_failed_at: claim.and_then(|claim| claim.fresh.first_failed_at).or(Some(now)),
@@ -191,48 +157,27 @@ fn letter(
     }
 }
 
-fn result(exit: &Exit) -> Option<Vec<u8>> {
-    match exit {
-        Exit::Done { result } => result.clone(),
-        _ => None,
-    }
-}
-
 /// How long the ledger remembers.
 fn ttl(plugin: Option<&Plugin>) -> Duration {
-    plugin.map_or_else(|| crate::plugins::manifest::Idempotency::default().ttl, |plugin| plugin.manifest.idempotency.ttl)
+    plugin.map_or_else(|| Idempotency::default().ttl, |plugin| plugin.manifest.idempotency.ttl)
 }
 
-fn observe(
-    services: &Services,
-    delivery: &Delivery,
-    message: Option<&Message>,
-    plugin: Option<&Plugin>,
-    exit: &Exit,
-    settled: &Settlement,
-) {
-    if matches!(exit, Exit::Duplicate { same_message: true }) {
-        return;
-    }
-    let kind = message.map_or("", |message| message.kind.0.as_str());
-    let plugin = plugin.map_or("", |plugin| plugin.manifest.name.as_str());
-    let dead_lettered = *settled == Settlement::DeadLetter;
-    let delayed = matches!(settled, Settlement::Delay { .. });
-    let done = matches!(exit, Exit::Done { .. });
-    services.stats.observe(&Observation {
-        kind,
-        plugin,
-        class: exit.class(),
-        dead_lettered,
-        delayed,
-        run: None,
-        sent_to_done: done.then(|| age(services.clock.unix_ms(), delivery.sent_at)),
-    });
-    if dead_lettered {
-        tracing::warn!(message_id = %delivery.message_id, kind, plugin, class = exit.class(), reason = exit.reason(), "dead-lettered");
-    } else if delayed {
-        tracing::debug!(message_id = %delivery.message_id, kind, plugin, class = exit.class(), reason = exit.reason(), ?settled, "put back");
-    } else {
-        tracing::debug!(message_id = %delivery.message_id, kind, plugin, class = exit.class(), "settled");
+fn observe(share: &Share<'_>, exit: &Exit, settled: &Settlement) {
+    let message_id = &share.delivery.message_id;
+    let kind = share.message.map_or("", |message| message.kind.0.as_str());
+    let plugin = share.plugin.map_or("", |plugin| plugin.manifest.name.as_str());
+    let class = exit.class();
+    share.services.stats.exit(kind, plugin, exit, settled, share.age());
+    match settled {
+        Settlement::DeadLetter => {
+            tracing::warn!(%message_id, kind, plugin, class, reason = exit.reason(), "dead-lettered");
+        }
+        Settlement::Delay { delay, .. } => {
+            tracing::debug!(%message_id, kind, plugin, class, reason = exit.reason(), ?delay, "put back");
+        }
+        Settlement::Delete { record: Record::Discarded } => {
+            tracing::info!(%message_id, kind, plugin, class, reason = exit.reason(), "discarded");
+        }
+        Settlement::Delete { .. } | Settlement::Leave => tracing::debug!(%message_id, kind, plugin, class, "settled"),
     }
 }

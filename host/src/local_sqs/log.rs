@@ -37,7 +37,7 @@ use super::record::Record;
 /// Commits that may wait for the writer.
 const QUEUED_COMMITS: usize = 1_024;
 /// Times to try for the directory's lock, for a predecessor in this process may be about to let go of it.
-const LOCK_TRIES: u32 = 40;
+const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// How far a commit gets before it is answered.
@@ -203,3 +203,6 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     }
     Err(OpenError::Locked { dir: dir.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ pub const MAX_SOURCE_SIDE: u32 = 10_000;
 pub const MAX_SOURCE_PIXELS: u64 = 24_000_000;
 /// Most memory that decoding may take. The rest of the 128 MiB that the manifest asks for holds the file itself, the code
 /// and the thumbnail.
-pub const MAX_WORKING_BYTES: u64 = 112 * 1024 * 1024;
+pub const MAX_WORKING_BYTES: u64 = 110 * 1024 * 1024;
 /// Longest side of a thumbnail.
 pub const MAX_SIDE: u32 = 1_024;
 /// JPEG quality, 1 to 100: no artefacts to be seen at these sizes, about a fifth of a byte a pixel.
@@ -47,7 +47,8 @@ pub fn thumbnail(source: &[u8], side: u32) -> Result<Vec<u8>, Undecodable> {
     let mut bytes = decoder.total_bytes();
     if is_jpeg {
         // The decoder copies the file, and keeps all coefficients of a progressive image: three of two bytes a pixel.
-        bytes = bytes.saturating_add(source.len() as u64).saturating_add(pixels * 6);
+        let coefficients = if may_be_progressive(source) { pixels * 6 } else { 0 };
+        bytes = bytes.saturating_add(source.len() as u64).saturating_add(coefficients);
     }
     if pixels > MAX_SOURCE_PIXELS || bytes > MAX_WORKING_BYTES {
         return Err(Undecodable::TooLarge { width, height, bytes });
@@ -80,4 +81,39 @@ fn on_white(image: &DynamicImage) -> RgbImage {
         };
         image::Rgb([over(r), over(g), over(b)])
     })
+}
+
+/// Whether a JPEG's frame header says that it is progressive (ITU-T T.81, table B.1); also when there is no frame header
+/// to be found.
+fn may_be_progressive(jpeg: &[u8]) -> bool {
+    const PROGRESSIVE: [u8; 4] = [0xC2, 0xC6, 0xCA, 0xCE];
+    const SEQUENTIAL: [u8; 5] = [0xC0, 0xC1, 0xC5, 0xC9, 0xCD];
+    // After the two bytes of the start, each segment is a marker, its length of two bytes, and the rest of that length.
+    let mut at = 2;
+    while let Some([0xFF, marker, high, low]) = jpeg.get(at..at + 4) {
+        if SEQUENTIAL.contains(marker) {
+            return false;
+        }
+        if PROGRESSIVE.contains(marker) {
+            return true;
+        }
+        at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frame_header_tells_a_progressive_image() {
+        for (frame, expect) in [(0xC0, false), (0xC1, false), (0xC2, true), (0xCA, true), (0xDA, true)] {
+            let app_segment_then_frame = [0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 0xFF, 0xC0, 0xFF, frame, 0, 2];
+            assert_eq!(may_be_progressive(&app_segment_then_frame), expect, "{frame:#x}");
+        }
+        let mut jpeg = Vec::new();
+        JpegEncoder::new(&mut jpeg).encode_image(&RgbImage::new(8, 8)).expect("a JPEG");
+        assert!(!may_be_progressive(&jpeg) && may_be_progressive(&jpeg[..6]) && may_be_progressive(b""));
+    }
 }

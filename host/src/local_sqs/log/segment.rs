@@ -14,8 +14,8 @@ use std::{
 
 use super::{super::clock::Ms, OpenError};
 
-/// A segment that has grown to this is followed by a new one.
-pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// A segment that has grown to this is followed by a new one. Small in unit tests, so that they see many.
+pub const SEGMENT_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 64 * 1024 * 1024 };
 /// Less dead content than this is not worth copying the living for.
 const MIN_DEAD_BYTES: u64 = 2 * SEGMENT_BYTES;
 

@@ -25,7 +25,7 @@ use super::{
 #[serde(rename_all = "PascalCase")]
 pub struct ReceiveMessage {
     #[serde(default)]
-    pub queue_url: String,
+    queue_url: String,
     max_number_of_messages: Option<i64>,
     visibility_timeout: Option<i64>,
     wait_time_seconds: Option<i64>,

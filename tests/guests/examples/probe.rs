@@ -1,0 +1,184 @@
+//! A handler that does what its message's body orders, well or badly.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+use wasq_sdk::{AttributeValue, Context, Failure, Outcome, tracing};
+
+/// One order; `{"do": "done"}`.
+#[derive(Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+enum Order {
+    /// Tells `url` who is asking, and does what it answers. `{plugin}` in the URL is the variable `plugin`.
+    Ask {
+        url: String,
+    },
+    Done,
+    Result {
+        bytes: usize,
+    },
+    Discard {
+        reason: String,
+    },
+    Snooze {
+        ms: u64,
+    },
+    Retry {
+        reason: String,
+        after_ms: Option<u64>,
+    },
+    Unavailable {
+        dependency: String,
+        after_ms: Option<u64>,
+    },
+    Reject {
+        reason: String,
+    },
+    Panic {
+        message: String,
+    },
+    Exit {
+        code: i32,
+    },
+    Loop,
+    Sleep {
+        ms: u64,
+    },
+    Allocate {
+        bytes: usize,
+    },
+    Recurse,
+    /// Does each step once: tells its URL. Then goes on.
+    Steps {
+        urls: BTreeMap<String, String>,
+        then: Box<Order>,
+    },
+    /// Puts `count` messages into the outbox. Then goes on.
+    Outbox {
+        queue: String,
+        kind: String,
+        body: serde_json::Value,
+        count: usize,
+        then: Box<Order>,
+    },
+    /// Gets a URL, and fails with `?` unless the answer is a success.
+    Http {
+        url: String,
+    },
+    /// Writes `count` lines of `text` to the log and to stdout.
+    Log {
+        text: String,
+        count: usize,
+    },
+    /// Tells `url` how many messages this instance has seen.
+    Global {
+        url: String,
+    },
+}
+
+#[wasq_sdk::handler]
+fn probe(order: Order, cx: &Context) -> Result<Outcome, Failure> {
+    obey(order, cx)
+}
+
+static SEEN: AtomicU32 = AtomicU32::new(0);
+
+fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
+    match order {
+        Order::Ask { url } => obey(ask(&url, cx)?, cx),
+        Order::Done => Ok(Outcome::done()),
+        Order::Result { bytes } => Ok(Outcome::result(vec![b'r'; bytes])),
+        Order::Discard { reason } => Ok(Outcome::discard(reason)),
+        Order::Snooze { ms } => Ok(Outcome::snooze(Duration::from_millis(ms))),
+        Order::Retry { reason, after_ms } => Err(after(Failure::retry(reason), after_ms)),
+        Order::Unavailable { dependency, after_ms } => {
+            Err(after(Failure::unavailable(dependency, "the probe says so"), after_ms))
+        }
+        Order::Reject { reason } => Err(Failure::reject(reason)),
+        Order::Panic { message } => panic!("{message}"),
+        Order::Exit { code } => std::process::exit(code),
+        Order::Loop => loop {
+            black_box(());
+        },
+        Order::Sleep { ms } => {
+            std::thread::sleep(Duration::from_millis(ms));
+            Ok(Outcome::done())
+        }
+        Order::Allocate { bytes } => {
+            let block = vec![1u8; bytes];
+            Ok(Outcome::result(black_box(&block)[..1].to_vec()))
+        }
+        Order::Recurse => Ok(Outcome::result(recurse(1).to_string())),
+        Order::Steps { urls, then } => {
+            for (name, url) in urls {
+                cx.once(&name, || Ok(cx.http().post(&url).body(Vec::new()).send()?.error_for_status()?.status()))?;
+            }
+            obey(*then, cx)
+        }
+        Order::Outbox { queue, kind, body, count, then } => {
+            for _ in 0..count {
+                cx.outbox(&queue, &kind).send(&body)?;
+            }
+            obey(*then, cx)
+        }
+        Order::Http { url } => {
+            cx.http().get(&url).send()?.error_for_status()?;
+            Ok(Outcome::done())
+        }
+        Order::Log { text, count } => {
+            for _ in 0..count {
+                tracing::info!("{text}");
+                println!("{text}");
+            }
+            Ok(Outcome::done())
+        }
+        Order::Global { url } => {
+            let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
+            cx.http().post(&url).json(&serde_json::json!({ "seen": seen })).send()?.error_for_status()?;
+            Ok(Outcome::done())
+        }
+    }
+}
+
+fn after(failure: Failure, ms: Option<u64>) -> Failure {
+    match ms {
+        Some(ms) => failure.after(Duration::from_millis(ms)),
+        None => failure,
+    }
+}
+
+fn ask(url: &str, cx: &Context) -> Result<Order, Failure> {
+    let message = cx.message();
+    let attributes: BTreeMap<_, _> =
+        message.attributes().iter().map(|attribute| (&attribute.name, shown(&attribute.value))).collect();
+    let report = serde_json::json!({
+        "attempt": cx.attempt(),
+        "key": cx.idempotency_key(),
+        "id": message.id(),
+        "kind": message.kind(),
+        "body": String::from_utf8_lossy(message.body()),
+        "content_type": message.content_type(),
+        "attributes": attributes,
+        "remaining_ms": cx.remaining().as_millis() as u64,
+    });
+    let url = url.replace("{plugin}", &cx.variable("plugin").unwrap_or_default());
+    // Held answers are waited for as long as the handler may run.
+    let request = cx.http().post(url).timeout(cx.remaining()).json(&report);
+    Ok(request.send()?.error_for_status()?.json()?)
+}
+
+fn shown(value: &AttributeValue) -> String {
+    match value {
+        AttributeValue::Text(text) => text.clone(),
+        AttributeValue::Number(number) => format!("number {number}"),
+        AttributeValue::Binary(bytes) => format!("binary {bytes:?}"),
+    }
+}
+
+#[allow(unconditional_recursion, reason = "it is what this order is for")]
+fn recurse(depth: u64) -> u64 {
+    black_box(recurse(black_box(depth + 1))) + 1
+}

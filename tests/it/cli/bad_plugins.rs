@@ -1,0 +1,100 @@
+//! Files that are no plugins: each is named with its reason, and the others serve.
+
+use std::path::Path;
+
+use super::binary::wasq;
+use super::{config_file, install, place};
+use crate::support::{Setup, wat};
+
+/// Everything wrong that a file can be, each with a word of what is said about it.
+fn spoil(dir: &Path) -> [(&'static str, &'static str); 7] {
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.join(name), bytes).unwrap();
+    let good = wat::done();
+    write("text.wasm", b"this is no component");
+    write("empty.wasm", b"");
+    write("core.wasm", b"\0asm\x01\0\0\0");
+    write("native.wasm", b"\x7fELF\x02\x01\x01");
+    write("bare.wasm", &good);
+    install(dir, "cut", &good[..good.len() / 2], "");
+    std::fs::File::create(dir.join("large.wasm")).unwrap().set_len(3 << 20).unwrap();
+    [
+        ("text.wasm", "no WebAssembly"),
+        ("empty.wasm", "no WebAssembly"),
+        ("core.wasm", "not a component"),
+        ("native.wasm", "precompiled"),
+        ("bare.wasm", "no manifest"),
+        ("cut.wasm", "cut short"),
+        ("large.wasm", "limits.max_component"),
+    ]
+}
+
+#[tokio::test]
+async fn check_names_each_with_its_reason() {
+    let dir = place("limits = { max_component = '2MiB' }\n[queues.jobs]\n");
+    let plugins = dir.path().join("plugins");
+    install(&plugins, "good", &wat::done(), "");
+    let bad = spoil(&plugins);
+    let ran = wasq(["check"]).dir(&dir).check(1, &[]).await;
+    let lines = |start: &str| ran.out.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!((lines("ok "), lines("problem ")), (2, bad.len()), "the config and `good` are fine: {}", ran.out);
+    for (file, reason) in bad {
+        let line = ran.out.lines().find(|line| line.contains(file)).unwrap_or_else(|| panic!("{file}: {}", ran.out));
+        assert!(line.starts_with("problem") && line.contains(reason), "{file}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_serves_with_the_others_and_lists_the_failures() {
+    let rig = Setup::new().config(|config| config.limits.max_component = bytesize::ByteSize::mib(2)).without_host().await;
+    install(&rig.plugins_dir(), "good", &wat::done(), "");
+    let bad = spoil(&rig.plugins_dir());
+    let mut rig = rig;
+    rig.start_host().await;
+    let admin = rig.host().admin_addr().to_string();
+    let listed = wasq(["plugins", "--json", "--admin", &admin]).check(0, &[]).await.json();
+    assert_eq!(listed["plugins"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["failures"].as_array().unwrap().len(), bad.len(), "{listed}");
+    let text = wasq(["plugins", "--admin", &admin]).check(0, &["good"]).await;
+    for (file, reason) in bad {
+        assert!(text.out.contains(file) && text.out.contains(reason), "{file}: {}", text.out);
+    }
+    rig.message("{}").kind("good").send().await;
+    rig.emptied().await;
+    assert_eq!(rig.exits("done"), 1);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn check_names_the_line_that_grants_an_outbound_host() {
+    let dir = place("[queues.jobs]\n");
+    let asks = "allowed_outbound_hosts = ['https://api.mail.example:443']";
+    install(&dir.path().join("plugins"), "mailer", &wat::done(), asks);
+    wasq(["check"])
+        .dir(&dir)
+        .check(1, &["[plugins.mailer]", "allowed_outbound_hosts = [\"https://api.mail.example:443\"]"])
+        .await;
+
+    let granted = "[queues.jobs]\n[plugins.mailer]\nallowed_outbound_hosts = [\"https://api.mail.example:443\"]\n";
+    std::fs::write(dir.path().join("wasq.toml"), granted).unwrap();
+    wasq(["check"]).dir(&dir).check(0, &["mailer handles mailer"]).await;
+}
+
+#[tokio::test]
+async fn check_finds_settings_for_a_plugin_that_is_not_there_and_a_bad_manifest() {
+    let dir = place("[queues.jobs]\n[plugins.mialer]\ntimeout = '3s'\n");
+    install(&dir.path().join("plugins"), "mailer", &wat::done(), "timout = '3s'");
+    wasq(["check"]).dir(&dir).check(1, &["[plugins.mialer]", "mailer.wasm", "timout", "line 3"]).await;
+}
+
+#[tokio::test]
+async fn a_run_without_any_plugin_starts_and_says_that_it_is_not_ready() {
+    let rig = Setup::new().without_host().await;
+    let config = config_file(&rig, "admin = { listen = '127.0.0.1:0' }", "[queues.jobs]\ndlq = 'jobs-dlq'\nwait = '1s'");
+    let run = wasq(["run".as_ref(), "--config".as_ref(), config.as_os_str()]).spawn();
+    let line = run.line("admin=").await;
+    let admin = line.split("admin=").nth(1).unwrap();
+    wasq(["status", "--admin", admin]).check(1, &["not ready", "no plugin is loaded"]).await;
+    run.signal("TERM").await;
+    assert_eq!(run.ends_within(std::time::Duration::from_secs(20)).await, Some(0));
+    rig.end().await;
+}

@@ -1,0 +1,30 @@
+//! `wasq demo`: the shop's checkout, whole.
+
+use std::path::Path;
+
+use super::binary::wasq;
+
+#[tokio::test]
+async fn the_world_sees_every_effect_as_often_as_it_should() {
+    // The handlers were compiled for the tests already; in the same target directory there is nothing left to do.
+    let built = wasq_tests::plugin("send-receipt");
+    let target = built.ancestors().nth(3).expect("TARGET_DIR/wasm32-wasip2/release/FILE");
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let ran = wasq(["demo".as_ref(), "--orders".as_ref(), "30".as_ref(), "--plugins".as_ref(), plugins.as_os_str()])
+        .compiles()
+        .env("CARGO_TARGET_DIR", target)
+        .check(0, &["before the replay: the world saw each of", "after the replay: the world saw each of", "exactly once"])
+        .await;
+    let shop = ["send-receipt", "make-receipt", "update-inventory", "notify-partner", "track-analytics", "write-audit"];
+    for plugin in shop.iter().chain(&["make-thumbnails"]) {
+        let row = ran.out.lines().find(|line| line.contains(plugin)).unwrap_or_else(|| panic!("{plugin}: {}", ran.out));
+        assert!(row.contains("ms") || row.contains(" s"), "{plugin} has been timed: {row}");
+    }
+    assert!(ran.out.contains("inline, every call in the request"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn without_the_handlers_it_says_where_they_should_be() {
+    let dir = tempfile::tempdir().unwrap();
+    wasq(["demo", "--plugins", "nowhere"]).dir(&dir).check(1, &["nowhere"]).await;
+}

@@ -1,0 +1,65 @@
+//! `wasq dev`: from an edit to the next message.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use super::binary::{client, wasq};
+use super::new::{edit, make};
+
+#[tokio::test]
+async fn an_edit_reaches_the_next_message() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), "hello-dev").await;
+    let project = dir.path().join("hello-dev");
+    let mut dev = wasq(["dev", "--sqs-port", "0", "--admin-port", "0"]).dir(&project).compiles().spawn();
+    let ports = dev.line_after_build("local queue http://").await;
+    let words: Vec<_> = ports.split_whitespace().collect();
+    let (endpoint, admin) = (words[2], words[4].trim_start_matches("http://"));
+    dev.line("watching").await;
+
+    let queue_url = format!("{endpoint}/000000000000/jobs");
+    let arguments = ["sqs", "send-message", "--endpoint-url", endpoint, "--queue-url", &queue_url, "--message-body"];
+    let typed = "type={DataType=String,StringValue=greeting}";
+    client("aws", arguments.iter().chain(&[r#"{"name":"Ada"}"#, "--message-attributes", typed]))
+        .env("AWS_ACCESS_KEY_ID", "x")
+        .env("AWS_SECRET_ACCESS_KEY", "x")
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .check(0, &["MessageId"])
+        .await;
+    dev.line("Hello, Ada!").await;
+    let status = wasq(["status", "--json", "--admin", admin]).check(0, &[]).await.json();
+    assert_eq!(status["lines"][0]["type"], "greeting");
+
+    edit(&project, "Hello, {}!", "Goodbye, {}!");
+    dev.line_after_build("rebuilt ").await;
+    let send = |name: &str| {
+        let body = format!(r#"{{"name":"{name}"}}"#);
+        wasq(["send", "greeting", &body, "--endpoint-url", endpoint]).dir(&project)
+    };
+    send("Ada").check(0, &[]).await;
+    dev.line("Goodbye, Ada!").await;
+
+    edit(&project, "Ok(())", "Ok(");
+    dev.line_after_build("not rebuilt").await;
+    send("Grace").check(0, &[]).await;
+    dev.line("Goodbye, Grace!").await;
+
+    edit(&project, "Ok(", "Ok(())");
+    edit(&project, "Goodbye, {}!", "Welcome back, {}!");
+    dev.line_after_build("rebuilt ").await;
+    dev.signal("INT").await;
+    assert_eq!(dev.ends_within(Duration::from_secs(25)).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), "hello-port").await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let dev = |first: &str, second: &str| {
+        wasq(["dev", "--sqs-port", first, "--admin-port", second]).dir(dir.path().join("hello-port")).compiles()
+    };
+    dev(&port, "0").check(1, &[&port, "is taken", "another port"]).await;
+    dev("0", &port).check(1, &[&port, "another"]).await;
+}

@@ -1,0 +1,52 @@
+//! Every command explains itself, and misuse is told from failure.
+
+use super::binary::wasq;
+
+#[tokio::test]
+async fn every_command_says_what_it_does_and_takes() {
+    let commands: [(&[&str], &[&str]); 16] = [
+        (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
+        (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
+        (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
+        (&["run"], &["--config", "wasq.toml", "SIGTERM", "[queues."]),
+        (&["new"], &["<NAME>", "--sdk", "cargo test", "wasq build"]),
+        (&["build"], &["[DIR]", "--out", "plugin.toml", "wasm32-wasip2"]),
+        (&["check"], &["--config", "--live", "redrive policy"]),
+        (&["invoke"], &["<FILE.wasm>", "--body", "--type", "--var", "--json", "without a queue"]),
+        (&["send"], &["<TYPE>", "[BODY]", "--file", "--key", "--attribute", "--queue", "--endpoint-url"]),
+        (&["status"], &["--admin", "--json", "ready"]),
+        (&["plugins"], &["--admin", "--json", "could not be loaded"]),
+        (&["dlq"], &["ls", "show", "replay"]),
+        (&["dlq", "ls"], &["--limit", "--type", "--class", "--plugin", "--json"]),
+        (&["dlq", "show"], &["<ID>", "envelope"]),
+        (&["dlq", "replay"], &["[ID]", "--all", "--body", "--dry-run", "--class"]),
+        (&["completions"], &["bash", "zsh", "fish"]),
+    ];
+    for (command, parts) in commands {
+        let arguments: Vec<_> = command.iter().chain(&["--help"]).collect();
+        wasq(arguments).check(0, parts).await;
+    }
+}
+
+#[tokio::test]
+async fn misuse_ends_with_2_and_says_what_is_wrong() {
+    let misuses: [(&[&str], &str); 9] = [
+        (&["sned"], "'send'"),
+        (&[], "Usage"),
+        (&["run", "--confg", "x"], "--config"),
+        (&["new"], "<NAME>"),
+        (&["send", "greeting"], "BODY"),
+        (&["send", "greeting", "{}", "--delay", "901"], "901"),
+        (&["invoke", "x.wasm", "--var", "novalue"], "NAME=VALUE"),
+        (&["dlq", "replay"], "--all"),
+        (&["completions", "cobol"], "cobol"),
+    ];
+    for (arguments, part) in misuses {
+        wasq(arguments).check(2, &[part]).await;
+    }
+}
+
+#[tokio::test]
+async fn the_version_is_the_packages() {
+    wasq(["--version"]).check(0, &[env!("CARGO_PKG_VERSION")]).await;
+}

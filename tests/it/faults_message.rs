@@ -1,0 +1,169 @@
+//! Messages that nobody can handle: each is dead-lettered or held, none is lost, and the host goes on.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wasq::config::Envelope;
+
+use crate::support::{Plugin, Setup, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unreadable_bodies_are_dead_lettered() {
+    let rig = Setup::probe().start().await;
+    let cases = [
+        (" ".to_owned(), "no JSON"),
+        ("{".to_owned(), "no JSON"),
+        ("[".repeat(100_000), "128 levels of nesting"),
+        (r#"{"a":"#.repeat(100_000), "128 levels of nesting"),
+        (r#"{"do":"done"}"#.to_owned(), "no string field `type`"),
+        (r#"{"type":7}"#.to_owned(), "no string field `type`"),
+        ("x".repeat(1024 * 1024), "no JSON"),
+    ];
+    for (body, reason) in &cases {
+        let id = rig.message(body).untyped().send().await;
+        let dead = rig.letter().await;
+        assert_eq!(dead.letter.class, "invalid");
+        assert!(dead.letter.reason.contains(reason), "{reason}: {}", dead.letter.reason);
+        assert!(dead.letter.reason.len() < 1_000);
+        assert_eq!((dead.letter.message_id.0, &dead.delivery.body[..]), (id, body.as_bytes()));
+    }
+    rig.send(json!({ "do": "done" })).await;
+    rig.emptied().await;
+    assert_eq!((rig.exits("run"), rig.exits("done")), (1, 1));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_do_not_fit_their_handler_are_dead_lettered() {
+    let rig = Setup::probe().start().await;
+    for body in [" ", "{", r#"{"do":"fly"}"#, &"[".repeat(100_000), &"x".repeat(1024 * 1024 - 15)] {
+        rig.message(body).send().await;
+        let dead = rig.letter().await;
+        assert_eq!(dead.letter.class, "reject", "{}", dead.letter.reason);
+        assert_eq!(dead.delivery.body, body.as_bytes());
+    }
+    rig.emptied().await;
+    rig.end().await;
+}
+
+/// SQS takes no body that is empty or not UTF-8, but an envelope can hold one.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_bodies_and_bad_utf8_in_an_envelope_are_dead_lettered() {
+    let rig = Setup::probe().queue("jobs", |queue| queue.envelope = Envelope::Cloudevents).start().await;
+    for data in [r#""data_base64":"/////w==""#, r#""data_base64":"""#, r#""data":null"#, r#""data_base64":"?""#] {
+        let body = format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"probe",{data}}}"#);
+        rig.message(&body).untyped().send().await;
+        let dead = rig.letter().await;
+        assert!(["reject", "invalid"].contains(&dead.letter.class.as_str()), "{data}: {}", dead.letter.class);
+        assert_eq!(dead.delivery.body, body.as_bytes());
+    }
+    rig.emptied().await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_nobody_handles_is_held_and_not_deleted() {
+    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(2)).start().await;
+    for kind in ["order_forgotten", "../../etc", "probe ", "Probe"] {
+        rig.message("x").kind(kind).send().await;
+    }
+    rig.until_exits("unroutable", 4).await;
+    // Longer than the visibility of two seconds: they were hidden for a minute.
+    let polls = rig.sqs.faults().calls("ReceiveMessage");
+    rig.sqs.faults().calls_reach("ReceiveMessage", polls + 4).await;
+    assert_eq!(rig.counts("jobs").await, (0, 4, 0));
+    assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
+    assert_eq!(rig.sqs.faults().calls("DeleteMessageBatch"), 0);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_nobody_handles_is_dead_lettered_after_unroutable_after() {
+    let setup = Setup::probe().queue("jobs", |queue| queue.unroutable_after = Duration::from_millis(1));
+    let mut rig = setup.without_host().await;
+    rig.message("x").kind("../../etc").send().await;
+    let sent = wasq::clock::unix_ms();
+    until("it is old enough", || async { wasq::clock::unix_ms().0 > sent.0 + 1 }).await;
+    rig.start_host().await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!(dead.letter.class, "unroutable");
+    assert_eq!(dead.letter.kind.as_deref(), Some("../../etc"));
+    assert!(dead.letter.reason.contains("../../etc"));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_with_another_body_is_a_conflict_and_dead_lettered() {
+    let rig = Setup::probe().start().await;
+    rig.message(json!({ "do": "done" })).key("k").send().await;
+    rig.emptied().await;
+    let other = json!({ "do": "done", "note": "another" }).to_string();
+    rig.message(&other).key("k").send().await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!((dead.letter.class.as_str(), &dead.delivery.body[..]), ("conflict", other.as_bytes()));
+    assert_eq!(rig.exits("run"), 1);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_over_the_limit_is_dead_lettered() {
+    let rig = Setup::probe().start().await;
+    let in_body = json!({ "do": "done", "idempotency_key": "k".repeat(1_000_000) });
+    rig.message(&in_body).send().await;
+    let dead = rig.letter().await;
+    assert_eq!(dead.letter.class, "oversized-key");
+    assert!(
+        dead.letter.reason.contains("1000000 bytes") && dead.letter.reason.contains("1024"),
+        "{}",
+        dead.letter.reason
+    );
+    assert_eq!(dead.delivery.body, in_body.to_string().as_bytes());
+    rig.message(json!({ "do": "done" })).key(&"k".repeat(1_025)).send().await;
+    assert_eq!(rig.letter().await.letter.class, "oversized-key");
+    rig.message(json!({ "do": "done" })).key(&"k".repeat(1_024)).send().await;
+    rig.emptied().await;
+    assert_eq!(rig.exits("done"), 1);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_look_alike_when_joined_are_different_keys() {
+    let template = Plugin::probe("template").types(&["t"]).manifest("[idempotency]\nkey = '{/a}|{/b}'");
+    let own = Plugin::probe("own").types(&["x|y", "x"]);
+    let rig = Setup::new().plugin(template).plugin(own).start().await;
+    for (a, b) in [("ab|c", "d"), ("ab", "c|d")] {
+        let mut order = rig.sink.ask("template");
+        (order["a"], order["b"]) = (json!(a), json!(b));
+        rig.message(order).kind("t").send().await;
+    }
+    for (kind, key) in [("x|y", "z"), ("x", "y|z")] {
+        rig.message(rig.sink.ask("own")).kind(kind).key(key).send().await;
+    }
+    rig.emptied().await;
+    assert_eq!((rig.sink.count("template"), rig.sink.count("own")), (2, 2));
+    assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_older_than_its_max_age_is_dead_lettered_or_discarded_as_declared() {
+    let setup = Setup::new()
+        .plugin(Plugin::probe("keep").types(&["keep"]).manifest("max_age = '1ms'"))
+        .plugin(Plugin::probe("drop").types(&["drop"]).manifest("max_age = '1ms'\non_expired = 'discard'"))
+        .plugin(Plugin::probe("fresh").types(&["fresh"]).manifest("max_age = '1h'"));
+    let mut rig = setup.without_host().await;
+    for kind in ["keep", "drop", "fresh"] {
+        rig.message(json!({ "do": "done" })).kind(kind).send().await;
+    }
+    let sent = wasq::clock::unix_ms();
+    until("they are old enough", || async { wasq::clock::unix_ms().0 > sent.0 + 2 }).await;
+    rig.start_host().await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!((dead.letter.class.as_str(), dead.letter.plugin.as_deref()), ("expired", Some("keep")));
+    assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
+    assert_eq!((rig.exits("expired"), rig.exits("done"), rig.exits("run")), (2, 1, 1));
+    rig.end().await;
+}

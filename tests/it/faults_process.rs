@@ -1,0 +1,157 @@
+//! The process fails or ends: shutdown, crashes, panics, a ledger that is down.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wasq::ledger::local::LocalLedger;
+use wasq::ledger::{Claim, ClaimRequest, Ledger};
+use wasq::message::{BodyDigest, Key, MessageId, MessageType};
+
+use crate::support::{Faulty, Plugin, Setup, Trouble, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutdown_lets_what_runs_come_to_its_end() {
+    let mut rig = Setup::probe().start().await;
+    let held = rig.sink.hold("work");
+    rig.send(rig.sink.ask("work")).await;
+    rig.until_called("work", 1).await;
+    let services = rig.services().clone();
+    let host = rig.take_host();
+    let stopping = tokio::spawn(host.shutdown(std::future::pending()));
+    until("readiness says it", || async { services.health.ready().reasons == ["shutting down"] }).await;
+    assert!(!stopping.is_finished());
+    drop(held);
+    stopping.await.unwrap();
+    assert_eq!(rig.counts("jobs").await, (0, 0, 0), "its delete was made before the host ended");
+    assert_eq!(rig.sink.count("work"), 1);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outlasts_the_drain_is_released_at_once_and_counts_no_attempt() {
+    let mut rig = Setup::probe().config(|config| config.drain_s = 1).start().await;
+    let held = rig.sink.hold("work");
+    rig.send(rig.sink.ask("work")).await;
+    rig.until_called("work", 1).await;
+    rig.stop_host().await;
+    assert_eq!(rig.counts("jobs").await, (1, 0, 0), "visible again, long before its visibility of 30 s has ended");
+
+    drop(held);
+    rig.start_host().await;
+    rig.emptied().await;
+    let attempts: Vec<_> = rig.sink.calls("work").iter().map(|call| call.report["attempt"].clone()).collect();
+    assert_eq!(attempts, [json!(1), json!(1)]);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_cuts_the_drain_short() {
+    let mut rig = Setup::probe().config(|config| config.drain_s = 3_600).start().await;
+    let held = rig.sink.hold("work");
+    rig.send(rig.sink.ask("work")).await;
+    rig.until_called("work", 1).await;
+    rig.take_host().shutdown(std::future::ready(())).await;
+    assert_eq!(rig.counts("jobs").await, (1, 0, 0));
+    drop(held);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_long_poll_brings_during_shutdown_is_released() {
+    let mut rig = Setup::probe().queue("jobs", |queue| queue.wait = Duration::from_secs(20)).start().await;
+    rig.sqs.faults().calls_reach("ReceiveMessage", 1).await;
+    let services = rig.services().clone();
+    let host = rig.take_host();
+    let stopping = tokio::spawn(host.shutdown(std::future::pending()));
+    until("the shutdown has begun", || async { !services.health.ready().ok }).await;
+    rig.send(rig.sink.ask("work")).await;
+    stopping.await.unwrap();
+    assert_eq!(rig.counts("jobs").await, (1, 0, 0));
+    assert_eq!(rig.sink.count("work"), 0);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_crashed_its_host_three_times_is_dead_lettered_as_host_crash() {
+    let mut rig = Setup::probe().without_host().await;
+    let order = rig.sink.ask("work");
+    let id = rig.message(&order).key("k").send().await;
+    let key = Key::of(&rig.config.scope, "probe", &MessageType("probe".into()), "k");
+    let request = ClaimRequest {
+        body: BodyDigest::of(order.to_string().as_bytes()),
+        message_id: MessageId(id),
+        lease: Duration::from_secs(30),
+    };
+    for _ in 0..3 {
+        // A host that died while the message ran leaves just this: a claim without a finish.
+        let ledger = LocalLedger::open(&rig.ledger_dir()).unwrap();
+        assert!(matches!(ledger.claim(key, &request).await.unwrap(), Claim::Fresh(_)));
+        ledger.close();
+    }
+    rig.start_host().await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!(dead.letter.class, "host-crash");
+    assert_eq!(dead.delivery.body, order.to_string().as_bytes());
+    assert_eq!(rig.sink.count("work"), 0, "it does not run a fourth time");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_task_that_panics_gives_its_permit_back() {
+    let setup = Setup::probe().queue("jobs", |queue| {
+        queue.concurrency = 1;
+        queue.visibility = Duration::from_secs(2);
+    });
+    let mut rig = setup.without_host().await;
+    let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::PanicOnce);
+    rig.start_on(ledger).await;
+    rig.send(rig.sink.ask("a")).await;
+    rig.send(rig.sink.ask("b")).await;
+    // With its only permit lost, the host would receive nothing any more.
+    rig.emptied().await;
+    assert_eq!((rig.sink.count("a"), rig.sink.count("b")), (1, 1));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_ledger_is_down_nothing_runs_and_nothing_is_acknowledged() {
+    let mut rig = Setup::probe().without_host().await;
+    let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::Down);
+    for _ in 0..5 {
+        rig.send(rig.sink.ask("work")).await;
+    }
+    rig.start_on(ledger.clone()).await;
+    rig.until_exits("ledger-down", 1).await;
+    let verdict = rig.services().health.ready();
+    assert!(!verdict.ok && verdict.reasons[0].contains("no space left on device"), "{verdict:?}");
+    // Nothing more is received either, so that receive counts do not grow.
+    let received = rig.sqs.faults().calls("ReceiveMessage");
+    let began = wasq::clock::now();
+    until("some time has passed", || async { began.elapsed() > Duration::from_secs(3) }).await;
+    assert!(rig.sqs.faults().calls("ReceiveMessage") <= received + 1);
+    assert_eq!((rig.sink.count("work"), rig.sqs.faults().calls("DeleteMessageBatch")), (0, 0));
+
+    ledger.set(Trouble::None);
+    rig.emptied().await;
+    assert_eq!(rig.sink.count("work"), 5);
+    assert!(rig.sink.calls("work").iter().all(|call| call.report["attempt"] == 1));
+    assert!(rig.services().health.ready().ok);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_cannot_be_recorded_is_not_acknowledged() {
+    let probe = Plugin::probe("probe").manifest("timeout = '20s'");
+    let setup = Setup::new().plugin(probe).queue("jobs", |queue| queue.visibility = Duration::from_secs(2));
+    let mut rig = setup.without_host().await;
+    let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::DownAfterClaim);
+    rig.send(rig.sink.ask("work")).await;
+    rig.start_on(ledger.clone()).await;
+    until("the ledger is known to be down", || async { rig.services().health.ledger_is_down() }).await;
+    assert_eq!(rig.sqs.faults().calls("DeleteMessageBatch"), 0);
+    ledger.set(Trouble::None);
+    rig.emptied().await;
+    assert!(rig.sink.count("work") >= 2, "what is not recorded runs again");
+    rig.end().await;
+}

@@ -1,0 +1,7 @@
+//! The way of a delivery, from a producer's send to the delete, over a real queue and a real ledger.
+
+mod dead_letters;
+mod envelopes;
+mod outcomes;
+mod routing;
+mod safety;

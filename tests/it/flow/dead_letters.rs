@@ -1,0 +1,139 @@
+//! Messages that end in the DLQ, and their way back.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wasq::dlq::replayed;
+use wasq::message::{AttributeData, AttributeValue};
+use wasq::queue::Queue;
+
+use crate::support::{Plugin, Setup};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exhausted_attempts_are_dead_lettered_with_an_envelope_that_says_all() {
+    let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 3\ninitial_interval = '0s'");
+    let rig = Setup::new().plugin(probe).start().await;
+    let before = wasq::clock::unix_ms();
+    // Spaces and a name twice: a body that any rewriting would change.
+    let body = r#"{ "do":"retry",  "reason":"the printer is out of paper", "x": 1e2, "é":"\u00e9" }"#;
+    let id = rig
+        .message(body)
+        .key("my-key")
+        .attribute("colour", "red")
+        .binary("raw", "Binary.png", &[0, 159, 146, 150])
+        .attribute("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .send()
+        .await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+
+    assert_eq!(dead.delivery.body, body.as_bytes(), "byte for byte");
+    let mut attributes = dead.delivery.attributes.clone();
+    let own = attributes.remove("wasq");
+    assert!(own.is_some_and(|own| own.data_type == "String"));
+    let raw = AttributeValue {
+        data_type: "Binary.png".into(),
+        value: AttributeData::Binary([0, 159, 146, 150][..].to_vec().into()),
+    };
+    let expect = [
+        ("colour", AttributeValue::string("red")),
+        ("idempotency-key", AttributeValue::string("my-key")),
+        ("raw", raw),
+        ("traceparent", AttributeValue::string("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
+        ("type", AttributeValue::string("probe")),
+    ];
+    assert_eq!(attributes, expect.map(|(name, value)| (name.to_owned(), value)).into());
+
+    let letter = dead.letter;
+    assert_eq!(letter.queue, "jobs");
+    assert_eq!(letter.message_id.0, id);
+    assert_eq!(letter.kind.as_deref(), Some("probe"));
+    assert_eq!(letter.plugin.as_deref(), Some("probe"));
+    let component = std::fs::read(rig.plugins_dir().join("probe.wasm")).unwrap();
+    assert_eq!(letter.digest, Some(blake3::hash(&component).to_hex().to_string()));
+    assert_eq!((letter.class.as_str(), letter.reason.as_str()), ("retry", "the printer is out of paper"));
+    assert_eq!((letter.attempts, letter.replays), (3, 0));
+    assert!(letter.receive_count >= 3);
+    assert_eq!(letter.key.as_deref(), Some("my-key"));
+    assert_eq!(letter.traceparent.as_deref(), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+    let first = letter.first_failed_at.unwrap();
+    assert!(before <= first && first <= letter.last_failed_at && letter.last_failed_at <= wasq::clock::unix_ms());
+    assert_eq!(rig.exits("run"), 3);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reject_is_dead_lettered_at_once() {
+    let rig = Setup::probe().start().await;
+    rig.send(json!({ "do": "reject", "reason": "no such customer" })).await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!((dead.letter.class.as_str(), dead.letter.reason.as_str()), ("reject", "no such customer"));
+    assert_eq!((dead.letter.attempts, rig.exits("run")), (1, 1));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_handlers_reject_leaves_the_others_their_share() {
+    let rig = Setup::new().plugin(Plugin::probe("good")).plugin(Plugin::probe("bad")).start().await;
+    rig.sink.answers("bad", [json!({ "do": "reject", "reason": "not mine" })]);
+    rig.sink.answers("good", [json!({ "do": "retry", "reason": "once" })]);
+    rig.send(rig.sink.ask("{plugin}")).await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!(dead.letter.plugin.as_deref(), Some("bad"));
+    assert_eq!((rig.sink.count("bad"), rig.sink.count("good")), (1, 2));
+    assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0), "one letter, although the message came twice");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_dead_letter_runs_and_keeps_its_key() {
+    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(2)).start().await;
+    rig.sink.answers("work", [json!({ "do": "reject", "reason": "not yet" })]);
+    let urls = json!({ "charge": rig.sink.url("charge") });
+    let order = json!({ "do": "steps", "urls": urls, "then": rig.sink.ask("work") });
+    let id = rig.message(&order).attribute("colour", "red").send().await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!(dead.letter.key.as_deref(), Some(id.as_str()), "a message without a key of its own has its id");
+
+    // Twice: a replay that was killed midway is run again.
+    let again = replayed(&dead.delivery, Some(&dead.letter), false);
+    for answer in rig.queue("jobs").await.send(&[again.clone(), again]).await {
+        answer.unwrap();
+    }
+    rig.emptied().await;
+    let calls = rig.sink.calls("work");
+    assert_eq!(calls.len(), 2, "the first delivery, and one of the two replays");
+    assert_eq!(calls[0].report["key"], calls[1].report["key"]);
+    assert_eq!(calls[1].report["attempt"], 1, "attempts start afresh");
+    assert_eq!(calls[1].report["attributes"]["colour"], "red");
+    assert_eq!(rig.sink.count("charge"), 1, "its steps are kept");
+    assert_eq!(rig.exits("done"), 1);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_dead_letter_runs_under_its_key() {
+    let rig = Setup::probe().start().await;
+    rig.message(json!({ "do": "reject", "reason": "a typing error" })).key("k").send().await;
+    let dead = rig.letter().await;
+    let mut edited = replayed(&dead.delivery, Some(&dead.letter), false);
+    edited.body = json!({ "do": "done" }).to_string().into();
+    rig.queue("jobs").await.send(&[edited]).await.remove(0).unwrap();
+    rig.until_exits("done", 1).await;
+    rig.emptied().await;
+    assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0), "no conflict with the body that failed");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_queues_dead_letter_keeps_its_group() {
+    let rig = Setup::probe().queue("jobs.fifo", |_| {}).start().await;
+    rig.message(json!({ "do": "reject", "reason": "no" })).group("customer-7").send().await;
+    let dead = rig.letter().await;
+    assert_eq!(dead.letter.group.as_deref(), Some("customer-7"));
+    assert_eq!(dead.delivery.group.as_deref(), Some("customer-7"));
+    rig.end().await;
+}

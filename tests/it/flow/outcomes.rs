@@ -1,0 +1,211 @@
+//! What a handler says, and what becomes of its message.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{Answer, Plugin, Setup, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_attempt_is_repeated_after_the_backoff() {
+    let probe = Plugin::probe("probe").manifest("[retry]\ninitial_interval = '2s'\nbackoff_coefficient = 1.0");
+    let rig = Setup::new().plugin(probe).start().await;
+    rig.sink
+        .answers("work", [json!({ "do": "retry", "reason": "not now" }), json!({ "do": "panic", "message": "oh" })]);
+    rig.send(rig.sink.ask("work")).await;
+    rig.emptied().await;
+
+    let calls = rig.sink.calls("work");
+    let attempts: Vec<_> = calls.iter().map(|call| call.report["attempt"].as_u64().unwrap()).collect();
+    assert_eq!(attempts, [1, 2, 3]);
+    for pair in calls.windows(2) {
+        let waited = pair[1].at - pair[0].at;
+        // A draw from [1 s, 2 s], rounded up to whole seconds.
+        assert!(waited > Duration::from_millis(1_000), "{waited:?}");
+    }
+    assert_eq!((rig.exits("retry"), rig.exits("trap"), rig.exits("done")), (1, 1, 1));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discarded_message_is_deleted_and_not_run_again() {
+    let rig = Setup::probe().start().await;
+    let order = json!({ "do": "discard", "reason": "nobody wants it" });
+    rig.message(&order).key("k").send().await;
+    rig.message(&order).key("k").send().await;
+    rig.emptied().await;
+    assert_eq!((rig.exits("run"), rig.exits("discard"), rig.exits("duplicate")), (1, 1, 1));
+    assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snooze_counts_no_attempt() {
+    let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1");
+    let rig = Setup::new().plugin(probe).start().await;
+    rig.sink.answers("work", vec![json!({ "do": "snooze", "ms": 0 }); 3]);
+    rig.send(rig.sink.ask("work")).await;
+    rig.emptied().await;
+    let calls = rig.sink.calls("work");
+    assert_eq!(calls.len(), 4);
+    assert!(calls.iter().all(|call| call.report["attempt"] == 1));
+    assert_eq!((rig.exits("snooze"), rig.exits("done")), (3, 1));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unavailable_dependency_counts_no_attempt_and_its_breaker_opens_and_closes() {
+    let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1");
+    let setup = Setup::new().plugin(probe).config(|config| {
+        config.limits.breaker_failures = 2;
+        config.limits.breaker_probe = Duration::from_secs(1);
+    });
+    let rig = setup.start().await;
+    rig.sink.answers("work", vec![json!({ "do": "unavailable", "dependency": "bank" }); 2]);
+    rig.send(rig.sink.ask("work")).await;
+    rig.until_exits("unavailable", 2).await;
+    let breakers = rig.admin("/status").await["breakers"].clone();
+    assert_eq!((&breakers[0]["dependency"], &breakers[0]["open"]), (&json!("bank"), &json!(true)), "{breakers}");
+    rig.emptied().await;
+
+    assert_eq!(rig.admin("/status").await["breakers"], json!([]), "a success closes it");
+    let calls = rig.sink.calls("work");
+    assert_eq!(calls.len(), 3);
+    assert!(calls.iter().all(|call| call.report["attempt"] == 1));
+    assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_breaker_keeps_other_messages_from_running() {
+    let setup = Setup::probe().config(|config| {
+        config.limits.breaker_failures = 1;
+        config.limits.breaker_probe = Duration::from_secs(2);
+    });
+    let rig = setup.start().await;
+    rig.send(json!({ "do": "unavailable", "dependency": "bank", "after_ms": 3_600_000 })).await;
+    rig.until_exits("unavailable", 1).await;
+    rig.send(json!({ "do": "done" })).await;
+    rig.until_exits("breaker-open", 1).await;
+    assert_eq!(rig.exits("run"), 1);
+    assert_eq!(rig.counts("jobs").await, (0, 2, 0));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_503_with_retry_after_is_an_unavailable_dependency() {
+    let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1");
+    let rig = Setup::new().plugin(probe).start().await;
+    rig.sink.answers("api", [Answer::status(503).retry_after_s(1)]);
+    rig.send(json!({ "do": "http", "url": rig.sink.url("api") })).await;
+    rig.emptied().await;
+    let calls = rig.sink.calls("api");
+    assert_eq!(calls.len(), 2);
+    assert!(calls[1].at - calls[0].at > Duration::from_millis(900));
+    assert_eq!((rig.exits("unavailable"), rig.exits("done")), (1, 1));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_is_honoured() {
+    let rig = Setup::probe().start().await;
+    rig.sink.answers("work", [json!({ "do": "retry", "reason": "later", "after_ms": 2000 })]);
+    rig.send(rig.sink.ask("work")).await;
+    rig.emptied().await;
+    let calls = rig.sink.calls("work");
+    let waited = calls[1].at - calls[0].at;
+    assert!(waited > Duration::from_millis(1_900), "{waited:?}");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endless_after_is_clamped_to_what_sqs_takes() {
+    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(2)).start().await;
+    for order in [
+        json!({ "do": "retry", "reason": "never", "after_ms": u64::MAX }),
+        json!({ "do": "snooze", "ms": u64::MAX }),
+        json!({ "do": "unavailable", "dependency": "d", "after_ms": u64::MAX }),
+    ] {
+        rig.send(order).await;
+    }
+    for class in ["retry", "snooze", "unavailable"] {
+        rig.until_exits(class, 1).await;
+    }
+    // Had SQS refused the visibility, they would come again after two seconds.
+    let polls = rig.sqs.faults().calls("ReceiveMessage");
+    rig.sqs.faults().calls_reach("ReceiveMessage", polls + 4).await;
+    assert_eq!(rig.exits("run"), 3);
+    assert_eq!(rig.counts("jobs").await, (0, 3, 0));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_steps_are_not_repeated() {
+    let rig = Setup::probe().start().await;
+    let urls = json!({ "charge": rig.sink.url("charge"), "mail": rig.sink.url("mail") });
+    rig.sink.answers("mail", [Answer::status(500)]);
+    rig.sink.answers("then", [json!({ "do": "panic", "message": "after both" })]);
+    rig.send(json!({ "do": "steps", "urls": urls, "then": rig.sink.ask("then") })).await;
+    rig.emptied().await;
+
+    assert_eq!(rig.sink.count("charge"), 1, "finished in the first attempt");
+    assert_eq!(rig.sink.count("mail"), 2, "failed in the first attempt");
+    assert_eq!(rig.sink.count("then"), 2);
+    assert_eq!(rig.sink.calls("then")[1].report["attempt"], 3);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_outbox_is_sent_when_the_handler_has_succeeded_and_its_consumer_runs_once() {
+    let setup = Setup::new()
+        .plugin(Plugin::probe("first"))
+        .plugin(Plugin::probe("second").types(&["follow-up"]))
+        .queue("jobs", |_| {})
+        .queue("mails", |_| {});
+    let rig = setup.start().await;
+    rig.sink.answers("then", [json!({ "do": "retry", "reason": "after the outbox" })]);
+    let order = json!({
+        "do": "outbox", "queue": "mails", "kind": "follow-up", "body": rig.sink.ask("mail"), "count": 2,
+        "then": rig.sink.ask("then"),
+    });
+    rig.message(&order).key("k").send().await;
+    rig.emptied().await;
+    // The same again is a duplicate: it sends nothing.
+    rig.message(&order).key("k").send().await;
+    until("the duplicate is seen", || async { rig.exits("duplicate") == 1 }).await;
+    rig.emptied().await;
+
+    assert_eq!(rig.sink.count("then"), 2);
+    let mails = rig.sink.calls("mail");
+    assert_eq!(mails.len(), 2, "each of the two once");
+    assert_ne!(mails[0].report["key"], mails[1].report["key"]);
+    for mail in &mails {
+        assert_eq!(mail.report["kind"], "follow-up");
+        assert_eq!(mail.report["attributes"]["wasq-key"].as_str().unwrap().len(), 64);
+    }
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbox_that_cannot_be_sent_is_a_failed_attempt_that_says_why() {
+    let rig = Setup::new().plugin(Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1")).start().await;
+    rig.send(
+        json!({ "do": "outbox", "queue": "nowhere", "kind": "x", "body": {}, "count": 1, "then": { "do": "done" } }),
+    )
+    .await;
+    let dead = rig.letter().await;
+    assert_eq!(dead.letter.class, "outbox");
+    assert!(dead.letter.reason.contains("[queues.nowhere]"), "{}", dead.letter.reason);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_over_the_limit_is_a_failure() {
+    let rig = Setup::new().plugin(Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1")).start().await;
+    rig.send(json!({ "do": "result", "bytes": 4096 })).await;
+    rig.until_exits("done", 1).await;
+    rig.send(json!({ "do": "result", "bytes": 4097 })).await;
+    let dead = rig.letter().await;
+    assert_eq!(dead.letter.class, "bad-result");
+    rig.end().await;
+}

@@ -1,0 +1,137 @@
+//! The host against an SQS that is not ours: moto's server.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
+use serde_json::json;
+use tempfile::TempDir;
+use wasq::config::Config;
+use wasq::host::Host;
+use wasq::queue::Queue;
+use wasq::queue::sqs::{Sqs, SqsQueue};
+
+use crate::cli::binary::{Running, client, wasq};
+use crate::support::{Plugin, Sink, until};
+
+/// moto with the queues `jobs` and `jobs-dlq`, and a host on it with a probe that takes two attempts.
+struct Moto {
+    endpoint: String,
+    sqs: Sqs,
+    queue: SqsQueue,
+    dlq: SqsQueue,
+    host: Host,
+    sink: Sink,
+    _dir: TempDir,
+    _server: Running,
+}
+
+impl Moto {
+    async fn start() -> Self {
+        let server = client("moto_server", ["--port", "0"]).spawn();
+        let line = server.line("Running on http://").await;
+        let endpoint = line.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
+        let dir = tempfile::tempdir().unwrap();
+        let sink = Sink::start().await;
+        std::fs::create_dir(dir.path().join("plugins")).unwrap();
+        Plugin::probe("probe").manifest("[retry]\nmax_attempts = 2\ninitial_interval = '0s'\n").install(
+            &dir.path().join("plugins"),
+            &sink,
+        );
+        let text = format!(
+            "plugins_dir = '{at}/plugins'\ngrant_all = true\ndrain_s = 5\nledger = {{ store = 'local', path = '{at}/ledger' }}\n\
+             aws = {{ endpoint_url = '{endpoint}' }}\nadmin = {{ listen = '127.0.0.1:0' }}\n\
+             egress = {{ open_hosts = ['{sink}'] }}\n[queues.jobs]\nwait = '1s'\nvisibility = '3s'\n",
+            at = dir.path().display(),
+            sink = sink.host(),
+        );
+        let config = Config::parse(&text, Path::new("wasq.toml")).unwrap();
+        let sqs = Sqs::connect(&config.aws).await;
+        sqs.client().create_queue().queue_name("jobs-dlq").send().await.unwrap();
+        let dlq = sqs.queue("jobs-dlq").await.unwrap();
+        let arn = &dlq.attributes().await.unwrap()["QueueArn"];
+        let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 1000 }).to_string();
+        let create = sqs.client().create_queue().queue_name("jobs");
+        create.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();
+        let queue = sqs.queue("jobs").await.unwrap();
+        let host = Host::start(config).await.unwrap();
+        Self { endpoint, sqs, queue, dlq, host, sink, _dir: dir, _server: server }
+    }
+
+    async fn send(&self, order: serde_json::Value) {
+        let kind = MessageAttributeValue::builder().data_type("String").string_value("probe").build().unwrap();
+        let send = self.sqs.client().send_message().queue_url(self.queue.url()).message_body(order.to_string());
+        send.message_attributes("type", kind).send().await.unwrap();
+    }
+
+    /// Waits until so many are in the DLQ and none in the queue.
+    async fn settled(&self, dead: &str) {
+        until(&format!("the queue is empty, and {dead} in the DLQ"), || async {
+            let (queue, dlq) = (self.queue.attributes().await.unwrap(), self.dlq.attributes().await.unwrap());
+            let empty = |suffix| queue[&format!("ApproximateNumberOfMessages{suffix}")] == "0";
+            empty("") && empty("NotVisible") && empty("Delayed") && dlq["ApproximateNumberOfMessages"] == dead
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        self.host.shutdown(std::future::pending()).await;
+    }
+}
+
+#[tokio::test]
+async fn messages_are_handled_and_deleted_and_a_retry_comes_again() {
+    let moto = Moto::start().await;
+    moto.sink.answers("again", [json!({ "do": "retry", "reason": "not yet", "after_ms": 1000 })]);
+    for _ in 0..12 {
+        moto.send(moto.sink.ask("work")).await;
+    }
+    moto.send(moto.sink.ask("again")).await;
+    moto.settled("0").await;
+    assert_eq!(moto.sink.count("work"), 12);
+    let attempts: Vec<_> = moto.sink.calls("again").iter().map(|call| call.report["attempt"].clone()).collect();
+    assert_eq!(attempts, [1, 2]);
+    moto.end().await;
+}
+
+#[tokio::test]
+async fn a_reject_is_dead_lettered_with_its_envelope_and_replayed() {
+    let moto = Moto::start().await;
+    moto.sink.answers("order", [json!({ "do": "reject", "reason": "no such order" })]);
+    moto.send(moto.sink.ask("order")).await;
+    moto.settled("1").await;
+
+    let admin = moto.host.admin_addr().to_string();
+    let dlq = |arguments: &[&str]| {
+        let target = ["--queue", "jobs", "--endpoint-url", &moto.endpoint, "--admin", &admin];
+        wasq(["dlq"].iter().chain(arguments).chain(&target)).env("WASQ_CONFIG", "/nowhere/wasq.toml")
+    };
+    let listed = dlq(&["ls", "--json"]).check(0, &[]).await.json();
+    let letter = &listed[0]["letter"];
+    assert_eq!((&letter["class"], &letter["reason"]), (&"reject".into(), &"no such order".into()));
+    assert_eq!((&letter["queue"], &letter["attempts"]), (&"jobs".into(), &1.into()));
+    assert_eq!(listed[0]["body"], moto.sink.ask("order").to_string());
+    assert_eq!(listed[0]["attributes"]["type"], "probe");
+
+    dlq(&["replay", "--all"]).check(0, &["1 replayed"]).await;
+    until("the replay runs", || async { moto.sink.count("order") == 2 }).await;
+    moto.settled("0").await;
+    let keys: Vec<_> = moto.sink.calls("order").iter().map(|call| call.report["key"].clone()).collect();
+    assert_eq!(keys[0], keys[1], "a replay keeps its key");
+    moto.end().await;
+}
+
+#[tokio::test]
+async fn a_lease_is_extended_while_its_handler_runs() {
+    let moto = Moto::start().await;
+    let hold = moto.sink.hold("slow");
+    moto.send(moto.sink.ask("slow")).await;
+    until("it runs", || async { moto.sink.count("slow") == 1 }).await;
+    // Longer than the visibility that it was received with.
+    let other = moto.queue.receive(1, Duration::from_secs(6), Duration::from_secs(1)).await.unwrap();
+    assert!(other.is_empty(), "it is hidden from other consumers while it runs");
+    drop(hold);
+    moto.settled("0").await;
+    assert_eq!(moto.sink.count("slow"), 1);
+    moto.end().await;
+}

@@ -1,0 +1,154 @@
+//! How a test says what it needs before anything runs.
+
+use std::path::Path;
+
+use wasq::config::{Config, QueueConfig};
+use wasq::local_sqs::{LocalSqs, Options};
+
+use super::{Rig, Sink};
+
+/// The queue that tests use unless they say otherwise, and the type of the probe's messages.
+pub const QUEUE: &str = "jobs";
+pub const KIND: &str = "probe";
+
+/// Plugins, queues and config of a rig. Dead letters of a queue `NAME` go to `NAME-dlq`.
+#[derive(Default)]
+pub struct Setup {
+    plugins: Vec<Plugin>,
+    queues: Vec<(String, Change<QueueConfig>)>,
+    changes: Vec<Change<Config>>,
+}
+
+type Change<T> = Box<dyn FnOnce(&mut T) + Send>;
+
+/// A component with the manifest that it gets.
+pub struct Plugin {
+    name: String,
+    types: Vec<String>,
+    component: Vec<u8>,
+    /// None where the component's own is used.
+    manifest: Option<String>,
+}
+
+impl Plugin {
+    /// The probe under a name, for the type `probe`.
+    pub fn probe(name: &str) -> Self {
+        Self::component(name, std::fs::read(wasq_tests::guest("probe")).unwrap())
+    }
+
+    /// Any component.
+    pub fn component(name: &str, component: Vec<u8>) -> Self {
+        Self { name: name.into(), types: vec![KIND.into()], component, manifest: Some(String::new()) }
+    }
+
+    /// One of the shop's handlers, with its own manifest.
+    pub fn shop(name: &str) -> Self {
+        let component = std::fs::read(wasq_tests::plugin(name)).unwrap();
+        Self { name: name.into(), types: Vec::new(), component, manifest: None }
+    }
+
+    pub fn types(self, types: &[&str]) -> Self {
+        Self { types: types.iter().map(|kind| (*kind).to_owned()).collect(), ..self }
+    }
+
+    /// More lines of the manifest. Failed attempts are repeated at once unless they have a `[retry]`.
+    pub fn manifest(self, lines: &str) -> Self {
+        Self { manifest: Some(lines.into()), ..self }
+    }
+
+    /// Writes the component and its manifest.
+    pub fn install(&self, dir: &Path, sink: &Sink) {
+        std::fs::write(dir.join(format!("{}.wasm", self.name)), &self.component).unwrap();
+        let Some(lines) = &self.manifest else { return };
+        let mut text = format!("name = {:?}\ntypes = {:?}\n", self.name, self.types);
+        text +=
+            &format!("allowed_outbound_hosts = [{:?}]\nvariables = {{ plugin = {:?} }}\n", sink.origin(), self.name);
+        text += lines;
+        if !lines.contains("[retry]") {
+            text += "\n[retry]\ninitial_interval = \"0s\"\n";
+        }
+        std::fs::write(dir.join(format!("{}.toml", self.name)), text).unwrap();
+    }
+}
+
+impl Setup {
+    /// Nothing yet. A setup without queues gets the queue `jobs`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One probe, on the queue `jobs`.
+    pub fn probe() -> Self {
+        Self::new().plugin(Plugin::probe("probe"))
+    }
+
+    pub fn plugin(mut self, plugin: Plugin) -> Self {
+        self.plugins.push(plugin);
+        self
+    }
+
+    /// A queue; `.fifo` at the end of its name makes it one.
+    pub fn queue(mut self, name: &str, change: impl FnOnce(&mut QueueConfig) + Send + 'static) -> Self {
+        self.queues.push((name.into(), Box::new(change)));
+        self
+    }
+
+    pub fn config(mut self, change: impl FnOnce(&mut Config) + Send + 'static) -> Self {
+        self.changes.push(Box::new(change));
+        self
+    }
+
+    /// Everything, with the host running.
+    pub async fn start(self) -> Rig {
+        let mut rig = self.without_host().await;
+        rig.start_host().await;
+        rig
+    }
+
+    /// Everything but the host.
+    pub async fn without_host(mut self) -> Rig {
+        let dir = tempfile::tempdir().unwrap();
+        let sink = Sink::start().await;
+        let plugins = dir.path().join("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        for plugin in &self.plugins {
+            plugin.install(&plugins, &sink);
+        }
+        let sqs = LocalSqs::start(Options::new(dir.path().join("sqs")).port(0)).await.unwrap();
+        if self.queues.is_empty() {
+            self = self.queue(QUEUE, |_| {});
+        }
+        let config = self.write_config(dir.path(), &sqs, &sink);
+        Rig::new(dir, sqs, sink, config).await
+    }
+
+    fn write_config(self, dir: &Path, sqs: &LocalSqs, sink: &Sink) -> Config {
+        let dir = dir.display();
+        let mut text = format!(
+            "plugins_dir = '{dir}/plugins'\ngrant_all = true\ndrain_s = 10\n\
+             aws = {{ endpoint_url = '{}', region = 'eu-central-1' }}\nledger = {{ store = 'local', path = '{dir}/ledger' }}\n\
+             admin = {{ listen = '127.0.0.1:0' }}\negress = {{ open_hosts = ['{}'] }}\nlimits = {{ max_instances = 32 }}\n",
+            sqs.endpoint_url(),
+            sink.host(),
+        );
+        for (name, _) in &self.queues {
+            text += &format!("[queues.'{name}']\ndlq = '{}'\nvisibility = '30s'\nwait = '1s'\n", dlq(name));
+        }
+        let mut config = Config::parse(&text, Path::new("wasq.toml")).unwrap();
+        for (name, change) in self.queues {
+            change(config.queues.get_mut(&name).expect("it was just written"));
+        }
+        for change in self.changes {
+            change(&mut config);
+        }
+        config
+    }
+}
+
+/// Where a queue's dead letters go.
+pub fn dlq(queue: &str) -> String {
+    match queue.strip_suffix(".fifo") {
+        Some(stem) => format!("{stem}-dlq.fifo"),
+        None => format!("{queue}-dlq"),
+    }
+}

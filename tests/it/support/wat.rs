@@ -1,0 +1,69 @@
+//! Components in the text format, for what Rust cannot say.
+
+/// The types of `wasq:worker/types`, in order: name and definition. A `$name` is one of those before it.
+const TYPES: [(&str, &str); 7] = [
+    ("attribute-value", r#"(variant (case "text" string) (case "number" string) (case "binary" (list u8)))"#),
+    ("attribute", r#"(record (field "name" string) (field "value" $attribute-value))"#),
+    (
+        "message",
+        r#"(record (field "id" string) (field "kind" string) (field "body" (list u8)) (field "content-type" string)
+             (field "attributes" (list $attribute)))"#,
+    ),
+    ("outcome", r#"(variant (case "done" (option (list u8))) (case "discard" string) (case "snooze" u64))"#),
+    ("retry", r#"(record (field "reason" string) (field "after-ms" (option u64)))"#),
+    ("unavailable", r#"(record (field "dependency" string) (field "reason" string) (field "after-ms" (option u64)))"#),
+    ("failure", r#"(variant (case "retry" $retry) (case "unavailable" $unavailable) (case "reject" string))"#),
+];
+
+const HANDLE: &str = r#"(param "message" $message) (result (result $outcome (error $failure)))"#;
+
+/// A handler whose core module has these `items`, and whose `handle` has this `body`, which gives the address of its
+/// result. The memory is all zeros, and zeros say `done`.
+pub fn handler(items: &str, body: &str) -> Vec<u8> {
+    handler_with("", items, body)
+}
+
+/// A handler that imports something too.
+pub fn handler_with(imports: &str, items: &str, body: &str) -> Vec<u8> {
+    let mut outside = String::new();
+    let mut inside = String::new();
+    let mut exports = String::new();
+    let mut with = String::new();
+    for (name, definition) in TYPES {
+        outside += &format!("(type ${name} {definition})\n");
+        inside += &format!("(type $own-{name} {definition}) (import \"in-{name}\" (type ${name} (eq $own-{name})))\n");
+        exports += &format!("(export $out-{name} \"{name}\" (type ${name}))\n");
+        with += &format!("(with \"in-{name}\" (type ${name}))\n");
+    }
+    let renamed = HANDLE.replace("$", "$out-");
+    component(&format!(
+        r#"(component
+            {imports}
+            (core module $module
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+                {items}
+                (func (export "handle") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {body}))
+            (core instance $instance (instantiate $module))
+            {outside}
+            (func $handle {HANDLE} (canon lift (core func $instance "handle")
+                (memory $instance "memory") (realloc (func $instance "realloc"))))
+            (component $interface
+                {inside}
+                (import "in-handle" (func $handle {HANDLE}))
+                {exports}
+                (export "handle" (func $handle) (func {renamed})))
+            (instance $exported (instantiate $interface {with} (with "in-handle" (func $handle))))
+            (export "wasq:worker/handler@0.1.0" (instance $exported)))"#
+    ))
+}
+
+/// A handler that is done at once; it compiles in no time.
+pub fn done() -> Vec<u8> {
+    handler("", "(i32.const 1024)")
+}
+
+/// Any text, as WebAssembly.
+pub fn component(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
