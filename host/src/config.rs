@@ -34,6 +34,9 @@ pub struct Config {
     pub egress: Egress,
     #[serde(default)]
     pub limits: Limits,
+    /// Permits that plugins share, by the names that their manifests use: `smtp = 10`.
+    #[serde(default)]
+    pub pools: BTreeMap<String, usize>,
     /// The queues, by the names that the outbox and the command line use.
     pub queues: BTreeMap<String, QueueConfig>,
     /// What the operator says about single plugins, by their names.
@@ -309,6 +312,9 @@ impl Config {
         if !(1..=10_000).contains(&self.limits.max_instances) {
             let value = self.limits.max_instances.to_string();
             return refuse("limits.max_instances".into(), value, "use 1 to 10000");
+        }
+        if let Some((name, _)) = self.pools.iter().find(|(_, size)| !(1..=10_000).contains(*size)) {
+            return refuse(format!("pools.{name}"), self.pools[name].to_string(), "use 1 to 10000");
         }
         for (name, queue) in &self.queues {
             let key = |field: &str| format!("queues.{name}.{field}");

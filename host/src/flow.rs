@@ -28,6 +28,7 @@ use crate::health::Health;
 use crate::lease::{Keeper, Lease};
 use crate::ledger::Ledger;
 use crate::message::{Delivery, Message};
+use crate::permits::Permits;
 use crate::plugins::manifest::Retry;
 use crate::plugins::{Catalogs, Plugin};
 use crate::queue::Queue;
@@ -41,6 +42,7 @@ pub struct Services {
     pub clock: SharedClock,
     pub catalogs: Arc<Catalogs>,
     pub sandbox: Sandbox,
+    pub permits: Permits,
     pub ledger: Arc<dyn Ledger>,
     pub breakers: Breakers,
     pub stats: Stats,

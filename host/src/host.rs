@@ -17,6 +17,7 @@ use crate::health::Health;
 use crate::lease::Keeper;
 use crate::ledger::Ledger;
 use crate::ledger::local::LocalLedger;
+use crate::permits::Permits;
 use crate::plugins::{Catalog, Catalogs, Loader};
 use crate::queue::sqs::{Sqs, SqsQueue};
 use crate::queue::{Queue, QueueError};
@@ -80,6 +81,7 @@ impl Host {
             clock: Arc::new(SystemClock),
             catalogs: catalogs.clone(),
             sandbox,
+            permits: Permits::new(&config.limits),
             breakers: Breakers::new(config.limits.breaker_failures, config.limits.breaker_probe),
             stats: Stats::default(),
             health: Health::default(),

@@ -13,6 +13,7 @@ pub mod lease;
 pub mod ledger;
 pub mod local_sqs;
 pub mod message;
+pub mod permits;
 pub mod plugins;
 pub mod queue;
 pub mod redrive;

@@ -13,7 +13,6 @@ pub mod text;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Store};
 
@@ -34,7 +33,6 @@ pub struct Sandbox {
     engine: Engine,
     linker: Arc<Linker<State>>,
     limits: Arc<Limits>,
-    instances: Arc<Semaphore>,
     _ticker: Arc<engine::Ticker>,
 }
 
@@ -103,7 +101,6 @@ impl Sandbox {
             engine,
             linker: Arc::new(linker),
             limits: Arc::new(limits.clone()),
-            instances: Arc::new(Semaphore::new(limits.max_instances as usize)),
         })
     }
 
@@ -122,18 +119,15 @@ impl Sandbox {
         Ok(Handler { pre: bindings::WorkerPre::new(instance).map_err(contract)? })
     }
 
-    /// Waits until there is room for one more instance. Hold the permit while it runs.
-    pub async fn room(&self) -> SemaphorePermit<'_> {
-        self.instances.acquire().await.expect("the semaphore is never closed")
-    }
-
-    /// Runs one attempt to its end or its timeout. Dropping the future stops the guest.
+    /// Runs one attempt to its end or its timeout. Dropping the future stops the guest. No more than `max_instances` may
+    /// run at once: the caller holds a permit for each.
     pub async fn run(&self, handler: &Handler, job: Job) -> Report {
         let started_at = clock::now();
         let limit = job.policy.timeout;
         let (message, state) = State::new(job, self.limits.clone(), started_at + limit);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
+        store.set_hostcall_fuel(self.limits.hostcall_bytes);
         // Yields to the runtime at every tick, so that the timeout below is polled while the guest computes.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);

@@ -1,11 +1,14 @@
 //! The integration tests.
 
+mod cli;
 mod faults_message;
 mod faults_plugin;
 mod faults_process;
 mod faults_queue;
 mod flow;
 mod ledger;
+mod moto;
 mod plugins;
+mod process;
 mod shop;
 mod support;

@@ -42,7 +42,7 @@ const QUEUE: &str = "orders";
 const SEED: u64 = 2026;
 /// Images that the shop uploads.
 const IMAGES: usize = 3;
-/// How long the partner answers 503, from the first order on.
+/// How long the partner answers 503, from the first call on.
 const PARTNER_DOWN: Duration = Duration::from_secs(3);
 /// Orders that are checked out inline for comparison.
 const INLINE_ORDERS: usize = 10;
@@ -62,7 +62,7 @@ const LETTER_HIDDEN: Duration = Duration::from_secs(30);
 #[derive(Args)]
 pub struct Demo {
     /// How many orders.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = order_count)]
     orders: usize,
     /// Leaves everything running afterwards, to play with.
     #[arg(long)]
@@ -70,6 +70,12 @@ pub struct Demo {
     /// Where the shop's handlers are. Default: plugins/ here, or beside the source that this binary was built from.
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+}
+
+fn order_count(text: &str) -> Result<usize, String> {
+    let count: usize = text.parse().map_err(|_| "write a number".to_owned())?;
+    let allowed = 1..=orders::MAX_ORDERS;
+    if allowed.contains(&count) { Ok(count) } else { Err(format!("use 1 to {}", orders::MAX_ORDERS)) }
 }
 
 impl Demo {
@@ -158,10 +164,14 @@ impl Shop {
             Percentiles::of(took).context("nothing was sent")
         };
         let heal = async {
+            let met = self.world.wait_until(|effects| effects.iter().any(|effect| effect.path.starts_with("/partner")));
+            tokio::time::timeout(STALLED, met).await.context("no handler has called the partner")?;
             tokio::time::sleep(PARTNER_DOWN).await;
             self.world.heal("/partner");
+            anyhow::Ok(())
         };
-        let (enqueue, ()) = futures::future::join(send, heal).await;
+        let (enqueue, healed) = futures::future::join(send, heal).await;
+        healed?;
         self.settled(&bar).await?;
         bar.finish_and_clear();
         enqueue
@@ -253,7 +263,7 @@ impl Shop {
         println!("  admin        http://{}", self.host.admin_addr());
         println!("  the world    {}", self.world.url());
         println!("\n  wasq status --admin {}", self.host.admin_addr());
-        super::stop_signal().await?;
+        super::Signals::listen()?.next().await;
         Ok(())
     }
 

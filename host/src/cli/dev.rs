@@ -54,6 +54,7 @@ impl Dev {
         let sqs = LocalSqs::start(Options::new(data.join("sqs")).port(self.sqs_port)).await?;
         let config = self.config(&sqs.endpoint_url(), &plugins_dir, &data)?;
         create_queues(&config).await?;
+        let mut signals = super::Signals::listen().context("cannot listen for signals")?;
         let host = Arc::new(Host::start(config).await?);
         eprintln!("local queue {}   admin http://{}", sqs.endpoint_url(), host.admin_addr());
         for plugin in host.services().catalogs.current().plugins() {
@@ -63,7 +64,7 @@ impl Dev {
         eprintln!("watching {}; Ctrl-C stops", self.dir.display());
 
         let rebuild = tokio::spawn(watch(self.dir.clone(), plugins_dir, host.clone()));
-        super::stop_signal().await?;
+        signals.next().await;
         rebuild.abort();
         if let Err(error) = rebuild.await
             && error.is_panic()
@@ -72,12 +73,7 @@ impl Dev {
         }
         sqs.end_long_polls();
         if let Some(host) = Arc::into_inner(host) {
-            host.shutdown(async {
-                if super::stop_signal().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            })
-            .await;
+            host.shutdown(signals.next()).await;
         }
         sqs.shutdown().await;
         Ok(ExitCode::SUCCESS)

@@ -32,17 +32,17 @@ pub struct Run {
 impl Run {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(&self.config)?;
-        let host = Host::start(config).await.context("the host does not start")?;
+        let mut signals = super::Signals::listen().context("cannot listen for signals")?;
+        let host = tokio::select! {
+            biased;
+            host = Host::start(config) => host.context("the host does not start")?,
+            // Nothing was begun that had to be finished.
+            () = signals.next() => return Ok(ExitCode::SUCCESS),
+        };
         tracing::info!(admin = %host.admin_addr(), "running");
-        super::stop_signal().await?;
+        signals.next().await;
         tracing::info!("stopping: what runs may finish; a second signal interrupts it");
-        host.shutdown(async {
-            if let Err(error) = super::stop_signal().await {
-                tracing::error!(%error, "cannot wait for a second signal");
-                std::future::pending::<()>().await;
-            }
-        })
-        .await;
+        host.shutdown(signals.next()).await;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }

@@ -46,10 +46,10 @@ fn refusal(share: &Share<'_>, plugin: &Plugin, claim: &Claimed) -> Option<Exit> 
     }
 }
 
-/// Waits for a permit and room in the sandbox, and runs the handler.
+/// Waits for its permits and runs the handler.
 async fn attempt(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &Claimed) -> Result<Report, Exit> {
     let services = share.services;
-    let permits = async { (plugin.permits.acquire().await, services.sandbox.room().await) };
+    let permits = services.permits.acquire(plugin);
     let Ok(_permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
         return Err(Exit::NoPermit);
     };

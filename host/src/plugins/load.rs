@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::manifest::{Manifest, ManifestError};
 use crate::config::{Config, Limits, PluginConfig};
+use crate::permits::Pools;
 use crate::sandbox::egress::{DestinationError, Dialer};
 use crate::sandbox::{CompileError, Handler, Policy, Sandbox};
 
@@ -23,6 +24,8 @@ pub struct Plugin {
     pub policy: Arc<Policy>,
     /// Attempts at once on this host.
     pub permits: Arc<Semaphore>,
+    /// Permits that it shares with other plugins, by the pools' names.
+    pub pools: Vec<Arc<Semaphore>>,
     pub max_concurrency: usize,
 }
 
@@ -31,6 +34,7 @@ pub struct Plugin {
 pub struct Loader {
     sandbox: Sandbox,
     dialer: Dialer,
+    pools: Pools,
     config: Arc<Config>,
 }
 
@@ -72,17 +76,16 @@ pub enum Reason {
          allowed_outbound_hosts = [{hosts}]"
     )]
     NotGranted { name: String, hosts: String },
+    #[error("it wants permits of the pool `{pool}`, which nobody has sized; add to the config:\n  [pools]\n  {pool} = 10")]
+    NoPool { pool: String },
     #[error("another file, {}, is a plugin named `{name}` too", first.display())]
     SameName { name: String, first: PathBuf },
 }
 
 impl Loader {
     pub fn new(sandbox: Sandbox, config: Arc<Config>) -> Result<Self, DestinationError> {
-        Ok(Self { sandbox, dialer: Dialer::new(&config.egress.open_hosts)?, config })
-    }
-
-    pub fn sandbox(&self) -> &Sandbox {
-        &self.sandbox
+        let (dialer, pools) = (Dialer::new(&config.egress.open_hosts)?, Pools::new(&config.pools));
+        Ok(Self { sandbox, dialer, pools, config })
     }
 
     /// Reads, checks and compiles one file. Blocks for as long as compiling takes.
@@ -96,6 +99,7 @@ impl Loader {
         let own = PluginConfig::default();
         let operator = self.config.plugins.get(&manifest.name).unwrap_or(&own);
         let policy = self.policy(&manifest, operator)?;
+        let pools = self.pools(&manifest)?;
         let handler = self.sandbox.compile(&bytes)?;
         let asked = manifest.max_concurrency.unwrap_or(usize::MAX);
         let max_concurrency = asked.min(operator.max_concurrency.unwrap_or(usize::MAX)).min(limits.max_instances as usize);
@@ -105,9 +109,19 @@ impl Loader {
             handler,
             policy: Arc::new(policy),
             permits: Arc::new(Semaphore::new(max_concurrency)),
+            pools,
             max_concurrency,
             manifest,
         })
+    }
+
+    /// The plugin's pools. Where everything is granted, a pool that nobody sized does not bound it.
+    fn pools(&self, manifest: &Manifest) -> Result<Vec<Arc<Semaphore>>, Reason> {
+        match self.pools.of(&manifest.pools) {
+            Ok(pools) => Ok(pools),
+            Err(_) if self.config.grant_all => Ok(Vec::new()),
+            Err(pool) => Err(Reason::NoPool { pool }),
+        }
     }
 
     /// What the plugin may do: where manifest and operator both set a limit, the stricter one holds.
