@@ -96,7 +96,8 @@ impl Server {
         let stop = self.stop.clone();
         if let Some(listener) = self.listener.take() {
             self.task = Some(tokio::spawn(async move {
-                let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+                let served =
+                    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
                 if let Err(error) = served.await {
                     tracing::error!(%error, "the admin port has failed");
                 }

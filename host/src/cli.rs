@@ -67,7 +67,9 @@ enum Command {
     /// Print a completion script for a shell.
     ///
     /// For bash: `wasq completions bash > ~/.local/share/bash-completion/completions/wasq`.
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Runs the command that the process's arguments name.

@@ -58,7 +58,12 @@ pub enum LetterError {
 
 /// Sends a delivery to the DLQ: its body byte for byte, its attributes, and one more with the letter. When SQS's ten
 /// attributes or its 1 MiB leave no room for the letter, the ledger keeps it.
-pub async fn send(dlq: &dyn Queue, ledger: &dyn Ledger, delivery: &Delivery, letter: &Letter) -> Result<(), LetterError> {
+pub async fn send(
+    dlq: &dyn Queue,
+    ledger: &dyn Ledger,
+    delivery: &Delivery,
+    letter: &Letter,
+) -> Result<(), LetterError> {
     let json = serde_json::to_string(letter).map_err(|error| LetterError::Envelope(error.to_string()))?;
     let mut attributes = original_attributes(&delivery.attributes);
     let mut full = attributes.clone();

@@ -97,7 +97,8 @@ impl Health {
     pub fn live(&self) -> Verdict {
         let state = self.lock();
         let silent = state.queues.iter().filter(|(_, queue)| clock::now() - queue.polled_at > POLL_MAX_SILENCE);
-        let reasons: Vec<_> = silent.map(|(name, _)| format!("queue {name} was not polled for {POLL_MAX_SILENCE:?}")).collect();
+        let reasons: Vec<_> =
+            silent.map(|(name, _)| format!("queue {name} was not polled for {POLL_MAX_SILENCE:?}")).collect();
         Verdict { ok: reasons.is_empty(), reasons }
     }
 

@@ -173,7 +173,10 @@ impl Host {
             // A worker that did not end holds its lane; what it settles now is settled again by the next delivery.
             if let Some(lane) = Arc::into_inner(lane) {
                 if tokio::time::timeout(FLUSH, lane.settler.finish()).await.is_err() {
-                    tracing::warn!(queue = lane.name, "the last deletes were not confirmed; the ledger knows what is done");
+                    tracing::warn!(
+                        queue = lane.name,
+                        "the last deletes were not confirmed; the ledger knows what is done"
+                    );
                 }
                 let keeper = lane.keeper;
                 // Joining its thread blocks for at most one tick.
@@ -203,7 +206,9 @@ pub async fn open_queue(
 ) -> Result<(SqsQueue, SqsQueue), StartError> {
     let fail = |error: QueueError| {
         let hint = match &error {
-            QueueError::Permanent { code, .. } if code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist") => {
+            QueueError::Permanent { code, .. }
+                if code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist") =>
+            {
                 "; create it, or set `url`"
             }
             _ => "",
@@ -214,9 +219,11 @@ pub async fn open_queue(
     let attributes = queue.attributes().await.map_err(fail)?;
     let dlq_name = redrive::check(name, queue.is_fifo(), queue_config, &attributes, attempts)?;
     let dlq = sqs.queue(&dlq_name).await.map_err(|error| match fail(error) {
-        StartError::Queue { name, error, .. } => {
-            StartError::Queue { name: format!("{name}` with the DLQ `{dlq_name}"), error, hint: "; create it, or set `dlq`" }
-        }
+        StartError::Queue { name, error, .. } => StartError::Queue {
+            name: format!("{name}` with the DLQ `{dlq_name}"),
+            error,
+            hint: "; create it, or set `dlq`",
+        },
         other => other,
     })?;
     dlq.attributes().await.map_err(fail)?;

@@ -37,7 +37,8 @@ impl Permits {
             Priority::Low => &[&self.normal, &self.low],
         };
         // Always in this order, and pools by name, so that no two wait for each other.
-        let needed = [&plugin.permits].into_iter().chain(&plugin.pools).chain(by_priority.iter().copied()).chain([&self.all]);
+        let needed =
+            [&plugin.permits].into_iter().chain(&plugin.pools).chain(by_priority.iter().copied()).chain([&self.all]);
         let mut permits = Vec::new();
         for semaphore in needed {
             permits.push(semaphore.clone().acquire_owned().await.expect("the semaphores are never closed"));

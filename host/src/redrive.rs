@@ -70,7 +70,8 @@ mod tests {
                 Err(part) => assert!(got.as_ref().is_err_and(|error| error.contains(part)), "{policy:?} gave {got:?}"),
             }
         };
-        let policy = |count: &str| format!(r#"{{"deadLetterTargetArn":"arn:aws:sqs:x:1:q-dlq","maxReceiveCount":{count}}}"#);
+        let policy =
+            |count: &str| format!(r#"{{"deadLetterTargetArn":"arn:aws:sqs:x:1:q-dlq","maxReceiveCount":{count}}}"#);
         check(Some(&policy("1000")), None, false, Ok("q-dlq"));
         check(Some(&policy("\"1000\"")), Some("other"), false, Ok("other"));
         check(Some(&policy("5")), None, false, Err("maxReceiveCount 5"));

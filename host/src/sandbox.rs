@@ -82,7 +82,9 @@ pub struct Report {
 pub enum CompileError {
     #[error("not a WebAssembly component: {0}")]
     NotAComponent(String),
-    #[error("does not export `wasq:worker/handler@0.1.0`; build it with wasq-sdk's #[handler], or against wit/worker.wit")]
+    #[error(
+        "does not export `wasq:worker/handler@0.1.0`; build it with wasq-sdk's #[handler], or against wit/worker.wit"
+    )]
     NoHandler,
     #[error("does not fit the contract wasq:worker@0.1.0: {0}")]
     Contract(String),

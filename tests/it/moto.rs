@@ -34,10 +34,9 @@ impl Moto {
         let dir = tempfile::tempdir().unwrap();
         let sink = Sink::start().await;
         std::fs::create_dir(dir.path().join("plugins")).unwrap();
-        Plugin::probe("probe").manifest("[retry]\nmax_attempts = 2\ninitial_interval = '0s'\n").install(
-            &dir.path().join("plugins"),
-            &sink,
-        );
+        Plugin::probe("probe")
+            .manifest("[retry]\nmax_attempts = 2\ninitial_interval = '0s'\n")
+            .install(&dir.path().join("plugins"), &sink);
         let text = format!(
             "plugins_dir = '{at}/plugins'\ngrant_all = true\ndrain_s = 5\nledger = {{ store = 'local', path = '{at}/ledger' }}\n\
              aws = {{ endpoint_url = '{endpoint}' }}\nadmin = {{ listen = '127.0.0.1:0' }}\n\

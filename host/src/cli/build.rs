@@ -145,11 +145,14 @@ fn compile(workspace: &Path, projects: &[PathBuf], verbose: bool) -> anyhow::Res
     let mut artifacts = Vec::new();
     for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let message: Message = serde_json::from_slice(line).context("cargo's messages cannot be read")?;
-        let ours = message.manifest_path.as_deref().and_then(Path::parent).is_some_and(|dir| {
-            projects.iter().any(|project| project == dir)
-        });
+        let ours = message
+            .manifest_path
+            .as_deref()
+            .and_then(Path::parent)
+            .is_some_and(|dir| projects.iter().any(|project| project == dir));
         if message.reason == "compiler-artifact" && ours {
-            artifacts.extend(message.filenames.into_iter().filter(|file| file.extension().is_some_and(|e| e == "wasm")));
+            artifacts
+                .extend(message.filenames.into_iter().filter(|file| file.extension().is_some_and(|e| e == "wasm")));
         }
     }
     if artifacts.len() != projects.len() {

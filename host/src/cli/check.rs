@@ -44,7 +44,12 @@ impl Check {
             Ok(catalog) => {
                 for plugin in catalog.plugins() {
                     let kinds: Vec<_> = plugin.manifest.types.iter().map(|kind| kind.0.as_str()).collect();
-                    println!("ok       {}: {} handles {}", plugin.path.display(), plugin.manifest.name, kinds.join(", "));
+                    println!(
+                        "ok       {}: {} handles {}",
+                        plugin.path.display(),
+                        plugin.manifest.name,
+                        kinds.join(", ")
+                    );
                 }
                 for failure in catalog.failures() {
                     problem(format!("{}: {}", failure.path.display(), failure.reason));

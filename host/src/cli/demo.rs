@@ -88,7 +88,11 @@ impl Demo {
 
         let shop = Shop::open(scratch.path(), &plugins_dir).await?;
         let demand = Demand::new(SEED, self.orders, IMAGES, &shop.world.url())?;
-        eprintln!("sending {} orders, {} of them twice and one that no handler can read", self.orders, demand.twice.len());
+        eprintln!(
+            "sending {} orders, {} of them twice and one that no handler can read",
+            self.orders,
+            demand.twice.len()
+        );
         let enqueue = shop.sell(&demand).await?;
         let before = shop.verify(&Expected::of(&demand, false));
         let replayed = shop.replay(&demand).await?;
@@ -115,7 +119,9 @@ impl Demo {
             Some(dir) => Ok(dir.clone()),
             None if here.join("send-receipt").is_dir() => Ok(here),
             None if beside_our_source.is_dir() => Ok(beside_our_source.canonicalize()?),
-            None => bail!("the shop's handlers are not here; run this in a clone of the repository, or give --plugins DIR"),
+            None => {
+                bail!("the shop's handlers are not here; run this in a clone of the repository, or give --plugins DIR")
+            }
         }
     }
 }
@@ -203,7 +209,9 @@ impl Shop {
             let attributes = self.queue.attributes().await?;
             let left: u64 = ["", "NotVisible", "Delayed"]
                 .iter()
-                .filter_map(|suffix| attributes.get(&format!("ApproximateNumberOfMessages{suffix}"))?.parse::<u64>().ok())
+                .filter_map(|suffix| {
+                    attributes.get(&format!("ApproximateNumberOfMessages{suffix}"))?.parse::<u64>().ok()
+                })
                 .sum();
             bar.set_position(self.world.count("/", None) as u64);
             if left == 0 {
@@ -316,7 +324,8 @@ fn config(dir: &Path, plugins_dir: &Path, endpoint_url: &str, world: &str) -> an
     ];
     for (plugin, paths) in moved {
         let variables = paths.iter().map(|(name, path)| ((*name).to_owned(), format!("{world}{path}"))).collect();
-        let own = PluginConfig { variables, allowed_outbound_hosts: Some(vec![world.to_owned()]), ..PluginConfig::default() };
+        let own =
+            PluginConfig { variables, allowed_outbound_hosts: Some(vec![world.to_owned()]), ..PluginConfig::default() };
         config.plugins.insert(plugin.to_owned(), own);
     }
     let partner = config.plugins.entry("notify-partner".into()).or_default();

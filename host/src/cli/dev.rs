@@ -83,7 +83,9 @@ impl Dev {
         let file = self.dir.join("wasq.toml");
         let mut config = match file.exists() {
             true => Config::load(&file)?,
-            false => Config::parse(&format!("[queues.{DEV_QUEUE}]\ndlq = \"{DEV_QUEUE}-dlq\""), Path::new("(built in)"))?,
+            false => {
+                Config::parse(&format!("[queues.{DEV_QUEUE}]\ndlq = \"{DEV_QUEUE}-dlq\""), Path::new("(built in)"))?
+            }
         };
         config.grant_all = true;
         config.plugins_dir = plugins_dir.to_owned();
@@ -125,7 +127,9 @@ pub async fn create_queues(config: &Config) -> anyhow::Result<()> {
 /// Whether a path under `base` can be a handler's source: not what a build or an editor leaves behind.
 fn is_source(base: &Path, path: &Path) -> bool {
     let inner = path.strip_prefix(base).unwrap_or(path);
-    !inner.iter().any(|part| part == "target" || (part.to_string_lossy().starts_with('.') && part != "." && part != ".."))
+    !inner
+        .iter()
+        .any(|part| part == "target" || (part.to_string_lossy().starts_with('.') && part != "." && part != ".."))
 }
 
 /// Rebuilds when a source changes, and has the host load what came of it. An error leaves the old version serving.

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 
 use super::http::Admin;
 use super::send::progress;
-use super::target::{Target, Targeted};
 use super::table;
+use super::target::{Target, Targeted};
 use crate::dlq::{Envelopes, Letter, LetterError, read, replayed};
 use crate::message::{AttributeData, Delivery};
 use crate::queue::sqs::SqsQueue;
@@ -135,7 +135,8 @@ impl Common {
     /// The next letters; those that do not match are put back. None when the queue has been read through.
     async fn next(&self, dlq: &SqsQueue) -> anyhow::Result<Option<Vec<Found>>> {
         for _ in 0..EMPTY_MAX {
-            let deliveries = dlq.receive(BATCH_MAX_ENTRIES, Duration::ZERO, LOOK).await.context("cannot read the DLQ")?;
+            let deliveries =
+                dlq.receive(BATCH_MAX_ENTRIES, Duration::ZERO, LOOK).await.context("cannot read the DLQ")?;
             if deliveries.is_empty() {
                 continue;
             }
@@ -341,5 +342,6 @@ fn to_json(found: &Found) -> serde_json::Value {
 }
 
 fn time(unix_ms: u64) -> String {
-    jiff::Timestamp::from_millisecond(unix_ms as i64).map_or_else(|_| "?".into(), |time| time.strftime("%F %T").to_string())
+    jiff::Timestamp::from_millisecond(unix_ms as i64)
+        .map_or_else(|_| "?".into(), |time| time.strftime("%F %T").to_string())
 }

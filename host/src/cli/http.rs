@@ -24,12 +24,14 @@ impl Admin {
         let client: Client<_, Empty<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
         let uri = format!("http://{}{path}", self.admin);
         let uri = uri.parse().with_context(|| format!("--admin {} is no host:port", self.admin))?;
-        let response = client.get(uri).await.with_context(|| {
-            format!("no host answers at {}; is one running? (--admin says where)", self.admin)
-        })?;
+        let response = client
+            .get(uri)
+            .await
+            .with_context(|| format!("no host answers at {}; is one running? (--admin says where)", self.admin))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES);
-        let bytes = body.collect().await.map_err(anyhow::Error::from_boxed).context("the host's answer cannot be read")?;
+        let bytes =
+            body.collect().await.map_err(anyhow::Error::from_boxed).context("the host's answer cannot be read")?;
         match status.as_u16() {
             200 | 503 => Ok(Some(serde_json::from_slice(&bytes.to_bytes()).context("the host's answer is no JSON")?)),
             404 => Ok(None),

@@ -92,7 +92,9 @@ impl Invoke {
             message_id: delivery.message_id.clone(),
             lease: plugin.policy.timeout + Duration::from_secs(60),
         };
-        let Claim::Fresh(fresh) = ledger.claim(key, &request).await? else { bail!("a new ledger answers a claim with Fresh") };
+        let Claim::Fresh(fresh) = ledger.claim(key, &request).await? else {
+            bail!("a new ledger answers a claim with Fresh")
+        };
         let job = Job {
             policy: plugin.policy.clone(),
             message,

@@ -40,7 +40,8 @@ impl Plugins {
             println!("{value:#}");
             return Ok(ExitCode::SUCCESS);
         }
-        let answer: Answer = serde_json::from_value(value).context("the host's answer has another shape; same version?")?;
+        let answer: Answer =
+            serde_json::from_value(value).context("the host's answer has another shape; same version?")?;
         let mut rows = table(&["plugin", "types", "version", "timeout", "memory", "busy", "may call"]);
         for plugin in &answer.plugins {
             rows.add_row([

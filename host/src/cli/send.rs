@@ -72,8 +72,11 @@ impl Send {
             Box::new(BufReader::new(opened))
         };
         let lines: Vec<String> = input.lines().collect::<Result<_, _>>().context("a line cannot be read")?;
-        let messages: Vec<Outgoing> =
-            lines.into_iter().filter(|line| !line.trim().is_empty()).map(|line| self.message(line.into_bytes())).collect();
+        let messages: Vec<Outgoing> = lines
+            .into_iter()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| self.message(line.into_bytes()))
+            .collect();
         let bar = progress(messages.len() as u64, "sent");
         let mut failed = 0u64;
         let mut under_way = FuturesUnordered::new();
@@ -107,13 +110,20 @@ impl Send {
         if let Some(key) = &self.key {
             attributes.insert(KEY_ATTRIBUTE.into(), AttributeValue::string(key));
         }
-        Outgoing { body: body.into(), attributes, delay_s: self.delay, group: self.group.clone(), deduplication_id: None }
+        Outgoing {
+            body: body.into(),
+            attributes,
+            delay_s: self.delay,
+            group: self.group.clone(),
+            deduplication_id: None,
+        }
     }
 }
 
 /// A progress bar on stderr; nothing where stderr is no terminal.
 pub fn progress(total: u64, verb: &str) -> indicatif::ProgressBar {
     let template = format!("{{bar:40}} {{pos}}/{{len}} {verb}, {{per_sec}}, {{eta}} left");
-    let style = indicatif::ProgressStyle::with_template(&template).unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
+    let style =
+        indicatif::ProgressStyle::with_template(&template).unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
     indicatif::ProgressBar::new(total).with_style(style)
 }

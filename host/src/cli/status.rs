@@ -45,7 +45,16 @@ fn print(status: &Value, ready: bool) {
         queues.add_row(names.map(|name| text(&queue[name])));
     }
     println!("\n{queues}");
-    let mut lines = table(&["type", "plugin", "done", "retried", "duplicates", "dead-lettered", "run p50/p99 ms", "sent to done p50/p99 ms"]);
+    let mut lines = table(&[
+        "type",
+        "plugin",
+        "done",
+        "retried",
+        "duplicates",
+        "dead-lettered",
+        "run p50/p99 ms",
+        "sent to done p50/p99 ms",
+    ]);
     for line in list(&status["lines"]) {
         let exits = |class: &str| line["exits"][class].as_u64().unwrap_or(0);
         let pair = |name: &str| {
@@ -66,7 +75,11 @@ fn print(status: &Value, ready: bool) {
     println!("\n{lines}");
     for breaker in list(&status["breakers"]) {
         if breaker["open"] == true {
-            println!("\nbreaker open: {}, next probe in {} ms", text(&breaker["dependency"]), text(&breaker["probe_in_ms"]));
+            println!(
+                "\nbreaker open: {}, next probe in {} ms",
+                text(&breaker["dependency"]),
+                text(&breaker["probe_in_ms"])
+            );
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-
 use super::retry::backoff;
 use crate::exit::Exit;
 use crate::plugins::manifest::Retry;

@@ -86,7 +86,9 @@ fn open(
         Envelope::Auto if wrapped["detail-type"].is_string() && wrapped.get("detail").is_some() => {
             open_eventbridge(&wrapped)
         }
-        Envelope::Auto if wrapped["specversion"].is_string() && wrapped["type"].is_string() => open_cloudevent(&wrapped),
+        Envelope::Auto if wrapped["specversion"].is_string() && wrapped["type"].is_string() => {
+            open_cloudevent(&wrapped)
+        }
         Envelope::Auto => plain(Ok(wrapped)),
     }
 }

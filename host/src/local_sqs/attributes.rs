@@ -86,10 +86,8 @@ pub fn is_known(name: &str) -> bool {
 
 /// The attributes of a queue that was created with nothing said.
 pub fn defaults(fifo: bool) -> QueueAttributes {
-    let mut attributes: QueueAttributes = SETTABLE
-        .iter()
-        .filter_map(|(name, _, default)| Some(((*name).to_owned(), (*default)?.to_owned())))
-        .collect();
+    let mut attributes: QueueAttributes =
+        SETTABLE.iter().filter_map(|(name, _, default)| Some(((*name).to_owned(), (*default)?.to_owned()))).collect();
     if fifo {
         for (name, value) in [
             ("FifoQueue", "true"),
@@ -277,7 +275,8 @@ mod tests {
     #[test]
     fn redrive_policies_take_counts_as_number_and_as_text() {
         for count in ["3", "\"3\""] {
-            let policy = format!(r#"{{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:0:dlq","maxReceiveCount":{count}}}"#);
+            let policy =
+                format!(r#"{{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:0:dlq","maxReceiveCount":{count}}}"#);
             assert_eq!(redrive(&policy), Ok(Some(Redrive { target: "dlq".into(), max_receives: 3 })));
         }
         assert_eq!(redrive(""), Ok(None));

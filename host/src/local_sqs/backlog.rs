@@ -187,8 +187,12 @@ impl<P: Clone> Backlog<P> {
     /// Takes the messages whose turn it is. In a FIFO queue these are in their groups' order.
     pub fn take(&mut self, ask: Ask) -> Taken<P> {
         self.advance(ask.now);
-        let mut taken =
-            Taken { deliveries: Vec::new(), dead: Vec::new(), expired: self.sweep(ask.expired_before_ms), over_limit: false };
+        let mut taken = Taken {
+            deliveries: Vec::new(),
+            dead: Vec::new(),
+            expired: self.sweep(ask.expired_before_ms),
+            over_limit: false,
+        };
         while taken.deliveries.len() + taken.dead.len() < ask.max {
             let Some(&first) = self.ready.first() else { break };
             if self.in_flight >= MAX_IN_FLIGHT {

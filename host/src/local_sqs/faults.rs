@@ -108,7 +108,8 @@ impl Faults {
             return None;
         }
         let queue = queue();
-        let fits = |fault: &Fault| fault.operation == operation && fault.queue.as_ref().is_none_or(|name| *name == queue);
+        let fits =
+            |fault: &Fault| fault.operation == operation && fault.queue.as_ref().is_none_or(|name| *name == queue);
         let place = state.faults.iter().position(fits)?;
         let fault = &mut state.faults[place];
         let effect = fault.effect.clone();

@@ -55,7 +55,8 @@ impl Http {
         let body = match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) => {
-                let message = format!("The request cannot be read, or has more than {MAX_REQUEST_BYTES} bytes: {error}");
+                let message =
+                    format!("The request cannot be read, or has more than {MAX_REQUEST_BYTES} bytes: {error}");
                 return Ok(SqsError::new(Code::InvalidParameterValue, message).into_answer().into_response());
             }
         };
@@ -67,13 +68,7 @@ impl Http {
         Ok(answer.into_response())
     }
 
-    async fn run_with(
-        &self,
-        effect: Effect,
-        operation: &str,
-        body: Bytes,
-        caller: &Caller,
-    ) -> Result<Answer, Dropped> {
+    async fn run_with(&self, effect: Effect, operation: &str, body: Bytes, caller: &Caller) -> Result<Answer, Dropped> {
         match effect {
             Effect::Delay(delay) => tokio::time::sleep(delay).await,
             Effect::Hang => self.service.polls_ended.cancelled().await,
@@ -82,7 +77,9 @@ impl Http {
                 self.run(operation, &body, caller, false).await;
                 return Ok(ordered_error(code, status));
             }
-            Effect::FailEntries { places, code } => return Ok(self.run_in_part(operation, &body, caller, places, code).await),
+            Effect::FailEntries { places, code } => {
+                return Ok(self.run_in_part(operation, &body, caller, places, code).await);
+            }
             Effect::Duplicate => return Ok(self.run(operation, &body, caller, true).await),
             Effect::DropConnection => return Err(Dropped),
             Effect::Garble => {
@@ -167,7 +164,10 @@ impl Http {
                 "ListQueueTags" => write(service.list_queue_tags(read(body)?).await?),
                 "AddPermission" => write(service.add_permission(read(body)?).await?),
                 "RemovePermission" => write(service.remove_permission(read(body)?).await?),
-                _ => Err(SqsError::new(Code::InvalidAction, format!("The action {operation} is not valid for this endpoint."))),
+                _ => Err(SqsError::new(
+                    Code::InvalidAction,
+                    format!("The action {operation} is not valid for this endpoint."),
+                )),
             }
         };
         result.await.unwrap_or_else(SqsError::into_answer)

@@ -70,7 +70,9 @@ pub enum OpenError {
     Locked { dir: PathBuf },
     #[error("{path}: {error}")]
     Io { path: PathBuf, error: std::io::Error },
-    #[error("{path} is damaged at byte {offset}, before its end: restore it from a copy, or move it away to go on without it")]
+    #[error(
+        "{path} is damaged at byte {offset}, before its end: restore it from a copy, or move it away to go on without it"
+    )]
     Damaged { path: PathBuf, offset: u64 },
 }
 
@@ -128,12 +130,7 @@ impl Slot {
     }
 
     /// Hands over a commit; what comes back tells when it is stored.
-    pub fn commit_and_tell(
-        self,
-        records: Vec<Record>,
-        contents: Vec<Vec<u8>>,
-        durability: Durability,
-    ) -> Stored {
+    pub fn commit_and_tell(self, records: Vec<Record>, contents: Vec<Vec<u8>>, durability: Durability) -> Stored {
         let (done, told) = oneshot::channel();
         let finish: Finish = Box::new(move |result| {
             // Nobody listens any more when the client went away; the commit counts all the same.

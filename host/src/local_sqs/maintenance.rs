@@ -229,7 +229,8 @@ mod tests {
 
         let bench = bench.reopen().await;
         assert_eq!(bench.service.named("kept").unwrap().state().definition.tags["name"], "kept");
-        let state_of = |seq| bench.service.named("kept").unwrap().state().backlog.get(seq).map(|entry| entry.state.count);
+        let state_of =
+            |seq| bench.service.named("kept").unwrap().state().backlog.get(seq).map(|entry| entry.state.count);
         assert_eq!([state_of(1), state_of(2), state_of(3)], [Some(2), None, Some(0)]);
         let bodies: Vec<String> = bench.receive("kept", 0).await.into_iter().map(|(body, _)| body).collect();
         assert_eq!(bodies, ["third"], "the first is in flight for a thousand seconds");

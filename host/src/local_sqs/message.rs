@@ -165,7 +165,8 @@ pub fn check(body: &str, attributes: &Attributes, system: &Attributes, max_bytes
         }
     }
     if size(body, attributes) > max_bytes {
-        let message = format!("One or more parameters are invalid. Reason: Message must be shorter than {max_bytes} bytes.");
+        let message =
+            format!("One or more parameters are invalid. Reason: Message must be shorter than {max_bytes} bytes.");
         return Err(SqsError::new(Code::InvalidParameterValue, message));
     }
     check_characters(body)

@@ -76,7 +76,9 @@ pub enum Reason {
          allowed_outbound_hosts = [{hosts}]"
     )]
     NotGranted { name: String, hosts: String },
-    #[error("it wants permits of the pool `{pool}`, which nobody has sized; add to the config:\n  [pools]\n  {pool} = 10")]
+    #[error(
+        "it wants permits of the pool `{pool}`, which nobody has sized; add to the config:\n  [pools]\n  {pool} = 10"
+    )]
     NoPool { pool: String },
     #[error("another file, {}, is a plugin named `{name}` too", first.display())]
     SameName { name: String, first: PathBuf },
@@ -102,7 +104,8 @@ impl Loader {
         let pools = self.pools(&manifest)?;
         let handler = self.sandbox.compile(&bytes)?;
         let asked = manifest.max_concurrency.unwrap_or(usize::MAX);
-        let max_concurrency = asked.min(operator.max_concurrency.unwrap_or(usize::MAX)).min(limits.max_instances as usize);
+        let max_concurrency =
+            asked.min(operator.max_concurrency.unwrap_or(usize::MAX)).min(limits.max_instances as usize);
         Ok(Plugin {
             digest: blake3::hash(&bytes).to_hex().to_string(),
             path: path.to_owned(),

@@ -1,5 +1,7 @@
 //! The queue on Amazon SQS, by way of its SDK; any endpoint that speaks SQS will do.
 
+mod error;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -8,7 +10,6 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{Credentials, Region, StalledStreamProtectionConfig};
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
@@ -16,6 +17,8 @@ use aws_sdk_sqs::types::{
 };
 use aws_smithy_http_client::tls;
 use bytes::Bytes;
+
+use error::{by_code, classify};
 
 use super::{BATCH_MAX_ENTRIES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError};
 use crate::clock;
@@ -76,7 +79,8 @@ impl Sqs {
         let url = match name_or_url.starts_with("http://") || name_or_url.starts_with("https://") {
             true => name_or_url.to_owned(),
             false => {
-                let answer = self.calls.get_queue_url().queue_name(name_or_url).send().await.map_err(|e| classify(&e))?;
+                let answer =
+                    self.calls.get_queue_url().queue_name(name_or_url).send().await.map_err(|e| classify(&e))?;
                 answer.queue_url().unwrap_or_default().to_owned()
             }
         };
@@ -133,9 +137,8 @@ impl Queue for SqsQueue {
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .customize()
             .config_override(
-                aws_sdk_sqs::config::Builder::new().timeout_config(
-                    TimeoutConfig::builder().operation_attempt_timeout(wait + RECEIVE_GRACE).build(),
-                ),
+                aws_sdk_sqs::config::Builder::new()
+                    .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(wait + RECEIVE_GRACE).build()),
             );
         let answer = call.send().await.map_err(|error| classify(&error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().map(|message| delivery(message, received_at)).collect())
@@ -151,7 +154,9 @@ impl Queue for SqsQueue {
         });
         let call = self.sqs.calls.delete_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
         match call.send().await {
-            Ok(answer) => by_place(receipts.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed),
+            Ok(answer) => {
+                by_place(receipts.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed)
+            }
             Err(error) => vec![Err(classify(&error)); receipts.len()],
         }
     }
@@ -168,7 +173,9 @@ impl Queue for SqsQueue {
         let call =
             self.sqs.calls.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
         match call.send().await {
-            Ok(answer) => by_place(changes.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed),
+            Ok(answer) => {
+                by_place(changes.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed)
+            }
             Err(error) => vec![Err(classify(&error)); changes.len()],
         }
     }
@@ -250,7 +257,8 @@ fn by_place<'a, T>(
     successful: impl Iterator<Item = (&'a str, T)>,
     failed: &[BatchResultErrorEntry],
 ) -> Vec<Result<T, QueueError>> {
-    let missing = || QueueError::Transient { code: "NoAnswer".into(), message: "the batch's answer leaves it out".into() };
+    let missing =
+        || QueueError::Transient { code: "NoAnswer".into(), message: "the batch's answer leaves it out".into() };
     let mut answers: Vec<Result<T, QueueError>> = (0..len).map(|_| Err(missing())).collect();
     for (id, value) in successful {
         if let Some(answer) = id.parse::<usize>().ok().and_then(|place| answers.get_mut(place)) {
@@ -266,70 +274,12 @@ fn by_place<'a, T>(
     answers
 }
 
-/// From an SDK's error to ours.
-fn classify<E, R>(error: &SdkError<E, R>) -> QueueError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    match error {
-        SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or("Unknown").to_owned();
-            let message = service.err().message().unwrap_or_default().to_owned();
-            by_code(&code, message, !is_server_fault(&code))
-        }
-        SdkError::ConstructionFailure(_) => {
-            QueueError::Permanent { code: "Configuration".into(), message: DisplayErrorContext(error).to_string() }
-        }
-        SdkError::TimeoutError(_) => QueueError::Transient { code: "Timeout".into(), message: "no answer in time".into() },
-        other => {
-            let message = DisplayErrorContext(other).to_string();
-            // The chain found no credentials: waiting does not bring any.
-            if message.contains("credentials") {
-                return QueueError::Permanent {
-                    code: "NoCredentials".into(),
-                    message: "no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role".into(),
-                };
-            }
-            QueueError::Transient { code: "NoAnswer".into(), message }
-        }
-    }
-}
-
-fn is_server_fault(code: &str) -> bool {
-    let code = short_code(code);
-    code.starts_with("Internal") || code == "ServiceUnavailable" || code == "Unknown" || is_throttling(code)
-}
-
-fn is_throttling(code: &str) -> bool {
-    matches!(
-        code,
-        "RequestThrottled" | "ThrottlingException" | "Throttling" | "TooManyRequestsException" | "SlowDown"
-            | "KmsThrottled" | "KMS.ThrottlingException" | "OverLimit" | "RequestLimitExceeded"
-    )
-}
-
-/// The last part of a code: `AWS.SimpleQueueService.NonExistentQueue` and `com.amazonaws.sqs#QueueDoesNotExist` are read alike.
-fn short_code(code: &str) -> &str {
-    let code = code.rsplit('#').next().unwrap_or(code);
-    code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
-}
-
-fn by_code(code: &str, message: String, sender_fault: bool) -> QueueError {
-    match short_code(code) {
-        "ReceiptHandleIsInvalid" | "InvalidReceiptHandle" | "MessageNotInflight" => QueueError::LeaseLost { message },
-        // SQS says so of a handle whose message has gone: `Value … for parameter ReceiptHandle is invalid`.
-        "InvalidParameterValue" if message.contains("ReceiptHandle") => QueueError::LeaseLost { message },
-        short if !sender_fault || is_throttling(short) => QueueError::Transient { code: short.into(), message },
-        short => QueueError::Permanent { code: short.into(), message },
-    }
-}
-
 fn delivery(message: aws_sdk_sqs::types::Message, received_at: tokio::time::Instant) -> Delivery {
     let system = message.attributes.unwrap_or_default();
     let text = |name: MessageSystemAttributeName| system.get(&name).cloned();
     let number = |name| text(name).and_then(|value| value.parse::<u64>().ok());
-    let attributes = message.message_attributes.unwrap_or_default().into_iter().map(|(name, value)| (name, from_sdk(value)));
+    let attributes =
+        message.message_attributes.unwrap_or_default().into_iter().map(|(name, value)| (name, from_sdk(value)));
     Delivery {
         message_id: MessageId(message.message_id.unwrap_or_default()),
         receipt: Receipt(message.receipt_handle.unwrap_or_default()),
@@ -361,11 +311,6 @@ fn to_sdk(value: &AttributeValue) -> MessageAttributeValue {
     .expect("the data type is set")
 }
 
-/// The attributes of a message as the command line and the demo write them.
-pub fn string_attributes<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Attributes {
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), AttributeValue::string(value))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -391,7 +336,8 @@ mod tests {
 
     #[test]
     fn an_entry_that_the_answer_leaves_out_was_not_done() {
-        let failed = BatchResultErrorEntry::builder().id("1").code("InternalError").sender_fault(false).build().unwrap();
+        let failed =
+            BatchResultErrorEntry::builder().id("1").code("InternalError").sender_fault(false).build().unwrap();
         let answers = by_place(3, [("0", ())].into_iter(), &[failed]);
         assert!(answers[0].is_ok());
         assert!(matches!(&answers[1], Err(QueueError::Transient { code, .. }) if code == "InternalError"));

@@ -60,14 +60,20 @@ impl GuestLog {
     /// One record, if the budget has room; the first that has none says so.
     fn record(&self, level: Level, target: &str, text: &str, fields: &[(String, String)]) {
         let size = text.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let had_records = self.records_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let had_records =
+            self.records_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         let had_bytes =
             self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(size.max(1)));
         match (had_records, had_bytes) {
             (Ok(_), Ok(_)) => self.emit(level, target, text, fields),
             (Ok(_), Err(_)) => {
                 self.records_left.store(0, Ordering::Relaxed);
-                self.emit(Level::Warn, "wasq", "this message's handler logged more than its limit; the rest is dropped", &[]);
+                self.emit(
+                    Level::Warn,
+                    "wasq",
+                    "this message's handler logged more than its limit; the rest is dropped",
+                    &[],
+                );
             }
             (Err(_), _) => {}
         }

@@ -45,7 +45,8 @@ async fn check_names_each_with_its_reason() {
 
 #[tokio::test]
 async fn a_host_serves_with_the_others_and_lists_the_failures() {
-    let rig = Setup::new().config(|config| config.limits.max_component = bytesize::ByteSize::mib(2)).without_host().await;
+    let rig =
+        Setup::new().config(|config| config.limits.max_component = bytesize::ByteSize::mib(2)).without_host().await;
     install(&rig.plugins_dir(), "good", &wat::done(), "");
     let bad = spoil(&rig.plugins_dir());
     let mut rig = rig;
@@ -89,7 +90,8 @@ async fn check_finds_settings_for_a_plugin_that_is_not_there_and_a_bad_manifest(
 #[tokio::test]
 async fn a_run_without_any_plugin_starts_and_says_that_it_is_not_ready() {
     let rig = Setup::new().without_host().await;
-    let config = config_file(&rig, "admin = { listen = '127.0.0.1:0' }", "[queues.jobs]\ndlq = 'jobs-dlq'\nwait = '1s'");
+    let config =
+        config_file(&rig, "admin = { listen = '127.0.0.1:0' }", "[queues.jobs]\ndlq = 'jobs-dlq'\nwait = '1s'");
     let run = wasq(["run".as_ref(), "--config".as_ref(), config.as_os_str()]).spawn();
     let line = run.line("admin=").await;
     let admin = line.split("admin=").nth(1).unwrap();

@@ -13,7 +13,10 @@ async fn the_world_sees_every_effect_as_often_as_it_should() {
     let ran = wasq(["demo".as_ref(), "--orders".as_ref(), "30".as_ref(), "--plugins".as_ref(), plugins.as_os_str()])
         .compiles()
         .env("CARGO_TARGET_DIR", target)
-        .check(0, &["before the replay: the world saw each of", "after the replay: the world saw each of", "exactly once"])
+        .check(
+            0,
+            &["before the replay: the world saw each of", "after the replay: the world saw each of", "exactly once"],
+        )
         .await;
     let shop = ["send-receipt", "make-receipt", "update-inventory", "notify-partner", "track-analytics", "write-audit"];
     for plugin in shop.iter().chain(&["make-thumbnails"]) {

@@ -44,7 +44,10 @@ async fn letters_are_listed_and_shown_and_stay() {
     assert_eq!(rejected.as_array().unwrap().len(), 1);
     let letter = &rejected[0]["letter"];
     assert_eq!((&letter["reason"], &letter["message_id"]), (&"no such order".into(), &sent.as_str().into()));
-    assert_eq!((&letter["plugin"], &letter["attempts"], &letter["queue"]), (&"probe".into(), &1.into(), &"jobs".into()));
+    assert_eq!(
+        (&letter["plugin"], &letter["attempts"], &letter["queue"]),
+        (&"probe".into(), &1.into(), &"jobs".into())
+    );
     dlq(&rig, &["ls", "--type", "other"]).check(0, &["no dead letters"]).await;
 
     let id = rejected[0]["id"].as_str().unwrap();

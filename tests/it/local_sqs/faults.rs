@@ -64,7 +64,10 @@ async fn chosen_entries_of_a_batch_fail() {
     let effect = |places: &[usize]| Effect::FailEntries { places: places.to_vec(), code: "InternalError".into() };
     local.sqs.faults().add(Fault::on("DeleteMessageBatch", effect(&[1])).times(1));
     let answer = delete().await.unwrap();
-    assert_eq!((answer.successful().len(), answer.failed()[0].id(), answer.failed()[0].sender_fault()), (2, "1", false));
+    assert_eq!(
+        (answer.successful().len(), answer.failed()[0].id(), answer.failed()[0].sender_fault()),
+        (2, "1", false)
+    );
     assert_eq!(local.attribute(&url, "ApproximateNumberOfMessagesNotVisible").await, "1");
     local.sqs.faults().add(Fault::on("DeleteMessageBatch", effect(&[0, 1, 2])).times(1));
     assert_eq!(delete().await.unwrap().failed().len(), 3);

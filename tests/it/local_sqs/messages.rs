@@ -176,7 +176,8 @@ async fn dead_letters_keep_body_attributes_and_id() {
 async fn batches_fail_in_part_and_as_a_whole() {
     let local = Local::start().await;
     let url = local.create("batch", &[("MaximumMessageSize", "1024")]).await;
-    let entry = |id: &str, body: &str| SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap();
+    let entry =
+        |id: &str, body: &str| SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap();
     let send = |entries: Vec<_>| local.client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send();
     let long = "x".repeat(1_025);
     let answer = send(vec![entry("a", "good"), entry("b", &long), entry("c", "bad \u{1}")]).await.unwrap();
@@ -196,7 +197,8 @@ async fn batches_fail_in_part_and_as_a_whole() {
     }
 
     let message = local.receive(&url, 30).await.remove(0);
-    let entry = |id: &str, handle: &str| DeleteMessageBatchRequestEntry::builder().id(id).receipt_handle(handle).build();
+    let entry =
+        |id: &str, handle: &str| DeleteMessageBatchRequestEntry::builder().id(id).receipt_handle(handle).build();
     let entries = vec![entry("a", message.receipt_handle().unwrap()).unwrap(), entry("b", "garbage").unwrap()];
     let answer = local.client.delete_message_batch().queue_url(&url).set_entries(Some(entries)).send().await.unwrap();
     assert_eq!((answer.successful()[0].id(), answer.failed()[0].id()), ("a", "b"));

@@ -64,7 +64,8 @@ async fn a_move_task_brings_dead_letters_home() {
     let mut home = Vec::new();
     while home.len() < 25 {
         let request = local.client.receive_message().queue_url(&url).max_number_of_messages(10).wait_time_seconds(20);
-        let answer = tokio::time::timeout(Duration::from_secs(10), request.send()).await.expect("messages come").unwrap();
+        let answer =
+            tokio::time::timeout(Duration::from_secs(10), request.send()).await.expect("messages come").unwrap();
         home.extend(answer.messages().iter().map(|message| message.body().unwrap().parse::<u32>().unwrap()));
     }
     home.sort_unstable();

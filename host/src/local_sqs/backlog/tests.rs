@@ -134,7 +134,9 @@ fn random_calls_keep_every_count_and_every_order() {
                 let group = alive[&delivery.seq];
                 let older = alive.iter().filter(|(seq, of)| **seq < delivery.seq && **of == group);
                 // Older ones of the group may only fly in the same answer, which `flying` holds already.
-                assert!(older.into_iter().all(|(seq, _)| flying.get(seq).is_some_and(|(_, until)| *until == now + 30_000)));
+                assert!(
+                    older.into_iter().all(|(seq, _)| flying.get(seq).is_some_and(|(_, until)| *until == now + 30_000))
+                );
                 flying.insert(delivery.seq, (delivery.entry.state.count, now + 30_000));
             }
             if let Some((&seq, &(count, _))) = flying.iter().nth(rng.usize(0..3)) {

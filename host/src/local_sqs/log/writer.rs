@@ -108,9 +108,10 @@ impl Writer {
         let mut to_sync = Vec::new();
         for (commit, places) in group.into_iter().zip(places) {
             self.keep_for_dedup(&commit.records);
-            let locations = places.into_iter().zip(&commit.contents).map(|(place, content)| {
-                Location::new(self.active.clone(), start + place as u64, content.len() as u32)
-            });
+            let locations = places
+                .into_iter()
+                .zip(&commit.contents)
+                .map(|(place, content)| Location::new(self.active.clone(), start + place as u64, content.len() as u32));
             let written = Written { finish: commit.finish, locations: locations.collect() };
             match commit.durability {
                 Durability::System => (written.finish)(Ok(written.locations)),

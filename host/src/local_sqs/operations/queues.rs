@@ -308,7 +308,8 @@ fn same_attributes(state: &QueueState, wanted: &QueueAttributes) -> SqsResult<()
     match wanted.iter().find(differs) {
         None => Ok(()),
         Some((name, _)) => {
-            let message = format!("A queue already exists with the same name and a different value for attribute {name}");
+            let message =
+                format!("A queue already exists with the same name and a different value for attribute {name}");
             Err(SqsError::new(Code::QueueNameExists, message))
         }
     }
@@ -324,7 +325,8 @@ fn page(
     names.sort_unstable();
     if let Some(token) = token {
         let after = URL_SAFE_NO_PAD.decode(&token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let after = after.ok_or_else(|| SqsError::invalid_value("NextToken", &token, "It is no token of this service."))?;
+        let after =
+            after.ok_or_else(|| SqsError::invalid_value("NextToken", &token, "It is no token of this service."))?;
         names.retain(|name| *name > after);
     }
     let limit = size.unwrap_or(MAX_PAGE) as usize;

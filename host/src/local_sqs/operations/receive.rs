@@ -78,9 +78,10 @@ impl Service {
         let poll = Poll { max: max.unwrap_or(1) as usize, visibility_s, duplicate: request.duplicate };
         let deliveries = self.poll(&queue, poll, self.clock.now() + wait_s * 1_000).await?;
         let contents = self.contents(&deliveries).await?;
-        let messages = deliveries.into_iter().zip(contents).map(|(delivery, content)| {
-            answer(&queue, delivery, content, &request, &caller.region)
-        });
+        let messages = deliveries
+            .into_iter()
+            .zip(contents)
+            .map(|(delivery, content)| answer(&queue, delivery, content, &request, &caller.region));
         Ok(Received { messages: messages.collect() })
     }
 
@@ -246,9 +247,13 @@ mod tests {
 
     #[test]
     fn attribute_names_are_asked_for_by_name_prefix_or_all() {
-        for (asked, name, expect) in
-            [("All", "a", true), (".*", "a", true), ("foo.*", "foo.bar", true), ("foo.*", "bar", false), ("a", "ab", false)]
-        {
+        for (asked, name, expect) in [
+            ("All", "a", true),
+            (".*", "a", true),
+            ("foo.*", "foo.bar", true),
+            ("foo.*", "bar", false),
+            ("a", "ab", false),
+        ] {
             assert_eq!(asks_for(asked, name), expect, "{asked} {name}");
         }
     }

@@ -1,0 +1,74 @@
+//! What SQS and its SDK call an error, and which of ours it is.
+
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+use crate::queue::QueueError;
+
+/// From an SDK's error to ours.
+pub fn classify<E, R>(error: &SdkError<E, R>) -> QueueError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match error {
+        SdkError::ServiceError(service) => {
+            let code = service.err().code().unwrap_or("Unknown").to_owned();
+            let message = service.err().message().unwrap_or_default().to_owned();
+            by_code(&code, message, !is_server_fault(&code))
+        }
+        SdkError::ConstructionFailure(_) => {
+            QueueError::Permanent { code: "Configuration".into(), message: DisplayErrorContext(error).to_string() }
+        }
+        SdkError::TimeoutError(_) => {
+            QueueError::Transient { code: "Timeout".into(), message: "no answer in time".into() }
+        }
+        other => {
+            let message = DisplayErrorContext(other).to_string();
+            // The chain found no credentials: waiting does not bring any.
+            if message.contains("credentials") {
+                return QueueError::Permanent {
+                    code: "NoCredentials".into(),
+                    message: "no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role"
+                        .into(),
+                };
+            }
+            QueueError::Transient { code: "NoAnswer".into(), message }
+        }
+    }
+}
+
+fn is_server_fault(code: &str) -> bool {
+    let code = short_code(code);
+    code.starts_with("Internal") || code == "ServiceUnavailable" || code == "Unknown" || is_throttling(code)
+}
+
+fn is_throttling(code: &str) -> bool {
+    matches!(
+        code,
+        "RequestThrottled"
+            | "ThrottlingException"
+            | "Throttling"
+            | "TooManyRequestsException"
+            | "SlowDown"
+            | "KmsThrottled"
+            | "KMS.ThrottlingException"
+            | "OverLimit"
+            | "RequestLimitExceeded"
+    )
+}
+
+/// The last part of a code: `AWS.SimpleQueueService.NonExistentQueue` and `com.amazonaws.sqs#QueueDoesNotExist` are read alike.
+fn short_code(code: &str) -> &str {
+    let code = code.rsplit('#').next().unwrap_or(code);
+    code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
+}
+
+pub fn by_code(code: &str, message: String, sender_fault: bool) -> QueueError {
+    match short_code(code) {
+        "ReceiptHandleIsInvalid" | "InvalidReceiptHandle" | "MessageNotInflight" => QueueError::LeaseLost { message },
+        // SQS says so of a handle whose message has gone: `Value … for parameter ReceiptHandle is invalid`.
+        "InvalidParameterValue" if message.contains("ReceiptHandle") => QueueError::LeaseLost { message },
+        short if !sender_fault || is_throttling(short) => QueueError::Transient { code: short.into(), message },
+        short => QueueError::Permanent { code: short.into(), message },
+    }
+}
