@@ -35,6 +35,11 @@ fn install(dir: &Path, name: &str, component: &[u8], more: &str) {
     std::fs::write(dir.join(format!("{name}.toml")), manifest).unwrap();
 }
 
+/// A component that can be loaded: the probe.
+fn good() -> Vec<u8> {
+    std::fs::read(wasq_tests::guest("probe")).unwrap()
+}
+
 /// Writes a config by which a `wasq run` serves what the rig has; `queues` are its last lines, the queues' tables.
 pub fn config_file(rig: &Rig, head: &str, queues: &str) -> PathBuf {
     let dir = rig.plugins_dir().parent().expect("it is in the rig's directory").to_owned();

@@ -13,7 +13,7 @@ use wasq::local_sqs::{LocalSqs, Options};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn clients() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients")
 }
 
 /// A tool that the set-up script installs; its absence fails the test.

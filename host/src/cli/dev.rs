@@ -12,7 +12,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::build::{self, OUT_DIR};
-use super::target::DEV_QUEUE;
+use super::target::{DEV_QUEUE, dlq_name};
 use crate::config::{ADMIN_PORT, Config, LOCAL_SQS_PORT, LedgerConfig};
 use crate::host::Host;
 use crate::local_sqs::{LocalSqs, Options};
@@ -98,13 +98,6 @@ impl Dev {
             queue.dlq.get_or_insert_with(|| dlq_name(name));
         }
         Ok(config)
-    }
-}
-
-fn dlq_name(queue: &str) -> String {
-    match queue.strip_suffix(".fifo") {
-        Some(stem) => format!("{stem}-dlq.fifo"),
-        None => format!("{queue}-dlq"),
     }
 }
 

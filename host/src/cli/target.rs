@@ -8,6 +8,7 @@ use clap::Args;
 use crate::config::{Aws, Config, LOCAL_SQS_PORT, QueueConfig};
 use crate::queue::Queue;
 use crate::queue::sqs::{Sqs, SqsQueue};
+use crate::redrive::RedriveError;
 
 /// The queue that `wasq dev` makes when no config names one.
 pub const DEV_QUEUE: &str = "jobs";
@@ -82,10 +83,21 @@ impl Target {
 }
 
 impl Targeted {
-    /// The queue's DLQ: the config's, or the redrive policy's target.
+    /// The queue's DLQ: the config's, the redrive policy's target, or the one that `wasq dev` makes beside a queue.
     pub async fn dlq(&self) -> anyhow::Result<SqsQueue> {
         let attributes = self.queue.attributes().await?;
-        let name = crate::redrive::check(self.queue.name(), self.queue.is_fifo(), &self.config, &attributes, 0)?;
+        let name = match crate::redrive::check(self.queue.name(), self.queue.is_fifo(), &self.config, &attributes, 0) {
+            Err(RedriveError::NoDlq { .. }) => dlq_name(self.queue.name()),
+            checked => checked?,
+        };
         self.sqs.queue(&name).await.with_context(|| format!("cannot open the DLQ `{name}`"))
+    }
+}
+
+/// What `wasq dev` calls a queue's DLQ.
+pub fn dlq_name(queue: &str) -> String {
+    match queue.strip_suffix(".fifo") {
+        Some(stem) => format!("{stem}-dlq.fifo"),
+        None => format!("{queue}-dlq"),
     }
 }

@@ -241,8 +241,8 @@ impl<P: Clone> Backlog<P> {
         (self.messages[&next].phase == Phase::Visible).then_some(next)
     }
 
-    /// Removes expired messages from the front.
-    fn sweep(&mut self, expired_before_ms: u64) -> Vec<u64> {
+    /// Removes some messages from the front that were sent before a time by the wall clock, and gives them.
+    pub fn sweep(&mut self, expired_before_ms: u64) -> Vec<u64> {
         let expired = self.messages.iter().take_while(|(_, entry)| entry.sent_ms < expired_before_ms);
         let expired: Vec<u64> = expired.take(SWEEP).map(|(&seq, _)| seq).collect();
         for &seq in &expired {

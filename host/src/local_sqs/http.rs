@@ -71,7 +71,10 @@ impl Http {
     async fn run_with(&self, effect: Effect, operation: &str, body: Bytes, caller: &Caller) -> Result<Answer, Dropped> {
         match effect {
             Effect::Delay(delay) => tokio::time::sleep(delay).await,
-            Effect::Hang => self.service.polls_ended.cancelled().await,
+            Effect::Hang => {
+                self.service.polls_ended.cancelled().await;
+                return Err(Dropped);
+            }
             Effect::FailBefore { code, status } => return Ok(ordered_error(code, status)),
             Effect::FailAfter { code, status } => {
                 self.run(operation, &body, caller, false).await;

@@ -1,4 +1,4 @@
-//! Keeps the log from growing without bound: what lives in its oldest segment is copied to its end, then that segment
+//! Keeps the log from growing without bound: messages past their retention go, and what lives in its oldest segment is copied to its end, then that segment
 //! is deleted.
 //!
 //! Copies are handed to the log under their queue's lock, and whatever else happens to a message is handed over only
@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    clock::Ms,
+    clock::{Ms, wall_ms},
     log::{Durability, Finish, Location, LogError, Segment},
     record::{MessageRecord, Record},
     service::{Queue, Service},
@@ -26,8 +26,30 @@ pub async fn maintain(service: Arc<Service>) {
             () = closed.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
+        if let Err(error) = expire(&service).await {
+            tracing::warn!(%error, "cannot expire messages of the local queue");
+        }
         make_room(&service).await;
     }
+}
+
+/// Drops messages past their retention from queues that nobody receives from.
+async fn expire(service: &Service) -> Result<(), LogError> {
+    let queues: Vec<Arc<Queue>> = service.queues().values().cloned().collect();
+    for queue in queues {
+        let slot = service.log.slot().await?;
+        let stored = {
+            let Ok(mut state) = queue.living_state() else { continue };
+            let retention_ms = state.settings.retention_s * 1_000;
+            let expired = state.backlog.sweep(wall_ms().saturating_sub(retention_ms));
+            if expired.is_empty() {
+                continue;
+            }
+            slot.commit_and_tell(vec![Record::Delete(queue.number, expired)], Vec::new(), Durability::System)
+        };
+        stored.await?;
+    }
+    Ok(())
 }
 
 /// Retires segments as long as it is worth it.

@@ -2,6 +2,7 @@
 
 mod messages;
 mod move_tasks;
+mod queue_attributes;
 mod queues;
 mod receive;
 mod send;

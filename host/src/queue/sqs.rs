@@ -23,7 +23,7 @@ use error::{by_code, classify};
 use super::{BATCH_MAX_ENTRIES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError};
 use crate::clock;
 use crate::config::Aws;
-use crate::message::{AttributeData, AttributeValue, Attributes, Delivery, MessageId, Receipt, UnixMs};
+use crate::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
 
 /// How long any call but a receive may take, an attempt.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -314,6 +314,7 @@ fn to_sdk(value: &AttributeValue) -> MessageAttributeValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Attributes;
 
     #[test]
     fn ten_bodies_of_1_mib_go_in_ten_batches() {

@@ -84,7 +84,8 @@ impl GuestLog {
         let target = sanitize(target, 128);
         let fields: Vec<String> =
             fields.iter().map(|(name, value)| format!("{}={}", sanitize(name, 64), sanitize(value, 1024))).collect();
-        let (plugin, message_id, attempt, fields) = (&self.plugin, &self.message_id, self.attempt, fields.join(" "));
+        let (plugin, message_id, attempt) = (&self.plugin, &self.message_id, self.attempt);
+        let fields = (!fields.is_empty()).then(|| fields.join(" "));
         macro_rules! event {
             ($level:ident) => {
                 tracing::$level!(target: "guest", plugin, %message_id, attempt, guest_target = target, fields, "{message}")

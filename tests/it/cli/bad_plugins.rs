@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::binary::wasq;
-use super::{config_file, install, place};
-use crate::support::{Setup, wat};
+use super::{config_file, good, install, place};
+use crate::support::Setup;
 
 /// Everything wrong that a file can be, each with a word of what is said about it.
 fn spoil(dir: &Path) -> [(&'static str, &'static str); 7] {
     let write = |name: &str, bytes: &[u8]| std::fs::write(dir.join(name), bytes).unwrap();
-    let good = wat::done();
+    let good = good();
     write("text.wasm", b"this is no component");
     write("empty.wasm", b"");
     write("core.wasm", b"\0asm\x01\0\0\0");
@@ -32,7 +32,7 @@ fn spoil(dir: &Path) -> [(&'static str, &'static str); 7] {
 async fn check_names_each_with_its_reason() {
     let dir = place("limits = { max_component = '2MiB' }\n[queues.jobs]\n");
     let plugins = dir.path().join("plugins");
-    install(&plugins, "good", &wat::done(), "");
+    install(&plugins, "good", &good(), "");
     let bad = spoil(&plugins);
     let ran = wasq(["check"]).dir(&dir).check(1, &[]).await;
     let lines = |start: &str| ran.out.lines().filter(|line| line.starts_with(start)).count();
@@ -47,7 +47,7 @@ async fn check_names_each_with_its_reason() {
 async fn a_host_serves_with_the_others_and_lists_the_failures() {
     let rig =
         Setup::new().config(|config| config.limits.max_component = bytesize::ByteSize::mib(2)).without_host().await;
-    install(&rig.plugins_dir(), "good", &wat::done(), "");
+    install(&rig.plugins_dir(), "good", &good(), "");
     let bad = spoil(&rig.plugins_dir());
     let mut rig = rig;
     rig.start_host().await;
@@ -59,7 +59,7 @@ async fn a_host_serves_with_the_others_and_lists_the_failures() {
     for (file, reason) in bad {
         assert!(text.out.contains(file) && text.out.contains(reason), "{file}: {}", text.out);
     }
-    rig.message("{}").kind("good").send().await;
+    rig.message(r#"{"do":"done"}"#).kind("good").send().await;
     rig.emptied().await;
     assert_eq!(rig.exits("done"), 1);
     rig.end().await;
@@ -69,7 +69,7 @@ async fn a_host_serves_with_the_others_and_lists_the_failures() {
 async fn check_names_the_line_that_grants_an_outbound_host() {
     let dir = place("[queues.jobs]\n");
     let asks = "allowed_outbound_hosts = ['https://api.mail.example:443']";
-    install(&dir.path().join("plugins"), "mailer", &wat::done(), asks);
+    install(&dir.path().join("plugins"), "mailer", &good(), asks);
     wasq(["check"])
         .dir(&dir)
         .check(1, &["[plugins.mailer]", "allowed_outbound_hosts = [\"https://api.mail.example:443\"]"])
@@ -83,7 +83,7 @@ async fn check_names_the_line_that_grants_an_outbound_host() {
 #[tokio::test]
 async fn check_finds_settings_for_a_plugin_that_is_not_there_and_a_bad_manifest() {
     let dir = place("[queues.jobs]\n[plugins.mialer]\ntimeout = '3s'\n");
-    install(&dir.path().join("plugins"), "mailer", &wat::done(), "timout = '3s'");
+    install(&dir.path().join("plugins"), "mailer", &good(), "timout = '3s'");
     wasq(["check"]).dir(&dir).check(1, &["[plugins.mialer]", "mailer.wasm", "timout", "line 3"]).await;
 }
 

@@ -33,8 +33,10 @@ async fn dead(rig: &Rig, count: usize) {
 async fn letters_are_listed_and_shown_and_stay() {
     let rig = rig().await;
     dlq(&rig, &["ls"]).check(0, &["no dead letters in jobs-dlq"]).await;
-    let sent = rig.send(json!({ "do": "reject", "reason": "no such order" })).await;
-    rig.message(json!({ "do": "retry", "reason": "too busy" })).attribute("shop", "north").send().await;
+    rig.sink.answers("order", [json!({ "do": "reject", "reason": "no such order" })]);
+    rig.sink.answers("stock", [json!({ "do": "retry", "reason": "too busy" })]);
+    let sent = rig.send(rig.sink.ask("order")).await;
+    rig.send(rig.sink.ask("stock")).await;
     dead(&rig, 2).await;
 
     let listed = dlq(&rig, &["ls", "--json"]).check(0, &[]).await.json();
@@ -51,7 +53,7 @@ async fn letters_are_listed_and_shown_and_stay() {
     dlq(&rig, &["ls", "--type", "other"]).check(0, &["no dead letters"]).await;
 
     let id = rejected[0]["id"].as_str().unwrap();
-    let parts = [id, "no such order", "probe", r#""do":"reject""#, &sent];
+    let parts = [id, "no such order", "probe", &rig.sink.url("order"), &sent];
     dlq(&rig, &["show", &id[..8]]).check(0, &parts).await;
     assert_eq!(dlq(&rig, &["show", id, "--json"]).check(0, &[]).await.json()["letter"], *letter);
     dlq(&rig, &["show", "ffff-nothing"]).check(1, &["no dead letter ffff-nothing", "wasq dlq ls"]).await;
@@ -59,7 +61,7 @@ async fn letters_are_listed_and_shown_and_stay() {
     let shown = dlq(&rig, &["replay", "--all", "--dry-run"]).check(0, &["2 would be replayed"]).await;
     assert!(!shown.says("2 replayed"));
     dead(&rig, 2).await;
-    assert_eq!(rig.exits("run"), 2, "nothing ran again");
+    assert_eq!((rig.sink.count("order"), rig.sink.count("stock")), (1, 1), "nothing ran again");
     rig.end().await;
 }
 

@@ -7,13 +7,13 @@ use std::path::Path;
 use aws_sdk_sqs::types::QueueAttributeName;
 
 use super::binary::wasq;
-use super::{config_file, install, place};
-use crate::support::{Rig, Setup, wat};
+use super::{config_file, good, install, place};
+use crate::support::{Rig, Setup};
 
 /// A rig with a plugin of five attempts.
 async fn rig() -> Rig {
     let rig = Setup::new().without_host().await;
-    install(&rig.plugins_dir(), "good", &wat::done(), "");
+    install(&rig.plugins_dir(), "good", &good(), "");
     rig
 }
 
@@ -94,7 +94,7 @@ async fn an_admin_port_that_is_taken() {
 #[tokio::test]
 async fn no_credentials_and_no_region() {
     let dir = place("aws = { region = 'eu-central-1' }\n[queues.jobs]\ndlq = 'jobs-dlq'\n");
-    install(&dir.path().join("plugins"), "good", &wat::done(), "");
+    install(&dir.path().join("plugins"), "good", &good(), "");
     let home = tempfile::tempdir().unwrap();
     for arguments in [&["run"][..], &["check", "--live"]] {
         let began = wasq::clock::now();

@@ -141,3 +141,15 @@ fn a_directory_serves_one_at_a_time() {
     log.close();
     assert!(Log::open(dir.path()).is_ok());
 }
+
+#[test]
+fn a_full_disk_refuses_commits_and_the_log_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", segment_path(dir.path(), 1)).unwrap();
+    let (log, _) = Log::open(dir.path()).unwrap();
+    for _ in 0..2 {
+        let result = commit(&log, vec![queue()], vec![], Durability::Disk);
+        assert!(matches!(&result, Err(LogError::Write { .. })), "{result:?}");
+    }
+    log.close();
+}

@@ -127,7 +127,7 @@ impl Writer {
     /// Writes the buffer at the log's end. After a failure the end is where it was, and what got written is overwritten.
     fn append(&mut self) -> io::Result<()> {
         if self.end >= SEGMENT_BYTES {
-            self.active.file.sync_data()?;
+            self.active.file.sync_data().inspect_err(|_| self.failed.store(true, Relaxed))?;
             self.active = self.segments.add_next()?;
             self.end = 0;
         }
