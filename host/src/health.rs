@@ -60,6 +60,13 @@ impl Health {
         self.lock().queues.insert(queue.to_owned(), entry);
     }
 
+    /// The queue's poller is alive, though it does not poll now: every permit is busy, or the ledger is down.
+    pub fn waiting(&self, queue: &str) {
+        if let Some(queue) = self.lock().queues.get_mut(queue) {
+            queue.polled_at = clock::now();
+        }
+    }
+
     /// The answer is how many receives have failed in a row.
     pub fn poll_failed(&self, queue: &str, error: &str) -> u32 {
         let mut state = self.lock();

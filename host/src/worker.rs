@@ -17,6 +17,9 @@ use crate::queue::BATCH_MAX_ENTRIES;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
+/// How often a poller that waits for a permit says that it is alive.
+const BEAT: Duration = Duration::from_secs(10);
+
 /// Polls a queue and spawns its deliveries until `stop`, then lets what was begun come to its end.
 pub struct Worker {
     services: Arc<Services>,
@@ -93,12 +96,16 @@ impl Worker {
 
     /// At least one permit and at most a batch of them, once the ledger answers; none when the worker stops.
     async fn permits(&self) -> Option<Vec<OwnedSemaphorePermit>> {
-        let first = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return None,
-            permit = self.permits.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
+        let first = loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                permit = self.permits.clone().acquire_owned() => break permit.expect("the semaphore is never closed"),
+                () = tokio::time::sleep(BEAT) => self.services.health.waiting(&self.lane.name),
+            }
         };
         while self.services.health.ledger_is_down() {
+            self.services.health.waiting(&self.lane.name);
             match self.services.ledger.ping().await {
                 Ok(()) => self.services.health.ledger_answered(),
                 Err(error) => self.services.health.ledger_failed(&error.to_string()),
