@@ -1,6 +1,7 @@
 //! The integration tests.
 
 mod cli;
+mod docs;
 mod faults_message;
 mod faults_plugin;
 mod faults_process;

@@ -17,6 +17,7 @@ use wasq::lease::Keeper;
 use wasq::ledger::local::LocalLedger;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::message::Key;
+use wasq::permits::Permits;
 use wasq::plugins::{Catalogs, Loader};
 use wasq::queue::Queue;
 use wasq::queue::sqs::Sqs;
@@ -47,6 +48,7 @@ impl Parts {
             clock: Arc::new(SystemClock),
             catalogs: Arc::new(catalogs),
             sandbox,
+            permits: Permits::new(&config.limits),
             ledger: ledger.clone(),
             breakers: Breakers::new(config.limits.breaker_failures, config.limits.breaker_probe),
             stats: Stats::default(),

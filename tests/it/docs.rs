@@ -1,0 +1,33 @@
+//! The documents, held against the code.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn every_invariant_has_a_test_of_its_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut functions = BTreeSet::new();
+    for dir in ["host/src", "sdk", "tests/it"] {
+        collect(&root.join(dir), &mut functions);
+    }
+    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let invariants: Vec<String> =
+        text.lines().filter_map(|line| line.strip_prefix("- *Invariant*: ")).map(|line| line.replace(' ', "_")).collect();
+    assert!(invariants.len() >= 10, "the list of invariants in ARCHITECTURE.md was not found");
+    let missing: Vec<_> = invariants.iter().filter(|name| !functions.contains(*name)).collect();
+    assert!(missing.is_empty(), "these invariants have no test of their name: {missing:?}");
+}
+
+/// The names of all functions in the Rust files under `dir`.
+fn collect(dir: &PathBuf, functions: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, functions);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+            functions.extend(names.map(str::to_owned));
+        }
+    }
+}
