@@ -1,6 +1,7 @@
 //! The integration tests.
 
 mod cli;
+mod clients;
 mod docs;
 mod faults_message;
 mod faults_plugin;
@@ -8,6 +9,7 @@ mod faults_process;
 mod faults_queue;
 mod flow;
 mod ledger;
+mod local_sqs;
 mod moto;
 mod plugins;
 mod process;
