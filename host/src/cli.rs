@@ -77,6 +77,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let quiet = match &arguments.command {
         Command::Run(_) | Command::Dev(_) | Command::Invoke(_) => "info,aws_config=warn",
+        // What it finds it prints itself.
+        Command::Check(_) => "off",
         _ => "error,aws_config=off",
     };
     start_logging(arguments.log_format, arguments.log.as_deref().unwrap_or(quiet));

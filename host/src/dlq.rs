@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Ledger, LedgerError};
 use crate::message::{AttributeData, AttributeValue, Attributes, Delivery, Key, MessageId, UnixMs};
-use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError};
+use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError, takes_char};
 
 /// The attribute that holds a dead letter's envelope. A message without it has its envelope in the ledger, under its
 /// [`content_id`], or was moved by SQS itself and has none.
@@ -65,6 +65,8 @@ pub async fn send(
     letter: &Letter,
 ) -> Result<(), LetterError> {
     let json = serde_json::to_string(letter).map_err(|error| LetterError::Envelope(error.to_string()))?;
+    // A key or a type out of a JSON body may hold any character; these two JSON leaves as they are, and SQS refuses them.
+    let json = json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
     let mut attributes = original_attributes(&delivery.attributes);
     let mut full = attributes.clone();
     full.insert(LETTER_ATTRIBUTE.into(), AttributeValue::string(&json));
@@ -113,6 +115,7 @@ pub fn replayed(delivery: &Delivery, letter: Option<&Letter>, fifo: bool) -> Out
     // The producer's own attribute or field would give the same key; only a key made of the message id is lost in a copy.
     if let Some(key) = key
         && attributes.len() < MESSAGE_MAX_ATTRIBUTES
+        && key.chars().all(takes_char)
     {
         attributes.insert(OWN_KEY_ATTRIBUTE.into(), AttributeValue::string(key));
     }

@@ -1,7 +1,7 @@
 //! The keeper: extends the leases of what we hold, on a thread of its own so that busy handlers cannot starve it.
 //!
-//! One lease drives a delivery's visibility, its ledger claims and its guest's deadline. The keeper ticks every second and
-//! renews at half the visibility, always to the whole of it. A lease that cannot be renewed is lost: whoever runs under it
+//! One lease drives a delivery's visibility, its ledger claims and its guest's deadline. The keeper ticks at least every second
+//! and renews at half the visibility, always to the whole of it. A lease that cannot be renewed is lost: whoever runs under it
 //! stops, and touches nothing.
 
 use std::collections::HashMap;
@@ -17,8 +17,10 @@ use crate::ledger::{Fence, Ledger};
 use crate::message::{Delivery, Key, MessageId, Receipt};
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
-/// How often the keeper looks.
+/// How often the keeper looks, at least.
 const TICK: Duration = Duration::from_secs(1);
+/// And so often within a visibility: of the half that is left when a renewal is due, most must be left when it is made.
+const TICKS_PER_VISIBILITY: u32 = 16;
 
 /// The leases of one queue.
 pub struct Keeper {
@@ -195,7 +197,7 @@ impl Drop for Lease {
 }
 
 async fn keep(held: &Held, queue: &dyn Queue, ledger: &dyn Ledger, visibility: Duration) {
-    let mut ticks = tokio::time::interval(TICK);
+    let mut ticks = tokio::time::interval(TICK.min(visibility / TICKS_PER_VISIBILITY));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

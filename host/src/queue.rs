@@ -65,6 +65,11 @@ pub enum QueueError {
     Permanent { code: String, message: String },
 }
 
+/// Whether SQS takes this character in a body or a text attribute: those of XML 1.0, as SendMessage's page lists them.
+pub fn takes_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
+}
+
 /// Why SQS would refuse a message of this body and these attributes, with `more` attributes still to be added.
 pub fn size_limit_error(body: &[u8], attributes: &Attributes, more: usize) -> Option<String> {
     let bytes = crate::message::size_bytes(body, attributes);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
+use wasq::dlq::replayed;
 use wasq::local_sqs::{Effect, Fault};
+use wasq::queue::Queue;
 
 use crate::support::{Plugin, Setup, until, wat};
 
@@ -73,7 +75,7 @@ async fn a_message_delivered_twice_at_once_runs_once() {
     let calls = rig.sink.calls("work");
     assert_eq!(calls.len(), 1);
     assert_eq!(calls[0].report["attempt"], 1);
-    assert_eq!((rig.exits("run"), rig.exits("done")), (1, 1));
+    assert_eq!((rig.runs(), rig.exits("done")), (1, 1));
     assert_eq!(rig.sqs.faults().calls("DeleteMessageBatch"), 1, "the loser deletes nothing");
     rig.end().await;
 }
@@ -93,7 +95,7 @@ async fn a_message_delivered_again_after_done_is_deleted_without_a_run() {
     rig.start_host().await;
     rig.emptied().await;
     assert_eq!(rig.sink.count("work"), 1);
-    assert_eq!(rig.exits("run"), 0);
+    assert_eq!(rig.runs(), 0);
     rig.end().await;
 }
 
@@ -124,11 +126,7 @@ async fn a_lost_lease_stops_the_guest_and_discards_its_outcome() {
     rig.until_called("work", 2).await;
     drop(held);
     rig.emptied().await;
-    assert_eq!(
-        (rig.exits("run"), rig.exits("done"), rig.exits("lease-lost")),
-        (1, 1, 1),
-        "the stopped run has no outcome"
-    );
+    assert_eq!((rig.runs(), rig.exits("done"), rig.exits("lease-lost")), (1, 1, 1), "the stopped run has no outcome");
     assert_eq!(rig.sink.calls("work")[1].report["attempt"], 2, "a lost lease counts");
     rig.end().await;
 }
@@ -159,7 +157,7 @@ async fn the_failed_entries_of_a_batch_are_tried_again() {
     rig.until_called("work", 6).await;
     drop(held);
     rig.emptied().await;
-    assert_eq!((rig.sink.count("work"), rig.exits("done"), rig.exits("duplicate")), (6, 6, 0));
+    assert_eq!((rig.sink.count("work"), rig.exits("done"), rig.duplicates()), (6, 6, 0));
     assert!(rig.sqs.faults().calls("DeleteMessageBatch") >= 3);
     rig.end().await;
 }
@@ -232,12 +230,27 @@ async fn a_message_without_room_for_its_envelope_is_dead_lettered_with_the_envel
 #[tokio::test(flavor = "multi_thread")]
 async fn control_characters_in_a_reason_are_escaped_and_the_dead_letter_is_sent() {
     let rig = Setup::probe().start().await;
-    let reason = "nul \0, bell \u{7}, colour \u{1b}[31m, \u{fffe}\u{ffff}, line\nend \u{202e}";
-    rig.send(json!({ "do": "reject", "reason": reason })).await;
+    // As JSON escapes: SQS would refuse the characters themselves in the message already.
+    let reason = r"nul \u0000, bell \u0007, colour \u001b[31m, \ufffe\uffff, line\nend \u202e";
+    rig.message(format!(r#"{{"do":"reject","reason":"{reason}"}}"#)).send().await;
     let dead = rig.letter().await;
     rig.emptied().await;
     let said = &dead.letter.reason;
-    assert!(said.starts_with("nul \\u{0}, bell \\u{7}, colour \\u{1b}[31m, "), "{said:?}");
-    assert!(said.chars().all(|c| !c.is_control()), "{said:?}");
+    assert_eq!(said, r"nul \u{0}, bell \u{7}, colour \u{1b}[31m, \u{fffe}\u{ffff}, line\nend \u{202e}");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_or_a_type_that_sqs_would_refuse_does_not_keep_a_message_from_the_dlq() {
+    let rig = Setup::new().plugin(Plugin::probe("probe").types(&["odd\u{ffff}"])).start().await;
+    let body = r#"{"do":"reject","reason":"no","type":"odd\uffff","idempotency_key":"k\u0000\ufffe"}"#;
+    rig.message(body).untyped().send().await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!(dead.letter.kind.as_deref(), Some("odd\u{ffff}"));
+    assert_eq!(dead.letter.key.as_deref(), Some("k\0\u{fffe}"));
+    let again = replayed(&dead.delivery, Some(&dead.letter), false);
+    rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
+    assert_eq!(rig.letter().await.letter.key, dead.letter.key, "the replay has its key from its body");
     rig.end().await;
 }

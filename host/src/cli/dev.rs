@@ -61,8 +61,6 @@ impl Dev {
             let kinds: Vec<_> = plugin.manifest.types.iter().map(|kind| kind.0.as_str()).collect();
             eprintln!("  {} handles {}", plugin.manifest.name, kinds.join(", "));
         }
-        eprintln!("watching {}; Ctrl-C stops", self.dir.display());
-
         let rebuild = tokio::spawn(watch(self.dir.clone(), plugins_dir, host.clone()));
         signals.next().await;
         rebuild.abort();
@@ -128,9 +126,14 @@ fn is_source(base: &Path, path: &Path) -> bool {
 /// Rebuilds when a source changes, and has the host load what came of it. An error leaves the old version serving.
 async fn watch(dir: PathBuf, plugins_dir: PathBuf, host: Arc<Host>) {
     let changed = Arc::new(Notify::new());
-    let (notify, base) = (changed.clone(), dir.clone());
+    // Events name absolute paths, and the directory itself may lie under a hidden one.
+    let base = match dir.canonicalize() {
+        Ok(base) => base,
+        Err(error) => return tracing::error!(%error, "cannot watch for changes; restart `wasq dev` to rebuild"),
+    };
+    let (notify, within) = (changed.clone(), base.clone());
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(|path| is_source(&base, path))) {
+        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(|path| is_source(&within, path))) {
             notify.notify_one();
         }
     });
@@ -138,9 +141,10 @@ async fn watch(dir: PathBuf, plugins_dir: PathBuf, host: Arc<Host>) {
         Ok(watcher) => watcher,
         Err(error) => return tracing::error!(%error, "cannot watch for changes; restart `wasq dev` to rebuild"),
     };
-    if let Err(error) = watcher.watch(&dir, RecursiveMode::Recursive) {
+    if let Err(error) = watcher.watch(&base, RecursiveMode::Recursive) {
         return tracing::error!(%error, "cannot watch for changes; restart `wasq dev` to rebuild");
     }
+    eprintln!("watching {}; Ctrl-C stops", dir.display());
     loop {
         changed.notified().await;
         while tokio::time::timeout(SETTLE, changed.notified()).await.is_ok() {}

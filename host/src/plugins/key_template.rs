@@ -19,17 +19,22 @@ enum Part {
 
 impl KeyTemplate {
     /// The key for this body; none if a pointer leads nowhere, or to something that is no string, number or boolean.
+    ///
+    /// Each value is preceded by its length, so that `{/a}|{/b}` of `x|y` and `z` differs from that of `x` and `y|z`.
     pub fn render(&self, body: &Value) -> Option<String> {
         let mut key = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => key.push_str(text),
-                Part::Pointer(pointer) => match body.pointer(pointer)? {
-                    Value::String(text) => key.push_str(text),
-                    Value::Number(number) => key.push_str(&number.to_string()),
-                    Value::Bool(flag) => key.push_str(if *flag { "true" } else { "false" }),
-                    Value::Null | Value::Array(_) | Value::Object(_) => return None,
-                },
+                Part::Pointer(pointer) => {
+                    let value = match body.pointer(pointer)? {
+                        Value::String(text) => text.clone(),
+                        Value::Number(number) => number.to_string(),
+                        Value::Bool(flag) => flag.to_string(),
+                        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+                    };
+                    key.push_str(&format!("{}:{value}", value.len()));
+                }
             }
         }
         Some(key)
@@ -83,7 +88,7 @@ mod tests {
         let check = |body: &str, expect: Option<&str>| {
             assert_eq!(template.render(&serde_json::from_str(body).unwrap()).as_deref(), expect, "{body}");
         };
-        check(r#"{"a":{"b":"x"},"n":7}"#, Some("r:x-7"));
+        check(r#"{"a":{"b":"x"},"n":7}"#, Some("r:1:x-1:7"));
         check(r#"{"a":{"b":"x"}}"#, None);
         check(r#"{"a":{"b":[]},"n":7}"#, None);
         check("[]", None);

@@ -7,7 +7,9 @@ pub fn sanitize(text: &str, max_bytes: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(max_bytes));
     for c in text.chars() {
         let before = clean.len();
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        let unseen = matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        // SQS refuses these two, as it refuses control characters.
+        if c.is_control() || unseen || matches!(c, '\u{fffe}' | '\u{ffff}') {
             write!(clean, "{}", c.escape_default()).expect("a String takes whatever is written");
         } else {
             clean.push(c);
@@ -38,5 +40,6 @@ mod tests {
         check("übergroß", 4, "übe…");
         check("abc", 3, "abc");
         check("\u{202e}x", 100, "\\u{202e}x");
+        check("\u{ffff}", 100, "\\u{ffff}");
     }
 }

@@ -10,12 +10,13 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-use crate::support::until;
-
 /// How long a command may take that compiles nothing.
 const QUICK: Duration = Duration::from_secs(60);
 /// How long one may take that compiles handlers with their dependencies.
 const COMPILES: Duration = Duration::from_secs(15 * 60);
+
+/// How often a running command's output is looked at.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// `wasq` with arguments, in an environment without AWS settings of whoever runs the tests.
 pub struct Wasq {
@@ -154,37 +155,39 @@ impl Ran {
 }
 
 impl Running {
-    /// Waits for a line of its output that has this part. It must come within half a minute.
+    /// Waits for a line of its output that has this part. It must come within a minute.
     pub async fn line(&self, part: &str) -> String {
-        until(&format!("a line with {part:?} in\n{}", self.shown()), || async { self.find(part).is_some() }).await;
-        self.find(part).expect("it was just found")
+        let deadline = wasq::clock::now() + QUICK;
+        loop {
+            if let Some(line) = self.find(part, 1) {
+                return line;
+            }
+            assert!(wasq::clock::now() < deadline, "no line with {part:?} in\n{}", self.shown());
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
-    /// As [`Running::line`], for what comes after a build.
-    pub async fn line_after_build(&mut self, part: &str) -> String {
+    /// Waits for the `count`th line that has this part and comes after a build.
+    pub async fn line_after_build(&mut self, part: &str, count: usize) -> String {
         let deadline = wasq::clock::now() + COMPILES;
         loop {
-            if let Some(line) = self.find(part) {
+            if let Some(line) = self.find(part, count) {
                 return line;
             }
             assert!(wasq::clock::now() < deadline, "no line with {part:?} in\n{}", self.shown());
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("it ended with {status} before a line with {part:?} came:\n{}", self.shown());
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// How many lines have this part.
-    pub fn count(&self, part: &str) -> usize {
-        self.log.lock().unwrap().iter().filter(|line| line.contains(part)).count()
+    /// The `count`th line with this part, counted from 1.
+    fn find(&self, part: &str, count: usize) -> Option<String> {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(part)).nth(count - 1).cloned()
     }
 
-    fn find(&self, part: &str) -> Option<String> {
-        self.log.lock().unwrap().iter().find(|line| line.contains(part)).cloned()
-    }
-
-    pub fn shown(&self) -> String {
+    fn shown(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 

@@ -105,5 +105,5 @@ async fn no_credentials_and_no_region() {
     std::fs::write(dir.path().join("wasq.toml"), "[queues.jobs]\ndlq = 'jobs-dlq'\n").unwrap();
     let named = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("HOME", home.path().to_str().unwrap())];
     let run = named.iter().fold(wasq(["run"]).dir(&dir), |run, (name, value)| run.env(name, value));
-    run.check(1, &["region"]).await;
+    run.check(1, &["no AWS region", "[aws]", "AWS_REGION"]).await;
 }

@@ -58,7 +58,7 @@ async fn exhausted_attempts_are_dead_lettered_with_an_envelope_that_says_all() {
     assert_eq!(letter.traceparent.as_deref(), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
     let first = letter.first_failed_at.unwrap();
     assert!(before <= first && first <= letter.last_failed_at && letter.last_failed_at <= wasq::clock::unix_ms());
-    assert_eq!(rig.exits("run"), 3);
+    assert_eq!(rig.runs(), 3);
     rig.end().await;
 }
 
@@ -69,7 +69,7 @@ async fn a_reject_is_dead_lettered_at_once() {
     let dead = rig.letter().await;
     rig.emptied().await;
     assert_eq!((dead.letter.class.as_str(), dead.letter.reason.as_str()), ("reject", "no such customer"));
-    assert_eq!((dead.letter.attempts, rig.exits("run")), (1, 1));
+    assert_eq!((dead.letter.attempts, rig.runs()), (1, 1));
     rig.end().await;
 }
 

@@ -34,7 +34,7 @@ async fn a_discarded_message_is_deleted_and_not_run_again() {
     rig.message(&order).key("k").send().await;
     rig.message(&order).key("k").send().await;
     rig.emptied().await;
-    assert_eq!((rig.exits("run"), rig.exits("discard"), rig.exits("duplicate")), (1, 1, 1));
+    assert_eq!((rig.runs(), rig.exits("discard"), rig.duplicates()), (1, 1, 1));
     assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
     rig.end().await;
 }
@@ -87,7 +87,7 @@ async fn an_open_breaker_keeps_other_messages_from_running() {
     rig.until_exits("unavailable", 1).await;
     rig.send(json!({ "do": "done" })).await;
     rig.until_exits("breaker-open", 1).await;
-    assert_eq!(rig.exits("run"), 1);
+    assert_eq!(rig.runs(), 1);
     assert_eq!(rig.counts("jobs").await, (0, 2, 0));
     rig.end().await;
 }
@@ -134,7 +134,7 @@ async fn an_endless_after_is_clamped_to_what_sqs_takes() {
     // Had SQS refused the visibility, they would come again after two seconds.
     let polls = rig.sqs.faults().calls("ReceiveMessage");
     rig.sqs.faults().calls_reach("ReceiveMessage", polls + 4).await;
-    assert_eq!(rig.exits("run"), 3);
+    assert_eq!(rig.runs(), 3);
     assert_eq!(rig.counts("jobs").await, (0, 3, 0));
     rig.end().await;
 }
@@ -172,7 +172,7 @@ async fn the_outbox_is_sent_when_the_handler_has_succeeded_and_its_consumer_runs
     rig.emptied().await;
     // The same again is a duplicate: it sends nothing.
     rig.message(&order).key("k").send().await;
-    until("the duplicate is seen", || async { rig.exits("duplicate") == 1 }).await;
+    until("the duplicate is seen", || async { rig.duplicates() == 1 }).await;
     rig.emptied().await;
 
     assert_eq!(rig.sink.count("then"), 2);

@@ -24,7 +24,7 @@ async fn a_typed_message_reaches_its_handler_and_is_deleted() {
     assert_eq!(report["attributes"]["colour"], "red");
     assert_eq!(report["attributes"]["raw"], "binary [0, 255]");
     assert_eq!(report["key"].as_str().unwrap().len(), 64);
-    assert_eq!((rig.exits("run"), rig.exits("done")), (1, 1));
+    assert_eq!((rig.runs(), rig.exits("done")), (1, 1));
     assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
     rig.end().await;
 }

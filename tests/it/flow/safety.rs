@@ -19,7 +19,7 @@ async fn the_same_key_runs_once() {
     rig.message(&order).key("another").send().await;
     rig.emptied().await;
     assert_eq!(rig.sink.count("work"), 2);
-    assert_eq!(rig.exits("duplicate"), 1);
+    assert_eq!(rig.duplicates(), 1);
     assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
     rig.end().await;
 }
@@ -39,7 +39,7 @@ async fn a_manifests_key_template_comes_before_the_message_s_own_key() {
     rig.message(order("A-2")).key("x").send().await;
     rig.emptied().await;
     assert_eq!(rig.sink.count("work"), 2, "one for each order");
-    assert_eq!(rig.exits("duplicate"), 1);
+    assert_eq!(rig.duplicates(), 1);
     rig.end().await;
 }
 
@@ -50,7 +50,7 @@ async fn a_lease_is_extended_for_a_handler_longer_than_the_visibility() {
     rig.send(rig.sink.ask("work")).await;
     rig.emptied().await;
     assert_eq!(rig.sink.count("work"), 1);
-    assert_eq!((rig.exits("run"), rig.exits("done"), rig.exits("busy")), (1, 1, 0));
+    assert_eq!((rig.runs(), rig.exits("done"), rig.exits("busy")), (1, 1, 0));
     assert!(rig.sqs.faults().calls("ChangeMessageVisibilityBatch") >= 2);
     rig.end().await;
 }
@@ -69,7 +69,7 @@ async fn of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice() {
     let keys = (0..count).chain((0..count).step_by(10)).collect::<Vec<_>>();
     let batches: Vec<_> = keys.chunks(10).map(|keys| send_batch(&rig, keys)).collect();
     futures::stream::iter(batches).buffer_unordered(16).collect::<Vec<()>>().await;
-    until("all are settled", || async { rig.exits("done") + rig.exits("duplicate") >= keys.len() as u64 }).await;
+    until("all are settled", || async { rig.exits("done") + rig.duplicates() >= keys.len() as u64 }).await;
     rig.emptied().await;
 
     let calls = rig.sink.calls("work");

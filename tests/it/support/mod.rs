@@ -7,6 +7,6 @@ mod sink;
 pub mod wat;
 
 pub use parts::{Faulty, Trouble};
-pub use rig::{Dead, Rig};
+pub use rig::Rig;
 pub use setup::{Plugin, Setup};
-pub use sink::{Answer, Hold, Sink, until};
+pub use sink::{Answer, Sink, until};

@@ -194,7 +194,17 @@ impl Rig {
         }
     }
 
-    /// How often an exit was seen; `run` counts runs.
+    /// Handlers that ran to an end of their own or their timeout's.
+    pub fn runs(&self) -> u64 {
+        self.services().stats.snapshot().iter().map(|line| line.runs).sum()
+    }
+
+    /// Messages whose work another one with the same key had done.
+    pub fn duplicates(&self) -> u64 {
+        self.services().stats.snapshot().iter().map(|line| line.duplicates).sum()
+    }
+
+    /// How often an exit was seen.
     pub fn exits(&self, class: &str) -> u64 {
         let lines = self.services().stats.snapshot();
         lines.iter().filter_map(|line| line.exits.get(class)).sum()

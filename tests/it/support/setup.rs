@@ -60,7 +60,7 @@ impl Plugin {
     pub fn install(&self, dir: &Path, sink: &Sink) {
         std::fs::write(dir.join(format!("{}.wasm", self.name)), &self.component).unwrap();
         let Some(lines) = &self.manifest else { return };
-        let mut text = format!("name = {:?}\ntypes = {:?}\n", self.name, self.types);
+        let mut text = format!("name = {:?}\ntypes = {}\n", self.name, serde_json::to_string(&self.types).unwrap());
         text +=
             &format!("allowed_outbound_hosts = [{:?}]\nvariables = {{ plugin = {:?} }}\n", sink.origin(), self.name);
         text += lines;

@@ -25,29 +25,29 @@ pub fn handler(items: &str, body: &str) -> Vec<u8> {
 
 /// A handler that imports something too.
 pub fn handler_with(imports: &str, items: &str, body: &str) -> Vec<u8> {
-    let mut outside = String::new();
-    let mut inside = String::new();
-    let mut exports = String::new();
-    let mut with = String::new();
+    let (mut types, mut aliases, mut inside, mut with) = (String::new(), String::new(), String::new(), String::new());
     for (name, definition) in TYPES {
-        outside += &format!("(type ${name} {definition})\n");
+        types += &format!("(type $own-{name} {definition}) (export \"{name}\" (type ${name} (eq $own-{name})))\n");
+        aliases += &format!("(alias export $types \"{name}\" (type ${name}))\n");
         inside += &format!("(type $own-{name} {definition}) (import \"in-{name}\" (type ${name} (eq $own-{name})))\n");
-        exports += &format!("(export $out-{name} \"{name}\" (type ${name}))\n");
         with += &format!("(with \"in-{name}\" (type ${name}))\n");
     }
-    let renamed = HANDLE.replace("$", "$out-");
+    let exports =
+        ["message", "outcome", "failure"].map(|name| format!("(export $out-{name} \"{name}\" (type ${name}))\n"));
+    let (exports, renamed) = (exports.concat(), HANDLE.replace('$', "$out-"));
     component(&format!(
         r#"(component
             {imports}
+            (import "wasq:worker/types@0.1.0" (instance $types {types}))
+            {aliases}
             (core module $module
                 (memory (export "memory") 1)
                 (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
                 {items}
                 (func (export "handle") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {body}))
             (core instance $instance (instantiate $module))
-            {outside}
             (func $handle {HANDLE} (canon lift (core func $instance "handle")
-                (memory $instance "memory") (realloc (func $instance "realloc"))))
+                (memory (core memory $instance "memory")) (realloc (core func $instance "realloc"))))
             (component $interface
                 {inside}
                 (import "in-handle" (func $handle {HANDLE}))

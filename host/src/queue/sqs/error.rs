@@ -32,6 +32,12 @@ where
                         .into(),
                 };
             }
+            if message.contains("Missing Region") {
+                return QueueError::Permanent {
+                    code: "NoRegion".into(),
+                    message: "no AWS region; set `region` in [aws], AWS_REGION, or a profile with one".into(),
+                };
+            }
             QueueError::Transient { code: "NoAnswer".into(), message }
         }
     }
