@@ -11,8 +11,11 @@ fn every_invariant_has_a_test_of_its_name() {
         collect(&root.join(dir), &mut functions);
     }
     let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
-    let invariants: Vec<String> =
-        text.lines().filter_map(|line| line.strip_prefix("- *Invariant*: ")).map(|line| line.replace(' ', "_")).collect();
+    let invariants: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("- *Invariant*: "))
+        .map(|line| line.replace(' ', "_"))
+        .collect();
     assert!(invariants.len() >= 10, "the list of invariants in ARCHITECTURE.md was not found");
     let missing: Vec<_> = invariants.iter().filter(|name| !functions.contains(*name)).collect();
     assert!(missing.is_empty(), "these invariants have no test of their name: {missing:?}");

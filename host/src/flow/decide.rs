@@ -55,7 +55,8 @@ pub struct Circumstances<'a> {
 /// The shortest and the longest time for which an unroutable message is hidden.
 pub const UNROUTABLE_MIN: Duration = Duration::from_secs(60);
 pub const UNROUTABLE_MAX: Duration = Duration::from_secs(15 * 60);
-/// A message whose plugin had no permit, or whose ledger was down, comes back after about this long.
+/// A message whose plugin had no permit, or whose ledger was down, comes back after about this long; one whose key another
+/// delivery holds, after this long at first.
 pub const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// From an exit to a settlement.
@@ -94,7 +95,11 @@ pub fn decide(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
         Exit::BreakerOpen { remaining, .. } => {
             Delay { delay: *remaining + jitter(HELD_BACK, at.draw), record: Record::Released }
         }
-        Exit::Busy { remaining } => Delay { delay: *remaining, record: Record::Nothing },
+        // The other run mostly ends long before its lease: look again soon, and less and less often.
+        Exit::Busy { remaining } => {
+            let doublings = at.receive_count.saturating_sub(1).min(10);
+            Delay { delay: (HELD_BACK * 2u32.pow(doublings)).min(*remaining), record: Record::Nothing }
+        }
         Exit::LeaseLost => Leave,
     }
 }
@@ -179,7 +184,8 @@ mod tests {
         check(Exit::Expired { discard: false }, 1, DeadLetter);
 
         check(Exit::Duplicate { same_message: true }, 0, delete(Record::Nothing));
-        check(Exit::Busy { remaining: S(11) }, 0, delay(11, Record::Nothing));
+        check(Exit::Busy { remaining: S(11) }, 0, delay(8, Record::Nothing));
+        check(Exit::Busy { remaining: S(3) }, 0, delay(3, Record::Nothing));
         check(Exit::NoPermit, 1, delay(2, Record::Released));
         check(Exit::LedgerDown { reason: text() }, 0, delay(2, Record::Nothing));
         check(Exit::BreakerOpen { dependency: text(), remaining: S(3) }, 1, delay(5, Record::Released));
