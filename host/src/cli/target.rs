@@ -51,9 +51,7 @@ impl Target {
         } else if queues.is_empty() && std::env::var_os("AWS_ENDPOINT_URL").is_none() {
             // A URL says where it is; a bare name without a config is meant for the local queue.
             aws.endpoint_url = match wanted.split_once("://") {
-                Some((scheme, rest)) if scheme == "http" => {
-                    Some(format!("http://{}", rest.split('/').next().unwrap_or_default()))
-                }
+                Some(("http", rest)) => Some(format!("http://{}", rest.split('/').next().unwrap_or_default())),
                 Some(_) => None,
                 None => Some(format!("http://127.0.0.1:{LOCAL_SQS_PORT}")),
             };

@@ -20,6 +20,9 @@ fn cloudevent(body: &Value) -> Value {
     json!({ "specversion": "1.0", "id": "c", "type": "probe", "source": "/shop", "data": body })
 }
 
+/// Puts a message into its envelope.
+type Wrap<'a> = &'a dyn Fn(&Value) -> Value;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn enveloped_messages_reach_their_handler_unwrapped() {
     let of = |envelope| move |queue: &mut wasq::config::QueueConfig| queue.envelope = envelope;
@@ -34,7 +37,7 @@ async fn enveloped_messages_reach_their_handler_unwrapped() {
         typed["type"] = json!("probe");
         typed
     };
-    let cases: [(&str, &str, &dyn Fn(&Value) -> Value); 7] = [
+    let cases: [(&str, &str, Wrap); 7] = [
         ("a", "sns", &sns),
         ("b", "events", &eventbridge),
         ("c", "cloud", &cloudevent),
