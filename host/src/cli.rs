@@ -112,9 +112,25 @@ pub fn main() -> ExitCode {
     // A poll that the drain gave up on must not hold up the exit.
     runtime.shutdown_background();
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", in_words(&error));
         ExitCode::FAILURE
     })
+}
+
+/// An error and its causes. A cause that the words before it have told already is not told again.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        let cause = cause.trim_end();
+        if words.is_empty() {
+            words.push_str(cause);
+        } else if !words.contains(cause) {
+            words.push_str(": ");
+            words.push_str(cause);
+        }
+    }
+    words
 }
 
 fn start_logging(format: LogFormat, filter: &str) {
@@ -157,6 +173,13 @@ fn table(header: &[&str]) -> comfy_table::Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error =
+            anyhow::anyhow!("no room on the disk").context("cannot write: no room on the disk").context("not sent");
+        assert_eq!(in_words(&error), "not sent: cannot write: no room on the disk");
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

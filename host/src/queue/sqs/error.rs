@@ -38,9 +38,21 @@ where
                     message: "no AWS region; set `region` in [aws], AWS_REGION, or a profile with one".into(),
                 };
             }
-            QueueError::Transient { code: "NoAnswer".into(), message }
+            QueueError::Transient { code: "NoAnswer".into(), message: causes(other) }
         }
     }
+}
+
+/// An error and its causes, in words.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
 }
 
 fn is_server_fault(code: &str) -> bool {
