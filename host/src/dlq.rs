@@ -41,8 +41,6 @@ pub struct Letter {
     pub traceparent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub group: Option<String>,
-    #[serde(default)]
-    pub replays: u32,
 }
 
 /// Why a letter was not sent or not read.
@@ -87,7 +85,7 @@ pub async fn send(
         group: delivery.group.clone().or_else(|| fifo.then(|| "wasq".to_owned())),
         deduplication_id: fifo.then(|| {
             let plugin = letter.plugin.as_deref().unwrap_or_default();
-            Key::derive(&[letter.message_id.0.as_bytes(), plugin.as_bytes(), &letter.replays.to_le_bytes()]).to_hex()
+            Key::derive(&[letter.message_id.0.as_bytes(), plugin.as_bytes()]).to_hex()
         }),
     };
     for answer in dlq.send(std::slice::from_ref(&outgoing)).await {

@@ -84,9 +84,8 @@ impl Invoke {
 
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let ledger: Arc<dyn Ledger> = Arc::new(LocalLedger::open(scratch.path())?);
-        let template = plugin.manifest.idempotency.key.as_ref();
-        let named = template.and_then(|template| template.render(message.json.as_ref()?));
-        let key = Key::of("invoke", &plugin.manifest.name, &message.kind, named.as_deref().unwrap_or(&message.key));
+        let text = plugin.key_text(&message);
+        let key = Key::of("invoke", &plugin.manifest.name, &message.kind, &text);
         let request = ClaimRequest {
             body: BodyDigest::of(&message.body),
             message_id: delivery.message_id.clone(),
@@ -107,7 +106,7 @@ impl Invoke {
         };
         let report = sandbox.run(&plugin.handler, job).await;
         let done = matches!(report.exit, Exit::Done { .. });
-        self.print(&report, named.as_deref());
+        self.print(&report, &text);
         Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -143,7 +142,7 @@ impl Invoke {
         })
     }
 
-    fn print(&self, report: &crate::sandbox::Report, key: Option<&str>) {
+    fn print(&self, report: &crate::sandbox::Report, key: &str) {
         let result = match &report.exit {
             Exit::Done { result: Some(bytes) } => Some(String::from_utf8_lossy(bytes).into_owned()),
             _ => None,
@@ -170,9 +169,7 @@ impl Invoke {
         if let Some(result) = result {
             println!("result   {result}");
         }
-        if let Some(key) = key {
-            println!("key      {key}");
-        }
+        println!("key      {key}");
         println!("time     {:.2} ms", report.elapsed.as_secs_f64() * 1e3);
         println!("memory   {} KiB", report.memory_bytes / 1024);
         for message in &report.outbox {

@@ -15,14 +15,12 @@ pub struct Claimed {
 /// Claims the message for one attempt of the plugin, or says why there is none.
 pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Result<Claimed, Exit> {
     let services = share.services;
-    let template = plugin.manifest.idempotency.key.as_ref();
-    let named = template.and_then(|template| template.render(message.json.as_ref()?));
-    let text = named.as_deref().unwrap_or(&message.key);
+    let text = plugin.key_text(message);
     let limit_bytes = services.limits.key_bytes;
     if text.len() > limit_bytes {
         return Err(Exit::OversizedKey { size_bytes: text.len(), limit_bytes });
     }
-    let key = Key::of(&services.scope, &plugin.manifest.name, &message.kind, text);
+    let key = Key::of(&services.scope, &plugin.manifest.name, &message.kind, &text);
     let request = ClaimRequest {
         body: BodyDigest::of(&message.body),
         message_id: share.delivery.message_id.clone(),

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::manifest::{Manifest, ManifestError};
 use crate::config::{Config, Limits, PluginConfig};
+use crate::message::Message;
 use crate::permits::Pools;
 use crate::sandbox::egress::{DestinationError, Dialer};
 use crate::sandbox::{CompileError, Handler, Policy, Sandbox};
@@ -82,6 +83,15 @@ pub enum Reason {
     NoPool { pool: String },
     #[error("another file, {}, is a plugin named `{name}` too", first.display())]
     SameName { name: String, first: PathBuf },
+}
+
+impl Plugin {
+    /// The text of a message's key as this plugin sees it: its template's, else the message's own.
+    pub fn key_text(&self, message: &Message) -> String {
+        let template = self.manifest.idempotency.key.as_ref();
+        let named = template.and_then(|template| template.render(message.json.as_ref()?));
+        named.unwrap_or_else(|| message.key.clone())
+    }
 }
 
 impl Loader {
