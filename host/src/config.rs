@@ -58,6 +58,75 @@ pub struct Aws {
 pub enum LedgerConfig {
     /// Embedded, in a directory that one host owns.
     Local { path: PathBuf },
+    /// A table in DynamoDB, for any number of hosts.
+    Dynamodb(DynamodbConfig),
+    /// A Redis or Valkey server, for any number of hosts.
+    Redis(RedisConfig),
+    /// A schema in a PostgreSQL database, for any number of hosts.
+    Postgres(PostgresConfig),
+}
+
+/// A ledger in DynamoDB. Region, credentials and endpoint are those of `[aws]` and the SDK's own chain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DynamodbConfig {
+    /// Default `wasq-ledger`.
+    pub table: String,
+    /// Makes the table if it is not there: for development. In production a template makes it.
+    pub create: bool,
+    /// DynamoDB's endpoint, where it is not the region's own.
+    pub endpoint_url: Option<String>,
+}
+
+/// A ledger in Redis.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisConfig {
+    /// `redis://HOST:PORT/DB`, or `rediss://` for TLS. Default: the environment's `WASQ_LEDGER_URL`.
+    pub url: Option<Secret>,
+    /// What every name in the store begins with. Default `wasq`.
+    pub prefix: String,
+}
+
+/// A ledger in PostgreSQL.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostgresConfig {
+    /// `postgres://USER@HOST/DATABASE`. Default: the environment's `WASQ_LEDGER_URL`.
+    pub url: Option<Secret>,
+    /// Where its tables are; made if it is not there. Default `wasq`.
+    pub schema: String,
+    /// Connections that this host opens at most: 1 to 100. Default 8.
+    pub max_connections: usize,
+}
+
+impl Default for DynamodbConfig {
+    fn default() -> Self {
+        Self { table: "wasq-ledger".into(), create: false, endpoint_url: None }
+    }
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self { url: None, prefix: "wasq".into() }
+    }
+}
+
+impl Default for PostgresConfig {
+    fn default() -> Self {
+        Self { url: None, schema: "wasq".into(), max_connections: 8 }
+    }
+}
+
+/// A text that no log and no error shows.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Default for LedgerConfig {
@@ -285,8 +354,8 @@ impl Config {
         let mut config = Self::parse(&text, path)?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.plugins_dir = base.join(&config.plugins_dir);
-        match &mut config.ledger {
-            LedgerConfig::Local { path } => *path = base.join(&*path),
+        if let LedgerConfig::Local { path } = &mut config.ledger {
+            *path = base.join(&*path);
         }
         Ok(config)
     }
@@ -312,6 +381,11 @@ impl Config {
         if !(1..=10_000).contains(&self.limits.max_instances) {
             let value = self.limits.max_instances.to_string();
             return refuse("limits.max_instances".into(), value, "use 1 to 10000");
+        }
+        if let LedgerConfig::Postgres(postgres) = &self.ledger
+            && !(1..=100).contains(&postgres.max_connections)
+        {
+            return refuse("ledger.max_connections".into(), postgres.max_connections.to_string(), "use 1 to 100");
         }
         if let Some((name, _)) = self.pools.iter().find(|(_, size)| !(1..=10_000).contains(*size)) {
             return refuse(format!("pools.{name}"), self.pools[name].to_string(), "use 1 to 10000");

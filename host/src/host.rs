@@ -10,13 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::clock::SystemClock;
-use crate::config::{Config, LedgerConfig, QueueConfig};
+use crate::config::{Config, QueueConfig};
 use crate::flow::settle::Settler;
 use crate::flow::{Breakers, Lane, Services};
 use crate::health::Health;
 use crate::lease::Keeper;
-use crate::ledger::Ledger;
-use crate::ledger::local::LocalLedger;
+use crate::ledger::{self, Ledger};
 use crate::permits::Permits;
 use crate::plugins::{Catalog, Catalogs, Loader};
 use crate::queue::sqs::{Sqs, SqsQueue};
@@ -47,7 +46,7 @@ pub enum StartError {
     #[error("{0}")]
     Redrive(#[from] redrive::RedriveError),
     #[error("the ledger: {0}")]
-    Ledger(#[from] crate::ledger::local::OpenError),
+    Ledger(#[from] ledger::OpenError),
     #[error("the sandbox's engine: {0}")]
     Engine(String),
     #[error("egress.open_hosts: {0}")]
@@ -61,12 +60,15 @@ pub enum StartError {
 impl Host {
     /// Opens the ledger, loads the plugins, checks the queues, and begins to poll.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let ledger = ledger::open(&config.ledger, &config.aws).await?;
+        Self::start_on(config, ledger).await
+    }
+
+    /// As [`Host::start`], on a ledger that is open already.
+    pub async fn start_on(config: Config, ledger: Arc<dyn Ledger>) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let catalogs = Arc::new(Catalogs::new(Loader::new(sandbox.clone(), config.clone())?));
-        let ledger: Arc<dyn Ledger> = match &config.ledger {
-            LedgerConfig::Local { path } => Arc::new(LocalLedger::open(path)?),
-        };
         let catalog = load_plugins(&catalogs, &config).await?;
         let sqs = Sqs::connect(&config.aws).await;
         let mut queues = Vec::new();

@@ -4,13 +4,35 @@
 //! *dead-lettered* once its message was sent to the DLQ. Every change but a claim names the fence that its claim gave out;
 //! a stale fence changes nothing.
 
+pub mod entry;
 pub mod local;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::config::{Aws, LedgerConfig};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
+
+/// Opens the ledger that the config names.
+pub async fn open(config: &LedgerConfig, _aws: &Aws) -> Result<Arc<dyn Ledger>, OpenError> {
+    Ok(match config {
+        LedgerConfig::Local { path } => Arc::new(local::LocalLedger::open(path)?),
+        LedgerConfig::Dynamodb(_) => return Err(OpenError::Unsupported("dynamodb")),
+        LedgerConfig::Redis(_) => return Err(OpenError::Unsupported("redis")),
+        LedgerConfig::Postgres(_) => return Err(OpenError::Unsupported("postgres")),
+    })
+}
+
+/// Why the ledger could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the store `{0}` is not built in yet")]
+    Unsupported(&'static str),
+    #[error(transparent)]
+    Local(#[from] local::OpenError),
+}
 
 /// A store of claims and completions.
 ///
@@ -77,6 +99,8 @@ pub struct Fresh {
     pub attempt: u32,
     /// Claims before this one that ended without a finish: their host died or lost its lease.
     pub crashes: u32,
+    /// How often a dead letter of this key has come back.
+    pub replays: u32,
     pub fence: Fence,
     /// When the first failed attempt ended, if one did.
     pub first_failed_at: Option<UnixMs>,
@@ -95,7 +119,8 @@ pub enum Finish {
     Failed { at: UnixMs },
     /// The attempt does not count: snoozed, interrupted, or a dependency was unavailable.
     Released,
-    /// The message is in the DLQ. Attempts, crashes and the body's digest start afresh for a replay, steps are kept, all for `ttl`.
+    /// The message is in the DLQ. Attempts, crashes and the body's digest start afresh for a replay,
+    /// which is counted; steps are kept; all for `ttl`.
     DeadLettered { message_id: MessageId, ttl: Duration },
 }
 

@@ -5,7 +5,6 @@
 //! system; a second thread syncs the log, many transactions at a time, and then answers completions and steps. Leases are kept in memory, by monotonic time; a
 //! claim found on disk without a lease belongs to a run that crashed, and can be claimed at once.
 
-mod decide;
 mod disk;
 mod job;
 mod leases;
@@ -23,11 +22,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use self::decide::State;
 use self::disk::Disk;
 pub use self::disk::OpenError;
 use self::job::{Books, Job, Task};
 use self::writer::{WAITING_MAX, Writer};
+use super::entry::{self, State};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use crate::clock;
 use crate::message::Key;
@@ -132,7 +131,7 @@ impl Ledger for LocalLedger {
         self.ask(if_recorded, move |books| {
             let held_for = books.leases.remaining(key, now);
             let found = books.batch.entry(key)?;
-            let (claim, change) = decide::claim(found, held_for, &request, books.fences.next(), clock::unix_ms());
+            let (claim, change) = entry::claim(found, held_for, &request, books.fences.next(), clock::unix_ms());
             if let Some(change) = change {
                 books.batch.change(key, &change)?;
                 books.leases.hold(key, change.entry.fence, now, request.lease);
@@ -162,7 +161,7 @@ impl Ledger for LocalLedger {
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
         self.ask(on_disk, move |books| {
             let found = books.batch.entry(key)?;
-            if let Some(change) = decide::finish(found, fence, finish, clock::unix_ms())? {
+            if let Some(change) = entry::finish(found, fence, finish, clock::unix_ms())? {
                 books.batch.change(key, &change)?;
                 books.leases.end(key);
             }
@@ -191,7 +190,7 @@ impl Ledger for LocalLedger {
 
     async fn put_envelope(&self, id: &str, json: &[u8], ttl: Duration) -> Result<(), LedgerError> {
         let (id, json) = (id.to_owned(), json.to_vec());
-        self.ask(on_disk, move |books| books.batch.put_envelope(&id, &json, decide::after(clock::unix_ms(), ttl))).await
+        self.ask(on_disk, move |books| books.batch.put_envelope(&id, &json, entry::after(clock::unix_ms(), ttl))).await
     }
 
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {

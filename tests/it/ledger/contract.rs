@@ -38,6 +38,7 @@ macro_rules! contract {
             steps_go_with_the_completion
             a_dead_lettered_message_is_recognised
             a_replay_starts_afresh_and_keeps_its_steps
+            replays_are_counted
             what_is_dead_lettered_is_forgotten_after_its_time
             envelopes_are_kept_for_their_time
             names_and_values_of_any_kind
@@ -50,7 +51,7 @@ macro_rules! contract {
         mod $store {$(
             #[tokio::test]
             async fn $case() {
-                let (ledger, _kept) = $open();
+                let (ledger, _kept) = $open().await;
                 $crate::ledger::contract::$case(ledger).await;
             }
         )*}
@@ -303,10 +304,24 @@ pub async fn a_replay_starts_afresh_and_keeps_its_steps(ledger: Shared) {
 
     let replay = ledger.claim(key, &request("edited body", "replayed message", LONG)).await.expect("the store answers");
     let Claim::Fresh(replay) = replay else { panic!("a replay is claimed afresh, not {replay:?}") };
-    assert_eq!((replay.attempt, replay.crashes, replay.first_failed_at), (1, 0, None));
+    assert_eq!((replay.attempt, replay.crashes, replay.replays, replay.first_failed_at), (1, 0, 1, None));
     let step = ledger.get_step(key, replay.fence, "charge").await.expect("ours");
     assert_eq!(step.as_deref(), Some(&b"receipt"[..]));
     assert_eq!(claim(&*ledger, key, LONG).await, Claim::Conflict, "the replay's body is the key's body now");
+}
+
+pub async fn replays_are_counted(ledger: Shared) {
+    let key = new_key();
+    for replays in 0..3 {
+        let message = format!("message {replays}");
+        for attempt in 1..=2 {
+            let claim = ledger.claim(key, &request("body", &message, LONG)).await.expect("the store answers");
+            let Claim::Fresh(claim) = claim else { panic!("another message of the key is a replay, not {claim:?}") };
+            assert_eq!((claim.attempt, claim.replays), (attempt, replays));
+            let ends = if attempt == 1 { Finish::Failed { at: UnixMs(1) } } else { dead_lettered(&message, LONG) };
+            finish(&*ledger, key, claim.fence, ends).await;
+        }
+    }
 }
 
 pub async fn what_is_dead_lettered_is_forgotten_after_its_time(ledger: Shared) {

@@ -20,7 +20,7 @@ contract!(contract_of_local, crate::ledger::local::open_shared);
 /// For a test that runs itself again as a child process: the child's part, and the directory it works in.
 const CHILD_DIR: &str = "WASQ_TEST_LEDGER_DIR";
 
-pub fn open_shared() -> (Arc<dyn Ledger>, TempDir) {
+pub async fn open_shared() -> (Arc<dyn Ledger>, TempDir) {
     let dir = TempDir::new().expect("a temporary directory");
     (Arc::new(open(dir.path())), dir)
 }
@@ -130,7 +130,7 @@ async fn what_was_recorded_is_there_after_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_ends_by_the_monotonic_clock() {
-    let (ledger, _dir) = open_shared();
+    let (ledger, _dir) = open_shared().await;
     let key = new_key();
     let lease = Duration::from_secs(60);
     let fence = fresh(&*ledger, key, lease).await.fence;

@@ -1,12 +1,12 @@
 //! What the tests share: a whole host with its queues, a sink for the handlers' calls, and ways to send and to look.
 
-mod parts;
+mod faulty;
 mod rig;
 mod setup;
 mod sink;
 pub mod wat;
 
-pub use parts::{Faulty, Trouble};
+pub use faulty::{Faulty, Trouble};
 pub use rig::Rig;
 pub use setup::{Plugin, Setup};
 pub use sink::{Answer, Sink, until};

@@ -22,7 +22,6 @@ use wasq::message::Delivery;
 use wasq::queue::Queue;
 use wasq::queue::sqs::{Sqs, SqsQueue};
 
-use super::parts::Parts;
 use super::setup::{KIND, dlq};
 use super::sink::{Sink, until};
 
@@ -34,13 +33,8 @@ pub struct Rig {
     /// The SDK's client, as a producer has it.
     pub client: Client,
     host_side: Sqs,
-    running: Option<Running>,
+    running: Option<Box<Host>>,
     dir: TempDir,
-}
-
-enum Running {
-    Host(Box<Host>),
-    Parts(Parts),
 }
 
 /// A message found in a DLQ.
@@ -69,49 +63,39 @@ impl Rig {
     pub fn ledger_dir(&self) -> PathBuf {
         match &self.config.ledger {
             LedgerConfig::Local { path } => path.clone(),
+            other => panic!("{other:?} is no directory"),
         }
     }
 
     pub async fn start_host(&mut self) {
         assert!(self.running.is_none(), "a host is running already");
-        self.running = Some(Running::Host(Box::new(Host::start(self.config.clone()).await.unwrap())));
+        self.running = Some(Box::new(Host::start(self.config.clone()).await.unwrap()));
     }
 
-    /// A host's parts, put together over this ledger.
+    /// A host over this ledger.
     pub async fn start_on(&mut self, ledger: Arc<dyn Ledger>) {
         assert!(self.running.is_none(), "a host is running already");
-        self.running = Some(Running::Parts(Parts::start(&self.config, ledger).await));
+        self.running = Some(Box::new(Host::start_on(self.config.clone(), ledger).await.unwrap()));
     }
 
     pub fn host(&self) -> &Host {
-        match &self.running {
-            Some(Running::Host(host)) => host,
-            Some(Running::Parts(_)) | None => panic!("no host is running"),
-        }
+        self.running.as_ref().expect("a host is running")
     }
 
     pub fn services(&self) -> &Arc<Services> {
-        match self.running.as_ref().expect("a host is running") {
-            Running::Host(host) => host.services(),
-            Running::Parts(parts) => &parts.services,
-        }
+        self.host().services()
     }
 
     /// Ends the host as a first SIGTERM does, while the local queue goes on.
     pub async fn stop_host(&mut self) {
-        match self.running.take() {
-            Some(Running::Host(host)) => host.shutdown(std::future::pending()).await,
-            Some(Running::Parts(parts)) => parts.stop().await,
-            None => {}
+        if let Some(host) = self.running.take() {
+            host.shutdown(std::future::pending()).await;
         }
     }
 
     /// Takes the host, for a test that ends it in its own way.
     pub fn take_host(&mut self) -> Host {
-        match self.running.take() {
-            Some(Running::Host(host)) => *host,
-            Some(Running::Parts(_)) | None => panic!("no host is running"),
-        }
+        *self.running.take().expect("a host is running")
     }
 
     /// Ends everything.

@@ -10,7 +10,7 @@ use super::rows::{Batch, failed};
 use crate::ledger::{Fence, LedgerError};
 
 /// The version of the tables below.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 /// SQLite's page cache. It holds the inner pages of some ten million entries.
 const CACHE_KIB: u32 = 32 * 1024;
 /// 4 KiB pages in the write-ahead log before they are moved into the database: the longest wait that a claim meets.
@@ -35,6 +35,7 @@ const TABLES: &str = "
         fence INTEGER NOT NULL,
         attempts INTEGER NOT NULL,
         crashes INTEGER NOT NULL,
+        replays INTEGER NOT NULL,
         body BLOB NOT NULL,
         message_id TEXT NOT NULL,
         first_failed_at INTEGER,
@@ -56,6 +57,9 @@ const TABLES: &str = "
     CREATE INDEX envelopes_by_age ON envelopes (removable_at);
     CREATE TABLE counts (openings INTEGER NOT NULL, pings INTEGER NOT NULL) STRICT;
     INSERT INTO counts VALUES (0, 0);";
+
+/// From version 1 to 2.
+const REPLAYS: &str = "ALTER TABLE entries ADD COLUMN replays INTEGER NOT NULL DEFAULT 0";
 
 /// Why a local ledger could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -142,13 +146,12 @@ fn prepare(connection: &mut Connection) -> Result<Prepared, rusqlite::Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match found {
-        0 => {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", SCHEMA)?;
-        }
+        0 => transaction.execute_batch(TABLES)?,
+        1 => transaction.execute_batch(REPLAYS)?,
         SCHEMA => {}
         found => return Ok(Prepared::OtherFormat { found }),
     }
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
     // On the disk before any fence is given out: not even a power cut makes one come twice.
     let opening =
         transaction.query_row("UPDATE counts SET openings = openings + 1 RETURNING openings", [], |row| row.get(0))?;
@@ -211,8 +214,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (mut disk, _) = Disk::open(dir.path()).expect("it opens");
         let key = Key([7; 32]);
-        let row = "INSERT INTO entries (key, state, fence, attempts, crashes, body, message_id, removable_at)
-                   VALUES (?1, 9, 1, 1, 0, x'00', 'message', 1)";
+        let row = "INSERT INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, removable_at)
+                   VALUES (?1, 9, 1, 1, 0, 0, x'00', 'message', 1)";
         disk.connection.execute(row, [&key.0]).expect("it is ours");
         let batch = disk.begin().expect("it begins");
         assert!(matches!(batch.entry(key), Err(LedgerError::Damaged(what)) if what.contains(&key.to_hex())));

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::decide::{Change, Entry, State, Steps};
+use crate::ledger::entry::{Change, Entry, State, Steps};
 use crate::ledger::{Fence, LedgerError};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
 
@@ -20,14 +20,15 @@ impl<'a> Batch<'a> {
 
     pub fn entry(&self, key: Key) -> Result<Option<Entry>, LedgerError> {
         let mut select = self.0.prepare_cached(
-            "SELECT state, fence, attempts, crashes, body, message_id, first_failed_at, removable_at, discarded, result
+            "SELECT state, fence, attempts, crashes, replays, body, message_id, first_failed_at, removable_at, discarded, result
              FROM entries WHERE key = ?1",
         ).map_err(failed)?;
         select.query_row([&key.0], read_entry).optional().map_err(|error| unread(error, key))
     }
 
     pub fn change(&self, key: Key, change: &Change) -> Result<(), LedgerError> {
-        let Entry { state, fence, attempts, crashes, body, message_id, first_failed_at, removable_at } = &change.entry;
+        let Entry { state, fence, attempts, crashes, replays, body, message_id, first_failed_at, removable_at } =
+            &change.entry;
         let (code, discarded, result) = match state {
             State::Claimed => (CLAIMED, None, None),
             State::Released => (RELEASED, None, None),
@@ -35,15 +36,16 @@ impl<'a> Batch<'a> {
             State::DeadLettered => (DEAD_LETTERED, None, None),
         };
         self.run(
-            "INSERT OR REPLACE INTO entries (key, state, fence, attempts, crashes, body, message_id, first_failed_at,
+            "INSERT OR REPLACE INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, first_failed_at,
                  removable_at, discarded, result)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
                 &key.0,
                 code,
                 fence.0 as i64,
                 attempts,
                 crashes,
+                replays,
                 &body.0,
                 message_id.0,
                 first_failed_at.map(to_column),
@@ -139,6 +141,7 @@ fn read_entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
         fence: Fence(from_column(row.get("fence")?)),
         attempts: row.get("attempts")?,
         crashes: row.get("crashes")?,
+        replays: row.get("replays")?,
         body: BodyDigest(row.get("body")?),
         message_id: MessageId(row.get("message_id")?),
         first_failed_at: row.get::<_, Option<i64>>("first_failed_at")?.map(|at| UnixMs(from_column(at))),

@@ -44,11 +44,11 @@ impl Sweep {
 mod tests {
     use std::time::Duration;
 
-    use super::super::decide::{Change, Entry, State, Steps};
     use super::super::disk::Disk;
     use super::*;
     use crate::clock;
     use crate::ledger::Fence;
+    use crate::ledger::entry::{Change, Entry, State, Steps};
     use crate::message::{BodyDigest, MessageId};
 
     const NOW: UnixMs = UnixMs(1_000_000);
@@ -59,6 +59,7 @@ mod tests {
             fence: Fence(1),
             attempts: 1,
             crashes: 0,
+            replays: 0,
             body: BodyDigest([0; 32]),
             message_id: MessageId("message".into()),
             first_failed_at: None,

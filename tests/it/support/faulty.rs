@@ -1,80 +1,12 @@
-//! A host's parts put together over a ledger of the test's, which can be made to fail.
+//! A ledger that fails when a test says so.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use wasq::clock::SystemClock;
-use wasq::config::Config;
-use wasq::flow::settle::Settler;
-use wasq::flow::{Breakers, Lane, Services};
-use wasq::health::Health;
-use wasq::host::open_queue;
-use wasq::lease::Keeper;
 use wasq::ledger::local::LocalLedger;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::message::Key;
-use wasq::permits::Permits;
-use wasq::plugins::{Catalogs, Loader};
-use wasq::queue::Queue;
-use wasq::queue::sqs::Sqs;
-use wasq::sandbox::Sandbox;
-use wasq::stats::Stats;
-use wasq::worker::Worker;
-
-/// One worker over the first queue of a config.
-pub struct Parts {
-    pub services: Arc<Services>,
-    worker: JoinHandle<()>,
-    stop: CancellationToken,
-}
-
-impl Parts {
-    pub async fn start(config: &Config, ledger: Arc<dyn Ledger>) -> Self {
-        let config = Arc::new(config.clone());
-        let sandbox = Sandbox::new(&config.limits).unwrap();
-        let catalogs = Catalogs::new(Loader::new(sandbox.clone(), config.clone()).unwrap());
-        catalogs.reload(&config.plugins_dir).unwrap();
-        let sqs = Sqs::connect(&config.aws).await;
-        let (name, queue_config) = config.queues.first_key_value().expect("a rig has a queue");
-        let (queue, dlq) = open_queue(&sqs, name, queue_config, 1).await.unwrap();
-        let queue: Arc<dyn Queue> = Arc::new(queue);
-        let services = Arc::new(Services {
-            scope: config.scope.clone(),
-            limits: config.limits.clone(),
-            clock: Arc::new(SystemClock),
-            catalogs: Arc::new(catalogs),
-            sandbox,
-            permits: Permits::new(&config.limits),
-            ledger: ledger.clone(),
-            breakers: Breakers::new(config.limits.breaker_failures, config.limits.breaker_probe),
-            stats: Stats::default(),
-            health: Health::default(),
-            outlets: [(name.clone(), queue.clone())].into(),
-            interrupt: CancellationToken::new(),
-        });
-        let kept = queue.clone();
-        let lane = Arc::new(Lane {
-            name: name.clone(),
-            keeper: Keeper::start(move || async { kept }, queue_config.visibility, ledger),
-            settler: Settler::start(queue.clone()),
-            queue,
-            dlq: Arc::new(dlq),
-            config: queue_config.clone(),
-        });
-        let stop = CancellationToken::new();
-        let worker = tokio::spawn(Worker::new(services.clone(), lane, stop.clone()).run());
-        Self { services, worker, stop }
-    }
-
-    pub async fn stop(self) {
-        self.stop.cancel();
-        self.worker.await.unwrap();
-    }
-}
 
 /// What is wrong with a [`Faulty`] ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

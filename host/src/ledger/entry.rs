@@ -1,8 +1,11 @@
 //! What a claim and a finish make of an entry: pure functions from the entry as it stands to the entry as it shall stand.
+//!
+//! A store that can read an entry and write it back unchanged-since needs no more than these. The stores that decide for
+//! themselves, in SQL or in Lua, pass the same contract suite.
 
 use std::time::Duration;
 
-use crate::ledger::{Claim, ClaimRequest, Fence, Finish, Fresh, LedgerError};
+use super::{Claim, ClaimRequest, Fence, Finish, Fresh, LedgerError};
 use crate::message::{BodyDigest, MessageId, UnixMs};
 
 /// A key's record.
@@ -13,6 +16,8 @@ pub struct Entry {
     pub fence: Fence,
     pub attempts: u32,
     pub crashes: u32,
+    /// Dead letters of this key that came back.
+    pub replays: u32,
     pub body: BodyDigest,
     /// The message of the latest claim.
     pub message_id: MessageId,
@@ -57,47 +62,63 @@ pub fn claim(
     fence: Fence,
     now: UnixMs,
 ) -> (Claim, Option<Change>) {
-    let first = |steps| fresh(None, 0, request, fence, now, steps);
-    let Some(entry) = found else { return first(Steps::Kept) };
+    let start = |before, steps| fresh(before, request, fence, now, steps);
+    let Some(entry) = found else { return start(Before::default(), Steps::Kept) };
     // A live lease outlasts every jump of the wall clock.
     if entry.removable_at <= now && held_for.is_none() {
-        return first(Steps::Forgotten);
+        return start(Before::default(), Steps::Forgotten);
     }
     let same_body = entry.body == request.body;
     let same_message = entry.message_id == request.message_id;
     match &entry.state {
         State::DeadLettered if same_message => (Claim::DeadLettered, None),
-        State::DeadLettered => first(Steps::Kept),
+        State::DeadLettered => {
+            start(Before { replays: entry.replays.saturating_add(1), ..Before::default() }, Steps::Kept)
+        }
         State::Claimed | State::Released | State::Done { .. } if !same_body => (Claim::Conflict, None),
         State::Done { .. } => (Claim::Done { same_message }, None),
-        State::Released => fresh(Some(&entry), 0, request, fence, now, Steps::Kept),
+        State::Released => start(Before::of(&entry, 0), Steps::Kept),
         State::Claimed => match held_for {
             Some(remaining) => (Claim::Busy { remaining }, None),
-            None => fresh(Some(&entry), 1, request, fence, now, Steps::Kept),
+            None => start(Before::of(&entry, 1), Steps::Kept),
         },
     }
 }
 
-fn fresh(
-    before: Option<&Entry>,
-    new_crashes: u32,
-    request: &ClaimRequest,
-    fence: Fence,
-    now: UnixMs,
-    steps: Steps,
-) -> (Claim, Option<Change>) {
+/// What a fresh claim takes over from the ones before it.
+#[derive(Default)]
+struct Before {
+    attempts: u32,
+    crashes: u32,
+    replays: u32,
+    first_failed_at: Option<UnixMs>,
+}
+
+impl Before {
+    fn of(entry: &Entry, new_crashes: u32) -> Self {
+        Self {
+            attempts: entry.attempts,
+            crashes: entry.crashes.saturating_add(new_crashes),
+            replays: entry.replays,
+            first_failed_at: entry.first_failed_at,
+        }
+    }
+}
+
+fn fresh(before: Before, request: &ClaimRequest, fence: Fence, now: UnixMs, steps: Steps) -> (Claim, Option<Change>) {
+    let Before { attempts, crashes, replays, first_failed_at } = before;
     let entry = Entry {
         state: State::Claimed,
         fence,
-        attempts: before.map_or(0, |entry| entry.attempts).saturating_add(1),
-        crashes: before.map_or(0, |entry| entry.crashes).saturating_add(new_crashes),
+        attempts: attempts.saturating_add(1),
+        crashes,
+        replays,
         body: request.body,
         message_id: request.message_id.clone(),
-        first_failed_at: before.and_then(|entry| entry.first_failed_at),
+        first_failed_at,
         removable_at: after(now, IDLE_KEPT),
     };
-    let fresh =
-        Fresh { attempt: entry.attempts, crashes: entry.crashes, fence, first_failed_at: entry.first_failed_at };
+    let fresh = Fresh { attempt: entry.attempts, crashes, replays, fence, first_failed_at };
     (Claim::Fresh(fresh), Some(Change { entry, steps }))
 }
 
