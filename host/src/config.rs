@@ -178,6 +178,17 @@ pub enum Envelope {
     Auto,
 }
 
+/// What becomes of a message that would go to the DLQ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnExhausted {
+    /// It goes there, and on a FIFO queue its group goes on without it.
+    #[default]
+    DeadLetter,
+    /// FIFO queues only: it keeps its place, and its group waits behind it. It is tried again at its plugin's longest interval.
+    BlockGroup,
+}
+
 /// One queue.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -202,6 +213,8 @@ pub struct QueueConfig {
     /// After how long in the queue an unroutable message is dead-lettered. Default 24 h.
     #[serde(with = "humantime_serde")]
     pub unroutable_after: Duration,
+    /// What becomes of a message that would go to the DLQ. Default `dead-letter`.
+    pub on_exhausted: OnExhausted,
 }
 
 impl Default for QueueConfig {
@@ -216,6 +229,7 @@ impl Default for QueueConfig {
             visibility: Duration::from_secs(60),
             wait: Duration::from_secs(20),
             unroutable_after: Duration::from_secs(24 * 60 * 60),
+            on_exhausted: OnExhausted::default(),
         }
     }
 }

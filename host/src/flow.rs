@@ -4,6 +4,7 @@ mod breaker;
 mod claim;
 pub mod decide;
 pub mod decode;
+mod outbox;
 mod record;
 pub mod retry;
 mod run;
@@ -80,11 +81,11 @@ struct Ended {
     settlement: Settlement,
 }
 
-/// Takes a delivery all its way. The answer is what was settled; none when the same message was in hand already.
-pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery) -> Option<Settlement> {
+/// Takes a delivery all its way. The answer is what was settled.
+pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease: Lease) -> Settlement {
     let limits = &services.limits;
     let keep_until = services.clock.now() + limits.permit_wait + limits.settle_grace;
-    let lease = lane.keeper.track(delivery, keep_until)?;
+    lease.keep_until(keep_until);
     let whole = Share { services, lane, delivery, lease: &lease, message: None, plugin: None };
 
     let decoded = decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref());
@@ -108,7 +109,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery) -> Op
         }
     };
     lane.settler.settle(lease, &settlement).await;
-    Some(settlement)
+    settlement
 }
 
 impl<'a> Share<'a> {
@@ -145,6 +146,7 @@ impl<'a> Share<'a> {
             receive_count: self.delivery.receive_count,
             age: self.age(),
             unroutable_after: self.lane.config.unroutable_after,
+            on_exhausted: self.lane.config.on_exhausted,
             next_probe,
         }
     }

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::clock::SystemClock;
 use crate::config::{Config, QueueConfig};
+use crate::crew::Crew;
 use crate::flow::settle::Settler;
 use crate::flow::{Breakers, Lane, Services};
 use crate::health::Health;
@@ -23,19 +23,12 @@ use crate::queue::{Queue, QueueError};
 use crate::redrive;
 use crate::sandbox::Sandbox;
 use crate::stats::Stats;
-use crate::worker::Worker;
-
-/// Releases and last deletes after the drain are given this long.
-const FLUSH: Duration = Duration::from_secs(3);
 
 /// A running host.
 pub struct Host {
     config: Arc<Config>,
-    services: Arc<Services>,
-    lanes: Vec<Arc<Lane>>,
-    workers: Vec<JoinHandle<()>>,
+    crew: Crew,
     admin: admin::Server,
-    stop: CancellationToken,
 }
 
 /// Why a host does not start.
@@ -95,16 +88,13 @@ impl Host {
         let mut host = Self {
             admin: admin::Server::bind(config.admin.listen).await?,
             config: config.clone(),
-            services,
-            lanes: Vec::new(),
-            workers: Vec::new(),
-            stop: CancellationToken::new(),
+            crew: Crew::new(services),
         };
         host.note_plugins(&catalog);
         for (name, queue_config, queue, dlq) in queues {
             host.begin(name, queue_config, queue, dlq);
         }
-        host.admin.serve(host.services.clone(), host.lanes.clone());
+        host.admin.serve(host.crew.services().clone(), host.crew.lanes().to_vec());
         Ok(host)
     }
 
@@ -117,22 +107,19 @@ impl Host {
             Arc::new(queue) as Arc<dyn Queue>
         };
         let queue: Arc<dyn Queue> = Arc::new(queue);
-        let lane = Arc::new(Lane {
+        self.crew.begin(Lane {
             name,
-            keeper: Keeper::start(connect, config.visibility, self.services.ledger.clone()),
+            keeper: Keeper::start(connect, config.visibility, self.services().ledger.clone()),
             settler: Settler::start(queue.clone()),
             dlq: Arc::new(dlq),
             queue,
             config,
         });
-        let worker = Worker::new(self.services.clone(), lane.clone(), self.stop.clone());
-        self.workers.push(tokio::spawn(worker.run()));
-        self.lanes.push(lane);
     }
 
     /// Reads the plugin directory again and swaps what changed.
     pub async fn reload_plugins(&self) -> Result<Arc<Catalog>, StartError> {
-        let catalog = load_plugins(&self.services.catalogs, &self.config).await?;
+        let catalog = load_plugins(&self.services().catalogs, &self.config).await?;
         self.note_plugins(&catalog);
         Ok(catalog)
     }
@@ -140,7 +127,7 @@ impl Host {
     fn note_plugins(&self, catalog: &Catalog) {
         let nothing = catalog.plugins().next().is_none();
         let problem = nothing.then(|| format!("no plugin is loaded from {}", self.config.plugins_dir.display()));
-        self.services.health.plugins(problem);
+        self.services().health.plugins(problem);
     }
 
     /// Where the admin port listens.
@@ -149,44 +136,15 @@ impl Host {
     }
 
     pub fn services(&self) -> &Arc<Services> {
-        &self.services
+        self.crew.services()
     }
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
-        self.services.health.draining();
-        self.stop.cancel();
-        let mut workers = futures::future::join_all(self.workers);
-        let drain = tokio::time::sleep(Duration::from_secs(self.config.drain_s));
-        tokio::select! {
-            biased;
-            _ = &mut workers => {}
-            () = async { tokio::select! { biased; () = hurry => {}, () = drain => {} } } => {
-                tracing::info!("interrupting what still runs");
-                self.services.interrupt.cancel();
-                if tokio::time::timeout(FLUSH, &mut workers).await.is_err() {
-                    tracing::warn!("a long poll is still open; what it brings is delivered again after its visibility");
-                }
-            }
-        }
-        drop(workers);
-        self.admin.shutdown().await;
-        for lane in self.lanes {
-            // A worker that did not end holds its lane; what it settles now is settled again by the next delivery.
-            if let Some(lane) = Arc::into_inner(lane) {
-                if tokio::time::timeout(FLUSH, lane.settler.finish()).await.is_err() {
-                    tracing::warn!(
-                        queue = lane.name,
-                        "the last deletes were not confirmed; the ledger knows what is done"
-                    );
-                }
-                let keeper = lane.keeper;
-                // Joining its thread blocks for at most one tick.
-                if let Err(error) = tokio::task::spawn_blocking(move || drop(keeper)).await {
-                    tracing::error!(%error, "the lease keeper could not be stopped");
-                }
-            }
-        }
+        let Self { config, mut crew, admin } = self;
+        crew.drain(Duration::from_secs(config.drain_s), hurry).await;
+        admin.shutdown().await;
+        crew.flush().await;
     }
 }
 

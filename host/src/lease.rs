@@ -1,10 +1,10 @@
 //! The keeper: extends the leases of what we hold, on a thread of its own so that busy handlers cannot starve it.
 //!
 //! One lease drives a delivery's visibility, its ledger claims and its guest's deadline. The keeper ticks at least every second
-//! and renews at half the visibility, always to the whole of it. A lease that cannot be renewed is lost: whoever runs under it
-//! stops, and touches nothing.
+//! and renews at half the visibility, always to the whole of it. A lease that cannot be renewed, in the queue or in the ledger, is
+//! lost: whoever runs under it stops, and touches nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,9 +30,16 @@ pub struct Keeper {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The work of keeping a [`Keeper`]'s leases, for whoever runs it; it ends when the keeper is dropped.
+pub struct Keeping {
+    held: Arc<Held>,
+    visibility: Duration,
+    stop: CancellationToken,
+}
+
 #[derive(Default)]
 struct Held {
-    by_message: Mutex<HashMap<MessageId, Arc<Inner>>>,
+    by_message: Mutex<BTreeMap<MessageId, Arc<Inner>>>,
 }
 
 /// A delivery that is ours. Dropping it ends the keeping.
@@ -53,12 +60,27 @@ struct Inner {
 
 struct State {
     receipt: Receipt,
-    ends_at: Instant,
+    /// When the queue shows it to others.
+    visible_at: Instant,
     /// No renewal goes past this.
     keep_until: Instant,
-    claims: Vec<(Key, Fence)>,
+    claims: Vec<Claimed>,
     /// Its visibility has been settled: renewing would undo it.
     settled: bool,
+}
+
+/// A ledger claim that goes with the lease.
+struct Claimed {
+    key: Key,
+    fence: Fence,
+    ends_at: Instant,
+}
+
+impl State {
+    /// When it ends unless it is renewed: the first of its visibility and its claims.
+    fn ends_at(&self) -> Instant {
+        self.claims.iter().map(|claim| claim.ends_at).fold(self.visible_at, Instant::min)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,40 +95,36 @@ impl Keeper {
         F: FnOnce() -> Q + Send + 'static,
         Q: Future<Output = Arc<dyn Queue>>,
     {
-        let held = Arc::new(Held::default());
-        let stop = CancellationToken::new();
-        let thread = std::thread::Builder::new().name("wasq-lease".into()).spawn({
-            let (held, stop) = (held.clone(), stop.clone());
-            move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .expect("a runtime can be made when the host starts");
-                runtime.block_on(async {
-                    let queue = connect().await;
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => {}
-                        () = keep(&held, queue.as_ref(), ledger.as_ref(), visibility) => {}
-                    }
-                });
-            }
+        let (mut keeper, keeping) = Self::new(visibility);
+        let thread = std::thread::Builder::new().name("wasq-lease".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime can be made when the host starts");
+            runtime.block_on(async { keeping.run(connect().await, ledger).await });
         });
-        let thread = Some(thread.expect("a thread can be started when the host starts"));
-        Self { held, visibility, stop, thread }
+        keeper.thread = Some(thread.expect("a thread can be started when the host starts"));
+        keeper
     }
 
-    /// Begins to keep a delivery until `keep_until`. None when the same message is in hand already: its run goes on with
-    /// the newest handle, which this delivery brought.
-    pub fn track(&self, delivery: &Delivery, keep_until: Instant) -> Option<Lease> {
+    /// A keeper without a thread, and the work that its thread would do.
+    pub fn new(visibility: Duration) -> (Self, Keeping) {
+        let (held, stop) = (Arc::new(Held::default()), CancellationToken::new());
+        let keeping = Keeping { held: held.clone(), visibility, stop: stop.clone() };
+        (Self { held, visibility, stop, thread: None }, keeping)
+    }
+
+    /// Begins to keep a delivery, as long as SQS allows unless [`Lease::keep_until`] sets a bound. None when the same message is
+    /// in hand already: its run goes on with the newest handle, which this delivery brought.
+    pub fn track(&self, delivery: &Delivery) -> Option<Lease> {
         let mut by_message = lock(&self.held.by_message);
-        let ends_at = delivery.received_at + self.visibility;
+        let visible_at = delivery.received_at + self.visibility;
         if let Some(inner) = by_message.get(&delivery.message_id) {
             let mut state = lock(&inner.state);
             // One that was put back is done with its message; its last call may still wait for an answer.
             if !state.settled {
                 state.receipt = delivery.receipt.clone();
-                state.ends_at = ends_at;
+                state.visible_at = visible_at;
                 return None;
             }
         }
@@ -116,8 +134,8 @@ impl Keeper {
             lost: CancellationToken::new(),
             state: Mutex::new(State {
                 receipt: delivery.receipt.clone(),
-                ends_at,
-                keep_until,
+                visible_at,
+                keep_until: delivery.received_at + VISIBILITY_MAX,
                 claims: Vec::new(),
                 settled: false,
             }),
@@ -125,6 +143,15 @@ impl Keeper {
         });
         by_message.insert(delivery.message_id.clone(), inner.clone());
         Some(Lease { inner, held: self.held.clone() })
+    }
+
+    /// Ends the keeping, and waits for its thread, at most a tick.
+    pub async fn stop(self) {
+        if self.thread.is_some()
+            && let Err(error) = tokio::task::spawn_blocking(move || drop(self)).await
+        {
+            tracing::error!(%error, "the lease keeper could not be stopped");
+        }
     }
 
     /// Deliveries in hand.
@@ -157,17 +184,22 @@ impl Lease {
 
     /// How much longer it is ours unless it is renewed; what a claim made now should last.
     pub fn remaining(&self) -> Duration {
-        lock(&self.inner.state).ends_at.saturating_duration_since(clock::now())
+        lock(&self.inner.state).visible_at.saturating_duration_since(clock::now())
     }
 
-    /// From now on the keeper extends this claim with the lease.
-    pub fn add_claim(&self, key: Key, fence: Fence) {
-        lock(&self.inner.state).claims.push((key, fence));
+    /// Whether it has been lost or has ended, noticed by the keeper or not yet.
+    pub fn is_over(&self) -> bool {
+        self.inner.lost.is_cancelled() || lock(&self.inner.state).ends_at() <= clock::now()
+    }
+
+    /// From now on the keeper extends this claim with the lease; until then it holds to `ends_at`.
+    pub fn add_claim(&self, key: Key, fence: Fence, ends_at: Instant) {
+        lock(&self.inner.state).claims.push(Claimed { key, fence, ends_at });
     }
 
     /// The claim was finished.
     pub fn remove_claim(&self, key: Key) {
-        lock(&self.inner.state).claims.retain(|(claimed, _)| *claimed != key);
+        lock(&self.inner.state).claims.retain(|claim| claim.key != key);
     }
 
     /// Moves the time after which it is renewed no more.
@@ -196,6 +228,17 @@ impl Drop for Lease {
     }
 }
 
+impl Keeping {
+    /// Renews what is due, tick by tick.
+    pub async fn run(self, queue: Arc<dyn Queue>, ledger: Arc<dyn Ledger>) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = keep(&self.held, queue.as_ref(), ledger.as_ref(), self.visibility) => {}
+        }
+    }
+}
+
 async fn keep(held: &Held, queue: &dyn Queue, ledger: &dyn Ledger, visibility: Duration) {
     let mut ticks = tokio::time::interval(TICK.min(visibility / TICKS_PER_VISIBILITY));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -217,13 +260,14 @@ fn take_due(held: &Held, visibility: Duration) -> Vec<Arc<Inner>> {
             if state.settled || inner.lost.is_cancelled() {
                 return false;
             }
-            if state.ends_at <= now {
+            let ends_at = state.ends_at();
+            if ends_at <= now {
                 tracing::warn!(message_id = %inner.message_id, "a lease ended before it could be renewed");
                 inner.lost.cancel();
                 return false;
             }
             let allowed = state.keep_until > now && now + visibility < inner.received_at + VISIBILITY_MAX;
-            allowed && state.ends_at - now <= visibility / 2
+            allowed && ends_at - now <= visibility / 2
         })
         .collect()
 }
@@ -252,8 +296,8 @@ async fn renew(batch: &[Arc<Inner>], queue: &dyn Queue, ledger: &dyn Ledger, vis
         match answer {
             Ok(()) => {
                 let mut state = lock(&inner.state);
-                state.ends_at = from + visibility;
-                claims.extend(state.claims.iter().map(|(key, fence)| (*inner, *key, *fence)));
+                state.visible_at = from + visibility;
+                claims.extend(state.claims.iter().map(|claim| (*inner, claim.key, claim.fence)));
             }
             Err(QueueError::LeaseLost { message }) => {
                 tracing::warn!(message_id = %inner.message_id, %message, "a lease is lost");
@@ -274,11 +318,19 @@ async fn extend_claims(claims: &[(&Arc<Inner>, Key, Fence)], ledger: &dyn Ledger
         return;
     }
     let keys: Vec<_> = claims.iter().map(|(_, key, fence)| (*key, *fence)).collect();
+    let from = clock::now();
     match ledger.extend(&keys, visibility).await {
         Ok(ours) => {
             for ((inner, key, fence), ours) in claims.iter().zip(ours) {
+                let mut state = lock(&inner.state);
                 // A claim that was finished meanwhile is not ours, and that is well.
-                if !ours && lock(&inner.state).claims.contains(&(*key, *fence)) {
+                let Some(claim) = state.claims.iter_mut().find(|claim| claim.key == *key && claim.fence == *fence)
+                else {
+                    continue;
+                };
+                if ours {
+                    claim.ends_at = from + visibility;
+                } else {
                     tracing::warn!(message_id = %inner.message_id, "a ledger claim is lost");
                     inner.lost.cancel();
                 }

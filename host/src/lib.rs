@@ -4,6 +4,7 @@ pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod crew;
 pub mod dlq;
 pub mod exit;
 pub mod flow;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::QueueConfig;
+use crate::config::{OnExhausted, QueueConfig};
 
 /// What is wrong between a queue and its DLQ.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,8 @@ pub enum RedriveError {
     NoDlq { queue: String },
     #[error("queue `{queue}`: its DLQ `{dlq}` must be {kind} like the queue itself, as SQS requires")]
     Kind { queue: String, dlq: String, kind: &'static str },
+    #[error("queue `{queue}` is no FIFO queue and has no groups in order: remove `on_exhausted = \"block-group\"`")]
+    NoGroups { queue: String },
     #[error("queue `{queue}`: its redrive policy cannot be read: {reason}")]
     Unreadable { queue: String, reason: String },
 }
@@ -29,6 +31,9 @@ pub fn check(
     attempts: u32,
 ) -> Result<String, RedriveError> {
     let unreadable = |reason: String| RedriveError::Unreadable { queue: name.to_owned(), reason };
+    if config.on_exhausted == OnExhausted::BlockGroup && !fifo {
+        return Err(RedriveError::NoGroups { queue: name.to_owned() });
+    }
     let mut target = None;
     if let Some(text) = attributes.get("RedrivePolicy") {
         let policy: serde_json::Value = serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;

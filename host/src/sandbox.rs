@@ -33,7 +33,9 @@ pub struct Sandbox {
     engine: Engine,
     linker: Arc<Linker<State>>,
     limits: Arc<Limits>,
-    _ticker: Arc<engine::Ticker>,
+    /// Held as long as guests may run.
+    #[expect(dead_code, reason = "dropping it ends the ticks")]
+    ticker: Option<Arc<engine::Ticker>>,
 }
 
 /// A component, compiled, checked against the contract and ready to be instantiated.
@@ -93,17 +95,18 @@ pub enum CompileError {
 impl Sandbox {
     /// Makes the engine, its linker and the thread that ticks its epochs.
     pub fn new(limits: &Limits) -> wasmtime::Result<Self> {
+        let sandbox = Self::without_ticks(limits)?;
+        Ok(Self { ticker: Some(Arc::new(engine::Ticker::start(&sandbox.engine))), ..sandbox })
+    }
+
+    /// A sandbox whose guests yield only when they wait: what they do is the same every time. An endless loop ends never.
+    pub fn without_ticks(limits: &Limits) -> wasmtime::Result<Self> {
         let engine = engine::engine(limits)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         bindings::Worker::add_to_linker::<_, wasmtime::component::HasSelf<State>>(&mut linker, |state| state)?;
-        Ok(Self {
-            _ticker: Arc::new(engine::Ticker::start(&engine)),
-            engine,
-            linker: Arc::new(linker),
-            limits: Arc::new(limits.clone()),
-        })
+        Ok(Self { engine, linker: Arc::new(linker), limits: Arc::new(limits.clone()), ticker: None })
     }
 
     /// Compiles a component. Takes 0.1 s to seconds of CPU, and no bound holds it: call it off the serving threads.
@@ -145,7 +148,7 @@ impl Sandbox {
             Ok(Ok(said)) => self.exit_said(said),
             Ok(Err(error)) => state.exit_of(&error),
         };
-        let exit = state.with_what_egress_saw(exit);
+        let exit = state.with_what_the_host_saw(exit);
         let memory_bytes = state.memory_peak_bytes();
         let outbox = if matches!(exit, Exit::Done { .. }) { state.into_outbox() } else { Vec::new() };
         Report { exit, outbox, elapsed: clock::now() - started_at, memory_bytes }

@@ -139,18 +139,23 @@ impl Worker {
     /// group goes back, so that the order holds.
     async fn deliver(self: Arc<Self>, group: Vec<Delivery>, permit: Option<OwnedSemaphorePermit>) {
         let _permit = permit;
+        let keeper = &self.lane.keeper;
+        // Those that wait for their turn are ours, too.
+        let group: Vec<_> = group.into_iter().map(|delivery| (keeper.track(&delivery), delivery)).collect();
         let mut in_order = true;
-        for delivery in &group {
+        for (lease, delivery) in group {
+            // The same message is in hand already.
+            let Some(lease) = lease else {
+                in_order = false;
+                continue;
+            };
             // What a poll brings after the stop was not begun, and goes back at once.
             if !in_order || self.stop.is_cancelled() {
-                let shown = self.lane.queue.change_visibility(&[(delivery.receipt.clone(), 0)]).await;
-                if let Some(Err(error)) = shown.into_iter().next() {
-                    tracing::debug!(%error, "a delivery could not be put back; its visibility ends by itself");
-                }
+                self.lane.settler.settle(lease, &Settlement::PUT_BACK).await;
                 continue;
             }
-            let settlement = flow::handle(&self.services, &self.lane, delivery).await;
-            in_order = matches!(settlement, Some(Settlement::Delete { .. } | Settlement::DeadLetter));
+            let settlement = flow::handle(&self.services, &self.lane, &delivery, lease).await;
+            in_order = matches!(settlement, Settlement::Delete { .. } | Settlement::DeadLetter);
         }
     }
 }

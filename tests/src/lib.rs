@@ -1,4 +1,7 @@
-//! The components that the integration tests run. The build script has compiled them.
+//! What the integration tests share with the long-running ones: the components that they run, which the build script has
+//! compiled, and the simulator.
+
+pub mod sim;
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Breakers: when a dependency is down, the messages that need it wait together instead of failing one by one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub struct Breakers {
     failures: u32,
     /// The first wait of an open one.
     probe: Duration,
-    by_dependency: Mutex<HashMap<String, Breaker>>,
+    by_dependency: Mutex<BTreeMap<String, Breaker>>,
 }
 
 struct Breaker {
@@ -108,7 +108,7 @@ impl Breakers {
         all
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Breaker>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Breaker>> {
         self.by_dependency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -21,16 +21,22 @@ pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Res
         return Err(Exit::OversizedKey { size_bytes: text.len(), limit_bytes });
     }
     let key = Key::of(&services.scope, &plugin.manifest.name, &message.kind, &text);
+    // A claim that cannot hold would only count as a crash.
+    if share.lease.is_over() {
+        return Err(Exit::LeaseLost);
+    }
     let request = ClaimRequest {
         body: BodyDigest::of(&message.body),
         message_id: share.delivery.message_id.clone(),
         lease: share.lease.remaining(),
     };
+    let ends_at = services.clock.now() + request.lease;
     match services.ledger.claim(key, &request).await {
         Ok(Claim::Fresh(fresh)) => {
             services.health.ledger_answered();
-            share.lease.add_claim(key, fresh.fence);
-            Ok(Claimed { key, fresh })
+            share.lease.add_claim(key, fresh.fence, ends_at);
+            // An answer that took longer than the lease says nothing about now.
+            if share.lease.is_over() { Err(Exit::LeaseLost) } else { Ok(Claimed { key, fresh }) }
         }
         Ok(Claim::Done { same_message }) => Err(Exit::Duplicate { same_message }),
         Ok(Claim::DeadLettered) => Err(Exit::Duplicate { same_message: true }),

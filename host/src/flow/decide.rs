@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::retry::backoff;
+use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::manifest::Retry;
 
@@ -17,6 +18,11 @@ pub enum Settlement {
     DeadLetter,
     /// Touch nothing: the delivery is not ours.
     Leave,
+}
+
+impl Settlement {
+    /// A delivery that was not begun is there for others at once.
+    pub const PUT_BACK: Self = Self::Delay { delay: Duration::ZERO, record: Record::Nothing };
 }
 
 /// What the ledger is told first.
@@ -50,6 +56,8 @@ pub struct Circumstances<'a> {
     pub unroutable_after: Duration,
     /// When an unavailable dependency is probed next.
     pub next_probe: Duration,
+    /// What becomes of a message that would be dead-lettered.
+    pub on_exhausted: OnExhausted,
 }
 
 /// The shortest and the longest time for which an unroutable message is hidden.
@@ -61,6 +69,25 @@ pub const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// From an exit to a settlement.
 pub fn decide(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
+    match (settlement(exit, at), at.on_exhausted) {
+        (Settlement::DeadLetter, OnExhausted::BlockGroup) => blocked(exit, at),
+        (settlement, OnExhausted::DeadLetter | OnExhausted::BlockGroup) => settlement,
+    }
+}
+
+/// A message that keeps its place, and its group behind it: it comes again at the longest interval until it goes through or
+/// somebody takes it away.
+fn blocked(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
+    let was_run = !matches!(exit, Exit::HostCrash { .. } | Exit::Expired { .. });
+    let record = match at.attempt {
+        0 => Record::Nothing,
+        _ if was_run => Record::Failed,
+        _ => Record::Released,
+    };
+    Settlement::Delay { delay: at.retry.maximum_interval, record }
+}
+
+fn settlement(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
     use Settlement::{DeadLetter, Delay, Delete, Leave};
     match exit {
         Exit::Done { .. } => Delete { record: Record::Done },
@@ -91,7 +118,7 @@ pub fn decide(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
         }
         Exit::Interrupted => Delay { delay: Duration::ZERO, record: Record::Released },
         Exit::NoPermit => Delay { delay: jitter(HELD_BACK, at.draw), record: Record::Released },
-        Exit::LedgerDown { .. } => Delay { delay: jitter(HELD_BACK, at.draw), record: Record::Nothing },
+        Exit::LedgerDown { .. } => Delay { delay: jitter(HELD_BACK, at.draw), record: Record::Released },
         Exit::BreakerOpen { remaining, .. } => {
             Delay { delay: *remaining + jitter(HELD_BACK, at.draw), record: Record::Released }
         }
@@ -134,6 +161,7 @@ mod tests {
             age: S(100),
             unroutable_after: S(3600),
             next_probe: S(7),
+            on_exhausted: OnExhausted::DeadLetter,
         };
         assert_eq!(decide(&exit, &at), expect, "{exit:?} at attempt {attempt}");
     }
@@ -187,8 +215,35 @@ mod tests {
         check(Exit::Busy { remaining: S(11) }, 0, delay(8, Record::Nothing));
         check(Exit::Busy { remaining: S(3) }, 0, delay(3, Record::Nothing));
         check(Exit::NoPermit, 1, delay(2, Record::Released));
-        check(Exit::LedgerDown { reason: text() }, 0, delay(2, Record::Nothing));
+        check(Exit::LedgerDown { reason: text() }, 0, delay(2, Record::Released));
         check(Exit::BreakerOpen { dependency: text(), remaining: S(3) }, 1, delay(5, Record::Released));
+    }
+
+    #[test]
+    fn a_blocked_group_keeps_what_would_be_dead_lettered() {
+        let retry = Retry { max_attempts: 3, maximum_interval: S(50), ..Retry::default() };
+        let check = |exit: Exit, attempt, expect| {
+            let at = Circumstances {
+                attempt,
+                retry: &retry,
+                draw: 0.0,
+                receive_count: 1,
+                age: S(0),
+                unroutable_after: S(3600),
+                next_probe: S(1),
+                on_exhausted: OnExhausted::BlockGroup,
+            };
+            assert_eq!(decide(&exit, &at), expect, "{exit:?} at attempt {attempt}");
+        };
+        let held = |record| Settlement::Delay { delay: S(50), record };
+        let failed = || Exit::Retry { reason: "x".into(), after: None };
+        check(failed(), 1, Settlement::Delay { delay: Duration::from_millis(500), record: Record::Failed });
+        check(failed(), 3, held(Record::Failed));
+        check(failed(), 9, held(Record::Failed));
+        check(Exit::Reject { reason: "x".into() }, 1, held(Record::Failed));
+        check(Exit::Conflict, 0, held(Record::Nothing));
+        check(Exit::HostCrash { crashes: 3 }, 4, held(Record::Released));
+        check(Exit::Done { result: None }, 4, Settlement::Delete { record: Record::Done });
     }
 
     #[test]
@@ -203,6 +258,7 @@ mod tests {
                 age: S(age_s),
                 unroutable_after: S(3600),
                 next_probe: S(1),
+                on_exhausted: OnExhausted::DeadLetter,
             };
             decide(&Exit::Unroutable { kind: "t".into() }, &at)
         };

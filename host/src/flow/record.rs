@@ -12,10 +12,11 @@ use crate::plugins::Plugin;
 use crate::plugins::manifest::Idempotency;
 use crate::sandbox::text::sanitize;
 
-/// How often a record or a dead letter is tried while the lease holds.
+/// How often a dead letter is tried while the lease holds.
 const TRIES: u32 = 5;
-/// The wait after the first failed try; it doubles.
+/// The wait after the first failed try; it doubles, up to the other.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the breakers how the run went. The answer is when an unavailable dependency is probed next.
 pub fn feed_breakers(share: &Share<'_>, plugin: &Plugin, exit: &Exit) -> Duration {
@@ -86,7 +87,8 @@ async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) ->
 /// Tells the ledger. What it could not record is not settled.
 async fn finish_claim(share: &Share<'_>, claim: &Claimed, finish: Finish, settlement: Settlement) -> Settlement {
     let message_id = &share.delivery.message_id;
-    match try_finish(share, claim, finish).await {
+    let ledger = &share.services.ledger;
+    match insist(share, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await {
         Ok(()) => settlement,
         Err(LedgerError::Stale) => {
             tracing::warn!(%message_id, "the ledger refused an outcome: the claim was taken over");
@@ -100,23 +102,32 @@ async fn finish_claim(share: &Share<'_>, claim: &Claimed, finish: Finish, settle
     }
 }
 
-async fn try_finish(share: &Share<'_>, claim: &Claimed, finish: Finish) -> Result<(), LedgerError> {
-    let ledger = &share.services.ledger;
+/// Asks the ledger again and again while it does not answer: what has been done is worth a record. Ends with the lease, after
+/// `settle_grace`, or when the host must stop.
+pub async fn insist<T, F>(share: &Share<'_>, ask: impl Fn() -> F) -> Result<T, LedgerError>
+where
+    F: Future<Output = Result<T, LedgerError>>,
+{
+    let services = share.services;
+    let until = services.clock.now() + services.limits.settle_grace;
     let mut wait = TRY_AGAIN;
-    for _ in 1..TRIES {
-        match ledger.finish(claim.key, claim.fresh.fence, finish.clone()).await {
-            Err(LedgerError::Unavailable(reason)) => {
-                tracing::warn!(reason, "cannot record in the ledger; trying again");
-                tokio::select! {
-                    biased;
-                    () = share.lease.lost().cancelled() => return Err(LedgerError::Stale),
-                    () = tokio::time::sleep(wait) => wait *= 2,
-                }
-            }
+    loop {
+        let reason = match ask().await {
+            Err(LedgerError::Unavailable(reason)) => reason,
             answer => return answer,
+        };
+        let stopping = services.interrupt.is_cancelled();
+        if share.lease.is_over() || stopping || services.clock.now() + wait >= until {
+            return Err(LedgerError::Unavailable(reason));
+        }
+        services.health.ledger_failed(&reason);
+        tracing::warn!(reason, "the ledger does not answer; trying again");
+        tokio::select! {
+            biased;
+            () = share.lease.lost().cancelled() => {}
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(TRY_AGAIN_MAX),
         }
     }
-    ledger.finish(claim.key, claim.fresh.fence, finish).await
 }
 
 async fn send_letter(share: &Share<'_>, letter: &Letter) -> Result<(), dlq::LetterError> {

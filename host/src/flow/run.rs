@@ -3,15 +3,22 @@
 use super::Share;
 use super::breaker::Admission;
 use super::claim::Claimed;
+use super::outbox::{self, Finished};
+use crate::config::OnExhausted;
 use crate::exit::Exit;
-use crate::message::{AttributeValue, Message};
+use crate::message::Message;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::OnExpired;
-use crate::queue::Outgoing;
-use crate::sandbox::{Job, OutboxMessage, Report};
+use crate::sandbox::{Job, Report};
 
-/// Runs one attempt, if nothing speaks against it, and sends its outbox.
+/// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt succeeded and died over its
+/// outbox, nothing is run: what is left is sent.
 pub async fn run(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &Claimed) -> Exit {
+    match outbox::left_behind(share, claim).await {
+        Err(exit) => return exit,
+        Ok(Some(finished)) => return send(share, finished).await,
+        Ok(None) => {}
+    }
     if let Some(exit) = refusal(share, plugin, claim) {
         return exit;
     }
@@ -24,17 +31,30 @@ pub async fn run(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &
     };
     match report {
         Err(exit) => exit,
-        Ok(Report { exit, outbox, .. }) => match send_outbox(share, outbox).await {
-            Ok(()) => exit,
-            Err(reason) => Exit::Outbox { reason },
-        },
+        Ok(Report { exit: Exit::Done { result }, outbox, .. }) if !outbox.is_empty() => {
+            let finished = Finished { result, messages: outbox };
+            match outbox::keep(share, claim, &finished).await {
+                Ok(()) => send(share, finished).await,
+                Err(exit) => exit,
+            }
+        }
+        Ok(Report { exit, .. }) => exit,
+    }
+}
+
+async fn send(share: &Share<'_>, finished: Finished) -> Exit {
+    match outbox::send(share, finished.messages).await {
+        Ok(()) => Exit::Done { result: finished.result },
+        Err(reason) => Exit::Outbox { reason },
     }
 }
 
 /// What speaks against a run before it starts.
 fn refusal(share: &Share<'_>, plugin: &Plugin, claim: &Claimed) -> Option<Exit> {
     let (services, manifest, fresh) = (share.services, &plugin.manifest, &claim.fresh);
-    if fresh.crashes >= services.limits.max_crashes || fresh.attempt > manifest.retry.max_attempts {
+    let exhausted =
+        fresh.attempt > manifest.retry.max_attempts && share.lane.config.on_exhausted == OnExhausted::DeadLetter;
+    if fresh.crashes >= services.limits.max_crashes || exhausted {
         return Some(Exit::HostCrash { crashes: fresh.crashes });
     }
     if manifest.max_age.is_some_and(|max_age| share.age() > max_age) {
@@ -53,6 +73,10 @@ async fn attempt(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &
     let Ok(_permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
         return Err(Exit::NoPermit);
     };
+    // A host that stood still has not heard yet that its lease is over.
+    if share.lease.is_over() {
+        return Err(Exit::LeaseLost);
+    }
     let sent_to_start = share.age();
     let job = Job {
         policy: plugin.policy.clone(),
@@ -67,35 +91,4 @@ async fn attempt(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &
     let report = services.sandbox.run(&plugin.handler, job).await;
     services.stats.ran(&message.kind.0, &plugin.manifest.name, report.elapsed, sent_to_start);
     Ok(report)
-}
-
-/// Sends what the handler left in its outbox, before its completion is recorded: a twin of a message sent twice has the
-/// same key, and is a duplicate at its consumer.
-async fn send_outbox(share: &Share<'_>, outbox: Vec<OutboxMessage>) -> Result<(), String> {
-    for message in outbox {
-        let queue = match message.queue.as_str() {
-            "" => &share.lane.queue,
-            name => share.services.outlets.get(name).ok_or_else(|| {
-                format!("the outbox names the queue `{name}`, which is not in the config; add [queues.{name}]")
-            })?,
-        };
-        let answers = queue.send(&[outgoing(message, queue.name().ends_with(".fifo"))]).await;
-        if let Some(error) = answers.into_iter().find_map(Result::err) {
-            return Err(format!("cannot send to {}: {error}", queue.name()));
-        }
-    }
-    Ok(())
-}
-
-fn outgoing(message: OutboxMessage, fifo: bool) -> Outgoing {
-    let mut attributes = message.attributes;
-    attributes.insert(super::decode::TYPE_ATTRIBUTE.into(), AttributeValue::string(message.kind));
-    attributes.insert(crate::dlq::OWN_KEY_ATTRIBUTE.into(), AttributeValue::string(message.key.clone()));
-    Outgoing {
-        body: message.body,
-        attributes,
-        delay_s: message.delay_s,
-        group: message.group.or_else(|| fifo.then(|| "wasq".to_owned())),
-        deduplication_id: fifo.then_some(message.key),
-    }
 }

@@ -15,7 +15,7 @@ use super::retry::visibility_s;
 use crate::lease::Lease;
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
-/// How long a delete waits for others to share its call.
+/// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
 const LINGER: Duration = Duration::from_millis(20);
 /// Calls under way at once.
 const CALLS: usize = 16;
@@ -75,8 +75,9 @@ impl Settler {
 async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>) {
     let calls = TaskTracker::new();
     let room = Arc::new(Semaphore::new(CALLS));
+    let longest = if queue.name().ends_with(".fifo") { Duration::ZERO } else { LINGER };
     while let Some(first) = waiting.recv().await {
-        let linger = tokio::time::sleep(LINGER);
+        let linger = tokio::time::sleep(longest);
         tokio::pin!(linger);
         let (mut deletes, mut hides) = (Vec::new(), Vec::new());
         let mut next = Some(first);

@@ -37,6 +37,8 @@ pub struct State {
     pub(super) outbox: Outbox,
     pub(super) log: Arc<GuestLog>,
     pub(super) steps_put: usize,
+    /// The ledger refused a step: another delivery has the message now.
+    pub(super) claim_is_void: bool,
     attempt: u32,
     sent_at: UnixMs,
     deadline: Instant,
@@ -89,6 +91,7 @@ impl State {
             fence: job.fence,
             outbox: Outbox::default(),
             steps_put: 0,
+            claim_is_void: false,
             attempt: job.attempt,
             sent_at: job.sent_at,
             deadline,
@@ -128,8 +131,11 @@ impl State {
         Exit::Trap { reason: text::sanitize(&reason, self.limits.reason_bytes) }
     }
 
-    /// A retry without a delay, after a 429 or 503, is an unavailable dependency: the host saw what the guest did not say.
-    pub fn with_what_egress_saw(&self, exit: Exit) -> Exit {
+    /// What the host saw during the run goes before what the guest said of it. A retry without a delay, after a 429 or 503, is an unavailable dependency: the host saw what the guest did not say.
+    pub fn with_what_the_host_saw(&self, exit: Exit) -> Exit {
+        if self.claim_is_void {
+            return Exit::LeaseLost;
+        }
         match (exit, self.hooks.unavailable()) {
             (Exit::Retry { reason, after: None }, Some((dependency, after))) => {
                 Exit::Unavailable { dependency, reason, after }

@@ -10,7 +10,8 @@ const NAME_MAX_BYTES: usize = 256;
 impl Host for State {
     async fn get(&mut self, name: String) -> Result<Option<Vec<u8>>, Error> {
         check_name(&name)?;
-        self.ledger.get_step(self.key, self.fence, &name).await.map_err(unavailable)
+        let answer = self.ledger.get_step(self.key, self.fence, &name).await;
+        answer.map_err(|error| self.unavailable(&error))
     }
 
     async fn put(&mut self, name: String, value: Vec<u8>) -> Result<(), Error> {
@@ -23,7 +24,8 @@ impl Host for State {
             return Err(Error::Limit(format!("at most {} steps a run", self.limits.steps)));
         }
         self.steps_put += 1;
-        self.ledger.put_step(self.key, self.fence, &name, &value).await.map_err(unavailable)
+        let answer = self.ledger.put_step(self.key, self.fence, &name, &value).await;
+        answer.map_err(|error| self.unavailable(&error))
     }
 }
 
@@ -31,9 +33,15 @@ fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > NAME_MAX_BYTES {
         return Err(Error::Limit(format!("a step's name has 1 to {NAME_MAX_BYTES} bytes")));
     }
+    if name.starts_with('\0') {
+        return Err(Error::Limit("a step's name does not begin with NUL: such names are the host's".into()));
+    }
     Ok(())
 }
 
-fn unavailable(error: LedgerError) -> Error {
-    Error::Unavailable(error.to_string())
+impl State {
+    fn unavailable(&mut self, error: &LedgerError) -> Error {
+        self.claim_is_void |= matches!(error, LedgerError::Stale);
+        Error::Unavailable(error.to_string())
+    }
 }

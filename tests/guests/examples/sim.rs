@@ -1,0 +1,63 @@
+//! A handler for the simulator: does its steps, fills its outbox, and then acts as its message says for this attempt.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use serde::Deserialize;
+use wasq_sdk::{Context, Failure, Outcome};
+
+#[derive(Deserialize)]
+struct Order {
+    /// The message's number.
+    n: u32,
+    steps: u32,
+    outbox: u32,
+    /// What each attempt does; the last is for all that follow.
+    acts: Vec<Act>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Act {
+    Done,
+    /// Sleeps so many milliseconds, then is done.
+    Sleep(u64),
+    Retry,
+    Reject,
+    Trap,
+    /// Snoozes once, then is done.
+    Snooze,
+}
+
+#[wasq_sdk::handler]
+fn sim(order: Order, cx: &Context) -> Result<Outcome, Failure> {
+    for step in 0..order.steps {
+        cx.once(&format!("s{step}"), || Ok(cx.attempt()))?;
+    }
+    for place in 0..order.outbox {
+        // Another attempt would say something else: what is sent twice must be what was recorded once.
+        let plugin = cx.variable("plugin")?;
+        let note = serde_json::json!({ "n": order.n, "plugin": plugin, "place": place, "attempt": cx.attempt() });
+        cx.outbox("out", "note").send(&note)?;
+    }
+    let place = (cx.attempt() as usize).min(order.acts.len()) - 1;
+    match order.acts[place] {
+        Act::Done => Ok(Outcome::done()),
+        Act::Sleep(ms) => {
+            std::thread::sleep(Duration::from_millis(ms));
+            cx.once("slept", || Ok(()))?;
+            Ok(Outcome::done())
+        }
+        Act::Retry => Err(Failure::retry("as its message says")),
+        Act::Reject => Err(Failure::reject("as its message says")),
+        Act::Trap => panic!("as its message says"),
+        Act::Snooze => {
+            let first = Cell::new(false);
+            cx.once("snoozed", || {
+                first.set(true);
+                Ok(())
+            })?;
+            Ok(if first.get() { Outcome::snooze(Duration::from_secs(1)) } else { Outcome::done() })
+        }
+    }
+}

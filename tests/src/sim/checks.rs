@@ -1,0 +1,189 @@
+//! What must never happen, watched while it might.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use wasq::ledger::{Fence, Finish};
+use wasq::message::{Key, MessageId, MessageType};
+
+use super::plan::{PAIR, Planned};
+use super::world::{Backlog, Stored, Which};
+
+/// The scope of the simulated hosts' keys, and their plugins: the first handles every type, the second only pairs.
+pub const SCOPE: &str = "sim";
+pub const PLUGINS: [&str; 2] = ["first", "second"];
+/// The attempts that the simulated plugins make.
+pub const MAX_ATTEMPTS: u32 = 3;
+
+/// What has happened so far, as far as the promise is about it.
+#[derive(Default)]
+pub struct Watch {
+    /// The messages in the order in which they were sent.
+    sent: Vec<Sent>,
+    claims: BTreeMap<(Key, Fence), Claimed>,
+    latest: BTreeMap<Key, Fence>,
+    completions: BTreeMap<Key, u32>,
+    /// Dead letters that were sent, by message id and plugin.
+    dead: BTreeSet<(String, String)>,
+    /// When each host was last awake again after it had stood still.
+    resumed_ms: BTreeMap<usize, u64>,
+}
+
+struct Sent {
+    id: MessageId,
+    n: u64,
+    group: Option<String>,
+    outbox: u64,
+    /// The key that each of its plugins has for it.
+    keys: Vec<(Key, &'static str)>,
+}
+
+struct Claimed {
+    host: usize,
+    at_ms: u64,
+    runs: u32,
+}
+
+/// A violation, in words.
+pub type Verdict = Result<(), String>;
+
+impl Watch {
+    pub fn sent(&mut self, id: MessageId, message: &Planned) {
+        let plugins = if message.kind == PAIR { &PLUGINS[..] } else { &PLUGINS[..1] };
+        let kind = MessageType(message.kind.into());
+        let keys = plugins.iter().map(|plugin| (Key::of(SCOPE, plugin, &kind, &message.key), *plugin)).collect();
+        let number = |name: &str| message.body[name].as_u64().expect("the plan writes it");
+        self.sent.push(Sent { id, n: number("n"), group: message.group.clone(), outbox: number("outbox"), keys });
+    }
+
+    pub fn resumed(&mut self, host: usize, now_ms: u64) {
+        self.resumed_ms.insert(host, now_ms);
+    }
+
+    pub fn claimed(&mut self, key: Key, fence: Fence, host: usize, at_ms: u64) -> Verdict {
+        if self.latest.get(&key).is_some_and(|latest| *latest >= fence) {
+            return Err(format!("the fence {fence:?} of {key:?} does not grow"));
+        }
+        self.latest.insert(key, fence);
+        self.claims.insert((key, fence), Claimed { host, at_ms, runs: 0 });
+        Ok(())
+    }
+
+    /// A handler starts under a claim; `holder` is who has the key now, if its lease holds.
+    pub fn run_starts(&mut self, key: Key, fence: Fence, host: usize, holder: Option<Fence>) -> Verdict {
+        let Some(claim) = self.claims.get_mut(&(key, fence)) else {
+            return Err(format!("a handler runs for {key:?} under {fence:?}, which no claim gave out"));
+        };
+        claim.runs += 1;
+        if claim.runs > 1 {
+            return Err(format!("the claim {fence:?} of {key:?} runs a second time"));
+        }
+        if claim.host != host {
+            return Err(format!("host {host} runs under the claim {fence:?} of host {}", claim.host));
+        }
+        let stood_still = self.resumed_ms.get(&host).is_some_and(|resumed| claim.at_ms < *resumed);
+        if holder.is_some_and(|holder| holder != fence) && !stood_still {
+            return Err(format!("a handler runs for {key:?} under {fence:?} while another holds it under {holder:?}"));
+        }
+        self.in_order(key)
+    }
+
+    /// On a FIFO queue: nothing runs before what was sent before it in its group is settled.
+    fn in_order(&self, key: Key) -> Verdict {
+        let is_of = |sent: &&Sent| sent.keys.iter().any(|(of, _)| *of == key) && !self.is_settled(sent);
+        let Some(place) = self.sent.iter().position(|sent| is_of(&sent)) else { return Ok(()) };
+        let group = &self.sent[place].group;
+        let before =
+            self.sent[..place].iter().find(|sent| group.is_some() && sent.group == *group && !self.is_settled(sent));
+        match before {
+            Some(before) => Err(format!("{} runs before {} of its group is settled", self.sent[place].id, before.id)),
+            None => Ok(()),
+        }
+    }
+
+    fn is_settled(&self, sent: &Sent) -> bool {
+        sent.keys.iter().all(|(key, plugin)| self.completions.contains_key(key) || self.is_dead(&sent.id, plugin))
+    }
+
+    fn is_dead(&self, id: &MessageId, plugin: &str) -> bool {
+        self.dead.contains(&(id.0.clone(), plugin.to_owned()))
+    }
+
+    /// A guest or its host asks the ledger for something under a claim whose lease ended `ended_ms` ago.
+    pub fn used_after_its_end(&self, key: Key, fence: Fence, host: usize, ended_ms: u64, allowed_ms: u64) -> Verdict {
+        let claim = self.claims.get(&(key, fence));
+        let stood_still =
+            claim.is_some_and(|claim| self.resumed_ms.get(&host).is_some_and(|resumed| claim.at_ms < *resumed));
+        if ended_ms > allowed_ms && !stood_still {
+            return Err(format!("{key:?} still runs under {fence:?}, {ended_ms} ms after its lease ended"));
+        }
+        Ok(())
+    }
+
+    /// The ledger accepted the end of a claim.
+    pub fn finished(&mut self, key: Key, fence: Fence, finish: &Finish) -> Verdict {
+        if self.latest.get(&key) != Some(&fence) {
+            return Err(format!("{finish:?} of {key:?} was accepted under the stale {fence:?}"));
+        }
+        if let Finish::Done { .. } = finish {
+            let count = self.completions.entry(key).or_default();
+            *count += 1;
+            if *count > 1 {
+                return Err(format!("{key:?} has a second completion"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever holds a receipt of the message asks to delete it.
+    pub fn deleting(&self, message: &Stored) -> Verdict {
+        let Some(sent) = self.sent.iter().find(|sent| sent.id == message.id) else { return Ok(()) };
+        match self.is_settled(sent) {
+            true => Ok(()),
+            false => Err(format!("{} is deleted before its completion or dead letter", sent.id)),
+        }
+    }
+
+    /// A dead letter arrives.
+    pub fn dead_letter(&mut self, letter: &Value) -> Verdict {
+        let text = |name: &str| letter[name].as_str().unwrap_or_default().to_owned();
+        let (id, plugin, class) = (text("message_id"), text("plugin"), text("class"));
+        let attempts = letter["attempts"].as_u64().unwrap_or_default() as u32;
+        let exhausted = ["retry", "trap", "timeout", "outbox"].contains(&class.as_str());
+        if exhausted && attempts != MAX_ATTEMPTS {
+            return Err(format!("{id} is dead-lettered as {class} after {attempts} attempts of {MAX_ATTEMPTS}"));
+        }
+        self.dead.insert((id, plugin));
+        Ok(())
+    }
+
+    /// When all is settled: nothing is lost, and every success has its outbox.
+    pub fn at_the_end(&self, backlogs: &[Backlog; 3]) -> Verdict {
+        for sent in &self.sent {
+            if !self.is_settled(sent) {
+                return Err(format!("{} is lost: it has neither a completion nor a dead letter", sent.id));
+            }
+        }
+        let mut notes: BTreeMap<(u64, String, u64), (&str, &[u8])> = BTreeMap::new();
+        for note in &backlogs[Which::Out as usize].messages {
+            let body: Value = serde_json::from_slice(&note.content.body).map_err(|error| error.to_string())?;
+            let number = |name: &str| body[name].as_u64().unwrap_or_default();
+            let place = (number("n"), body["plugin"].as_str().unwrap_or_default().to_owned(), number("place"));
+            let twin = notes.insert(place, (note.own_key(), &note.content.body));
+            if twin.is_some_and(|twin| twin != (note.own_key(), &note.content.body[..])) {
+                return Err(format!("message {} left an outbox that differs from its twin: {body}", body["n"]));
+            }
+        }
+        for sent in &self.sent {
+            for (key, plugin) in &sent.keys {
+                for place in 0..sent.outbox {
+                    let is_there = notes.contains_key(&(sent.n, (*plugin).to_owned(), place));
+                    if self.completions.contains_key(key) && !is_there {
+                        return Err(format!("{} is done, and message {place} of its outbox was not sent", sent.id));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+//! One simulated host: the real one's parts in a runtime of their own, stepped by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wasq::clock::{self, Clock};
+use wasq::config::{Config, Limits, QueueConfig};
+use wasq::crew::Crew;
+use wasq::flow::settle::Settler;
+use wasq::flow::{Breakers, Lane, Services};
+use wasq::health::Health;
+use wasq::lease::Keeper;
+use wasq::ledger::Ledger;
+use wasq::message::UnixMs;
+use wasq::permits::Permits;
+use wasq::plugins::{Catalogs, Loader};
+use wasq::queue::Queue;
+use wasq::sandbox::Sandbox;
+use wasq::stats::Stats;
+
+use super::checks::{MAX_ATTEMPTS, PLUGINS, SCOPE};
+use super::ledger::SimLedger;
+use super::plan::{PAIR, Plan, SOLO};
+use super::queue::SimQueue;
+use super::world::{EPOCH_MS, Which, World};
+
+/// What all simulations share: the compiled plugins. Their runs share nothing.
+pub struct Kit {
+    sandbox: Sandbox,
+    catalogs: Arc<Catalogs>,
+    limits: Limits,
+}
+
+impl Kit {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (place, plugin) in PLUGINS.iter().enumerate() {
+            let component = std::fs::read(crate::guest("sim")).expect("the guest was built");
+            std::fs::write(dir.path().join(format!("{plugin}.wasm")), component).expect("a temporary file");
+            let types = if place == 0 { format!("['{SOLO}', '{PAIR}']") } else { format!("['{PAIR}']") };
+            let manifest = format!(
+                "name = '{plugin}'\ntypes = {types}\ntimeout = '3s'\nmax_concurrency = 1000\nvariables = {{ plugin = '{plugin}' }}\n\
+                 [retry]\nmax_attempts = {MAX_ATTEMPTS}\ninitial_interval = '500ms'\nmaximum_interval = '2s'\n"
+            );
+            std::fs::write(dir.path().join(format!("{plugin}.toml")), manifest).expect("a temporary file");
+        }
+        let text = "grant_all = true\n[limits]\nsettle_grace = '5s'\nmax_instances = 256\n[queues.jobs]\n";
+        let config = Config::parse(text, std::path::Path::new("wasq.toml")).expect("the config is valid");
+        let limits = config.limits.clone();
+        // What a guest does must not depend on how fast the machine is.
+        let sandbox = Sandbox::without_ticks(&limits).expect("an engine can be made");
+        let loader = Loader::new(sandbox.clone(), Arc::new(config)).expect("the config is valid");
+        let catalogs = Catalogs::new(loader);
+        let catalog = catalogs.reload(dir.path()).expect("the directory is there");
+        assert!(catalog.failures().is_empty(), "{:?}", catalog.failures());
+        Self { sandbox, catalogs: Arc::new(catalogs), limits }
+    }
+}
+
+/// A host's place in the world: who it is, and what time it has.
+pub struct Seat {
+    pub world: World,
+    pub host: usize,
+    boot_ms: u64,
+    booted_at: Instant,
+    dead: AtomicBool,
+    died: Notify,
+}
+
+impl Seat {
+    /// The simulated time, as this host has it.
+    pub fn now_ms(&self) -> u64 {
+        self.boot_ms + (clock::now() - self.booted_at).as_millis() as u64
+    }
+
+    /// A moment at which the host may die; if it does, it is never left.
+    pub async fn may_die(&self) {
+        if self.world.lock().draw(|rates| rates.crash_at_call) {
+            self.dead.store(true, Ordering::Relaxed);
+            self.died.notify_one();
+        }
+        if self.dead.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The time that a call takes, one way.
+    pub async fn travel(&self) {
+        let wait_ms = {
+            let state = &mut *self.world.lock();
+            let (slow, latency_ms) = (state.visibility_ms * 2, state.rates.latency_ms);
+            if state.draw(|rates| rates.slow) { state.rng.u64(0..=slow) } else { state.rng.u64(0..=latency_ms) }
+        };
+        if wait_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        }
+    }
+}
+
+impl Clock for Seat {
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    fn unix_ms(&self) -> UnixMs {
+        UnixMs(EPOCH_MS + self.now_ms())
+    }
+}
+
+/// A host, alive or not.
+pub struct SimHost {
+    id: usize,
+    kit: Arc<Kit>,
+    world: World,
+    plan: Plan,
+    life: Option<Life>,
+    /// When it is started (again), or goes on.
+    wakes_ms: u64,
+}
+
+struct Life {
+    runtime: Runtime,
+    seat: Arc<Seat>,
+    crew: Option<Crew>,
+    drained: CancellationToken,
+}
+
+impl SimHost {
+    pub fn new(id: usize, kit: &Arc<Kit>, world: &World, plan: &Plan) -> Self {
+        Self { id, kit: kit.clone(), world: world.clone(), plan: plan.clone(), life: None, wakes_ms: 0 }
+    }
+
+    /// Lets something befall the host, as its plan has it.
+    pub fn meddle(&mut self, now_ms: u64, rng: &mut Rng) {
+        if now_ms < self.wakes_ms {
+            return;
+        }
+        let Some(life) = &mut self.life else {
+            return self.boot(now_ms);
+        };
+        let rates = self.plan.rates;
+        if rng.f64() < rates.crash {
+            self.die(now_ms, rng.u64(0..10_000));
+        } else if rng.f64() < rates.stall {
+            let longest_ms = 3 * self.plan.visibility.as_millis() as u64;
+            self.wakes_ms = now_ms + rng.u64(100..=longest_ms);
+            let state = &mut *self.world.lock();
+            state.summary.stalls += 1;
+            let (id, until) = (self.id, self.wakes_ms);
+            state.trace(now_ms, || format!("host {id} stands still until {until}"));
+        } else if rng.f64() < rates.term {
+            life.drain(Duration::from_millis(rng.u64(0..=5_000)));
+            let state = &mut *self.world.lock();
+            state.summary.drains += 1;
+            let id = self.id;
+            state.trace(now_ms, || format!("host {id} is told to end"));
+        } else if rng.f64() < rates.outage {
+            let state = &mut *self.world.lock();
+            state.outage_until_ms = now_ms + state.rng.u64(500..=15_000);
+            let until = state.outage_until_ms;
+            state.trace(now_ms, || format!("the ledger is down until {until}"));
+        }
+    }
+
+    /// Starts the host, or lets it go on, whatever its plan was.
+    pub fn revive(&mut self, now_ms: u64) {
+        self.wakes_ms = self.wakes_ms.min(now_ms);
+        if self.life.is_none() {
+            self.boot(now_ms);
+        }
+    }
+
+    /// Lets the host live up to `to_ms`.
+    pub fn step(&mut self, to_ms: u64) {
+        if to_ms < self.wakes_ms {
+            return;
+        }
+        let Some(life) = &self.life else { return };
+        let seat = life.seat.clone();
+        let now_ms = life.runtime.block_on(async { seat.now_ms() });
+        // It stood still, and its clock has not.
+        if now_ms < self.wakes_ms {
+            self.world.lock().watch.resumed(self.id, self.wakes_ms);
+            life.runtime.block_on(tokio::time::advance(Duration::from_millis(self.wakes_ms - now_ms)));
+        }
+        let target = seat.booted_at + Duration::from_millis(to_ms - seat.boot_ms);
+        let ended = life.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = seat.died.notified() => Some("died"),
+                () = life.drained.cancelled() => Some("has ended"),
+                () = tokio::time::sleep_until(target) => None,
+            }
+        });
+        self.world.lock().now_ms = to_ms;
+        if ended == Some("died") {
+            let pause_ms = self.world.lock().rng.u64(0..10_000);
+            self.die(to_ms, pause_ms);
+        } else if ended.is_some() {
+            self.life = None;
+            let state = &mut *self.world.lock();
+            let (id, pause_ms) = (self.id, state.rng.u64(0..10_000));
+            self.wakes_ms = to_ms + pause_ms;
+            state.trace(to_ms, || format!("host {id} has ended"));
+            state.check_released(id, to_ms);
+        }
+    }
+
+    /// Ends the host in peace. The answer is the time when it has ended.
+    pub fn drain_to_the_end(&mut self, mut now_ms: u64) -> u64 {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        const LONGEST_MS: u64 = 60_000;
+        let end_ms = now_ms + LONGEST_MS;
+        if let Some(life) = &mut self.life {
+            life.drain(PATIENCE);
+        }
+        while self.life.is_some() {
+            now_ms += 100;
+            self.step(now_ms);
+            if now_ms > end_ms {
+                let what = format!("host {} does not end {LONGEST_MS} ms after it was told to", self.id);
+                self.world.lock().violated(now_ms, what);
+                self.life = None;
+            }
+        }
+        now_ms
+    }
+
+    fn die(&mut self, now_ms: u64, pause_ms: u64) {
+        self.life = None;
+        self.wakes_ms = now_ms + pause_ms;
+        let state = &mut *self.world.lock();
+        state.summary.crashes += 1;
+        let id = self.id;
+        state.trace(now_ms, || format!("host {id} dies"));
+    }
+
+    fn boot(&mut self, now_ms: u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime can be made");
+        let id = self.id;
+        let (seat, crew) = runtime.block_on(async {
+            let seat = Arc::new(Seat {
+                world: self.world.clone(),
+                host: id,
+                boot_ms: now_ms,
+                booted_at: clock::now(),
+                dead: AtomicBool::new(false),
+                died: Notify::new(),
+            });
+            let crew = begin(&self.kit, &seat, &self.plan);
+            (seat, crew)
+        });
+        self.wakes_ms = now_ms;
+        self.world.lock().trace(now_ms, || format!("host {id} starts"));
+        self.life = Some(Life { runtime, seat, crew: Some(crew), drained: CancellationToken::new() });
+    }
+}
+
+impl Life {
+    /// As on SIGTERM.
+    fn drain(&mut self, patience: Duration) {
+        let Some(mut crew) = self.crew.take() else { return };
+        let drained = self.drained.clone();
+        self.runtime.spawn(async move {
+            crew.drain(patience, std::future::pending()).await;
+            crew.flush().await;
+            drained.cancel();
+        });
+    }
+}
+
+/// Puts the host's own parts together over the world.
+fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
+    let queue = |which| Arc::new(SimQueue::new(which, seat.clone())) as Arc<dyn Queue>;
+    let ledger: Arc<dyn Ledger> = Arc::new(SimLedger::new(seat.clone()));
+    let services = Services {
+        scope: SCOPE.into(),
+        limits: kit.limits.clone(),
+        clock: seat.clone(),
+        catalogs: kit.catalogs.clone(),
+        sandbox: kit.sandbox.clone(),
+        permits: Permits::new(&kit.limits),
+        ledger: ledger.clone(),
+        breakers: Breakers::new(kit.limits.breaker_failures, kit.limits.breaker_probe),
+        stats: Stats::default(),
+        health: Health::default(),
+        outlets: [("out".to_owned(), queue(Which::Out))].into(),
+        interrupt: CancellationToken::new(),
+    };
+    let config = QueueConfig {
+        visibility: plan.visibility,
+        wait: Duration::from_secs(2),
+        concurrency: plan.concurrency,
+        max_pollers: 2,
+        ..QueueConfig::default()
+    };
+    let jobs = queue(Which::Jobs);
+    let (keeper, keeping) = Keeper::new(config.visibility);
+    tokio::spawn(keeping.run(Arc::new(SimQueue::for_keeper(seat.clone())), ledger));
+    let mut crew = Crew::new(Arc::new(services));
+    crew.begin(Lane {
+        name: "jobs".into(),
+        keeper,
+        settler: Settler::start(jobs.clone()),
+        queue: jobs,
+        dlq: queue(Which::Dlq),
+        config,
+    });
+    crew
+}

@@ -1,0 +1,220 @@
+//! The world's ledger, as one host reaches it: the same decisions as in the real stores, in memory, with calls that fail.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use wasq::ledger::entry::{self, Entry, State as EntryState, Steps};
+use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use wasq::message::{Key, UnixMs};
+
+use super::host::Seat;
+use super::world::{EPOCH_MS, State};
+
+/// How long a host may go on after its lease has ended, before it must have noticed: a tick of its keeper, and the turns of
+/// the hosts, which are not all at the same moment.
+const NOTICED_WITHIN_MS: u64 = 1_500;
+
+/// What the ledger holds.
+#[derive(Default)]
+pub struct Books {
+    entries: BTreeMap<Key, Entry>,
+    /// When each key's lease ends.
+    leases_ms: BTreeMap<Key, u64>,
+    steps: BTreeMap<(Key, String), Vec<u8>>,
+    envelopes: BTreeMap<String, Vec<u8>>,
+    fences: u64,
+}
+
+impl Books {
+    /// How long a live lease on the key still lasts.
+    fn held_for(&self, key: Key, now_ms: u64) -> Option<Duration> {
+        let left_ms = self.leases_ms.get(&key)?.saturating_sub(now_ms);
+        (left_ms > 0).then(|| Duration::from_millis(left_ms))
+    }
+
+    fn holder(&self, key: Key, now_ms: u64) -> Option<Fence> {
+        let entry = self.entries.get(&key).filter(|entry| entry.state == EntryState::Claimed)?;
+        self.held_for(key, now_ms).map(|_| entry.fence)
+    }
+
+    fn is_claimed_by(&self, key: Key, fence: Fence) -> bool {
+        self.entries.get(&key).is_some_and(|entry| entry.fence == fence && entry.state == EntryState::Claimed)
+    }
+
+    fn forget_steps(&mut self, key: Key) {
+        self.steps.retain(|(of, _), _| *of != key);
+    }
+}
+
+/// The ledger, from one host's side.
+pub struct SimLedger {
+    seat: Arc<Seat>,
+}
+
+impl SimLedger {
+    pub fn new(seat: Arc<Seat>) -> Self {
+        Self { seat }
+    }
+
+    async fn call<T>(
+        &self,
+        effect: impl FnOnce(&mut State, u64) -> Result<T, LedgerError> + Send,
+    ) -> Result<T, LedgerError> {
+        self.seat.may_die().await;
+        self.seat.travel().await;
+        let answer = {
+            let now_ms = self.seat.now_ms();
+            let state = &mut *self.seat.world.lock();
+            if state.outage_until_ms > now_ms || state.draw_fault(|rates| rates.ledger_before) {
+                return Err(unavailable());
+            }
+            effect(state, now_ms)
+        };
+        self.seat.may_die().await;
+        self.seat.travel().await;
+        if self.seat.world.lock().draw_fault(|rates| rates.ledger_after) { Err(unavailable()) } else { answer }
+    }
+
+    /// A step is asked for or told: the run under this claim is still going on.
+    fn watch_use(&self, key: Key, fence: Fence, starts: bool) {
+        let now_ms = self.seat.now_ms();
+        let state = &mut *self.seat.world.lock();
+        let host = self.seat.host;
+        let mut verdict = Ok(());
+        if starts {
+            let holder = state.books.holder(key, now_ms);
+            state.summary.runs += 1;
+            verdict = state.watch.run_starts(key, fence, host, holder);
+            state.trace(now_ms, || format!("host {host} runs {key:?} under {fence:?}"));
+        }
+        if state.books.entries.get(&key).is_some_and(|entry| entry.fence == fence)
+            && let Some(end_ms) = state.books.leases_ms.get(&key)
+        {
+            let ended_ms = now_ms.saturating_sub(*end_ms);
+            verdict = verdict.and(state.watch.used_after_its_end(key, fence, host, ended_ms, NOTICED_WITHIN_MS));
+        }
+        if let Err(what) = verdict {
+            state.violated(now_ms, what);
+        }
+    }
+}
+
+fn unavailable() -> LedgerError {
+    LedgerError::Unavailable("as the seed has it".into())
+}
+
+/// Steps whose names begin so are the host's own.
+fn is_guests(name: &str) -> bool {
+    !name.starts_with('\0')
+}
+
+#[async_trait]
+impl Ledger for SimLedger {
+    async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
+        self.call(|state, now_ms| {
+            let books = &mut state.books;
+            books.fences += 1;
+            let fence = Fence(books.fences);
+            let found = books.entries.get(&key).cloned();
+            let held_for = books.held_for(key, now_ms);
+            let (claim, change) = entry::claim(found, held_for, request, fence, UnixMs(EPOCH_MS + now_ms));
+            let host = self.seat.host;
+            if let Some(change) = change {
+                if change.steps == Steps::Forgotten {
+                    books.forget_steps(key);
+                }
+                books.entries.insert(key, change.entry);
+                books.leases_ms.insert(key, now_ms + request.lease.as_millis() as u64);
+                if let Err(what) = state.watch.claimed(key, fence, host, now_ms) {
+                    state.violated(now_ms, what);
+                }
+            }
+            let id = &request.message_id;
+            state.trace(now_ms, || format!("host {host} claims {key:?} for {id}: {claim:?}"));
+            Ok(claim)
+        })
+        .await
+    }
+
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError> {
+        self.call(|state, now_ms| {
+            let mut extend = |(key, fence): &(Key, Fence)| {
+                let ours = state.books.is_claimed_by(*key, *fence);
+                if ours {
+                    state.books.leases_ms.insert(*key, now_ms + lease.as_millis() as u64);
+                }
+                ours
+            };
+            Ok(claims.iter().map(&mut extend).collect())
+        })
+        .await
+    }
+
+    async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
+        self.call(|state, now_ms| {
+            let books = &mut state.books;
+            let found = books.entries.get(&key).cloned();
+            let host = self.seat.host;
+            let decided = entry::finish(found, fence, finish.clone(), UnixMs(EPOCH_MS + now_ms));
+            if let Ok(Some(change)) = &decided {
+                if change.steps == Steps::Forgotten {
+                    books.forget_steps(key);
+                }
+                books.entries.insert(key, change.entry.clone());
+                books.leases_ms.remove(&key);
+                if let Err(what) = state.watch.finished(key, fence, &finish) {
+                    state.violated(now_ms, what);
+                }
+            }
+            state.trace(now_ms, || format!("host {host} finishes {key:?} under {fence:?}: {finish:?}: {decided:?}"));
+            decided.map(|_| ())
+        })
+        .await
+    }
+
+    async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        if is_guests(name) {
+            self.watch_use(key, fence, name == "s0");
+        }
+        self.call(|state, _| match state.books.is_claimed_by(key, fence) {
+            true => Ok(state.books.steps.get(&(key, name.to_owned())).cloned()),
+            false => Err(LedgerError::Stale),
+        })
+        .await
+    }
+
+    async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
+        if is_guests(name) {
+            self.watch_use(key, fence, false);
+        }
+        self.call(|state, now_ms| {
+            if !state.books.is_claimed_by(key, fence) {
+                return Err(LedgerError::Stale);
+            }
+            let before = state.books.steps.insert((key, name.to_owned()), value.to_vec());
+            if is_guests(name) && before.is_some() {
+                state.violated(now_ms, format!("the step `{name}` of {key:?} is done a second time"));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn put_envelope(&self, id: &str, json: &[u8], _ttl: Duration) -> Result<(), LedgerError> {
+        self.call(|state, _| {
+            state.books.envelopes.insert(id.to_owned(), json.to_vec());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.call(|state, _| Ok(state.books.envelopes.get(id).cloned())).await
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        self.call(|_, _| Ok(())).await
+    }
+}

@@ -1,0 +1,144 @@
+//! What a seed draws: how many hosts and messages there are, and what goes wrong how often.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+/// The types of messages: one handled by one plugin, one by two.
+pub const SOLO: &str = "solo";
+pub const PAIR: &str = "pair";
+
+/// A seed's plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub hosts: usize,
+    pub fifo: bool,
+    pub visibility: Duration,
+    pub concurrency: usize,
+    pub messages: Vec<Planned>,
+    /// How long things go wrong.
+    pub trouble_ms: u64,
+    pub rates: Rates,
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub at_ms: u64,
+    pub kind: &'static str,
+    pub key: String,
+    pub body: Value,
+    pub group: Option<String>,
+}
+
+/// How often things go wrong: probabilities of a call or a turn. A seed leaves many of them at zero, so that rare faults meet
+/// alone, too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    /// The call fails and has no effect.
+    pub queue_before: f64,
+    pub ledger_before: f64,
+    /// The call has its effect, and its answer is lost.
+    pub queue_after: f64,
+    pub ledger_after: f64,
+    /// One entry of a batch fails.
+    pub entry: f64,
+    /// A call takes long: up to twice the visibility.
+    pub slow: f64,
+    /// The most that a call takes otherwise, each way.
+    pub latency_ms: u64,
+    /// A message is delivered and stays visible.
+    pub duplicate: f64,
+    /// A lease ends before its time.
+    pub expire: f64,
+    /// A delete that succeeded comes undone.
+    pub undelete: f64,
+    /// Messages come in any order (standard queues).
+    pub reorder: f64,
+    /// The host dies before or after a call's effect.
+    pub crash_at_call: f64,
+    /// In each turn of a host: it dies, stands still, is told to end; the ledger goes down for a while.
+    pub crash: f64,
+    pub stall: f64,
+    pub term: f64,
+    pub outage: f64,
+    /// Nothing goes wrong but that hosts are told to end: what they held must be there for others when they have.
+    pub is_gentle: bool,
+}
+
+impl Plan {
+    pub fn draw(rng: &mut Rng) -> Self {
+        let fifo = rng.f64() < 0.35;
+        let count = rng.usize(4..=24);
+        let trouble_ms = rng.u64(5_000..=40_000);
+        let mut messages: Vec<Planned> = (0..count).map(|n| Planned::draw(n, fifo, trouble_ms, rng)).collect();
+        // Now and then a producer sends the same once more, under the same key.
+        for _ in 0..rng.usize(0..=2) {
+            let mut twin = messages[rng.usize(0..messages.len())].clone();
+            twin.at_ms = rng.u64(0..trouble_ms);
+            messages.push(twin);
+        }
+        Self {
+            hosts: rng.usize(1..=3),
+            fifo,
+            visibility: Duration::from_secs(rng.u64(4..=10)),
+            concurrency: rng.usize(1..=8),
+            messages,
+            trouble_ms,
+            rates: Rates::draw(rng),
+        }
+    }
+}
+
+impl Planned {
+    fn draw(n: usize, fifo: bool, trouble_ms: u64, rng: &mut Rng) -> Self {
+        let act = |rng: &mut Rng| match rng.u32(0..100) {
+            0..55 => json!("done"),
+            55..70 => json!("retry"),
+            70..74 => json!("reject"),
+            74..78 => json!("trap"),
+            78..83 => json!("snooze"),
+            83..95 => json!({ "sleep": rng.u64(1..=2_900) }),
+            _ => json!({ "sleep": 60_000 }),
+        };
+        let acts: Vec<Value> = (0..rng.usize(1..=3)).map(|_| act(rng)).collect();
+        let outbox = if rng.f64() < 0.3 { rng.u32(1..=2) } else { 0 };
+        Self {
+            at_ms: if rng.bool() { 0 } else { rng.u64(0..trouble_ms) },
+            kind: if rng.f64() < 0.2 { PAIR } else { SOLO },
+            key: format!("k{n}"),
+            body: json!({ "n": n, "steps": rng.u32(1..=3), "outbox": outbox, "acts": acts }),
+            group: fifo.then(|| format!("g{}", rng.u32(0..3))),
+        }
+    }
+}
+
+impl Rates {
+    fn draw(rng: &mut Rng) -> Self {
+        if rng.f64() < 0.15 {
+            let latency_ms = [0, 20, 100][rng.usize(0..3)];
+            return Self { is_gentle: true, term: 0.02, latency_ms, reorder: rng.f64(), ..Self::default() };
+        }
+        let rate = |rng: &mut Rng, most: f64| if rng.bool() { 0.0 } else { rng.f64() * most };
+        Self {
+            queue_before: rate(rng, 0.3),
+            ledger_before: rate(rng, 0.3),
+            queue_after: rate(rng, 0.2),
+            ledger_after: rate(rng, 0.2),
+            entry: rate(rng, 0.3),
+            slow: rate(rng, 0.05),
+            latency_ms: [0, 2, 20, 200][rng.usize(0..4)],
+            duplicate: rate(rng, 0.2),
+            expire: rate(rng, 0.02),
+            undelete: rate(rng, 0.1),
+            reorder: rate(rng, 1.0),
+            crash_at_call: rate(rng, 0.01),
+            crash: rate(rng, 0.004),
+            stall: rate(rng, 0.004),
+            term: rate(rng, 0.003),
+            outage: rate(rng, 0.003),
+            is_gentle: false,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! A queue of the world, as one host reaches it: SQS's semantics, and what goes wrong with its calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use std::collections::HashMap;
+use wasq::clock;
+use wasq::dlq::LETTER_ATTRIBUTE;
+use wasq::message::{AttributeValue, Delivery, MessageId, Receipt, UnixMs};
+use wasq::queue::{Outgoing, Queue, QueueError};
+
+use super::host::Seat;
+use super::world::{EPOCH_MS, State, Stored, Which};
+
+/// How often an empty long poll looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// One queue, from one host's side.
+pub struct SimQueue {
+    which: Which,
+    seat: Arc<Seat>,
+    name: &'static str,
+    /// Whether it is the keeper's own connection: what that hides is held, not put back.
+    is_keepers: bool,
+}
+
+impl SimQueue {
+    pub fn new(which: Which, seat: Arc<Seat>) -> Self {
+        let fifo = seat.world.lock().fifo;
+        let name = match which {
+            Which::Jobs if fifo => "jobs.fifo",
+            Which::Jobs => "jobs",
+            Which::Dlq if fifo => "jobs-dlq.fifo",
+            Which::Dlq => "jobs-dlq",
+            Which::Out => "out",
+        };
+        Self { which, seat, name, is_keepers: false }
+    }
+
+    /// The keeper's connection to the jobs.
+    pub fn for_keeper(seat: Arc<Seat>) -> Self {
+        Self { is_keepers: true, ..Self::new(Which::Jobs, seat) }
+    }
+
+    /// A call on its way there: it may fail before it has an effect.
+    async fn before(&self) -> Result<(), QueueError> {
+        self.seat.may_die().await;
+        self.seat.travel().await;
+        if self.seat.world.lock().draw_fault(|rates| rates.queue_before) { Err(transient()) } else { Ok(()) }
+    }
+
+    /// And back: its answer may be lost.
+    async fn after(&self) -> Result<(), QueueError> {
+        self.seat.may_die().await;
+        self.seat.travel().await;
+        if self.seat.world.lock().draw_fault(|rates| rates.queue_after) { Err(transient()) } else { Ok(()) }
+    }
+
+    /// A batch call whose entries have their effects one by one.
+    async fn batch<E, T>(
+        &self,
+        entries: &[E],
+        effect: impl Fn(&mut State, &E, u64) -> Result<T, QueueError> + Send + Sync,
+    ) -> Vec<Result<T, QueueError>>
+    where
+        E: Sync,
+        T: Send,
+    {
+        if let Err(error) = self.before().await {
+            return entries.iter().map(|_| Err(error.clone())).collect();
+        }
+        let answers: Vec<_> = {
+            let now_ms = self.seat.now_ms();
+            let state = &mut *self.seat.world.lock();
+            let mut one = |entry| match state.draw_fault(|rates| rates.entry) {
+                true => Err(transient()),
+                false => effect(state, entry, now_ms),
+            };
+            entries.iter().map(&mut one).collect()
+        };
+        match self.after().await {
+            Ok(()) => answers,
+            Err(error) => entries.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    /// Takes what is visible, and hides it.
+    fn take(&self, state: &mut State, max: usize, visibility: Duration) -> Vec<Delivery> {
+        let now_ms = self.seat.now_ms();
+        let mut taken = Vec::new();
+        for place in available(state, self.which, now_ms) {
+            if taken.len() == max {
+                break;
+            }
+            let doubled = state.draw_fault(|rates| rates.duplicate);
+            let host = self.seat.host;
+            let message = &mut state.backlogs[self.which as usize].messages[place];
+            message.receipt += 1;
+            message.receives += 1;
+            message.holder = Some(host);
+            message.put_back = false;
+            if !doubled {
+                message.visible_at_ms = now_ms + visibility.as_millis() as u64;
+            }
+            taken.push(Delivery {
+                message_id: message.id.clone(),
+                receipt: Receipt(format!("{place}/{}", message.receipt)),
+                body: message.content.body.clone(),
+                attributes: message.content.attributes.clone(),
+                receive_count: message.receives,
+                sent_at: UnixMs(EPOCH_MS + message.sent_ms),
+                group: message.content.group.clone(),
+                deduplication_id: None,
+                received_at: clock::now(),
+            });
+            let (id, receives) = (message.id.clone(), message.receives);
+            state.trace(now_ms, || format!("host {host} receives {id}, time {receives}"));
+        }
+        taken
+    }
+}
+
+/// What can be received now, in the order in which it may come.
+fn available(state: &mut State, which: Which, now_ms: u64) -> Vec<usize> {
+    // Now and then a lease ends before its time.
+    for place in 0..state.backlogs[which as usize].messages.len() {
+        if state.backlogs[which as usize].messages[place].in_flight(now_ms) && state.draw_fault(|rates| rates.expire) {
+            state.backlogs[which as usize].messages[place].visible_at_ms = now_ms;
+        }
+    }
+    let messages = &state.backlogs[which as usize].messages;
+    let mut places: Vec<usize> = if state.fifo && which != Which::Out {
+        // A group waits for each of its messages that is in flight.
+        let is_blocked = |group: &Option<String>| {
+            messages.iter().any(|message| message.in_flight(now_ms) && message.content.group == *group)
+        };
+        (0..messages.len())
+            .filter(|place| !messages[*place].deleted && !is_blocked(&messages[*place].content.group))
+            .collect()
+    } else {
+        (0..messages.len()).filter(|place| is_visible(&messages[*place], now_ms)).collect()
+    };
+    if !state.fifo && state.draw(|rates| rates.reorder) {
+        state.rng.shuffle(&mut places);
+    }
+    places
+}
+
+fn is_visible(message: &Stored, now_ms: u64) -> bool {
+    !message.deleted && message.visible_at_ms <= now_ms
+}
+
+fn transient() -> QueueError {
+    QueueError::Transient { code: "ServiceUnavailable".into(), message: "as the seed has it".into() }
+}
+
+fn parse(receipt: &Receipt) -> (usize, u64) {
+    let (place, count) = receipt.0.split_once('/').expect("the queue made it");
+    (place.parse().expect("a number"), count.parse().expect("a number"))
+}
+
+#[async_trait]
+impl Queue for SimQueue {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
+        self.before().await?;
+        let until = clock::now() + wait;
+        let taken = loop {
+            let taken = self.take(&mut self.seat.world.lock(), max, visibility);
+            if !taken.is_empty() || clock::now() >= until {
+                break taken;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        self.after().await?;
+        Ok(taken)
+    }
+
+    async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>> {
+        self.batch(receipts, |state, receipt, now_ms| {
+            let (place, count) = parse(receipt);
+            let message = &state.backlogs[self.which as usize].messages[place];
+            let (id, host) = (message.id.clone(), self.seat.host);
+            if let Err(what) = state.watch.deleting(message) {
+                state.violated(now_ms, what);
+            }
+            let comes_back = state.draw_fault(|rates| rates.undelete);
+            let message = &mut state.backlogs[self.which as usize].messages[place];
+            // A stale receipt "succeeds", and deletes nothing.
+            let is_latest = message.receipt == count;
+            message.deleted |= is_latest && !comes_back;
+            state.trace(now_ms, || format!("host {host} deletes {id}{}", if is_latest { "" } else { " (stale)" }));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>> {
+        self.batch(changes, |state, (receipt, visibility_s), now_ms| {
+            let (place, count) = parse(receipt);
+            let message = &mut state.backlogs[self.which as usize].messages[place];
+            if message.receipt != count || !message.in_flight(now_ms) {
+                return Err(QueueError::LeaseLost { message: "it is not in flight under this receipt".into() });
+            }
+            message.visible_at_ms = now_ms + u64::from(*visibility_s) * 1000;
+            message.put_back = !self.is_keepers;
+            let (id, host) = (message.id.clone(), self.seat.host);
+            state.trace(now_ms, || format!("host {host} hides {id} for {visibility_s} s"));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
+        self.batch(messages, |state, message, now_ms| {
+            if self.which == Which::Dlq {
+                let letter = message.attributes.get(LETTER_ATTRIBUTE).and_then(AttributeValue::text).unwrap_or("null");
+                let letter = serde_json::from_str(letter).expect("the host writes JSON");
+                if let Err(what) = state.watch.dead_letter(&letter) {
+                    state.violated(now_ms, what);
+                }
+                state.trace(now_ms, || format!("dead letter {letter}"));
+            }
+            let prefix = if self.which == Which::Dlq { "d" } else { "o" };
+            Ok(state.backlogs[self.which as usize].add(message.clone(), now_ms, prefix))
+        })
+        .await
+    }
+
+    async fn attributes(&self) -> Result<HashMap<String, String>, QueueError> {
+        Ok(HashMap::new())
+    }
+}

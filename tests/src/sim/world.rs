@@ -1,0 +1,237 @@
+//! The world that the hosts share: what is in the queues and in the ledger, what goes wrong, and what has happened.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fastrand::Rng;
+use wasq::dlq::OWN_KEY_ATTRIBUTE;
+use wasq::message::{AttributeValue, Attributes, MessageId};
+use wasq::queue::Outgoing;
+
+use super::Summary;
+use super::checks::Watch;
+use super::ledger::Books;
+use super::plan::{Plan, Planned, Rates};
+
+/// Where the wall clock stands when a simulation begins, in milliseconds since 1970.
+pub const EPOCH_MS: u64 = 1_750_000_000_000;
+/// What is remembered of the past.
+const TRACE_LINES: usize = 400;
+
+/// The queues, by their places in [`State::backlogs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    Jobs,
+    Dlq,
+    Out,
+}
+
+/// A shared world.
+#[derive(Clone)]
+pub struct World(Arc<Mutex<State>>);
+
+pub struct State {
+    pub rng: Rng,
+    pub rates: Rates,
+    pub fifo: bool,
+    pub visibility_ms: u64,
+    /// The latest moment that anybody has named.
+    pub now_ms: u64,
+    pub outage_until_ms: u64,
+    pub backlogs: [Backlog; 3],
+    pub books: Books,
+    pub watch: Watch,
+    pub summary: Summary,
+    planned: VecDeque<Planned>,
+    violation: Option<String>,
+    trace: VecDeque<String>,
+}
+
+/// One queue's messages.
+#[derive(Default)]
+pub struct Backlog {
+    pub messages: Vec<Stored>,
+}
+
+/// A message in a queue.
+pub struct Stored {
+    pub id: MessageId,
+    pub content: Outgoing,
+    pub sent_ms: u64,
+    pub visible_at_ms: u64,
+    pub receives: u32,
+    /// The latest receipt; an older one deletes nothing.
+    pub receipt: u64,
+    pub deleted: bool,
+    /// Who received it last, and whether its visibility has been changed to something else since.
+    pub holder: Option<usize>,
+    pub put_back: bool,
+}
+
+impl World {
+    pub fn new(plan: &Plan, rng: Rng) -> Self {
+        let mut planned = plan.messages.clone();
+        planned.sort_by_key(|message| message.at_ms);
+        Self(Arc::new(Mutex::new(State {
+            rng,
+            rates: plan.rates,
+            fifo: plan.fifo,
+            visibility_ms: plan.visibility.as_millis() as u64,
+            now_ms: 0,
+            outage_until_ms: 0,
+            backlogs: Default::default(),
+            books: Books::default(),
+            watch: Watch::default(),
+            summary: Summary { messages: planned.len() as u64, ..Summary::default() },
+            planned: planned.into(),
+            violation: None,
+            trace: VecDeque::new(),
+        })))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic ends the simulation anyway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what is planned up to now.
+    pub fn send_due(&self, now_ms: u64) {
+        let state = &mut *self.lock();
+        while state.planned.front().is_some_and(|message| message.at_ms <= now_ms) {
+            let message = state.planned.pop_front().expect("it was just seen");
+            let attributes: Attributes = [
+                ("type".to_owned(), AttributeValue::string(message.kind)),
+                ("idempotency-key".to_owned(), AttributeValue::string(&message.key)),
+            ]
+            .into();
+            let content = Outgoing {
+                body: message.body.to_string().into(),
+                attributes,
+                delay_s: 0,
+                group: message.group.clone(),
+                deduplication_id: None,
+            };
+            let id = state.backlogs[Which::Jobs as usize].add(content, now_ms, "m");
+            state.trace(now_ms, || format!("sent {id} {} {} {}", message.kind, message.key, message.body));
+            state.watch.sent(id, &message);
+        }
+    }
+
+    /// From now on nothing goes wrong. What is planned is sent.
+    pub fn calm(&self, now_ms: u64) {
+        self.send_due(u64::MAX);
+        let mut state = self.lock();
+        state.rates = Rates::default();
+        state.outage_until_ms = 0;
+        state.trace(now_ms, || "from here on nothing goes wrong".into());
+    }
+
+    pub fn is_settled(&self) -> bool {
+        let state = self.lock();
+        state.planned.is_empty() && state.backlogs[Which::Jobs as usize].messages.iter().all(|message| message.deleted)
+    }
+
+    /// What is not settled although it should be.
+    pub fn unsettled(&self) -> String {
+        let state = self.lock();
+        let left = state.backlogs[Which::Jobs as usize].messages.iter().filter(|message| !message.deleted);
+        let ids: Vec<_> = left.map(|message| message.id.0.as_str()).collect();
+        format!("these are not settled long after all trouble is over: {}", ids.join(", "))
+    }
+
+    /// The first violation so far.
+    pub fn check(&self) -> Result<(), String> {
+        self.lock().violation.clone().map_or(Ok(()), Err)
+    }
+
+    /// The verdict on a run that came to this `outcome`; a violation comes with its trace.
+    pub fn end(&self, outcome: Result<(), String>) -> Result<Summary, (String, Vec<String>)> {
+        let state = self.lock();
+        let verdict = outcome.and_then(|()| state.watch.at_the_end(&state.backlogs));
+        verdict
+            .map(|()| Summary { ms: state.now_ms, ..state.summary })
+            .map_err(|what| (what, state.trace.iter().cloned().collect()))
+    }
+}
+
+impl State {
+    /// Whether something goes wrong now that goes wrong this often.
+    pub fn draw(&mut self, rate: impl Fn(&Rates) -> f64) -> bool {
+        let rate = rate(&self.rates);
+        rate > 0.0 && self.rng.f64() < rate
+    }
+
+    /// As [`State::draw`], and counted as a fault.
+    pub fn draw_fault(&mut self, rate: impl Fn(&Rates) -> f64) -> bool {
+        let drawn = self.draw(rate);
+        self.summary.faults += u64::from(drawn);
+        drawn
+    }
+
+    pub fn trace(&mut self, now_ms: u64, line: impl FnOnce() -> String) {
+        if self.trace.len() == TRACE_LINES {
+            self.trace.pop_front();
+        }
+        let line = line();
+        self.trace.push_back(format!("{now_ms:>8} {line}"));
+    }
+
+    /// A host has ended as on SIGTERM: where nothing else goes wrong, what it had in hand is settled or put back.
+    pub fn check_released(&mut self, host: usize, now_ms: u64) {
+        if !self.rates.is_gentle {
+            return;
+        }
+        let messages = &self.backlogs[Which::Jobs as usize].messages;
+        let is_kept =
+            |message: &&Stored| message.holder == Some(host) && message.in_flight(now_ms) && !message.put_back;
+        if let Some(kept) = messages.iter().find(is_kept) {
+            let what = format!("host {host} has ended and left {} hidden", kept.id);
+            self.violated(now_ms, what);
+        }
+    }
+
+    /// Notes what must never happen.
+    pub fn violated(&mut self, now_ms: u64, what: String) {
+        self.trace(now_ms, || format!("VIOLATION: {what}"));
+        self.violation.get_or_insert(what);
+    }
+}
+
+impl Backlog {
+    /// Adds a message, unless its deduplication id is known; its id begins with `prefix`.
+    pub fn add(&mut self, content: Outgoing, now_ms: u64, prefix: &str) -> MessageId {
+        const DEDUPLICATED_MS: u64 = 5 * 60 * 1000;
+        let same = |stored: &&Stored| {
+            content.deduplication_id.is_some()
+                && stored.content.deduplication_id == content.deduplication_id
+                && stored.sent_ms + DEDUPLICATED_MS > now_ms
+        };
+        if let Some(stored) = self.messages.iter().find(same) {
+            return stored.id.clone();
+        }
+        let id = MessageId(format!("{prefix}{}", self.messages.len()));
+        self.messages.push(Stored {
+            id: id.clone(),
+            content,
+            sent_ms: now_ms,
+            visible_at_ms: now_ms,
+            receives: 0,
+            receipt: 0,
+            deleted: false,
+            holder: None,
+            put_back: false,
+        });
+        id
+    }
+}
+
+impl Stored {
+    pub fn in_flight(&self, now_ms: u64) -> bool {
+        !self.deleted && self.visible_at_ms > now_ms
+    }
+
+    /// The key that an outbox gave it.
+    pub fn own_key(&self) -> &str {
+        self.content.attributes.get(OWN_KEY_ATTRIBUTE).and_then(AttributeValue::text).unwrap_or_default()
+    }
+}
