@@ -83,8 +83,8 @@ pub enum Claim {
     Fresh(Fresh),
     /// It is done already, by a delivery of this very message (by its message id) or of another: delete the delivery.
     Done { same_message: bool },
-    /// This very message (by its message id) was dead-lettered already: delete the delivery. The same key in another
-    /// message, a replay for instance, is claimed afresh.
+    /// This very message (by its message id) was dead-lettered already, whatever the key's other messages have done since:
+    /// delete the delivery. The same key in another message, a replay for instance, is claimed afresh.
     DeadLettered,
     /// Another delivery holds it for so much longer.
     Busy { remaining: Duration },

@@ -21,9 +21,50 @@ pub struct Entry {
     pub body: BodyDigest,
     /// The message of the latest claim.
     pub message_id: MessageId,
+    /// The key's messages that were dead-lettered.
+    pub dead: DeadIds,
     pub first_failed_at: Option<UnixMs>,
     /// From then on the entry counts as unknown, and the sweep may remove it.
     pub removable_at: UnixMs,
+}
+
+/// The latest message ids under a key that were dead-lettered, each by eight bytes of its blake3. A message that comes again
+/// after its dead letter is known by them, whatever its key's other messages have done since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadIds(Vec<u8>);
+
+impl DeadIds {
+    /// Messages of one key that are remembered. More of them at once, all dead and all still in a queue, are not to be expected.
+    pub const MAX: usize = 64;
+    /// Bytes of one.
+    pub const BYTES: usize = 8;
+
+    /// As [`DeadIds::as_bytes`] gave them; none if that is damaged.
+    pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
+        bytes.len().is_multiple_of(Self::BYTES).then_some(Self(bytes))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What stands for a message.
+    pub fn mark(id: &MessageId) -> [u8; Self::BYTES] {
+        let mut mark = [0; Self::BYTES];
+        mark.copy_from_slice(&blake3::hash(id.0.as_bytes()).as_bytes()[..Self::BYTES]);
+        mark
+    }
+
+    pub fn contains(&self, id: &MessageId) -> bool {
+        self.0.chunks(Self::BYTES).any(|mark| mark == Self::mark(id))
+    }
+
+    fn with(mut self, id: &MessageId) -> Self {
+        self.0.extend(Self::mark(id));
+        let over = self.0.len().saturating_sub(Self::MAX * Self::BYTES);
+        self.0.drain(..over);
+        self
+    }
 }
 
 /// Where a key stands.
@@ -68,12 +109,15 @@ pub fn claim(
     if entry.removable_at <= now && held_for.is_none() {
         return start(Before::default(), Steps::Forgotten);
     }
+    if entry.dead.contains(&request.message_id) {
+        return (Claim::DeadLettered, None);
+    }
     let same_body = entry.body == request.body;
     let same_message = entry.message_id == request.message_id;
     match &entry.state {
-        State::DeadLettered if same_message => (Claim::DeadLettered, None),
         State::DeadLettered => {
-            start(Before { replays: entry.replays.saturating_add(1), ..Before::default() }, Steps::Kept)
+            let replays = entry.replays.saturating_add(1);
+            start(Before { replays, dead: entry.dead, ..Before::default() }, Steps::Kept)
         }
         State::Claimed | State::Released | State::Done { .. } if !same_body => (Claim::Conflict, None),
         State::Done { .. } => (Claim::Done { same_message }, None),
@@ -92,6 +136,7 @@ struct Before {
     crashes: u32,
     replays: u32,
     first_failed_at: Option<UnixMs>,
+    dead: DeadIds,
 }
 
 impl Before {
@@ -101,12 +146,13 @@ impl Before {
             crashes: entry.crashes.saturating_add(new_crashes),
             replays: entry.replays,
             first_failed_at: entry.first_failed_at,
+            dead: entry.dead.clone(),
         }
     }
 }
 
 fn fresh(before: Before, request: &ClaimRequest, fence: Fence, now: UnixMs, steps: Steps) -> (Claim, Option<Change>) {
-    let Before { attempts, crashes, replays, first_failed_at } = before;
+    let Before { attempts, crashes, replays, first_failed_at, dead } = before;
     let entry = Entry {
         state: State::Claimed,
         fence,
@@ -115,6 +161,7 @@ fn fresh(before: Before, request: &ClaimRequest, fence: Fence, now: UnixMs, step
         replays,
         body: request.body,
         message_id: request.message_id.clone(),
+        dead,
         first_failed_at,
         removable_at: after(now, IDLE_KEPT),
     };
@@ -167,6 +214,7 @@ fn ended(entry: Entry, finish: Finish, now: UnixMs) -> Change {
         Finish::DeadLettered { message_id, ttl } => Change {
             entry: Entry {
                 state: State::DeadLettered,
+                dead: entry.dead.with(&message_id),
                 message_id,
                 attempts: 0,
                 crashes: 0,

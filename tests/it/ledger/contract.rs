@@ -39,6 +39,7 @@ macro_rules! contract {
             a_dead_lettered_message_is_recognised
             a_replay_starts_afresh_and_keeps_its_steps
             replays_are_counted
+            every_message_that_was_dead_lettered_is_recognised
             what_is_dead_lettered_is_forgotten_after_its_time
             envelopes_are_kept_for_their_time
             names_and_values_of_any_kind
@@ -322,6 +323,26 @@ pub async fn replays_are_counted(ledger: Shared) {
             finish(&*ledger, key, claim.fence, ends).await;
         }
     }
+}
+
+/// Two messages of one key, each dead-lettered, do not take turns for ever: each is known when it comes again.
+pub async fn every_message_that_was_dead_lettered_is_recognised(ledger: Shared) {
+    let key = new_key();
+    let claim_for = async |message: &str, body: &str| {
+        ledger.claim(key, &request(body, message, LONG)).await.expect("the store answers")
+    };
+    for message in ["message 0", "message 1", "message 2"] {
+        let Claim::Fresh(fresh) = claim_for(message, "body").await else { panic!("{message} is new") };
+        finish(&*ledger, key, fresh.fence, dead_lettered(message, LONG)).await;
+    }
+    for message in ["message 2", "message 0", "message 1"] {
+        assert_eq!(claim_for(message, "body").await, Claim::DeadLettered, "{message}");
+    }
+    let Claim::Fresh(replay) = claim_for("replay", "edited body").await else { panic!("a replay is new") };
+    assert_eq!(claim_for("message 1", "body").await, Claim::DeadLettered, "while its replay runs");
+    finish(&*ledger, key, replay.fence, done(LONG)).await;
+    assert_eq!(claim_for("message 0", "body").await, Claim::DeadLettered, "when its replay is done");
+    assert_eq!(claim_for("another", "edited body").await, Claim::Done { same_message: false });
 }
 
 pub async fn what_is_dead_lettered_is_forgotten_after_its_time(ledger: Shared) {

@@ -149,8 +149,13 @@ impl Watch {
         let text = |name: &str| letter[name].as_str().unwrap_or_default().to_owned();
         let (id, plugin, class) = (text("message_id"), text("plugin"), text("class"));
         let attempts = letter["attempts"].as_u64().unwrap_or_default() as u32;
-        let exhausted = ["retry", "trap", "timeout", "outbox"].contains(&class.as_str());
-        if exhausted && attempts != MAX_ATTEMPTS {
+        // What has only its outbox left to send may go on after the last attempt's host has died.
+        let exhausted = match class.as_str() {
+            "retry" | "trap" | "timeout" => attempts == MAX_ATTEMPTS,
+            "outbox" => attempts >= MAX_ATTEMPTS,
+            _ => true,
+        };
+        if !exhausted {
             return Err(format!("{id} is dead-lettered as {class} after {attempts} attempts of {MAX_ATTEMPTS}"));
         }
         self.dead.insert((id, plugin));

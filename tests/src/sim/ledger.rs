@@ -168,7 +168,10 @@ impl Ledger for SimLedger {
                     state.violated(now_ms, what);
                 }
             }
-            state.trace(now_ms, || format!("host {host} finishes {key:?} under {fence:?}: {finish:?}: {decided:?}"));
+            let state_then = decided.as_ref().map(|change| change.as_ref().map(|change| &change.entry.state));
+            state.trace(now_ms, || {
+                format!("host {host} finishes {key:?} under {fence:?} as {finish:?}: {state_then:?}")
+            });
             decided.map(|_| ())
         })
         .await

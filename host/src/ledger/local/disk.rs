@@ -38,6 +38,7 @@ const TABLES: &str = "
         replays INTEGER NOT NULL,
         body BLOB NOT NULL,
         message_id TEXT NOT NULL,
+        dead BLOB NOT NULL,
         first_failed_at INTEGER,
         removable_at INTEGER NOT NULL,
         discarded INTEGER,
@@ -59,7 +60,9 @@ const TABLES: &str = "
     INSERT INTO counts VALUES (0, 0);";
 
 /// From version 1 to 2.
-const REPLAYS: &str = "ALTER TABLE entries ADD COLUMN replays INTEGER NOT NULL DEFAULT 0";
+const REPLAYS: &str = "
+    ALTER TABLE entries ADD COLUMN replays INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN dead BLOB NOT NULL DEFAULT x'';";
 
 /// Why a local ledger could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -214,8 +217,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (mut disk, _) = Disk::open(dir.path()).expect("it opens");
         let key = Key([7; 32]);
-        let row = "INSERT INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, removable_at)
-                   VALUES (?1, 9, 1, 1, 0, 0, x'00', 'message', 1)";
+        let row =
+            "INSERT INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, dead, removable_at)
+                   VALUES (?1, 9, 1, 1, 0, 0, x'00', 'message', x'', 1)";
         disk.connection.execute(row, [&key.0]).expect("it is ours");
         let batch = disk.begin().expect("it begins");
         assert!(matches!(batch.entry(key), Err(LedgerError::Damaged(what)) if what.contains(&key.to_hex())));

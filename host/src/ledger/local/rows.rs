@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use crate::ledger::entry::{Change, Entry, State, Steps};
+use crate::ledger::entry::{Change, DeadIds, Entry, State, Steps};
 use crate::ledger::{Fence, LedgerError};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
 
@@ -20,14 +20,14 @@ impl<'a> Batch<'a> {
 
     pub fn entry(&self, key: Key) -> Result<Option<Entry>, LedgerError> {
         let mut select = self.0.prepare_cached(
-            "SELECT state, fence, attempts, crashes, replays, body, message_id, first_failed_at, removable_at, discarded, result
-             FROM entries WHERE key = ?1",
+            "SELECT state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at, discarded,
+                 result FROM entries WHERE key = ?1",
         ).map_err(failed)?;
         select.query_row([&key.0], read_entry).optional().map_err(|error| unread(error, key))
     }
 
     pub fn change(&self, key: Key, change: &Change) -> Result<(), LedgerError> {
-        let Entry { state, fence, attempts, crashes, replays, body, message_id, first_failed_at, removable_at } =
+        let Entry { state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at } =
             &change.entry;
         let (code, discarded, result) = match state {
             State::Claimed => (CLAIMED, None, None),
@@ -36,9 +36,9 @@ impl<'a> Batch<'a> {
             State::DeadLettered => (DEAD_LETTERED, None, None),
         };
         self.run(
-            "INSERT OR REPLACE INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, first_failed_at,
-                 removable_at, discarded, result)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT OR REPLACE INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, dead,
+                 first_failed_at, removable_at, discarded, result)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 &key.0,
                 code,
@@ -48,6 +48,7 @@ impl<'a> Batch<'a> {
                 replays,
                 &body.0,
                 message_id.0,
+                dead.as_bytes(),
                 first_failed_at.map(to_column),
                 to_column(*removable_at),
                 discarded,
@@ -144,6 +145,8 @@ fn read_entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
         replays: row.get("replays")?,
         body: BodyDigest(row.get("body")?),
         message_id: MessageId(row.get("message_id")?),
+        dead: DeadIds::from_bytes(row.get("dead")?)
+            .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, DEAD_LETTERED))?,
         first_failed_at: row.get::<_, Option<i64>>("first_failed_at")?.map(|at| UnixMs(from_column(at))),
         removable_at: UnixMs(from_column(row.get("removable_at")?)),
     })

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::ledger::Fence;
-    use crate::ledger::entry::{Change, Entry, State, Steps};
+    use crate::ledger::entry::{Change, DeadIds, Entry, State, Steps};
     use crate::message::{BodyDigest, MessageId};
 
     const NOW: UnixMs = UnixMs(1_000_000);
@@ -62,6 +62,7 @@ mod tests {
             replays: 0,
             body: BodyDigest([0; 32]),
             message_id: MessageId("message".into()),
+            dead: DeadIds::default(),
             first_failed_at: None,
             removable_at,
         };
