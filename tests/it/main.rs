@@ -14,4 +14,5 @@ mod moto;
 mod plugins;
 mod process;
 mod shop;
+mod simulator;
 mod support;

@@ -28,7 +28,7 @@ pub struct Simulator {
 }
 
 /// What one seed's run did.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub messages: u64,
     /// Handlers that were started.
@@ -40,6 +40,8 @@ pub struct Summary {
     pub faults: u64,
     /// Simulated time.
     pub ms: u64,
+    /// A hash of all that happened; of several seeds, the sum.
+    pub digest: u64,
 }
 
 /// What went wrong in a seed's run.
@@ -141,6 +143,7 @@ impl Summary {
         self.drains += other.drains;
         self.faults += other.faults;
         self.ms += other.ms;
+        self.digest = self.digest.wrapping_add(other.digest);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The world that the hosts share: what is in the queues and in the ledger, what goes wrong, and what has happened.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
@@ -45,6 +46,8 @@ pub struct State {
     planned: VecDeque<Planned>,
     violation: Option<String>,
     trace: VecDeque<String>,
+    /// Over every line of the trace.
+    digest: DefaultHasher,
 }
 
 /// One queue's messages.
@@ -86,6 +89,7 @@ impl World {
             planned: planned.into(),
             violation: None,
             trace: VecDeque::new(),
+            digest: DefaultHasher::new(),
         })))
     }
 
@@ -148,9 +152,8 @@ impl World {
     pub fn end(&self, outcome: Result<(), String>) -> Result<Summary, (String, Vec<String>)> {
         let state = self.lock();
         let verdict = outcome.and_then(|()| state.watch.at_the_end(&state.backlogs));
-        verdict
-            .map(|()| Summary { ms: state.now_ms, ..state.summary })
-            .map_err(|what| (what, state.trace.iter().cloned().collect()))
+        let summary = Summary { ms: state.now_ms, digest: state.digest.finish(), ..state.summary };
+        verdict.map(|()| summary).map_err(|what| (what, state.trace.iter().cloned().collect()))
     }
 }
 
@@ -172,8 +175,9 @@ impl State {
         if self.trace.len() == TRACE_LINES {
             self.trace.pop_front();
         }
-        let line = line();
-        self.trace.push_back(format!("{now_ms:>8} {line}"));
+        let line = format!("{now_ms:>8} {}", line());
+        line.hash(&mut self.digest);
+        self.trace.push_back(line);
     }
 
     /// A host has ended as on SIGTERM: where nothing else goes wrong, what it had in hand is settled or put back.
