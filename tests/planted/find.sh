@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Shows that the simulator bites: plants one bug after the other in the host and has the simulator find it. A bug that it does
+# not find, and a patch that no longer applies, are failures. With names as arguments, only those bugs.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+seeds=20000
+if [ -n "$(git status --porcelain -- host)" ]; then
+    echo "host/ has changes that are not committed; the bugs are planted there" >&2
+    exit 2
+fi
+if [ $# -eq 0 ]; then
+    set -- $(basename -s .patch -a tests/planted/*.patch)
+fi
+
+planted=
+trap '[ -z "$planted" ] || git apply --reverse "$planted"' EXIT
+missed=0
+for bug in "$@"; do
+    patch=tests/planted/$bug.patch
+    git apply "$patch"
+    planted=$patch
+    cargo build --quiet --workspace --bins
+    if found=$(target/debug/wasq-tests sim --seeds "$seeds"); then
+        echo "$bug: NOT FOUND in $seeds seeds"
+        missed=1
+    else
+        echo "$bug: $(tail -n 2 <<<"$found" | head -n 1)"
+    fi
+    git apply --reverse "$patch"
+    planted=
+done
+exit "$missed"
