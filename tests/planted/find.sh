@@ -21,11 +21,12 @@ for bug in "$@"; do
     git apply "$patch"
     planted=$patch
     cargo build --quiet --workspace --bins
-    if found=$(target/debug/wasq-tests sim --seeds "$seeds"); then
-        echo "$bug: NOT FOUND in $seeds seeds"
+    found=$(target/debug/wasq-tests sim --seeds "$seeds" || true)
+    if ! grep -q "^seed [0-9]*: " <<<"$found"; then
+        echo "$bug: NOT FOUND in $seeds seeds: $(tail -n 1 <<<"$found")"
         missed=1
     else
-        echo "$bug: $(tail -n 2 <<<"$found" | head -n 1)"
+        echo "$bug: $(grep "^seed [0-9]*: " <<<"$found")"
     fi
     git apply --reverse "$patch"
     planted=
