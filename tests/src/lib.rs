@@ -1,4 +1,6 @@
-//! The components that the integration tests run. The build script has compiled them.
+//! What tests share: the components that they run, which the build script has compiled, and real servers.
+
+pub mod servers;
 
 use std::path::{Path, PathBuf};
 
