@@ -6,6 +6,8 @@
 
 pub mod entry;
 pub mod local;
+pub mod postgres;
+mod remote;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,7 @@ pub async fn open(config: &LedgerConfig, _aws: &Aws) -> Result<Arc<dyn Ledger>, 
         LedgerConfig::Local { path } => Arc::new(local::LocalLedger::open(path)?),
         LedgerConfig::Dynamodb(_) => return Err(OpenError::Unsupported("dynamodb")),
         LedgerConfig::Redis(_) => return Err(OpenError::Unsupported("redis")),
-        LedgerConfig::Postgres(_) => return Err(OpenError::Unsupported("postgres")),
+        LedgerConfig::Postgres(config) => Arc::new(postgres::PostgresLedger::open(config).await?),
     })
 }
 
@@ -32,6 +34,8 @@ pub enum OpenError {
     Unsupported(&'static str),
     #[error(transparent)]
     Local(#[from] local::OpenError),
+    #[error(transparent)]
+    Postgres(#[from] postgres::OpenError),
 }
 
 /// A store of claims and completions.

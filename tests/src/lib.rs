@@ -1,6 +1,7 @@
 //! What the integration tests share with the long-running ones: the components that they run, which the build script has
-//! compiled, and the simulator.
+//! compiled, real servers, and the simulator.
 
+pub mod servers;
 pub mod sim;
 
 use std::path::{Path, PathBuf};

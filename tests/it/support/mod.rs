@@ -2,6 +2,7 @@
 
 mod faulty;
 mod rig;
+pub mod servers;
 mod setup;
 mod sink;
 pub mod wat;

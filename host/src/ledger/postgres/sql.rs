@@ -1,0 +1,230 @@
+//! The statements, one an operation. What they decide is what `entry.rs` decides; the contract suite holds them to it.
+//!
+//! They run as transactions of their own, READ COMMITTED: a row that is locked is read as it stands once the lock is ours,
+//! and everything is decided from that reading.
+
+use std::fmt;
+
+use super::error::OpenError;
+
+/// The server's clock, in milliseconds since 1970-01-01T00:00:00Z.
+const NOW_MS: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// The schema's name, fit for a statement: shown, it stands in quotes.
+#[derive(Clone, Debug)]
+pub struct Schema(String);
+
+/// PostgreSQL's limit on names, in bytes.
+const SCHEMA_MAX_BYTES: usize = 63;
+
+impl Schema {
+    /// # Errors
+    /// [`OpenError::Schema`] if it would have to be escaped.
+    pub fn parse(name: &str) -> Result<Self, OpenError> {
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if name.is_empty() || name.len() > SCHEMA_MAX_BYTES || !plain {
+            return Err(OpenError::Schema(name.to_owned()));
+        }
+        Ok(Self(name.to_owned()))
+    }
+
+    /// Without the quotes.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
+/// The statements for one schema.
+pub struct Statements {
+    pub claim: String,
+    pub extend: String,
+    pub finish: String,
+    pub get_step: String,
+    pub put_step: String,
+    pub put_envelope: String,
+    pub get_envelope: String,
+    pub ping: String,
+    pub sweep_turn: String,
+    pub sweep_entries: String,
+    pub sweep_envelopes: String,
+    pub sweep_next: String,
+}
+
+impl Statements {
+    pub fn of(schema: &Schema) -> Self {
+        let (schema, count_max) = (schema.to_string(), u32::MAX.to_string());
+        let fill = |text: &str| {
+            text.replace("{schema}", &schema).replace("{now_ms}", NOW_MS).replace("{count_max}", &count_max)
+        };
+        Self {
+            claim: fill(CLAIM),
+            extend: fill(EXTEND),
+            finish: fill(FINISH),
+            get_step: fill(GET_STEP),
+            put_step: fill(PUT_STEP),
+            put_envelope: fill(PUT_ENVELOPE),
+            get_envelope: fill(GET_ENVELOPE),
+            ping: fill(PING),
+            sweep_turn: fill(SWEEP_TURN),
+            sweep_entries: fill(SWEEP_ENTRIES),
+            sweep_envelopes: fill(SWEEP_ENVELOPES),
+            sweep_next: fill(SWEEP_NEXT),
+        }
+    }
+}
+
+/// A claim. $1 key, $2 body, $3 message id, $4 lease, $5 for how long an idle entry is kept, $6 the mark of the message id.
+///
+/// A new key is inserted (`begun`). Otherwise the entry is locked (`found`), a word is found for what a claim makes of it
+/// (`ruled`, with the clock read once the lock is ours), and it is claimed if the word says so (`taken`). No row is the answer when another host inserted the key after
+/// this statement had begun to look: then it has to be asked again.
+const CLAIM: &str = "
+WITH begun AS (
+    INSERT INTO {schema}.entries AS e (key, state, fence, life, attempts, crashes, replays, body, message_id,
+                                       lease_until_ms, removable_at_ms)
+    SELECT $1::bytea, 1, fence, fence, 1, 0, 0, $2::bytea, $3::bytea, now_ms + $4::bigint, now_ms + $5::bigint
+    FROM (SELECT nextval('{schema}.fences') AS fence, {now_ms} AS now_ms) AS next
+    ON CONFLICT (key) DO NOTHING
+    RETURNING e.fence
+), found AS (
+    SELECT * FROM {schema}.entries WHERE key = $1::bytea FOR UPDATE
+), ruled AS (
+    SELECT found.*, now_ms, message_id = $3::bytea AS same_message,
+        CASE
+            WHEN removable_at_ms <= now_ms AND NOT (state = 1 AND lease_until_ms > now_ms) THEN 'forgotten'
+            WHEN $6::bigint = ANY (dead) THEN 'dead-lettered'
+            WHEN state = 4 THEN 'replayed'
+            WHEN body <> $2::bytea THEN 'conflict'
+            WHEN state = 3 THEN 'done'
+            WHEN state = 2 THEN 'released'
+            WHEN lease_until_ms > now_ms THEN 'busy'
+            ELSE 'crashed'
+        END AS ruling
+    FROM found, LATERAL (SELECT {now_ms} AS now_ms WHERE found.key = $1) AS clock
+), taken AS (
+    UPDATE {schema}.entries AS e SET
+        state = 1,
+        fence = nextval('{schema}.fences'),
+        life = CASE ruling WHEN 'forgotten' THEN nextval('{schema}.fences') ELSE ruled.life END,
+        attempts = CASE WHEN ruling IN ('released', 'crashed') THEN least(ruled.attempts + 1, {count_max}) ELSE 1 END,
+        crashes = CASE ruling WHEN 'released' THEN ruled.crashes WHEN 'crashed' THEN least(ruled.crashes + 1, {count_max}) ELSE 0 END,
+        replays = CASE ruling WHEN 'forgotten' THEN 0 WHEN 'replayed' THEN least(ruled.replays + 1, {count_max}) ELSE ruled.replays END,
+        body = $2::bytea,
+        message_id = $3::bytea,
+        dead = CASE ruling WHEN 'forgotten' THEN '{}' ELSE ruled.dead END,
+        first_failed_at_ms = CASE WHEN ruling IN ('released', 'crashed') THEN ruled.first_failed_at_ms END,
+        lease_until_ms = now_ms + $4::bigint,
+        removable_at_ms = now_ms + $5::bigint,
+        discarded = NULL,
+        result = NULL
+    FROM ruled
+    WHERE e.key = $1::bytea AND ruling IN ('forgotten', 'replayed', 'released', 'crashed')
+    RETURNING e.fence, e.attempts, e.crashes, e.replays, e.first_failed_at_ms
+)
+SELECT 'fresh' AS ruling, false AS same_message, 0::bigint AS remaining_ms,
+       fence, 1::bigint AS attempts, 0::bigint AS crashes, 0::bigint AS replays, NULL::bigint AS first_failed_at_ms
+FROM begun
+UNION ALL
+SELECT CASE WHEN taken.fence IS NULL THEN ruling ELSE 'fresh' END, same_message, lease_until_ms - now_ms,
+       taken.fence, taken.attempts, taken.crashes, taken.replays, taken.first_failed_at_ms
+FROM ruled LEFT JOIN taken ON true";
+
+/// Extends claims. $1 keys, $2 their fences, $3 lease. Gives back those that are ours.
+const EXTEND: &str = "
+UPDATE {schema}.entries AS e
+SET lease_until_ms = {now_ms} + $3
+FROM unnest($1::bytea[], $2::bigint[]) AS claims (key, fence)
+WHERE e.key = claims.key AND e.fence = claims.fence AND e.state = 1
+RETURNING e.key, e.fence";
+
+/// Ends a claim. $1 key, $2 fence, $3 the state that it shall be in, $4 time to live, $5 whether the attempt is taken off,
+/// $6 when it failed, $7 the dead letter's message id, $8 discarded, $9 result, $10 the mark of the
+/// message id, $11 how many of these are kept. Gives back the state in which it was, and
+/// nothing when the fence is not the entry's.
+const FINISH: &str = "
+WITH found AS (
+    SELECT state FROM {schema}.entries WHERE key = $1::bytea AND fence = $2::bigint FOR UPDATE
+), ended AS (
+    UPDATE {schema}.entries AS e SET
+        state = $3::smallint,
+        attempts = CASE WHEN $3::smallint = 4 THEN 0 WHEN $5::boolean THEN greatest(attempts - 1, 0) ELSE attempts END,
+        crashes = CASE $3::smallint WHEN 4 THEN 0 ELSE crashes END,
+        message_id = coalesce($7::bytea, message_id),
+        dead = CASE $3::smallint WHEN 4 THEN (dead || $10::bigint)[greatest(cardinality(dead) + 2 - $11::integer, 1):] ELSE dead END,
+        first_failed_at_ms = CASE $3::smallint WHEN 4 THEN NULL ELSE coalesce(first_failed_at_ms, $6::bigint) END,
+        removable_at_ms = {now_ms} + $4::bigint,
+        discarded = $8::boolean,
+        result = $9::bytea
+    FROM found
+    WHERE e.key = $1::bytea AND e.fence = $2::bigint AND found.state = 1
+    RETURNING e.key
+), forgotten AS (
+    DELETE FROM {schema}.steps WHERE $3::smallint = 3 AND key = (SELECT key FROM ended)
+)
+SELECT state FROM found";
+
+/// A step's value. $1 key, $2 fence, $3 name. No row when the claim is not ours, NULL when there is no such step.
+const GET_STEP: &str = "
+SELECT value
+FROM {schema}.entries AS e LEFT JOIN {schema}.steps AS s ON s.key = e.key AND s.life = e.life AND s.name = $3
+WHERE e.key = $1 AND e.fence = $2 AND e.state = 1";
+
+/// Records a step. $1 key, $2 fence, $3 name, $4 value. The entry is locked, so that no other claim comes between. No row
+/// when the claim is not ours.
+const PUT_STEP: &str = "
+WITH ours AS (
+    SELECT key, life FROM {schema}.entries WHERE key = $1 AND fence = $2 AND state = 1 FOR UPDATE
+)
+INSERT INTO {schema}.steps (key, life, name, value)
+SELECT key, life, $3, $4 FROM ours
+ON CONFLICT (key, life, name) DO UPDATE SET value = excluded.value
+RETURNING true";
+
+/// Keeps an envelope. $1 id, $2 JSON, $3 time to live.
+const PUT_ENVELOPE: &str = "
+INSERT INTO {schema}.envelopes (id, json, removable_at_ms)
+VALUES ($1, $2, {now_ms} + $3)
+ON CONFLICT (id) DO UPDATE SET json = excluded.json, removable_at_ms = excluded.removable_at_ms";
+
+/// An envelope. $1 id.
+const GET_ENVELOPE: &str = "
+SELECT json FROM {schema}.envelopes
+WHERE id = $1 AND removable_at_ms > {now_ms}";
+
+/// Writes something.
+const PING: &str = "UPDATE {schema}.pings SET count = count + 1";
+
+/// The sweep's turn, if it is due and no other host has it: the page that comes next, and how many there are.
+const SWEEP_TURN: &str = "
+SELECT page, pg_relation_size('{schema}.entries') / current_setting('block_size')::bigint AS pages
+FROM {schema}.sweep
+WHERE due_ms <= {now_ms}
+FOR UPDATE SKIP LOCKED";
+
+/// Removes what has expired on the pages from $1 to before $2, with its steps.
+const SWEEP_ENTRIES: &str = "
+DELETE FROM {schema}.entries WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {schema}.entries
+    WHERE ctid >= format('(%s,0)', $1::bigint)::tid AND ctid < format('(%s,0)', $2::bigint)::tid
+      AND removable_at_ms <= {now_ms}
+      AND NOT (state = 1 AND lease_until_ms > {now_ms})
+    FOR UPDATE SKIP LOCKED))";
+
+/// Removes at most $1 envelopes that have expired.
+const SWEEP_ENVELOPES: &str = "
+DELETE FROM {schema}.envelopes WHERE id = ANY (ARRAY(
+    SELECT id FROM {schema}.envelopes
+    WHERE removable_at_ms <= {now_ms}
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED))";
+
+/// Ends the turn: $1 the page that comes next, $2 not before so much later.
+const SWEEP_NEXT: &str = "
+UPDATE {schema}.sweep
+SET page = $1, due_ms = {now_ms} + $2";

@@ -1,0 +1,16 @@
+//! One server of each kind for all tests of a process; a test that stops or kills one starts its own.
+
+use std::sync::OnceLock;
+
+use wasq_tests::servers::Server;
+
+/// The PostgreSQL that tests share, each in a schema of its own.
+pub fn postgres() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| started(Server::postgres()))
+}
+
+/// The server, or a panic that says what is missing.
+pub fn started(server: Result<Server, impl std::fmt::Debug>) -> Server {
+    server.unwrap_or_else(|error| panic!("{error:?}"))
+}

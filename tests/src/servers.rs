@@ -1,0 +1,193 @@
+//! Real servers for tests and for the supervisor: a Redis and a PostgreSQL that are started, stopped, killed and restarted.
+//!
+//! They listen on a free port of 127.0.0.1, keep their data in a directory of their own, and ask for a password. When the
+//! process that started them is gone, even killed, they end and their data go.
+
+mod postgres;
+mod process;
+mod redis;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use self::process::Process;
+
+/// What every server asks for. No error of a client may show it.
+pub const PASSWORD: &str = "pa55-that-no-error-shows";
+
+/// How long a server may take to be ready.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// How often one is looked at until it is.
+const LOOK: Duration = Duration::from_millis(5);
+/// Ports that are tried until one is free.
+const PORT_TRIES: u32 = 20;
+/// Below the ports that systems give to outgoing connections (from 32768 on Linux, from 49152 by IANA's advice): so that
+/// the port of a server that is down is still free when it starts again.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A server of its own. It ends when this is dropped, and its data go.
+pub struct Server {
+    kind: Kind,
+    options: Vec<String>,
+    port: u16,
+    process: Process,
+    dir: TempDir,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Redis,
+    Postgres,
+}
+
+impl Server {
+    /// A Redis that syncs its log at every write. Blocks until it is ready, some 50 ms.
+    ///
+    /// # Errors
+    /// Say what to install when a program is missing, and what the server wrote when it did not start.
+    pub fn redis() -> Result<Self> {
+        Self::redis_with(&[])
+    }
+
+    /// As [`Server::redis`], with more of its options: `["--maxmemory-policy", "allkeys-lru"]`.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn redis_with(options: &[&str]) -> Result<Self> {
+        let dir = process::directory()?;
+        Self::start(Kind::Redis, options, dir)
+    }
+
+    /// A PostgreSQL that does not sync (`fsync=off`): it keeps what it was told when it is killed, not when the machine is.
+    /// Blocks until it is ready, some seconds.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn postgres() -> Result<Self> {
+        Self::postgres_with(&["-c", "fsync=off", "-c", "full_page_writes=off"])
+    }
+
+    /// A PostgreSQL as it comes, with these options: `[]` syncs, as in production.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn postgres_with(options: &[&str]) -> Result<Self> {
+        let dir = process::directory()?;
+        postgres::make_cluster(dir.path())?;
+        Self::start(Kind::Postgres, options, dir)
+    }
+
+    fn start(kind: Kind, options: &[&str], dir: TempDir) -> Result<Self> {
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        for _ in 0..PORT_TRIES {
+            let port = free_port()?;
+            if let Some(process) = run(kind, &options, dir.path(), port)? {
+                return Ok(Self { kind, options, port, process, dir });
+            }
+        }
+        bail!("{kind:?} did not get any of {PORT_TRIES} ports")
+    }
+
+    /// Where it is, with its password.
+    pub fn url(&self) -> String {
+        let port = self.port;
+        match self.kind {
+            Kind::Redis => format!("redis://:{PASSWORD}@127.0.0.1:{port}/0"),
+            Kind::Postgres => format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"),
+        }
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it wrote to its log.
+    pub fn log(&self) -> String {
+        log(self.dir.path())
+    }
+
+    /// Stops every process of it where it stands (SIGSTOP): connections stay open and nobody answers.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn stop(&self) -> Result<()> {
+        self.process.stop()
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn cont(&self) -> Result<()> {
+        self.process.cont()
+    }
+
+    /// Kills every process of it (SIGKILL) and waits until they are gone.
+    ///
+    /// # Errors
+    /// If a process of it does not end.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Kills it if it runs, and starts it again on the same port with the same data.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn restart(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process = run(self.kind, &self.options, self.dir.path(), self.port)?
+            .with_context(|| format!("port {} was taken meanwhile", self.port))?;
+        Ok(())
+    }
+}
+
+/// Starts the server. None when the port is taken.
+fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<Process>> {
+    let mut process = match kind {
+        Kind::Redis => redis::spawn(options, dir, port)?,
+        Kind::Postgres => postgres::spawn(options, dir, port)?,
+    };
+    // Time is counted in looks: no test needs it more exactly.
+    for _ in 0..READY_MAX.as_millis() / LOOK.as_millis() {
+        if !process.runs()? {
+            let log = log(dir);
+            if log.contains("Address already in use") {
+                return Ok(None);
+            }
+            bail!("{kind:?} ended before it was ready; its log:\n{log}");
+        }
+        let ready = match kind {
+            Kind::Redis => redis::is_ready(port),
+            Kind::Postgres => postgres::is_ready(dir, &process),
+        };
+        if ready {
+            return Ok(Some(process));
+        }
+        std::thread::sleep(LOOK);
+    }
+    bail!("{kind:?} was not ready within {READY_MAX:?}; its log:\n{}", log(dir))
+}
+
+fn log_path(dir: &Path) -> PathBuf {
+    dir.join("log")
+}
+
+fn log(dir: &Path) -> String {
+    std::fs::read(log_path(dir))
+        .map_or_else(|error| error.to_string(), |log| String::from_utf8_lossy(&log).into_owned())
+}
+
+fn free_port() -> Result<u16> {
+    for _ in 0..PORT_TRIES {
+        let port = fastrand::u16(PORTS);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("none of {PORT_TRIES} ports tried is free")
+}
