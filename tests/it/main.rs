@@ -2,6 +2,7 @@
 
 mod cli;
 mod clients;
+mod crash;
 mod docs;
 mod faults_message;
 mod faults_plugin;

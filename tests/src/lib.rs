@@ -1,6 +1,7 @@
 //! What the integration tests share with the long-running ones: the components that they run, which the build script has
-//! compiled, real servers, and the simulator.
+//! compiled, real servers, the simulator, and the supervisor that kills real hosts.
 
+pub mod crash;
 pub mod servers;
 pub mod sim;
 

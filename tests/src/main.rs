@@ -1,9 +1,11 @@
-//! The long-running tests: `sim` for as many seeds as one likes.
+//! The long-running tests: `sim` for as many seeds as one likes, `crash` for real hosts that are killed.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use wasq_tests::crash::{self, Report, Store};
 use wasq_tests::sim::{Simulator, Summary, Violation};
 
 /// Tests that run longer than those of `cargo test`.
@@ -17,6 +19,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Sim(Sim),
+    Crash(Crash),
 }
 
 /// Simulate hosts on a queue and a ledger that fail, one seed after the other.
@@ -33,10 +36,81 @@ struct Sim {
     threads: Option<usize>,
 }
 
+/// Run real hosts over a real queue and ledger, kill, stop and end them while they work, and count what came of it.
+#[derive(clap::Args)]
+struct Crash {
+    /// Where the hosts keep their ledger; a server is started for it.
+    #[arg(long, default_value = "local")]
+    store: Store,
+    /// Kills (-9), stops (STOP, later CONT) and ends (TERM), all together.
+    #[arg(long, default_value_t = 200)]
+    kills: usize,
+    #[arg(long, default_value_t = 10_000)]
+    messages: usize,
+    /// What each host has in hand at once.
+    #[arg(long, default_value_t = 16)]
+    permits: usize,
+    /// Hosts at once. The local ledger allows one.
+    #[arg(long, default_value_t = 1)]
+    hosts: usize,
+    /// What is drawn at random follows from it; what the machine does in between does not.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The `wasq` binary. Default: the one beside this.
+    #[arg(long)]
+    wasq: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Sim(sim) => sim.run(),
+    let outcome = match Arguments::parse().command {
+        Command::Sim(sim) => Ok(sim.run()),
+        Command::Crash(crash) => crash.run(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+impl Crash {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let wasq = match self.wasq {
+            Some(path) => path,
+            None => std::env::current_exe()?.with_file_name("wasq"),
+        };
+        let Self { store, kills, messages, permits, hosts, seed, .. } = self;
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} kills, {elapsed}")?;
+        let bar = ProgressBar::new(kills as u64).with_style(style);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let options = crash::Options { store, kills, messages, permits, hosts, seed, wasq };
+        let report = runtime.block_on(crash::run(options, &|done| bar.set_position(done as u64)));
+        bar.finish_and_clear();
+        let report = report?;
+        println!("{}", in_a_table(&report));
+        for broken in &report.broken {
+            println!("BROKEN: {broken}");
+        }
+        Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+fn in_a_table(report: &Report) -> String {
+    let crash::Options { store, hosts, permits, .. } = &report.options;
+    let kills = format!("{} + {} + {}", report.kills.kill, report.kills.stop, report.kills.term);
+    let rows = [
+        ("ledger", format!("{store:?}").to_lowercase()),
+        ("hosts x permits", format!("{hosts} x {permits}")),
+        ("messages", report.messages.to_string()),
+        ("kill -9 + STOP/CONT + TERM", kills),
+        ("connections cut or delayed", report.cuts.to_string()),
+        ("starts", format!("{} (at most {})", report.starts, report.starts_max())),
+        ("completions", report.completions.to_string()),
+        ("steps done again", report.steps_repeated.to_string()),
+        ("dead letters", report.dead_letters.to_string()),
+        ("broken promises", report.broken.len().to_string()),
+        ("time", format!("{:.0} s", report.elapsed.as_secs_f64())),
+    ];
+    rows.map(|(name, value)| format!("| {name} | {value} |")).join("\n")
 }
 
 impl Sim {

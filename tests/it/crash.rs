@@ -1,0 +1,23 @@
+//! The supervisor's short run: real hosts are killed, stopped and ended while they work, and their connections cut.
+
+use std::path::PathBuf;
+
+use wasq_tests::crash::{Options, Store, run};
+
+async fn check(store: Store, hosts: usize, seed: u64) {
+    let wasq = PathBuf::from(env!("CARGO_BIN_EXE_wasq"));
+    let options = Options { store, kills: 6, messages: 300, permits: 16, hosts, seed, wasq };
+    let report = run(options, &|_| {}).await.unwrap_or_else(|error| panic!("{error:#}"));
+    assert!(report.broken.is_empty(), "{report:#?}");
+    assert!(report.kills.kill > 0 && report.starts >= report.messages, "{report:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_are_killed_lose_nothing_with_a_local_ledger() {
+    check(Store::Local, 1, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_are_killed_lose_nothing_with_a_ledger_in_postgresql() {
+    check(Store::Postgres, 2, 2).await;
+}
