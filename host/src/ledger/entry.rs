@@ -37,7 +37,7 @@ pub enum State {
 
 /// An entry that is neither done nor dead-lettered is forgotten after so long without a claim or a finish: no SQS queue
 /// keeps a message longer (`MessageRetentionPeriod` is at most 14 days).
-const IDLE_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+pub const IDLE_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// A decision to be written down.
 #[derive(Debug, PartialEq, Eq)]
