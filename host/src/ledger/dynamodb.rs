@@ -28,7 +28,7 @@ use self::update::Update;
 use super::entry::{self, Change, Steps, after};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use crate::aws;
-use crate::config::{Aws, DynamodbConfig};
+use crate::config::{Aws, DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig};
 use crate::message::Key;
 
 /// How often a claim is tried that others change the entry under. Each time somebody else has got on.
@@ -37,9 +37,6 @@ const CLAIM_TRIES: u32 = 10;
 const RACE_WAIT: Duration = Duration::from_millis(5);
 /// Calls under way at once for one operation on many items.
 const CALLS_AT_ONCE: usize = 16;
-/// The longest value in an item of its own: an item has at most 400 KB, its keys and names included
-/// (DynamoDB's quotas, "Item size").
-const VALUE_MAX_BYTES: usize = 396 * 1024;
 /// How long the item that a ping writes is kept.
 const PING_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -229,11 +226,11 @@ fn envelope(id: &str) -> Place {
 
 /// Whether a value goes into an item of its own.
 fn fits(what: &str, value: &[u8]) -> Result<(), LedgerError> {
-    if value.len() <= VALUE_MAX_BYTES {
+    if value.len() <= DYNAMODB_VALUE_MAX_BYTES {
         return Ok(());
     }
     let len = value.len();
     Err(LedgerError::Unavailable(format!(
-        "{what} of {len} bytes does not fit into DynamoDB: at most {VALUE_MAX_BYTES}"
+        "{what} of {len} bytes does not fit into DynamoDB: at most {DYNAMODB_VALUE_MAX_BYTES}"
     )))
 }

@@ -280,6 +280,24 @@ mod tests {
         assert_eq!(Found::read(KEY_7, &item_of(&found)).expect("it reads"), found);
     }
 
+    /// DynamoDB counts names and values (its developer guide, "Item sizes and formats"); a number has at most a byte for two
+    /// digits, and one more. A write unit is 1 KB.
+    #[test]
+    fn an_entry_without_steps_costs_one_write_unit() {
+        let mut found = found();
+        found.entry.message_id = MessageId("3f1d7c1e-9b1a-4f0e-8f57-0c9f2f3f6a10".into());
+        let mut item = item_of(&found);
+        item.extend(Place::entry(KEY_7).to_item());
+        let size = |value: &AttributeValue| match value {
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+            other => panic!("an entry has no {other:?}"),
+        };
+        let bytes: usize = item.iter().map(|(name, value)| name.len() + size(value)).sum();
+        assert!(bytes < 512, "{bytes}");
+    }
+
     #[test]
     fn an_item_that_makes_no_sense_is_damaged_and_says_where() {
         let check = |name: &str, value: Option<AttributeValue>, expect: &str| {

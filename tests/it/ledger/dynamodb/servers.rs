@@ -64,17 +64,19 @@ impl Server {
             let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
             let mut said = Vec::new();
             while let Some(Ok(line)) = lines.next() {
-                if let Some((_, address)) = line.split_once(RUNNING) {
-                    told.send(Ok((address.trim().to_owned(), child))).expect("it is waited for");
-                    // Nobody reads what it has to say, but it must be able to say it.
-                    lines.for_each(drop);
-                    loop {
-                        std::thread::park();
-                    }
+                let Some((_, address)) = line.split_once(RUNNING) else {
+                    said.push(line);
+                    continue;
+                };
+                told.send(Ok((address.trim().to_owned(), child))).expect("it is waited for");
+                // Nobody reads what it has to say, but it must be able to say it.
+                lines.for_each(drop);
+                loop {
+                    std::thread::park();
                 }
-                said.push(line);
             }
-            told.send(Err(said.join("\n"))).expect("it is waited for");
+            let ended = child.wait().expect("its output has ended");
+            told.send(Err(format!("{ended}\n{}", said.join("\n")))).expect("it is waited for");
         });
         match tells.recv_timeout(PATIENCE) {
             Ok(Ok((address, child))) => Self { address, child },
