@@ -183,6 +183,26 @@ async fn one_of_many_hosts_takes_over_what_another_left() {
     }
 }
 
+/// Leases that end at once: everybody wins, one after the other.
+#[tokio::test]
+async fn claims_that_race_are_counted_one_by_one() {
+    for url in [servers::moto().url(), servers::dynalite().url()] {
+        let key = new_key();
+        let mut claims = tokio::task::JoinSet::new();
+        for _ in 0..5 {
+            let ledger = open(&url).await;
+            claims.spawn(async move { fresh(&ledger, key, ENDED).await });
+        }
+        let mut won = claims.join_all().await;
+        won.sort_unstable_by_key(|fresh| fresh.attempt);
+        assert_eq!(
+            won.iter().map(|fresh| (fresh.attempt, fresh.crashes)).collect::<Vec<_>>(),
+            [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)]
+        );
+        assert!(won.is_sorted_by(|one, next| one.fence < next.fence), "{won:?}");
+    }
+}
+
 /// The SDK tries again what the server has done already.
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_counts_once() {

@@ -272,6 +272,30 @@ mod tests {
         attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
+    /// Whatever two hosts know of the time, as long as it is true: no lease ends early for the other one, nor more than the
+    /// width of both bounds late.
+    #[test]
+    fn a_lease_ends_by_the_servers_clock() {
+        const WIDTH_MS: u64 = 1_080;
+        let knows = |true_ms: u64, early_ms: u64| {
+            let earliest = true_ms - early_ms;
+            Bounds::new(Duration::from_millis(earliest), Duration::from_millis(earliest + WIDTH_MS))
+        };
+        let (began, lease) = (1_000_000, Duration::from_secs(5));
+        let ends = began + 5_000;
+        for holder in 0..=WIDTH_MS {
+            let end = LeaseEnd::of(lease, knows(began, holder));
+            for taker in [0, 1, 500, WIDTH_MS - 1, WIDTH_MS] {
+                let left = end.remaining(knows(ends - 1, taker));
+                assert!(left.is_some_and(|left| left <= lease), "{holder} {taker}: {left:?}");
+                assert_eq!(end.remaining(knows(ends + 2 * WIDTH_MS, taker)), None, "{holder} {taker}");
+            }
+        }
+        assert_eq!(LeaseEnd::of(Duration::ZERO, knows(began, 0)).remaining(knows(began, WIDTH_MS)), None);
+        let endless = LeaseEnd::of(Duration::MAX, knows(began, 0));
+        assert!(endless.remaining(knows(began, 0)).is_some_and(|left| left > Duration::from_secs(u32::MAX.into())));
+    }
+
     #[test]
     fn what_is_written_is_read_back() {
         let mut found = found();

@@ -33,6 +33,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    #[cfg(test)]
+    pub fn new(earliest: Duration, latest: Duration) -> Self {
+        Self { earliest, latest }
+    }
+
     pub fn earliest(self) -> UnixMs {
         to_ms(self.earliest)
     }
