@@ -170,8 +170,7 @@ async fn one_of_many_hosts_takes_over_what_another_left() {
         let key = new_key();
         fresh(&open(&url).await, key, ENDED).await;
         let mut claims = tokio::task::JoinSet::new();
-        for _ in 0..8 {
-            let ledger = open(&url).await;
+        for ledger in futures::future::join_all((0..8).map(|_| open(&url))).await {
             for _ in 0..4 {
                 let ledger = ledger.clone();
                 claims.spawn(async move { claim(&ledger, key, LONG).await });
@@ -189,8 +188,7 @@ async fn claims_that_race_are_counted_one_by_one() {
     for url in [servers::moto().url(), servers::dynalite().url()] {
         let key = new_key();
         let mut claims = tokio::task::JoinSet::new();
-        for _ in 0..5 {
-            let ledger = open(&url).await;
+        for ledger in futures::future::join_all((0..5).map(|_| open(&url))).await {
             claims.spawn(async move { fresh(&ledger, key, ENDED).await });
         }
         let mut won = claims.join_all().await;
