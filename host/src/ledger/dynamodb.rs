@@ -33,8 +33,10 @@ use crate::message::Key;
 
 /// How often a claim is tried that others change the entry under. Each time somebody else has got on.
 const CLAIM_TRIES: u32 = 10;
-/// The longest wait before the first of these tries but one; it doubles, and any shorter wait is as likely.
-const RACE_WAIT: Duration = Duration::from_millis(5);
+/// How long a lost race is waited out at most before the next try: after the second one lost, doubling up to the other.
+/// Any shorter wait is as likely, so that those who race do not meet again.
+const RACE_WAIT: Duration = Duration::from_millis(10);
+const RACE_WAIT_MAX: Duration = Duration::from_millis(200);
 /// Calls under way at once for one operation on many items.
 const CALLS_AT_ONCE: usize = 16;
 /// How long the item that a ping writes is kept.
@@ -149,7 +151,8 @@ impl Ledger for DynamodbLedger {
                 return Ok(claim);
             }
             if tried > 0 {
-                tokio::time::sleep(RACE_WAIT.mul_f64(fastrand::f64() * f64::from(1 << tried))).await;
+                let longest = RACE_WAIT_MAX.min(RACE_WAIT * (1 << (tried - 1)));
+                tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
             }
         }
         Err(LedgerError::Unavailable(format!("others changed the entry {CLAIM_TRIES} times while it was claimed")))

@@ -1,6 +1,8 @@
 //! The end of a claim as one write that looks at nothing first. It does what [`entry::finish`](crate::ledger::entry::finish)
 //! decides over a claimed entry; what that one decides over any other is asked only when the write was refused.
 
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use super::item::{
     ATTEMPTS, CRASHES, DEAD_LETTERED, DISCARDED, DONE, FIRST_FAILED_AT, MESSAGE_ID, RELEASED, RESULT, STATE, STEPS,
     bytes, kept_until, number, text,
@@ -9,7 +11,6 @@ use super::update::Update;
 use crate::ledger::entry::{IDLE_KEPT, after};
 use crate::ledger::{Fence, Finish};
 use crate::message::UnixMs;
-use aws_sdk_dynamodb::types::AttributeValue;
 
 pub fn update(fence: Fence, finish: &Finish, now: UnixMs) -> Update {
     let claim = Update::of_claim(fence);
