@@ -78,6 +78,10 @@ pub struct DynamodbConfig {
     pub endpoint_url: Option<String>,
 }
 
+/// The longest value that the ledger in DynamoDB keeps: an item has at most 400 KB, its keys and names included
+/// (DynamoDB's quotas, "Item size").
+pub const DYNAMODB_VALUE_MAX_BYTES: usize = 396 * 1024;
+
 /// A ledger in Redis.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -401,6 +405,12 @@ impl Config {
         {
             return refuse("ledger.max_connections".into(), postgres.max_connections.to_string(), "use 1 to 100");
         }
+        if let LedgerConfig::Dynamodb(_) = &self.ledger
+            && self.limits.step_bytes > DYNAMODB_VALUE_MAX_BYTES
+        {
+            let rule = "the ledger in DynamoDB takes steps of at most 405504 bytes (396 KiB)";
+            return refuse("limits.step_bytes".into(), self.limits.step_bytes.to_string(), rule);
+        }
         if let Some((name, _)) = self.pools.iter().find(|(_, size)| !(1..=10_000).contains(*size)) {
             return refuse(format!("pools.{name}"), self.pools[name].to_string(), "use 1 to 10000");
         }
@@ -442,6 +452,10 @@ mod tests {
         check("[queues.a]\nwait = \"30s\"", &["queues.a.wait", "20 s"]);
         check("[queues.a]\nvisibility = \"1500ms\"", &["queues.a.visibility"]);
         check("[queues.a\n", &["line 1"]);
+        check(
+            "ledger = { store = 'dynamodb' }\nlimits = { step_bytes = 500000 }\n[queues.a]",
+            &["limits.step_bytes", "405504"],
+        );
     }
 
     #[test]

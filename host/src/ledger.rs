@@ -4,6 +4,7 @@
 //! *dead-lettered* once its message was sent to the DLQ. Every change but a claim names the fence that its claim gave out;
 //! a stale fence changes nothing.
 
+pub mod dynamodb;
 pub mod entry;
 pub mod local;
 pub mod postgres;
@@ -18,10 +19,10 @@ use crate::config::{Aws, LedgerConfig};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
 
 /// Opens the ledger that the config names.
-pub async fn open(config: &LedgerConfig, _aws: &Aws) -> Result<Arc<dyn Ledger>, OpenError> {
+pub async fn open(config: &LedgerConfig, aws: &Aws) -> Result<Arc<dyn Ledger>, OpenError> {
     Ok(match config {
         LedgerConfig::Local { path } => Arc::new(local::LocalLedger::open(path)?),
-        LedgerConfig::Dynamodb(_) => return Err(OpenError::Unsupported("dynamodb")),
+        LedgerConfig::Dynamodb(config) => Arc::new(dynamodb::DynamodbLedger::open(config, aws).await?),
         LedgerConfig::Redis(_) => return Err(OpenError::Unsupported("redis")),
         LedgerConfig::Postgres(config) => Arc::new(postgres::PostgresLedger::open(config).await?),
     })
@@ -32,6 +33,8 @@ pub async fn open(config: &LedgerConfig, _aws: &Aws) -> Result<Arc<dyn Ledger>, 
 pub enum OpenError {
     #[error("the store `{0}` is not built in yet")]
     Unsupported(&'static str),
+    #[error(transparent)]
+    Dynamodb(#[from] dynamodb::OpenError),
     #[error(transparent)]
     Local(#[from] local::OpenError),
     #[error(transparent)]

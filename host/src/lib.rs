@@ -1,6 +1,7 @@
 //! wasq: a worker host that runs the handlers of an SQS queue's messages as WebAssembly components.
 
 pub mod admin;
+pub mod aws;
 pub mod cli;
 pub mod clock;
 pub mod config;

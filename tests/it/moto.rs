@@ -28,6 +28,11 @@ struct Moto {
 
 impl Moto {
     async fn start() -> Self {
+        Self::with_ledger(|dir| format!("{{ store = 'local', path = '{}/ledger' }}", dir.display())).await
+    }
+
+    /// With the ledger that the config says, given a directory.
+    async fn with_ledger(ledger: impl FnOnce(&Path) -> String) -> Self {
         let server = client("moto_server", ["--port", "0"]).spawn();
         let line = server.line("Running on http://").await;
         let endpoint = line.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
@@ -38,10 +43,11 @@ impl Moto {
             .manifest("[retry]\nmax_attempts = 2\ninitial_interval = '0s'\n")
             .install(&dir.path().join("plugins"), &sink);
         let text = format!(
-            "plugins_dir = '{at}/plugins'\ngrant_all = true\ndrain_s = 5\nledger = {{ store = 'local', path = '{at}/ledger' }}\n\
+            "plugins_dir = '{at}/plugins'\ngrant_all = true\ndrain_s = 5\nledger = {ledger}\n\
              aws = {{ endpoint_url = '{endpoint}' }}\nadmin = {{ listen = '127.0.0.1:0' }}\n\
              egress = {{ open_hosts = ['{sink}'] }}\n[queues.jobs]\nwait = '1s'\nvisibility = '3s'\n",
             at = dir.path().display(),
+            ledger = ledger(dir.path()),
             sink = sink.host(),
         );
         let config = Config::parse(&text, Path::new("wasq.toml")).unwrap();
@@ -132,5 +138,30 @@ async fn a_lease_is_extended_while_its_handler_runs() {
     drop(hold);
     moto.settled("0").await;
     assert_eq!(moto.sink.count("slow"), 1);
+    moto.end().await;
+}
+
+#[tokio::test]
+async fn the_ledger_may_be_in_dynamodb() {
+    let moto = Moto::with_ledger(|_| "{ store = 'dynamodb', create = true }".into()).await;
+    moto.sink.answers("again", [json!({ "do": "retry", "reason": "not yet", "after_ms": 1000 })]);
+    moto.sink.answers("order", [json!({ "do": "reject", "reason": "no such order" })]);
+    for name in ["work", "again", "order"] {
+        moto.send(moto.sink.ask(name)).await;
+    }
+    moto.settled("1").await;
+    let attempts = |name| moto.sink.calls(name).iter().map(|call| call.report["attempt"].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (attempts("work"), attempts("again"), attempts("order")),
+        (vec![1.into()], vec![1.into(), 2.into()], vec![1.into()])
+    );
+
+    let aws = wasq::config::Aws { endpoint_url: Some(moto.endpoint.clone()), region: None };
+    let dynamodb = aws_sdk_dynamodb::Client::new(&wasq::aws::sdk_config(&aws).await);
+    let entries = dynamodb.scan().table_name("wasq-ledger").send().await.unwrap().items.unwrap();
+    let mut states: Vec<_> =
+        entries.iter().filter_map(|entry| Some(entry.get("state")?.as_s().unwrap().as_str())).collect();
+    states.sort_unstable();
+    assert_eq!(states, ["dead-lettered", "done", "done"]);
     moto.end().await;
 }

@@ -9,21 +9,19 @@ use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{Credentials, Region, StalledStreamProtectionConfig};
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
     MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
-use aws_smithy_http_client::tls;
 use bytes::Bytes;
 
 use error::{by_code, classify};
 
 use super::{BATCH_MAX_ENTRIES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError};
-use crate::clock;
 use crate::config::Aws;
 use crate::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
+use crate::{aws, clock};
 
 /// How long any call but a receive may take, an attempt.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,32 +39,14 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// Reads credentials, region and endpoint from the SDK's own chain, where the config does not name them. An endpoint
-    /// on the loopback interface gets credentials of its own: there is nothing to sign for.
+    /// For the account, region and endpoint that [`aws::sdk_config`] finds.
     pub async fn connect(aws: &Aws) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https();
-        let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .http_client(http)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        let shared = aws::sdk_config(aws).await;
+        let calls = aws_sdk_sqs::config::Builder::from(&shared)
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
             .retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS));
-        if let Some(url) = &aws.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        if let Some(region) = &aws.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if aws.endpoint_url.as_deref().is_some_and(is_loopback) {
-            loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback endpoint"));
-            if aws.region.is_none() {
-                loader = loader.region(Region::from_static("us-east-1"));
-            }
-        }
-        let shared = loader.load().await;
-        let receives = aws_sdk_sqs::config::Builder::from(&shared).retry_config(RetryConfig::disabled()).build();
-        Self { calls: Client::new(&shared), receives: Client::from_conf(receives) }
+        let receives = calls.clone().retry_config(RetryConfig::disabled());
+        Self { calls: Client::from_conf(calls.build()), receives: Client::from_conf(receives.build()) }
     }
 
     /// The SDK's client, for rare calls.
@@ -87,16 +67,6 @@ impl Sqs {
         let name = url.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(SqsQueue { sqs: self.clone(), url, name })
     }
-}
-
-/// Whether an endpoint is on this machine.
-pub fn is_loopback(endpoint_url: &str) -> bool {
-    url::Url::parse(endpoint_url).is_ok_and(|url| match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    })
 }
 
 /// One queue on SQS.

@@ -2,6 +2,7 @@
 
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
+use crate::aws::NoAnswer;
 use crate::queue::QueueError;
 
 /// From an SDK's error to ours.
@@ -22,37 +23,14 @@ where
         SdkError::TimeoutError(_) => {
             QueueError::Transient { code: "Timeout".into(), message: "no answer in time".into() }
         }
-        other => {
-            let message = DisplayErrorContext(other).to_string();
-            // The chain found no credentials: waiting does not bring any.
-            if message.contains("credentials") {
-                return QueueError::Permanent {
-                    code: "NoCredentials".into(),
-                    message: "no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role"
-                        .into(),
-                };
+        other => match NoAnswer::of(other) {
+            why @ NoAnswer::Credentials => {
+                QueueError::Permanent { code: "NoCredentials".into(), message: why.to_string() }
             }
-            if message.contains("Missing Region") {
-                return QueueError::Permanent {
-                    code: "NoRegion".into(),
-                    message: "no AWS region; set `region` in [aws], AWS_REGION, or a profile with one".into(),
-                };
-            }
-            QueueError::Transient { code: "NoAnswer".into(), message: causes(other) }
-        }
+            why @ NoAnswer::Region => QueueError::Permanent { code: "NoRegion".into(), message: why.to_string() },
+            why @ NoAnswer::Other(_) => QueueError::Transient { code: "NoAnswer".into(), message: why.to_string() },
+        },
     }
-}
-
-/// An error and its causes, in words.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        cause = error.source();
-    }
-    words
 }
 
 fn is_server_fault(code: &str) -> bool {

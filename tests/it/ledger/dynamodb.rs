@@ -1,0 +1,386 @@
+//! The ledger in DynamoDB, against two servers that share no code, and what it promises beyond the contract: its time is
+//! the server's, a write whose answer got lost counts once, and a call costs what the documents say.
+
+mod proxy;
+mod servers;
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use wasq::aws::sdk_config;
+use wasq::clock;
+use wasq::config::{Aws, DynamodbConfig};
+use wasq::ledger::dynamodb::{DynamodbLedger, OpenError};
+use wasq::ledger::{Claim, Finish, Ledger, LedgerError};
+use wasq::message::{Key, MessageId, UnixMs};
+
+use self::proxy::{Proxy, Trouble};
+use self::servers::Server;
+use super::contract::{ENDED, LONG, claim, contract, done, finish, fresh, new_key};
+use crate::support::until;
+
+contract!(contract_of_dynamodb_on_moto, crate::ledger::dynamodb::open_on_moto);
+contract!(contract_of_dynamodb_on_dynalite, crate::ledger::dynamodb::open_on_dynalite);
+
+/// A lease that ends while a test waits.
+const SHORT: Duration = Duration::from_secs(1);
+/// How much later than its length a lease may end for others: two bounds on a time that is known to the second.
+const LEASE_GRACE: Duration = Duration::from_secs(3);
+/// How long a call may take whose server does not answer.
+const NO_ANSWER: Duration = Duration::from_secs(6);
+
+pub async fn open_on_moto() -> (Arc<dyn Ledger>, ()) {
+    (Arc::new(open(&servers::moto().url()).await), ())
+}
+
+pub async fn open_on_dynalite() -> (Arc<dyn Ledger>, ()) {
+    (Arc::new(open(&servers::dynalite().url()).await), ())
+}
+
+fn config(url: &str, table: &str, create: bool) -> (DynamodbConfig, Aws) {
+    (DynamodbConfig { table: table.into(), create, endpoint_url: Some(url.into()) }, Aws::default())
+}
+
+async fn try_open(url: &str, table: &str, create: bool) -> Result<DynamodbLedger, OpenError> {
+    let (config, aws) = config(url, table, create);
+    DynamodbLedger::open(&config, &aws).await
+}
+
+/// The table that all tests on a server share.
+async fn open(url: &str) -> DynamodbLedger {
+    try_open(url, "wasq-ledger", true).await.expect("the ledger opens")
+}
+
+/// The SDK's client, to look behind the ledger.
+async fn client(url: &str) -> Client {
+    Client::new(&sdk_config(&Aws { endpoint_url: Some(url.into()), region: None }).await)
+}
+
+/// All items of a key.
+async fn items(url: &str, key: Key) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+    let query = client(url).await.query().table_name("wasq-ledger").key_condition_expression("#key = :key");
+    let query = query.expression_attribute_names("#key", "key");
+    let query = query.expression_attribute_values(":key", AttributeValue::B(Blob::new(key.0)));
+    query.send().await.expect("the server answers").items.expect("there are items")
+}
+
+fn is_unavailable<T: std::fmt::Debug>(answer: Result<T, LedgerError>, parts: &[&str]) {
+    match answer {
+        Err(LedgerError::Unavailable(reason)) => {
+            for part in parts {
+                assert!(reason.contains(part), "{reason:?} does not say {part:?}");
+            }
+        }
+        answer => panic!("expected no answer in time, got {answer:?}"),
+    }
+}
+
+/// docs/ledger-dynamodb.md says what each costs.
+#[tokio::test]
+async fn each_operation_makes_as_few_calls_as_it_can() {
+    for (server, busy) in [
+        (servers::moto().address(), &["PutItem"][..]),
+        // It does not say what stands in the way of a write.
+        (servers::dynalite().address.clone(), &["PutItem", "GetItem"]),
+    ] {
+        let proxy = Proxy::new(&server);
+        let ledger = open(&proxy.url()).await;
+        let (key, other) = (new_key(), new_key());
+        proxy.actions();
+        let fence = fresh(&ledger, key, LONG).await.fence;
+        assert_eq!(proxy.actions(), ["PutItem"], "a first claim");
+        claim(&ledger, key, LONG).await;
+        assert_eq!(proxy.actions(), busy, "a claim of a held key");
+        ledger.put_step(key, fence, "charge", b"receipt").await.unwrap();
+        assert_eq!(proxy.actions(), ["UpdateItem"], "a small step");
+        ledger.get_step(key, fence, "charge").await.unwrap();
+        assert_eq!(proxy.actions(), ["GetItem"], "reading it");
+        ledger.put_step(key, fence, "pdf", &[7; 2000]).await.unwrap();
+        assert_eq!(proxy.actions(), ["PutItem", "UpdateItem"], "a long step");
+        ledger.get_step(key, fence, "pdf").await.unwrap();
+        assert_eq!(proxy.actions(), ["GetItem", "GetItem"], "reading it");
+        let second = fresh(&ledger, other, LONG).await.fence;
+        proxy.actions();
+        ledger.extend(&[(key, fence), (other, second)], LONG).await.unwrap();
+        assert_eq!(proxy.actions(), ["UpdateItem"; 2], "extending two claims");
+        finish(&ledger, key, fence, done(LONG)).await;
+        assert_eq!(proxy.actions(), ["UpdateItem"], "a finish");
+        claim(&ledger, key, LONG).await;
+        assert_eq!(proxy.actions(), busy, "a claim of what is done");
+        finish(&ledger, other, second, Finish::Failed { at: UnixMs(1) }).await;
+        proxy.actions();
+        fresh(&ledger, other, LONG).await;
+        assert_eq!(proxy.actions(), [busy, &["UpdateItem"]].concat(), "a second attempt");
+        ledger.ping().await.unwrap();
+        assert_eq!(proxy.actions(), ["PutItem"], "a ping");
+    }
+}
+
+/// The hosts' wall clock stands an hour away from the server's.
+#[tokio::test]
+async fn a_wall_clock_that_is_an_hour_off_takes_no_live_lease() {
+    for off_s in [-3600, 3600] {
+        let proxy = Proxy::new(&servers::dynalite().address);
+        proxy.make(Trouble::ClockOff(off_s));
+        let (holder, taker) = (open(&proxy.url()).await, open(&proxy.url()).await);
+        let key = new_key();
+        let lease = Duration::from_secs(60);
+        fresh(&holder, key, lease).await;
+        let Claim::Busy { remaining } = claim(&taker, key, lease).await else { panic!("the lease is live") };
+        assert!(remaining <= lease && remaining > lease / 2, "{remaining:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_ends_for_another_host_and_its_holder_is_refused() {
+    let url = servers::dynalite().url();
+    let (slow, quick) = (open(&url).await, open(&url).await);
+    let key = new_key();
+    let began = clock::now();
+    let stale = fresh(&slow, key, SHORT).await.fence;
+    assert!(matches!(claim(&quick, key, LONG).await, Claim::Busy { .. }));
+    let taken = loop {
+        match claim(&quick, key, LONG).await {
+            Claim::Fresh(fresh) => break fresh,
+            Claim::Busy { remaining } => {
+                assert!(remaining <= SHORT, "{remaining:?}");
+                tokio::time::sleep(remaining.min(Duration::from_millis(50))).await;
+            }
+            other => panic!("it is claimed: {other:?}"),
+        }
+    };
+    let held = began.elapsed();
+    assert!(held >= SHORT && held <= SHORT + LEASE_GRACE, "{held:?}");
+    assert_eq!((taken.attempt, taken.crashes), (2, 1));
+    assert!(matches!(slow.finish(key, stale, done(LONG)).await, Err(LedgerError::Stale)));
+    assert!(matches!(slow.put_step(key, stale, "step", b"late").await, Err(LedgerError::Stale)));
+    assert_eq!(slow.extend(&[(key, stale)], LONG).await.unwrap(), [false]);
+    finish(&quick, key, taken.fence, done(LONG)).await;
+}
+
+#[tokio::test]
+async fn one_of_many_hosts_takes_over_what_another_left() {
+    for url in [servers::moto().url(), servers::dynalite().url()] {
+        let key = new_key();
+        fresh(&open(&url).await, key, ENDED).await;
+        let mut claims = tokio::task::JoinSet::new();
+        for ledger in futures::future::join_all((0..8).map(|_| open(&url))).await {
+            for _ in 0..4 {
+                let ledger = ledger.clone();
+                claims.spawn(async move { claim(&ledger, key, LONG).await });
+            }
+        }
+        let answers = claims.join_all().await;
+        let won: Vec<_> = answers.iter().filter(|answer| !matches!(answer, Claim::Busy { .. })).collect();
+        assert!(matches!(won[..], [Claim::Fresh(fresh)] if fresh.crashes == 1), "{won:?}");
+    }
+}
+
+/// Leases that end at once: everybody wins, one after the other.
+#[tokio::test]
+async fn claims_that_race_are_counted_one_by_one() {
+    for url in [servers::moto().url(), servers::dynalite().url()] {
+        let key = new_key();
+        let mut claims = tokio::task::JoinSet::new();
+        for ledger in futures::future::join_all((0..5).map(|_| open(&url))).await {
+            claims.spawn(async move { fresh(&ledger, key, ENDED).await });
+        }
+        let mut won = claims.join_all().await;
+        won.sort_unstable_by_key(|fresh| fresh.attempt);
+        assert_eq!(
+            won.iter().map(|fresh| (fresh.attempt, fresh.crashes)).collect::<Vec<_>>(),
+            [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)]
+        );
+        assert!(won.is_sorted_by(|one, next| one.fence < next.fence), "{won:?}");
+    }
+}
+
+/// The SDK tries again what the server has done already.
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_counts_once() {
+    for server in [servers::moto().address(), servers::dynalite().address.clone()] {
+        let proxy = Proxy::new(&server);
+        let ledger = open(&proxy.url()).await;
+        let lossy = || proxy.make(Trouble::LosesAnswers(1));
+        let key = new_key();
+        lossy();
+        let first = fresh(&ledger, key, LONG).await;
+        assert_eq!((first.attempt, first.crashes), (1, 0), "a first claim");
+        lossy();
+        ledger.put_step(key, first.fence, "charge", b"receipt").await.expect("the claim is ours");
+        lossy();
+        finish(&ledger, key, first.fence, Finish::Released).await;
+        lossy();
+        let second = fresh(&ledger, key, LONG).await;
+        assert_eq!(
+            (second.attempt, second.crashes),
+            (1, 0),
+            "the release is taken off once, and the claim is counted once"
+        );
+        lossy();
+        let letter = Finish::DeadLettered { message_id: MessageId("message".into()), ttl: LONG };
+        finish(&ledger, key, second.fence, letter).await;
+        assert_eq!(claim(&ledger, key, LONG).await, Claim::DeadLettered);
+    }
+}
+
+#[tokio::test]
+async fn a_step_of_256_kib_is_kept_and_a_stale_one_does_not_touch_it() {
+    for url in [servers::moto().url(), servers::dynalite().url()] {
+        let ledger = open(&url).await;
+        let key = new_key();
+        let stale = fresh(&ledger, key, ENDED).await.fence;
+        let ours = fresh(&ledger, key, LONG).await.fence;
+        let value: Vec<u8> = (0..256 * 1024).map(|i| (i % 251) as u8).collect();
+        ledger.put_step(key, ours, "pdf", &value).await.unwrap();
+        assert!(matches!(ledger.put_step(key, stale, "pdf", &vec![0; value.len()]).await, Err(LedgerError::Stale)));
+        assert_eq!(ledger.get_step(key, ours, "pdf").await.unwrap().as_deref(), Some(&value[..]));
+        is_unavailable(ledger.put_step(key, ours, "pdf", &vec![0; 400 * 1024]).await, &["409600", "does not fit"]);
+        assert_eq!(ledger.get_step(key, ours, "pdf").await.unwrap().as_deref(), Some(&value[..]));
+    }
+}
+
+/// DynamoDB removes items on its own: the value of a step must not go before the entry that points to it.
+#[tokio::test]
+async fn a_long_step_outlasts_its_dead_letter() {
+    let url = servers::dynalite().url();
+    let ledger = open(&url).await;
+    let key = new_key();
+    let fence = fresh(&ledger, key, LONG).await.fence;
+    ledger.put_step(key, fence, "pdf", &[7; 2000]).await.unwrap();
+    let ttl = Duration::from_secs(90 * 24 * 60 * 60);
+    finish(&ledger, key, fence, Finish::DeadLettered { message_id: MessageId("message".into()), ttl }).await;
+    let expires: Vec<u64> = items(&url, key)
+        .await
+        .iter()
+        .map(|item| item["expires_at"].as_n().expect("it is a number").parse().expect("it is whole"))
+        .collect();
+    let [entry, step] = expires[..] else { panic!("an entry and a step: {expires:?}") };
+    assert!(step > entry && entry * 1000 > clock::unix_ms().0 + ttl.as_millis() as u64, "{expires:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_unavailable_and_serves_again_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().expect("the path is UTF-8");
+    let server = Server::dynalite(&["0", path]);
+    let (url, address) = (server.url(), server.address.clone());
+    let ledger = open(&url).await;
+    let key = new_key();
+    let fence = fresh(&ledger, key, LONG).await.fence;
+    server.kill();
+    let asked = clock::now();
+    is_unavailable(ledger.claim(new_key(), &super::contract::request("body", "message", LONG)).await, &["wasq-ledger"]);
+    is_unavailable(ledger.finish(key, fence, done(LONG)).await, &["wasq-ledger"]);
+    is_unavailable(ledger.ping().await, &["wasq-ledger"]);
+    assert!(asked.elapsed() < NO_ANSWER, "{:?}", asked.elapsed());
+
+    let port = address.rsplit(':').next().expect("it has a port");
+    let _server = Server::dynalite(&[port, path]);
+    until("the ledger can record again", || async { ledger.ping().await.is_ok() }).await;
+    assert!(matches!(claim(&ledger, key, LONG).await, Claim::Busy { .. }), "the claim is still there");
+    finish(&ledger, key, fence, done(LONG)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let proxy = Proxy::new(&servers::dynalite().address);
+    let ledger = open(&proxy.url()).await;
+    proxy.make(Trouble::Silence);
+    let asked = clock::now();
+    is_unavailable(ledger.ping().await, &["PutItem", "wasq-ledger", "no answer in time"]);
+    assert!(asked.elapsed() < NO_ANSWER, "{:?}", asked.elapsed());
+    proxy.make(Trouble::None);
+    ledger.ping().await.expect("it answers again");
+}
+
+#[tokio::test]
+async fn errors_name_the_table_and_the_way_out() {
+    let proxy = Proxy::new(&servers::dynalite().address);
+    let ledger = open(&proxy.url()).await;
+    let check = async |status, code, parts: &[&str]| {
+        proxy.make(Trouble::Answers(status, code));
+        is_unavailable(ledger.ping().await, parts);
+    };
+    check(400, "AccessDeniedException", &["dynamodb:PutItem", "not allowed", "`wasq-ledger`", "grant"]).await;
+    check(400, "ResourceNotFoundException", &["no table `wasq-ledger`"]).await;
+    check(400, "ProvisionedThroughputExceededException", &["`wasq-ledger`", "ProvisionedThroughputExceeded"]).await;
+    check(500, "InternalServerError", &["`wasq-ledger`", "InternalServerError"]).await;
+    proxy.make(Trouble::Answers(400, "AccessDeniedException"));
+    let error = try_open(&proxy.url(), "wasq-ledger", true).await.err().expect("it may not look").to_string();
+    assert!(error.contains("dynamodb:DescribeTable is not allowed on the table `wasq-ledger`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_missing_table_says_how_to_make_it() {
+    let url = servers::moto().url();
+    let error = try_open(&url, "missing-ledger", false).await.err().expect("there is none").to_string();
+    assert!(error.contains("no table `missing-ledger`") && error.contains("create = true"), "{error}");
+    let script: Vec<_> = error.lines().filter(|line| line.starts_with("aws ")).collect();
+    let aws = servers::client(".venv/bin/aws");
+    let path = format!(
+        "{}:{}",
+        aws.parent().expect("it is in a directory").display(),
+        std::env::var("PATH").expect("there is one")
+    );
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-euc", &script.join("\n")]).env("PATH", path).stdin(Stdio::null()).kill_on_drop(true);
+    shell
+        .env("AWS_ACCESS_KEY_ID", "local")
+        .env("AWS_SECRET_ACCESS_KEY", "local")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let made = shell.output().await.expect("there is a shell");
+    assert!(made.status.success(), "{script:#?}\n{}", String::from_utf8_lossy(&made.stderr));
+    let ledger = try_open(&url, "missing-ledger", false).await.expect("the commands have made it");
+    fresh(&ledger, new_key(), LONG).await;
+    expires(&url, "missing-ledger").await;
+}
+
+#[tokio::test]
+async fn a_table_that_the_host_makes_removes_what_is_old() {
+    let url = servers::moto().url();
+    try_open(&url, "made-ledger", true).await.expect("it is made");
+    expires(&url, "made-ledger").await;
+}
+
+/// Whether the table removes items by `expires_at`.
+async fn expires(url: &str, table: &str) {
+    let answer = client(url).await.describe_time_to_live().table_name(table).send().await.unwrap();
+    let ttl = answer.time_to_live_description.expect("the table has a description");
+    assert_eq!(ttl.attribute_name.as_deref(), Some("expires_at"));
+    assert_eq!(ttl.time_to_live_status.expect("a status").as_str(), "ENABLED");
+}
+
+#[tokio::test]
+async fn a_table_with_other_keys_is_refused_by_name() {
+    for url in [servers::moto().url(), servers::dynalite().url()] {
+        let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash).build().unwrap();
+        let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+        let call = client(&url).await.create_table().table_name("orders").key_schema(key);
+        let call = call.attribute_definitions(id.build().unwrap()).billing_mode(BillingMode::PayPerRequest);
+        call.send().await.expect("it makes a table");
+        let error = try_open(&url, "orders", true).await.err().expect("it is another table").to_string();
+        assert!(error.contains("`orders` is not a ledger") && error.contains("`id` (S)"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_makes_no_sense_is_damaged() {
+    let url = servers::dynalite().url();
+    let ledger = open(&url).await;
+    let key = new_key();
+    let call = client(&url).await.put_item().table_name("wasq-ledger");
+    let call = call.item("key", AttributeValue::B(Blob::new(key.0)));
+    call.item("item", AttributeValue::S("entry".into())).send().await.unwrap();
+    let answer = ledger.claim(key, &super::contract::request("body", "message", LONG)).await;
+    assert!(
+        matches!(&answer, Err(LedgerError::Damaged(what)) if what.contains(&key.to_hex()) && what.contains("`state`")),
+        "{answer:?}"
+    );
+}
