@@ -4,11 +4,11 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::item::{
-    ATTEMPTS, CRASHES, DEAD_LETTERED, DISCARDED, DONE, FIRST_FAILED_AT, MESSAGE_ID, RELEASED, RESULT, STATE, STEPS,
-    bytes, kept_until, number, text,
+    ATTEMPTS, CRASHES, DEAD, DEAD_LETTERED, DISCARDED, DONE, FIRST_FAILED_AT, MESSAGE_ID, RELEASED, RESULT, STATE,
+    STEPS, bytes, kept_until, number, text,
 };
 use super::update::Update;
-use crate::ledger::entry::{IDLE_KEPT, after};
+use crate::ledger::entry::{DeadIds, IDLE_KEPT, after};
 use crate::ledger::{Fence, Finish};
 use crate::message::UnixMs;
 
@@ -36,6 +36,7 @@ pub fn update(fence: Fence, finish: &Finish, now: UnixMs) -> Update {
         Finish::DeadLettered { message_id, ttl } => claim
             .set(STATE, text(DEAD_LETTERED))
             .set(MESSAGE_ID, text(&message_id.0))
+            .append(DEAD, bytes(&DeadIds::mark(message_id)))
             .set(ATTEMPTS, number(0))
             .set(CRASHES, number(0))
             .remove(FIRST_FAILED_AT)

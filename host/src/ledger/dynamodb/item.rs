@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::time::Bounds;
-use crate::ledger::entry::{self, Entry, State};
+use crate::ledger::entry::{self, DeadIds, Entry, State};
 use crate::ledger::{Fence, LedgerError};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
 
@@ -31,6 +31,7 @@ pub const FENCE: &str = "fence";
 pub const ATTEMPTS: &str = "attempts";
 pub const CRASHES: &str = "crashes";
 pub const MESSAGE_ID: &str = "message_id";
+pub const DEAD: &str = "dead";
 pub const FIRST_FAILED_AT: &str = "first_failed_at";
 pub const RESULT: &str = "result";
 pub const DISCARDED: &str = "discarded";
@@ -134,6 +135,7 @@ impl Found {
                 <[u8; 32]>::try_from(read.bytes(BODY)?).map_err(|_| read.damaged(BODY, "has not 32 bytes"))?,
             ),
             message_id: MessageId(read.text(MESSAGE_ID)?.to_owned()),
+            dead: read.if_there(DEAD, Reader::dead_ids)?.unwrap_or_default(),
             first_failed_at: read.if_there(FIRST_FAILED_AT, Reader::number)?.map(UnixMs),
             removable_at: UnixMs(read.number(REMOVABLE_AT)?),
         };
@@ -153,7 +155,9 @@ impl Found {
 
 /// All attributes of a claimed entry but its steps. The ones without a value must not be there.
 pub fn claimed(entry: &Entry, lease: LeaseEnd, id: &ClaimId) -> Vec<(&'static str, Option<AttributeValue>)> {
-    let Entry { state: _, fence, attempts, crashes, replays, body, message_id, first_failed_at, removable_at } = entry;
+    let Entry { state: _, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at } =
+        entry;
+    let marks: Vec<_> = dead.as_bytes().chunks(DeadIds::BYTES).map(bytes).collect();
     let mut attributes = vec![
         (STATE, Some(text(CLAIMED))),
         (FENCE, Some(number(fence.0))),
@@ -162,6 +166,7 @@ pub fn claimed(entry: &Entry, lease: LeaseEnd, id: &ClaimId) -> Vec<(&'static st
         (REPLAYS, Some(number((*replays).into()))),
         (BODY, Some(bytes(&body.0))),
         (MESSAGE_ID, Some(text(&message_id.0))),
+        (DEAD, (!marks.is_empty()).then_some(AttributeValue::L(marks))),
         (FIRST_FAILED_AT, first_failed_at.map(|at| number(at.0))),
         (RESULT, None),
         (DISCARDED, None),
@@ -232,6 +237,17 @@ impl<'a> Reader<'a> {
         Ok(value.as_ref().to_vec())
     }
 
+    /// The latest of them: a list grows by the end of a claim, and is cut at the next claim.
+    fn dead_ids(&self, name: &str) -> Result<DeadIds, LedgerError> {
+        let marks = self.value(name)?.as_l().map_err(|_| self.damaged(name, "is no list"))?;
+        let latest = &marks[marks.len().saturating_sub(DeadIds::MAX)..];
+        let mut all = Vec::with_capacity(latest.len() * DeadIds::BYTES);
+        for mark in latest {
+            all.extend(mark.as_b().map_err(|_| self.damaged(name, "holds what is not binary"))?.as_ref());
+        }
+        DeadIds::from_bytes(all).ok_or_else(|| self.damaged(name, "holds marks of a wrong length"))
+    }
+
     fn bool(&self, name: &str) -> Result<bool, LedgerError> {
         self.value(name)?.as_bool().copied().map_err(|_| self.damaged(name, "is no boolean"))
     }
@@ -260,6 +276,7 @@ mod tests {
             replays: 1,
             body: BodyDigest([9; 32]),
             message_id: MessageId("message".into()),
+            dead: DeadIds::from_bytes((0..16).collect()).expect("two marks"),
             first_failed_at: Some(UnixMs(5)),
             removable_at: UnixMs(u64::MAX),
         };
@@ -309,6 +326,7 @@ mod tests {
     #[test]
     fn an_entry_without_steps_costs_one_write_unit() {
         let mut found = found();
+        found.entry.dead = DeadIds::default();
         found.entry.message_id = MessageId("3f1d7c1e-9b1a-4f0e-8f57-0c9f2f3f6a10".into());
         let mut item = item_of(&found);
         item.extend(Place::entry(KEY_7).to_item());

@@ -66,6 +66,15 @@ impl Update {
         self
     }
 
+    /// Adds to the end of a list, which is begun if it is not there.
+    pub fn append(mut self, name: &str, value: AttributeValue) -> Self {
+        let placeholder = self.name(name);
+        self.values.insert(format!(":{name}"), AttributeValue::L(vec![value]));
+        self.values.insert(":no_list".into(), AttributeValue::L(Vec::new()));
+        self.sets.push(format!("{placeholder} = list_append(if_not_exists({placeholder}, :no_list), :{name})"));
+        self
+    }
+
     pub fn subtract(mut self, name: &str, amount: u64) -> Self {
         let placeholder = self.name(name);
         self.values.insert(format!(":{name}"), number(amount));
