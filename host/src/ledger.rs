@@ -7,6 +7,7 @@
 pub mod entry;
 pub mod local;
 pub mod postgres;
+pub mod redis;
 mod remote;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub async fn open(config: &LedgerConfig, _aws: &Aws) -> Result<Arc<dyn Ledger>, 
     Ok(match config {
         LedgerConfig::Local { path } => Arc::new(local::LocalLedger::open(path)?),
         LedgerConfig::Dynamodb(_) => return Err(OpenError::Unsupported("dynamodb")),
-        LedgerConfig::Redis(_) => return Err(OpenError::Unsupported("redis")),
+        LedgerConfig::Redis(config) => Arc::new(redis::RedisLedger::open(config).await?),
         LedgerConfig::Postgres(config) => Arc::new(postgres::PostgresLedger::open(config).await?),
     })
 }
@@ -36,6 +37,8 @@ pub enum OpenError {
     Local(#[from] local::OpenError),
     #[error(transparent)]
     Postgres(#[from] postgres::OpenError),
+    #[error(transparent)]
+    Redis(#[from] redis::OpenError),
 }
 
 /// A store of claims and completions.

@@ -2,4 +2,6 @@
 
 mod contract;
 mod local;
+mod outage;
 mod postgres;
+mod redis;

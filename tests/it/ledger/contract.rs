@@ -72,6 +72,7 @@ macro_rules! shared_contract {
             of_racing_finishes_one_is_recorded
             of_racing_claims_each_counts
             no_step_is_written_behind_a_newer_claim
+            it_decides_as_the_local_store_does
         }
     };
     ($store:ident, $open:path; $($case:ident)*) => {
@@ -563,5 +564,82 @@ pub async fn no_step_is_written_behind_a_newer_claim(one: Shared, other: Shared)
         let written = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
         assert_eq!(written > 0, seen.is_some(), "{outcomes:?}");
         assert_eq!(other.get_step(key, ours, "step").await.expect("ours"), seen, "nothing came after the claim");
+    }
+}
+
+/// The same operations on a key, of which nobody chose the order, get the same answers from this store as from the local
+/// one, which decides by the functions in `entry.rs`.
+pub async fn it_decides_as_the_local_store_does(one: Shared, other: Shared) {
+    const SEQUENCES: u64 = 60;
+    const OPERATIONS: u32 = 25;
+    let dir = tempfile::TempDir::new().expect("a temporary directory");
+    let local = wasq::ledger::local::LocalLedger::open(dir.path()).expect("the local ledger opens");
+    for seed in 0..SEQUENCES {
+        let mut choose = fastrand::Rng::with_seed(seed);
+        let (key, mut told) = (new_key(), Vec::new());
+        // Fences in the order in which they were given out: here, and there.
+        let mut fences = vec![(Fence(1), Fence(1))];
+        for _ in 0..OPERATIONS {
+            let shared = if choose.bool() { &one } else { &other };
+            let &(theirs, ours) = &fences[fences.len() - 1 - choose.usize(..fences.len().min(2))];
+            let operation = Operation::chosen(&mut choose);
+            told.push(format!("{operation:?} {ours:?}"));
+            let (expected, mine) = operation.on(&local, key, ours).await;
+            let (answered, given) = operation.on(&**shared, key, theirs).await;
+            assert_eq!(answered, expected, "seed {seed}: {told:#?}");
+            fences.extend(given.zip(mine));
+        }
+    }
+}
+
+/// Something to do to a key.
+#[derive(Clone, Debug)]
+enum Operation {
+    Claim(ClaimRequest),
+    Extend(Duration),
+    Finish(Finish),
+    PutStep(u8),
+    GetStep,
+}
+
+impl Operation {
+    fn chosen(choose: &mut fastrand::Rng) -> Self {
+        let span = if choose.u8(..4) == 0 { ENDED } else { LONG };
+        let lease = if choose.bool() { ENDED } else { LONG };
+        match choose.u8(..12) {
+            0..5 => {
+                let body = ["body", "body", "body", "another body"][choose.usize(..4)];
+                Self::Claim(request(body, ["message", "another message"][choose.usize(..2)], lease))
+            }
+            5 => Self::Extend(lease),
+            6 => Self::Finish(Finish::Done {
+                result: choose.bool().then(|| b"result".to_vec()),
+                discarded: choose.bool(),
+                ttl: span,
+            }),
+            7 => Self::Finish(Finish::Failed { at: UnixMs(choose.u64(1..1_000)) }),
+            8 => Self::Finish(Finish::Released),
+            9 => Self::Finish(dead_lettered(["message", "another message"][choose.usize(..2)], span)),
+            10 => Self::PutStep(choose.u8(..)),
+            _ => Self::GetStep,
+        }
+    }
+
+    /// What it answers, without what differs from store to store: the time that is left, and the fence, which stands beside.
+    async fn on(&self, ledger: &dyn Ledger, key: Key, fence: Fence) -> (String, Option<Fence>) {
+        let answer = match self {
+            Self::Claim(request) => match ledger.claim(key, request).await {
+                Ok(Claim::Fresh(fresh)) => {
+                    return (format!("{:?}", Fresh { fence: Fence(0), ..fresh.clone() }), Some(fresh.fence));
+                }
+                Ok(Claim::Busy { .. }) => "busy".into(),
+                answer => format!("{answer:?}"),
+            },
+            Self::Extend(lease) => format!("{:?}", ledger.extend(&[(key, fence)], *lease).await),
+            Self::Finish(finish) => format!("{:?}", ledger.finish(key, fence, finish.clone()).await),
+            Self::PutStep(value) => format!("{:?}", ledger.put_step(key, fence, "step", &[*value]).await),
+            Self::GetStep => format!("{:?}", ledger.get_step(key, fence, "step").await),
+        };
+        (answer, None)
     }
 }
