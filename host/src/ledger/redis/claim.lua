@@ -1,13 +1,15 @@
 -- A claim. KEYS: entry, steps. ARGV: body, message id, lease, for how long an idle entry is kept (both in ms).
--- What it decides is what `claim` in entry.rs decides. An entry that may be removed is not there: Redis removes it.
+-- What it decides is what `claim` in entry.rs decides.
 local now_ms, now_us = now()
 local e = entry(KEYS[1])
 if e and e.damage then
     return {'damaged', e.damage}
 end
 
+local held = e and e.state == 'claimed' and e.lease_until > now_ms
+local known = e and (e.removable_at > now_ms or held)
 local attempts, crashes, replays, first_failed_at = 0, 0, 0, ''
-if e then
+if known then
     local same_message = e.message_id == ARGV[2]
     if e.state == 'dead-lettered' then
         if same_message then
@@ -21,7 +23,7 @@ if e then
     else
         attempts, crashes, replays, first_failed_at = e.attempts, e.crashes, e.replays, e.first_failed_at
         if e.state == 'claimed' then
-            if e.lease_until > now_ms then
+            if held then
                 return {'busy', text(e.lease_until - now_ms)}
             end
             crashes = math.min(crashes + 1, COUNT_MAX)
@@ -40,7 +42,7 @@ redis.call('HSET', KEYS[1], 'state', 'claimed', 'fence', text(fence), 'attempts'
     'replays', text(replays), 'body', ARGV[1], 'message_id', ARGV[2], 'first_failed_at', first_failed_at,
     'lease_until', text(lease_until), 'removable_at', text(removable_at))
 redis.call('HDEL', KEYS[1], 'discarded', 'result')
-if not e then
+if not known then
     redis.call('DEL', KEYS[2])
 end
 expire(removable_at, lease_until)

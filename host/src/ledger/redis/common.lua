@@ -45,9 +45,11 @@ local function entry(key)
     return e
 end
 
--- The entry and its steps go when they may be removed, and not while a lease lasts.
+-- From when they may be removed, and not while a lease lasts, the entry counts as unknown to a claim. Redis removes it and
+-- its steps some time later, so that a finish whose answer was lost may be said again.
+local GRACE_MS = 60000
 local function expire(removable_at, lease_until)
-    local at = text(math.max(removable_at, lease_until))
+    local at = text(math.max(removable_at, lease_until) + GRACE_MS)
     redis.call('PEXPIREAT', KEYS[1], at)
     redis.call('PEXPIREAT', KEYS[2], at)
 end
