@@ -8,6 +8,7 @@ pub mod dynamodb;
 pub mod entry;
 pub mod local;
 pub mod postgres;
+pub mod redis;
 mod remote;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub async fn open(config: &LedgerConfig, aws: &Aws) -> Result<Arc<dyn Ledger>, O
     Ok(match config {
         LedgerConfig::Local { path } => Arc::new(local::LocalLedger::open(path)?),
         LedgerConfig::Dynamodb(config) => Arc::new(dynamodb::DynamodbLedger::open(config, aws).await?),
-        LedgerConfig::Redis(_) => return Err(OpenError::Unsupported("redis")),
+        LedgerConfig::Redis(config) => Arc::new(redis::RedisLedger::open(config).await?),
         LedgerConfig::Postgres(config) => Arc::new(postgres::PostgresLedger::open(config).await?),
     })
 }
@@ -31,14 +32,14 @@ pub async fn open(config: &LedgerConfig, aws: &Aws) -> Result<Arc<dyn Ledger>, O
 /// Why the ledger could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("the store `{0}` is not built in yet")]
-    Unsupported(&'static str),
     #[error(transparent)]
     Dynamodb(#[from] dynamodb::OpenError),
     #[error(transparent)]
     Local(#[from] local::OpenError),
     #[error(transparent)]
     Postgres(#[from] postgres::OpenError),
+    #[error(transparent)]
+    Redis(#[from] redis::OpenError),
 }
 
 /// A store of claims and completions.

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the AWS clients that the tests use, beside this script. Does nothing when that is done already.
+# Installs the AWS clients that the tests use, beside this script, and the servers that they start: Redis and PostgreSQL.
+# Does nothing when that is done already.
 set -eu
 cd "$(dirname "$0")"
 
@@ -16,4 +17,21 @@ fi
 if ! installed node_modules/.installed package.json; then
     npm install --silent --no-audit --no-fund
     cp package.json node_modules/.installed
+fi
+
+servers() { # whether the programs that the tests start are there; Debian keeps PostgreSQL's out of PATH
+    command -v redis-server >/dev/null || command -v valkey-server >/dev/null || return 1
+    PATH="$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tr '\n' ':')"
+    command -v postgres >/dev/null && command -v initdb >/dev/null
+}
+
+if ! servers; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "the tests need Redis and PostgreSQL; install them (here: sudo apt-get install redis-server postgresql)" >&2
+        exit 1
+    fi
+    apt-get update -qq
+    # The tests start servers of their own: at run level 1, the packages start none.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends redis-server postgresql >/dev/null
+    servers || { echo "redis-server and postgresql were installed, and their programs are not to be found" >&2; exit 1; }
 fi

@@ -21,3 +21,8 @@ async fn hosts_that_are_killed_lose_nothing_with_a_local_ledger() {
 async fn hosts_that_are_killed_lose_nothing_with_a_ledger_in_postgresql() {
     check(Store::Postgres, 2, 2).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_are_killed_lose_nothing_with_a_ledger_in_redis() {
+    check(Store::Redis, 2, 3).await;
+}

@@ -3,4 +3,6 @@
 mod contract;
 mod dynamodb;
 mod local;
+mod outage;
 mod postgres;
+mod redis;

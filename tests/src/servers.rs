@@ -114,7 +114,7 @@ impl Server {
     ///
     /// # Errors
     /// If it does not run.
-    pub fn stop(&self) -> Result<()> {
+    pub fn stop(&mut self) -> Result<()> {
         self.process.stop()
     }
 
@@ -122,7 +122,7 @@ impl Server {
     ///
     /// # Errors
     /// If it does not run.
-    pub fn cont(&self) -> Result<()> {
+    pub fn cont(&mut self) -> Result<()> {
         self.process.cont()
     }
 

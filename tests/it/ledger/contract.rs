@@ -1,8 +1,7 @@
 //! The cases that every store passes.
 //!
-//! A case takes any [`Ledger`] and makes keys of its own, so that cases may share a store. No case of the contract waits: a
-//! lease or a time to live of zero has ended when it begins. Of the cases for stores that hosts share, one waits for the
-//! server's clock.
+//! A case takes any [`Ledger`] and makes keys of its own, so that cases may share a store. No case waits: a lease or a time
+//! to live of zero has ended when it begins.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -61,31 +60,8 @@ macro_rules! contract {
 }
 pub(crate) use contract;
 
-/// As [`contract`], for a store that many hosts share. `$open` gives two handles of one store, and what has to outlive them.
-macro_rules! shared_contract {
-    ($store:ident, $open:path) => {
-        $crate::ledger::contract::shared_contract! { $store, $open;
-            one_of_two_hosts_wins
-            many_claims_of_two_hosts_win_once
-            a_lease_ends_for_the_other_host_too
-            an_extension_holds_for_the_other_host_too
-            what_one_host_has_done_is_done_for_the_other
-            of_racing_finishes_one_is_recorded
-            of_racing_claims_each_counts
-            no_step_is_written_behind_a_newer_claim
-        }
-    };
-    ($store:ident, $open:path; $($case:ident)*) => {
-        mod $store {$(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let (one, other, _kept) = $open().await;
-                $crate::ledger::contract::$case(one, other).await;
-            }
-        )*}
-    };
-}
-pub(crate) use shared_contract;
+pub mod shared;
+pub(crate) use shared::shared_contract;
 
 type Shared = Arc<dyn Ledger>;
 
@@ -115,7 +91,7 @@ pub fn done(ttl: Duration) -> Finish {
     Finish::Done { result: Some(b"result".to_vec()), discarded: false, ttl }
 }
 
-fn dead_lettered(message: &str, ttl: Duration) -> Finish {
+pub fn dead_lettered(message: &str, ttl: Duration) -> Finish {
     Finish::DeadLettered { message_id: MessageId(message.into()), ttl }
 }
 
@@ -123,7 +99,7 @@ pub async fn finish(ledger: &dyn Ledger, key: Key, fence: Fence, finish: Finish)
     ledger.finish(key, fence, finish).await.expect("the claim is ours");
 }
 
-fn assert_stale<T: std::fmt::Debug>(answer: Result<T, LedgerError>) {
+pub fn assert_stale<T: std::fmt::Debug>(answer: Result<T, LedgerError>) {
     assert!(matches!(answer, Err(LedgerError::Stale)), "expected a refusal of the fence, got {answer:?}");
 }
 
@@ -437,153 +413,4 @@ pub async fn one_of_many_claims_wins(ledger: Shared) {
 
 pub async fn it_can_record(ledger: Shared) {
     ledger.ping().await.expect("the store can record");
-}
-
-/// A lease that a test waits for.
-const SHORT: Duration = Duration::from_secs(1);
-/// How long a test waits for what has to come.
-const SOON: Duration = Duration::from_secs(30);
-/// How often it looks.
-const LOOK: Duration = Duration::from_millis(5);
-
-pub async fn one_of_two_hosts_wins(one: Shared, other: Shared) {
-    for _ in 0..20 {
-        let key = new_key();
-        let (first, second) = tokio::join!(claim(&*one, key, LONG), claim(&*other, key, LONG));
-        match (&first, &second) {
-            (Claim::Fresh(_), Claim::Busy { .. }) | (Claim::Busy { .. }, Claim::Fresh(_)) => {}
-            _ => panic!("one host wins, and not {first:?} and {second:?}"),
-        }
-    }
-}
-
-pub async fn many_claims_of_two_hosts_win_once(one: Shared, other: Shared) {
-    let key = new_key();
-    let mut claims = tokio::task::JoinSet::new();
-    for host in [one, other].iter().cycle().take(64) {
-        let host = host.clone();
-        claims.spawn(async move { claim(&*host, key, LONG).await });
-    }
-    let answers = claims.join_all().await;
-    let won = answers.iter().filter(|answer| matches!(answer, Claim::Fresh(_))).count();
-    let busy = answers.iter().filter(|answer| matches!(answer, Claim::Busy { .. })).count();
-    assert_eq!((won, busy), (1, 63), "{answers:?}");
-}
-
-pub async fn a_lease_ends_for_the_other_host_too(one: Shared, other: Shared) {
-    let key = new_key();
-    let begun = wasq::clock::now();
-    let first = fresh(&*one, key, SHORT).await;
-    let Claim::Busy { remaining } = claim(&*other, key, LONG).await else { panic!("the key is held") };
-    assert!(remaining <= SHORT, "{remaining:?}");
-    let taken = tokio::time::timeout(SOON, async {
-        loop {
-            match claim(&*other, key, LONG).await {
-                Claim::Fresh(taken) => break taken,
-                Claim::Busy { .. } => tokio::time::sleep(LOOK).await,
-                answer => panic!("the lease is held or has ended, and not {answer:?}"),
-            }
-        }
-    });
-    let taken = taken.await.expect("the lease ends");
-    // The server's clock may go a little faster than this machine's.
-    assert!(begun.elapsed() > SHORT.mul_f32(0.9), "{:?}", begun.elapsed());
-    assert_eq!((taken.attempt, taken.crashes), (2, 1));
-    assert!(taken.fence > first.fence);
-    assert_stale(one.finish(key, first.fence, done(LONG)).await);
-    assert_stale(one.put_step(key, first.fence, "step", b"late").await);
-    assert_stale(one.get_step(key, first.fence, "step").await);
-    assert_eq!(one.extend(&[(key, first.fence)], LONG).await.expect("the store answers"), [false]);
-    finish(&*other, key, taken.fence, done(LONG)).await;
-}
-
-pub async fn an_extension_holds_for_the_other_host_too(one: Shared, other: Shared) {
-    let key = new_key();
-    let fence = fresh(&*one, key, ENDED).await.fence;
-    assert_eq!(one.extend(&[(key, fence)], LONG).await.expect("the store answers"), [true]);
-    assert!(matches!(claim(&*other, key, LONG).await, Claim::Busy { .. }));
-}
-
-pub async fn what_one_host_has_done_is_done_for_the_other(one: Shared, other: Shared) {
-    let key = new_key();
-    let fence = fresh(&*one, key, LONG).await.fence;
-    one.put_step(key, fence, "charge", b"receipt").await.expect("ours");
-    assert_eq!(other.get_step(key, fence, "charge").await.expect("ours").as_deref(), Some(&b"receipt"[..]));
-    finish(&*one, key, fence, done(LONG)).await;
-    assert_eq!(claim(&*other, key, LONG).await, Claim::Done { same_message: true });
-    let letter = new_key().to_hex();
-    one.put_envelope(&letter, b"{}", LONG).await.expect("the store answers");
-    assert_eq!(other.get_envelope(&letter).await.expect("the store answers").as_deref(), Some(&b"{}"[..]));
-}
-
-pub async fn of_racing_finishes_one_is_recorded(one: Shared, other: Shared) {
-    for _ in 0..5 {
-        let key = new_key();
-        let fence = fresh(&*one, key, LONG).await.fence;
-        let mut finishes = tokio::task::JoinSet::new();
-        for (i, host) in [&one, &other].into_iter().cycle().take(16).enumerate() {
-            let (host, as_done) = (host.clone(), i % 4 < 2);
-            let ends = if as_done { done(LONG) } else { dead_lettered("message", LONG) };
-            finishes.spawn(async move { (as_done, host.finish(key, fence, ends).await) });
-        }
-        let outcomes = finishes.join_all().await;
-        let recorded = match claim(&*other, key, LONG).await {
-            Claim::Done { .. } => true,
-            Claim::DeadLettered => false,
-            answer => panic!("it is done or dead-lettered, and not {answer:?}"),
-        };
-        for (as_done, outcome) in outcomes {
-            match outcome {
-                Ok(()) => assert_eq!(as_done, recorded, "what is answered with success is what is recorded"),
-                Err(LedgerError::Stale) => assert_ne!(as_done, recorded, "the same may be said twice"),
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-}
-
-pub async fn of_racing_claims_each_counts(one: Shared, other: Shared) {
-    const CLAIMS: u32 = 200;
-    let key = new_key();
-    let mut claims = tokio::task::JoinSet::new();
-    for host in [one, other].iter().cycle().take(16) {
-        let host = host.clone();
-        claims.spawn(async move {
-            let mut won = Vec::new();
-            for _ in 0..CLAIMS / 16 {
-                won.push(fresh(&*host, key, ENDED).await);
-            }
-            won
-        });
-    }
-    let mut won: Vec<Fresh> = claims.join_all().await.into_iter().flatten().collect();
-    won.sort_unstable_by_key(|claim| claim.attempt);
-    for (n, claim) in (1..).zip(&won) {
-        assert_eq!(
-            (claim.attempt, claim.crashes),
-            (n, n - 1),
-            "each claim counts once, and the one before it as a crash"
-        );
-    }
-    assert!(won.is_sorted_by(|a, b| a.fence < b.fence), "a later claim has a higher fence: {won:?}");
-}
-
-pub async fn no_step_is_written_behind_a_newer_claim(one: Shared, other: Shared) {
-    for _ in 0..5 {
-        let key = new_key();
-        let stale = fresh(&*one, key, ENDED).await.fence;
-        let mut steps = tokio::task::JoinSet::new();
-        for n in 0..32_u8 {
-            let one = one.clone();
-            steps.spawn(async move { one.put_step(key, stale, "step", &[n]).await });
-        }
-        // Somewhere among them.
-        tokio::task::yield_now().await;
-        let ours = fresh(&*other, key, LONG).await.fence;
-        let seen = other.get_step(key, ours, "step").await.expect("ours");
-        let outcomes = steps.join_all().await;
-        let written = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        assert_eq!(written > 0, seen.is_some(), "{outcomes:?}");
-        assert_eq!(other.get_step(key, ours, "step").await.expect("ours"), seen, "nothing came after the claim");
-    }
 }

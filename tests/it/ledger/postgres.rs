@@ -11,13 +11,12 @@ use wasq::ledger::{Claim, Ledger, LedgerError};
 use wasq_tests::servers::{PASSWORD, Server};
 
 use super::contract::{ENDED, LONG, claim, contract, done, finish, fresh, new_key, shared_contract};
+use super::outage::outage;
 use crate::support::servers::{postgres, started};
 
 contract!(contract_of_postgres, crate::ledger::postgres::open_shared);
 shared_contract!(shared_contract_of_postgres, crate::ledger::postgres::open_two);
 
-/// How long an operation may take when the server is gone, with what a busy machine adds.
-const GIVES_UP: Duration = Duration::from_secs(15);
 /// How long a test waits for what has to come.
 const SOON: Duration = Duration::from_secs(60);
 /// How often it looks.
@@ -153,48 +152,12 @@ async fn a_row_that_makes_no_sense_is_damage() {
     assert!(matches!(answer, Err(LedgerError::Damaged(_) | LedgerError::Stale)), "{answer:?}");
 }
 
-/// Its operations fail in time as long as the server is away, and succeed again by themselves when it is back.
-async fn away_and_back(server: &mut Server, away: fn(&mut Server), back: fn(&mut Server)) {
-    let ledger = Arc::new(open(&config(server, "wasq")).await);
-    let key = new_key();
-    let fence = fresh(&*ledger, key, LONG).await.fence;
-    let claims = [(key, fence)];
-    away(server);
-    for _ in 0..2 {
-        let (ping, finish, extend, step) = tokio::time::timeout(GIVES_UP, async {
-            tokio::join!(
-                ledger.ping(),
-                ledger.finish(key, fence, done(LONG)),
-                ledger.extend(&claims, LONG),
-                ledger.get_step(key, fence, "step")
-            )
-        })
-        .await
-        .expect("they give up in time");
-        for outcome in [ping, finish, extend.map(drop), step.map(drop)] {
-            let Err(LedgerError::Unavailable(reason)) = &outcome else { panic!("{outcome:?}") };
-            assert!(!reason.contains(PASSWORD) && reason.contains("127.0.0.1"), "{reason}");
-        }
-    }
-    back(server);
-    tokio::time::timeout(SOON, async {
-        while ledger.ping().await.is_err() {
-            tokio::time::sleep(LOOK).await;
-        }
-    })
-    .await
-    .expect("it works again by itself");
-    finish(&*ledger, key, fence, done(LONG)).await;
-    assert_eq!(claim(&*ledger, key, LONG).await, Claim::Done { same_message: true });
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_or_dies_is_unavailable_until_it_is_back() {
     let mut server = started(Server::postgres());
-    let (stop, cont) = (|s: &mut Server| s.stop().unwrap(), |s: &mut Server| s.cont().unwrap());
-    away_and_back(&mut server, stop, cont).await;
-    let (kill, restart) = (|s: &mut Server| s.kill().unwrap(), |s: &mut Server| s.restart().unwrap());
-    away_and_back(&mut server, kill, restart).await;
+    let ledger = open(&config(&server, "wasq")).await;
+    outage(&ledger, &mut server, Server::stop, Server::cont).await;
+    outage(&ledger, &mut server, Server::kill, Server::restart).await;
 }
 
 #[tokio::test]

@@ -10,6 +10,12 @@ pub fn postgres() -> &'static Server {
     SERVER.get_or_init(|| started(Server::postgres()))
 }
 
+/// The Redis that tests share, each with a prefix of its own.
+pub fn redis() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| started(Server::redis()))
+}
+
 /// The server, or a panic that says what is missing.
 pub fn started(server: Result<Server, impl std::fmt::Debug>) -> Server {
     server.unwrap_or_else(|error| panic!("{error:?}"))

@@ -1,0 +1,68 @@
+-- What the scripts share; it stands before each of them. KEYS[1] is the entry, KEYS[2] its steps.
+
+-- What u32 holds.
+local COUNT_MAX = 4294967295
+
+-- Lua's own conversion rounds to 14 digits.
+local function text(number)
+    return string.format('%.0f', number)
+end
+
+-- The server's time, in ms and in µs since 1970. Doubles hold the latter exactly until the year 2255.
+local function now()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000), time[1] * 1000000 + time[2]
+end
+
+-- The entry with its numbers; nil if there is none. `damage` names a field that makes no sense.
+local function entry(key)
+    local names = {'state', 'fence', 'attempts', 'crashes', 'replays', 'body', 'message_id', 'dead', 'first_failed_at',
+        'lease_until', 'removable_at'}
+    local values = redis.call('HMGET', key, unpack(names))
+    local e, found = {}, false
+    for i, name in ipairs(names) do
+        e[name] = values[i]
+        found = found or values[i]
+    end
+    if not found and redis.call('EXISTS', key) == 0 then
+        return nil
+    end
+    for _, name in ipairs(names) do
+        if not e[name] then
+            return {damage = name .. ' is missing'}
+        end
+    end
+    e.fence_text = e.fence
+    for _, name in ipairs({'fence', 'attempts', 'crashes', 'replays', 'lease_until', 'removable_at'}) do
+        if not string.match(e[name], '^%d+$') then
+            return {damage = name .. ' is not a number'}
+        end
+        e[name] = tonumber(e[name])
+    end
+    if not ({claimed = 1, released = 1, done = 1, ['dead-lettered'] = 1})[e.state] then
+        return {damage = 'state is not known'}
+    end
+    return e
+end
+
+-- What stands for a message among the dead has so many bytes.
+local MARK_BYTES = 8
+
+-- Whether a message's mark is among those of the dead.
+local function is_dead(dead, mark)
+    for at = 1, #dead, MARK_BYTES do
+        if string.sub(dead, at, at + MARK_BYTES - 1) == mark then
+            return true
+        end
+    end
+    return false
+end
+
+-- From when they may be removed, and not while a lease lasts, the entry counts as unknown to a claim. Redis removes it and
+-- its steps some time later, so that a finish whose answer was lost may be said again.
+local GRACE_MS = 60000
+local function expire(removable_at, lease_until)
+    local at = text(math.max(removable_at, lease_until) + GRACE_MS)
+    redis.call('PEXPIREAT', KEYS[1], at)
+    redis.call('PEXPIREAT', KEYS[2], at)
+end
