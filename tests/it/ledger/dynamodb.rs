@@ -22,11 +22,13 @@ use wasq::message::{Key, MessageId, UnixMs};
 
 use self::proxy::{Proxy, Trouble};
 use self::servers::Server;
-use super::contract::{ENDED, LONG, claim, contract, done, finish, fresh, new_key};
+use super::contract::{ENDED, LONG, claim, contract, done, finish, fresh, new_key, shared_contract};
 use crate::support::until;
 
 contract!(contract_of_dynamodb_on_moto, crate::ledger::dynamodb::open_on_moto);
 contract!(contract_of_dynamodb_on_dynalite, crate::ledger::dynamodb::open_on_dynalite);
+shared_contract!(shared_contract_of_dynamodb_on_moto, crate::ledger::dynamodb::open_two_on_moto);
+shared_contract!(shared_contract_of_dynamodb_on_dynalite, crate::ledger::dynamodb::open_two_on_dynalite);
 
 /// A lease that ends while a test waits.
 const SHORT: Duration = Duration::from_secs(1);
@@ -41,6 +43,14 @@ pub async fn open_on_moto() -> (Arc<dyn Ledger>, ()) {
 
 pub async fn open_on_dynalite() -> (Arc<dyn Ledger>, ()) {
     (Arc::new(open(&servers::dynalite().url()).await), ())
+}
+
+pub async fn open_two_on_moto() -> (Arc<dyn Ledger>, Arc<dyn Ledger>, ()) {
+    (open_on_moto().await.0, open_on_moto().await.0, ())
+}
+
+pub async fn open_two_on_dynalite() -> (Arc<dyn Ledger>, Arc<dyn Ledger>, ()) {
+    (open_on_dynalite().await.0, open_on_dynalite().await.0, ())
 }
 
 fn config(url: &str, table: &str, create: bool) -> (DynamodbConfig, Aws) {
