@@ -125,6 +125,7 @@ where
         tokio::select! {
             biased;
             () = share.lease.lost().cancelled() => {}
+            () = services.interrupt.cancelled() => {}
             () = tokio::time::sleep(wait) => wait = (wait * 2).min(TRY_AGAIN_MAX),
         }
     }

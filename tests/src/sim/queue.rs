@@ -14,7 +14,7 @@ use super::host::Seat;
 use super::world::{EPOCH_MS, State, Stored, Which};
 
 /// How often an empty long poll looks again.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// One queue, from one host's side.
 pub struct SimQueue {
