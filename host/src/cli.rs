@@ -17,8 +17,11 @@ mod target;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::plugins::compile::CompileArguments;
 
 /// A worker host: SQS messages, handled by sandboxed WebAssembly components.
 ///
@@ -64,6 +67,11 @@ enum Command {
     Status(status::Status),
     Plugins(plugins::Plugins),
     Dlq(dlq::Dlq),
+    /// Compile a component from standard input to machine code on standard output: the host runs this for itself.
+    #[command(hide = true)]
+    CompileComponent {
+        arguments: String,
+    },
     /// Print a completion script for a shell.
     ///
     /// For bash: `wasq completions bash > ~/.local/share/bash-completion/completions/wasq`.
@@ -103,6 +111,7 @@ pub fn main() -> ExitCode {
             Command::Status(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
             Command::Dlq(command) => command.run().await,
+            Command::CompileComponent { arguments } => compile_component(&arguments),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Arguments::command(), "wasq", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)
@@ -115,6 +124,12 @@ pub fn main() -> ExitCode {
         eprintln!("error: {}", in_words(&error));
         ExitCode::FAILURE
     })
+}
+
+fn compile_component(arguments: &str) -> anyhow::Result<ExitCode> {
+    let arguments: CompileArguments = serde_json::from_str(arguments)?;
+    arguments.run().map_err(anyhow::Error::msg)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// An error and its causes. A cause that the words before it have told already is not told again.
@@ -140,6 +155,11 @@ fn start_logging(format: LogFormat, filter: &str) {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
+}
+
+/// This very program, which the host runs to compile components.
+fn own_binary() -> anyhow::Result<std::path::PathBuf> {
+    std::env::current_exe().context("cannot tell where this program is")
 }
 
 /// SIGTERM and Ctrl-C, from the moment of listening on: none is lost while nobody waits for one.

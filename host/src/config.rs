@@ -18,6 +18,13 @@ pub struct Config {
     /// Where the plugins are: each a `.wasm` file.
     #[serde(default = "default_plugins_dir")]
     pub plugins_dir: PathBuf,
+    /// Where compiled code is kept from one start to the next. Only this user may write there.
+    #[serde(default = "default_compile_cache")]
+    pub compile_cache: PathBuf,
+    /// The `wasq` binary, which compiles components in a process of its own. The command line sets it; without it they are
+    /// compiled here, without bounds.
+    #[serde(skip)]
+    pub compiler: Option<PathBuf>,
     /// Grants every plugin what its manifest asks for. For development; in production grant plugin by plugin.
     #[serde(default)]
     pub grant_all: bool,
@@ -262,6 +269,11 @@ pub struct Limits {
     pub max_memory: ByteSize,
     /// The largest component file. Default 64 MiB.
     pub max_component: ByteSize,
+    /// CPU time for compiling one component: at least 1 s, whole seconds. Default 60 s.
+    #[serde(with = "humantime_serde")]
+    pub compile_time: Duration,
+    /// Memory for compiling one component. Default 2 GiB.
+    pub compile_memory: ByteSize,
     /// Elements in all of an instance's tables. Default 20,000.
     pub table_elements: usize,
     /// The longest idempotency key. Default 1 KiB.
@@ -316,6 +328,8 @@ impl Default for Limits {
             max_instances: 512,
             max_memory: ByteSize::mib(256),
             max_component: ByteSize::mib(64),
+            compile_time: Duration::from_secs(60),
+            compile_memory: ByteSize::gib(2),
             table_elements: 20_000,
             key_bytes: 1024,
             result_bytes: 4 * 1024,
@@ -349,6 +363,10 @@ fn default_plugins_dir() -> PathBuf {
     "plugins".into()
 }
 
+fn default_compile_cache() -> PathBuf {
+    ".wasq/cache".into()
+}
+
 fn default_drain_s() -> u64 {
     20
 }
@@ -372,6 +390,7 @@ impl Config {
         let mut config = Self::parse(&text, path)?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.plugins_dir = base.join(&config.plugins_dir);
+        config.compile_cache = base.join(&config.compile_cache);
         if let LedgerConfig::Local { path } = &mut config.ledger {
             *path = base.join(&*path);
         }
@@ -399,6 +418,14 @@ impl Config {
         if !(1..=10_000).contains(&self.limits.max_instances) {
             let value = self.limits.max_instances.to_string();
             return refuse("limits.max_instances".into(), value, "use 1 to 10000");
+        }
+        let compile_time = self.limits.compile_time;
+        if compile_time < Duration::from_secs(1) || compile_time.subsec_nanos() != 0 {
+            return refuse(
+                "limits.compile_time".into(),
+                format!("{compile_time:?}"),
+                "use whole seconds, at least 1 s",
+            );
         }
         if let LedgerConfig::Postgres(postgres) = &self.ledger
             && !(1..=100).contains(&postgres.max_connections)

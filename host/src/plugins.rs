@@ -1,6 +1,8 @@
 //! Plugins: what the host runs, loaded from a directory.
 
+mod cache;
 mod catalog;
+pub mod compile;
 pub mod key_template;
 mod load;
 pub mod manifest;

@@ -10,6 +10,7 @@ mod state;
 mod steps;
 pub mod text;
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +91,12 @@ pub enum CompileError {
     NoHandler,
     #[error("does not fit the contract wasq:worker@0.1.0: {0}")]
     Contract(String),
+    #[error("compiling it takes more than {limit:?} of CPU time (limits.compile_time)")]
+    TooLong { limit: Duration },
+    #[error("compiling it takes more than {limit} of memory (limits.compile_memory)")]
+    TooMuchMemory { limit: bytesize::ByteSize },
+    #[error("the process that compiles components failed: {0}")]
+    Apart(String),
 }
 
 impl Sandbox {
@@ -113,6 +120,35 @@ impl Sandbox {
     pub fn compile(&self, bytes: &[u8]) -> Result<Handler, CompileError> {
         let component = Component::new(&self.engine, bytes)
             .map_err(|error| CompileError::NotAComponent(text::root_cause(&error)))?;
+        self.handler(&component)
+    }
+
+    /// Machine code of a component, for [`Sandbox::load_code`] of an engine with the same settings.
+    ///
+    /// # Errors
+    /// What is wrong with the component, in words.
+    pub fn precompile(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        self.engine.precompile_component(bytes).map_err(|error| text::root_cause(&error))
+    }
+
+    /// Tells engines apart whose code does not fit the other.
+    pub fn compatibility(&self) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// A handler from machine code that [`Sandbox::precompile`] made, in this process or in one that this host started.
+    #[allow(unsafe_code, reason = "machine code is run as it is; this is the one place that takes it")]
+    pub fn load_code(&self, code: &[u8]) -> Result<Handler, CompileError> {
+        // SAFETY: The code comes from `precompile`: over a pipe from our own binary, or out of the cache, where its keyed
+        // digest says that this host put it there. The engine refuses code of another version or other settings.
+        let component = unsafe { Component::deserialize(&self.engine, code) };
+        self.handler(&component.map_err(|error| CompileError::NotAComponent(text::root_cause(&error)))?)
+    }
+
+    /// A component that is checked against the contract.
+    fn handler(&self, component: &Component) -> Result<Handler, CompileError> {
         let exports_handler = component.component_type().exports(&self.engine).any(|(name, item)| {
             name == "wasq:worker/handler@0.1.0" && matches!(item.ty, ComponentItem::ComponentInstance(_))
         });
@@ -120,7 +156,7 @@ impl Sandbox {
             return Err(CompileError::NoHandler);
         }
         let contract = |error: wasmtime::Error| CompileError::Contract(format!("{error:#}"));
-        let instance = self.linker.instantiate_pre(&component).map_err(contract)?;
+        let instance = self.linker.instantiate_pre(component).map_err(contract)?;
         Ok(Handler { pre: bindings::WorkerPre::new(instance).map_err(contract)? })
     }
 

@@ -171,8 +171,6 @@ impl Stage {
                 self.meddle(rng).await;
                 cuts += 1;
             }
-            // Somewhere in the middle of what it does now.
-            tokio::time::sleep(Duration::from_millis(rng.u64(0..100))).await;
             hosts.hit(Kill::draw(rng), rng).await?;
             progress(kill);
         }

@@ -28,7 +28,9 @@ pub struct Check {
 
 impl Check {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = Arc::new(Config::load(&self.config)?);
+        let mut config = Config::load(&self.config)?;
+        config.compiler = Some(super::own_binary()?);
+        let config = Arc::new(config);
         println!("ok       {}", self.config.display());
         let mut problems = 0;
         let mut problem = |text: String| {

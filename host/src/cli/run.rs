@@ -31,7 +31,8 @@ pub struct Run {
 
 impl Run {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = Config::load(&self.config)?;
+        let mut config = Config::load(&self.config)?;
+        config.compiler = Some(super::own_binary()?);
         let mut signals = super::Signals::listen().context("cannot listen for signals")?;
         let host = tokio::select! {
             biased;

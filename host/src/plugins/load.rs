@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::compile::Compiler;
 use super::manifest::{Manifest, ManifestError};
 use crate::config::{Config, Limits, PluginConfig};
 use crate::message::Message;
@@ -33,7 +34,7 @@ pub struct Plugin {
 /// Loads plugins for one config.
 #[derive(Clone)]
 pub struct Loader {
-    sandbox: Sandbox,
+    compiler: Compiler,
     dialer: Dialer,
     pools: Pools,
     config: Arc<Config>,
@@ -97,7 +98,7 @@ impl Plugin {
 impl Loader {
     pub fn new(sandbox: Sandbox, config: Arc<Config>) -> Result<Self, DestinationError> {
         let (dialer, pools) = (Dialer::new(&config.egress.open_hosts)?, Pools::new(&config.pools));
-        Ok(Self { sandbox, dialer, pools, config })
+        Ok(Self { compiler: Compiler::new(sandbox, &config), dialer, pools, config })
     }
 
     /// Reads, checks and compiles one file. Blocks for as long as compiling takes.
@@ -112,7 +113,7 @@ impl Loader {
         let operator = self.config.plugins.get(&manifest.name).unwrap_or(&own);
         let policy = self.policy(&manifest, operator)?;
         let pools = self.pools(&manifest)?;
-        let handler = self.sandbox.compile(&bytes)?;
+        let handler = self.compiler.compile(&bytes)?;
         let asked = manifest.max_concurrency.unwrap_or(usize::MAX);
         let max_concurrency =
             asked.min(operator.max_concurrency.unwrap_or(usize::MAX)).min(limits.max_instances as usize);

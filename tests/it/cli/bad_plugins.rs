@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::binary::wasq;
 use super::{config_file, good, install, place};
-use crate::support::Setup;
+use crate::support::{Setup, wat};
 
 /// Everything wrong that a file can be, each with a word of what is said about it.
 fn spoil(dir: &Path) -> [(&'static str, &'static str); 7] {
@@ -85,6 +85,49 @@ async fn check_finds_settings_for_a_plugin_that_is_not_there_and_a_bad_manifest(
     let dir = place("[queues.jobs]\n[plugins.mialer]\ntimeout = '3s'\n");
     install(&dir.path().join("plugins"), "mailer", &good(), "timout = '3s'");
     wasq(["check"]).dir(&dir).check(1, &["[plugins.mialer]", "mailer.wasm", "timout", "line 3"]).await;
+}
+
+/// A component that is small, and takes Cranelift many seconds: hundreds of values live across tens of thousands of calls.
+fn slow_to_compile() -> Vec<u8> {
+    const VALUES: usize = 400;
+    const CALLS: usize = 60_000;
+    let value = |place: usize| format!("(local.get {})", place * 7_919 % VALUES);
+    let calls: String = (0..CALLS)
+        .map(|n| format!("(local.set {} (call $f {} {} {}))\n", n % VALUES, value(n), value(n + 1), value(n * n)))
+        .collect();
+    let items = format!(
+        "(func $f (param i64 i64 i64) (result i64) (local.get 0))\n(func (export \"slow\") (local {}) {calls})",
+        "i64 ".repeat(VALUES)
+    );
+    wat::handler(&items, "(i32.const 1024)")
+}
+
+#[tokio::test]
+async fn a_component_that_takes_too_long_to_compile_is_refused_and_the_others_serve() {
+    let dir = place("limits = { compile_time = '1s' }\n[queues.jobs]\n");
+    let plugins = dir.path().join("plugins");
+    install(&plugins, "good", &good(), "");
+    install(&plugins, "slow", &slow_to_compile(), "");
+    let began = wasq::clock::now();
+    wasq(["check"]).dir(&dir).check(1, &["slow.wasm", "more than 1s of CPU time", "good handles good"]).await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_was_compiled_once_is_kept_and_what_was_spoilt_is_compiled_anew() {
+    let dir = place("[queues.jobs]\n");
+    install(&dir.path().join("plugins"), "good", &good(), "");
+    let cache = dir.path().join(".wasq/cache");
+    let code = || {
+        let entries = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "code")).collect::<Vec<_>>()
+    };
+    wasq(["check"]).dir(&dir).check(0, &["good handles good"]).await;
+    let [kept] = &code()[..] else { panic!("{:?}", code()) };
+    let whole = std::fs::read(kept).unwrap();
+    std::fs::write(kept, &whole[..whole.len() / 2]).unwrap();
+    wasq(["check"]).dir(&dir).env("WASQ_LOG", "warn").check(0, &["good handles good"]).await;
+    assert_eq!(std::fs::read(kept).unwrap().len(), whole.len());
 }
 
 #[tokio::test]

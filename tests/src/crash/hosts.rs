@@ -10,7 +10,9 @@ use fastrand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use super::{KIND, Stage, Store, VISIBILITY_S};
+use wasq::clock;
+
+use super::{KIND, LOOK, Stage, Store, VISIBILITY_S};
 
 /// A host that was told to end is gone within this.
 const END_MAX: Duration = Duration::from_secs(25);
@@ -18,6 +20,10 @@ const END_MAX: Duration = Duration::from_secs(25);
 const LOG_LINES: usize = 20;
 /// What a host says that cannot begin.
 const NOT_STARTED: &str = "the host does not start";
+/// What it says when it takes messages.
+const RUNNING: &str = "running";
+/// A host takes messages within this.
+const START_MAX: Duration = Duration::from_secs(60);
 
 /// How a host is hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +54,8 @@ struct Host {
     wasq: PathBuf,
     config: PathBuf,
     log: PathBuf,
+    /// Where in the log this life begins.
+    born_at: u64,
     child: Child,
 }
 
@@ -71,12 +79,15 @@ impl Hosts {
     /// Hits one of them.
     pub async fn hit(&mut self, kill: Kill, rng: &mut Rng) -> Result<()> {
         let host = rng.choice(&mut self.all).context("there is a host")?;
+        host.works().await?;
+        // Somewhere in the middle of what it does then.
+        tokio::time::sleep(Duration::from_millis(rng.u64(0..100))).await;
         match kill {
             Kill::Kill => {
                 self.kills.kill += 1;
                 // One that could not start has ended already.
                 host.child.kill().await?;
-                host.child = host.spawn()?;
+                host.spawn()?;
             }
             Kill::Stop => {
                 self.kills.stop += 1;
@@ -88,7 +99,7 @@ impl Hosts {
                 self.kills.term += 1;
                 host.signal(Signal::TERM)?;
                 host.ended().await?;
-                host.child = host.spawn()?;
+                host.spawn()?;
             }
         }
         Ok(())
@@ -100,7 +111,7 @@ impl Hosts {
             if let Some(status) = host.child.try_wait()? {
                 let last_words = host.last_words();
                 ensure!(last_words.contains(NOT_STARTED), "a host has ended by itself ({status}): {last_words}");
-                host.child = host.spawn()?;
+                host.spawn()?;
             }
         }
         Ok(())
@@ -130,11 +141,31 @@ impl Host {
         let log = config.with_extension("log");
         let wasq = stage.options.wasq.clone();
         let child = spawn(&wasq, &config, &log)?;
-        Ok(Self { wasq, config, log, child })
+        Ok(Self { wasq, config, log, born_at: 0, child })
     }
 
-    fn spawn(&self) -> Result<Child> {
-        spawn(&self.wasq, &self.config, &self.log)
+    /// Another life.
+    fn spawn(&mut self) -> Result<()> {
+        self.born_at = std::fs::metadata(&self.log)?.len();
+        self.child = spawn(&self.wasq, &self.config, &self.log)?;
+        Ok(())
+    }
+
+    /// Waits until it takes messages: one that is hit while it starts shows nothing. One that could not start is started again.
+    async fn works(&mut self) -> Result<()> {
+        let since = clock::now();
+        loop {
+            let log = std::fs::read(&self.log)?;
+            let life = String::from_utf8_lossy(&log[log.len().min(self.born_at as usize)..]).into_owned();
+            if life.contains(RUNNING) {
+                return Ok(());
+            }
+            if self.child.try_wait()?.is_some() {
+                self.spawn()?;
+            }
+            ensure!(since.elapsed() < START_MAX, "a host does not start within {START_MAX:?}: {}", self.last_words());
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
@@ -166,7 +197,12 @@ impl Host {
 fn spawn(wasq: &Path, config: &Path, log: &Path) -> Result<Child> {
     let log = File::options().create(true).append(true).open(log)?;
     let mut command = Command::new(wasq);
-    command.arg("run").arg("--config").arg(config).env("AWS_EC2_METADATA_DISABLED", "true").env("WASQ_LOG", "warn");
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(config)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("WASQ_LOG", "warn,wasq::cli=info");
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
     command.spawn().with_context(|| format!("cannot run {}; build it, or name it with --wasq", wasq.display()))
 }
