@@ -257,6 +257,8 @@ pub struct PluginConfig {
     pub allowed_outbound_hosts: Option<Vec<String>>,
     /// Overrides the manifest's variables, one by one.
     pub variables: BTreeMap<String, String>,
+    /// The component's blake3, 64 hexadecimal digits: another file of this name is refused. `wasq plugins` shows it.
+    pub blake3: Option<String>,
 }
 
 /// Limits on what one message may use, and on what the host keeps.

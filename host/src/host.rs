@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
@@ -17,6 +18,7 @@ use crate::health::Health;
 use crate::lease::Keeper;
 use crate::ledger::{self, Ledger};
 use crate::permits::Permits;
+use crate::plugins::watch::Watch;
 use crate::plugins::{Catalog, Catalogs, Loader};
 use crate::queue::sqs::{Sqs, SqsQueue};
 use crate::queue::{Queue, QueueError};
@@ -29,6 +31,7 @@ pub struct Host {
     config: Arc<Config>,
     crew: Crew,
     admin: admin::Server,
+    watcher: JoinHandle<()>,
 }
 
 /// Why a host does not start.
@@ -62,6 +65,7 @@ impl Host {
         let config = Arc::new(config);
         let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let catalogs = Arc::new(Catalogs::new(Loader::new(sandbox.clone(), config.clone())?));
+        let watch = Watch::new(&config.plugins_dir);
         let catalog = load_plugins(&catalogs, &config).await?;
         let sqs = Sqs::connect(&config.aws).await;
         let mut queues = Vec::new();
@@ -85,12 +89,13 @@ impl Host {
             ledger,
             limits: config.limits.clone(),
         });
+        note_plugins(&services, &config, &catalog);
         let mut host = Self {
             admin: admin::Server::bind(config.admin.listen).await?,
+            watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone())),
             config: config.clone(),
             crew: Crew::new(services),
         };
-        host.note_plugins(&catalog);
         for (name, queue_config, queue, dlq) in queues {
             host.begin(name, queue_config, queue, dlq);
         }
@@ -119,15 +124,7 @@ impl Host {
 
     /// Reads the plugin directory again and swaps what changed.
     pub async fn reload_plugins(&self) -> Result<Arc<Catalog>, StartError> {
-        let catalog = load_plugins(&self.services().catalogs, &self.config).await?;
-        self.note_plugins(&catalog);
-        Ok(catalog)
-    }
-
-    fn note_plugins(&self, catalog: &Catalog) {
-        let nothing = catalog.plugins().next().is_none();
-        let problem = nothing.then(|| format!("no plugin is loaded from {}", self.config.plugins_dir.display()));
-        self.services().health.plugins(problem);
+        reload(self.services(), &self.config).await
     }
 
     /// Where the admin port listens.
@@ -141,11 +138,40 @@ impl Host {
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
-        let Self { config, mut crew, admin } = self;
+        let Self { config, mut crew, admin, watcher } = self;
+        watcher.abort();
         crew.drain(Duration::from_secs(config.drain_s), hurry).await;
         admin.shutdown().await;
         crew.flush().await;
     }
+}
+
+/// Reads the plugin directory again whenever it has changed.
+async fn keep_current(mut watch: Watch, services: Arc<Services>, config: Arc<Config>) {
+    loop {
+        watch.changed().await;
+        match reload(&services, &config).await {
+            Ok(catalog) => {
+                let plugins = catalog.plugins().count();
+                tracing::info!(plugins, failures = catalog.failures().len(), "the plugin directory was read again");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the plugin directory cannot be read; what was loaded goes on serving")
+            }
+        }
+    }
+}
+
+async fn reload(services: &Services, config: &Config) -> Result<Arc<Catalog>, StartError> {
+    let catalog = load_plugins(&services.catalogs, config).await?;
+    note_plugins(services, config, &catalog);
+    Ok(catalog)
+}
+
+fn note_plugins(services: &Services, config: &Config, catalog: &Catalog) {
+    let nothing = catalog.plugins().next().is_none();
+    let problem = nothing.then(|| format!("no plugin is loaded from {}", config.plugins_dir.display()));
+    services.health.plugins(problem);
 }
 
 /// Compiles off the serving threads.

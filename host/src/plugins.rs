@@ -6,6 +6,7 @@ pub mod compile;
 pub mod key_template;
 mod load;
 pub mod manifest;
+pub mod watch;
 
 pub use catalog::{Catalog, Catalogs, LoadFailure};
 pub use load::{LoadError, Loader, Plugin, read_manifest};

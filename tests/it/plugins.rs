@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Plugin, Rig, Setup, wat};
+use crate::support::{Plugin, Rig, Setup, until, wat};
 
 async fn failures(rig: &Rig) -> Vec<(String, String)> {
     let failures = rig.admin("/plugins").await["failures"].clone();
@@ -127,6 +127,86 @@ async fn what_runs_ends_on_the_version_on_which_it_began() {
     drop(held);
     rig.emptied().await;
     assert_eq!(rig.exits("done"), 1);
+    rig.end().await;
+}
+
+/// A component with its manifest inside, and a mark by which versions differ: one file is all that is swapped.
+fn version(mark: usize) -> Vec<u8> {
+    let mut component = wat::done();
+    for (name, data) in [("wasq:manifest", "name = 'probe'\ntypes = ['probe']".to_owned()), ("mark", mark.to_string())]
+    {
+        let mut section = vec![name.len() as u8];
+        section.extend(name.as_bytes());
+        section.extend(data.as_bytes());
+        component.push(0);
+        component
+            .push(u8::try_from(section.len()).ok().filter(|length| *length < 128).expect("it fits one LEB128 byte"));
+        component.extend(section);
+    }
+    component
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_replaced_fifty_times_under_load_loses_and_fails_nothing() {
+    const VERSIONS: usize = 50;
+    let mut rig = Setup::new().without_host().await;
+    let file = rig.plugins_dir().join("probe.wasm");
+    fs::write(&file, version(0)).unwrap();
+    rig.start_host().await;
+    let (mut sent, mut last_good) = (0, 0);
+    for n in 1..=VERSIONS {
+        for _ in 0..10 {
+            rig.message("x").send().await;
+            sent += 1;
+        }
+        let new = version(n);
+        let is_good = n % 3 != 0;
+        fs::write(&file, if is_good { &new[..] } else { &new[..new.len() - 40] }).unwrap();
+        let catalog = rig.host().reload_plugins().await.unwrap();
+        assert_eq!(catalog.failures().is_empty(), is_good, "version {n}");
+        last_good = if is_good { n } else { last_good };
+        let serving = catalog.plugins().next().expect("one always serves").digest.clone();
+        assert_eq!(serving, blake3::hash(&version(last_good)).to_hex().as_str(), "version {n}");
+    }
+    rig.emptied().await;
+    assert_eq!(rig.exits("done"), sent);
+    let snapshot = rig.services().stats.snapshot();
+    let exits: Vec<_> = snapshot.iter().flat_map(|line| line.exits.keys().copied()).collect();
+    assert_eq!(exits, ["done"], "nothing else ever came of a run");
+    assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_dropped_in_serves_by_itself_and_one_that_is_taken_away_holds_its_messages() {
+    let rig = Setup::new().start().await;
+    assert_eq!(rig.ready().await.0, 503);
+    fs::write(rig.plugins_dir().join("probe.wasm"), version(1)).unwrap();
+    until("it is loaded", || async { rig.ready().await.0 == 200 }).await;
+    rig.message("x").send().await;
+    rig.until_exits("done", 1).await;
+    fs::remove_file(rig.plugins_dir().join("probe.wasm")).unwrap();
+    until("it is gone", || async { rig.ready().await.0 == 503 }).await;
+    rig.message("y").send().await;
+    rig.until_exits("unroutable", 1).await;
+    assert_eq!(rig.counts("jobs").await, (0, 1, 0), "held, not lost");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_the_pinned_one_is_refused_with_its_digest() {
+    let pin = |digest: String| {
+        Setup::new().plugin(Plugin::component("probe", wat::done())).config(move |config| {
+            config.plugins.entry("probe".into()).or_default().blake3 = Some(digest);
+        })
+    };
+    let digest = blake3::hash(&wat::done()).to_hex().to_string();
+    let rig = pin("00".repeat(32)).start().await;
+    let failures = failures(&rig).await;
+    assert!(failures[0].1.contains(&digest) && failures[0].1.contains("[plugins.probe]"), "{failures:?}");
+    rig.end().await;
+    let rig = pin(digest.to_uppercase()).start().await;
+    assert_eq!(rig.ready().await.0, 200);
     rig.end().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::load::{LoadError, Loader, Plugin, Reason};
 use crate::message::MessageType;
@@ -59,12 +59,14 @@ impl Catalog {
 pub struct Catalogs {
     loader: Loader,
     current: RwLock<Arc<Catalog>>,
+    /// Held while the directory is read: one reload ends before the next begins.
+    reloading: Mutex<()>,
 }
 
 impl Catalogs {
     /// Starts with nothing loaded.
     pub fn new(loader: Loader) -> Self {
-        Self { loader, current: RwLock::default() }
+        Self { loader, current: RwLock::default(), reloading: Mutex::default() }
     }
 
     pub fn current(&self) -> Arc<Catalog> {
@@ -74,6 +76,7 @@ impl Catalogs {
     /// Reads the directory and swaps the catalog. A file that has not changed is kept as it is; one that cannot be loaded
     /// leaves its earlier version serving. Blocks while it compiles.
     pub fn reload(&self, dir: &Path) -> std::io::Result<Arc<Catalog>> {
+        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.current();
         let mut plugins: BTreeMap<String, Arc<Plugin>> = BTreeMap::new();
         let mut failures = Vec::new();

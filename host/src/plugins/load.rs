@@ -82,6 +82,10 @@ pub enum Reason {
         "it wants permits of the pool `{pool}`, which nobody has sized; add to the config:\n  [pools]\n  {pool} = 10"
     )]
     NoPool { pool: String },
+    #[error(
+        "its blake3 is {digest}, and the config pins {pinned}; if this file is meant, set\n  [plugins.{name}]\n  blake3 = \"{digest}\""
+    )]
+    Digest { name: String, pinned: String, digest: String },
     #[error("another file, {}, is a plugin named `{name}` too", first.display())]
     SameName { name: String, first: PathBuf },
 }
@@ -111,6 +115,10 @@ impl Loader {
         let (bytes, manifest) = read(path, limits)?;
         let own = PluginConfig::default();
         let operator = self.config.plugins.get(&manifest.name).unwrap_or(&own);
+        let digest = blake3::hash(&bytes).to_hex().to_string();
+        if let Some(pinned) = operator.blake3.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&digest)) {
+            return Err(Reason::Digest { name: manifest.name, pinned: pinned.clone(), digest });
+        }
         let policy = self.policy(&manifest, operator)?;
         let pools = self.pools(&manifest)?;
         let handler = self.compiler.compile(&bytes)?;
@@ -118,7 +126,7 @@ impl Loader {
         let max_concurrency =
             asked.min(operator.max_concurrency.unwrap_or(usize::MAX)).min(limits.max_instances as usize);
         Ok(Plugin {
-            digest: blake3::hash(&bytes).to_hex().to_string(),
+            digest,
             path: path.to_owned(),
             handler,
             policy: Arc::new(policy),

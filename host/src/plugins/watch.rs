@@ -1,0 +1,90 @@
+//! Looks at the plugin directory again and again, and says when what is in it has changed and come to rest.
+//!
+//! It looks instead of being told: file systems that are shared over a network, and layers of a container, tell nobody.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often it looks. A change is acted upon when two looks in a row have seen the same.
+pub const LOOK: Duration = Duration::from_secs(1);
+
+/// What a directory holds, as far as a change of it can be seen from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing(Vec<(PathBuf, Option<std::time::SystemTime>, u64)>);
+
+impl Listing {
+    /// The components and manifests in `dir`. One that cannot be read is as good as empty: reloading says what is wrong.
+    pub fn of(dir: &Path) -> Self {
+        let Ok(entries) = std::fs::read_dir(dir) else { return Self::default() };
+        let mut files: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "wasm" || extension == "toml"))
+            // Follows links: a directory of them is how some orchestrators swap files.
+            .filter_map(|path| std::fs::metadata(&path).ok().map(|about| (path, about.modified().ok(), about.len())))
+            .collect();
+        files.sort();
+        Self(files)
+    }
+}
+
+/// Waits for changes of one directory.
+pub struct Watch {
+    dir: PathBuf,
+    /// What was there when it was acted upon last, and at the last look.
+    known: Listing,
+    seen: Listing,
+}
+
+impl Watch {
+    /// What is there now is known.
+    pub fn new(dir: &Path) -> Self {
+        let known = Listing::of(dir);
+        Self { dir: dir.to_owned(), seen: known.clone(), known }
+    }
+
+    /// Completes when the directory has changed since the last time and has come to rest.
+    pub async fn changed(&mut self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if self.look(Listing::of(&self.dir)) {
+                return;
+            }
+        }
+    }
+
+    fn look(&mut self, now: Listing) -> bool {
+        let at_rest = now == self.seen;
+        self.seen = now;
+        let changed = at_rest && self.seen != self.known;
+        if changed {
+            self.known = self.seen.clone();
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_once_when_it_has_come_to_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write("a.wasm", "1");
+        let mut watch = Watch::new(dir.path());
+        let mut look = || watch.look(Listing::of(dir.path()));
+        assert!(!look());
+        write("a.wasm", "12");
+        assert!(!look(), "it may still be written");
+        write("a.wasm", "123");
+        assert!(!look(), "it was still written");
+        assert!(look());
+        assert!(!look(), "told already");
+        write("notes.txt", "no plugin");
+        assert!(!look() && !look());
+        std::fs::remove_file(dir.path().join("a.wasm")).unwrap();
+        assert!(!look() && look());
+    }
+}
