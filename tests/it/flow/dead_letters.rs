@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wasq::dlq::replayed;
+use wasq::dlq::resend::{How, replayed};
 use wasq::message::{AttributeData, AttributeValue};
 use wasq::queue::Queue;
 
@@ -99,7 +99,7 @@ async fn a_replayed_dead_letter_runs_and_keeps_its_key() {
     assert_eq!(dead.letter.key.as_deref(), Some(id.as_str()), "a message without a key of its own has its id");
 
     // Twice: a replay that was killed midway is run again.
-    let again = replayed(&dead.delivery, Some(&dead.letter), false);
+    let again = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
     for answer in rig.queue("jobs").await.send(&[again.clone(), again]).await {
         answer.unwrap();
     }
@@ -119,7 +119,7 @@ async fn an_edited_dead_letter_runs_under_its_key() {
     let rig = Setup::probe().start().await;
     rig.message(json!({ "do": "reject", "reason": "a typing error" })).key("k").send().await;
     let dead = rig.letter().await;
-    let mut edited = replayed(&dead.delivery, Some(&dead.letter), false);
+    let mut edited = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
     edited.body = json!({ "do": "done" }).to_string().into();
     rig.queue("jobs").await.send(&[edited]).await.remove(0).unwrap();
     rig.until_exits("done", 1).await;

@@ -1,0 +1,357 @@
+//! The replay of many letters: batch by batch, at a rate, with a canary, and with an eye on those that fail again.
+//!
+//! Each batch is sent and deleted before the next is read. Killed in between, it leaves letters that were sent already: run
+//! again, it sends twins with the same keys, which the ledger knows. What was replayed is gone from the DLQ, so running it
+//! again goes on where it ended.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::filter::Filter;
+use super::found::Found;
+use super::reader::{Counts, Reader};
+use super::resend::{How, replayed};
+use super::sources::Sources;
+use super::watch::{Pace, Watch};
+use crate::clock;
+use crate::message::{MessageId, UnixMs};
+use crate::queue::sqs::SqsQueue;
+use crate::queue::{Outgoing, Queue, QueueError};
+
+/// Letters in a row that could not be sent, after which the replay ends: it is not the letters.
+pub const UNSENT_MAX: u64 = 50;
+/// How often the DLQ's count is asked whether letters come back.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the source queues' counts are asked while a canary settles.
+const SETTLE_LOOK: Duration = Duration::from_millis(250);
+/// How long SQS's counts may lag behind (GetQueueAttributes' page says a minute). On an exact endpoint they do not.
+const LAG: Duration = Duration::from_secs(60);
+/// A look through the whole DLQ is worth so many times the time that it took before the next one.
+const SCAN_SHARE: u32 = 10;
+
+/// What is to be replayed, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What failed later is not replayed.
+    pub began: UnixMs,
+    pub filter: Filter,
+    pub limit: Option<u64>,
+    /// Letters a second.
+    pub rate: Option<u32>,
+    pub canary: Option<Canary>,
+    /// The share of replayed letters that may fail again, from 0 to 1.
+    pub failures_max: f64,
+    pub how: How,
+}
+
+/// The first letters, which must settle before the others follow.
+#[derive(Clone, Copy, Debug)]
+pub struct Canary {
+    pub letters: u64,
+    /// How long they may take.
+    pub timeout: Duration,
+    /// How long the source queues must look empty until the canary counts as settled.
+    pub quiet: Duration,
+}
+
+/// What happens on the way.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// It was sent as this message to this queue.
+    Replayed {
+        found: &'a Found,
+        queue: &'a str,
+        id: &'a MessageId,
+    },
+    /// It stays in the DLQ.
+    Kept {
+        found: &'a Found,
+        why: &'a str,
+    },
+    /// It was sent and could not be deleted: a twin stays in the DLQ.
+    Twin {
+        id: &'a MessageId,
+        why: &'a str,
+    },
+    CanarySent {
+        letters: u64,
+        timeout: Duration,
+    },
+    CanarySettled {
+        failed: u64,
+        letters: u64,
+    },
+}
+
+/// How a replay ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// All that matched are replayed.
+    Through,
+    /// The limit is reached.
+    Limit,
+    /// Somebody asked for it.
+    Stopped,
+    /// Too many have failed again.
+    Failures,
+    /// The canary did not settle in time; the source queues have so many messages.
+    CanaryTimeout { waiting: u64 },
+    /// Letter after letter could not be sent.
+    Unsendable,
+    /// It watches no more letters at once.
+    Full,
+    /// The DLQ cannot be read.
+    Broken(QueueError),
+}
+
+/// What a replay came to.
+#[derive(Debug)]
+pub struct Summary {
+    pub replayed: u64,
+    /// Of these, as far as the replay has seen.
+    pub failed_again: u64,
+    /// Letters that matched and could not be sent.
+    pub kept: u64,
+    pub ended: Ended,
+}
+
+/// Receives what happens.
+pub type Tell<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);
+
+/// A replay under way.
+pub struct Replay<'a, 'r> {
+    pub reader: &'a mut Reader<'r>,
+    pub sources: &'a mut Sources,
+    pub plan: &'a Plan,
+    pub stop: &'a CancellationToken,
+    /// Its counts can be trusted at once.
+    pub exact: bool,
+}
+
+/// What a replay knows of itself.
+struct Progress<'t> {
+    tell: Tell<'t>,
+    watch: Watch,
+    /// Letters sent; a FIFO queue may have taken a twin for its first.
+    replayed: u64,
+    kept: u64,
+    kept_in_a_row: u64,
+    /// The queues that letters were sent to.
+    queues: HashMap<String, SqsQueue>,
+    looked_at: Instant,
+    scan_from: Instant,
+    /// Newcomers that the DLQ's count tells of and a look through it did not find.
+    phantoms: u64,
+}
+
+impl Replay<'_, '_> {
+    /// Replays until it ends. Whatever it read and did not replay is still held by the reader.
+    pub async fn run(mut self, tell: Tell<'_>) -> Summary {
+        let mut progress = Progress::new(self.plan, tell);
+        let ended = self.until_it_ends(&mut progress).await.unwrap_or_else(Ended::Broken);
+        progress.summary(ended)
+    }
+
+    /// Replays these letters only, which the reader holds.
+    pub async fn these(mut self, letters: &[Found], tell: Tell<'_>) -> Summary {
+        let mut progress = Progress::new(self.plan, tell);
+        self.send(&mut progress, letters).await;
+        progress.summary(Ended::Through)
+    }
+
+    async fn until_it_ends(&mut self, progress: &mut Progress<'_>) -> Result<Ended, QueueError> {
+        let mut pace = Pace::new(self.plan.rate, clock::now());
+        let mut canary = self.plan.canary;
+        loop {
+            if let Some(ended) = self.reason_to_end(progress) {
+                return Ok(ended);
+            }
+            let until = canary.map(|canary| canary.letters).into_iter().chain(self.plan.limit).min();
+            let room = until.map_or(usize::MAX, |until| (until - progress.replayed) as usize);
+            let Some(batch) = self.reader.next(pace.batch().min(room)).await? else { return Ok(Ended::Through) };
+            let mut letters = Vec::with_capacity(batch.len());
+            for found in batch {
+                if !progress.watch.is_new(&found) && self.plan.filter.matches(&found) {
+                    letters.push(found);
+                }
+            }
+            if progress.watch.too_many() {
+                return Ok(Ended::Failures);
+            }
+            let went = self.send(progress, &letters).await;
+            if let Some(done) = canary.filter(|canary| progress.replayed >= canary.letters) {
+                canary = None;
+                if let Some(ended) = self.settle(progress, &done).await? {
+                    return Ok(ended);
+                }
+            } else {
+                self.look(progress).await?;
+            }
+            pace.went(went, clock::now());
+            self.sleep_until(pace.next()).await;
+        }
+    }
+
+    fn reason_to_end(&self, progress: &Progress<'_>) -> Option<Ended> {
+        if progress.watch.too_many() {
+            Some(Ended::Failures)
+        } else if self.stop.is_cancelled() {
+            Some(Ended::Stopped)
+        } else if progress.kept_in_a_row >= UNSENT_MAX {
+            Some(Ended::Unsendable)
+        } else if progress.watch.is_full() {
+            Some(Ended::Full)
+        } else {
+            self.plan.limit.is_some_and(|limit| progress.replayed >= limit).then_some(Ended::Limit)
+        }
+    }
+
+    /// Sends a batch, each letter to its queue, and deletes what was sent. The answer is how many were.
+    async fn send(&mut self, progress: &mut Progress<'_>, letters: &[Found]) -> usize {
+        let mut by_queue: Vec<(SqsQueue, Vec<(&Found, Outgoing)>)> = Vec::new();
+        for found in letters {
+            let queue = match self.sources.of(found).await {
+                Ok(queue) => queue,
+                Err(why) => {
+                    progress.keep(found, &why);
+                    continue;
+                }
+            };
+            match replayed(&found.delivery, found.letter(), queue.is_fifo(), &self.plan.how) {
+                Ok(outgoing) => match by_queue.iter_mut().find(|(known, _)| known.url() == queue.url()) {
+                    Some((_, sends)) => sends.push((found, outgoing)),
+                    None => by_queue.push((queue, vec![(found, outgoing)])),
+                },
+                Err(unfit) => progress.keep(found, &unfit.to_string()),
+            }
+        }
+        let mut sent = Vec::new();
+        for (queue, sends) in by_queue {
+            let (founds, messages): (Vec<_>, Vec<_>) = sends.into_iter().unzip();
+            let answers = queue.send(&messages).await;
+            for (found, answer) in founds.into_iter().zip(answers) {
+                match answer {
+                    Ok(id) => {
+                        (progress.tell)(Event::Replayed { found, queue: queue.name(), id: &id });
+                        progress.watch.sent(id);
+                        progress.replayed += 1;
+                        progress.kept_in_a_row = 0;
+                        sent.push(found.id().clone());
+                    }
+                    Err(error) => progress.keep(found, &format!("cannot send it to {}: {error}", queue.name())),
+                }
+            }
+            progress.queues.entry(queue.url().to_owned()).or_insert(queue);
+        }
+        for (id, error) in self.reader.delete(&sent).await {
+            (progress.tell)(Event::Twin { id: &id, why: &error.to_string() });
+        }
+        sent.len()
+    }
+
+    /// Waits until the canary is settled, and says why the replay must end, if it must.
+    async fn settle(&mut self, progress: &mut Progress<'_>, canary: &Canary) -> Result<Option<Ended>, QueueError> {
+        let letters = progress.replayed;
+        (progress.tell)(Event::CanarySent { letters, timeout: canary.timeout });
+        let deadline = clock::now() + canary.timeout;
+        let mut empty_since = None;
+        loop {
+            let mut waiting = 0;
+            for queue in progress.queues.values() {
+                waiting += Counts::of(queue).await?.total();
+            }
+            let now = clock::now();
+            if waiting > 0 {
+                empty_since = None;
+            }
+            let is_empty = waiting == 0 && now - *empty_since.get_or_insert(now) >= canary.quiet;
+            let may_all_be_back = self.newcomers(progress).await? >= letters && now >= progress.scan_from;
+            if is_empty || may_all_be_back || now >= deadline {
+                self.scan(progress).await?;
+                if progress.watch.canary_failed() {
+                    return Ok(Some(Ended::Failures));
+                }
+                if is_empty || progress.watch.failed() >= letters {
+                    (progress.tell)(Event::CanarySettled { failed: progress.watch.failed(), letters });
+                    return Ok(None);
+                }
+                if now >= deadline {
+                    return Ok(Some(Ended::CanaryTimeout { waiting }));
+                }
+            }
+            self.sleep_until((now + SETTLE_LOOK).min(deadline)).await;
+            if self.stop.is_cancelled() {
+                return Ok(Some(Ended::Stopped));
+            }
+        }
+    }
+
+    /// Looks through the DLQ if its count says that too many letters may have come back.
+    async fn look(&mut self, progress: &mut Progress<'_>) -> Result<(), QueueError> {
+        let now = clock::now();
+        if now < progress.looked_at + LOOK_EVERY || now < progress.scan_from {
+            return Ok(());
+        }
+        progress.looked_at = now;
+        let newcomers = self.newcomers(progress).await?;
+        if progress.watch.is_suspicious(newcomers) {
+            self.scan(progress).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the DLQ to its end, to see which letters came back. The others are put back, to be replayed.
+    async fn scan(&mut self, progress: &mut Progress<'_>) -> Result<(), QueueError> {
+        let began = clock::now();
+        self.reader.scan(|found| progress.watch.is_new(found)).await?;
+        progress.phantoms = 0;
+        progress.phantoms = self.newcomers(progress).await?.saturating_sub(progress.watch.newcomers());
+        let now = clock::now();
+        let lag = if self.exact { Duration::ZERO } else { LAG };
+        progress.scan_from = now + ((now - began) * SCAN_SHARE).max(lag);
+        Ok(())
+    }
+
+    async fn newcomers(&self, progress: &Progress<'_>) -> Result<u64, QueueError> {
+        Ok(self.reader.newcomers().await?.saturating_sub(progress.phantoms))
+    }
+
+    /// Sleeps, unless the replay is stopped.
+    async fn sleep_until(&self, at: Instant) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep_until(at) => {}
+        }
+    }
+}
+
+impl<'t> Progress<'t> {
+    fn new(plan: &Plan, tell: Tell<'t>) -> Self {
+        let now = clock::now();
+        Self {
+            tell,
+            watch: Watch::new(plan.began, plan.failures_max),
+            replayed: 0,
+            kept: 0,
+            kept_in_a_row: 0,
+            queues: HashMap::new(),
+            looked_at: now,
+            scan_from: now,
+            phantoms: 0,
+        }
+    }
+
+    fn summary(self, ended: Ended) -> Summary {
+        Summary { replayed: self.replayed, failed_again: self.watch.failed(), kept: self.kept, ended }
+    }
+
+    fn keep(&mut self, found: &Found, why: &str) {
+        self.kept += 1;
+        self.kept_in_a_row += 1;
+        (self.tell)(Event::Kept { found, why });
+    }
+}
