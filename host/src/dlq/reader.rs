@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use futures::stream::{StreamExt, iter};
 
+use tokio::time::Instant;
+
 use super::Envelopes;
 use super::found::Found;
-use crate::message::{MessageId, Receipt};
+use crate::clock;
+use crate::message::{Delivery, MessageId, Receipt};
 use crate::queue::sqs::SqsQueue;
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
@@ -40,10 +43,20 @@ pub struct Reader<'a> {
     /// Messages in the DLQ when it was opened, hidden ones among them.
     total_at_open: u64,
     seen: HashSet<MessageId>,
-    held: HashMap<MessageId, Receipt>,
+    held: HashMap<MessageId, Held>,
+    /// When to look which of them must be hidden for longer.
+    renew_at: Instant,
     /// Letters in a row that were seen before: their hiding ran out before all was read.
     repeats: usize,
     deleted: u64,
+}
+
+/// A letter in hand.
+#[derive(Clone)]
+struct Held {
+    receipt: Receipt,
+    received_at: Instant,
+    hidden_until: Instant,
 }
 
 /// What a reader could not see, in words for its user.
@@ -58,9 +71,10 @@ impl<'a> Reader<'a> {
     ) -> Result<Self, QueueError> {
         let total_at_open = Counts::of(dlq).await?.total();
         let long = HIDE_MIN + Duration::from_secs(total_at_open / READ_PER_S);
-        let hide = hide.unwrap_or(long).min(VISIBILITY_MAX);
+        let hide = hide.unwrap_or(long).clamp(Duration::from_secs(1), VISIBILITY_MAX);
         let (seen, held) = (HashSet::new(), HashMap::new());
-        Ok(Self { dlq, envelopes, hide, total_at_open, seen, held, repeats: 0, deleted: 0 })
+        let renew_at = clock::now() + hide / 2;
+        Ok(Self { dlq, envelopes, hide, total_at_open, seen, held, renew_at, repeats: 0, deleted: 0 })
     }
 
     /// The next letters, at most `max` and at most ten, hidden and held. None when the queue has been read through, or
@@ -68,6 +82,7 @@ impl<'a> Reader<'a> {
     pub async fn next(&mut self, max: usize) -> Result<Option<Vec<Found>>, QueueError> {
         let mut empty = 0;
         while self.held.len() < HELD_MAX && self.repeats <= self.held.len() + BATCH_MAX_ENTRIES {
+            self.renew().await;
             let wait = if empty == 0 || self.dlq.is_exact() { Duration::ZERO } else { EMPTY_WAIT };
             let deliveries = self.receive(max, wait).await?;
             if deliveries.is_empty() {
@@ -79,7 +94,9 @@ impl<'a> Reader<'a> {
             }
             let mut found = Vec::with_capacity(deliveries.len());
             for delivery in deliveries {
-                self.held.insert(delivery.message_id.clone(), delivery.receipt.clone());
+                let (receipt, received_at) = (delivery.receipt.clone(), delivery.received_at);
+                let held = Held { receipt, received_at, hidden_until: received_at + self.hide };
+                self.held.insert(delivery.message_id.clone(), held);
                 if self.seen.insert(delivery.message_id.clone()) {
                     found.push(Found::read(delivery, self.envelopes).await);
                 } else {
@@ -104,12 +121,12 @@ impl<'a> Reader<'a> {
                 Err(error) => break Err(error),
             }
         };
-        let receipts: Vec<_> = unread.iter().filter_map(|id| self.held.remove(id)).collect();
+        let receipts: Vec<_> = unread.iter().filter_map(|id| Some(self.held.remove(id)?.receipt)).collect();
         for id in &unread {
             self.seen.remove(id);
         }
         // What stays hidden is read later, when it shows again.
-        show(self.dlq, receipts).await;
+        hide_for(self.dlq, receipts, 0).await;
         read
     }
 
@@ -117,7 +134,7 @@ impl<'a> Reader<'a> {
     pub async fn delete(&mut self, ids: &[MessageId]) -> Vec<(MessageId, QueueError)> {
         let mut left: Vec<(MessageId, QueueError)> = Vec::new();
         for batch in ids.chunks(BATCH_MAX_ENTRIES) {
-            let held = batch.iter().filter_map(|id| Some((id.clone(), self.held.get(id)?.clone())));
+            let held = batch.iter().filter_map(|id| Some((id.clone(), self.held.get(id)?.receipt.clone())));
             let mut batch: Vec<(MessageId, Receipt)> = held.collect();
             let mut wait = TRY_AGAIN;
             for attempt in 1..=TRIES {
@@ -145,11 +162,32 @@ impl<'a> Reader<'a> {
         left
     }
 
+    /// Hides what is held for longer, when half of its time is over, up to SQS's 12 hours. To be called while nothing is
+    /// read. What shows again all the same is met again, and known.
+    pub async fn renew(&mut self) {
+        let now = clock::now();
+        if now < self.renew_at {
+            return;
+        }
+        self.renew_at = now + self.hide / 4;
+        let (hide, mut receipts) = (self.hide, Vec::new());
+        for held in self.held.values_mut() {
+            let room = (held.received_at + VISIBILITY_MAX).saturating_duration_since(now);
+            if held.hidden_until < now + hide / 2 && room > hide {
+                held.hidden_until = now + hide;
+                receipts.push(held.receipt.clone());
+            }
+        }
+        for error in hide_for(self.dlq, receipts, hide.as_secs() as u32).await {
+            tracing::warn!(%error, "a letter in hand cannot be hidden for longer");
+        }
+    }
+
     /// Shows all that is held to others again. The answer says what stays hidden.
     pub async fn put_back(&mut self) -> Notes {
-        let receipts: Vec<_> = self.held.drain().map(|(_, receipt)| receipt).collect();
+        let receipts: Vec<_> = self.held.drain().map(|(_, held)| held.receipt).collect();
         let hide = humantime_serde::re::humantime::format_duration(self.hide);
-        let errors = show(self.dlq, receipts).await;
+        let errors = hide_for(self.dlq, receipts, 0).await;
         let note = |error: &QueueError| format!("{} letters stay hidden for up to {hide}: {error}", errors.len());
         errors.first().map(note).into_iter().collect()
     }
@@ -198,7 +236,7 @@ impl<'a> Reader<'a> {
         self.total_at_open
     }
 
-    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<crate::message::Delivery>, QueueError> {
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         let mut pause = TRY_AGAIN;
         for _ in 1..TRIES {
             match self.dlq.receive(max, wait, self.hide).await {
@@ -244,14 +282,15 @@ impl Counts {
     }
 }
 
-/// Makes letters visible, and gives the errors of those that are not. A letter whose receipt has run out shows already.
-async fn show(dlq: &SqsQueue, receipts: Vec<Receipt>) -> Vec<QueueError> {
+/// Hides letters for so many seconds from now; 0 shows them. Gives the errors of those that are as they were. A letter whose
+/// receipt has run out shows already.
+async fn hide_for(dlq: &SqsQueue, receipts: Vec<Receipt>, visibility_s: u32) -> Vec<QueueError> {
     let mut pause = TRY_AGAIN;
     let mut left = receipts;
     let mut errors = Vec::new();
     for attempt in 1..=TRIES {
         let batches = left.chunks(BATCH_MAX_ENTRIES).map(|batch| async move {
-            let changes: Vec<_> = batch.iter().map(|receipt| (receipt.clone(), 0)).collect();
+            let changes: Vec<_> = batch.iter().map(|receipt| (receipt.clone(), visibility_s)).collect();
             let answers = dlq.change_visibility(&changes).await;
             batch.iter().cloned().zip(answers).collect::<Vec<_>>()
         });

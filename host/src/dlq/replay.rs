@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::filter::Filter;
 use super::found::Found;
 use super::reader::{Counts, Reader};
-use super::resend::{How, replayed};
+use super::resend::How;
 use super::sources::Sources;
 use super::watch::{Pace, Watch};
 use crate::clock;
@@ -220,7 +220,7 @@ impl Replay<'_, '_> {
                     continue;
                 }
             };
-            match replayed(&found.delivery, found.letter(), queue.is_fifo(), &self.plan.how) {
+            match found.replayed(queue.is_fifo(), &self.plan.how) {
                 Ok(outgoing) => match by_queue.iter_mut().find(|(known, _)| known.url() == queue.url()) {
                     Some((_, sends)) => sends.push((found, outgoing)),
                     None => by_queue.push((queue, vec![(found, outgoing)])),
@@ -263,6 +263,7 @@ impl Replay<'_, '_> {
             for queue in progress.queues.values() {
                 waiting += Counts::of(queue).await?.total();
             }
+            self.reader.renew().await;
             let now = clock::now();
             if waiting > 0 {
                 empty_since = None;

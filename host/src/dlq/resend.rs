@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::found::{Envelope, Found};
 use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
 use crate::message::{AttributeValue, Attributes, Delivery, KEY_ATTRIBUTE, KEY_FIELD, Key, size_bytes};
 use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, size_limit_error, takes_char};
@@ -32,8 +33,24 @@ pub enum Unfit {
         "there is no room for `{AGAIN_ATTRIBUTE}`, which --again needs ({full}); remove something from it, or leave --again out"
     )]
     NoRoomForAgain { full: String },
+    #[error(
+        "its queue and its key are not known, and under a new key it could run twice: {0}; take the new key with --new-key"
+    )]
+    Unreadable(String),
     #[error("SQS would refuse it: {0}")]
     Refused(String),
+}
+
+impl Found {
+    /// Makes it a message again; see [`replayed`].
+    pub fn replayed(&self, fifo: bool, how: &How) -> Result<Outgoing, Unfit> {
+        match &self.envelope {
+            Envelope::Unreadable(why) if !how.new_key => Err(Unfit::Unreadable(why.clone())),
+            Envelope::Letter(_) | Envelope::MovedBySqs | Envelope::Unreadable(_) => {
+                replayed(&self.delivery, self.letter(), fifo, how)
+            }
+        }
+    }
 }
 
 /// Makes a delivery from the DLQ a message again, for a FIFO queue or a standard one: its body and attributes, and its
@@ -75,15 +92,18 @@ fn add_key(
     letter: Option<&Letter>,
     how: &How,
 ) -> Result<(), Unfit> {
-    let key = match letter {
-        // Without a key of its own (its body could not be read) it has the id that it had in its queue.
-        Some(letter) => letter.key.as_ref().unwrap_or(&letter.message_id.0),
-        None if attributes.contains_key(OWN_KEY_ATTRIBUTE) => return Ok(()),
-        None => delivery.deduplication_id.as_ref().unwrap_or(&delivery.message_id.0),
+    let given = given_key(attributes, body);
+    let known = letter.and_then(|letter| letter.key.as_ref());
+    let key = match known {
+        Some(key) if given.as_ref() == Some(key) => return Ok(()),
+        Some(key) => key,
+        None if given.is_some() || attributes.contains_key(OWN_KEY_ATTRIBUTE) => return Ok(()),
+        // It has none of its own, so it had the id that it had in its queue.
+        None => match letter {
+            Some(letter) => &letter.message_id.0,
+            None => delivery.deduplication_id.as_ref().unwrap_or(&delivery.message_id.0),
+        },
     };
-    if given_key(attributes, body).as_ref() == Some(key) {
-        return Ok(());
-    }
     let full = match key.chars().all(takes_char) {
         true => insert(attributes, body, OWN_KEY_ATTRIBUTE, AttributeValue::string(key)).err(),
         false => Some("it has characters that SQS refuses in an attribute".to_owned()),
@@ -175,6 +195,8 @@ mod tests {
         check("x", &[], Some(&letter(None)), Some("in-queue"));
         check("x", &[], None, Some("in-dlq"));
         check("x", &[("wasq-key", "from an outbox")], None, Some("from an outbox"));
+        check("x", &[("idempotency-key", "k")], None, None);
+        check(r#"{"idempotency_key":"k"}"#, &[], Some(&letter(None)), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::replay::{Resend, replay, report};
 use super::view::cut;
 use crate::cli::invoke::read_body;
 use crate::dlq::found::Found;
-use crate::dlq::resend::{How, replayed};
+use crate::dlq::resend::How;
 
 /// Changes that are shown of a body; and characters of a value in them.
 const CHANGES_MAX: usize = 40;
@@ -100,7 +100,7 @@ impl Edit {
         plan.how = How { body: Some(body), ..plan.how };
         let mut sources = opened.sources(self.resend.to()).await?;
         let queue = sources.of(found).await.map_err(anyhow::Error::msg)?;
-        replayed(&found.delivery, found.letter(), queue.is_fifo(), &plan.how)?;
+        found.replayed(queue.is_fifo(), &plan.how)?;
 
         let mut reader = opened.reader().await?;
         let again = opened.find(&mut reader, &found.id().0, &stop).await;

@@ -18,7 +18,7 @@ use crate::dlq::filter::Filter;
 use crate::dlq::found::Found;
 use crate::dlq::reader::{Counts, Reader};
 use crate::dlq::replay::{Canary, Ended, Event, Plan, Replay as Engine, Summary};
-use crate::dlq::resend::{How, replayed};
+use crate::dlq::resend::How;
 use crate::dlq::sources::Sources;
 use crate::message::UnixMs;
 use crate::queue::Queue;
@@ -167,7 +167,7 @@ impl Replay {
             let fits = match sources.of(found).await {
                 Ok(queue) => {
                     queues.insert(queue.name().to_owned());
-                    let message = replayed(&found.delivery, found.letter(), queue.is_fifo(), &plan.how);
+                    let message = found.replayed(queue.is_fifo(), &plan.how);
                     message.map(drop).map_err(|unfit| unfit.to_string())
                 }
                 Err(why) => Err(why),
