@@ -63,7 +63,7 @@ enum Command {
     Send(send::Send),
     Status(status::Status),
     Plugins(plugins::Plugins),
-    Dlq(dlq::Dlq),
+    Dlq(Box<dlq::Dlq>),
     /// Print a completion script for a shell.
     ///
     /// For bash: `wasq completions bash > ~/.local/share/bash-completion/completions/wasq`.

@@ -50,7 +50,7 @@ impl Dlq {
             Action::Show(command) => place::interruptible(|stop| command.run(stop)).await,
             Action::Groups(command) => place::interruptible(|stop| command.run(stop)).await,
             Action::Replay(command) => place::interruptible(|stop| command.run(stop)).await,
-            Action::Edit(command) => command.run().await,
+            Action::Edit(command) => place::interruptible(|stop| command.run(stop)).await,
             Action::Discard(command) => place::interruptible(|stop| command.run(stop)).await,
             Action::Export(command) => place::interruptible(|stop| command.run(stop)).await,
         }

@@ -52,7 +52,8 @@ pub fn normalised(reason: &str) -> String {
 /// The end of a quotation that begins here.
 fn quoted(chars: &[char], at: usize, word_starts: bool) -> Option<usize> {
     let quote = chars[at];
-    if !matches!(quote, '"' | '`') && !(quote == '\'' && word_starts) {
+    let opens = matches!(quote, '"' | '`') || (quote == '\'' && word_starts);
+    if !opens {
         return None;
     }
     let mut end = at + 1;

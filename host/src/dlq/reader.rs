@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Envelopes;
 use super::found::Found;
 use crate::clock;
-use crate::message::{Delivery, MessageId, Receipt};
+use crate::message::{Delivery, MessageId, Receipt, UnixMs};
 use crate::queue::sqs::SqsQueue;
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
@@ -27,6 +27,9 @@ const READ_PER_S: u64 = 100;
 const EMPTY_MAX: u32 = 3;
 /// The same, while the queue's count says that there is something.
 const EMPTY_DOUBTED_MAX: u32 = 8;
+/// Letters in a row that failed after the reader was opened, after which the queue counts as read: what was there before
+/// lies before them, and a queue into which letters pour has no other end.
+const NEWCOMERS_MAX: usize = 1_000;
 /// The long poll after an empty answer: unlike a short one it asks all of SQS's servers.
 const EMPTY_WAIT: Duration = Duration::from_secs(1);
 /// How often a receive or a delete is tried, and the wait after the first failure; it doubles.
@@ -46,8 +49,11 @@ pub struct Reader<'a> {
     held: HashMap<MessageId, Held>,
     /// When to look which of them must be hidden for longer.
     renew_at: Instant,
+    opened_at: UnixMs,
     /// Letters in a row that were seen before: their hiding ran out before all was read.
     repeats: usize,
+    /// Letters in a row that failed since it was opened.
+    newcomers: usize,
     deleted: u64,
 }
 
@@ -74,14 +80,26 @@ impl<'a> Reader<'a> {
         let hide = hide.unwrap_or(long).clamp(Duration::from_secs(1), VISIBILITY_MAX);
         let (seen, held) = (HashSet::new(), HashMap::new());
         let renew_at = clock::now() + hide / 2;
-        Ok(Self { dlq, envelopes, hide, total_at_open, seen, held, renew_at, repeats: 0, deleted: 0 })
+        Ok(Self {
+            dlq,
+            envelopes,
+            hide,
+            total_at_open,
+            seen,
+            held,
+            renew_at,
+            opened_at: clock::unix_ms(),
+            repeats: 0,
+            newcomers: 0,
+            deleted: 0,
+        })
     }
 
     /// The next letters, at most `max` and at most ten, hidden and held. None when the queue has been read through, or
     /// [`HELD_MAX`] are held.
     pub async fn next(&mut self, max: usize) -> Result<Option<Vec<Found>>, QueueError> {
         let mut empty = 0;
-        while self.held.len() < HELD_MAX && self.repeats <= self.held.len() + BATCH_MAX_ENTRIES {
+        while !self.has_enough() {
             self.renew().await;
             let wait = if empty == 0 || self.dlq.is_exact() { Duration::ZERO } else { EMPTY_WAIT };
             let deliveries = self.receive(max, wait).await?;
@@ -105,10 +123,19 @@ impl<'a> Reader<'a> {
             }
             if !found.is_empty() {
                 self.repeats = 0;
+                let old = found.iter().rposition(|found| found.failed_at() <= self.opened_at);
+                self.newcomers = old.map_or(self.newcomers + found.len(), |old| found.len() - 1 - old);
                 return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+
+    /// Whether to end although there may be more: it holds too many, has gone round, or meets only what came since.
+    fn has_enough(&self) -> bool {
+        self.held.len() >= HELD_MAX
+            || self.repeats > self.held.len() + BATCH_MAX_ENTRIES
+            || self.newcomers >= NEWCOMERS_MAX
     }
 
     /// Reads on to the end. What `keep` does not want is put back, to be read again.

@@ -4,7 +4,7 @@
 //! again, it sends twins with the same keys, which the ledger knows. What was replayed is gone from the DLQ, so running it
 //! again goes on where it ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,8 +25,9 @@ use crate::queue::{Outgoing, Queue, QueueError};
 pub const UNSENT_MAX: u64 = 50;
 /// How often the DLQ's count is asked whether letters come back.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How often the source queues' counts are asked while a canary settles.
-const SETTLE_LOOK: Duration = Duration::from_millis(250);
+/// How often the source queues' counts are asked while a canary settles; and at an exact endpoint.
+const SETTLE_LOOK: Duration = Duration::from_secs(2);
+const SETTLE_LOOK_EXACT: Duration = Duration::from_millis(250);
 /// How long SQS's counts may lag behind (GetQueueAttributes' page says a minute). On an exact endpoint they do not.
 const LAG: Duration = Duration::from_secs(60);
 /// A look through the whole DLQ is worth so many times the time that it took before the next one.
@@ -127,8 +128,10 @@ pub struct Replay<'a, 'r> {
     pub sources: &'a mut Sources,
     pub plan: &'a Plan,
     pub stop: &'a CancellationToken,
-    /// Its counts can be trusted at once.
+    /// The DLQ's counts can be trusted at once.
     pub exact: bool,
+    /// The DLQ is FIFO: no letter overtakes another of its group.
+    pub ordered: bool,
 }
 
 /// What a replay knows of itself.
@@ -212,20 +215,21 @@ impl Replay<'_, '_> {
     /// Sends a batch, each letter to its queue, and deletes what was sent. The answer is how many were.
     async fn send(&mut self, progress: &mut Progress<'_>, letters: &[Found]) -> usize {
         let mut by_queue: Vec<(SqsQueue, Vec<(&Found, Outgoing)>)> = Vec::new();
+        let mut blocked: HashSet<&str> = HashSet::new();
         for found in letters {
-            let queue = match self.sources.of(found).await {
-                Ok(queue) => queue,
-                Err(why) => {
-                    progress.keep(found, &why);
-                    continue;
-                }
+            let message = match found.group().filter(|_| self.ordered) {
+                Some(group) if blocked.contains(group) => Err("one before it in its group stays".to_owned()),
+                Some(_) | None => self.message(found).await,
             };
-            match found.replayed(queue.is_fifo(), &self.plan.how) {
-                Ok(outgoing) => match by_queue.iter_mut().find(|(known, _)| known.url() == queue.url()) {
-                    Some((_, sends)) => sends.push((found, outgoing)),
-                    None => by_queue.push((queue, vec![(found, outgoing)])),
+            match message {
+                Ok((queue, message)) => match by_queue.iter_mut().find(|(known, _)| known.url() == queue.url()) {
+                    Some((_, sends)) => sends.push((found, message)),
+                    None => by_queue.push((queue, vec![(found, message)])),
                 },
-                Err(unfit) => progress.keep(found, &unfit.to_string()),
+                Err(why) => {
+                    blocked.extend(found.group());
+                    progress.keep(found, &why);
+                }
             }
         }
         let mut sent = Vec::new();
@@ -250,6 +254,13 @@ impl Replay<'_, '_> {
             (progress.tell)(Event::Twin { id: &id, why: &error.to_string() });
         }
         sent.len()
+    }
+
+    /// What a letter becomes, and where it goes.
+    async fn message(&mut self, found: &Found) -> Result<(SqsQueue, Outgoing), String> {
+        let queue = self.sources.of(found).await?;
+        let message = found.replayed(queue.is_fifo(), &self.plan.how).map_err(|unfit| unfit.to_string())?;
+        Ok((queue, message))
     }
 
     /// Waits until the canary is settled, and says why the replay must end, if it must.
@@ -283,7 +294,8 @@ impl Replay<'_, '_> {
                     return Ok(Some(Ended::CanaryTimeout { waiting }));
                 }
             }
-            self.sleep_until((now + SETTLE_LOOK).min(deadline)).await;
+            let look = if self.exact { SETTLE_LOOK_EXACT } else { SETTLE_LOOK };
+            self.sleep_until((now + look).min(deadline)).await;
             if self.stop.is_cancelled() {
                 return Ok(Some(Ended::Stopped));
             }

@@ -94,8 +94,10 @@ impl Discard {
         if let (Some(id), 2..) = (wanted.id, count) {
             bail!("{count} dead letters begin with {id}; give more of the one's id");
         }
-        if self.place.json && self.dry_run {
-            println!("{:#}", json!({ "would_discard": count }));
+        if self.place.json {
+            if self.dry_run {
+                println!("{:#}", json!({ "would_discard": count }));
+            }
         } else {
             if !rows.is_empty() {
                 rows.print();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
 
-use super::place::{Opened, Place, interruptible, print_notes};
+use super::place::{Opened, Place, print_notes};
 use super::replay::{Resend, replay, report};
 use super::view::cut;
 use crate::cli::invoke::read_body;
@@ -44,19 +44,19 @@ pub struct Edit {
 }
 
 impl Edit {
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
         let opened = self.place.open().await?;
-        // Nothing is in hand while somebody types, so the editor's signals are its own.
-        let found = look_up(&opened, &self.id).await?;
+        // Nothing is in hand while somebody types.
+        let found = look_up(&opened, &self.id, &stop).await?;
         let before = std::str::from_utf8(&found.delivery.body).context("the body is no text")?;
         let draft = match &self.body {
             Some(body) => {
                 let body =
                     String::from_utf8(read_body(body)?).context("the new body is no UTF-8, which SQS requires")?;
                 check(before, &body).context("the new body is refused")?;
-                Draft { body, kept: None }
+                Draft { body, file: None }
             }
-            None => in_editor(found.id().0.as_str(), before).await?,
+            None => in_editor(&found.id().0, before, &stop).await?,
         };
         if draft.body == before {
             println!("the body is unchanged; nothing replayed");
@@ -69,22 +69,20 @@ impl Edit {
             println!("nothing replayed: --dry-run");
             return Ok(ExitCode::SUCCESS);
         }
-        let kept = draft.kept;
-        let body = Bytes::from(draft.body);
-        let sent = interruptible(|stop| self.send(&opened, &found, body, stop)).await;
-        match (sent, kept) {
-            (Ok(code), _) if code == ExitCode::SUCCESS => Ok(code),
-            (Ok(code), kept) => {
-                if let Some(path) = kept {
-                    eprintln!("your text is kept in {}", keep(path)?.display());
-                }
+        let sent = self.send(&opened, &found, Bytes::from(draft.body), stop).await;
+        let kept = match draft.file {
+            Some(file) if !sent.as_ref().is_ok_and(|code| *code == ExitCode::SUCCESS) => {
+                format!("; your text is kept in {}", keep(file)?.display())
+            }
+            Some(_) | None => String::new(),
+        };
+        match sent {
+            Ok(code) if code == ExitCode::SUCCESS => Ok(code),
+            Ok(code) => {
+                eprintln!("not replayed{kept}");
                 Ok(code)
             }
-            (Err(error), Some(path)) => {
-                let path = keep(path)?;
-                Err(error.context(format!("not replayed; your text is kept in {}", path.display())))
-            }
-            (Err(error), None) => Err(error),
+            Err(error) => Err(error.context(format!("not replayed{kept}"))),
         }
     }
 
@@ -117,19 +115,19 @@ impl Edit {
 /// What somebody wrote, and the file that has it.
 struct Draft {
     body: String,
-    kept: Option<TempPath>,
+    file: Option<TempPath>,
 }
 
 /// Reads the letter and puts it back.
-async fn look_up(opened: &Opened, id: &str) -> anyhow::Result<Found> {
+async fn look_up(opened: &Opened, id: &str, stop: &CancellationToken) -> anyhow::Result<Found> {
     let mut reader = opened.reader().await?;
-    let found = opened.find(&mut reader, id, &CancellationToken::new()).await;
+    let found = opened.find(&mut reader, id, stop).await;
     print_notes(&reader.put_back().await);
     found
 }
 
 /// Lets the user edit, until what was JSON is JSON or the user gives up.
-async fn in_editor(id: &str, before: &str) -> anyhow::Result<Draft> {
+async fn in_editor(id: &str, before: &str, stop: &CancellationToken) -> anyhow::Result<Draft> {
     let editor = ["VISUAL", "EDITOR"].iter().filter_map(|name| std::env::var(name).ok()).find(|text| !text.is_empty());
     let editor = editor.context("no editor: set VISUAL or EDITOR, or give the new body with --body")?;
     let suffix = if is_json(before) { ".json" } else { ".txt" };
@@ -143,11 +141,10 @@ async fn in_editor(id: &str, before: &str) -> anyhow::Result<Draft> {
             Ok(body) => body,
             Err(error) => return Err(error.context(format!("your text is kept in {}", keep(path)?.display()))),
         };
-        let Err(error) = check(before, &body) else { return Ok(Draft { body, kept: Some(path) }) };
-        let stop = CancellationToken::new();
+        let Err(error) = check(before, &body) else { return Ok(Draft { body, file: Some(path) }) };
         if std::io::stdin().is_terminal() {
             eprintln!("{error:#}");
-            if ask("edit again?", true, &stop).await? {
+            if ask("edit again?", true, stop).await? {
                 continue;
             }
         }

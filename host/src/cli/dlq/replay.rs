@@ -234,7 +234,8 @@ pub async fn replay(
     };
     let mut shown = Shown { bar, lines: only.is_none() && !std::io::stderr().is_terminal(), replayed: 0 };
     let mut tell = |event: Event<'_>| shown.event(event);
-    let engine = Engine { reader: &mut *reader, sources, plan, stop, exact: opened.dlq.is_exact() };
+    let (exact, ordered) = (opened.dlq.is_exact(), opened.dlq.is_fifo());
+    let engine = Engine { reader: &mut *reader, sources, plan, stop, exact, ordered };
     let summary = match only {
         Some(found) => engine.these(std::slice::from_ref(found), &mut tell).await,
         None => engine.run(&mut tell).await,

@@ -75,7 +75,7 @@ async fn a_replay_whose_letters_fail_again_stops_and_replays_none_in_a_circle() 
 async fn a_few_failures_do_not_stop_a_replay() {
     let rig = rig().await;
     bury_many(&rig, 5, true).await;
-    dlq(&rig, &["replay", "--all", "--rate", "2/s", "--max-failures", "0"]).check(0, &["5 replayed"]).await;
+    dlq(&rig, &["replay", "--all", "--rate", "5/s", "--max-failures", "0"]).check(0, &["5 replayed"]).await;
     dead(&rig, 5).await;
     rig.end().await;
 }
