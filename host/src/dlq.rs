@@ -3,6 +3,8 @@
 pub mod filter;
 pub mod fingerprint;
 pub mod found;
+mod held;
+pub mod plan;
 pub mod reader;
 pub mod replay;
 pub mod resend;

@@ -9,6 +9,7 @@ mod place;
 mod replay;
 mod select;
 mod show;
+mod told;
 mod view;
 
 use std::process::ExitCode;

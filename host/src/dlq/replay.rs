@@ -10,14 +10,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::filter::Filter;
 use super::found::Found;
+use super::plan::{Canary, Ended, Event, Plan, Summary, Tell};
 use super::reader::{Counts, Reader};
-use super::resend::How;
 use super::sources::Sources;
 use super::watch::{Pace, Watch};
 use crate::clock;
-use crate::message::{MessageId, UnixMs};
+use crate::message::{Key, MessageId};
 use crate::queue::sqs::SqsQueue;
 use crate::queue::{Outgoing, Queue, QueueError};
 
@@ -33,95 +32,6 @@ const LAG: Duration = Duration::from_secs(60);
 /// A look through the whole DLQ is worth so many times the time that it took before the next one.
 const SCAN_SHARE: u32 = 10;
 
-/// What is to be replayed, and how.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What failed later is not replayed.
-    pub began: UnixMs,
-    pub filter: Filter,
-    pub limit: Option<u64>,
-    /// Letters a second.
-    pub rate: Option<u32>,
-    pub canary: Option<Canary>,
-    /// The share of replayed letters that may fail again, from 0 to 1.
-    pub failures_max: f64,
-    pub how: How,
-}
-
-/// The first letters, which must settle before the others follow.
-#[derive(Clone, Copy, Debug)]
-pub struct Canary {
-    pub letters: u64,
-    /// How long they may take.
-    pub timeout: Duration,
-    /// How long the source queues must look empty until the canary counts as settled.
-    pub quiet: Duration,
-}
-
-/// What happens on the way.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// It was sent as this message to this queue.
-    Replayed {
-        found: &'a Found,
-        queue: &'a str,
-        id: &'a MessageId,
-    },
-    /// It stays in the DLQ.
-    Kept {
-        found: &'a Found,
-        why: &'a str,
-    },
-    /// It was sent and could not be deleted: a twin stays in the DLQ.
-    Twin {
-        id: &'a MessageId,
-        why: &'a str,
-    },
-    CanarySent {
-        letters: u64,
-        timeout: Duration,
-    },
-    CanarySettled {
-        failed: u64,
-        letters: u64,
-    },
-}
-
-/// How a replay ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// All that matched are replayed.
-    Through,
-    /// The limit is reached.
-    Limit,
-    /// Somebody asked for it.
-    Stopped,
-    /// Too many have failed again.
-    Failures,
-    /// The canary did not settle in time; the source queues have so many messages.
-    CanaryTimeout { waiting: u64 },
-    /// Letter after letter could not be sent.
-    Unsendable,
-    /// It watches no more letters at once.
-    Full,
-    /// The DLQ cannot be read.
-    Broken(QueueError),
-}
-
-/// What a replay came to.
-#[derive(Debug)]
-pub struct Summary {
-    pub replayed: u64,
-    /// Of these, as far as the replay has seen.
-    pub failed_again: u64,
-    /// Letters that matched and could not be sent.
-    pub kept: u64,
-    pub ended: Ended,
-}
-
-/// Receives what happens.
-pub type Tell<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);
-
 /// A replay under way.
 pub struct Replay<'a, 'r> {
     pub reader: &'a mut Reader<'r>,
@@ -134,12 +44,29 @@ pub struct Replay<'a, 'r> {
     pub ordered: bool,
 }
 
+/// A message to send, and the letters that it settles.
+struct Send<'l> {
+    source: Option<Key>,
+    message: Outgoing,
+    letters: Vec<&'l Found>,
+}
+
+/// Names the message that a letter was. A type's plugins each send a letter of a message that fails them all; sent once, it
+/// runs again in every one that is not done. Sent once for each letter it would fail them all once for each letter.
+fn source(found: &Found) -> Option<Key> {
+    let letter = found.letter()?;
+    let parts = [letter.queue.as_bytes(), letter.message_id.0.as_bytes(), &found.delivery.body];
+    Some(Key::derive(&parts))
+}
+
 /// What a replay knows of itself.
 struct Progress<'t> {
     tell: Tell<'t>,
     watch: Watch,
-    /// Letters sent; a FIFO queue may have taken a twin for its first.
+    /// Letters that are settled by what was sent.
     replayed: u64,
+    /// The messages that they were, see [`source`].
+    covered: HashSet<Key>,
     kept: u64,
     kept_in_a_row: u64,
     /// The queues that letters were sent to.
@@ -212,48 +139,78 @@ impl Replay<'_, '_> {
         }
     }
 
-    /// Sends a batch, each letter to its queue, and deletes what was sent. The answer is how many were.
+    /// Sends a batch, each letter to its queue, and deletes what was sent. The answer is how many messages these were.
     async fn send(&mut self, progress: &mut Progress<'_>, letters: &[Found]) -> usize {
-        let mut by_queue: Vec<(SqsQueue, Vec<(&Found, Outgoing)>)> = Vec::new();
+        let (mut settled, by_queue) = self.collect(progress, letters).await;
+        let mut went = 0;
+        for (queue, sends) in by_queue {
+            let (batch, messages): (Vec<_>, Vec<_>) =
+                sends.into_iter().map(|send| (send.letters, send.message)).unzip();
+            let answers = queue.send(&messages).await;
+            for (letters, answer) in batch.into_iter().zip(answers) {
+                match answer {
+                    Ok(id) => {
+                        went += 1;
+                        progress.sent(letters[0], id);
+                        settled.extend(letters);
+                    }
+                    Err(error) => {
+                        let why = format!("cannot send it to {}: {error}", queue.name());
+                        letters.iter().for_each(|found| progress.keep(found, &why));
+                    }
+                }
+            }
+            progress.queues.entry(queue.url().to_owned()).or_insert(queue);
+        }
+        let ids: Vec<_> = settled.iter().map(|found| found.id().clone()).collect();
+        for found in settled {
+            progress.replayed += 1;
+            (progress.tell)(Event::Replayed { found });
+        }
+        for (id, error) in self.reader.delete(&ids).await {
+            (progress.tell)(Event::Twin { id: &id, why: &error.to_string() });
+        }
+        went
+    }
+
+    /// The messages of a batch by their queues; before them the letters that a message of this replay has settled already.
+    async fn collect<'l>(
+        &mut self,
+        progress: &mut Progress<'_>,
+        letters: &'l [Found],
+    ) -> (Vec<&'l Found>, Vec<(SqsQueue, Vec<Send<'l>>)>) {
+        let (mut settled, mut by_queue): (Vec<&Found>, Vec<(SqsQueue, Vec<Send<'l>>)>) = (Vec::new(), Vec::new());
         let mut blocked: HashSet<&str> = HashSet::new();
         for found in letters {
+            let source = source(found);
+            if source.is_some_and(|source| progress.covered.contains(&source)) {
+                settled.push(found);
+                continue;
+            }
+            let mut sends = by_queue.iter_mut().flat_map(|(_, sends)| sends);
+            if let Some(send) = sends.find(|send| source.is_some() && send.source == source) {
+                send.letters.push(found);
+                continue;
+            }
             let message = match found.group().filter(|_| self.ordered) {
                 Some(group) if blocked.contains(group) => Err("one before it in its group stays".to_owned()),
                 Some(_) | None => self.message(found).await,
             };
             match message {
-                Ok((queue, message)) => match by_queue.iter_mut().find(|(known, _)| known.url() == queue.url()) {
-                    Some((_, sends)) => sends.push((found, message)),
-                    None => by_queue.push((queue, vec![(found, message)])),
-                },
+                Ok((queue, message)) => {
+                    let send = Send { source, message, letters: vec![found] };
+                    match by_queue.iter_mut().find(|(known, _)| known.url() == queue.url()) {
+                        Some((_, sends)) => sends.push(send),
+                        None => by_queue.push((queue, vec![send])),
+                    }
+                }
                 Err(why) => {
                     blocked.extend(found.group());
                     progress.keep(found, &why);
                 }
             }
         }
-        let mut sent = Vec::new();
-        for (queue, sends) in by_queue {
-            let (founds, messages): (Vec<_>, Vec<_>) = sends.into_iter().unzip();
-            let answers = queue.send(&messages).await;
-            for (found, answer) in founds.into_iter().zip(answers) {
-                match answer {
-                    Ok(id) => {
-                        (progress.tell)(Event::Replayed { found, queue: queue.name(), id: &id });
-                        progress.watch.sent(id);
-                        progress.replayed += 1;
-                        progress.kept_in_a_row = 0;
-                        sent.push(found.id().clone());
-                    }
-                    Err(error) => progress.keep(found, &format!("cannot send it to {}: {error}", queue.name())),
-                }
-            }
-            progress.queues.entry(queue.url().to_owned()).or_insert(queue);
-        }
-        for (id, error) in self.reader.delete(&sent).await {
-            (progress.tell)(Event::Twin { id: &id, why: &error.to_string() });
-        }
-        sent.len()
+        (settled, by_queue)
     }
 
     /// What a letter becomes, and where it goes.
@@ -265,8 +222,8 @@ impl Replay<'_, '_> {
 
     /// Waits until the canary is settled, and says why the replay must end, if it must.
     async fn settle(&mut self, progress: &mut Progress<'_>, canary: &Canary) -> Result<Option<Ended>, QueueError> {
-        let letters = progress.replayed;
-        (progress.tell)(Event::CanarySent { letters, timeout: canary.timeout });
+        let messages = progress.watch.replayed();
+        (progress.tell)(Event::CanarySent { messages, timeout: canary.timeout });
         let deadline = clock::now() + canary.timeout;
         let mut empty_since = None;
         loop {
@@ -280,14 +237,14 @@ impl Replay<'_, '_> {
                 empty_since = None;
             }
             let is_empty = waiting == 0 && now - *empty_since.get_or_insert(now) >= canary.quiet;
-            let may_all_be_back = self.newcomers(progress).await? >= letters && now >= progress.scan_from;
+            let may_all_be_back = self.newcomers(progress).await? >= messages && now >= progress.scan_from;
             if is_empty || may_all_be_back || now >= deadline {
                 self.scan(progress).await?;
                 if progress.watch.canary_failed() {
                     return Ok(Some(Ended::Failures));
                 }
-                if is_empty || progress.watch.failed() >= letters {
-                    (progress.tell)(Event::CanarySettled { failed: progress.watch.failed(), letters });
+                if is_empty || progress.watch.failed() >= messages {
+                    (progress.tell)(Event::CanarySettled { failed: progress.watch.failed(), messages });
                     return Ok(None);
                 }
                 if now >= deadline {
@@ -349,6 +306,7 @@ impl<'t> Progress<'t> {
             tell,
             watch: Watch::new(plan.began, plan.failures_max),
             replayed: 0,
+            covered: HashSet::new(),
             kept: 0,
             kept_in_a_row: 0,
             queues: HashMap::new(),
@@ -359,7 +317,14 @@ impl<'t> Progress<'t> {
     }
 
     fn summary(self, ended: Ended) -> Summary {
-        Summary { replayed: self.replayed, failed_again: self.watch.failed(), kept: self.kept, ended }
+        let (messages, failed_again) = (self.watch.replayed(), self.watch.failed());
+        Summary { replayed: self.replayed, messages, failed_again, kept: self.kept, ended }
+    }
+
+    fn sent(&mut self, found: &Found, id: MessageId) {
+        self.watch.sent(id);
+        self.covered.extend(source(found));
+        self.kept_in_a_row = 0;
     }
 
     fn keep(&mut self, found: &Found, why: &str) {

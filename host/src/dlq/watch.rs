@@ -9,13 +9,13 @@ use super::found::Found;
 use crate::message::{MessageId, UnixMs};
 use crate::queue::BATCH_MAX_ENTRIES;
 
-/// Letters that must have been replayed before their failure ratio is judged: one failure among two says little. A canary
+/// Messages that must have been replayed before their failure ratio is judged: one failure among two says little. A canary
 /// is judged by itself, however small.
 pub const JUDGED_MIN: u64 = 10;
-/// Letters that one replay watches, by their new message ids; then it ends, to be run again.
+/// Messages that one replay watches, by their new ids; then it ends, to be run again.
 pub const WATCHED_MAX: usize = 1_000_000;
 
-/// The letters that were replayed, and those of them that came back.
+/// The messages that were replayed, and those of them that came back as letters.
 pub struct Watch {
     began: UnixMs,
     failures_max: f64,
@@ -54,7 +54,7 @@ impl Watch {
         is_new
     }
 
-    /// Replayed letters that came back.
+    /// Replayed messages that came back; one that failed several plugins counts once.
     pub fn failed(&self) -> u64 {
         self.failed
     }
@@ -64,7 +64,7 @@ impl Watch {
         self.newcomers.len() as u64
     }
 
-    /// Letters that were replayed.
+    /// Messages that were sent.
     pub fn replayed(&self) -> u64 {
         self.sent.len() as u64
     }

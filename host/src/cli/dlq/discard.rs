@@ -27,6 +27,7 @@ const LISTED: u64 = 100;
 /// Says how many, and asks first; without a terminal it wants --yes. Only letters that failed before it began are deleted.
 /// `wasq dlq export` keeps what is deleted.
 #[derive(Args)]
+#[command(override_usage = "wasq dlq discard [OPTIONS] <ID | --all | FILTERS>")]
 #[command(group(ArgGroup::new("which").args(["id", "all"]).args(FILTERS).multiple(true).required(true)))]
 pub struct Discard {
     /// This letter only, by its message id in the DLQ or the first part of it.
@@ -41,6 +42,9 @@ pub struct Discard {
     /// Shows what would be deleted, and deletes nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -67,7 +71,7 @@ impl Discard {
         let discarded = discard(&opened, &mut reader, &wanted, &stop).await;
         print_notes(&reader.put_back().await);
         let Discarded { count, failed, left } = discarded?;
-        if self.place.json {
+        if self.json {
             println!("{:#}", json!({ "discarded": count, "not_discarded": failed, "left": left }));
         } else {
             println!("{count} discarded, {left} left");
@@ -94,7 +98,7 @@ impl Discard {
         if let (Some(id), 2..) = (wanted.id, count) {
             bail!("{count} dead letters begin with {id}; give more of the one's id");
         }
-        if self.place.json {
+        if self.json {
             if self.dry_run {
                 println!("{:#}", json!({ "would_discard": count }));
             }

@@ -12,7 +12,8 @@ use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
 
 use super::place::{Opened, Place, print_notes};
-use super::replay::{Resend, replay, report};
+use super::replay::{Resend, replay};
+use super::told::report;
 use super::view::cut;
 use crate::cli::invoke::read_body;
 use crate::dlq::found::Found;
@@ -37,6 +38,9 @@ pub struct Edit {
     /// Shows what would change, and replays nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     resend: Resend,
     #[command(flatten)]
@@ -108,7 +112,7 @@ impl Edit {
         };
         print_notes(&reader.put_back().await);
         let (summary, left) = ended?;
-        Ok(report(opened, &summary, left?, &plan, self.place.json))
+        Ok(report(opened, &summary, left?, &plan, self.json))
     }
 }
 

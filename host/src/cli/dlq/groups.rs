@@ -25,6 +25,9 @@ const REASON_CHARS: usize = 120;
 /// fingerprint names its reason; --fingerprint of the other commands takes it. All letters stay where they are.
 #[derive(Args)]
 pub struct Groups {
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -58,7 +61,7 @@ impl Groups {
         read.await?;
         let mut groups: Vec<_> = groups.into_iter().collect();
         groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
-        if self.place.json {
+        if self.json {
             let all: Vec<_> = groups.iter().map(to_json).collect();
             println!("{:#}", serde_json::Value::Array(all));
         } else if groups.is_empty() {

@@ -22,6 +22,9 @@ pub struct Ls {
     /// How many letters to list, of those that match.
     #[arg(long, default_value_t = LISTED)]
     limit: usize,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -42,14 +45,14 @@ impl Ls {
                 return Ok(Next::Enough);
             }
             count += 1;
-            match self.place.json {
+            match self.json {
                 true => json.push(listed(&found)),
                 false => rows.add(&found),
             }
             Ok(Next::More)
         });
         let read = read.await?;
-        if self.place.json {
+        if self.json {
             println!("{:#}", serde_json::Value::Array(json));
         } else if rows.is_empty() {
             println!("no dead letters in {}", opened.dlq.name());

@@ -27,9 +27,6 @@ const NAMED_MAX: usize = 5;
 /// Where the DLQ is, and how it is read.
 #[derive(Args, Clone)]
 pub struct Place {
-    /// Prints JSON.
-    #[arg(long)]
-    pub json: bool,
     /// How long a letter in hand is hidden from others; after a kill it shows again so much later. Default: 60s, and more if
     /// a long DLQ needs longer to be read.
     #[arg(long, value_name = "DURATION", value_parser = super::select::duration)]

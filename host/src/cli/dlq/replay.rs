@@ -1,30 +1,29 @@
 //! `wasq dlq replay`.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::place::{Next, Opened, Place, print_notes};
 use super::select::{FILTERS, Filters, duration, rate, ratio};
+use super::told::{Shown, report};
 use super::view::{Rows, short};
 use crate::cli::send::progress;
 use crate::clock;
 use crate::dlq::filter::Filter;
 use crate::dlq::found::Found;
+use crate::dlq::plan::{Canary, Ended, Event, Plan, Summary};
 use crate::dlq::reader::{Counts, Reader};
-use crate::dlq::replay::{Canary, Ended, Event, Plan, Replay as Engine, Summary};
+use crate::dlq::replay::Replay as Engine;
 use crate::dlq::resend::How;
 use crate::dlq::sources::Sources;
 use crate::message::UnixMs;
 use crate::queue::Queue;
 
-/// Where there is no terminal, a line is printed for so many letters.
-const LINE_EVERY: u64 = 100;
 /// Letters that a dry run lists; it counts the rest.
 const LISTED: u64 = 100;
 /// How long the source queue must look empty until a canary counts as settled: SQS's counts lag by up to a minute.
@@ -37,8 +36,11 @@ const QUIET_EXACT: Duration = Duration::from_secs(1);
 /// Each batch is sent and deleted before the next is read. Ctrl-C ends it between two batches; killed or not, the same command
 /// goes on where it ended: what was replayed is gone from the DLQ, and a letter that was sent and not yet deleted has its key.
 /// A letter that fails again while the replay runs is not replayed again, but counted.
+///
+/// A message that failed several plugins has a letter of each. It is sent once, and runs in each plugin that is not done.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
+#[command(override_usage = "wasq dlq replay [OPTIONS] <ID | --all | FILTERS>")]
 #[command(group(ArgGroup::new("which").args(["id", "all"]).args(FILTERS).multiple(true).required(true)))]
 pub struct Replay {
     /// This letter only, by its message id in the DLQ or the first part of it.
@@ -67,9 +69,12 @@ pub struct Replay {
     /// at an endpoint on this machine.
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "canary")]
     settle: Option<Duration>,
-    /// Stops when more than this share of the replayed letters has come back to the DLQ. Judged from ten letters on.
+    /// Stops when more than this share of the replayed messages has come back to the DLQ. Judged from ten messages on.
     #[arg(long, value_name = "RATIO", value_parser = ratio, default_value = "0.1")]
     max_failures: f64,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     resend: Resend,
     #[command(flatten)]
@@ -89,7 +94,8 @@ pub struct Resend {
     /// Sends to this queue instead of the one that each letter names.
     #[arg(long, value_name = "QUEUE")]
     to: Option<String>,
-    /// Does again what is done: the letters run under new keys of their own (attribute `wasq-again`), each once.
+    /// Does again what is done: each message runs under a new key of its own (attribute `wasq-again`), once, in all plugins of
+    /// its type.
     #[arg(long)]
     again: bool,
     /// Replays a letter also if it has no room for its key, which then runs under a new one.
@@ -117,7 +123,7 @@ impl Replay {
         };
         print_notes(&reader.put_back().await);
         let (summary, left) = ended?;
-        Ok(report(&opened, &summary, left?, &plan, self.place.json))
+        Ok(report(&opened, &summary, left?, &plan, self.json))
     }
 
     fn plan(&self, opened: &Opened) -> Plan {
@@ -176,7 +182,7 @@ impl Replay {
                 unfit.push((found.id().clone(), why));
             }
         }
-        if self.place.json {
+        if self.json {
             let ids: Vec<_> = meant.iter().map(Found::id).collect();
             let unfit: Vec<_> = unfit.iter().map(|(id, why)| json!({ "id": id, "why": why })).collect();
             println!("{:#}", json!({ "would_replay": count, "to": queues, "first": ids, "unfit": unfit }));
@@ -232,7 +238,7 @@ pub async fn replay(
         Some(_) => ProgressBar::hidden(),
         None => progress(plan.limit.unwrap_or(u64::MAX).min(reader.total_at_open()), "replayed"),
     };
-    let mut shown = Shown { bar, lines: only.is_none() && !std::io::stderr().is_terminal(), replayed: 0 };
+    let mut shown = Shown::new(bar, only.is_none());
     let mut tell = |event: Event<'_>| shown.event(event);
     let (exact, ordered) = (opened.dlq.is_exact(), opened.dlq.is_fifo());
     let engine = Engine { reader: &mut *reader, sources, plan, stop, exact, ordered };
@@ -253,112 +259,4 @@ pub async fn replay(
         _ => Counts::of(&opened.dlq).await.map(Counts::total).map_err(anyhow::Error::from),
     };
     (summary, left)
-}
-
-/// Prints the last lines, and gives the exit code.
-pub fn report(opened: &Opened, summary: &Summary, left: u64, plan: &Plan, json: bool) -> ExitCode {
-    let Summary { replayed, failed_again, kept, ended } = summary;
-    let (word, why) = explained(summary, opened.dlq.name(), plan);
-    if json {
-        let result = json!({
-            "replayed": replayed, "failed_again": failed_again, "not_sent": kept, "left": left, "ended": word,
-            "why": if why.is_empty() { Value::Null } else { json!(why) },
-        });
-        println!("{result:#}");
-    } else {
-        if !why.is_empty() {
-            eprintln!("{why}");
-        }
-        println!("{replayed} replayed, {failed_again} failed again, {left} left");
-    }
-    match ended {
-        Ended::Through | Ended::Limit if *kept == 0 => ExitCode::SUCCESS,
-        Ended::Through
-        | Ended::Limit
-        | Ended::Stopped
-        | Ended::Failures
-        | Ended::CanaryTimeout { .. }
-        | Ended::Unsendable
-        | Ended::Full
-        | Ended::Broken(_) => ExitCode::FAILURE,
-    }
-}
-
-/// A word for how it ended, and what there is to say of it.
-fn explained(summary: &Summary, dlq: &str, plan: &Plan) -> (&'static str, String) {
-    let Summary { replayed, failed_again, kept, ended } = summary;
-    match ended {
-        Ended::Through if *kept > 0 => ("through", format!("{kept} letters were not sent, and stay in {dlq}")),
-        Ended::Through => ("through", String::new()),
-        Ended::Limit => ("limit", String::new()),
-        Ended::Stopped => (
-            "stopped",
-            "stopped; what was in hand is back in the DLQ. The same command goes on: what was replayed is gone from there"
-                .into(),
-        ),
-        Ended::Failures => (
-            "failures",
-            format!(
-                "stopped: {failed_again} of {replayed} replayed letters have failed again, more than --max-failures {} \
-                 allows. `wasq dlq groups` says why they fail; the same command goes on with the others",
-                plan.failures_max
-            ),
-        ),
-        Ended::CanaryTimeout { waiting } => {
-            let timeout = plan.canary.map(|canary| canary.timeout).unwrap_or_default();
-            let text = format!(
-                "stopped: the canary has not settled within {}: {waiting} messages are in the queues it went to, and \
-                 {failed_again} of its {replayed} letters have failed again. Give it a longer --timeout; if others keep the \
-                 queue busy, go on without --canary and with a low --rate",
-                humantime_serde::re::humantime::format_duration(timeout)
-            );
-            ("canary-timeout", text)
-        }
-        Ended::Unsendable => (
-            "unsendable",
-            format!("stopped: one letter after the other cannot be sent ({kept} in all); they stay in {dlq}. Mend that first"),
-        ),
-        Ended::Full => {
-            ("full", "stopped: one run watches no more letters than these; the same command goes on".to_owned())
-        }
-        Ended::Broken(error) => ("broken", format!("stopped: {dlq} cannot be read: {error}")),
-    }
-}
-
-/// What is seen on the way.
-struct Shown {
-    bar: ProgressBar,
-    lines: bool,
-    replayed: u64,
-}
-
-impl Shown {
-    fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::Replayed { .. } => {
-                self.replayed += 1;
-                self.bar.inc(1);
-                if self.lines && self.replayed.is_multiple_of(LINE_EVERY) {
-                    eprintln!("{} replayed", self.replayed);
-                }
-            }
-            Event::Kept { found, why } => self.say(&format!("{} was not sent: {why}", short(found.id()))),
-            Event::Twin { id, why } => self.say(&format!(
-                "{} was sent and could not be deleted ({why}); replayed once more it is a twin with the same key",
-                short(id)
-            )),
-            Event::CanarySent { letters, timeout } => {
-                let timeout = humantime_serde::re::humantime::format_duration(timeout);
-                self.say(&format!("canary: {letters} sent; waiting up to {timeout} until they are settled"));
-            }
-            Event::CanarySettled { failed, letters } => {
-                self.say(&format!("canary: {failed} of {letters} failed again; going on"));
-            }
-        }
-    }
-
-    fn say(&self, line: &str) {
-        // A bar without a terminal prints nothing itself.
-        self.bar.suspend(|| eprintln!("{line}"));
-    }
 }

@@ -13,6 +13,9 @@ use super::view::{listed, print_page};
 pub struct Show {
     /// The letter's message id in the DLQ, or the first part of it.
     id: String,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -24,7 +27,7 @@ impl Show {
         let found = opened.find(&mut reader, &self.id, &stop).await;
         print_notes(&reader.put_back().await);
         let found = found?;
-        match self.place.json {
+        match self.json {
             true => println!("{:#}", listed(&found)),
             false => print_page(&found),
         }

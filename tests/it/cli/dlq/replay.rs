@@ -8,6 +8,8 @@ use wasq::local_sqs::{Effect, Fault};
 use wasq::message::AttributeValue;
 use wasq::queue::Queue;
 
+use crate::support::{Plugin, Rig, Setup};
+
 use super::{allow_redrive, bury, dead, dlq, keys_in_jobs, letter, rig, setup, still};
 
 #[tokio::test]
@@ -230,6 +232,29 @@ async fn ctrl_c_ends_a_replay_between_batches_and_puts_all_back() {
     assert_eq!(running.ends_within(Duration::from_secs(10)).await, Some(1));
     let (sent, left) = (rig.counts("jobs").await.0, rig.counts("jobs-dlq").await);
     assert!(sent >= 1 && left == (40 - sent, 0, 0), "{sent} sent, and {left:?} in the DLQ");
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_message_that_failed_several_plugins_is_sent_once() {
+    let plugin = |name| Plugin::probe(name).manifest("[retry]\nmax_attempts = 1\n");
+    let mut rig = Setup::new().plugin(plugin("one")).plugin(plugin("two")).plugin(plugin("three")).without_host().await;
+    allow_redrive(&rig, 1000).await;
+    rig.start_host().await;
+    let calls = |rig: &Rig| ["one", "two", "three"].map(|name| rig.sink.count(name));
+    for name in ["one", "two"] {
+        rig.sink.answers(name, [1, 2].map(|_| json!({ "do": "reject", "reason": "not yet" })));
+    }
+    rig.send(rig.sink.ask("{plugin}")).await;
+    dead(&rig, 2).await;
+    dlq(&rig, &["replay", "--all"]).check(0, &["2 replayed as 1 messages"]).await;
+    dead(&rig, 2).await;
+    assert_eq!(calls(&rig), [2, 2, 1], "the third was done");
+    // With --again all of them run once more: sent for each letter, they would run twice.
+    dlq(&rig, &["replay", "--all", "--again"]).check(0, &["2 replayed as 1 messages"]).await;
+    rig.until_called("three", 2).await;
+    dead(&rig, 0).await;
+    assert_eq!(calls(&rig), [3, 3, 2]);
     rig.end().await;
 }
 

@@ -16,7 +16,7 @@ async fn bury_many(rig: &Rig, count: usize, fails: bool) {
 async fn a_canary_that_fails_stops_the_replay() {
     let rig = rig().await;
     bury_many(&rig, 12, true).await;
-    let said = ["canary: 3 sent", "3 of 3 replayed letters have failed again", "3 replayed, 3 failed again, 12 left"];
+    let said = ["canary: 3 sent", "3 of 3 replayed messages have failed again", "3 replayed, 3 failed again, 12 left"];
     dlq(&rig, &["replay", "--all", "--canary", "3", "--settle", "0s"]).check(1, &said).await;
     dead(&rig, 12).await;
     assert_eq!(rig.exits("reject"), 3, "the others were not sent");
