@@ -23,10 +23,10 @@ pub struct Plan {
     pub how: How,
 }
 
-/// The first letters, which must settle before the others follow.
+/// The first messages, which must settle before the others follow.
 #[derive(Clone, Copy, Debug)]
 pub struct Canary {
-    pub letters: u64,
+    pub messages: u64,
     /// How long they may take.
     pub timeout: Duration,
     /// How long the source queues must look empty until the canary counts as settled.

@@ -99,8 +99,10 @@ impl Replay<'_, '_> {
             if let Some(ended) = self.reason_to_end(progress) {
                 return Ok(ended);
             }
-            let until = canary.map(|canary| canary.letters).into_iter().chain(self.plan.limit).min();
-            let room = until.map_or(usize::MAX, |until| (until - progress.replayed) as usize);
+            // A letter is a message of its own, or rides with another: so the canary gets no more messages than it may have.
+            let for_canary = canary.map(|canary| canary.messages - progress.watch.replayed());
+            let for_limit = self.plan.limit.map(|limit| limit - progress.replayed);
+            let room = for_canary.into_iter().chain(for_limit).min().map_or(usize::MAX, |room| room as usize);
             let Some(batch) = self.reader.next(pace.batch().min(room)).await? else { return Ok(Ended::Through) };
             let mut letters = Vec::with_capacity(batch.len());
             for found in batch {
@@ -112,7 +114,7 @@ impl Replay<'_, '_> {
                 return Ok(Ended::Failures);
             }
             let went = self.send(progress, &letters).await;
-            if let Some(done) = canary.filter(|canary| progress.replayed >= canary.letters) {
+            if let Some(done) = canary.filter(|canary| progress.watch.replayed() >= canary.messages) {
                 canary = None;
                 if let Some(ended) = self.settle(progress, &done).await? {
                     return Ok(ended);

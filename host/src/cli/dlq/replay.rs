@@ -58,7 +58,7 @@ pub struct Replay {
     /// At most so many letters a second.
     #[arg(long, value_name = "N/s", value_parser = rate)]
     rate: Option<u32>,
-    /// Sends N letters first, and the others only when these have left their queue or come back to the DLQ, and not too many
+    /// Sends N messages first, and the others only when these have left their queue or come back to the DLQ, and not too many
     /// came back (--max-failures).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     canary: Option<u64>,
@@ -134,7 +134,7 @@ impl Replay {
             filter: self.filters.at(began),
             limit: self.limit,
             rate: self.rate,
-            canary: self.canary.map(|letters| Canary { letters, timeout: self.timeout, quiet }),
+            canary: self.canary.map(|messages| Canary { messages, timeout: self.timeout, quiet }),
             failures_max: self.max_failures,
             how: self.resend.how(),
         }
