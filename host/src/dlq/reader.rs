@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         hide: Option<Duration>,
     ) -> Result<Self, QueueError> {
         let total_at_open = Counts::of(dlq).await?.total();
-        let long = HIDE_MIN + Duration::from_secs(total_at_open / READ_PER_S);
+        let long = HIDE_MIN.max(Duration::from_secs(total_at_open / READ_PER_S));
         Ok(Self {
             dlq,
             envelopes,

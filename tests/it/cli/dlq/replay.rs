@@ -200,6 +200,17 @@ async fn what_could_not_be_sent_stays_and_is_named() {
 }
 
 #[tokio::test]
+async fn when_nothing_can_be_sent_the_replay_ends() {
+    let rig = still().await;
+    let letters: Vec<_> = (0..70).map(|n| letter(&format!("k{n}"), n, json!({ "queue": "gone" }))).collect();
+    bury(&rig, &letters).await;
+    let said = ["one letter after the other cannot be sent", "50 in all", "0 replayed, 0 failed again, 70 left"];
+    dlq(&rig, &["replay", "--all"]).check(1, &said).await;
+    assert_eq!(rig.counts("jobs-dlq").await, (70, 0, 0));
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn a_letter_without_room_for_its_key_is_replayed_only_if_that_is_wanted() {
     let rig = still().await;
     let full = |body: &str| {
