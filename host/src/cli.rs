@@ -66,7 +66,7 @@ enum Command {
     Send(send::Send),
     Status(status::Status),
     Plugins(plugins::Plugins),
-    Dlq(dlq::Dlq),
+    Dlq(Box<dlq::Dlq>),
     /// Compile a component from standard input to machine code on standard output: the host runs this for itself.
     #[command(hide = true)]
     CompileComponent {

@@ -1,16 +1,30 @@
 //! Dead letters: how a message goes to the DLQ, and how one is read and replayed.
 
+pub mod filter;
+pub mod fingerprint;
+pub mod found;
+mod held;
+pub mod plan;
+pub mod reader;
+pub mod replay;
+pub mod resend;
+pub mod sources;
+pub mod watch;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Ledger, LedgerError};
 use crate::message::{AttributeData, AttributeValue, Attributes, Delivery, Key, MessageId, UnixMs};
-use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError, takes_char};
+use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError};
 
 /// The attribute that holds a dead letter's envelope. A message without it has its envelope in the ledger, under its
 /// [`content_id`], or was moved by SQS itself and has none.
 pub const LETTER_ATTRIBUTE: &str = "wasq";
 /// The attribute that carries a message's key through a replay.
 pub const OWN_KEY_ATTRIBUTE: &str = "wasq-key";
+/// The attribute of a message that is to be done although its key is done: its value is the message id that the letter had
+/// in the DLQ. It stays with the message, so that a later letter's replay is the same run.
+pub const AGAIN_ATTRIBUTE: &str = "wasq-again";
 /// How long the ledger keeps an envelope: SQS's longest retention.
 const ENVELOPE_TTL: std::time::Duration = std::time::Duration::from_secs(14 * 24 * 60 * 60);
 
@@ -41,6 +55,13 @@ pub struct Letter {
     pub traceparent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub group: Option<String>,
+    /// How often a dead letter of its key had come back before.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub replays: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Why a letter was not sent or not read.
@@ -52,6 +73,8 @@ pub enum LetterError {
     Ledger(#[from] LedgerError),
     #[error("the attribute `wasq` is no envelope: {0}")]
     Envelope(String),
+    #[error("its envelope may be in the ledger, and no host can be asked: {0}")]
+    NoHost(String),
 }
 
 /// Sends a delivery to the DLQ: its body byte for byte, its attributes, and one more with the letter. When SQS's ten
@@ -104,28 +127,6 @@ pub async fn read(delivery: &Delivery, envelopes: &dyn Envelopes) -> Result<Opti
         },
     };
     serde_json::from_str(&json).map(Some).map_err(|error| LetterError::Envelope(error.to_string()))
-}
-
-/// The message that a dead letter becomes again: its body and attributes, and its key.
-pub fn replayed(delivery: &Delivery, letter: Option<&Letter>, fifo: bool) -> Outgoing {
-    let mut attributes = original_attributes(&delivery.attributes);
-    let key = letter.and_then(|letter| letter.key.clone());
-    // The producer's own attribute or field would give the same key; only a key made of the message id is lost in a copy.
-    if let Some(key) = key
-        && attributes.len() < MESSAGE_MAX_ATTRIBUTES
-        && key.chars().all(takes_char)
-    {
-        attributes.insert(OWN_KEY_ATTRIBUTE.into(), AttributeValue::string(key));
-    }
-    Outgoing {
-        body: delivery.body.clone(),
-        attributes,
-        delay_s: 0,
-        group: delivery.group.clone(),
-        // Fresh, because the first send's id may still be within SQS's five minutes. The letter's own id makes a replay
-        // that is run twice the same message.
-        deduplication_id: fifo.then(|| Key::derive(&[b"replay", delivery.message_id.0.as_bytes()]).to_hex()),
-    }
 }
 
 /// Where an envelope is looked up that did not fit into its message.

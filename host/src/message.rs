@@ -6,6 +6,13 @@ use std::fmt;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+/// The attribute that names a message's type.
+pub const TYPE_ATTRIBUTE: &str = "type";
+/// The attribute in which a producer gives its own idempotency key.
+pub const KEY_ATTRIBUTE: &str = "idempotency-key";
+/// The body's field in which a producer gives it.
+pub const KEY_FIELD: &str = "idempotency_key";
+
 /// One receipt of a message from a queue.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -126,6 +133,11 @@ impl Key {
     /// The key of `key` as `handler` sees it.
     pub fn of(scope: &str, handler: &str, kind: &MessageType, key: &str) -> Self {
         Self::derive(&[scope.as_bytes(), handler.as_bytes(), kind.0.as_bytes(), key.as_bytes()])
+    }
+
+    /// The key under which work that is done under this one is done once more: the same `run` gives the same key.
+    pub fn again(self, run: &str) -> Self {
+        Self::derive(&[b"again", &self.0, run.as_bytes()])
     }
 
     pub fn to_hex(self) -> String {

@@ -65,6 +65,24 @@ pub enum QueueError {
     Permanent { code: String, message: String },
 }
 
+/// Cuts messages into batches that SQS takes: at most [`BATCH_MAX_ENTRIES`] and [`MESSAGE_MAX_BYTES`] each, in their order.
+pub fn batches(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (place, message) in messages.iter().enumerate() {
+        let size = crate::message::size_bytes(&message.body, &message.attributes);
+        if place > start && (place - start == BATCH_MAX_ENTRIES || bytes + size > MESSAGE_MAX_BYTES) {
+            batches.push(&messages[start..place]);
+            (start, bytes) = (place, 0);
+        }
+        bytes += size;
+    }
+    if start < messages.len() {
+        batches.push(&messages[start..]);
+    }
+    batches
+}
+
 /// Whether SQS takes this character in a body or a text attribute: those of XML 1.0, as SendMessage's page lists them.
 pub fn takes_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
@@ -81,4 +99,28 @@ pub fn size_limit_error(body: &[u8], attributes: &Attributes, more: usize) -> Op
         return Some(format!("the message has {} attributes; {own} fit beside the host's own", attributes.len()));
     }
     std::str::from_utf8(body).err().map(|error| format!("the body is not UTF-8, which SQS requires: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_bodies_of_one_mib_are_split_by_bytes() {
+        let message = |bytes: usize| Outgoing {
+            body: vec![b'x'; bytes].into(),
+            attributes: Attributes::new(),
+            delay_s: 0,
+            group: None,
+            deduplication_id: None,
+        };
+        let check = |sizes: &[usize], expect: &[usize]| {
+            let messages: Vec<_> = sizes.iter().map(|bytes| message(*bytes)).collect();
+            assert_eq!(batches(&messages).iter().map(|batch| batch.len()).collect::<Vec<_>>(), expect);
+        };
+        check(&[MESSAGE_MAX_BYTES; 10], &[1; 10]);
+        check(&[10; 25], &[10, 10, 5]);
+        check(&[MESSAGE_MAX_BYTES - 10, 10, 10], &[2, 1]);
+        check(&[], &[]);
+    }
 }

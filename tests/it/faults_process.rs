@@ -148,10 +148,25 @@ async fn an_outcome_that_cannot_be_recorded_is_not_acknowledged() {
     let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::DownAfterClaim);
     rig.send(rig.sink.ask("work")).await;
     rig.start_on(ledger.clone()).await;
+    // It is insisted on until the lease ends.
+    rig.until_exits("done", 1).await;
+    assert_eq!(rig.sqs.faults().calls("DeleteMessageBatch"), 0);
+    ledger.set(Trouble::None);
+    rig.emptied().await;
+    assert_eq!(rig.sink.count("work"), 2, "what is not recorded runs again");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_is_recorded_through_a_short_outage_without_another_run() {
+    let mut rig = Setup::probe().without_host().await;
+    let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::DownAfterClaim);
+    rig.send(rig.sink.ask("work")).await;
+    rig.start_on(ledger.clone()).await;
     until("the ledger is known to be down", || async { rig.services().health.ledger_is_down() }).await;
     assert_eq!(rig.sqs.faults().calls("DeleteMessageBatch"), 0);
     ledger.set(Trouble::None);
     rig.emptied().await;
-    assert!(rig.sink.count("work") >= 2, "what is not recorded runs again");
+    assert_eq!((rig.sink.count("work"), rig.exits("done")), (1, 1));
     rig.end().await;
 }

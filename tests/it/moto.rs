@@ -118,11 +118,53 @@ async fn a_reject_is_dead_lettered_with_its_envelope_and_replayed() {
     assert_eq!(listed[0]["body"], moto.sink.ask("order").to_string());
     assert_eq!(listed[0]["attributes"]["type"], "probe");
 
-    dlq(&["replay", "--all"]).check(0, &["1 replayed"]).await;
+    let groups = dlq(&["groups", "--json"]).check(0, &[]).await.json();
+    assert_eq!((&groups[0]["count"], &groups[0]["example"]["reason"]), (&1.into(), &"no such order".into()));
+    let exported = dlq(&["export", "--class", "reject"]).check(0, &["1 exported"]).await;
+    assert_eq!(exported.json()["attributes"]["type"], json!({ "type": "String", "value": "probe" }));
+
+    dlq(&["replay", "--all", "--canary", "1", "--settle", "0s"])
+        .check(0, &["1 replayed, 0 failed again, 0 left"])
+        .await;
     until("the replay runs", || async { moto.sink.count("order") == 2 }).await;
     moto.settled("0").await;
     let keys: Vec<_> = moto.sink.calls("order").iter().map(|call| call.report["key"].clone()).collect();
     assert_eq!(keys[0], keys[1], "a replay keeps its key");
+    moto.end().await;
+}
+
+#[tokio::test]
+async fn what_sqs_moved_to_the_dlq_is_listed_mended_and_discarded() {
+    let moto = Moto::start().await;
+    let arn = &moto.dlq.attributes().await.unwrap()["QueueArn"];
+    let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 1 }).to_string();
+    let create = moto.sqs.client().create_queue().queue_name("hasty");
+    create.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();
+    let hasty = moto.sqs.queue("hasty").await.unwrap();
+    for _ in 0..2 {
+        let send = moto.sqs.client().send_message().queue_url(hasty.url()).message_body(r#"{"do":"nothing"}"#);
+        let kind = MessageAttributeValue::builder().data_type("String").string_value("probe").build().unwrap();
+        send.message_attributes("type", kind).send().await.unwrap();
+    }
+    until("SQS has moved them", || async {
+        hasty.receive(10, Duration::ZERO, Duration::ZERO).await.unwrap();
+        moto.dlq.attributes().await.unwrap()["ApproximateNumberOfMessages"] == "2"
+    })
+    .await;
+    let admin = moto.host.admin_addr().to_string();
+    let dlq = |arguments: &[&str]| {
+        let target = ["--endpoint-url", &moto.endpoint, "--admin", &admin];
+        wasq(["dlq"].iter().chain(arguments).chain(&target)).env("WASQ_CONFIG", "/nowhere/wasq.toml")
+    };
+    let listed = dlq(&["ls", "--class", "moved-by-sqs", "--json"]).check(0, &[]).await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    dlq(&["replay", "--all"]).check(1, &["several sources", "hasty", "jobs", "--to"]).await;
+    let (first, second) = (listed[0]["id"].as_str().unwrap(), listed[1]["id"].as_str().unwrap());
+    let mended = moto.sink.ask("mended").to_string();
+    dlq(&["edit", first, "--body", &mended, "--to", "jobs"]).check(0, &["1 replayed"]).await;
+    until("it runs", || async { moto.sink.count("mended") == 1 }).await;
+    dlq(&["discard", second, "--yes"]).check(0, &["1 discarded"]).await;
+    moto.settled("0").await;
     moto.end().await;
 }
 

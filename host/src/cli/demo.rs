@@ -23,6 +23,7 @@ use super::send::progress;
 use crate::clock;
 use crate::config::{Config, LedgerConfig, PluginConfig};
 use crate::dlq;
+use crate::dlq::resend::{self, How};
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use crate::host::Host;
 use crate::ledger::Ledger;
@@ -239,8 +240,8 @@ impl Shop {
             }
             for delivery in letters {
                 let letter = dlq::read(&delivery, &ledger).await?;
-                let mut message = dlq::replayed(&delivery, letter.as_ref(), false);
-                message.body = mended.clone().into();
+                let how = How { body: Some(mended.clone().into()), ..How::default() };
+                let message = resend::replayed(&delivery, letter.as_ref(), false, &how)?;
                 for answer in self.queue.send(&[message]).await {
                     answer?;
                 }

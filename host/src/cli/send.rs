@@ -13,7 +13,7 @@ use super::target::Target;
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use crate::message::{AttributeValue, Attributes};
 use crate::queue::sqs::SqsQueue;
-use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue};
+use crate::queue::{Outgoing, Queue, batches};
 
 /// Batches on their way at once.
 const BATCHES: usize = 8;
@@ -80,7 +80,7 @@ impl Send {
         let bar = progress(messages.len() as u64, "sent");
         let mut failed = 0u64;
         let mut under_way = FuturesUnordered::new();
-        let mut batches = messages.chunks(BATCH_MAX_ENTRIES);
+        let mut batches = batches(&messages).into_iter();
         loop {
             while under_way.len() < BATCHES
                 && let Some(batch) = batches.next()
@@ -93,7 +93,8 @@ impl Send {
                     Ok(_) => bar.inc(1),
                     Err(error) => {
                         failed += 1;
-                        bar.println(format!("not sent: {error}"));
+                        // A bar without a terminal prints nothing itself.
+                        bar.suspend(|| eprintln!("not sent: {error}"));
                     }
                 }
             }

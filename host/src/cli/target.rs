@@ -35,6 +35,11 @@ pub struct Targeted {
 }
 
 impl Target {
+    /// Whether the command line says which queue.
+    pub fn names_a_queue(&self) -> bool {
+        self.queue.is_some()
+    }
+
     pub async fn connect(&self) -> anyhow::Result<Targeted> {
         let config = match self.config.exists() {
             true => Some(Config::load(&self.config)?),

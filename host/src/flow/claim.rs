@@ -1,9 +1,10 @@
 //! The claim: durable in the ledger before the handler starts.
 
 use super::Share;
+use crate::dlq::AGAIN_ATTRIBUTE;
 use crate::exit::Exit;
 use crate::ledger::{Claim, ClaimRequest, Fresh};
-use crate::message::{BodyDigest, Key, Message};
+use crate::message::{AttributeValue, BodyDigest, Key, Message};
 use crate::plugins::Plugin;
 
 /// A claim that is ours.
@@ -20,7 +21,7 @@ pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Res
     if text.len() > limit_bytes {
         return Err(Exit::OversizedKey { size_bytes: text.len(), limit_bytes });
     }
-    let key = Key::of(&services.scope, &plugin.manifest.name, &message.kind, &text);
+    let key = ledger_key(share, message, plugin, &text);
     // A claim that cannot hold would only count as a crash.
     if share.lease.is_over() {
         return Err(Exit::LeaseLost);
@@ -46,5 +47,15 @@ pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Res
             services.health.ledger_failed(&error.to_string());
             Err(Exit::LedgerDown { reason: error.to_string() })
         }
+    }
+}
+
+/// The key as this plugin has it. What an operator replayed with `--again` has a key of its own, the same for a twin of
+/// that replay: what is done under the first key is done once more, and only once.
+fn ledger_key(share: &Share<'_>, message: &Message, plugin: &Plugin, text: &str) -> Key {
+    let key = Key::of(&share.services.scope, &plugin.manifest.name, &message.kind, text);
+    match share.delivery.attributes.get(AGAIN_ATTRIBUTE).and_then(AttributeValue::text) {
+        Some(run) => key.again(run),
+        None => key,
     }
 }

@@ -5,12 +5,8 @@ use serde_json::Value;
 
 use crate::config::Envelope;
 use crate::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
-use crate::message::{AttributeValue, Attributes, Delivery, Message, MessageType};
-
-/// The attribute that names a message's type.
-pub const TYPE_ATTRIBUTE: &str = "type";
-/// The attribute in which a producer gives its own idempotency key.
-pub const KEY_ATTRIBUTE: &str = "idempotency-key";
+use crate::message::{AttributeValue, Attributes, Delivery, KEY_FIELD, Message, MessageType};
+pub use crate::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 
 /// Levels of nesting that a JSON body may have: serde_json's own limit.
 const NESTING_NOTE: &str = "at most 128 levels of nesting are read";
@@ -37,7 +33,7 @@ pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str
         return Err(format!("the message has no type: no attribute `type`, {why}, and the queue has no default_type"));
     };
     let key = attribute(KEY_ATTRIBUTE)
-        .or_else(|| field("idempotency_key"))
+        .or_else(|| field(KEY_FIELD))
         .or_else(|| attribute(OWN_KEY_ATTRIBUTE))
         .or(delivery.deduplication_id.as_deref())
         .unwrap_or(&delivery.message_id.0)

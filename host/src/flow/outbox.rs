@@ -15,7 +15,7 @@ use crate::dlq::OWN_KEY_ATTRIBUTE;
 use crate::exit::Exit;
 use crate::ledger::LedgerError;
 use crate::message::{AttributeData, AttributeValue, Attributes};
-use crate::queue::Outgoing;
+use crate::queue::{Outgoing, batches};
 use crate::sandbox::OutboxMessage;
 
 /// The step under which it is recorded. No guest's step can have this name.
@@ -71,16 +71,20 @@ pub async fn keep(share: &Share<'_>, claim: &Claimed, finished: &Finished) -> Re
 
 /// Sends it. The error says to which queue it could not be sent, and why.
 pub async fn send(share: &Share<'_>, messages: Vec<OutboxMessage>) -> Result<(), String> {
-    for message in messages {
-        let queue = match message.queue.as_str() {
+    // What follows one another to one queue goes in as few calls as SQS allows, in its order.
+    for run in messages.chunk_by(|a, b| a.queue == b.queue) {
+        let queue = match run[0].queue.as_str() {
             "" => &share.lane.queue,
             name => share.services.outlets.get(name).ok_or_else(|| {
                 format!("the outbox names the queue `{name}`, which is not in the config; add [queues.{name}]")
             })?,
         };
-        let answers = queue.send(&[outgoing(message, queue.name().ends_with(".fifo"))]).await;
-        if let Some(error) = answers.into_iter().find_map(Result::err) {
-            return Err(format!("cannot send to {}: {error}", queue.name()));
+        let fifo = queue.name().ends_with(".fifo");
+        let run: Vec<Outgoing> = run.iter().map(|message| outgoing(message.clone(), fifo)).collect();
+        for batch in batches(&run) {
+            if let Some(error) = queue.send(batch).await.into_iter().find_map(Result::err) {
+                return Err(format!("cannot send to {}: {error}", queue.name()));
+            }
         }
     }
     Ok(())

@@ -165,6 +165,7 @@ fn letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Letter {
         key: message.map(|message| message.key.clone()).filter(|key| key.len() <= services.limits.key_bytes),
         traceparent: message.and_then(|message| message.traceparent.clone()),
         group: delivery.group.clone(),
+        replays: claim.map_or(0, |claim| claim.fresh.replays),
     }
 }
 

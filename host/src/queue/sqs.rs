@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use error::{by_code, classify};
 
-use super::{BATCH_MAX_ENTRIES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError};
+use super::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError, batches};
 use crate::config::Aws;
 use crate::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
 use crate::{aws, clock};
@@ -84,6 +84,22 @@ impl SqsQueue {
 
     pub fn is_fifo(&self) -> bool {
         self.name.ends_with(".fifo")
+    }
+
+    /// Whether its counts and its empty answers can be trusted at once. AWS answers from a fleet of servers: a short poll
+    /// may miss some, and the counts follow within a minute (GetQueueAttributes' page). An endpoint on this machine is one.
+    pub fn is_exact(&self) -> bool {
+        aws::is_loopback(&self.url)
+    }
+
+    /// The URLs of the queues whose redrive policy names this one.
+    pub async fn sources(&self) -> Result<Vec<String>, QueueError> {
+        let mut urls = Vec::new();
+        let mut pages = self.sqs.calls.list_dead_letter_source_queues().queue_url(&self.url).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            urls.extend(page.map_err(|error| classify(&error))?.queue_urls);
+        }
+        Ok(urls)
     }
 }
 
@@ -203,24 +219,6 @@ impl SqsQueue {
     }
 }
 
-/// Cuts messages into batches of at most ten and at most 1 MiB.
-fn batches(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
-    let mut batches = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (place, message) in messages.iter().enumerate() {
-        let size = crate::message::size_bytes(&message.body, &message.attributes);
-        if place > start && (place - start == BATCH_MAX_ENTRIES || bytes + size > MESSAGE_MAX_BYTES) {
-            batches.push(&messages[start..place]);
-            (start, bytes) = (place, 0);
-        }
-        bytes += size;
-    }
-    if start < messages.len() {
-        batches.push(&messages[start..]);
-    }
-    batches
-}
-
 /// Sorts a batch's answer back into the order of its entries. An entry that the answer does not name was not done.
 fn by_place<'a, T>(
     len: usize,
@@ -284,26 +282,6 @@ fn to_sdk(value: &AttributeValue) -> MessageAttributeValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Attributes;
-
-    #[test]
-    fn ten_bodies_of_1_mib_go_in_ten_batches() {
-        let message = |bytes: usize| Outgoing {
-            body: vec![b'x'; bytes].into(),
-            attributes: Attributes::new(),
-            delay_s: 0,
-            group: None,
-            deduplication_id: None,
-        };
-        let check = |sizes: &[usize], expect: &[usize]| {
-            let messages: Vec<_> = sizes.iter().map(|bytes| message(*bytes)).collect();
-            assert_eq!(batches(&messages).iter().map(|batch| batch.len()).collect::<Vec<_>>(), expect);
-        };
-        check(&[MESSAGE_MAX_BYTES; 10], &[1; 10]);
-        check(&[10; 25], &[10, 10, 5]);
-        check(&[MESSAGE_MAX_BYTES - 10, 10, 10], &[2, 1]);
-        check(&[], &[]);
-    }
 
     #[test]
     fn an_entry_that_the_answer_leaves_out_was_not_done() {

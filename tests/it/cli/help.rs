@@ -4,7 +4,7 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn every_command_says_what_it_does_and_takes() {
-    let commands: [(&[&str], &[&str]); 16] = [
+    let commands: [(&[&str], &[&str]); 20] = [
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
@@ -16,10 +16,17 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["send"], &["<TYPE>", "[BODY]", "--file", "--key", "--attribute", "--queue", "--endpoint-url"]),
         (&["status"], &["--admin", "--json", "ready"]),
         (&["plugins"], &["--admin", "--json", "could not be loaded"]),
-        (&["dlq"], &["ls", "show", "replay"]),
-        (&["dlq", "ls"], &["--limit", "--type", "--class", "--plugin", "--json"]),
-        (&["dlq", "show"], &["<ID>", "envelope"]),
-        (&["dlq", "replay"], &["[ID]", "--all", "--body", "--dry-run", "--class"]),
+        (&["dlq"], &["ls", "show", "groups", "replay", "edit", "discard", "export", "hide", "Examples"]),
+        (&["dlq", "ls"], &["--limit", "--type", "--class", "--plugin", "--reason", "--older-than", "--json"]),
+        (&["dlq", "show"], &["<ID>", "envelope", "--json"]),
+        (&["dlq", "groups"], &["fingerprint", "UUIDs", "--newer-than", "--json"]),
+        (
+            &["dlq", "replay"],
+            &["[ID]", "--all", "--dry-run", "--rate", "--canary", "--max-failures", "--again", "--to"],
+        ),
+        (&["dlq", "edit"], &["<ID>", "$EDITOR", "--body", "--again"]),
+        (&["dlq", "discard"], &["[ID]", "--all", "--yes", "--dry-run", "wasq dlq export"]),
+        (&["dlq", "export"], &["--output", "base64", "JSON lines", "--fingerprint"]),
         (&["completions"], &["bash", "zsh", "fish"]),
     ];
     for (command, parts) in commands {
@@ -35,7 +42,7 @@ async fn every_command_says_what_it_does_and_takes() {
 
 #[tokio::test]
 async fn misuse_ends_with_2_and_says_what_is_wrong() {
-    let misuses: [(&[&str], &str); 9] = [
+    let misuses: [(&[&str], &str); 13] = [
         (&["sned"], "'send'"),
         (&[], "Usage"),
         (&["run", "--confg", "x"], "--config"),
@@ -44,6 +51,10 @@ async fn misuse_ends_with_2_and_says_what_is_wrong() {
         (&["send", "greeting", "{}", "--delay", "901"], "901"),
         (&["invoke", "x.wasm", "--var", "novalue"], "NAME=VALUE"),
         (&["dlq", "replay"], "--all"),
+        (&["dlq", "replay", "some-id", "--class", "retry"], "--class"),
+        (&["dlq", "replay", "--all", "--rate", "0"], "50/s"),
+        (&["dlq", "replay", "--all", "--max-failures", "10%"], "0.1"),
+        (&["dlq", "discard"], "--all"),
         (&["completions", "cobol"], "cobol"),
     ];
     for (arguments, part) in misuses {

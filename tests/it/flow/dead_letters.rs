@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wasq::dlq::replayed;
+use wasq::dlq::resend::{How, replayed};
+use wasq::local_sqs::{Effect, Fault};
 use wasq::message::{AttributeData, AttributeValue};
 use wasq::queue::Queue;
 
@@ -99,7 +100,7 @@ async fn a_replayed_dead_letter_runs_and_keeps_its_key() {
     assert_eq!(dead.letter.key.as_deref(), Some(id.as_str()), "a message without a key of its own has its id");
 
     // Twice: a replay that was killed midway is run again.
-    let again = replayed(&dead.delivery, Some(&dead.letter), false);
+    let again = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
     for answer in rig.queue("jobs").await.send(&[again.clone(), again]).await {
         answer.unwrap();
     }
@@ -119,12 +120,79 @@ async fn an_edited_dead_letter_runs_under_its_key() {
     let rig = Setup::probe().start().await;
     rig.message(json!({ "do": "reject", "reason": "a typing error" })).key("k").send().await;
     let dead = rig.letter().await;
-    let mut edited = replayed(&dead.delivery, Some(&dead.letter), false);
+    let mut edited = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
     edited.body = json!({ "do": "done" }).to_string().into();
     rig.queue("jobs").await.send(&[edited]).await.remove(0).unwrap();
     rig.until_exits("done", 1).await;
     rig.emptied().await;
     assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0), "no conflict with the body that failed");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_says_how_often_it_came_back() {
+    let rig = Setup::probe().start().await;
+    rig.message(json!({ "do": "reject", "reason": "no" })).key("k").send().await;
+    for replays in 0..3 {
+        let dead = rig.letter().await;
+        assert_eq!(dead.letter.replays, replays);
+        let json = dead.delivery.attributes["wasq"].text().unwrap();
+        assert_eq!(json.contains("replays"), replays > 0, "a first letter has no such field");
+        let again = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+        rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
+    }
+    rig.letter().await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_was_sent_twice_is_replayed_twice_and_runs_once() {
+    let rig = Setup::probe().start().await;
+    rig.sink.answers("work", [json!({ "do": "reject", "reason": "not yet" })]);
+    // The DLQ has taken the letter, and the host does not learn it: as after a crash before the delete, a twin follows.
+    let lost = Effect::FailAfter { code: "ServiceUnavailable".into(), status: 503 };
+    rig.sqs.faults().add(Fault::on("SendMessageBatch", lost).queue("jobs-dlq").times(1));
+    rig.send(rig.sink.ask("work")).await;
+    let twins = rig.letters(2).await;
+    rig.emptied().await;
+    assert_ne!(twins[0].delivery.message_id, twins[1].delivery.message_id);
+    assert_eq!(twins[0].letter.key, twins[1].letter.key);
+    for twin in &twins {
+        let again = replayed(&twin.delivery, Some(&twin.letter), false, &How::default()).unwrap();
+        rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
+    }
+    rig.emptied().await;
+    assert_eq!(rig.sink.count("work"), 2, "the first delivery, and one of the two replays");
+    assert_eq!((rig.exits("done"), rig.duplicates()), (1, 1));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_replayed_again_runs_once_more_and_its_twin_does_not() {
+    let rig = Setup::probe().start().await;
+    rig.message(rig.sink.ask("work")).key("k").send().await;
+    rig.until_exits("done", 1).await;
+    rig.sink.answers("work", [json!({ "do": "reject", "reason": "not again" })]);
+    let delivery = rig.queue("jobs-dlq").await;
+    let old = rig.message(rig.sink.ask("work")).key("k").queue("jobs-dlq").send().await;
+    let delivery = delivery.receive(1, Duration::ZERO, Duration::from_secs(30)).await.unwrap().remove(0);
+    let how = How { again: true, ..How::default() };
+    let again = replayed(&delivery, None, false, &how).unwrap();
+    assert_eq!(again.attributes["wasq-again"].text(), Some(old.as_str()));
+    rig.queue("jobs-dlq").await.delete(&[delivery.receipt]).await.remove(0).unwrap();
+    rig.queue("jobs").await.send(std::slice::from_ref(&again)).await.remove(0).unwrap();
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!(rig.sink.count("work"), 2, "it ran although its key is done");
+    assert_eq!(dead.delivery.attributes["wasq-again"].text(), Some(old.as_str()), "a later letter keeps the run");
+
+    // Its letter's replay, without --again, is the same run; and so is a twin of it.
+    let later = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+    for message in [later.clone(), later] {
+        rig.queue("jobs").await.send(&[message]).await.remove(0).unwrap();
+    }
+    rig.emptied().await;
+    assert_eq!((rig.sink.count("work"), rig.exits("done"), rig.duplicates()), (3, 2, 1));
     rig.end().await;
 }
 

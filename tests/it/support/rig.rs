@@ -82,6 +82,11 @@ impl Rig {
         self.running.as_ref().expect("a host is running")
     }
 
+    /// Where the host's admin port is; none without a host.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.running.as_ref().map(|host| host.admin_addr())
+    }
+
     pub fn services(&self) -> &Arc<Services> {
         self.host().services()
     }

@@ -1,0 +1,36 @@
+//! `wasq dlq show`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::place::{Place, print_notes};
+use super::view::{listed, print_page};
+
+/// Show one dead letter: its envelope, attributes and body.
+#[derive(Args)]
+pub struct Show {
+    /// The letter's message id in the DLQ, or the first part of it.
+    id: String,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Show {
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+        let opened = self.place.open().await?;
+        let mut reader = opened.reader().await?;
+        let found = opened.find(&mut reader, &self.id, &stop).await;
+        print_notes(&reader.put_back().await);
+        let found = found?;
+        match self.json {
+            true => println!("{:#}", listed(&found)),
+            false => print_page(&found),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

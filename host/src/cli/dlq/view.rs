@@ -1,0 +1,160 @@
+//! How letters look: rows, pages and JSON.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::cli::table;
+use crate::dlq::found::{Envelope, Found};
+use crate::dlq::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE};
+use crate::message::{AttributeData, MessageId, UnixMs};
+
+/// Characters of an id that listings show; it is the beginning that commands take.
+const ID_CHARS: usize = 8;
+/// Characters of a reason that a listing shows.
+const REASON_CHARS: usize = 120;
+
+/// A listing's rows.
+pub struct Rows(comfy_table::Table);
+
+impl Rows {
+    pub fn new() -> Self {
+        Self(table(&["id", "failed", "type", "plugin", "class", "attempts", "reason"]))
+    }
+
+    pub fn add(&mut self, found: &Found) {
+        let (failed, attempts) = match found.letter() {
+            Some(letter) => (time(letter.last_failed_at), letter.attempts.to_string()),
+            None => ("?".into(), "?".into()),
+        };
+        self.0.add_row([
+            short(found.id()),
+            failed,
+            found.kind().unwrap_or("?").to_owned(),
+            found.plugin().unwrap_or("-").to_owned(),
+            found.class().to_owned(),
+            attempts,
+            cut(found.reason(), REASON_CHARS),
+        ]);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn print(&self) {
+        println!("{}", self.0);
+    }
+}
+
+/// The beginning of an id.
+pub fn short(id: &MessageId) -> String {
+    id.0.chars().take(ID_CHARS).collect()
+}
+
+/// Text of at most so many characters.
+pub fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A time in UTC.
+pub fn time(at: UnixMs) -> String {
+    let time = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| "?".into(), |time| time.strftime("%F %T").to_string())
+}
+
+/// A letter as a page.
+pub fn print_page(found: &Found) {
+    println!("id          {}", found.id());
+    match &found.envelope {
+        Envelope::MovedBySqs => {
+            println!("class       {}: it has no envelope", found.class());
+            println!("reason      {}", found.reason());
+            println!("sent        {}", time(found.delivery.sent_at));
+        }
+        Envelope::Unreadable(reason) => {
+            println!("class       {}", found.class());
+            println!("reason      {reason}");
+        }
+        Envelope::Letter(letter) => {
+            println!("from        {} (as {})", letter.queue, letter.message_id);
+            println!("type        {}", letter.kind.as_deref().unwrap_or("?"));
+            println!("plugin      {}", letter.plugin.as_deref().unwrap_or("-"));
+            if let Some(digest) = &letter.digest {
+                println!("component   {digest}");
+            }
+            println!("class       {}", letter.class);
+            println!("reason      {}", letter.reason);
+            println!("fingerprint {}", found.fingerprint());
+            println!("attempts    {} ({} receives)", letter.attempts, letter.receive_count);
+            println!("replays     {}", letter.replays);
+            if let Some(first) = letter.first_failed_at {
+                println!("failed      first {}, last {}", time(first), time(letter.last_failed_at));
+            } else {
+                println!("failed      {}", time(letter.last_failed_at));
+            }
+            println!("key         {}", letter.key.as_deref().unwrap_or("-"));
+            if let Some(traceparent) = &letter.traceparent {
+                println!("traceparent {traceparent}");
+            }
+        }
+    }
+    if let Some(group) = found.group() {
+        println!("group       {group}");
+    }
+    for (name, value) in &found.delivery.attributes {
+        let note = if name == AGAIN_ATTRIBUTE { "  (replayed with --again)" } else { "" };
+        match &value.value {
+            _ if name == LETTER_ATTRIBUTE => {}
+            AttributeData::Text(text) => println!("attribute   {name} = {text}{note}"),
+            AttributeData::Binary(bytes) => println!("attribute   {name} = ({} bytes, binary)", bytes.len()),
+        }
+    }
+    println!("\n{}", String::from_utf8_lossy(&found.delivery.body));
+}
+
+/// A letter as listings have it: attributes by their texts.
+pub fn listed(found: &Found) -> Value {
+    json!({
+        "id": found.id(),
+        "class": found.class(),
+        "fingerprint": found.fingerprint(),
+        "letter": found.letter(),
+        "attributes": attributes(found, |data| match data {
+            AttributeData::Text(text) => json!(text),
+            AttributeData::Binary(_) => json!("(binary)"),
+        }),
+        "sent_at": found.delivery.sent_at,
+        "group": found.group(),
+        "body": String::from_utf8_lossy(&found.delivery.body),
+    })
+}
+
+/// A letter as an export has it: whole. Attributes have their types, and binary ones are in base64.
+pub fn exported(found: &Found) -> Value {
+    let mut all = attributes(found, |_| Value::Null);
+    for (name, entry) in &mut all {
+        let value = &found.delivery.attributes[name];
+        *entry = match &value.value {
+            AttributeData::Text(text) => json!({ "type": value.data_type, "value": text }),
+            AttributeData::Binary(bytes) => json!({ "type": value.data_type, "base64": STANDARD.encode(bytes) }),
+        };
+    }
+    json!({
+        "id": found.id(),
+        "letter": found.letter(),
+        "attributes": all,
+        "body": String::from_utf8_lossy(&found.delivery.body),
+        "sent_at": found.delivery.sent_at,
+        "group": found.group(),
+    })
+}
+
+/// The producer's attributes.
+fn attributes(found: &Found, show: impl Fn(&AttributeData) -> Value) -> Map<String, Value> {
+    let all = found.delivery.attributes.iter().filter(|(name, _)| *name != LETTER_ATTRIBUTE);
+    all.map(|(name, value)| (name.clone(), show(&value.value))).collect()
+}

@@ -1,0 +1,34 @@
+//! Which dead letters are meant.
+
+use super::found::Found;
+use crate::message::UnixMs;
+
+/// What a letter must be; what is none lets all through.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub kind: Option<String>,
+    pub class: Option<String>,
+    pub plugin: Option<String>,
+    /// A part of the reason.
+    pub reason: Option<String>,
+    pub group: Option<String>,
+    pub fingerprint: Option<String>,
+    /// It failed last at this time or before.
+    pub failed_by: Option<UnixMs>,
+    /// It failed last at this time or later.
+    pub failed_since: Option<UnixMs>,
+}
+
+impl Filter {
+    pub fn matches(&self, found: &Found) -> bool {
+        let is = |wanted: &Option<String>, value: Option<&str>| wanted.is_none() || wanted.as_deref() == value;
+        is(&self.kind, found.kind())
+            && is(&self.class, Some(found.class()))
+            && is(&self.plugin, found.plugin())
+            && is(&self.group, found.group())
+            && self.reason.as_ref().is_none_or(|part| found.reason().contains(part))
+            && self.fingerprint.as_ref().is_none_or(|wanted| *wanted == found.fingerprint())
+            && self.failed_by.is_none_or(|time| found.failed_at() <= time)
+            && self.failed_since.is_none_or(|time| found.failed_at() >= time)
+    }
+}

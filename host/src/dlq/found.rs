@@ -1,0 +1,109 @@
+//! A message in the DLQ, as it is found there.
+
+use super::fingerprint::fingerprint;
+use super::{Envelopes, Letter, LetterError, read};
+use crate::message::{AttributeValue, Delivery, MessageId, TYPE_ATTRIBUTE, UnixMs, size_bytes};
+use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES};
+
+/// The class of a message that SQS itself moved to the DLQ.
+pub const MOVED_CLASS: &str = "moved-by-sqs";
+/// The class of a message whose envelope cannot be read.
+pub const UNREADABLE_CLASS: &str = "unreadable";
+/// More bytes than any letter has. A message that leaves so much room has its letter with it, or has none.
+const LETTER_MAX_BYTES: usize = 64 * 1024;
+
+/// A message in the DLQ, in hand.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub delivery: Delivery,
+    pub envelope: Envelope,
+}
+
+/// What is known of a dead letter's end.
+#[derive(Clone, Debug)]
+pub enum Envelope {
+    Letter(Box<Letter>),
+    /// It has none: SQS's redrive policy moved it here.
+    MovedBySqs,
+    /// It has one that cannot be read, or may have one that cannot be had: why.
+    Unreadable(String),
+}
+
+impl Found {
+    /// Reads the envelope of a delivery from the DLQ.
+    pub async fn read(delivery: Delivery, envelopes: &dyn Envelopes) -> Self {
+        let envelope = match read(&delivery, envelopes).await {
+            Ok(Some(letter)) => Envelope::Letter(Box::new(letter)),
+            Ok(None) => Envelope::MovedBySqs,
+            Err(LetterError::Ledger(_) | LetterError::NoHost(_)) if has_room_for_a_letter(&delivery) => {
+                Envelope::MovedBySqs
+            }
+            Err(error) => Envelope::Unreadable(error.to_string()),
+        };
+        Self { delivery, envelope }
+    }
+
+    pub fn id(&self) -> &MessageId {
+        &self.delivery.message_id
+    }
+
+    pub fn letter(&self) -> Option<&Letter> {
+        match &self.envelope {
+            Envelope::Letter(letter) => Some(letter),
+            Envelope::MovedBySqs | Envelope::Unreadable(_) => None,
+        }
+    }
+
+    /// The type, by its letter or its attribute.
+    pub fn kind(&self) -> Option<&str> {
+        match self.letter() {
+            Some(letter) => letter.kind.as_deref(),
+            None => self.delivery.attributes.get(TYPE_ATTRIBUTE).and_then(AttributeValue::text),
+        }
+    }
+
+    pub fn plugin(&self) -> Option<&str> {
+        self.letter()?.plugin.as_deref()
+    }
+
+    pub fn class(&self) -> &str {
+        match &self.envelope {
+            Envelope::Letter(letter) => &letter.class,
+            Envelope::MovedBySqs => MOVED_CLASS,
+            Envelope::Unreadable(_) => UNREADABLE_CLASS,
+        }
+    }
+
+    pub fn reason(&self) -> &str {
+        match &self.envelope {
+            Envelope::Letter(letter) => &letter.reason,
+            Envelope::MovedBySqs => "received too often for its queue's redrive policy",
+            Envelope::Unreadable(reason) => reason,
+        }
+    }
+
+    /// See [`fingerprint`].
+    pub fn fingerprint(&self) -> String {
+        fingerprint(self.reason())
+    }
+
+    /// When it failed last; without a letter when it was sent, as SQS has it.
+    pub fn failed_at(&self) -> UnixMs {
+        self.letter().map_or(self.delivery.sent_at, |letter| letter.last_failed_at)
+    }
+
+    /// When it failed first, as far as is known.
+    pub fn first_failed_at(&self) -> UnixMs {
+        self.letter().and_then(|letter| letter.first_failed_at).unwrap_or_else(|| self.failed_at())
+    }
+
+    /// Its message group: on a FIFO queue the ordered one.
+    pub fn group(&self) -> Option<&str> {
+        self.delivery.group.as_deref()
+    }
+}
+
+fn has_room_for_a_letter(delivery: &Delivery) -> bool {
+    delivery.attributes.len() < MESSAGE_MAX_ATTRIBUTES
+        && size_bytes(&delivery.body, &delivery.attributes) + LETTER_MAX_BYTES <= MESSAGE_MAX_BYTES
+}

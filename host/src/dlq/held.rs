@@ -1,0 +1,147 @@
+//! The letters that a reader has in hand: hidden from others, until they are deleted or put back.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::stream::{StreamExt, iter};
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::message::{Delivery, MessageId, Receipt};
+use crate::queue::sqs::SqsQueue;
+use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
+
+/// How often a call is tried, and the wait after the first failure; it doubles.
+pub const TRIES: u32 = 4;
+pub const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// Calls under way at once.
+const CALLS: usize = 8;
+
+/// Letters in hand.
+pub struct Hand<'a> {
+    dlq: &'a SqsQueue,
+    hide: Duration,
+    held: HashMap<MessageId, Held>,
+    /// When to look which of them must be hidden for longer.
+    renew_at: Instant,
+}
+
+struct Held {
+    receipt: Receipt,
+    received_at: Instant,
+    hidden_until: Instant,
+}
+
+impl<'a> Hand<'a> {
+    /// An empty hand; what comes into it is hidden for `hide`, at least a second.
+    pub fn new(dlq: &'a SqsQueue, hide: Duration) -> Self {
+        let hide = hide.clamp(Duration::from_secs(1), VISIBILITY_MAX);
+        Self { dlq, hide, held: HashMap::new(), renew_at: clock::now() + hide / 2 }
+    }
+
+    pub fn hide(&self) -> Duration {
+        self.hide
+    }
+
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes a delivery that was received with this hand's `hide`; of a letter that it had, the newer one counts.
+    pub fn take(&mut self, delivery: &Delivery) {
+        let (receipt, received_at) = (delivery.receipt.clone(), delivery.received_at);
+        let held = Held { receipt, received_at, hidden_until: received_at + self.hide };
+        self.held.insert(delivery.message_id.clone(), held);
+    }
+
+    /// Deletes letters that are held. The answer names those that could not be, and why.
+    pub async fn delete(&mut self, ids: &[MessageId]) -> Vec<(MessageId, QueueError)> {
+        let mut left: Vec<(MessageId, QueueError)> = Vec::new();
+        for batch in ids.chunks(BATCH_MAX_ENTRIES) {
+            let held = batch.iter().filter_map(|id| Some((id.clone(), self.held.get(id)?.receipt.clone())));
+            let mut batch: Vec<(MessageId, Receipt)> = held.collect();
+            let mut wait = TRY_AGAIN;
+            for attempt in 1..=TRIES {
+                let receipts: Vec<_> = batch.iter().map(|(_, receipt)| receipt.clone()).collect();
+                let answers = self.dlq.delete(&receipts).await;
+                let mut failed = Vec::new();
+                for ((id, receipt), answer) in batch.into_iter().zip(answers) {
+                    match answer {
+                        Ok(()) => drop(self.held.remove(&id)),
+                        Err(QueueError::Transient { .. }) if attempt < TRIES => failed.push((id, receipt)),
+                        Err(error) => left.push((id, error)),
+                    }
+                }
+                if failed.is_empty() {
+                    break;
+                }
+                batch = failed;
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+        }
+        left
+    }
+
+    /// Hides what is held for longer, when half of its time is over, up to SQS's 12 hours. To be called while nothing is
+    /// read. What shows again all the same is met again, and known.
+    pub async fn renew(&mut self) {
+        let now = clock::now();
+        if now < self.renew_at {
+            return;
+        }
+        self.renew_at = now + self.hide / 4;
+        let (hide, mut receipts) = (self.hide, Vec::new());
+        for held in self.held.values_mut() {
+            let room = (held.received_at + VISIBILITY_MAX).saturating_duration_since(now);
+            if held.hidden_until < now + hide / 2 && room > hide {
+                held.hidden_until = now + hide;
+                receipts.push(held.receipt.clone());
+            }
+        }
+        for error in hide_for(self.dlq, receipts, hide.as_secs() as u32).await {
+            tracing::warn!(%error, "a letter in hand cannot be hidden for longer");
+        }
+    }
+
+    /// Shows these letters to others again; all of them, if none are named. The answer has the errors of those that stay
+    /// hidden.
+    pub async fn put_back(&mut self, ids: Option<&[MessageId]>) -> Vec<QueueError> {
+        let held: Vec<Held> = match ids {
+            Some(ids) => ids.iter().filter_map(|id| self.held.remove(id)).collect(),
+            None => self.held.drain().map(|(_, held)| held).collect(),
+        };
+        hide_for(self.dlq, held.into_iter().map(|held| held.receipt).collect(), 0).await
+    }
+}
+
+/// Hides letters for so many seconds from now; 0 shows them. Gives the errors of those that are as they were. A letter whose
+/// receipt has run out shows already.
+async fn hide_for(dlq: &SqsQueue, receipts: Vec<Receipt>, visibility_s: u32) -> Vec<QueueError> {
+    let mut pause = TRY_AGAIN;
+    let mut left = receipts;
+    let mut errors = Vec::new();
+    for attempt in 1..=TRIES {
+        let batches = left.chunks(BATCH_MAX_ENTRIES).map(|batch| async move {
+            let changes: Vec<_> = batch.iter().map(|receipt| (receipt.clone(), visibility_s)).collect();
+            let answers = dlq.change_visibility(&changes).await;
+            batch.iter().cloned().zip(answers).collect::<Vec<_>>()
+        });
+        let answers: Vec<_> = iter(batches).buffer_unordered(CALLS).concat().await;
+        let mut failed = Vec::new();
+        for (receipt, answer) in answers {
+            match answer {
+                Ok(()) | Err(QueueError::LeaseLost { .. }) => {}
+                Err(QueueError::Transient { .. }) if attempt < TRIES => failed.push(receipt),
+                Err(error) => errors.push(error),
+            }
+        }
+        if failed.is_empty() {
+            break;
+        }
+        left = failed;
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    errors
+}

@@ -1,0 +1,240 @@
+//! The message that a dead letter becomes again.
+
+use bytes::Bytes;
+
+use super::found::{Envelope, Found};
+use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
+use crate::message::{AttributeValue, Attributes, Delivery, KEY_ATTRIBUTE, KEY_FIELD, Key, size_bytes};
+use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, size_limit_error, takes_char};
+
+/// The group of a message that goes to a FIFO queue and has none.
+const GROUP: &str = "wasq";
+
+/// How a letter is sent again.
+#[derive(Clone, Debug, Default)]
+pub struct How {
+    /// What its key has done already is done again.
+    pub again: bool,
+    /// It may run under another key if there is no room for its own.
+    pub new_key: bool,
+    /// A body instead of its own.
+    pub body: Option<Bytes>,
+}
+
+/// Why a letter cannot be sent again as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    #[error(
+        "there is no room for its key as `{OWN_KEY_ATTRIBUTE}` ({full}), and under a new key it could run twice; put the key \
+         into its body's field `{KEY_FIELD}` with `wasq dlq edit`, or take the new key with --new-key"
+    )]
+    NoRoomForKey { full: String },
+    #[error(
+        "there is no room for `{AGAIN_ATTRIBUTE}`, which --again needs ({full}); remove something from it, or leave --again out"
+    )]
+    NoRoomForAgain { full: String },
+    #[error(
+        "its queue and its key are not known, and under a new key it could run twice: {0}; take the new key with --new-key"
+    )]
+    Unreadable(String),
+    #[error("SQS would refuse it: {0}")]
+    Refused(String),
+}
+
+impl Found {
+    /// Makes it a message again; see [`replayed`].
+    pub fn replayed(&self, fifo: bool, how: &How) -> Result<Outgoing, Unfit> {
+        match &self.envelope {
+            Envelope::Unreadable(why) if !how.new_key => Err(Unfit::Unreadable(why.clone())),
+            Envelope::Letter(_) | Envelope::MovedBySqs | Envelope::Unreadable(_) => {
+                replayed(&self.delivery, self.letter(), fifo, how)
+            }
+        }
+    }
+}
+
+/// Makes a delivery from the DLQ a message again, for a FIFO queue or a standard one: its body and attributes, and its
+/// key. The key is its letter's. What SQS itself moved has no letter: its key is what it was in its queue, its deduplication
+/// id or its message id, which SQS keeps.
+///
+/// # Errors
+/// See [`Unfit`].
+pub fn replayed(delivery: &Delivery, letter: Option<&Letter>, fifo: bool, how: &How) -> Result<Outgoing, Unfit> {
+    let body = how.body.clone().unwrap_or_else(|| delivery.body.clone());
+    let mut attributes = delivery.attributes.clone();
+    attributes.remove(LETTER_ATTRIBUTE);
+    if let Some(character) = std::str::from_utf8(&body).ok().and_then(|text| text.chars().find(|c| !takes_char(*c))) {
+        return Err(Unfit::Refused(format!("its body has the character {character:?}")));
+    }
+    if let Some(reason) = size_limit_error(&body, &attributes, 0) {
+        return Err(Unfit::Refused(reason));
+    }
+
+    add_key(&mut attributes, &body, delivery, letter, how)?;
+    if how.again {
+        let run = AttributeValue::string(&delivery.message_id.0);
+        insert(&mut attributes, &body, AGAIN_ATTRIBUTE, run).map_err(|full| Unfit::NoRoomForAgain { full })?;
+    }
+    // Fresh, because the first send's id may still be within SQS's five minutes. The letter's own id makes a replay that is
+    // run twice the same message; another body or run makes it another.
+    let again = attributes.get(AGAIN_ATTRIBUTE).and_then(AttributeValue::text).unwrap_or_default();
+    let parts: [&[u8]; 4] = [b"replay", delivery.message_id.0.as_bytes(), again.as_bytes(), &body];
+    let deduplication_id = fifo.then(|| Key::derive(&parts).to_hex());
+    let group = delivery.group.clone().or_else(|| fifo.then(|| GROUP.to_owned()));
+    Ok(Outgoing { body, attributes, delay_s: 0, group, deduplication_id })
+}
+
+/// Lets the key go along, unless the message gives it by itself.
+fn add_key(
+    attributes: &mut Attributes,
+    body: &[u8],
+    delivery: &Delivery,
+    letter: Option<&Letter>,
+    how: &How,
+) -> Result<(), Unfit> {
+    let given = given_key(attributes, body);
+    let known = letter.and_then(|letter| letter.key.as_ref());
+    let key = match known {
+        Some(key) if given.as_ref() == Some(key) => return Ok(()),
+        Some(key) => key,
+        None if given.is_some() || attributes.contains_key(OWN_KEY_ATTRIBUTE) => return Ok(()),
+        // It has none of its own, so it had the id that it had in its queue.
+        None => match letter {
+            Some(letter) => &letter.message_id.0,
+            None => delivery.deduplication_id.as_ref().unwrap_or(&delivery.message_id.0),
+        },
+    };
+    let full = match key.chars().all(takes_char) {
+        true => insert(attributes, body, OWN_KEY_ATTRIBUTE, AttributeValue::string(key)).err(),
+        false => Some("it has characters that SQS refuses in an attribute".to_owned()),
+    };
+    match full {
+        Some(full) if !how.new_key => Err(Unfit::NoRoomForKey { full }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The key that its producer gave a message.
+fn given_key(attributes: &Attributes, body: &[u8]) -> Option<String> {
+    if let Some(key) = attributes.get(KEY_ATTRIBUTE).and_then(AttributeValue::text) {
+        return Some(key.to_owned());
+    }
+    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    json.get(KEY_FIELD)?.as_str().map(str::to_owned)
+}
+
+/// Inserts an attribute if SQS's limits leave room for it; else says what is full.
+fn insert(attributes: &mut Attributes, body: &[u8], name: &str, value: AttributeValue) -> Result<(), String> {
+    let before = attributes.insert(name.to_owned(), value);
+    let full = if attributes.len() > MESSAGE_MAX_ATTRIBUTES {
+        Some(format!("it has {MESSAGE_MAX_ATTRIBUTES} attributes, and SQS takes no more"))
+    } else {
+        let bytes = size_bytes(body, attributes);
+        (bytes > MESSAGE_MAX_BYTES).then(|| format!("it would have {bytes} bytes, and SQS takes {MESSAGE_MAX_BYTES}"))
+    };
+    let Some(full) = full else { return Ok(()) };
+    match before {
+        Some(before) => attributes.insert(name.to_owned(), before),
+        None => attributes.remove(name),
+    };
+    Err(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{MessageId, Receipt, UnixMs};
+
+    fn delivery(body: &str, attributes: &[(&str, &str)]) -> Delivery {
+        Delivery {
+            message_id: MessageId("in-dlq".into()),
+            receipt: Receipt("r".into()),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            attributes: attributes.iter().map(|(n, v)| ((*n).to_owned(), AttributeValue::string(*v))).collect(),
+            receive_count: 1,
+            sent_at: UnixMs(0),
+            group: None,
+            deduplication_id: None,
+            received_at: crate::clock::now(),
+        }
+    }
+
+    fn letter(key: Option<&str>) -> Letter {
+        let json = serde_json::json!({
+            "queue": "jobs", "message_id": "in-queue", "class": "retry", "reason": "no", "attempts": 1, "receive_count": 1,
+            "last_failed_at": 0, "key": key,
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    const TEN: [(&str, &str); 10] = [
+        ("a", "1"),
+        ("b", "1"),
+        ("c", "1"),
+        ("d", "1"),
+        ("e", "1"),
+        ("f", "1"),
+        ("g", "1"),
+        ("h", "1"),
+        ("i", "1"),
+        ("j", "1"),
+    ];
+
+    #[test]
+    fn the_key_goes_along_unless_the_message_gives_it() {
+        let check = |body: &str, attributes: &[(&str, &str)], letter: Option<&Letter>, expect: Option<&str>| {
+            let sent = replayed(&delivery(body, attributes), letter, false, &How::default()).unwrap();
+            let key = sent.attributes.get(OWN_KEY_ATTRIBUTE).and_then(AttributeValue::text);
+            assert_eq!(key, expect, "{body} {attributes:?}");
+            assert!(!sent.attributes.contains_key(LETTER_ATTRIBUTE));
+        };
+        check("x", &[("wasq", "{}")], Some(&letter(Some("k"))), Some("k"));
+        check("x", &[("idempotency-key", "k")], Some(&letter(Some("k"))), None);
+        check(r#"{"idempotency_key":"k"}"#, &[], Some(&letter(Some("k"))), None);
+        check(r#"{"idempotency_key":"other"}"#, &[], Some(&letter(Some("k"))), Some("k"));
+        check("x", &[], Some(&letter(None)), Some("in-queue"));
+        check("x", &[], None, Some("in-dlq"));
+        check("x", &[("wasq-key", "from an outbox")], None, Some("from an outbox"));
+        check("x", &[("idempotency-key", "k")], None, None);
+        check(r#"{"idempotency_key":"k"}"#, &[], Some(&letter(None)), None);
+    }
+
+    #[test]
+    fn what_has_no_room_is_refused_and_says_what_is_full() {
+        let check = |delivery: &Delivery, key: &str, how: &How, expect: Option<&str>| {
+            let sent = replayed(delivery, Some(&letter(Some(key))), false, how).map_err(|error| error.to_string());
+            match (sent, expect) {
+                (Ok(_), None) => {}
+                (Err(error), Some(part)) => assert!(error.contains(part), "{error}"),
+                (sent, expect) => panic!("{sent:?}, wanted {expect:?}"),
+            }
+        };
+        let how = |again, new_key| How { again, new_key, body: None };
+        let ten = delivery("{}", &TEN);
+        check(&ten, "k", &how(false, false), Some("10 attributes"));
+        check(&ten, "k", &how(false, true), None);
+        check(&ten, "k", &how(true, true), Some("wasq-again"));
+        let long = delivery(&"x".repeat(MESSAGE_MAX_BYTES), &[]);
+        check(&long, "k", &how(false, false), Some("bytes"));
+        check(&long, "k", &how(false, true), None);
+        check(&delivery("{}", &TEN[..9]), "k", &how(false, false), None);
+        check(&delivery("{}", &TEN[..9]), "k", &how(true, false), Some("wasq-again"));
+        check(&delivery("{}", &TEN[..8]), "k", &how(true, false), None);
+        let given = delivery(r#"{"idempotency_key":"k"}"#, &TEN);
+        check(&given, "k", &how(false, false), None);
+        let body = |text: &str| How { body: Some(Bytes::copy_from_slice(text.as_bytes())), ..How::default() };
+        check(&delivery("{}", &[]), "k", &body("a\0b"), Some("character"));
+        check(&delivery("{}", &[]), "k", &body(&"x".repeat(MESSAGE_MAX_BYTES + 1)), Some("bytes"));
+    }
+
+    #[test]
+    fn a_deduplication_id_is_the_same_for_a_twin_only() {
+        let id = |how: &How| replayed(&delivery("x", &[]), None, true, how).unwrap().deduplication_id.unwrap();
+        let plain = id(&How::default());
+        assert_eq!(plain, id(&How::default()));
+        let again = id(&How { again: true, ..How::default() });
+        let edited = id(&How { body: Some(Bytes::from_static(b"y")), ..How::default() });
+        assert!(plain != again && plain != edited && again != edited);
+        assert_eq!(replayed(&delivery("x", &[]), None, false, &How::default()).unwrap().deduplication_id, None);
+    }
+}
