@@ -71,7 +71,12 @@ pub struct PluginStatus {
     pub memory_bytes: u64,
     pub max_concurrency: usize,
     pub busy: usize,
-    pub outbound: String,
+    /// Where it may call, and the queues that it may send to.
+    pub allowed_outbound_hosts: Vec<String>,
+    pub queues: Vec<String>,
+    /// The names of its variables; their values may be the operator's.
+    pub variables: Vec<String>,
+    pub pools: Vec<String>,
 }
 
 impl Server {
@@ -174,7 +179,10 @@ async fn plugins(State(shared): State<Shared>) -> Json<serde_json::Value> {
             memory_bytes: plugin.policy.memory_bytes,
             max_concurrency: plugin.max_concurrency,
             busy: plugin.max_concurrency - plugin.permits.available_permits(),
-            outbound: format!("{:?}", plugin.policy.egress),
+            allowed_outbound_hosts: plugin.policy.grants.hosts.clone(),
+            queues: plugin.policy.grants.queues.clone(),
+            variables: plugin.policy.variables.iter().map(|(name, _)| name.clone()).collect(),
+            pools: plugin.manifest.pools.clone(),
         })
         .collect();
     Json(serde_json::json!({ "plugins": plugins, "failures": catalog.failures() }))

@@ -255,6 +255,8 @@ pub struct PluginConfig {
     pub max_concurrency: Option<usize>,
     /// Grants these destinations; replaces what the manifest asks for.
     pub allowed_outbound_hosts: Option<Vec<String>>,
+    /// Grants these queues to its outbox; replaces what the manifest asks for.
+    pub queues: Option<Vec<String>>,
     /// Overrides the manifest's variables, one by one.
     pub variables: BTreeMap<String, String>,
     /// The component's blake3, 64 hexadecimal digits: another file of this name is refused. `wasq plugins` shows it.

@@ -3,6 +3,7 @@
 mod cache;
 mod catalog;
 pub mod compile;
+pub mod grants;
 pub mod key_template;
 mod load;
 pub mod manifest;

@@ -4,6 +4,7 @@ mod address;
 mod bindings;
 pub mod egress;
 mod engine;
+mod grants;
 mod logging;
 mod outbox;
 mod state;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Store};
 
+pub use grants::{Grants, OWN_QUEUE};
 pub use outbox::OutboxMessage;
 
 use crate::clock;
@@ -55,6 +57,7 @@ pub struct Policy {
     /// The guest's environment.
     pub variables: Vec<(String, String)>,
     pub egress: Egress,
+    pub grants: Grants,
 }
 
 /// One attempt at one message.

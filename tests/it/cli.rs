@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::support::Rig;
+use crate::support::{Rig, wat};
 
 /// A directory with a wasq.toml of this text, and an empty one for plugins.
 fn place(config: &str) -> TempDir {
@@ -35,9 +35,9 @@ fn install(dir: &Path, name: &str, component: &[u8], more: &str) {
     std::fs::write(dir.join(format!("{name}.toml")), manifest).unwrap();
 }
 
-/// A component that can be loaded: the probe.
+/// A component that can be loaded, and asks for nothing.
 fn good() -> Vec<u8> {
-    std::fs::read(wasq_tests::guest("probe")).unwrap()
+    wat::done()
 }
 
 /// Writes a config by which a `wasq run` serves what the rig has; `queues` are its last lines, the queues' tables.

@@ -10,11 +10,14 @@ use super::http::Admin;
 use super::table;
 use crate::admin::PluginStatus;
 
-/// List a running host's plugins: types, version, limits, where they may call, and what could not be loaded.
+/// List a running host's plugins: types, version, limits, what they may do, and what could not be loaded.
 #[derive(Args)]
 pub struct Plugins {
     #[command(flatten)]
     admin: Admin,
+    /// Shows what each may do: where it may call, what it may send to, its variables and pools.
+    #[arg(long)]
+    grants: bool,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -42,19 +45,7 @@ impl Plugins {
         }
         let answer: Answer =
             serde_json::from_value(value).context("the host's answer has another shape; same version?")?;
-        let mut rows = table(&["plugin", "types", "version", "timeout", "memory", "busy", "may call"]);
-        for plugin in &answer.plugins {
-            rows.add_row([
-                plugin.name.clone(),
-                plugin.types.join(", "),
-                plugin.digest.chars().take(12).collect(),
-                format!("{} ms", plugin.timeout_ms),
-                format!("{} MiB", plugin.memory_bytes >> 20),
-                format!("{}/{}", plugin.busy, plugin.max_concurrency),
-                plugin.outbound.clone(),
-            ]);
-        }
-        println!("{rows}");
+        println!("{}", if self.grants { grants(&answer.plugins) } else { limits(&answer.plugins) });
         for failure in &answer.failures {
             println!("\nnot loaded: {}: {}", failure.path, failure.reason);
             if let Some(digest) = &failure.still_serving {
@@ -63,4 +54,29 @@ impl Plugins {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn limits(plugins: &[PluginStatus]) -> comfy_table::Table {
+    let mut rows = table(&["plugin", "types", "version", "timeout", "memory", "busy"]);
+    for plugin in plugins {
+        rows.add_row([
+            plugin.name.clone(),
+            plugin.types.join(", "),
+            plugin.digest.chars().take(12).collect(),
+            format!("{} ms", plugin.timeout_ms),
+            format!("{} MiB", plugin.memory_bytes >> 20),
+            format!("{}/{}", plugin.busy, plugin.max_concurrency),
+        ]);
+    }
+    rows
+}
+
+fn grants(plugins: &[PluginStatus]) -> comfy_table::Table {
+    let mut rows = table(&["plugin", "may call", "may send to", "variables", "pools"]);
+    let all = |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join("\n") };
+    for plugin in plugins {
+        let PluginStatus { name, allowed_outbound_hosts, queues, variables, pools, .. } = plugin;
+        rows.add_row([name.clone(), all(allowed_outbound_hosts), all(queues), all(variables), all(pools)]);
+    }
+    rows
 }

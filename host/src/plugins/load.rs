@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::compile::Compiler;
+use super::grants::{check_imports, granted};
 use super::manifest::{Manifest, ManifestError};
 use crate::config::{Config, Limits, PluginConfig};
 use crate::message::Message;
 use crate::permits::Pools;
 use crate::sandbox::egress::{DestinationError, Dialer};
-use crate::sandbox::{CompileError, Handler, Policy, Sandbox};
+use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
 
 /// The custom section in which the SDK embeds the manifest.
 pub const MANIFEST_SECTION: &str = "wasq:manifest";
@@ -74,10 +75,16 @@ pub enum Reason {
     #[error("allowed_outbound_hosts: {0}")]
     Destination(#[from] DestinationError),
     #[error(
-        "it asks to call {hosts}, which is not granted; add to the config:\n  [plugins.{name}]\n  \
-         allowed_outbound_hosts = [{hosts}]"
+        "it asks to {verb} {list}, which is not granted; add to the config:\n  [plugins.{name}]\n  {key} = [{list}]"
     )]
-    NotGranted { name: String, hosts: String },
+    NotGranted { name: String, verb: &'static str, key: &'static str, list: String },
+    #[error("it is granted the queue `{queue}`, which is not in the config; add [queues.{queue}]")]
+    NoQueue { queue: String },
+    #[error(
+        "it imports {import}, for which nothing is granted; ask for it in the manifest and grant it in the config, as in:\n  \
+         [plugins.{name}]\n  {key} = [\"{example}\"]"
+    )]
+    Import { import: String, name: String, key: &'static str, example: &'static str },
     #[error(
         "it wants permits of the pool `{pool}`, which nobody has sized; add to the config:\n  [pools]\n  {pool} = 10"
     )]
@@ -112,14 +119,16 @@ impl Loader {
 
     fn try_load(&self, path: &Path) -> Result<Plugin, Reason> {
         let limits = &self.config.limits;
-        let (bytes, manifest) = read(path, limits)?;
+        let (bytes, manifest, imports) = read(path, limits)?;
         let own = PluginConfig::default();
         let operator = self.config.plugins.get(&manifest.name).unwrap_or(&own);
         let digest = blake3::hash(&bytes).to_hex().to_string();
         if let Some(pinned) = operator.blake3.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&digest)) {
             return Err(Reason::Digest { name: manifest.name, pinned: pinned.clone(), digest });
         }
-        let policy = self.policy(&manifest, operator)?;
+        let grants = granted(&manifest, operator, &self.config)?;
+        check_imports(&grants, &manifest.name, &imports)?;
+        let policy = self.policy(&manifest, operator, grants)?;
         let pools = self.pools(&manifest)?;
         let handler = self.compiler.compile(&bytes)?;
         let asked = manifest.max_concurrency.unwrap_or(usize::MAX);
@@ -147,16 +156,7 @@ impl Loader {
     }
 
     /// What the plugin may do: where manifest and operator both set a limit, the stricter one holds.
-    fn policy(&self, manifest: &Manifest, operator: &PluginConfig) -> Result<Policy, Reason> {
-        let wanted = &manifest.allowed_outbound_hosts;
-        let granted = match &operator.allowed_outbound_hosts {
-            Some(granted) => granted,
-            None if self.config.grant_all || wanted.is_empty() => wanted,
-            None => {
-                let hosts = wanted.iter().map(|host| format!("\"{host}\"")).collect::<Vec<_>>().join(", ");
-                return Err(Reason::NotGranted { name: manifest.name.clone(), hosts });
-            }
-        };
+    fn policy(&self, manifest: &Manifest, operator: &PluginConfig, grants: Grants) -> Result<Policy, Reason> {
         let mut variables = manifest.variables.clone();
         variables.extend(operator.variables.clone());
         let memory = [Some(manifest.memory), operator.memory, Some(self.config.limits.max_memory)];
@@ -165,24 +165,25 @@ impl Loader {
             timeout: manifest.timeout.min(operator.timeout.unwrap_or(manifest.timeout)),
             memory_bytes: memory.into_iter().flatten().map(|size| size.as_u64()).min().unwrap_or_default(),
             variables: variables.into_iter().collect(),
-            egress: self.dialer.egress(granted)?,
+            egress: self.dialer.egress(&grants.hosts)?,
+            grants,
         })
     }
 }
 
 /// A file's manifest, without compiling it. `limits` bound the file.
 pub fn read_manifest(path: &Path, limits: &Limits) -> Result<Manifest, LoadError> {
-    read(path, limits).map(|(_, manifest)| manifest).map_err(|reason| LoadError { path: path.to_owned(), reason })
+    read(path, limits).map(|(_, manifest, _)| manifest).map_err(|reason| LoadError { path: path.to_owned(), reason })
 }
 
-fn read(path: &Path, limits: &Limits) -> Result<(Vec<u8>, Manifest), Reason> {
+fn read(path: &Path, limits: &Limits) -> Result<(Vec<u8>, Manifest, Vec<String>), Reason> {
     let size = std::fs::metadata(path)?.len();
     let limit = limits.max_component.as_u64();
     if size > limit {
         return Err(Reason::TooLarge { size, limit });
     }
     let bytes = std::fs::read(path)?;
-    let section = check_format(&bytes)?;
+    let (section, imports) = check_format(&bytes)?;
     let beside = path.with_extension("toml");
     let text = match std::fs::read_to_string(&beside) {
         Ok(text) => text,
@@ -192,11 +193,11 @@ fn read(path: &Path, limits: &Limits) -> Result<(Vec<u8>, Manifest), Reason> {
         }
         Err(error) => return Err(error.into()),
     };
-    Ok((bytes, Manifest::parse(&text)?))
+    Ok((bytes, Manifest::parse(&text)?, imports))
 }
 
-/// Whether the bytes are a component; and the manifest's section, wherever in it.
-fn check_format(bytes: &[u8]) -> Result<Option<Vec<u8>>, Reason> {
+/// Whether the bytes are a component; and the manifest's section, wherever in it, and the names of what it imports.
+fn check_format(bytes: &[u8]) -> Result<(Option<Vec<u8>>, Vec<String>), Reason> {
     if bytes.starts_with(b"\x7fELF") {
         return Err(Reason::Precompiled);
     }
@@ -206,14 +207,24 @@ fn check_format(bytes: &[u8]) -> Result<Option<Vec<u8>>, Reason> {
     if wasmparser::Parser::is_core_wasm(bytes) {
         return Err(Reason::CoreModule);
     }
-    let mut section = None;
+    let (mut section, mut imports) = (None, Vec::new());
+    // Modules and components within have imports of their own, which the component itself fulfils.
+    let mut depth = 0_u32;
+    let damaged = |error: wasmparser::BinaryReaderError| Reason::Damaged(error.to_string());
     for payload in wasmparser::Parser::new(0).parse_all(bytes) {
-        match payload.map_err(|error| Reason::Damaged(error.to_string()))? {
+        match payload.map_err(damaged)? {
             wasmparser::Payload::CustomSection(custom) if custom.name() == MANIFEST_SECTION => {
                 section.get_or_insert_with(|| custom.data().to_vec());
+            }
+            wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
+            wasmparser::Payload::ComponentImportSection(all) if depth == 0 => {
+                for import in all {
+                    imports.push(import.map_err(damaged)?.name.name.to_owned());
+                }
             }
             _ => {}
         }
     }
-    Ok(section)
+    Ok((section, imports))
 }

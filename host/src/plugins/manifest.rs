@@ -40,6 +40,10 @@ pub struct Manifest {
     /// `scheme://host:port` that the handler wants to call; `*.` before a host allows its subdomains.
     #[serde(default)]
     pub allowed_outbound_hosts: Vec<String>,
+    /// Queues that the handler wants to send to, by their names in the operator's config; `self` is the one that its message
+    /// came from.
+    #[serde(default)]
+    pub queues: Vec<String>,
     /// Environment variables of the handler. The operator may override each.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,

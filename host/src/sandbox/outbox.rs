@@ -40,6 +40,10 @@ const OWN_ATTRIBUTES: usize = 2;
 
 impl Host for State {
     fn send(&mut self, queue: String, kind: String, body: Vec<u8>, options: Option<Options>) -> Result<(), Error> {
+        if !self.policy.grants.may_send_to(&queue) {
+            let asked = if queue.is_empty() { "self" } else { &queue };
+            return Err(Error::Denied(format!("this handler was not granted the queue `{asked}`")));
+        }
         let place = self.outbox.messages.len();
         if place >= self.limits.outbox_messages {
             return Err(Error::Limit(format!("at most {} messages a run", self.limits.outbox_messages)));

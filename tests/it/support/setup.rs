@@ -63,6 +63,9 @@ impl Plugin {
         let mut text = format!("name = {:?}\ntypes = {}\n", self.name, serde_json::to_string(&self.types).unwrap());
         text +=
             &format!("allowed_outbound_hosts = [{:?}]\nvariables = {{ plugin = {:?} }}\n", sink.origin(), self.name);
+        if !lines.contains("queues =") {
+            text += "queues = ['self', 'mails', 'nowhere']\n";
+        }
         text += lines;
         if !lines.contains("[retry]") {
             text += "\n[retry]\ninitial_interval = \"0s\"\n";

@@ -213,7 +213,7 @@ fn install(stage: &Stage) -> Result<()> {
     std::fs::copy(crate::guest("probe"), dir.join("probe.wasm"))?;
     // Each kill counts as an attempt of what was in hand.
     let manifest = format!(
-        "name = '{KIND}'\ntypes = ['{KIND}']\ntimeout = '10s'\nallowed_outbound_hosts = ['http://{}']\n\
+        "name = '{KIND}'\ntypes = ['{KIND}']\ntimeout = '10s'\nqueues = ['self']\nallowed_outbound_hosts = ['http://{}']\n\
          [retry]\nmax_attempts = 100\ninitial_interval = '100ms'\n",
         stage.sink.addr()
     );

@@ -45,7 +45,7 @@ impl Kit {
             std::fs::write(dir.path().join(format!("{plugin}.wasm")), component).expect("a temporary file");
             let types = if place == 0 { format!("['{SOLO}', '{PAIR}']") } else { format!("['{PAIR}']") };
             let manifest = format!(
-                "name = '{plugin}'\ntypes = {types}\ntimeout = '3s'\nmax_concurrency = 1000\nvariables = {{ plugin = '{plugin}' }}\n\
+                "name = '{plugin}'\ntypes = {types}\ntimeout = '3s'\nmax_concurrency = 1000\nqueues = ['out']\nvariables = {{ plugin = '{plugin}' }}\n\
                  [retry]\nmax_attempts = {MAX_ATTEMPTS}\ninitial_interval = '500ms'\nmaximum_interval = '2s'\n"
             );
             std::fs::write(dir.path().join(format!("{plugin}.toml")), manifest).expect("a temporary file");

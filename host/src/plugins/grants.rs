@@ -1,0 +1,107 @@
+//! What a plugin asks for, what the operator grants, and what its component imports: all three have to fit.
+//!
+//! Nothing is granted by itself. A manifest's lists are requests; the operator's config answers them plugin by plugin, or
+//! accepts them all with `grant_all`. Files and sockets are never granted: their interfaces are there, and empty.
+
+use super::load::Reason;
+use super::manifest::Manifest;
+use crate::config::{Config, PluginConfig};
+use crate::sandbox::{Grants, OWN_QUEUE};
+
+/// What the operator makes of the manifest's requests.
+///
+/// # Errors
+/// The request that is not answered, with the lines to add.
+pub fn granted(manifest: &Manifest, operator: &PluginConfig, config: &Config) -> Result<Grants, Reason> {
+    let answer = |key, verb, asked: &Vec<String>, granted: &Option<Vec<String>>| match granted {
+        Some(granted) => Ok(granted.clone()),
+        None if config.grant_all || asked.is_empty() => Ok(asked.clone()),
+        None => Err(Reason::NotGranted { name: manifest.name.clone(), verb, key, list: in_quotes(asked) }),
+    };
+    let grants = Grants {
+        hosts: answer(
+            "allowed_outbound_hosts",
+            "call",
+            &manifest.allowed_outbound_hosts,
+            &operator.allowed_outbound_hosts,
+        )?,
+        queues: answer("queues", "send to", &manifest.queues, &operator.queues)?,
+    };
+    let known = |queue: &&String| *queue != OWN_QUEUE && !config.queues.contains_key(*queue);
+    match grants.queues.iter().find(known) {
+        // Where everything is accepted, a queue that is not there yet is found out when it is sent to.
+        Some(queue) if !config.grant_all => Err(Reason::NoQueue { queue: queue.clone() }),
+        Some(_) | None => Ok(grants),
+    }
+}
+
+/// Whether a component with these imports may run.
+///
+/// # Errors
+/// The import for which nothing was granted, with the line to add.
+pub fn check_imports(grants: &Grants, name: &str, imports: &[String]) -> Result<(), Reason> {
+    let needs = [
+        ("wasi:http/outgoing-handler@", "allowed_outbound_hosts", grants.hosts.is_empty(), "https://api.example:443"),
+        ("wasq:worker/outbox@", "queues", grants.queues.is_empty(), OWN_QUEUE),
+    ];
+    for (interface, key, nothing_granted, example) in needs {
+        if let Some(import) = imports.iter().find(|import| nothing_granted && import.starts_with(interface)) {
+            return Err(Reason::Import { import: import.clone(), name: name.to_owned(), key, example });
+        }
+    }
+    Ok(())
+}
+
+fn in_quotes(list: &[String]) -> String {
+    list.iter().map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(lines: &str) -> Manifest {
+        Manifest::parse(&format!("name = 'p'\ntypes = ['t']\n{lines}")).unwrap()
+    }
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, std::path::Path::new("wasq.toml")).unwrap()
+    }
+
+    #[test]
+    fn requests_are_granted_by_the_operator_or_refused_with_the_lines_to_add() {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let check = |asks: &str, operators: &str, expect: Result<(&[&str], &[&str]), &str>| {
+            let config = config(operators);
+            let own = PluginConfig::default();
+            let got = granted(&manifest(asks), config.plugins.get("p").unwrap_or(&own), &config);
+            match (expect, got) {
+                (Ok((hosts, queues)), Ok(got)) => {
+                    assert_eq!((got.hosts, got.queues), (owned(hosts), owned(queues)));
+                }
+                (Err(part), Err(got)) => assert!(got.to_string().contains(part), "{got}"),
+                (expect, got) => panic!("{asks} under {operators}: {got:?}, wanted {expect:?}"),
+            }
+        };
+        let asks = "allowed_outbound_hosts = ['https://a:443']\nqueues = ['self', 'mails']";
+        let queues = "[queues.jobs]\n[queues.mails]\n";
+        check("", queues, Ok((&[], &[])));
+        check(asks, queues, Err("[plugins.p]\n  allowed_outbound_hosts = [\"https://a:443\"]"));
+        let hosts = format!("{queues}[plugins.p]\nallowed_outbound_hosts = ['https://b:443']\n");
+        check(asks, &hosts, Err("[plugins.p]\n  queues = [\"self\", \"mails\"]"));
+        check(asks, &format!("{hosts}queues = ['self']"), Ok((&["https://b:443"], &["self"])));
+        check(asks, &format!("{hosts}queues = ['mials']"), Err("[queues.mials]"));
+        check(asks, &format!("grant_all = true\n{queues}"), Ok((&["https://a:443"], &["self", "mails"])));
+    }
+
+    #[test]
+    fn an_import_without_a_grant_is_named() {
+        let imports = ["wasi:http/outgoing-handler@0.2.12".to_owned(), "wasq:worker/outbox@0.1.0".to_owned()];
+        let hosts = Grants { hosts: vec!["https://a:443".into()], queues: Vec::new() };
+        let error = |grants: &Grants| check_imports(grants, "p", &imports).unwrap_err().to_string();
+        assert!(error(&Grants::default()).contains("wasi:http/outgoing-handler@0.2.12"));
+        assert!(error(&hosts).contains("wasq:worker/outbox@0.1.0") && error(&hosts).contains("queues = [\"self\"]"));
+        assert!(check_imports(&Grants { queues: vec!["self".into()], ..hosts }, "p", &imports).is_ok());
+        assert!(check_imports(&Grants::default(), "p", &["wasi:io/poll@0.2.12".to_owned()]).is_ok());
+    }
+}
