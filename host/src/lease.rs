@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::ledger::{Fence, Ledger};
+use crate::ledger::{Fence, Ledger, LedgerError};
 use crate::message::{Delivery, Key, MessageId, Receipt};
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
@@ -21,6 +21,9 @@ use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 const TICK: Duration = Duration::from_secs(1);
 /// And so often within a visibility: of the half that is left when a renewal is due, most must be left when it is made.
 const TICKS_PER_VISIBILITY: u32 = 16;
+/// A call is given up after this part of the visibility: in the half that is left there is time for another one, and a lease
+/// whose calls hang is seen to end.
+const CALLS_PER_VISIBILITY: u32 = 4;
 
 /// The leases of one queue.
 pub struct Keeper {
@@ -290,7 +293,11 @@ async fn renew(batch: &[Arc<Inner>], queue: &dyn Queue, ledger: &dyn Ledger, vis
     let from = clock::now();
     let changes: Vec<_> =
         leases.iter().map(|inner| (lock(&inner.state).receipt.clone(), visibility.as_secs() as u32)).collect();
-    let answers = queue.change_visibility(&changes).await;
+    let longest = visibility / CALLS_PER_VISIBILITY;
+    let answers = tokio::time::timeout(longest, queue.change_visibility(&changes)).await.unwrap_or_else(|_| {
+        let message = format!("no answer within {longest:?}");
+        vec![Err(QueueError::Transient { code: "Timeout".into(), message }); changes.len()]
+    });
     let mut claims = Vec::new();
     for (inner, answer) in leases.iter().zip(answers) {
         match answer {
@@ -319,7 +326,9 @@ async fn extend_claims(claims: &[(&Arc<Inner>, Key, Fence)], ledger: &dyn Ledger
     }
     let keys: Vec<_> = claims.iter().map(|(_, key, fence)| (*key, *fence)).collect();
     let from = clock::now();
-    match ledger.extend(&keys, visibility).await {
+    let longest = visibility / CALLS_PER_VISIBILITY;
+    let answer = tokio::time::timeout(longest, ledger.extend(&keys, visibility)).await;
+    match answer.unwrap_or_else(|_| Err(LedgerError::Unavailable(format!("no answer within {longest:?}")))) {
         Ok(ours) => {
             for ((inner, key, fence), ours) in claims.iter().zip(ours) {
                 let mut state = lock(&inner.state);

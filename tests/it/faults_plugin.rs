@@ -32,7 +32,7 @@ async fn an_endless_loop_is_killed_at_the_timeout() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_endless_loops_than_threads_leave_the_others_running() {
     let setup = Setup::new()
-        .plugin(Plugin::probe("loops").types(&["loops"]).manifest("timeout = '4s'\n[retry]\nmax_attempts = 1"))
+        .plugin(Plugin::probe("loops").types(&["loops"]).manifest("timeout = '12s'\n[retry]\nmax_attempts = 1"))
         .plugin(Plugin::probe("probe"));
     let mut rig = setup.without_host().await;
     for _ in 0..4 {

@@ -2,7 +2,7 @@
 //! delays their connections, and then holds what the ledger says against what an independent sink saw.
 
 pub mod hosts;
-mod proxy;
+pub mod proxy;
 mod sink;
 mod verdict;
 

@@ -66,6 +66,12 @@ fn finish(share: &Share<'_>, record: Record, exit: &Exit) -> Option<Finish> {
 
 /// Sends the dead letter, then records it. If it cannot be sent, the message stays in its queue.
 async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Settlement {
+    // A letter cannot be taken back: whoever wakes up late asks first whether another has the message now.
+    if let Some(claim) = claim
+        && let Err(error) = confirm(share, claim).await
+    {
+        return unrecorded(share, &error);
+    }
     let sent = send_letter(share, &letter(share, claim, exit)).await;
     let (finish, settlement) = match sent {
         Ok(()) => {
@@ -84,17 +90,33 @@ async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) ->
     }
 }
 
+/// Whether the claim is still ours.
+async fn confirm(share: &Share<'_>, claim: &Claimed) -> Result<(), LedgerError> {
+    let (claims, lease) = ([(claim.key, claim.fresh.fence)], share.lease.remaining());
+    match insist(share, || share.services.ledger.extend(&claims, lease)).await?[..] {
+        [true] => Ok(()),
+        _ => Err(LedgerError::Stale),
+    }
+}
+
 /// Tells the ledger. What it could not record is not settled.
 async fn finish_claim(share: &Share<'_>, claim: &Claimed, finish: Finish, settlement: Settlement) -> Settlement {
-    let message_id = &share.delivery.message_id;
     let ledger = &share.services.ledger;
     match insist(share, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await {
         Ok(()) => settlement,
-        Err(LedgerError::Stale) => {
+        Err(error) => unrecorded(share, &error),
+    }
+}
+
+/// What becomes of a delivery whose outcome the ledger has not taken.
+fn unrecorded(share: &Share<'_>, error: &LedgerError) -> Settlement {
+    let message_id = &share.delivery.message_id;
+    match error {
+        LedgerError::Stale => {
             tracing::warn!(%message_id, "the ledger refused an outcome: the claim was taken over");
             Settlement::Leave
         }
-        Err(error @ (LedgerError::Unavailable(_) | LedgerError::Damaged(_))) => {
+        LedgerError::Unavailable(_) | LedgerError::Damaged(_) => {
             share.services.health.ledger_failed(&error.to_string());
             tracing::error!(%message_id, %error, "an outcome could not be recorded; the message stays in its queue");
             Settlement::Delay { delay: HELD_BACK, record: Record::Nothing }

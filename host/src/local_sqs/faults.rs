@@ -80,6 +80,11 @@ impl Faults {
         self.state().faults.clear();
     }
 
+    /// How many faults are still in force. One with a number of times ends when it has met its last call.
+    pub fn in_force(&self) -> usize {
+        self.state().faults.len()
+    }
+
     /// How many calls of an operation have arrived.
     pub fn calls(&self, operation: &str) -> u64 {
         self.state().calls.get(operation).copied().unwrap_or_default()
@@ -139,7 +144,9 @@ mod tests {
         assert_eq!(meet("SendMessage", "b"), None);
         assert_eq!(meet("DeleteMessage", "a"), None);
         assert_eq!(meet("SendMessage", "a"), Some(Effect::Hang));
+        assert_eq!(faults.in_force(), 1);
         assert_eq!(meet("SendMessage", "a"), Some(Effect::Hang));
+        assert_eq!(faults.in_force(), 0);
         assert_eq!(meet("SendMessage", "a"), None);
         assert_eq!((faults.calls("SendMessage"), faults.calls("DeleteMessage")), (4, 1));
     }

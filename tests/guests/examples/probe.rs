@@ -62,6 +62,7 @@ enum Order {
         kind: String,
         body: serde_json::Value,
         count: usize,
+        group: Option<String>,
         then: Box<Order>,
     },
     /// Gets a URL, and fails with `?` unless the answer is a success.
@@ -118,9 +119,14 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
             }
             obey(*then, cx)
         }
-        Order::Outbox { queue, kind, body, count, then } => {
+        Order::Outbox { queue, kind, body, count, group, then } => {
             for _ in 0..count {
-                cx.outbox(&queue, &kind).send(&body)?;
+                let message = cx.outbox(&queue, &kind);
+                let message = match &group {
+                    Some(group) => message.group(group),
+                    None => message,
+                };
+                message.send(&body)?;
             }
             obey(*then, cx)
         }

@@ -1,6 +1,7 @@
 //! What the tests share: a whole host with its queues, a sink for the handlers' calls, and ways to send and to look.
 
 mod faulty;
+pub mod hosts;
 mod rig;
 pub mod servers;
 mod setup;

@@ -28,6 +28,8 @@ pub struct Plugin {
     component: Vec<u8>,
     /// None where the component's own is used.
     manifest: Option<String>,
+    /// What its outbox may send to.
+    queues: Vec<String>,
 }
 
 impl Plugin {
@@ -38,13 +40,14 @@ impl Plugin {
 
     /// Any component.
     pub fn component(name: &str, component: Vec<u8>) -> Self {
-        Self { name: name.into(), types: vec![KIND.into()], component, manifest: Some(String::new()) }
+        let queues = ["self", "nowhere"].map(str::to_owned).into();
+        Self { name: name.into(), types: vec![KIND.into()], component, manifest: Some(String::new()), queues }
     }
 
     /// One of the shop's handlers, with its own manifest.
     pub fn shop(name: &str) -> Self {
         let component = std::fs::read(wasq_tests::plugin(name)).unwrap();
-        Self { name: name.into(), types: Vec::new(), component, manifest: None }
+        Self { name: name.into(), types: Vec::new(), component, manifest: None, queues: Vec::new() }
     }
 
     pub fn types(self, types: &[&str]) -> Self {
@@ -63,9 +66,7 @@ impl Plugin {
         let mut text = format!("name = {:?}\ntypes = {}\n", self.name, serde_json::to_string(&self.types).unwrap());
         text +=
             &format!("allowed_outbound_hosts = [{:?}]\nvariables = {{ plugin = {:?} }}\n", sink.origin(), self.name);
-        if !lines.contains("queues =") {
-            text += "queues = ['self', 'mails', 'nowhere']\n";
-        }
+        text += &format!("queues = {}\n", serde_json::to_string(&self.queues).unwrap());
         text += lines;
         if !lines.contains("[retry]") {
             text += "\n[retry]\ninitial_interval = \"0s\"\n";
@@ -114,7 +115,8 @@ impl Setup {
         let sink = Sink::start().await;
         let plugins = dir.path().join("plugins");
         std::fs::create_dir(&plugins).unwrap();
-        for plugin in &self.plugins {
+        for plugin in &mut self.plugins {
+            plugin.queues.extend(self.queues.iter().map(|(name, _)| name.clone()));
             plugin.install(&plugins, &sink);
         }
         let sqs = LocalSqs::start(Options::new(dir.path().join("sqs")).port(0)).await.unwrap();

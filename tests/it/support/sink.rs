@@ -118,6 +118,16 @@ impl Sink {
         self.lock().get(name).map_or(0, |name| name.calls.len())
     }
 
+    /// These names, each as often as it was called, in the order of the calls.
+    pub fn order(&self, names: &[&str]) -> Vec<String> {
+        let mut calls: Vec<(Instant, String)> = Vec::new();
+        for name in names {
+            calls.extend(self.calls(name).into_iter().map(|call| (call.at, (*name).to_owned())));
+        }
+        calls.sort();
+        calls.into_iter().map(|(_, name)| name).collect()
+    }
+
     /// The most calls of `name` that were under way at once.
     pub fn most_open(&self, name: &str) -> usize {
         self.lock().get(name).map_or(0, |name| name.most_open)

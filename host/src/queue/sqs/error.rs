@@ -13,9 +13,12 @@ where
 {
     match error {
         SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or("Unknown").to_owned();
+            let Some(code) = service.err().code() else {
+                let message = format!("the answer cannot be read: {}", NoAnswer::of(error));
+                return QueueError::Transient { code: "Unknown".into(), message };
+            };
             let message = service.err().message().unwrap_or_default().to_owned();
-            by_code(&code, message, !is_server_fault(&code))
+            by_code(code, message, !is_server_fault(code))
         }
         SdkError::ConstructionFailure(_) => {
             QueueError::Permanent { code: "Configuration".into(), message: DisplayErrorContext(error).to_string() }
@@ -35,7 +38,7 @@ where
 
 fn is_server_fault(code: &str) -> bool {
     let code = short_code(code);
-    code.starts_with("Internal") || code == "ServiceUnavailable" || code == "Unknown" || is_throttling(code)
+    code.starts_with("Internal") || code == "ServiceUnavailable" || is_throttling(code)
 }
 
 fn is_throttling(code: &str) -> bool {
