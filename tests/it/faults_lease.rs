@@ -116,7 +116,7 @@ impl Ledger for Robbed {
 /// Runs `order` under a fence that is stale from the first, then lets the other finish.
 async fn under_a_stale_fence(order: impl Fn(&Rig) -> Value, stopped: &str) {
     // The keeper hears of it at half the visibility; what is refused before is refused by the fence.
-    let setup = short_leases().queue("slow", |queue| queue.visibility = Duration::from_secs(6));
+    let setup = short_leases().queue("slow", |queue| queue.visibility = Duration::from_secs(4));
     let mut rig = setup.without_host().await;
     let inner = LocalLedger::open(&rig.ledger_dir()).unwrap();
     let ledger = Arc::new(Robbed { inner, thief: tokio::sync::Mutex::default() });

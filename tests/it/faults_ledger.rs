@@ -129,30 +129,28 @@ impl Scene {
     }
 }
 
-async fn outages(server: Server, ledger: LedgerConfig) {
+async fn outages(store: &str, server: Server, ledger: LedgerConfig) {
     let mut scene = Scene::new(ledger).await;
     scene.send().await;
     scene.rig.emptied().await;
     let server = RefCell::new(server);
     let stop = || server.borrow_mut().stop().unwrap();
-    scene.survives("stopped", stop, || server.borrow_mut().cont().unwrap()).await;
+    scene.survives(&format!("{store}, stopped"), stop, || server.borrow_mut().cont().unwrap()).await;
     let kill = || server.borrow_mut().kill().unwrap();
-    scene.survives("killed", kill, || server.borrow_mut().restart().unwrap()).await;
+    scene.survives(&format!("{store}, killed"), kill, || server.borrow_mut().restart().unwrap()).await;
     scene.rig.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_postgresql_under_load_loses_nothing_and_burns_no_attempts() {
-    let server = started(Server::postgres());
-    let (url, schema) = (Some(Secret(server.url())), "outage".to_owned());
-    outages(server, LedgerConfig::Postgres(PostgresConfig { url, schema, max_connections: 4 })).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_redis_under_load_loses_nothing_and_burns_no_attempts() {
-    let server = started(Server::redis());
-    let (url, prefix) = (Some(Secret(server.url())), "outage".to_owned());
-    outages(server, LedgerConfig::Redis(RedisConfig { url, prefix })).await;
+async fn an_outage_of_the_ledgers_server_under_load_loses_nothing_and_burns_no_attempts() {
+    let (postgres, redis) = (started(Server::postgres()), started(Server::redis()));
+    let url = |server: &Server| Some(Secret(server.url()));
+    let in_postgres = PostgresConfig { url: url(&postgres), schema: "outage".into(), max_connections: 4 };
+    let in_redis = RedisConfig { url: url(&redis), prefix: "outage".into() };
+    futures::join!(
+        outages("PostgreSQL", postgres, LedgerConfig::Postgres(in_postgres)),
+        outages("Redis", redis, LedgerConfig::Redis(in_redis)),
+    );
 }
 
 /// Sets how many bytes a process's files may have (`RLIMIT_FSIZE`): a write past it fails as on a full disk.

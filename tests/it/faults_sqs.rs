@@ -91,11 +91,29 @@ fn order_faults(rig: &Rig, kinds: &[Kind], operation: &str, queue: impl Fn(&str)
     }
 }
 
+/// Most of it is waiting, so the steps stand beside each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn receives_deletes_and_visibility_changes_that_fail_in_any_way_are_made_again() {
+    futures::join!(
+        receives_that_fail_are_made_again_and_readiness_says_why(),
+        deletes_that_fail_are_made_again(),
+        delays_that_fail_are_made_again(),
+        renewals_that_fail_are_made_again_within_the_lease(),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_and_outboxes_whose_sending_fails_in_any_way_are_sent_again() {
+    futures::join!(
+        dead_letters_whose_sending_fails_are_sent_again(),
+        outboxes_whose_sending_fails_are_sent_again_without_another_run(),
+    );
+}
+
 fn all_met(rig: &Rig) {
     assert_eq!(rig.sqs.faults().in_force(), 0, "every fault was met as often as it should be");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn receives_that_fail_are_made_again_and_readiness_says_why() {
     let mut kinds = kinds();
     kinds.retain(|kind| kind.reason.is_some());
@@ -119,7 +137,6 @@ async fn receives_that_fail_are_made_again_and_readiness_says_why() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn deletes_that_fail_are_made_again() {
     let kinds = kinds();
     let rig = setup(&kinds, 30).start().await;
@@ -130,7 +147,6 @@ async fn deletes_that_fail_are_made_again() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn delays_that_fail_are_made_again() {
     let kinds = kinds();
     let rig = setup(&kinds, 30).start().await;
@@ -155,7 +171,6 @@ async fn delays_that_fail_are_made_again() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn renewals_that_fail_are_made_again_within_the_lease() {
     let kinds: Vec<_> = kinds().into_iter().map(|kind| Kind { times: kind.times.min(2), ..kind }).collect();
     let rig = setup(&kinds, 8).start().await;
@@ -171,7 +186,6 @@ async fn renewals_that_fail_are_made_again_within_the_lease() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_whose_sending_fails_are_sent_again() {
     let kinds = kinds();
     let rig = setup(&kinds, 30).start().await;
@@ -201,7 +215,6 @@ async fn dead_letters_whose_sending_fails_are_sent_again() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn outboxes_whose_sending_fails_are_sent_again_without_another_run() {
     let kinds = kinds();
     let outlet = |kind: &str| format!("to-{kind}");

@@ -13,7 +13,7 @@ use wasq::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_tests::servers::Server;
 
 use super::rig::get;
-use super::setup::dlq;
+use super::setup::{compiled, dlq};
 use super::{Rig, until};
 use crate::cli::binary::{Running, wasq};
 
@@ -34,10 +34,11 @@ pub fn postgres(server: &Server, port: u16, schema: &str) -> String {
 /// Writes a config with the rig's queues as they are there, on this ledger.
 pub fn config(rig: &Rig, ledger: &str) -> PathBuf {
     let mut text = format!(
-        "plugins_dir = '{}'\ngrant_all = true\ndrain_s = 5\nledger = {{ {ledger} }}\n\
+        "plugins_dir = '{}'\ncompile_cache = '{}'\ngrant_all = true\ndrain_s = 5\nledger = {{ {ledger} }}\n\
          aws = {{ endpoint_url = '{}', region = 'eu-central-1' }}\nadmin = {{ listen = '127.0.0.1:0' }}\n\
          egress = {{ open_hosts = ['{}'] }}\nlimits = {{ max_instances = 64, permit_wait = '60s' }}\n",
         rig.plugins_dir().display(),
+        compiled().display(),
         rig.sqs.endpoint_url(),
         rig.sink.host(),
     );

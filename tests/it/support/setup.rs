@@ -1,6 +1,6 @@
 //! How a test says what it needs before anything runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use wasq::config::{Config, QueueConfig};
 use wasq::local_sqs::{LocalSqs, Options};
@@ -140,6 +140,8 @@ impl Setup {
             text += &format!("[queues.'{name}']\ndlq = '{}'\nvisibility = '30s'\nwait = '1s'\n", dlq(name));
         }
         let mut config = Config::parse(&text, Path::new("wasq.toml")).unwrap();
+        config.compiler = Some(env!("CARGO_BIN_EXE_wasq").into());
+        config.compile_cache = compiled();
         for (name, change) in self.queues {
             change(config.queues.get_mut(&name).expect("it was just written"));
         }
@@ -148,6 +150,11 @@ impl Setup {
         }
         config
     }
+}
+
+/// Where code is kept that hosts have compiled: most tests run the same few components.
+pub fn compiled() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
 }
 
 /// Where a queue's dead letters go.
