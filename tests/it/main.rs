@@ -4,6 +4,7 @@ mod cli;
 mod clients;
 mod crash;
 mod docs;
+mod egress;
 mod faults_message;
 mod faults_plugin;
 mod faults_process;

@@ -175,7 +175,7 @@ mod tests {
         {
             check(text, "http://169.254.169.254/ 169.254.169.254 80");
         }
-        check("http://[::FFFF:a9fe:A9FE]/", "http://[::ffff:169.254.169.254]/ ::ffff:169.254.169.254 80");
+        check("http://[::FFFF:169.254.169.254]/", "http://[::ffff:a9fe:a9fe]/ ::ffff:a9fe:a9fe 80");
         check("http://[64:ff9b::169.254.169.254]/", "http://[64:ff9b::a9fe:a9fe]/ 64:ff9b::a9fe:a9fe 80");
     }
 

@@ -103,12 +103,15 @@ impl Dialer {
             .pool_max_idle_per_host(self.config.idle_connections)
             .http1_max_headers(2 * self.limits.headers)
             .http1_max_buf_size(head_bytes)
-            .http2_max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
+            .http2_max_header_list_size(u32::try_from(HTTP2_ROOM * head_bytes).unwrap_or(u32::MAX))
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .build(connector)
     }
 }
+
+/// HTTP/2 has no error of its own for a head that is too long, so its parser leaves more of them to the check.
+const HTTP2_ROOM: usize = 8;
 
 /// The smallest buffer for a head and for what is read of a body at once.
 const HEAD_BYTES_MIN: usize = 64 * 1024;
