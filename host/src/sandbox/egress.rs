@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use http::Method;
 use http_body_util::BodyExt;
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -32,13 +31,13 @@ use crate::config::Limits;
 use body::{RequestBody, ResponseBody};
 use destination::Target;
 pub use destination::{Destination, DestinationError};
-use dial::{CheckedConnector, DialError};
+use dial::{Connector, DialError};
 pub use dial::{Dialer, EgressError};
 use exceeded::{Bounds, Exceeded, Side, check_headers};
 use headers::Headers;
 use unavailable::unavailable;
 
-type HttpClient = Client<HttpsConnector<CheckedConnector>, RequestBody>;
+type HttpClient = Client<Connector, RequestBody>;
 
 /// One plugin's way out, with its own pool of connections.
 pub struct Egress {
@@ -193,10 +192,19 @@ fn send_error(error: &hyper_util::client::legacy::Error, limits: &Limits) -> Err
     if let Some(tls) = cause::<rustls::Error>(error) {
         return Error::InternalError(Some(format!("no TLS connection: {tls}")));
     }
-    if cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse_too_large) {
-        return Exceeded::AnswerHead(limits.headers, limits.header_bytes).into();
+    match cause::<hyper::Error>(error) {
+        Some(http) if http.is_parse_too_large() => Exceeded::AnswerHead(limits.headers, limits.header_bytes).into(),
+        Some(http) if http.is_parse() || http.is_user() => {
+            Error::InternalError(Some(format!("no answer: {}", last(http))))
+        }
+        Some(_) | None if error.is_connect() => Error::TlsProtocolError,
+        Some(_) | None => Error::ConnectionTerminated,
     }
-    if error.is_connect() { Error::TlsProtocolError } else { Error::ConnectionTerminated }
+}
+
+/// The innermost cause, which says the most.
+fn last<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 /// The first cause of this kind, those inside of I/O errors included.

@@ -120,8 +120,9 @@ impl ResponseBody {
                 }
             }
             Poll::Ready(Some(Err(error))) => {
+                let broken = || Error::InternalError(Some(format!("the answer broke off: {}", super::last(&error))));
                 let over = self.request_over.get().copied();
-                Poll::Ready(Some(Err(over.map_or_else(|| Error::Hyper(error), Error::from))))
+                Poll::Ready(Some(Err(over.map_or_else(broken, Error::from))))
             }
             Poll::Pending => {
                 let between_bytes = self.between_bytes;

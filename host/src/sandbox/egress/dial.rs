@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpStream;
+use tower_service::Service;
 
 use super::destination::{Destination, DestinationError};
 use super::headers::{HeaderError, Headers};
@@ -26,6 +28,8 @@ use crate::config::{self, Config, Limits};
 /// An HTTP/2 connection with requests on it is asked for a sign of life as often, and is given up after the second time.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What makes connections for every plugin: TLS settings, read once, the operator's open hosts and headers.
 #[derive(Clone)]
@@ -86,7 +90,7 @@ impl Dialer {
     }
 
     fn client(&self) -> HttpClient {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(self.tls.clone())
             .https_or_http()
             .enable_all_versions()
@@ -94,6 +98,7 @@ impl Dialer {
                 addresses: self.addresses.clone(),
                 timeout: self.config.connect_timeout,
             });
+        let connector = Connector { https, timeout: self.config.connect_timeout };
         // Heads of twice their limit still get an error that says the number; longer ones end in the parser.
         let head_bytes = (2 * self.limits.header_bytes).max(HEAD_BYTES_MIN);
         Client::builder(TokioExecutor::new())
@@ -139,13 +144,6 @@ fn tls(config: &config::Egress) -> Result<rustls::ClientConfig, EgressError> {
         .with_no_client_auth())
 }
 
-/// Resolves a host, checks every address, and dials one that was checked.
-#[derive(Clone)]
-pub struct CheckedConnector {
-    addresses: Addresses,
-    timeout: Duration,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     #[error("{host} resolves to {address}, which is not a public address")]
@@ -158,18 +156,37 @@ pub enum DialError {
     Refused(std::io::Error),
 }
 
-impl CheckedConnector {
-    async fn dial(self, uri: Uri) -> Result<TokioIo<TcpStream>, DialError> {
-        let limit = self.timeout;
-        let stream = tokio::time::timeout(limit, self.connect(uri)).await.map_err(|_| DialError::Timeout(limit))??;
-        // Small requests must not wait for an acknowledgement; without it they are only slower.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-        Ok(TokioIo::new(stream))
+/// Makes a connection, TLS included, in its time: also when the request that wanted it is gone.
+#[derive(Clone)]
+pub struct Connector {
+    https: HttpsConnector<CheckedConnector>,
+    timeout: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(cx)
     }
 
-    async fn connect(self, uri: Uri) -> Result<TcpStream, DialError> {
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, limit) = (self.https.call(uri), self.timeout);
+        Box::pin(async move { tokio::time::timeout(limit, connecting).await.map_err(|_| DialError::Timeout(limit))? })
+    }
+}
+
+/// Resolves a host, checks every address, and dials one that was checked.
+#[derive(Clone)]
+pub struct CheckedConnector {
+    addresses: Addresses,
+    timeout: Duration,
+}
+
+impl CheckedConnector {
+    async fn dial(self, uri: Uri) -> Result<TokioIo<TcpStream>, DialError> {
         let end = clock::now() + self.timeout;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
@@ -180,7 +197,7 @@ impl CheckedConnector {
             let left = end.saturating_duration_since(clock::now());
             let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             last = match tokio::time::timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => return Ok(ready(stream)),
                 Ok(Err(error)) => DialError::Refused(error),
                 Err(_) => DialError::Timeout(self.timeout),
             };
@@ -189,10 +206,18 @@ impl CheckedConnector {
     }
 }
 
-impl tower_service::Service<Uri> for CheckedConnector {
+fn ready(stream: TcpStream) -> TokioIo<TcpStream> {
+    // Small requests must not wait for an acknowledgement; without it they are only slower.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    TokioIo::new(stream)
+}
+
+impl Service<Uri> for CheckedConnector {
     type Response = TokioIo<TcpStream>;
     type Error = DialError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialError>> + Send>>;
+    type Future = BoxFuture<'static, Result<Self::Response, DialError>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), DialError>> {
         Poll::Ready(Ok(()))

@@ -32,7 +32,8 @@ pub struct Seen {
 }
 
 impl Server {
-    /// Answers 200 with the request's body; `/to/URL` with a redirect to it; `/status/N` with N and `Retry-After: 7`.
+    /// Answers 200 with the request's body; `/to/URL` with a redirect to it; `/status/N` with N and `Retry-After: 7`;
+    /// `/headers/N` with N headers.
     pub async fn start() -> Self {
         Self::on("127.0.0.1:0".parse().unwrap()).await.unwrap()
     }
@@ -155,10 +156,12 @@ async fn answer(request: http::Request<Incoming>, seen: Arc<Seen>) -> Result<htt
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let path = parts.uri.path();
     let response = http::Response::builder();
-    let response = match (path.strip_prefix("/to/"), path.strip_prefix("/status/")) {
-        (Some(url), _) => response.status(302).header("location", url),
-        (_, Some(status)) => response.status(status.parse::<u16>().unwrap()).header("retry-after", "7"),
-        (None, None) => response,
+    let number = |text: &str| text.parse::<u16>().unwrap();
+    let response = match path[1..].split_once('/') {
+        Some(("to", url)) => response.status(302).header("location", url),
+        Some(("status", status)) => response.status(number(status)).header("retry-after", "7"),
+        Some(("headers", count)) => (0..number(count)).fold(response, |with, nth| with.header(format!("h-{nth}"), "x")),
+        Some(_) | None => response,
     };
     Ok(response.body(Full::new(body)).unwrap())
 }

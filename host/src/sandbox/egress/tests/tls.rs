@@ -102,6 +102,10 @@ async fn limits_hold_over_http_2_too() {
     let post = |bytes: usize| request("POST", &format!("https://api.test:{port}/"), vec![b'x'; bytes].into());
     refused(send(&mut hooks, post(1_001)).await, "limits.response_bytes");
     refused(send(&mut hooks, post(2_001)).await, "limits.request_bytes");
+    let headers = |count: u32| get(&format!("https://api.test:{port}/headers/{count}"));
+    refused(send(&mut hooks, headers(101)).await, "limits.headers");
+    refused(send(&mut hooks, headers(5_000)).await, "limits.header");
+    refused(send(&mut hooks, headers(20_000)).await, "");
     assert_eq!(send(&mut hooks, post(1_000)).await.unwrap().body().len(), 1_000);
 }
 
@@ -126,6 +130,42 @@ async fn a_certificate_is_verified_for_the_name_by_a_trusted_authority() {
     assert_eq!(server.count(), 0);
 }
 
+#[tokio::test]
+async fn a_handshake_that_never_ends_is_given_up() {
+    let server = Server::says("", false).await;
+    let config = config("", |config| {
+        config.egress.open_hosts = vec![server.addr.to_string()];
+        config.egress.connect_timeout = Duration::from_millis(50);
+    });
+    let origin = format!("https://{}", server.addr);
+    let got = send(&mut hooks(&config, std::slice::from_ref(&origin), at("127.0.0.1")), get(&origin)).await;
+    refused(got, "connection timeout");
+    server.until_closed().await;
+}
+
+/// Everything that is logged on this thread while the guard lives.
+fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let log: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let written = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || Log(written.clone()))
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
 #[test]
 fn a_ca_file_that_cannot_be_used_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -143,6 +183,7 @@ fn a_ca_file_that_cannot_be_used_is_named() {
 #[tokio::test]
 async fn a_secret_is_set_for_its_destination_and_shown_nowhere() {
     const SECRET: &str = "hunter2-hunter2";
+    let (log, _logging) = logged();
     let authority = Authority::new();
     let file = authority.path("mail_token");
     std::fs::write(&file, format!("{SECRET}\n")).unwrap();
@@ -173,6 +214,10 @@ async fn a_secret_is_set_for_its_destination_and_shown_nowhere() {
     let mut mail = hooks(&config, &[format!("http://api.test:{port}")], at("127.0.0.1"));
     send(&mut mail, get(&format!("http://api.test:{port}/"))).await.unwrap();
     assert!(!plain.last().headers.contains_key("authorization"));
+
+    let log = String::from_utf8_lossy(&log.lock().unwrap()).into_owned();
+    assert!(log.contains("api.test"), "HTTP's own log was looked at: {log}");
+    assert!(!log.contains(SECRET), "{log}");
 }
 
 #[test]
