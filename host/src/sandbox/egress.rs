@@ -194,12 +194,17 @@ fn send_error(error: &hyper_util::client::legacy::Error, limits: &Limits) -> Err
     }
     match cause::<hyper::Error>(error) {
         Some(http) if http.is_parse_too_large() => Exceeded::AnswerHead(limits.headers, limits.header_bytes).into(),
-        Some(http) if http.is_parse() || http.is_user() => {
+        Some(http) if cause::<std::io::Error>(http).is_none() && !ended(http) => {
             Error::InternalError(Some(format!("no answer: {}", last(http))))
         }
         Some(_) | None if error.is_connect() => Error::TlsProtocolError,
         Some(_) | None => Error::ConnectionTerminated,
     }
+}
+
+/// Whether the connection is gone and nothing more is known.
+fn ended(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || error.is_closed() || error.is_canceled()
 }
 
 /// The innermost cause, which says the most.
