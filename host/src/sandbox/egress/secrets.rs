@@ -201,6 +201,14 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_of_the_environment_is_a_secret() {
+        let source = SecretSource { env: Some("PATH".into()), file: None };
+        let secrets = Secrets::load(&[("TOKEN".to_owned(), source)].into()).unwrap();
+        assert_eq!(value(&secrets), std::env::var("PATH").unwrap());
+        assert!(!secrets.is_stale(clock::now() + Duration::from_secs(3_600)), "it does not change");
+    }
+
+    #[test]
     fn a_secret_that_is_missing_is_named_with_its_place() {
         let dir = tempfile::tempdir().unwrap();
         let check = |source: SecretSource, expect: &str| {
