@@ -1,5 +1,7 @@
 //! The operator's config, `wasq.toml`: every limit with its default and its bounds.
 
+mod egress;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::Deserialize;
+
+pub use egress::{Egress, SecretSource};
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,6 +43,9 @@ pub struct Config {
     pub admin: Admin,
     #[serde(default)]
     pub egress: Egress,
+    /// Secrets that header templates name, each with the place where it is.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretSource>,
     #[serde(default)]
     pub limits: Limits,
     /// Permits that plugins share, by the names that their manifests use: `smtp = 10`.
@@ -164,14 +171,6 @@ pub const ADMIN_PORT: u16 = 9325;
 /// The port of the local queue.
 pub const LOCAL_SQS_PORT: u16 = 9324;
 
-/// What holds for every plugin's outbound HTTP.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Egress {
-    /// `host:port` pairs that may be reached although they resolve to a private or loopback address.
-    pub open_hosts: Vec<String>,
-}
-
 /// How a producer's envelope is recognised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -259,6 +258,9 @@ pub struct PluginConfig {
     pub queues: Option<Vec<String>>,
     /// Overrides the manifest's variables, one by one.
     pub variables: BTreeMap<String, String>,
+    /// Headers that the host sets on requests to one destination, `scheme://host:port`. `{secret:NAME}` in a value stands
+    /// for that secret, which the handler never sees.
+    pub headers: BTreeMap<String, BTreeMap<String, Secret>>,
     /// The component's blake3, 64 hexadecimal digits: another file of this name is refused. `wasq plugins` shows it.
     pub blake3: Option<String>,
 }
@@ -300,17 +302,29 @@ pub struct Limits {
     pub step_bytes: usize,
     /// Messages in one message's outbox. Default 100.
     pub outbox_messages: usize,
-    /// Outbound requests of one message. Default 100.
+    /// Outbound requests of one message: 0 to 100,000. Default 100.
     pub requests: usize,
-    /// Bytes of one request's body. Default 16 MiB.
+    /// Outbound requests of one message at once, until each's response is read or dropped: 1 to 1,000. Default 16.
+    pub requests_at_once: usize,
+    /// Bytes of one request's body: to 1 GiB. Default 16 MiB.
     pub request_bytes: usize,
-    /// Bytes of one response's body. Default 16 MiB.
+    /// Bytes of one response's body: to 1 GiB. Default 16 MiB.
     pub response_bytes: usize,
-    /// Bytes of one request's or response's headers. Default 32 KiB.
+    /// Headers of one request or response: 1 to 1,000. Default 100.
+    pub headers: usize,
+    /// Bytes of one request's or response's headers: 1 KiB to 1 MiB. Default 32 KiB.
     pub header_bytes: usize,
-    /// From the request to its response's headers. Default 30 s.
+    /// Bytes of one request's URL: 64 to 65,000. Default 8 KiB.
+    pub url_bytes: usize,
+    /// From the request to its response's headers: 1 ms to 12 h. Default 30 s. A handler may ask for less.
     #[serde(with = "humantime_serde")]
     pub first_byte: Duration,
+    /// How long a response's body may pause: 1 ms to 12 h. Default 30 s. A handler may ask for less.
+    #[serde(with = "humantime_serde")]
+    pub between_bytes: Duration,
+    /// From the request to its response's last byte: 1 ms to 12 h. Default 5 min.
+    #[serde(with = "humantime_serde")]
+    pub request_time: Duration,
     /// How long a delivery waits for its plugin's permit before it is put back. Default 5 s.
     #[serde(with = "humantime_serde")]
     pub permit_wait: Duration,
@@ -346,10 +360,15 @@ impl Default for Limits {
             step_bytes: 256 * 1024,
             outbox_messages: 100,
             requests: 100,
+            requests_at_once: 16,
             request_bytes: 16 * 1024 * 1024,
             response_bytes: 16 * 1024 * 1024,
+            headers: 100,
             header_bytes: 32 * 1024,
+            url_bytes: 8 * 1024,
             first_byte: Duration::from_secs(30),
+            between_bytes: Duration::from_secs(30),
+            request_time: Duration::from_secs(5 * 60),
             permit_wait: Duration::from_secs(5),
             settle_grace: Duration::from_secs(30),
             max_crashes: 3,
@@ -398,6 +417,8 @@ impl Config {
         if let LedgerConfig::Local { path } = &mut config.ledger {
             *path = base.join(&*path);
         }
+        config.egress.rebase(base);
+        config.secrets.values_mut().for_each(|secret| secret.rebase(base));
         Ok(config)
     }
 
@@ -430,6 +451,10 @@ impl Config {
                 format!("{compile_time:?}"),
                 "use whole seconds, at least 1 s",
             );
+        }
+        let secrets = self.secrets.iter().find_map(|(name, source)| source.fault(name));
+        if let Some((key, value, rule)) = self.limits.http_fault().or_else(|| self.egress.fault()).or(secrets) {
+            return refuse(key, value, rule);
         }
         if let LedgerConfig::Postgres(postgres) = &self.ledger
             && !(1..=100).contains(&postgres.max_connections)
@@ -483,6 +508,12 @@ mod tests {
         check("[queues.a]\nwait = \"30s\"", &["queues.a.wait", "20 s"]);
         check("[queues.a]\nvisibility = \"1500ms\"", &["queues.a.visibility"]);
         check("[queues.a\n", &["line 1"]);
+        check("[queues.a]\n[limits]\nheaders = 1001", &["limits.headers", "1001", "1 to 1000"]);
+        check("[queues.a]\n[limits]\nrequests_at_once = 0", &["limits.requests_at_once", "1 to 1000"]);
+        check("[queues.a]\n[limits]\nbetween_bytes = '13h'", &["limits.between_bytes", "1 ms to 12 h"]);
+        check("[queues.a]\n[egress]\nidle_timeout = '2h'", &["egress.idle_timeout", "1 s to 1 h"]);
+        check("[queues.a]\n[secrets]\nTOKEN = {}", &["secrets.TOKEN", "env", "file"]);
+        check("[queues.a]\n[secrets]\nTOKEN = { env = 'A', file = 'b' }", &["secrets.TOKEN", "both"]);
         check(
             "ledger = { store = 'dynamodb' }\nlimits = { step_bytes = 500000 }\n[queues.a]",
             &["limits.step_bytes", "405504"],

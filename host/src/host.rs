@@ -45,8 +45,8 @@ pub enum StartError {
     Ledger(#[from] ledger::OpenError),
     #[error("the sandbox's engine: {0}")]
     Engine(String),
-    #[error("egress.open_hosts: {0}")]
-    Egress(#[from] crate::sandbox::egress::DestinationError),
+    #[error("{0}")]
+    Egress(#[from] crate::sandbox::egress::EgressError),
     #[error("plugins_dir {}: {source}; make the directory, or set plugins_dir", dir.display())]
     PluginsDir { dir: std::path::PathBuf, source: std::io::Error },
     #[error("admin: {0}")]

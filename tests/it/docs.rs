@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use wasq::config::Config;
+use wasq::plugins::manifest::Manifest;
+
 #[test]
 fn every_invariant_has_a_test_of_its_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -19,6 +22,25 @@ fn every_invariant_has_a_test_of_its_name() {
     assert!(invariants.len() >= 10, "the list of invariants in ARCHITECTURE.md was not found");
     let missing: Vec<_> = invariants.iter().filter(|name| !functions.contains(*name)).collect();
     assert!(missing.is_empty(), "these invariants have no test of their name: {missing:?}");
+}
+
+#[test]
+fn every_config_in_the_egress_document_is_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = std::fs::read_to_string(root.join("docs/egress.md")).unwrap();
+    let blocks: Vec<_> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 4, "its configs were not found");
+    for block in blocks {
+        let read = match block.starts_with("# plugin.toml") {
+            true => {
+                Manifest::parse(&format!("name = 'a'\ntypes = ['a']\n{block}")).map(drop).map_err(|e| e.to_string())
+            }
+            false => Config::parse(&format!("{block}\n[queues.a]"), Path::new("egress.md"))
+                .map(drop)
+                .map_err(|e| e.to_string()),
+        };
+        assert!(read.is_ok(), "{block}: {read:?}");
+    }
 }
 
 /// The names of all functions in the Rust files under `dir`.

@@ -4,6 +4,7 @@ mod cli;
 mod clients;
 mod crash;
 mod docs;
+mod egress;
 mod faults_clock;
 mod faults_crash;
 mod faults_fifo;

@@ -11,7 +11,7 @@ use super::manifest::{Manifest, ManifestError};
 use crate::config::{Config, Limits, PluginConfig};
 use crate::message::Message;
 use crate::permits::Pools;
-use crate::sandbox::egress::{DestinationError, Dialer};
+use crate::sandbox::egress::{DestinationError, Dialer, EgressError};
 use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
 
 /// The custom section in which the SDK embeds the manifest.
@@ -107,8 +107,8 @@ impl Plugin {
 }
 
 impl Loader {
-    pub fn new(sandbox: Sandbox, config: Arc<Config>) -> Result<Self, DestinationError> {
-        let (dialer, pools) = (Dialer::new(&config.egress.open_hosts)?, Pools::new(&config.pools));
+    pub fn new(sandbox: Sandbox, config: Arc<Config>) -> Result<Self, EgressError> {
+        let (dialer, pools) = (Dialer::new(&config)?, Pools::new(&config.pools));
         Ok(Self { compiler: Compiler::new(sandbox, &config), dialer, pools, config })
     }
 
@@ -165,7 +165,7 @@ impl Loader {
             timeout: manifest.timeout.min(operator.timeout.unwrap_or(manifest.timeout)),
             memory_bytes: memory.into_iter().flatten().map(|size| size.as_u64()).min().unwrap_or_default(),
             variables: variables.into_iter().collect(),
-            egress: self.dialer.egress(&grants.hosts)?,
+            egress: self.dialer.egress(&manifest.name, &grants.hosts)?,
             grants,
         })
     }

@@ -1,36 +1,49 @@
 //! Outbound HTTP of guests: what they may reach, and the sending.
 //!
 //! A request's URL is canonicalised, matched against the plugin's allow-list, its host resolved, every address checked,
-//! and the connection made to the very addresses that were checked. Redirects are the guest's to follow.
+//! and the connection made to the very addresses that were checked. The operator's headers are set last, outside of the
+//! guest's sight. Redirects are the guest's to follow.
 
+mod body;
 mod destination;
 mod dial;
+mod exceeded;
+mod headers;
+mod resolve;
+mod secrets;
+mod unavailable;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use http::Uri;
-use http_body_util::{BodyExt, Limited};
-use hyper_rustls::HttpsConnector;
+use http::Method;
+use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
-use url::Url;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::Policy;
+use crate::clock;
 use crate::config::Limits;
-use destination::canonical;
+use body::{RequestBody, ResponseBody};
+use destination::Target;
 pub use destination::{Destination, DestinationError};
-pub use dial::Dialer;
-use dial::{CheckedConnector, DialError};
+use dial::{Connector, DialError};
+pub use dial::{Dialer, EgressError};
+use exceeded::{Bounds, Exceeded, Side, check_headers};
+use headers::Headers;
+use unavailable::unavailable;
 
-/// A `Retry-After` in seconds that is longer is cut: one hour.
-const RETRY_AFTER_MAX_S: u64 = 3_600;
+type HttpClient = Client<Connector, RequestBody>;
 
 /// One plugin's way out, with its own pool of connections.
 pub struct Egress {
     allowed: Vec<Destination>,
-    client: Client<HttpsConnector<CheckedConnector>, WasiBody>,
+    headers: Headers,
+    client: HttpClient,
 }
 
 impl std::fmt::Debug for Egress {
@@ -50,19 +63,31 @@ pub struct Seen {
 pub struct Hooks {
     policy: Arc<Policy>,
     limits: Arc<Limits>,
-    requests: Arc<AtomicUsize>,
+    requests: usize,
+    at_once: Arc<Semaphore>,
     seen: Arc<Mutex<Seen>>,
     traceparent: Option<String>,
 }
 
 impl Hooks {
     pub fn new(policy: Arc<Policy>, limits: Arc<Limits>, seen: Arc<Mutex<Seen>>, traceparent: Option<String>) -> Self {
-        Self { policy, limits, requests: Arc::new(AtomicUsize::new(0)), seen, traceparent }
+        let at_once = Arc::new(Semaphore::new(limits.requests_at_once));
+        Self { policy, limits, requests: 0, at_once, seen, traceparent }
     }
 
     /// The dependency that was unavailable when the guest last called it.
     pub fn unavailable(&self) -> Option<(String, Option<Duration>)> {
         lock(&self.seen).unavailable.clone()
+    }
+
+    /// One more request, if the message may make it.
+    fn begin(&mut self) -> Result<OwnedSemaphorePermit, Exceeded> {
+        if self.requests >= self.limits.requests {
+            return Err(Exceeded::Requests(self.limits.requests));
+        }
+        self.requests += 1;
+        let at_once = self.limits.requests_at_once;
+        self.at_once.clone().try_acquire_owned().map_err(|_| Exceeded::RequestsAtOnce(at_once))
     }
 }
 
@@ -79,99 +104,125 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Exchange, Error>> + Send> {
+        let open = self.begin();
         let (policy, limits, seen) = (self.policy.clone(), self.limits.clone(), self.seen.clone());
-        let allowed = self.requests.fetch_add(1, Ordering::Relaxed) < limits.requests;
         let traceparent = self.traceparent.clone();
         Box::new(async move {
-            if !allowed {
-                return Err(Error::InternalError(Some(format!("at most {} requests a message", limits.requests))));
-            }
-            let (request, host) = policy.egress.check(request, &limits, traceparent.as_deref())?;
-            let first_byte =
-                options.and_then(|o| o.first_byte_timeout).unwrap_or(limits.first_byte).min(limits.first_byte);
-            let response = tokio::time::timeout(first_byte, policy.egress.client.request(request))
-                .await
-                .map_err(|_| Error::ConnectionReadTimeout)?
-                .map_err(|error| send_error(&error))?;
-            lock(&seen).unavailable = unavailable(&response).map(|after| (host, after));
-            if header_bytes(response.headers()) > limits.header_bytes {
-                return Err(Error::HttpResponseHeaderSectionSize(None));
-            }
-            let limit = limits.response_bytes;
-            let response = response
-                .map(|body| Limited::new(body, limit).map_err(move |error| body_error(error, limit)).boxed_unsync());
+            let bounds = Bounds::of(&limits, options);
+            let (host, response) = policy.egress.send(request, &limits, bounds, traceparent.as_deref(), open?).await?;
+            lock(&seen).unavailable = unavailable(&response, clock::unix_ms()).map(|after| (host, after));
             let done: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
-            Ok((response, done))
+            Ok((response.map(BodyExt::boxed_unsync), done))
         })
     }
 }
 
 impl Egress {
+    /// Sends a request, if this plugin may, and gives the host that was asked with its answer.
+    async fn send(
+        &self,
+        request: http::Request<WasiBody>,
+        limits: &Limits,
+        bounds: Bounds,
+        traceparent: Option<&str>,
+        open: OwnedSemaphorePermit,
+    ) -> Result<(String, http::Response<ResponseBody>), Error> {
+        let end = clock::now() + bounds.total.time;
+        let (mut request, target) = self.check(request, limits)?;
+        if let Some(value) = traceparent.and_then(|value| http::HeaderValue::from_str(value).ok()) {
+            request.headers_mut().entry("traceparent").or_insert(value);
+        }
+        self.headers.set(&target.scheme, &target.host, target.port, request.headers_mut()).await;
+        let over = Arc::new(OnceLock::new());
+        let request = request.map(|body| RequestBody::new(body, limits.request_bytes, over.clone()));
+        let (wait, too_late) = match bounds.first_byte.time < bounds.total.time {
+            true => (bounds.first_byte.time, Exceeded::FirstByte(bounds.first_byte)),
+            false => (bounds.total.time, Exceeded::Total(bounds.total)),
+        };
+        let response = tokio::time::timeout(wait, self.client.request(request)).await.map_err(|_| too_late)?;
+        let response = response.map_err(|error| match over.get() {
+            Some(exceeded) => (*exceeded).into(),
+            None => send_error(&error, limits),
+        })?;
+        check_headers(Side::Answer, response.headers(), limits)?;
+        let (parts, body) = response.into_parts();
+        let body = ResponseBody::new(body, limits.response_bytes, bounds, end, over, open)?;
+        Ok((target.host, http::Response::from_parts(parts, body)))
+    }
+
     /// The request in canonical form, if this plugin may send it.
     fn check(
         &self,
         request: http::Request<WasiBody>,
         limits: &Limits,
-        traceparent: Option<&str>,
-    ) -> Result<(http::Request<WasiBody>, String), Error> {
+    ) -> Result<(http::Request<WasiBody>, Target), Error> {
         let (mut parts, body) = request.into_parts();
-        let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-        let (scheme, host, port) = canonical(&url).map_err(|_| Error::HttpRequestUriInvalid)?;
-        if !self.allowed.iter().any(|destination| destination.matches(&scheme, &host, port)) {
+        // CONNECT would make a tunnel, and the answer to TRACE is the request, with the operator's headers in it.
+        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+            return Err(Error::HttpRequestMethodInvalid);
+        }
+        let url = parts.uri.to_string();
+        if url.len() > limits.url_bytes {
+            return Err(Exceeded::UrlBytes(limits.url_bytes).into());
+        }
+        let target = Target::parse(&url).map_err(|_| Error::HttpRequestUriInvalid)?;
+        let (scheme, host, port) = (&target.scheme, &target.host, target.port);
+        if !self.allowed.iter().any(|destination| destination.matches(scheme, host, port)) {
             tracing::warn!(%scheme, %host, port, "a handler called a host that it was not granted");
             return Err(Error::HttpRequestDenied);
         }
-        if header_bytes(&parts.headers) > limits.header_bytes {
-            return Err(Error::HttpRequestHeaderSectionSize(None));
-        }
-        parts.uri = url.as_str().parse::<Uri>().map_err(|_| Error::HttpRequestUriInvalid)?;
         // The guest's own Host header would name another virtual host than the one that was matched.
         parts.headers.remove(http::header::HOST);
-        if let Some(value) = traceparent.and_then(|value| http::HeaderValue::from_str(value).ok()) {
-            parts.headers.entry("traceparent").or_insert(value);
+        check_headers(Side::Request, &parts.headers, limits)?;
+        parts.uri = target.uri.clone();
+        Ok((http::Request::from_parts(parts, body), target))
+    }
+}
+
+/// What stopped a request on its way, as far as its causes say.
+fn send_error(error: &hyper_util::client::legacy::Error, limits: &Limits) -> Error {
+    if let Some(dial) = cause::<DialError>(error) {
+        return match dial {
+            DialError::Prohibited { .. } => Error::DestinationIpProhibited,
+            DialError::Dns { .. } => Error::DnsError { rcode: Some(dial.to_string()), info_code: None },
+            DialError::Timeout(_) => Error::ConnectionTimeout,
+            DialError::Refused(_) => Error::ConnectionRefused,
+        };
+    }
+    if let Some(tls) = cause::<rustls::Error>(error) {
+        return Error::InternalError(Some(format!("no TLS connection: {tls}")));
+    }
+    match cause::<hyper::Error>(error) {
+        Some(http) if http.is_parse_too_large() => Exceeded::AnswerHead(limits.headers, limits.header_bytes).into(),
+        Some(http) if cause::<std::io::Error>(http).is_none() && !ended(http) => {
+            Error::InternalError(Some(format!("no answer: {}", last(http))))
         }
-        let limit = limits.request_bytes;
-        let body = Limited::new(body, limit).map_err(move |error| match error.downcast::<Error>() {
-            Ok(error) => *error,
-            Err(_) => Error::HttpRequestBodySize(Some(limit as u64)),
-        });
-        Ok((http::Request::from_parts(parts, body.boxed_unsync()), host))
+        Some(_) | None if error.is_connect() => Error::TlsProtocolError,
+        Some(_) | None => Error::ConnectionTerminated,
     }
 }
 
-fn header_bytes(headers: &http::HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+/// Whether the connection is gone and nothing more is known.
+fn ended(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || error.is_closed() || error.is_canceled()
 }
 
-/// Whether the answer says that its server is unavailable, and for how long.
-fn unavailable<B>(response: &http::Response<B>) -> Option<Option<Duration>> {
-    let status = response.status();
-    if status != http::StatusCode::SERVICE_UNAVAILABLE && status != http::StatusCode::TOO_MANY_REQUESTS {
-        return None;
-    }
-    let after_s = response.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Some(after_s.map(|seconds: u64| Duration::from_secs(seconds.min(RETRY_AFTER_MAX_S))))
+/// The innermost cause, which says the most.
+fn last<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
-fn send_error(error: &hyper_util::client::legacy::Error) -> Error {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        if let Some(dial) = cause.downcast_ref::<DialError>() {
-            return match dial {
-                DialError::Prohibited { .. } => Error::DestinationIpProhibited,
-                DialError::Dns { .. } => Error::DnsError { rcode: Some(dial.to_string()), info_code: None },
-                DialError::Timeout => Error::ConnectionTimeout,
-                DialError::Refused(_) => Error::ConnectionRefused,
-            };
+/// The first cause of this kind, those inside of I/O errors included.
+fn cause<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
         }
-        source = cause.source();
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
-    if error.is_connect() { Error::TlsProtocolError } else { Error::ConnectionTerminated }
-}
-
-fn body_error(error: Box<dyn std::error::Error + Send + Sync>, limit: usize) -> Error {
-    match error.downcast::<hyper::Error>() {
-        Ok(error) => Error::Hyper(*error),
-        Err(_) => Error::HttpResponseBodySize(Some(limit as u64)),
-    }
+    None
 }

@@ -79,7 +79,7 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(limits.header_bytes);
+        http.set_field_size_limit(limits.header_memory_bytes());
         let seen = Arc::new(Mutex::new(Seen::default()));
         let state = Self {
             hooks: Hooks::new(job.policy.clone(), limits.clone(), seen, job.message.traceparent),

@@ -167,7 +167,9 @@ fn fault(code: ErrorCode) -> FaultKind {
         ErrorCode::DestinationUnavailable => FaultKind::Connect("destination unavailable".to_owned()),
         ErrorCode::DestinationIpUnroutable => FaultKind::Connect("no route to its address".to_owned()),
         ErrorCode::ConnectionRefused => FaultKind::Connect("refused".to_owned()),
-        ErrorCode::ConnectionTimeout => FaultKind::Connect("it was not made in time".to_owned()),
+        ErrorCode::ConnectionTimeout => {
+            FaultKind::Connect("it was not made in time (the host's egress.connect_timeout)".to_owned())
+        }
         ErrorCode::HttpRequestDenied => FaultKind::Broken(
             "the host denied the request: name its scheme, host and port in allowed_outbound_hosts".to_owned(),
         ),

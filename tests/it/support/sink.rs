@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -40,29 +40,35 @@ pub struct Call {
     pub at: Instant,
     /// What the probe told: attempt, key, id, kind, body, attributes. Null if it told nothing.
     pub report: Value,
+    pub headers: HeaderMap,
 }
 
 /// What a name answers: by default, that the work is done.
 #[derive(Clone)]
 pub struct Answer {
     status: u16,
-    retry_after_s: Option<u64>,
+    headers: Vec<(&'static str, String)>,
     order: Value,
 }
 
 impl Answer {
     pub fn status(status: u16) -> Self {
-        Self { status, retry_after_s: None, order: json!({}) }
+        Self { status, headers: Vec::new(), order: json!({}) }
     }
 
     pub fn retry_after_s(self, seconds: u64) -> Self {
-        Self { retry_after_s: Some(seconds), ..self }
+        self.header("retry-after", seconds)
+    }
+
+    pub fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
     }
 }
 
 impl From<Value> for Answer {
     fn from(order: Value) -> Self {
-        Self { status: 200, retry_after_s: None, order }
+        Self { status: 200, headers: Vec::new(), order }
     }
 }
 
@@ -148,10 +154,10 @@ impl Drop for Sink {
 struct Open(Arc<Names>, String);
 
 impl Open {
-    fn begin(names: Arc<Names>, path: String, report: Value) -> Self {
+    fn begin(names: Arc<Names>, path: String, report: Value, headers: HeaderMap) -> Self {
         let mut all = names.lock().unwrap();
         let name = all.entry(path.clone()).or_default();
-        name.calls.push(Call { at: wasq::clock::now(), report });
+        name.calls.push(Call { at: wasq::clock::now(), report, headers });
         name.open += 1;
         name.most_open = name.most_open.max(name.open);
         drop(all);
@@ -165,9 +171,14 @@ impl Drop for Open {
     }
 }
 
-async fn answer(State(names): State<Arc<Names>>, Path(path): Path<String>, body: Bytes) -> Response {
+async fn answer(
+    State(names): State<Arc<Names>>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let report = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let open = Open::begin(names.clone(), path.clone(), report);
+    let open = Open::begin(names.clone(), path.clone(), report, headers);
     let held = names.lock().unwrap()[&path].held.clone();
     if let Some(mut held) = held {
         // An error says that the hold was dropped.
@@ -177,8 +188,8 @@ async fn answer(State(names): State<Arc<Names>>, Path(path): Path<String>, body:
     let answer = next.unwrap_or_else(|| json!({ "do": "done" }).into());
     drop(open);
     let mut response = (StatusCode::from_u16(answer.status).unwrap(), answer.order.to_string()).into_response();
-    if let Some(seconds) = answer.retry_after_s {
-        response.headers_mut().insert("retry-after", seconds.into());
+    for (name, value) in answer.headers {
+        response.headers_mut().insert(name, value.parse().unwrap());
     }
     response
 }

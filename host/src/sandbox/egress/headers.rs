@@ -1,0 +1,218 @@
+//! Headers that the operator has the host set, with secrets in them, for one destination each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::destination::Destination;
+use super::secrets::Secrets;
+use crate::clock;
+use crate::config::Secret;
+
+/// What a template's secret begins with; a brace ends it.
+const MARK: &str = "{secret:";
+
+/// Headers that belong to HTTP itself. Set by the operator, they would break the request or send it astray.
+const RESERVED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// One plugin's headers, by destination.
+#[derive(Clone)]
+pub struct Headers {
+    destinations: Vec<(Destination, Vec<Header>)>,
+    secrets: Arc<Secrets>,
+}
+
+#[derive(Clone)]
+struct Header {
+    name: HeaderName,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone)]
+enum Part {
+    Text(String),
+    Secret(String),
+}
+
+/// A header that cannot be set. Its value is never shown: it may have a secret in it.
+#[derive(Debug, thiserror::Error)]
+#[error("plugins.{plugin}.headers.\"{destination}\"{header}: {reason}")]
+pub struct HeaderError {
+    plugin: String,
+    destination: String,
+    /// With a dot before it, if it is about one.
+    header: String,
+    reason: String,
+}
+
+impl Headers {
+    /// Reads a plugin's templates.
+    ///
+    /// # Errors
+    /// When a destination is not one, or stands for several; when a header's name or text is none; when a secret is not
+    /// among the config's.
+    pub fn new(
+        plugin: &str,
+        config: &BTreeMap<String, BTreeMap<String, Secret>>,
+        secrets: Arc<Secrets>,
+    ) -> Result<Self, HeaderError> {
+        let mut destinations = Vec::new();
+        for (text, templates) in config {
+            let refuse = |header: &str, reason: String| HeaderError {
+                plugin: plugin.to_owned(),
+                destination: text.clone(),
+                header: if header.is_empty() { String::new() } else { format!(".{header}") },
+                reason,
+            };
+            let destination = Destination::parse(text).map_err(|error| refuse("", error.to_string()))?;
+            if destination.has_wildcard() {
+                return Err(refuse(
+                    "",
+                    "name one host; a wildcard would send a secret to hosts that nobody named".into(),
+                ));
+            }
+            let headers = templates.iter().map(|(name, template)| {
+                Header::parse(name, &template.0, &secrets).map_err(|reason| refuse(name, reason))
+            });
+            destinations.push((destination, headers.collect::<Result<_, _>>()?));
+        }
+        Ok(Self { destinations, secrets })
+    }
+
+    /// The destinations that no rule of `allowed` covers: their headers are never sent.
+    pub fn unused<'a>(&'a self, allowed: &'a [Destination]) -> impl Iterator<Item = &'a Destination> {
+        let named = self.destinations.iter().map(|(destination, _)| destination);
+        named.filter(|named| !allowed.iter().any(|rule| rule.covers(named)))
+    }
+
+    /// Sets the headers for this destination, in place of the guest's own of the same name.
+    pub async fn set(&self, scheme: &str, host: &str, port: u16, headers: &mut HeaderMap) {
+        let mut matching = Vec::new();
+        for (named, set) in &self.destinations {
+            if named.matches(scheme, host, port) {
+                matching.extend(set);
+            }
+        }
+        if matching.is_empty() {
+            return;
+        }
+        let now = clock::now();
+        if self.secrets.is_stale(now) {
+            let secrets = self.secrets.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || secrets.reread(now)).await {
+                tracing::warn!(%error, "the secrets' files were not read again");
+            }
+        }
+        for header in matching {
+            headers.insert(header.name.clone(), header.value(&self.secrets));
+        }
+    }
+}
+
+impl Header {
+    fn parse(name: &str, template: &str, secrets: &Secrets) -> Result<Self, String> {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "that is no header's name".to_owned())?;
+        if RESERVED.contains(&parsed.as_str()) {
+            return Err("this header is HTTP's own".into());
+        }
+        let mut parts = Vec::new();
+        let mut rest = template;
+        while let Some((text, after)) = rest.split_once(MARK) {
+            let (secret, after) = after.split_once('}').ok_or("a `{secret:` has no `}`")?;
+            if !secrets.contains(secret) {
+                return Err(format!(
+                    "no secret is named `{secret}`; add to the config:\n  [secrets]\n  {secret} = {{ env = \"{secret}\" }}"
+                ));
+            }
+            parts.extend([Part::Text(text.to_owned()), Part::Secret(secret.to_owned())]);
+            rest = after;
+        }
+        parts.push(Part::Text(rest.to_owned()));
+        let is_value = |part: &Part| match part {
+            Part::Text(text) => HeaderValue::from_bytes(text.as_bytes()).is_ok(),
+            Part::Secret(_) => true,
+        };
+        if !parts.iter().all(is_value) {
+            return Err("its value has a line end or another control character in it".into());
+        }
+        Ok(Self { name: parsed, parts })
+    }
+
+    fn value(&self, secrets: &Secrets) -> HeaderValue {
+        let mut bytes = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => bytes.extend_from_slice(text.as_bytes()),
+                Part::Secret(name) => {
+                    bytes.extend_from_slice(&secrets.value(name).expect("`parse` has seen that it is there"));
+                }
+            }
+        }
+        let mut value = HeaderValue::from_bytes(&bytes).expect("each part was checked, and so is a header's value");
+        // Shown as `Sensitive`, and kept out of HTTP/2's tables.
+        value.set_sensitive(true);
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SecretSource;
+
+    fn headers(destination: &str, name: &str, template: &str) -> Result<Headers, HeaderError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s3cret").unwrap();
+        let source = SecretSource { env: None, file: Some(file.path().to_owned()) };
+        let secrets = Arc::new(Secrets::load(&[("TOKEN".to_owned(), source)].into()).unwrap());
+        let templates = [(name.to_owned(), Secret(template.to_owned()))].into();
+        Headers::new("mail", &[(destination.to_owned(), templates)].into(), secrets)
+    }
+
+    #[tokio::test]
+    async fn a_secret_goes_to_its_destination_alone() {
+        let headers = headers("https://api.example", "Authorization", "Bearer {secret:TOKEN}!").unwrap();
+        let check = async |scheme: &str, host: &str, port: u16, expect: &str| {
+            let mut sent = HeaderMap::new();
+            sent.append("authorization", HeaderValue::from_static("guest 1"));
+            sent.append("authorization", HeaderValue::from_static("guest 2"));
+            headers.set(scheme, host, port, &mut sent).await;
+            let values: Vec<_> = sent.get_all("authorization").iter().map(|value| value.to_str().unwrap()).collect();
+            assert_eq!(values.join(", "), expect, "{scheme}://{host}:{port}");
+            assert!(!format!("{sent:?}").contains("s3cret"));
+        };
+        check("https", "api.example", 443, "Bearer s3cret!").await;
+        check("https", "api.example", 8443, "guest 1, guest 2").await;
+        check("http", "api.example", 443, "guest 1, guest 2").await;
+        check("https", "sub.api.example", 443, "guest 1, guest 2").await;
+        check("https", "example", 443, "guest 1, guest 2").await;
+    }
+
+    #[test]
+    fn a_template_that_cannot_be_sent_is_refused_without_its_value() {
+        let check = |destination: &str, name: &str, template: &str, expect: &str| {
+            let error = headers(destination, name, template).err().expect(expect).to_string();
+            assert!(error.contains(expect) && error.starts_with("plugins.mail.headers."), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        };
+        check("https://*.example", "a", "hunter2", "wildcard");
+        check("https://a.example/path", "a", "hunter2", "path");
+        check("https://a.example", "a b", "hunter2", "no header's name");
+        check("https://a.example", "Host", "hunter2", "HTTP's own");
+        check("https://a.example", "a", "hunter2\n", "line end");
+        check("https://a.example", "a", "hunter2 {secret:TOKEN", "no `}`");
+        check("https://a.example", "a", "hunter2 {secret:OTHER}", "no secret is named `OTHER`");
+    }
+}

@@ -1,0 +1,228 @@
+//! The operator's secrets: where each is, and what it is now. Nothing here shows one.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::config::SecretSource;
+
+/// How old a file's content may be when a request uses it.
+const REREAD_AFTER: Duration = Duration::from_secs(2);
+
+/// The longest secret. Longer ones fit into no header that servers take.
+const SECRET_MAX_BYTES: u64 = 16 * 1024;
+
+/// Every secret that the config names.
+pub struct Secrets(BTreeMap<String, Stored>);
+
+enum Stored {
+    /// Out of the environment: it does not change while the host runs.
+    Fixed(Arc<[u8]>),
+    File {
+        path: PathBuf,
+        kept: Mutex<Kept>,
+    },
+}
+
+/// A file's content, and when it was read.
+struct Kept {
+    value: Arc<[u8]>,
+    read_at: Instant,
+}
+
+/// A secret that the config names and the host cannot find or use.
+#[derive(Debug, thiserror::Error)]
+#[error("secret `{name}`: {reason}")]
+pub struct SecretError {
+    name: String,
+    reason: String,
+}
+
+impl Secrets {
+    /// Finds every secret.
+    ///
+    /// # Errors
+    /// Names the first that is missing, empty, or no header's value, and the place where it was looked for.
+    pub fn load(sources: &BTreeMap<String, SecretSource>) -> Result<Self, SecretError> {
+        let now = clock::now();
+        let stored = sources.iter().map(|(name, source)| {
+            let stored = Stored::load(source, now);
+            Ok((name.clone(), stored.map_err(|reason| SecretError { name: name.clone(), reason })?))
+        });
+        Ok(Self(stored.collect::<Result<_, _>>()?))
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The secret's value; none if the config does not name it.
+    pub fn value(&self, name: &str) -> Option<Arc<[u8]>> {
+        Some(match self.0.get(name)? {
+            Stored::Fixed(value) => value.clone(),
+            Stored::File { kept, .. } => lock(kept).value.clone(),
+        })
+    }
+
+    /// Whether a file's content is too old to be used.
+    pub fn is_stale(&self, now: Instant) -> bool {
+        self.0.values().any(|stored| stored.is_stale(now))
+    }
+
+    /// Reads again what is stale. What cannot be read keeps its last value, and the log says so. Blocks.
+    pub fn reread(&self, now: Instant) {
+        for (name, stored) in &self.0 {
+            let Stored::File { path, kept } = stored else { continue };
+            {
+                // Marked first, so that many requests at once read the file once.
+                let mut kept = lock(kept);
+                if now.saturating_duration_since(kept.read_at) < REREAD_AFTER {
+                    continue;
+                }
+                kept.read_at = now;
+            }
+            match read(path) {
+                Ok(value) => lock(kept).value = value,
+                Err(reason) => {
+                    tracing::warn!(secret = %name, %reason, "a secret cannot be read again; its last value is used on")
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Stored {
+    fn load(source: &SecretSource, now: Instant) -> Result<Self, String> {
+        match (&source.env, &source.file) {
+            (Some(name), _) => {
+                let place = format!("the environment's variable {name}");
+                let value = std::env::var_os(name).ok_or_else(|| format!("{place} is not set"))?;
+                Ok(Self::Fixed(checked(value.into_encoded_bytes(), &place)?))
+            }
+            (None, Some(path)) => {
+                Ok(Self::File { path: path.clone(), kept: Mutex::new(Kept { value: read(path)?, read_at: now }) })
+            }
+            (None, None) => Err("it has neither env nor file".into()),
+        }
+    }
+
+    fn is_stale(&self, now: Instant) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::File { kept, .. } => now.saturating_duration_since(lock(kept).read_at) >= REREAD_AFTER,
+        }
+    }
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file's content, without the line end that editors put there.
+fn read(path: &Path) -> Result<Arc<[u8]>, String> {
+    let place = format!("the file {}", path.display());
+    let fail = |error: std::io::Error| format!("cannot read {place}: {error}");
+    // What is no file, such as a pipe, could keep its reader waiting.
+    if !std::fs::metadata(path).map_err(fail)?.is_file() {
+        return Err(format!("{place} is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(fail)?;
+    file.take(SECRET_MAX_BYTES + 2).read_to_end(&mut bytes).map_err(fail)?;
+    let line_end = if bytes.ends_with(b"\r\n") { 2 } else { usize::from(bytes.ends_with(b"\n")) };
+    bytes.truncate(bytes.len() - line_end);
+    checked(bytes, &place)
+}
+
+fn checked(bytes: Vec<u8>, place: &str) -> Result<Arc<[u8]>, String> {
+    if bytes.is_empty() {
+        return Err(format!("{place} is empty"));
+    }
+    if bytes.len() as u64 > SECRET_MAX_BYTES {
+        return Err(format!("{place} has more than {SECRET_MAX_BYTES} bytes"));
+    }
+    match HeaderValue::from_bytes(&bytes) {
+        Ok(_) => Ok(bytes.into()),
+        Err(_) => Err(format!("{place} has a line end or another control character in it, which no header takes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &Path) -> BTreeMap<String, SecretSource> {
+        [("TOKEN".to_owned(), SecretSource { env: None, file: Some(path.to_owned()) })].into()
+    }
+
+    fn value(secrets: &Secrets) -> String {
+        String::from_utf8(secrets.value("TOKEN").unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_read_again_when_it_is_stale_and_keeps_its_value_when_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "first\n").unwrap();
+        let secrets = Secrets::load(&file(&path)).unwrap();
+        let started_at = clock::now();
+        assert_eq!(value(&secrets), "first");
+
+        std::fs::write(&path, "second\r\n").unwrap();
+        secrets.reread(started_at);
+        assert_eq!(value(&secrets), "first", "it was just read");
+        let later = started_at + REREAD_AFTER;
+        assert!(secrets.is_stale(later));
+        secrets.reread(later);
+        assert_eq!(value(&secrets), "second");
+        assert!(!secrets.is_stale(later));
+
+        for (content, why) in [("", "empty"), ("a\nb", "not a header's value")] {
+            std::fs::write(&path, content).unwrap();
+            secrets.reread(later + REREAD_AFTER);
+            assert_eq!(value(&secrets), "second", "{why}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        secrets.reread(later + 3 * REREAD_AFTER);
+        assert_eq!(value(&secrets), "second");
+        assert_eq!(format!("{secrets:?}"), "{\"TOKEN\"}");
+    }
+
+    #[test]
+    fn a_variable_of_the_environment_is_a_secret() {
+        let source = SecretSource { env: Some("PATH".into()), file: None };
+        let secrets = Secrets::load(&[("TOKEN".to_owned(), source)].into()).unwrap();
+        assert_eq!(value(&secrets), std::env::var("PATH").unwrap());
+        assert!(!secrets.is_stale(clock::now() + Duration::from_secs(3_600)), "it does not change");
+    }
+
+    #[test]
+    fn a_secret_that_is_missing_is_named_with_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |source: SecretSource, expect: &str| {
+            let error = Secrets::load(&[("TOKEN".to_owned(), source)].into()).unwrap_err().to_string();
+            assert!(error.starts_with("secret `TOKEN`: ") && error.contains(expect), "{error}");
+        };
+        check(SecretSource { env: Some("WASQ_TEST_NOT_SET".into()), file: None }, "WASQ_TEST_NOT_SET is not set");
+        let path = dir.path().join("token");
+        let of_file = || SecretSource { env: None, file: Some(path.clone()) };
+        check(of_file(), path.to_str().unwrap());
+        for (content, expect) in [("\n", "is empty"), ("a\nb", "line end"), (&"x".repeat(20_000), "16384 bytes")] {
+            std::fs::write(&path, content).unwrap();
+            check(of_file(), expect);
+        }
+        check(SecretSource { env: None, file: Some(dir.path().to_owned()) }, "not a regular file");
+    }
+}
