@@ -40,6 +40,7 @@ fn hooks(config: &Config, allowed: &[String], resolver: Resolver) -> Hooks {
         memory_bytes: 0,
         variables: Vec::new(),
         egress,
+        grants: crate::sandbox::Grants::default(),
     };
     let limits = Arc::new(config.limits.clone());
     Hooks::new(Arc::new(policy), limits, Arc::default(), Some(TRACEPARENT.into()))
