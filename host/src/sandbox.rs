@@ -85,6 +85,8 @@ pub struct Report {
 pub enum CompileError {
     #[error("not a WebAssembly component: {0}")]
     NotAComponent(String),
+    #[error("it is made of more than one message may have (limits.core_instances, limits.memories, limits.tables): {0}")]
+    TooManyParts(String),
     #[error(
         "does not export `wasq:worker/handler@0.1.0`; build it with wasq-sdk's #[handler], or against wit/worker.wit"
     )]
@@ -118,8 +120,7 @@ impl Sandbox {
 
     /// Compiles a component. Takes 0.1 s to seconds of CPU, and no bound holds it: call it off the serving threads.
     pub fn compile(&self, bytes: &[u8]) -> Result<Handler, CompileError> {
-        let component = Component::new(&self.engine, bytes)
-            .map_err(|error| CompileError::NotAComponent(text::root_cause(&error)))?;
+        let component = Component::new(&self.engine, bytes).map_err(|error| refused(&error))?;
         self.handler(&component)
     }
 
@@ -144,7 +145,7 @@ impl Sandbox {
         // SAFETY: The code comes from `precompile`: over a pipe from our own binary, or out of the cache, where its keyed
         // digest says that this host put it there. The engine refuses code of another version or other settings.
         let component = unsafe { Component::deserialize(&self.engine, code) };
-        self.handler(&component.map_err(|error| CompileError::NotAComponent(text::root_cause(&error)))?)
+        self.handler(&component.map_err(|error| refused(&error))?)
     }
 
     /// A component that is checked against the contract.
@@ -169,6 +170,7 @@ impl Sandbox {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(self.limits.hostcall_bytes);
+        store.set_max_component_handles(self.limits.open_handles);
         // Yields to the runtime at every tick, so that the timeout below is polled while the guest computes.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
@@ -197,7 +199,11 @@ impl Sandbox {
         match said {
             Ok(guest::Outcome::Done(result)) => match result {
                 Some(bytes) if bytes.len() > self.limits.result_bytes => Exit::BadResult {
-                    reason: format!("the result has {} bytes; the limit is {}", bytes.len(), self.limits.result_bytes),
+                    reason: format!(
+                        "the result has {} bytes; the limit is {} (limits.result_bytes)",
+                        bytes.len(),
+                        self.limits.result_bytes
+                    ),
                 },
                 result => Exit::Done { result },
             },
@@ -216,5 +222,16 @@ impl Sandbox {
     }
 }
 
-/// The longest name of a dependency that a guest may report.
+/// Why the engine does not take a component.
+fn refused(error: &wasmtime::Error) -> CompileError {
+    let reason = text::root_cause(error);
+    // The pool's own words.
+    if reason.contains("exceeds the configured maximum") || reason.contains("exceeds the limit of") {
+        CompileError::TooManyParts(reason)
+    } else {
+        CompileError::NotAComponent(reason)
+    }
+}
+
+/// The longest name of a dependency that a guest may report. No setting: it is a host's name, which has 253 bytes.
 const DEPENDENCY_MAX_BYTES: usize = 256;

@@ -9,6 +9,8 @@ mod faults_plugin;
 mod faults_process;
 mod faults_queue;
 mod flow;
+mod fuzz;
+mod hostile;
 mod ledger;
 mod local_sqs;
 mod moto;

@@ -162,7 +162,7 @@ impl Loader {
         let memory = [Some(manifest.memory), operator.memory, Some(self.config.limits.max_memory)];
         Ok(Policy {
             plugin: manifest.name.clone(),
-            timeout: manifest.timeout.min(operator.timeout.unwrap_or(manifest.timeout)),
+            timeout: manifest.timeout.min(operator.timeout.unwrap_or(manifest.timeout)).min(self.config.limits.max_timeout),
             memory_bytes: memory.into_iter().flatten().map(|size| size.as_u64()).min().unwrap_or_default(),
             variables: variables.into_iter().collect(),
             egress: self.dialer.egress(granted)?,
@@ -195,8 +195,8 @@ fn read(path: &Path, limits: &Limits) -> Result<(Vec<u8>, Manifest), Reason> {
     Ok((bytes, Manifest::parse(&text)?))
 }
 
-/// Whether the bytes are a component; and the manifest's section, wherever in it.
-fn check_format(bytes: &[u8]) -> Result<Option<Vec<u8>>, Reason> {
+/// Whether the bytes are a component; and the manifest's section, wherever in it. The bytes may be anything at all.
+pub fn check_format(bytes: &[u8]) -> Result<Option<Vec<u8>>, Reason> {
     if bytes.starts_with(b"\x7fELF") {
         return Err(Reason::Precompiled);
     }

@@ -5,9 +5,9 @@ mod rig;
 pub mod servers;
 mod setup;
 mod sink;
-pub mod wat;
 
 pub use faulty::{Faulty, Trouble};
 pub use rig::Rig;
 pub use setup::{Plugin, Setup};
+pub use wasq_tests::wat;
 pub use sink::{Answer, Sink, until};

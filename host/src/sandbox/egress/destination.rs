@@ -38,6 +38,11 @@ impl Destination {
         Ok(Self { scheme, host, subdomains, port })
     }
 
+    /// Whether a request to this URL may be sent under this rule.
+    pub fn allows(&self, url: &Url) -> bool {
+        canonical(url).is_ok_and(|(scheme, host, port)| self.matches(&scheme, &host, port))
+    }
+
     pub(super) fn matches(&self, scheme: &str, host: &str, port: u16) -> bool {
         let host_matches = match self.subdomains {
             true => host.strip_suffix(&self.host).is_some_and(|prefix| prefix.len() > 1 && prefix.ends_with('.')),

@@ -25,6 +25,52 @@ pub fn handler(items: &str, body: &str) -> Vec<u8> {
 
 /// A handler that imports something too.
 pub fn handler_with(imports: &str, items: &str, body: &str) -> Vec<u8> {
+    let realloc = "(func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 4096))";
+    let core = format!("{realloc} {items} {}", exported_handle(body));
+    Parts { imports, core: &core, ..Parts::default() }.component()
+}
+
+/// A handler as a file has it: the items of a core module, among them a function `$handle` that gives the address of its
+/// result, and a `$realloc` where the usual one will not do. Before a line `;; --- core` it may have a part
+/// `;; --- component` with items of the component, which make an instance `$host` for the core module's imports. A file may be a
+/// whole component, too.
+pub fn handler_file(text: &str) -> Vec<u8> {
+    if text.contains("\n(component") {
+        return component(text);
+    }
+    let (before, core) = match text.split_once(";; --- core") {
+        Some((head, core)) => (head.split_once(";; --- component").map_or("", |(_, before)| before), core),
+        None => ("", text),
+    };
+    // Imports stand before everything else.
+    let (imports, items): (Vec<_>, Vec<_>) = core.lines().partition(|line| line.starts_with("(import"));
+    let realloc = match core.contains("(func $realloc") {
+        true => "(export \"realloc\" (func $realloc))",
+        false => "(func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 4096))",
+    };
+    let core = format!("{}\n{realloc}\n{}", items.join("\n"), exported_handle("(call $handle)"));
+    let arguments = if before.is_empty() { "" } else { "(with \"host\" (instance $host))" };
+    Parts { imports: "", before, core_imports: &imports.join("\n"), core: &core, arguments }.component()
+}
+
+fn exported_handle(body: &str) -> String {
+    format!("(func (export \"handle\") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {body})")
+}
+
+/// What handlers differ in.
+#[derive(Default)]
+struct Parts<'a> {
+    imports: &'a str,
+    before: &'a str,
+    core_imports: &'a str,
+    core: &'a str,
+    /// Of the core module.
+    arguments: &'a str,
+}
+
+impl Parts<'_> {
+    fn component(&self) -> Vec<u8> {
+    let Self { imports, before, core_imports, core, arguments } = self;
     let (mut types, mut aliases, mut inside, mut with) = (String::new(), String::new(), String::new(), String::new());
     for (name, definition) in TYPES {
         types += &format!("(type $own-{name} {definition}) (export \"{name}\" (type ${name} (eq $own-{name})))\n");
@@ -40,12 +86,12 @@ pub fn handler_with(imports: &str, items: &str, body: &str) -> Vec<u8> {
             {imports}
             (import "wasq:worker/types@0.1.0" (instance $types {types}))
             {aliases}
+            {before}
             (core module $module
+                {core_imports}
                 (memory (export "memory") 1)
-                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
-                {items}
-                (func (export "handle") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {body}))
-            (core instance $instance (instantiate $module))
+                {core})
+            (core instance $instance (instantiate $module {arguments}))
             (func $handle {HANDLE} (canon lift (core func $instance "handle")
                 (memory (core memory $instance "memory")) (realloc (core func $instance "realloc"))))
             (component $interface
@@ -56,6 +102,7 @@ pub fn handler_with(imports: &str, items: &str, body: &str) -> Vec<u8> {
             (instance $exported (instantiate $interface {with} (with "in-handle" (func $handle))))
             (export "wasq:worker/handler@0.1.0" (instance $exported)))"#
     ))
+    }
 }
 
 /// A handler that is done at once; it compiles in no time.
