@@ -85,8 +85,10 @@ pub struct Report {
 pub enum CompileError {
     #[error("not a WebAssembly component: {0}")]
     NotAComponent(String),
-    #[error("it is made of more than one message may have (limits.core_instances, limits.memories, limits.tables): {0}")]
-    TooManyParts(String),
+    #[error(
+        "it needs more than an instance may have (limits.core_instances, memories, tables, table_elements, max_memory): {0}"
+    )]
+    TooMuch(String),
     #[error(
         "does not export `wasq:worker/handler@0.1.0`; build it with wasq-sdk's #[handler], or against wit/worker.wit"
     )]
@@ -226,10 +228,10 @@ impl Sandbox {
 fn refused(error: &wasmtime::Error) -> CompileError {
     let reason = text::root_cause(error);
     // The pool's own words.
-    if reason.contains("exceeds the configured maximum") || reason.contains("exceeds the limit of") {
-        CompileError::TooManyParts(reason)
-    } else {
-        CompileError::NotAComponent(reason)
+    let too_much = ["exceeds the configured maximum", "exceeds the per-instance limit", "exceeds the limit of"];
+    match too_much.iter().any(|words| reason.contains(words)) {
+        true => CompileError::TooMuch(reason),
+        false => CompileError::NotAComponent(reason),
     }
 }
 

@@ -107,7 +107,7 @@ async fn a_panic_or_an_exit_is_a_failure_and_never_an_acknowledgement() {
 async fn whatever_a_guest_asks_the_host_for_has_a_limit_with_a_name() {
     let cases = [
         ("handle_flood", "trap", "limits.open_handles"),
-        ("header_flood", "reject", "refused after"),
+        ("header_flood", "trap", "limits.header_bytes"),
         ("outbox_bytes", "reject", "limits.outbox_bytes"),
         ("outbox_flood", "reject", "limits.outbox_messages"),
         ("random_bomb", "trap", "limits.random_bytes"),

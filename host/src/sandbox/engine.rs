@@ -35,6 +35,8 @@ pub fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
         .max_core_instances_per_component(limits.core_instances)
         .max_memories_per_component(limits.memories)
         .max_tables_per_component(limits.tables)
+        .max_memories_per_module(limits.memories)
+        .max_tables_per_module(limits.tables)
         .max_core_instance_size(CORE_INSTANCE_MAX_BYTES)
         .max_component_instance_size(COMPONENT_INSTANCE_MAX_BYTES)
         .max_memory_size(limits.max_memory.as_u64() as usize)

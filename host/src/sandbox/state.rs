@@ -21,11 +21,12 @@ use crate::ledger::{Fence, Ledger};
 use crate::message::{AttributeData, Key, UnixMs};
 
 /// What the engine says at a limit that it keeps for the host, and the limit's name in the config.
-const SAID_BY_THE_ENGINE: [(&str, &str); 4] = [
+const SAID_BY_THE_ENGINE: [(&str, &str); 5] = [
     ("fuel allocated for hostcalls", "limits.hostcall_bytes"),
     ("store handle limit exceeded", "limits.open_handles"),
     ("resource table has no free keys", "limits.open_handles"),
     ("requested len", "limits.random_bytes"),
+    ("total size of fields", "limits.header_bytes"),
 ];
 
 /// The store's data.

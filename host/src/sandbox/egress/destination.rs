@@ -55,7 +55,10 @@ impl Destination {
 impl std::fmt::Display for Destination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let wildcard = if self.subdomains { "*." } else { "" };
-        write!(f, "{}://{wildcard}{}:{}", self.scheme, self.host, self.port)
+        match self.host.contains(':') {
+            true => write!(f, "{}://[{}]:{}", self.scheme, self.host, self.port),
+            false => write!(f, "{}://{wildcard}{}:{}", self.scheme, self.host, self.port),
+        }
     }
 }
 
@@ -70,6 +73,10 @@ pub(super) fn canonical(url: &Url) -> Result<(String, String, u16), String> {
     let host = url.host_str().ok_or("it has no host")?.trim_matches(['[', ']']).trim_end_matches('.');
     if host.is_empty() {
         return Err("it has no host".into());
+    }
+    // A wildcard is a rule's own, and stands before its host.
+    if host.contains('*') {
+        return Err("a host has no `*` in it".into());
     }
     let port = url.port_or_known_default().ok_or("it has no port")?;
     Ok((url.scheme().to_owned(), host.to_owned(), port))
