@@ -4,6 +4,7 @@ mod address;
 mod bindings;
 pub mod egress;
 mod engine;
+mod heavy;
 mod logging;
 mod outbox;
 mod state;
@@ -14,6 +15,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Store};
 
@@ -34,8 +36,9 @@ pub struct Sandbox {
     engine: Engine,
     linker: Arc<Linker<State>>,
     limits: Arc<Limits>,
+    /// One for each slot of the pool. A run gives its back when its instance is gone.
+    slots: Arc<Semaphore>,
     /// Held as long as guests may run.
-    #[expect(dead_code, reason = "dropping it ends the ticks")]
     ticker: Option<Arc<engine::Ticker>>,
 }
 
@@ -43,6 +46,7 @@ pub struct Sandbox {
 #[derive(Clone)]
 pub struct Handler {
     pre: bindings::WorkerPre<State>,
+    weight: heavy::Weight,
 }
 
 /// What one plugin's runs may do.
@@ -117,7 +121,8 @@ impl Sandbox {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         bindings::Worker::add_to_linker::<_, wasmtime::component::HasSelf<State>>(&mut linker, |state| state)?;
-        Ok(Self { engine, linker: Arc::new(linker), limits: Arc::new(limits.clone()), ticker: None })
+        let slots = Arc::new(Semaphore::new(limits.max_instances as usize));
+        Ok(Self { engine, linker: Arc::new(linker), limits: Arc::new(limits.clone()), slots, ticker: None })
     }
 
     /// Compiles a component. Takes 0.1 s to seconds of CPU, and no bound holds it: call it off the serving threads.
@@ -160,12 +165,14 @@ impl Sandbox {
         }
         let contract = |error: wasmtime::Error| CompileError::Contract(format!("{error:#}"));
         let instance = self.linker.instantiate_pre(component).map_err(contract)?;
-        Ok(Handler { pre: bindings::WorkerPre::new(instance).map_err(contract)? })
+        let pre = bindings::WorkerPre::new(instance).map_err(contract)?;
+        Ok(Handler { pre, weight: heavy::Weight::default() })
     }
 
-    /// Runs one attempt to its end or its timeout. Dropping the future stops the guest. No more than `max_instances` may
-    /// run at once: the caller holds a permit for each.
+    /// Runs one attempt to its end or its timeout. Dropping the future stops the guest, at the latest with the next tick. No more
+    /// than `max_instances` run at once: the caller holds a permit for each.
     pub async fn run(&self, handler: &Handler, job: Job) -> Report {
+        let slot = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         let started_at = clock::now();
         let limit = job.policy.timeout;
         let (message, state) = State::new(job, self.limits.clone(), started_at + limit);
@@ -177,12 +184,22 @@ impl Sandbox {
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
 
-        let call = async {
-            let worker = handler.pre.instantiate_async(&mut store).await?;
-            worker.wasq_worker_handler().call_handle(&mut store, &message).await
+        let pre = handler.pre.clone();
+        let run = async move {
+            let call = async {
+                let worker = pre.instantiate_async(&mut store).await?;
+                worker.wasq_worker_handler().call_handle(&mut store, &message).await
+            };
+            let returned = tokio::time::timeout(limit, call).await;
+            let state = store.into_data();
+            drop(slot);
+            (returned, state)
         };
-        let returned = tokio::time::timeout(limit, call).await;
-        let state = store.into_data();
+        // Without ticks no guest yields, and what it does is the same every time.
+        let (returned, state) = match &self.ticker {
+            Some(_) => heavy::drive(run, &handler.weight).await,
+            None => run.await,
+        };
         let exit = match returned {
             Err(_) => Exit::Timeout { limit },
             Ok(Ok(said)) => self.exit_said(said),

@@ -21,8 +21,9 @@ async fn host(names: &[&str], timeout: &str, max_attempts: u32) -> Rig {
     let mut setup = Setup::new().plugin(Plugin::component("good", wat::done()).types(&["good"]));
     for name in names {
         let guest = guest(name);
-        let lines =
-            format!("timeout = '{timeout}'\nmemory = '64MiB'\n[retry]\nmax_attempts = {max_attempts}\ninitial_interval = '0s'");
+        let lines = format!(
+            "timeout = '{timeout}'\nmemory = '64MiB'\n[retry]\nmax_attempts = {max_attempts}\ninitial_interval = '0s'"
+        );
         setup = setup.plugin(Plugin::component(name, guest.component).types(&[name]).manifest(&lines));
     }
     let rig = setup.start().await;
@@ -59,7 +60,8 @@ async fn check(timeout: &str, cases: &[(&str, &str, &str)]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_loop_is_killed_at_the_timeout() {
-    let cases = ["loop", "start_loop", "looping_realloc", "sleep", "random_flood"].map(|name| (name, "timeout", "300ms"));
+    let cases =
+        ["loop", "start_loop", "looping_realloc", "sleep", "random_flood"].map(|name| (name, "timeout", "300ms"));
     check(ENDLESS, &cases).await;
 }
 

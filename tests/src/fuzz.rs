@@ -20,8 +20,30 @@ const CHANGES_MAX: usize = 8;
 const BYTES: [u8; 10] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'{', b'[', b'\n', b'.'];
 /// What the formats are made of: whole words are seldom found by chance.
 const WORDS: [&str; 24] = [
-    "\"type\":", "\"Message\":", "\"detail\":", "\"data_base64\":", "\\ud800", "1e999", "18446744073709551615", "-1", "[[[[[[[[",
-    "https://", "*.", "@", "[::1]", ":0", ":65536", "%2e", "xn--", "\u{3002}", "name = ", "types = ", "[retry]", "'''", "nan", "\0asm",
+    "\"type\":",
+    "\"Message\":",
+    "\"detail\":",
+    "\"data_base64\":",
+    "\\ud800",
+    "1e999",
+    "18446744073709551615",
+    "-1",
+    "[[[[[[[[",
+    "https://",
+    "*.",
+    "@",
+    "[::1]",
+    ":0",
+    ":65536",
+    "%2e",
+    "xn--",
+    "\u{3002}",
+    "name = ",
+    "types = ",
+    "[retry]",
+    "'''",
+    "nan",
+    "\0asm",
 ];
 
 /// What can be fuzzed.

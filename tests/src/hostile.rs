@@ -109,10 +109,8 @@ impl Bench {
     pub fn load(&self, name: &str, component: &[u8], timeout: Duration) -> Result<Plugin> {
         let path = self.dir.path().join(format!("{name}.wasm"));
         std::fs::write(&path, component)?;
-        let manifest = format!(
-            "name = '{name}'\ntypes = ['{name}']\nmemory = '64MiB'\ntimeout = '{}ms'\n",
-            timeout.as_millis()
-        );
+        let manifest =
+            format!("name = '{name}'\ntypes = ['{name}']\nmemory = '64MiB'\ntimeout = '{}ms'\n", timeout.as_millis());
         std::fs::write(path.with_extension("toml"), manifest)?;
         Ok(self.loader.load(&path)?)
     }

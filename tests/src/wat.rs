@@ -70,19 +70,21 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn component(&self) -> Vec<u8> {
-    let Self { imports, before, core_imports, core, arguments } = self;
-    let (mut types, mut aliases, mut inside, mut with) = (String::new(), String::new(), String::new(), String::new());
-    for (name, definition) in TYPES {
-        types += &format!("(type $own-{name} {definition}) (export \"{name}\" (type ${name} (eq $own-{name})))\n");
-        aliases += &format!("(alias export $types \"{name}\" (type ${name}))\n");
-        inside += &format!("(type $own-{name} {definition}) (import \"in-{name}\" (type ${name} (eq $own-{name})))\n");
-        with += &format!("(with \"in-{name}\" (type ${name}))\n");
-    }
-    let exports =
-        ["message", "outcome", "failure"].map(|name| format!("(export $out-{name} \"{name}\" (type ${name}))\n"));
-    let (exports, renamed) = (exports.concat(), HANDLE.replace('$', "$out-"));
-    component(&format!(
-        r#"(component
+        let Self { imports, before, core_imports, core, arguments } = self;
+        let (mut types, mut aliases, mut inside, mut with) =
+            (String::new(), String::new(), String::new(), String::new());
+        for (name, definition) in TYPES {
+            types += &format!("(type $own-{name} {definition}) (export \"{name}\" (type ${name} (eq $own-{name})))\n");
+            aliases += &format!("(alias export $types \"{name}\" (type ${name}))\n");
+            inside +=
+                &format!("(type $own-{name} {definition}) (import \"in-{name}\" (type ${name} (eq $own-{name})))\n");
+            with += &format!("(with \"in-{name}\" (type ${name}))\n");
+        }
+        let exports =
+            ["message", "outcome", "failure"].map(|name| format!("(export $out-{name} \"{name}\" (type ${name}))\n"));
+        let (exports, renamed) = (exports.concat(), HANDLE.replace('$', "$out-"));
+        component(&format!(
+            r#"(component
             {imports}
             (import "wasq:worker/types@0.1.0" (instance $types {types}))
             {aliases}
@@ -101,7 +103,7 @@ impl Parts<'_> {
                 (export "handle" (func $handle) (func {renamed})))
             (instance $exported (instantiate $interface {with} (with "in-handle" (func $handle))))
             (export "wasq:worker/handler@0.1.0" (instance $exported)))"#
-    ))
+        ))
     }
 }
 

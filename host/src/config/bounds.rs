@@ -85,7 +85,8 @@ fn within(key: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), OutO
 
 fn within_time(key: &str, value: Duration, bounds: RangeInclusive<Duration>) -> Result<(), OutOfBounds> {
     let is_inside = bounds.contains(&value);
-    let [value, min, max] = [value, *bounds.start(), *bounds.end()].map(humantime_serde::re::humantime::format_duration);
+    let [value, min, max] =
+        [value, *bounds.start(), *bounds.end()].map(humantime_serde::re::humantime::format_duration);
     inside(is_inside, key, value, format!("use {min} to {max}"))
 }
 

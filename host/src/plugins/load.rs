@@ -162,7 +162,10 @@ impl Loader {
         let memory = [Some(manifest.memory), operator.memory, Some(self.config.limits.max_memory)];
         Ok(Policy {
             plugin: manifest.name.clone(),
-            timeout: manifest.timeout.min(operator.timeout.unwrap_or(manifest.timeout)).min(self.config.limits.max_timeout),
+            timeout: manifest
+                .timeout
+                .min(operator.timeout.unwrap_or(manifest.timeout))
+                .min(self.config.limits.max_timeout),
             memory_bytes: memory.into_iter().flatten().map(|size| size.as_u64()).min().unwrap_or_default(),
             variables: variables.into_iter().collect(),
             egress: self.dialer.egress(granted)?,

@@ -68,7 +68,9 @@ impl Host for State {
         let bytes = self.outbox.bytes.saturating_add(size_bytes(&message));
         if bytes > self.limits.outbox_bytes {
             let limit = self.limits.outbox_bytes;
-            return Err(Error::Limit(format!("all messages of a run have at most {limit} bytes (limits.outbox_bytes)")));
+            return Err(Error::Limit(format!(
+                "all messages of a run have at most {limit} bytes (limits.outbox_bytes)"
+            )));
         }
         self.outbox.bytes = bytes;
         self.outbox.messages.push(message);

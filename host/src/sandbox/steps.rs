@@ -34,7 +34,9 @@ impl Host for State {
         let bytes = self.steps.bytes.saturating_add(value.len());
         if bytes > self.limits.step_total_bytes {
             let limit = self.limits.step_total_bytes;
-            return Err(Error::Limit(format!("all steps of a run have at most {limit} bytes (limits.step_total_bytes)")));
+            return Err(Error::Limit(format!(
+                "all steps of a run have at most {limit} bytes (limits.step_total_bytes)"
+            )));
         }
         self.steps = Recorded { steps: self.steps.steps + 1, bytes };
         let answer = self.ledger.put_step(self.key, self.fence, &name, &value).await;

@@ -9,5 +9,5 @@ mod sink;
 pub use faulty::{Faulty, Trouble};
 pub use rig::Rig;
 pub use setup::{Plugin, Setup};
-pub use wasq_tests::wat;
 pub use sink::{Answer, Sink, until};
+pub use wasq_tests::wat;
