@@ -21,7 +21,9 @@ use crate::clock;
 
 /// Processor time of one poll from which on a run is heavy.
 const HEAVY: Duration = Duration::from_millis(EPOCH_TICK.as_millis() as u64 / 2);
-/// How far a heavy run steps back: where cores are short, fifteen steps of niceness leave it about a thirtieth of one.
+/// How far a heavy run steps back: where cores are short, fifteen steps of niceness leave it about a thirtieth of one. With ten, a
+/// quiet type's p99 beside four endless loops on two cores was twice as long; with nineteen, heavy runs would hardly go on at all
+/// beside many light ones.
 const NICENESS: i32 = 15;
 
 /// Whether a plugin's last run was heavy.
@@ -31,7 +33,8 @@ pub struct Weight(Arc<AtomicBool>);
 /// Drives a run to its end, here or in a thread of its own. Dropping the future ends the run, at the latest with its next tick.
 pub async fn drive<T: Send + 'static>(run: impl Future<Output = T> + Send + 'static, weight: &Weight) -> T {
     let mut run: Run<T> = Box::pin(run);
-    if !weight.0.load(Ordering::Relaxed) {
+    let begins_here = !weight.0.load(Ordering::Relaxed);
+    if begins_here {
         let light = poll_fn(|context| {
             let began = clock::thread_cpu();
             match run.as_mut().poll(context) {
@@ -44,13 +47,14 @@ pub async fn drive<T: Send + 'static>(run: impl Future<Output = T> + Send + 'sta
             return value;
         }
     }
-    apart(run, weight.clone()).await
+    apart(run, weight.clone(), begins_here).await
 }
 
 type Run<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Goes on with a run in a thread of its own. The runtime is the same: whatever the run starts there stays there.
-async fn apart<T: Send + 'static>(run: Run<T>, weight: Weight) -> T {
+/// Goes on with a run in a thread of its own. The runtime is the same: whatever the run starts there stays there. `is_heavy` if it
+/// has shown that already.
+async fn apart<T: Send + 'static>(run: Run<T>, weight: Weight, is_heavy: bool) -> T {
     let run = Arc::new(Mutex::new(Some(run)));
     let take = |run: &Mutex<Option<Run<T>>>| run.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (stop, runtime) = (CancellationToken::new(), Handle::current());
@@ -67,7 +71,7 @@ async fn apart<T: Send + 'static>(run: Run<T>, weight: Weight) -> T {
                     biased;
                     () = stop.cancelled() => {}
                     // Nobody listens any more when the run was dropped just now.
-                    value = weighed(run, &weight) => drop(done.send(value)),
+                    value = weighed(run, &weight, is_heavy) => drop(done.send(value)),
                 }
             });
         }
@@ -81,8 +85,7 @@ async fn apart<T: Send + 'static>(run: Run<T>, weight: Weight) -> T {
 }
 
 /// Notes whether the run was heavy still.
-async fn weighed<T>(mut run: Run<T>, weight: &Weight) -> T {
-    let mut is_heavy = false;
+async fn weighed<T>(mut run: Run<T>, weight: &Weight, mut is_heavy: bool) -> T {
     let value = poll_fn(|context| {
         let began = clock::thread_cpu();
         let polled = run.as_mut().poll(context);
@@ -92,4 +95,57 @@ async fn weighed<T>(mut run: Run<T>, weight: &Weight) -> T {
     let value = value.await;
     weight.0.store(is_heavy, Ordering::Relaxed);
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "wasq-heavy";
+
+    fn thread() -> String {
+        std::thread::current().name().unwrap_or_default().to_owned()
+    }
+
+    fn compute() {
+        let began = clock::thread_cpu();
+        while clock::thread_cpu().saturating_sub(began) < HEAVY {}
+    }
+
+    #[tokio::test]
+    async fn a_run_that_computes_goes_on_in_a_thread_of_its_own_and_the_next_begins_there() {
+        let weight = Weight::default();
+        let first = async {
+            let before = thread();
+            compute();
+            tokio::task::yield_now().await;
+            (before, thread())
+        };
+        let (before, after) = drive(first, &weight).await;
+        assert!(before != OWN && after == OWN, "{before}, {after}");
+        assert_eq!(drive(async { thread() }, &weight).await, OWN);
+        // That one was light.
+        assert_ne!(drive(async { thread() }, &weight).await, OWN);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_dropped_ends_in_its_thread() {
+        let (held, weight) = (Arc::new(()), Weight::default());
+        weight.0.store(true, Ordering::Relaxed);
+        let endless = {
+            let held = held.clone();
+            async move {
+                loop {
+                    compute();
+                    tokio::task::yield_now().await;
+                    drop(held.clone());
+                }
+            }
+        };
+        let dropped = tokio::time::timeout(Duration::from_millis(20), drive::<()>(endless, &weight)).await;
+        assert!(dropped.is_err());
+        while Arc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
 }
