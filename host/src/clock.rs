@@ -42,3 +42,12 @@ pub fn unix_ms() -> UnixMs {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     UnixMs(since.as_millis() as u64)
 }
+
+/// The processor time that this thread has had.
+pub fn thread_cpu() -> std::time::Duration {
+    let had = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    std::time::Duration::new(
+        u64::try_from(had.tv_sec).unwrap_or_default(),
+        u32::try_from(had.tv_nsec).unwrap_or_default(),
+    )
+}

@@ -1,5 +1,6 @@
 //! The operator's config, `wasq.toml`: every limit with its default and its bounds.
 
+mod bounds;
 mod egress;
 
 use std::collections::BTreeMap;
@@ -271,7 +272,10 @@ pub struct PluginConfig {
 pub struct Limits {
     /// Instances alive at once, over all plugins: 1 to 10,000. Default 512.
     pub max_instances: u32,
-    /// The largest memory that a manifest may ask for. Default 256 MiB.
+    /// The longest timeout that a manifest may ask for: a run may use this much of a core too. Default 12 h.
+    #[serde(with = "humantime_serde")]
+    pub max_timeout: Duration,
+    /// The largest memory that a manifest may ask for, all of an instance's memories together. Default 256 MiB.
     pub max_memory: ByteSize,
     /// The largest component file. Default 64 MiB.
     pub max_component: ByteSize,
@@ -280,8 +284,16 @@ pub struct Limits {
     pub compile_time: Duration,
     /// Memory for compiling one component. Default 2 GiB.
     pub compile_memory: ByteSize,
+    /// Core instances that one component may be made of; a Rust one has 3. Default 16.
+    pub core_instances: u32,
+    /// Memories that one component may have; a Rust one has 1. Default 2.
+    pub memories: u32,
+    /// Tables that one component may have; a Rust one has 2. Default 4.
+    pub tables: u32,
     /// Elements in all of an instance's tables. Default 20,000.
     pub table_elements: usize,
+    /// Handles (requests, streams, pollables, resources of its own) that one instance may hold at once. Default 1,024.
+    pub open_handles: usize,
     /// The longest idempotency key. Default 1 KiB.
     pub key_bytes: usize,
     /// The longest result kept with a completion. Default 4 KiB.
@@ -296,12 +308,16 @@ pub struct Limits {
     pub random_bytes: u64,
     /// Bytes that one call may lift out of the guest: bodies, results, logs. Default 8 MiB.
     pub hostcall_bytes: usize,
-    /// Steps of one message. Default 64.
+    /// Steps that one run may record. Default 64.
     pub steps: usize,
     /// Bytes of one step's value. Default 256 KiB.
     pub step_bytes: usize,
-    /// Messages in one message's outbox. Default 100.
+    /// Bytes of all values that one run may record. Default 4 MiB.
+    pub step_total_bytes: usize,
+    /// Messages in one run's outbox. Default 100.
     pub outbox_messages: usize,
+    /// Bytes of all bodies, attributes and names in one run's outbox. Default 16 MiB.
+    pub outbox_bytes: usize,
     /// Outbound requests of one message: 0 to 100,000. Default 100.
     pub requests: usize,
     /// Outbound requests of one message at once, until each's response is read or dropped: 1 to 1,000. Default 16.
@@ -344,11 +360,16 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_instances: 512,
+            max_timeout: Duration::from_secs(12 * 60 * 60),
             max_memory: ByteSize::mib(256),
             max_component: ByteSize::mib(64),
             compile_time: Duration::from_secs(60),
             compile_memory: ByteSize::gib(2),
+            core_instances: 16,
+            memories: 2,
+            tables: 4,
             table_elements: 20_000,
+            open_handles: 1_024,
             key_bytes: 1024,
             result_bytes: 4 * 1024,
             reason_bytes: 4 * 1024,
@@ -358,7 +379,9 @@ impl Default for Limits {
             hostcall_bytes: 8 * 1024 * 1024,
             steps: 64,
             step_bytes: 256 * 1024,
+            step_total_bytes: 4 * 1024 * 1024,
             outbox_messages: 100,
+            outbox_bytes: 16 * 1024 * 1024,
             requests: 100,
             requests_at_once: 16,
             request_bytes: 16 * 1024 * 1024,
@@ -402,7 +425,7 @@ pub enum ConfigError {
     #[error("{path}: {source}")]
     Syntax { path: PathBuf, source: Box<toml::de::Error> },
     #[error("{path}: `{key}` is {value}: {rule}")]
-    Bounds { path: PathBuf, key: String, value: String, rule: &'static str },
+    Bounds { path: PathBuf, key: String, value: String, rule: String },
 }
 
 impl Config {
@@ -431,8 +454,8 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let refuse = |key: String, value: String, rule: &'static str| {
-            Err(ConfigError::Bounds { path: path.to_owned(), key, value, rule })
+        let refuse = |key: String, value: String, rule: &str| {
+            Err(ConfigError::Bounds { path: path.to_owned(), key, value, rule: rule.to_owned() })
         };
         if self.queues.is_empty() {
             return refuse("queues".into(), "empty".into(), "name at least one queue, as [queues.NAME]");
@@ -440,9 +463,8 @@ impl Config {
         if self.scope.is_empty() {
             return refuse("scope".into(), "empty".into(), "give the service a name");
         }
-        if !(1..=10_000).contains(&self.limits.max_instances) {
-            let value = self.limits.max_instances.to_string();
-            return refuse("limits.max_instances".into(), value, "use 1 to 10000");
+        if let Err(out) = bounds::check(self) {
+            return refuse(out.key, out.value, &out.rule);
         }
         let compile_time = self.limits.compile_time;
         if compile_time < Duration::from_secs(1) || compile_time.subsec_nanos() != 0 {

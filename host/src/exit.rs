@@ -21,8 +21,8 @@ pub enum Exit {
     Timeout { limit: Duration },
     /// The component trapped: a panic, unreachable code, a stack overflow, an access out of bounds.
     Trap { reason: String },
-    /// The instance asked for more memory or table than it may have.
-    OutOfMemory { limit_bytes: u64 },
+    /// The instance asked for more memory, or more elements in its tables, than it may have.
+    OutOfMemory { reason: String },
     /// The guest called `exit`; with 0 too, that is no acknowledgement.
     Exited { code: i32 },
     /// What the guest returned cannot be read, or is too large.
@@ -97,6 +97,7 @@ impl Exit {
             | Self::Retry { reason, .. }
             | Self::Reject { reason }
             | Self::Trap { reason }
+            | Self::OutOfMemory { reason }
             | Self::BadResult { reason }
             | Self::Outbox { reason }
             | Self::Invalid { reason }
@@ -104,7 +105,6 @@ impl Exit {
             Self::Snooze { delay } => format!("snoozed for {delay:?}"),
             Self::Unavailable { dependency, reason, .. } => format!("{dependency} is unavailable: {reason}"),
             Self::Timeout { limit } => format!("did not return within its timeout of {limit:?}"),
-            Self::OutOfMemory { limit_bytes } => format!("asked for more than its {limit_bytes} bytes of memory"),
             Self::Exited { code } => format!("called exit({code}); a handler returns instead"),
             Self::Conflict => "the idempotency key was used before with another body".into(),
             Self::OversizedKey { size_bytes, limit_bytes } => {

@@ -10,4 +10,4 @@ pub mod manifest;
 pub mod watch;
 
 pub use catalog::{Catalog, Catalogs, LoadFailure};
-pub use load::{LoadError, Loader, Plugin, read_manifest};
+pub use load::{LoadError, Loader, Plugin, Reason, check_format, read_manifest};

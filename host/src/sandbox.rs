@@ -5,6 +5,7 @@ mod bindings;
 pub mod egress;
 mod engine;
 mod grants;
+mod heavy;
 mod logging;
 mod outbox;
 mod state;
@@ -15,6 +16,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Store};
 
@@ -36,8 +38,9 @@ pub struct Sandbox {
     engine: Engine,
     linker: Arc<Linker<State>>,
     limits: Arc<Limits>,
+    /// One for each slot of the pool. A run gives its back when its instance is gone.
+    slots: Arc<Semaphore>,
     /// Held as long as guests may run.
-    #[expect(dead_code, reason = "dropping it ends the ticks")]
     ticker: Option<Arc<engine::Ticker>>,
 }
 
@@ -45,6 +48,7 @@ pub struct Sandbox {
 #[derive(Clone)]
 pub struct Handler {
     pre: bindings::WorkerPre<State>,
+    weight: heavy::Weight,
 }
 
 /// What one plugin's runs may do.
@@ -89,6 +93,10 @@ pub enum CompileError {
     #[error("not a WebAssembly component: {0}")]
     NotAComponent(String),
     #[error(
+        "it needs more than an instance may have (limits.core_instances, memories, tables, table_elements, max_memory): {0}"
+    )]
+    TooMuch(String),
+    #[error(
         "does not export `wasq:worker/handler@0.1.0`; build it with wasq-sdk's #[handler], or against wit/worker.wit"
     )]
     NoHandler,
@@ -116,13 +124,13 @@ impl Sandbox {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         bindings::Worker::add_to_linker::<_, wasmtime::component::HasSelf<State>>(&mut linker, |state| state)?;
-        Ok(Self { engine, linker: Arc::new(linker), limits: Arc::new(limits.clone()), ticker: None })
+        let slots = Arc::new(Semaphore::new(limits.max_instances as usize));
+        Ok(Self { engine, linker: Arc::new(linker), limits: Arc::new(limits.clone()), slots, ticker: None })
     }
 
     /// Compiles a component. Takes 0.1 s to seconds of CPU, and no bound holds it: call it off the serving threads.
     pub fn compile(&self, bytes: &[u8]) -> Result<Handler, CompileError> {
-        let component = Component::new(&self.engine, bytes)
-            .map_err(|error| CompileError::NotAComponent(text::root_cause(&error)))?;
+        let component = Component::new(&self.engine, bytes).map_err(|error| refused(&error))?;
         self.handler(&component)
     }
 
@@ -147,7 +155,7 @@ impl Sandbox {
         // SAFETY: The code comes from `precompile`: over a pipe from our own binary, or out of the cache, where its keyed
         // digest says that this host put it there. The engine refuses code of another version or other settings.
         let component = unsafe { Component::deserialize(&self.engine, code) };
-        self.handler(&component.map_err(|error| CompileError::NotAComponent(text::root_cause(&error)))?)
+        self.handler(&component.map_err(|error| refused(&error))?)
     }
 
     /// A component that is checked against the contract.
@@ -160,28 +168,41 @@ impl Sandbox {
         }
         let contract = |error: wasmtime::Error| CompileError::Contract(format!("{error:#}"));
         let instance = self.linker.instantiate_pre(component).map_err(contract)?;
-        Ok(Handler { pre: bindings::WorkerPre::new(instance).map_err(contract)? })
+        let pre = bindings::WorkerPre::new(instance).map_err(contract)?;
+        Ok(Handler { pre, weight: heavy::Weight::default() })
     }
 
-    /// Runs one attempt to its end or its timeout. Dropping the future stops the guest. No more than `max_instances` may
-    /// run at once: the caller holds a permit for each.
+    /// Runs one attempt to its end or its timeout. Dropping the future stops the guest, at the latest with the next tick. No more
+    /// than `max_instances` run at once: the caller holds a permit for each.
     pub async fn run(&self, handler: &Handler, job: Job) -> Report {
+        let slot = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         let started_at = clock::now();
         let limit = job.policy.timeout;
         let (message, state) = State::new(job, self.limits.clone(), started_at + limit);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(self.limits.hostcall_bytes);
+        store.set_max_component_handles(self.limits.open_handles);
         // Yields to the runtime at every tick, so that the timeout below is polled while the guest computes.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
 
-        let call = async {
-            let worker = handler.pre.instantiate_async(&mut store).await?;
-            worker.wasq_worker_handler().call_handle(&mut store, &message).await
+        let pre = handler.pre.clone();
+        let run = async move {
+            let call = async {
+                let worker = pre.instantiate_async(&mut store).await?;
+                worker.wasq_worker_handler().call_handle(&mut store, &message).await
+            };
+            let returned = tokio::time::timeout(limit, call).await;
+            let state = store.into_data();
+            drop(slot);
+            (returned, state)
         };
-        let returned = tokio::time::timeout(limit, call).await;
-        let state = store.into_data();
+        // Without ticks no guest yields, and what it does is the same every time.
+        let (returned, state) = match &self.ticker {
+            Some(_) => heavy::drive(run, &handler.weight).await,
+            None => run.await,
+        };
         let exit = match returned {
             Err(_) => Exit::Timeout { limit },
             Ok(Ok(said)) => self.exit_said(said),
@@ -200,7 +221,11 @@ impl Sandbox {
         match said {
             Ok(guest::Outcome::Done(result)) => match result {
                 Some(bytes) if bytes.len() > self.limits.result_bytes => Exit::BadResult {
-                    reason: format!("the result has {} bytes; the limit is {}", bytes.len(), self.limits.result_bytes),
+                    reason: format!(
+                        "the result has {} bytes; the limit is {} (limits.result_bytes)",
+                        bytes.len(),
+                        self.limits.result_bytes
+                    ),
                 },
                 result => Exit::Done { result },
             },
@@ -219,5 +244,16 @@ impl Sandbox {
     }
 }
 
-/// The longest name of a dependency that a guest may report.
+/// Why the engine does not take a component.
+fn refused(error: &wasmtime::Error) -> CompileError {
+    let reason = text::root_cause(error);
+    // The pool's own words.
+    let too_much = ["exceeds the configured maximum", "exceeds the per-instance limit", "exceeds the limit of"];
+    match too_much.iter().any(|words| reason.contains(words)) {
+        true => CompileError::TooMuch(reason),
+        false => CompileError::NotAComponent(reason),
+    }
+}
+
+/// The longest name of a dependency that a guest may report. No setting: it is a host's name, which has 253 bytes.
 const DEPENDENCY_MAX_BYTES: usize = 256;

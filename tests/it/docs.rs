@@ -43,6 +43,26 @@ fn every_config_in_the_egress_document_is_one() {
     }
 }
 
+#[test]
+fn every_threat_has_a_test_that_shows_what_stops_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut functions = BTreeSet::new();
+    for dir in ["host/src", "sdk", "tests/it"] {
+        collect(&root.join(dir), &mut functions);
+    }
+    let text = std::fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(rows.len() >= 20, "the table of threats in docs/security.md was not found");
+    for row in rows {
+        let shown_by = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        let mut tests = shown_by.split('`').skip(1).step_by(2).peekable();
+        assert!(tests.peek().is_some(), "no test is named in: {row}");
+        for test in tests {
+            assert!(functions.contains(test), "there is no test `{test}`, named in: {row}");
+        }
+    }
+}
+
 /// The names of all functions in the Rust files under `dir`.
 fn collect(dir: &PathBuf, functions: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(dir).unwrap() {

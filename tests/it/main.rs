@@ -16,6 +16,8 @@ mod faults_process;
 mod faults_queue;
 mod faults_sqs;
 mod flow;
+mod fuzz;
+mod hostile;
 mod ledger;
 mod local_sqs;
 mod moto;

@@ -1,9 +1,13 @@
 //! What the integration tests share with the long-running ones: the components that they run, which the build script has
-//! compiled, real servers, the simulator, and the supervisor that kills real hosts.
+//! compiled, real servers, the simulator, the supervisor that kills real hosts, hostile guests, and fuzzing.
 
 pub mod crash;
+pub mod fuzz;
+pub mod hostile;
+pub mod neighbours;
 pub mod servers;
 pub mod sim;
+pub mod wat;
 
 use std::path::{Path, PathBuf};
 

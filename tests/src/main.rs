@@ -1,4 +1,5 @@
-//! The long-running tests: `sim` for as many seeds as one likes, `crash` for real hosts that are killed.
+//! The long-running tests: `sim` for as many seeds as one likes, `crash` for real hosts that are killed, `hostile` and
+//! `neighbours` for guests that harm the host or each other, `fuzz` for bytes that no one would write.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +21,9 @@ struct Arguments {
 enum Command {
     Sim(Sim),
     Crash(Crash),
+    Hostile(wasq_tests::hostile::Hostile),
+    Neighbours(wasq_tests::neighbours::Neighbours),
+    Fuzz(wasq_tests::fuzz::Fuzz),
 }
 
 /// Simulate hosts on a queue and a ledger that fail, one seed after the other.
@@ -65,6 +69,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Sim(sim) => Ok(sim.run()),
         Command::Crash(crash) => crash.run(),
+        Command::Hostile(hostile) => hostile.run(),
+        Command::Neighbours(neighbours) => neighbours.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -191,7 +191,7 @@ mod tests {
         let host_found = [
             Exit::Timeout { limit: S(1) },
             Exit::Trap { reason: text() },
-            Exit::OutOfMemory { limit_bytes: 1 },
+            Exit::OutOfMemory { reason: "too much".into() },
             Exit::Exited { code: 0 },
             Exit::BadResult { reason: text() },
             Exit::Outbox { reason: text() },

@@ -162,7 +162,10 @@ impl Loader {
         let memory = [Some(manifest.memory), operator.memory, Some(self.config.limits.max_memory)];
         Ok(Policy {
             plugin: manifest.name.clone(),
-            timeout: manifest.timeout.min(operator.timeout.unwrap_or(manifest.timeout)),
+            timeout: manifest
+                .timeout
+                .min(operator.timeout.unwrap_or(manifest.timeout))
+                .min(self.config.limits.max_timeout),
             memory_bytes: memory.into_iter().flatten().map(|size| size.as_u64()).min().unwrap_or_default(),
             variables: variables.into_iter().collect(),
             egress: self.dialer.egress(&manifest.name, &grants.hosts)?,
@@ -196,8 +199,9 @@ fn read(path: &Path, limits: &Limits) -> Result<(Vec<u8>, Manifest, Vec<String>)
     Ok((bytes, Manifest::parse(&text)?, imports))
 }
 
-/// Whether the bytes are a component; and the manifest's section, wherever in it, and the names of what it imports.
-fn check_format(bytes: &[u8]) -> Result<(Option<Vec<u8>>, Vec<String>), Reason> {
+/// Whether the bytes are a component; and the manifest's section, wherever in it, and the names of what it imports. The bytes
+/// may be anything at all.
+pub fn check_format(bytes: &[u8]) -> Result<(Option<Vec<u8>>, Vec<String>), Reason> {
     if bytes.starts_with(b"\x7fELF") {
         return Err(Reason::Precompiled);
     }

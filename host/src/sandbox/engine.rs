@@ -9,13 +9,14 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use crate::config::Limits;
 
-/// How often a computing guest yields to the host. A timeout is seen at most one tick late.
+/// How often a computing guest yields to the host. A timeout is seen at most one tick late. No setting: shorter costs every guest
+/// time, longer makes none faster.
 pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 
-/// Core instances, memories and tables that one component may be made of. A Rust component has 3, 1 and 2.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
-const MEMORIES_PER_COMPONENT: u32 = 2;
-const TABLES_PER_COMPONENT: u32 = 4;
+/// What the host itself keeps for one instance beside its memories and tables: its functions, globals, and handles' types. They
+/// follow from the component, which `max_component` bounds; no operator would want them.
+const CORE_INSTANCE_MAX_BYTES: usize = 1024 * 1024;
+const COMPONENT_INSTANCE_MAX_BYTES: usize = 1024 * 1024;
 
 /// Memory that stays with a slot when its instance is gone, so that the next one need not fault it in again.
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
@@ -26,14 +27,18 @@ pub fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
     let instances = limits.max_instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances * CORE_INSTANCES_PER_COMPONENT)
-        .total_memories(instances * MEMORIES_PER_COMPONENT)
-        .total_tables(instances * TABLES_PER_COMPONENT)
+        .total_core_instances(instances.saturating_mul(limits.core_instances))
+        .total_memories(instances.saturating_mul(limits.memories))
+        .total_tables(instances.saturating_mul(limits.tables))
         .total_stacks(instances)
         .total_gc_heaps(0)
-        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .max_memories_per_component(MEMORIES_PER_COMPONENT)
-        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_core_instances_per_component(limits.core_instances)
+        .max_memories_per_component(limits.memories)
+        .max_tables_per_component(limits.tables)
+        .max_memories_per_module(limits.memories)
+        .max_tables_per_module(limits.tables)
+        .max_core_instance_size(CORE_INSTANCE_MAX_BYTES)
+        .max_component_instance_size(COMPONENT_INSTANCE_MAX_BYTES)
         .max_memory_size(limits.max_memory.as_u64() as usize)
         .table_elements(limits.table_elements)
         // With the scan, keeping pages resident costs only what the guest touched; without it, it is slower than neither.

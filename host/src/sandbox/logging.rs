@@ -2,7 +2,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -15,8 +14,13 @@ use super::text::sanitize;
 use crate::config::Limits;
 use crate::message::MessageId;
 
-/// A line of stdout or stderr is cut here.
+/// A line of stdout or stderr, or a record's text, is cut here. No setting, as those below: `log_bytes` bounds them all together.
 const LINE_MAX_BYTES: usize = 4 * 1024;
+/// A record's target, its fields, and their names and values are cut here.
+const TARGET_MAX_BYTES: usize = 128;
+const FIELDS_MAX: usize = 32;
+const FIELD_NAME_MAX_BYTES: usize = 64;
+const FIELD_VALUE_MAX_BYTES: usize = 1024;
 /// Last words kept for a trap's reason.
 const LAST_WORDS_MAX_BYTES: usize = 1024;
 
@@ -25,9 +29,33 @@ pub struct GuestLog {
     plugin: String,
     message_id: MessageId,
     attempt: u32,
-    bytes_left: AtomicUsize,
-    records_left: AtomicUsize,
+    budget: Mutex<Budget>,
     last_words: Mutex<LastWords>,
+}
+
+/// What the run may still log.
+struct Budget {
+    bytes: usize,
+    records: usize,
+    exhausted: Option<&'static str>,
+}
+
+impl Budget {
+    /// Takes a record out of it; or says by which limit it is the first that is dropped.
+    fn take(&mut self, size: usize) -> Result<(), Option<&'static str>> {
+        if self.exhausted.is_some() {
+            return Err(None);
+        }
+        self.exhausted = match (self.records.checked_sub(1), self.bytes.checked_sub(size)) {
+            (Some(records), Some(bytes)) => {
+                (self.records, self.bytes) = (records, bytes);
+                return Ok(());
+            }
+            (None, _) => Some("limits.log_records"),
+            (Some(_), None) => Some("limits.log_bytes"),
+        };
+        Err(self.exhausted)
+    }
 }
 
 #[derive(Default)]
@@ -42,8 +70,7 @@ impl GuestLog {
             plugin: plugin.to_owned(),
             message_id,
             attempt,
-            bytes_left: AtomicUsize::new(limits.log_bytes),
-            records_left: AtomicUsize::new(limits.log_records),
+            budget: Mutex::new(Budget { bytes: limits.log_bytes, records: limits.log_records, exhausted: None }),
             last_words: Mutex::default(),
         }
     }
@@ -57,33 +84,31 @@ impl GuestLog {
         self.last_words.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// One record, if the budget has room; the first that has none says so.
+    /// One record, if the budget has room; the first that has none says so. What counts is what would be written.
     fn record(&self, level: Level, target: &str, text: &str, fields: &[(String, String)]) {
-        let size = text.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let had_records =
-            self.records_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        let had_bytes =
-            self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(size.max(1)));
-        match (had_records, had_bytes) {
-            (Ok(_), Ok(_)) => self.emit(level, target, text, fields),
-            (Ok(_), Err(_)) => {
-                self.records_left.store(0, Ordering::Relaxed);
-                self.emit(
-                    Level::Warn,
-                    "wasq",
-                    "this message's handler logged more than its limit; the rest is dropped",
-                    &[],
-                );
+        let message = sanitize(text, LINE_MAX_BYTES);
+        let target = sanitize(target, TARGET_MAX_BYTES);
+        let left_out = fields.len().saturating_sub(FIELDS_MAX);
+        let field = |(name, value): &(String, String)| {
+            format!("{}={}", sanitize(name, FIELD_NAME_MAX_BYTES), sanitize(value, FIELD_VALUE_MAX_BYTES))
+        };
+        let mut fields: Vec<String> = fields.iter().take(FIELDS_MAX).map(field).collect();
+        if left_out > 0 {
+            fields.push(format!("… and {left_out} more"));
+        }
+        let size = message.len() + target.len() + fields.iter().map(String::len).sum::<usize>();
+        let taken = self.budget.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(size.max(1));
+        match taken {
+            Ok(()) => self.emit(level, &target, &message, &fields),
+            Err(Some(limit)) => {
+                let text = format!("this message's handler logged more than its limit ({limit}); the rest is dropped");
+                self.emit(Level::Warn, "wasq", &text, &[]);
             }
-            (Err(_), _) => {}
+            Err(None) => {}
         }
     }
 
-    fn emit(&self, level: Level, target: &str, text: &str, fields: &[(String, String)]) {
-        let message = sanitize(text, LINE_MAX_BYTES);
-        let target = sanitize(target, 128);
-        let fields: Vec<String> =
-            fields.iter().map(|(name, value)| format!("{}={}", sanitize(name, 64), sanitize(value, 1024))).collect();
+    fn emit(&self, level: Level, target: &str, message: &str, fields: &[String]) {
         let (plugin, message_id, attempt) = (&self.plugin, &self.message_id, self.attempt);
         let fields = (!fields.is_empty()).then(|| fields.join(" "));
         macro_rules! event {
@@ -101,32 +126,40 @@ impl GuestLog {
     }
 
     /// Takes bytes of stdout or stderr, a record a line.
-    fn write(&self, bytes: &[u8]) {
-        for &byte in bytes {
+    fn write(&self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let (part, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
             let mut lines = self.lines();
-            if byte != b'\n' && lines.line.len() < LINE_MAX_BYTES {
-                lines.line.push(byte);
-                continue;
-            }
-            if byte == b'\n' {
-                let line = String::from_utf8_lossy(&lines.line).into_owned();
-                lines.line.clear();
-                // Rust's panic message has its text on the line after the place.
-                let is_place = line.contains("panicked at");
-                match &mut lines.panic {
-                    None if is_place => lines.panic = Some(sanitize(line.trim(), LAST_WORDS_MAX_BYTES)),
-                    Some(panic) if panic.ends_with(':') => {
-                        panic.push(' ');
-                        panic.push_str(&sanitize(&line, LAST_WORDS_MAX_BYTES));
-                    }
-                    Some(_) | None => {}
-                }
+            let room = LINE_MAX_BYTES - lines.line.len();
+            lines.line.extend_from_slice(&part[..part.len().min(room)]);
+            bytes = &rest[rest.len().min(1)..];
+            if end.is_some() {
+                let line = lines.end_line();
                 drop(lines);
                 if !line.trim().is_empty() {
                     self.record(Level::Info, "stdio", &line, &[]);
                 }
             }
         }
+    }
+}
+
+impl LastWords {
+    /// The line that has ended; and if it is a panic's, it is kept.
+    fn end_line(&mut self) -> String {
+        let line = String::from_utf8_lossy(&self.line).into_owned();
+        self.line.clear();
+        // Rust's panic message has its text on the line after the place.
+        match &mut self.panic {
+            None if line.contains("panicked at") => self.panic = Some(sanitize(line.trim(), LAST_WORDS_MAX_BYTES)),
+            Some(panic) if panic.ends_with(':') => {
+                panic.push(' ');
+                panic.push_str(&sanitize(&line, LAST_WORDS_MAX_BYTES));
+            }
+            Some(_) | None => {}
+        }
+        line
     }
 }
 
@@ -205,5 +238,25 @@ impl AsyncWrite for Stdio {
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_record_over_a_limit_says_so_and_the_others_are_dropped() {
+        let check = |records, bytes, sizes: &[usize], expect: &str| {
+            let mut budget = Budget { bytes, records, exhausted: None };
+            let said: Vec<_> = sizes.iter().map(|size| budget.take(*size)).collect();
+            let kept = said.iter().take_while(|said| said.is_ok()).count();
+            assert_eq!(said[kept], Err(Some(expect)), "{records} records, {bytes} bytes");
+            assert!(said[kept + 1..].iter().all(|said| *said == Err(None)), "{said:?}");
+        };
+        check(2, 100, &[1, 1, 1, 1], "limits.log_records");
+        check(9, 100, &[60, 60, 1, 1], "limits.log_bytes");
+        check(0, 100, &[1, 1], "limits.log_records");
+        check(1, 0, &[1, 1], "limits.log_bytes");
     }
 }

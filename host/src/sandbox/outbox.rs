@@ -6,7 +6,7 @@ use super::bindings::wasq::worker::outbox::{Error, Host, Options};
 use super::bindings::wasq::worker::types::AttributeValue as GuestValue;
 use super::state::State;
 use crate::message::{AttributeData, AttributeValue, Attributes, Key};
-use crate::queue::{DELAY_MAX_S, MESSAGE_MAX_BYTES, size_limit_error};
+use crate::queue::{DELAY_MAX_S, size_limit_error};
 
 /// One message to send.
 #[derive(Clone, Debug)]
@@ -46,7 +46,8 @@ impl Host for State {
         }
         let place = self.outbox.messages.len();
         if place >= self.limits.outbox_messages {
-            return Err(Error::Limit(format!("at most {} messages a run", self.limits.outbox_messages)));
+            let limit = self.limits.outbox_messages;
+            return Err(Error::Limit(format!("at most {limit} messages a run (limits.outbox_messages)")));
         }
         let mut message = OutboxMessage {
             key: derived_key(self.key, &queue, &kind, place),
@@ -68,17 +69,31 @@ impl Host for State {
         if let Some(reason) = size_limit_error(&message.body, &message.attributes, OWN_ATTRIBUTES) {
             return Err(Error::Limit(reason));
         }
-        self.outbox.bytes += message.body.len();
-        if self.outbox.bytes > self.limits.outbox_messages.min(OUTBOX_MAX_BODIES) * MESSAGE_MAX_BYTES {
-            return Err(Error::Limit("the outbox is full".into()));
+        let bytes = self.outbox.bytes.saturating_add(size_bytes(&message));
+        if bytes > self.limits.outbox_bytes {
+            let limit = self.limits.outbox_bytes;
+            return Err(Error::Limit(format!(
+                "all messages of a run have at most {limit} bytes (limits.outbox_bytes)"
+            )));
         }
+        self.outbox.bytes = bytes;
         self.outbox.messages.push(message);
         Ok(())
     }
 }
 
-/// Full-size bodies that one run's outbox may hold.
-const OUTBOX_MAX_BODIES: usize = 16;
+/// What a message in the outbox weighs against `outbox_bytes`: all that the guest chose.
+fn size_bytes(message: &OutboxMessage) -> usize {
+    let attributes = message.attributes.iter().map(|(name, value)| {
+        let data = match &value.value {
+            AttributeData::Text(text) => text.len(),
+            AttributeData::Binary(bytes) => bytes.len(),
+        };
+        name.len() + data
+    });
+    let group = message.group.as_ref().map_or(0, String::len);
+    message.queue.len() + message.kind.len() + message.body.len() + group + attributes.sum::<usize>()
+}
 
 fn derived_key(parent: Key, queue: &str, kind: &str, place: usize) -> String {
     Key::derive(&[b"outbox", &parent.0, queue.as_bytes(), kind.as_bytes(), &(place as u64).to_le_bytes()]).to_hex()

@@ -12,6 +12,7 @@ use super::bindings::wasq::worker::{delivery, types};
 use super::egress::{Hooks, Seen};
 use super::logging::{GuestLog, Stdio};
 use super::outbox::{Outbox, OutboxMessage};
+use super::steps::Recorded;
 use super::{Job, Policy, text};
 use crate::clock;
 use crate::config::Limits;
@@ -19,13 +20,14 @@ use crate::exit::Exit;
 use crate::ledger::{Fence, Ledger};
 use crate::message::{AttributeData, Key, UnixMs};
 
-/// Instances, memories and tables that one message's store may hold. They bound hostile components; a Rust one has 3, 1 and 2.
-const CORE_INSTANCES: usize = 16;
-const MEMORIES: usize = 2;
-const TABLES: usize = 4;
-
-/// Handles (requests, streams, pollables) that one message may hold at once.
-const HANDLES_MAX: usize = 1_024;
+/// What the engine says at a limit that it keeps for the host, and the limit's name in the config.
+const SAID_BY_THE_ENGINE: [(&str, &str); 5] = [
+    ("fuel allocated for hostcalls", "limits.hostcall_bytes"),
+    ("store handle limit exceeded", "limits.open_handles"),
+    ("resource table has no free keys", "limits.open_handles"),
+    ("requested len", "limits.random_bytes"),
+    ("total size of fields", "limits.header_bytes"),
+];
 
 /// The store's data.
 pub struct State {
@@ -36,13 +38,14 @@ pub struct State {
     pub(super) fence: Fence,
     pub(super) outbox: Outbox,
     pub(super) log: Arc<GuestLog>,
-    pub(super) steps_put: usize,
+    pub(super) steps: Recorded,
     /// The ledger refused a step: another delivery has the message now.
     pub(super) claim_is_void: bool,
     attempt: u32,
     sent_at: UnixMs,
     deadline: Instant,
-    memory: MemoryUse,
+    memory: Quota,
+    table_elements: Quota,
     table: ResourceTable,
     /// Made when the guest first asks: most handlers never do.
     wasi: Option<WasiCtx>,
@@ -50,10 +53,34 @@ pub struct State {
     hooks: Hooks,
 }
 
+/// How much an instance has of what grows, over all of its memories or tables.
 #[derive(Default)]
-struct MemoryUse {
-    peak_bytes: u64,
+struct Quota {
+    used: usize,
+    peak: usize,
+    /// What was granted last: it is given back when the engine then cannot grow.
+    granted: usize,
     refused: bool,
+}
+
+impl Quota {
+    /// Whether one of them may grow from `current` to `desired`.
+    fn grow(&mut self, current: usize, desired: usize, limit: usize) -> bool {
+        self.granted = desired.saturating_sub(current);
+        let used = self.used.saturating_add(self.granted);
+        if used > limit {
+            self.granted = 0;
+            self.refused = true;
+            return false;
+        }
+        self.used = used;
+        self.peak = self.peak.max(used);
+        true
+    }
+
+    fn give_back(&mut self) {
+        self.used -= std::mem::take(&mut self.granted);
+    }
 }
 
 impl State {
@@ -77,7 +104,7 @@ impl State {
             attributes: attributes.collect(),
         };
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES_MAX);
+        table.set_max_capacity(limits.open_handles);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits.header_memory_bytes());
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -90,12 +117,13 @@ impl State {
             key: job.key,
             fence: job.fence,
             outbox: Outbox::default(),
-            steps_put: 0,
+            steps: Recorded::default(),
             claim_is_void: false,
             attempt: job.attempt,
             sent_at: job.sent_at,
             deadline,
-            memory: MemoryUse::default(),
+            memory: Quota::default(),
+            table_elements: Quota::default(),
             table,
             wasi: None,
             http,
@@ -104,7 +132,7 @@ impl State {
     }
 
     pub fn memory_peak_bytes(&self) -> u64 {
-        self.memory.peak_bytes
+        self.memory.peak as u64
     }
 
     pub fn into_outbox(self) -> Vec<OutboxMessage> {
@@ -117,11 +145,20 @@ impl State {
             return Exit::Exited { code: exit.0 };
         }
         if self.memory.refused {
-            return Exit::OutOfMemory { limit_bytes: self.policy.memory_bytes };
+            let limit_bytes = self.policy.memory_bytes;
+            return Exit::OutOfMemory { reason: format!("asked for more than its {limit_bytes} bytes of memory") };
+        }
+        if self.table_elements.refused {
+            let limit = self.limits.table_elements;
+            let reason = format!("asked for more than {limit} elements in its tables (limits.table_elements)");
+            return Exit::OutOfMemory { reason };
         }
         // A trap, or an error in a call that the guest made, has a backtrace; what fails outside the guest is its result.
         let in_guest = error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<WasmBacktrace>().is_some();
         let mut reason = text::root_cause(error);
+        if let Some((_, limit)) = SAID_BY_THE_ENGINE.iter().find(|(words, _)| reason.contains(words)) {
+            reason = format!("{reason} ({limit})");
+        }
         if !in_guest {
             return Exit::BadResult { reason };
         }
@@ -169,32 +206,35 @@ impl delivery::Host for State {
 }
 
 impl ResourceLimiter for State {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired as u64 <= self.policy.memory_bytes;
-        if fits {
-            self.memory.peak_bytes = self.memory.peak_bytes.max(desired as u64);
-        } else {
-            self.memory.refused = true;
-        }
-        Ok(fits)
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let limit = usize::try_from(self.policy.memory_bytes).unwrap_or(usize::MAX);
+        Ok(self.memory.grow(current, desired, limit))
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired <= self.limits.table_elements;
-        self.memory.refused |= !fits;
-        Ok(fits)
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory.give_back();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.table_elements.grow(current, desired, self.limits.table_elements))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.table_elements.give_back();
+        Ok(())
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES
+        self.limits.core_instances as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES
+        self.limits.memories as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES
+        self.limits.tables as usize
     }
 }
 

@@ -4,8 +4,15 @@ use super::bindings::wasq::worker::steps::{Error, Host};
 use super::state::State;
 use crate::ledger::LedgerError;
 
-/// The longest name of a step.
+/// The longest name of a step. No setting: names are literals in a handler's code, and every ledger can keep them.
 const NAME_MAX_BYTES: usize = 256;
+
+/// What this run recorded so far.
+#[derive(Default)]
+pub struct Recorded {
+    steps: usize,
+    bytes: usize,
+}
 
 impl Host for State {
     async fn get(&mut self, name: String) -> Result<Option<Vec<u8>>, Error> {
@@ -18,12 +25,20 @@ impl Host for State {
         check_name(&name)?;
         if value.len() > self.limits.step_bytes {
             let limit = self.limits.step_bytes;
-            return Err(Error::Limit(format!("step `{name}` has {} bytes; the limit is {limit}", value.len())));
+            let size = value.len();
+            return Err(Error::Limit(format!("the step has {size} bytes; the limit is {limit} (limits.step_bytes)")));
         }
-        if self.steps_put >= self.limits.steps {
-            return Err(Error::Limit(format!("at most {} steps a run", self.limits.steps)));
+        if self.steps.steps >= self.limits.steps {
+            return Err(Error::Limit(format!("at most {} steps a run (limits.steps)", self.limits.steps)));
         }
-        self.steps_put += 1;
+        let bytes = self.steps.bytes.saturating_add(value.len());
+        if bytes > self.limits.step_total_bytes {
+            let limit = self.limits.step_total_bytes;
+            return Err(Error::Limit(format!(
+                "all steps of a run have at most {limit} bytes (limits.step_total_bytes)"
+            )));
+        }
+        self.steps = Recorded { steps: self.steps.steps + 1, bytes };
         let answer = self.ledger.put_step(self.key, self.fence, &name, &value).await;
         answer.map_err(|error| self.unavailable(&error))
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -47,10 +46,6 @@ enum Order {
     Sleep {
         ms: u64,
     },
-    Allocate {
-        bytes: usize,
-    },
-    Recurse,
     /// Does each step once: tells its URL. Then goes on.
     Steps {
         urls: BTreeMap<String, String>,
@@ -74,18 +69,12 @@ enum Order {
         text: String,
         count: usize,
     },
-    /// Tells `url` how many messages this instance has seen.
-    Global {
-        url: String,
-    },
 }
 
 #[wasq_sdk::handler]
 fn probe(order: Order, cx: &Context) -> Result<Outcome, Failure> {
     obey(order, cx)
 }
-
-static SEEN: AtomicU32 = AtomicU32::new(0);
 
 fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
     match order {
@@ -108,11 +97,6 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
             std::thread::sleep(Duration::from_millis(ms));
             Ok(Outcome::done())
         }
-        Order::Allocate { bytes } => {
-            let block = vec![1u8; bytes];
-            Ok(Outcome::result(black_box(&block)[..1].to_vec()))
-        }
-        Order::Recurse => Ok(Outcome::result(recurse(1).to_string())),
         Order::Steps { urls, then } => {
             for (name, url) in urls {
                 cx.once(&name, || Ok(cx.http().post(&url).body(Vec::new()).send()?.error_for_status()?.status()))?;
@@ -139,11 +123,6 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
                 tracing::info!("{text}");
                 println!("{text}");
             }
-            Ok(Outcome::done())
-        }
-        Order::Global { url } => {
-            let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
-            cx.http().post(&url).json(&serde_json::json!({ "seen": seen })).send()?.error_for_status()?;
             Ok(Outcome::done())
         }
     }
@@ -182,9 +161,4 @@ fn shown(value: &AttributeValue) -> String {
         AttributeValue::Number(number) => format!("number {number}"),
         AttributeValue::Binary(bytes) => format!("binary {bytes:?}"),
     }
-}
-
-#[allow(unconditional_recursion, reason = "it is what this order is for")]
-fn recurse(depth: u64) -> u64 {
-    black_box(recurse(black_box(depth + 1))) + 1
 }

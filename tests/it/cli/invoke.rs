@@ -75,3 +75,20 @@ async fn a_plugin_of_several_types_wants_one_named() {
     wasq(body).dir(&dir).check(1, &["--type", "a, b"]).await;
     wasq(body.iter().chain(&["--type", "b"])).dir(&dir).check(0, &["done"]).await;
 }
+
+/// 1 GB of log, with ANSI codes and newlines: capped, escaped, and one line a record.
+async fn check_flood(guest: &str, limit: &str) {
+    let guest = wasq_tests::guest(guest);
+    let ran = wasq(["invoke".as_ref(), guest.as_os_str()]).check(0, &[]).await;
+    let control = ran.err.chars().find(|c| c.is_control() && *c != '\n');
+    assert_eq!(control, None, "a control character reached the terminal");
+    assert!(ran.err.lines().all(|line| line.contains("guest")), "each line is a record of the guest's");
+    assert_eq!(ran.err.matches(limit).count(), 1, "what is cut is said once, by {limit}");
+    assert!(ran.err.lines().count() <= 1_001 && ran.err.len() < 500_000, "{} bytes", ran.err.len());
+}
+
+#[tokio::test]
+async fn a_flood_of_logs_is_cut_and_escaped() {
+    check_flood("log_flood", "limits.log_bytes").await;
+    check_flood("stdout_flood", "limits.log_records").await;
+}

@@ -6,9 +6,9 @@ mod rig;
 pub mod servers;
 mod setup;
 mod sink;
-pub mod wat;
 
 pub use faulty::{Faulty, Trouble};
 pub use rig::Rig;
 pub use setup::{Plugin, Setup};
 pub use sink::{Answer, Sink, until};
+pub use wasq_tests::wat;

@@ -48,6 +48,11 @@ impl Destination {
         self == other || (!other.subdomains && self.matches(&other.scheme, &other.host, other.port))
     }
 
+    /// Whether a request to this URL may be sent under this rule.
+    pub fn allows(&self, url: &Url) -> bool {
+        canonical(url).is_ok_and(|(scheme, host, port)| self.matches(&scheme, &host, port))
+    }
+
     pub(super) fn matches(&self, scheme: &str, host: &str, port: u16) -> bool {
         let host_matches = match self.subdomains {
             true => host.strip_suffix(&self.host).is_some_and(|prefix| prefix.len() > 1 && prefix.ends_with('.')),
@@ -60,7 +65,10 @@ impl Destination {
 impl std::fmt::Display for Destination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let wildcard = if self.subdomains { "*." } else { "" };
-        write!(f, "{}://{wildcard}{}:{}", self.scheme, self.host, self.port)
+        match self.host.contains(':') {
+            true => write!(f, "{}://[{}]:{}", self.scheme, self.host, self.port),
+            false => write!(f, "{}://{wildcard}{}:{}", self.scheme, self.host, self.port),
+        }
     }
 }
 
@@ -107,9 +115,18 @@ pub(super) fn canonical(url: &Url) -> Result<(String, String, u16), String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("a URL with a user name or password is not sent".into());
     }
-    let host = url.host_str().ok_or("it has no host")?.trim_matches(['[', ']']).trim_end_matches('.');
+    let host = url.host_str().ok_or("it has no host")?.trim_matches(['[', ']']);
+    // One dot at the end says that the name is whole. A URL's parser takes `127.0.0.1..` for a name, so no more are taken off.
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.ends_with('.') {
+        return Err("a host does not end in two dots".into());
+    }
     if host.is_empty() {
         return Err("it has no host".into());
+    }
+    // A wildcard is a rule's own, and stands before its host.
+    if host.contains('*') {
+        return Err("a host has no `*` in it".into());
     }
     let port = url.port_or_known_default().ok_or("it has no port")?;
     Ok((url.scheme().to_owned(), host.to_owned(), port))

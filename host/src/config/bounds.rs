@@ -1,0 +1,160 @@
+//! The least and the most that each limit may be. What a limit guards is said beside its field.
+//!
+//! The upper bounds keep a slip of the keyboard from being no limit at all, and sums of durations from overflowing.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::Config;
+
+/// A value outside its bounds.
+pub struct OutOfBounds {
+    pub key: String,
+    pub value: String,
+    pub rule: String,
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+const MS: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOURS_12: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Checks the limits, and what the operator says of single plugins. Those of HTTP are checked where they are used.
+pub fn check(config: &Config) -> Result<(), OutOfBounds> {
+    let limits = &config.limits;
+    for (name, value, bounds) in [
+        ("max_instances", u64::from(limits.max_instances), 1..=10_000),
+        ("max_memory", limits.max_memory.as_u64(), 64 * KIB..=4 * GIB),
+        ("max_component", limits.max_component.as_u64(), KIB..=GIB),
+        ("compile_memory", limits.compile_memory.as_u64(), 64 * MIB..=1024 * GIB),
+        ("core_instances", u64::from(limits.core_instances), 1..=1_000),
+        ("memories", u64::from(limits.memories), 1..=16),
+        ("tables", u64::from(limits.tables), 1..=64),
+        ("table_elements", limits.table_elements as u64, 1..=1_000_000),
+        ("open_handles", limits.open_handles as u64, 16..=1_000_000),
+        ("key_bytes", limits.key_bytes as u64, 36..=256 * KIB),
+        ("result_bytes", limits.result_bytes as u64, 0..=256 * KIB),
+        ("reason_bytes", limits.reason_bytes as u64, 16..=64 * KIB),
+        ("log_bytes", limits.log_bytes as u64, 0..=64 * MIB),
+        ("log_records", limits.log_records as u64, 0..=1_000_000),
+        ("random_bytes", limits.random_bytes, 1..=64 * MIB),
+        // A message and what it comes with must fit.
+        ("hostcall_bytes", limits.hostcall_bytes as u64, 2 * MIB..=GIB),
+        ("steps", limits.steps as u64, 0..=10_000),
+        ("step_bytes", limits.step_bytes as u64, 0..=64 * MIB),
+        ("step_total_bytes", limits.step_total_bytes as u64, 0..=GIB),
+        ("outbox_messages", limits.outbox_messages as u64, 0..=10_000),
+        ("outbox_bytes", limits.outbox_bytes as u64, 0..=GIB),
+        ("max_crashes", u64::from(limits.max_crashes), 1..=1_000),
+        ("breaker_failures", u64::from(limits.breaker_failures), 1..=1_000_000),
+    ] {
+        within(&format!("limits.{name}"), value, bounds)?;
+    }
+    for (name, value, bounds) in [
+        ("max_timeout", limits.max_timeout, MS..=HOURS_12),
+        ("compile_time", limits.compile_time, Duration::from_secs(1)..=60 * MINUTE),
+        ("permit_wait", limits.permit_wait, Duration::ZERO..=HOURS_12),
+        ("settle_grace", limits.settle_grace, Duration::ZERO..=HOURS_12),
+        ("breaker_probe", limits.breaker_probe, MS..=MINUTE),
+    ] {
+        within_time(&format!("limits.{name}"), value, bounds)?;
+    }
+    within("drain_s", config.drain_s, 0..=3_600)?;
+    for (name, plugin) in &config.plugins {
+        let key = |field: &str| format!("plugins.{name}.{field}");
+        if let Some(timeout) = plugin.timeout {
+            within_time(&key("timeout"), timeout, MS..=HOURS_12)?;
+        }
+        if let Some(memory) = plugin.memory {
+            within(&key("memory"), memory.as_u64(), 64 * KIB..=4 * GIB)?;
+        }
+        if let Some(max_concurrency) = plugin.max_concurrency {
+            within(&key("max_concurrency"), max_concurrency as u64, 1..=10_000)?;
+        }
+    }
+    Ok(())
+}
+
+fn within(key: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), OutOfBounds> {
+    let is_inside = bounds.contains(&value);
+    inside(is_inside, key, value, format!("use {} to {}", bounds.start(), bounds.end()))
+}
+
+fn within_time(key: &str, value: Duration, bounds: RangeInclusive<Duration>) -> Result<(), OutOfBounds> {
+    let is_inside = bounds.contains(&value);
+    let [value, min, max] =
+        [value, *bounds.start(), *bounds.end()].map(humantime_serde::re::humantime::format_duration);
+    inside(is_inside, key, value, format!("use {min} to {max}"))
+}
+
+fn inside(is_inside: bool, key: &str, value: impl Display, rule: String) -> Result<(), OutOfBounds> {
+    if is_inside { Ok(()) } else { Err(OutOfBounds { key: key.to_owned(), value: value.to_string(), rule }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn refused(line: &str, key: &str) {
+        let text = format!("{line}\n[queues.jobs]");
+        let error = Config::parse(&text, Path::new("wasq.toml")).expect_err(line).to_string();
+        assert!(error.contains(&format!("wasq.toml: `{key}` is ")) && error.contains("use "), "{line}: {error}");
+    }
+
+    #[test]
+    fn every_limit_on_a_guest_is_refused_below_and_above_its_bounds() {
+        let none = "none below";
+        for (name, below, above) in [
+            ("max_instances", "0", "10001"),
+            ("max_timeout", "'0s'", "'13h'"),
+            ("max_memory", "'1KiB'", "'5GiB'"),
+            ("max_component", "0", "'2GiB'"),
+            ("compile_time", "'0s'", "'2h'"),
+            ("compile_memory", "'1MiB'", "'2TiB'"),
+            ("core_instances", "0", "1001"),
+            ("memories", "0", "17"),
+            ("tables", "0", "65"),
+            ("table_elements", "0", "1000001"),
+            ("open_handles", "0", "1000001"),
+            ("key_bytes", "0", "1000000"),
+            ("result_bytes", none, "1000000"),
+            ("reason_bytes", "0", "1000000"),
+            ("log_bytes", none, "100000000"),
+            ("log_records", none, "1000001"),
+            ("random_bytes", "0", "100000000"),
+            ("hostcall_bytes", "0", "2000000000"),
+            ("steps", none, "10001"),
+            ("step_bytes", none, "100000000"),
+            ("step_total_bytes", none, "2000000000"),
+            ("outbox_messages", none, "10001"),
+            ("outbox_bytes", none, "2000000000"),
+            ("permit_wait", none, "'13h'"),
+            ("settle_grace", none, "'18446744073709551615s'"),
+            ("max_crashes", "0", "1001"),
+            ("breaker_failures", "0", "1000001"),
+            ("breaker_probe", "'0s'", "'2m'"),
+        ] {
+            for value in [below, above].into_iter().filter(|value| *value != none) {
+                refused(&format!("limits = {{ {name} = {value} }}"), &format!("limits.{name}"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_plugin_and_the_drain_have_bounds_too() {
+        for (line, key) in [
+            ("plugins.a.timeout = '0s'", "plugins.a.timeout"),
+            ("plugins.a.timeout = '18446744073709551615s'", "plugins.a.timeout"),
+            ("plugins.a.memory = 0", "plugins.a.memory"),
+            ("plugins.a.max_concurrency = 0", "plugins.a.max_concurrency"),
+            ("drain_s = 9223372036854775807", "drain_s"),
+        ] {
+            refused(line, key);
+        }
+    }
+}

@@ -1,0 +1,2 @@
+;; Traps at once.
+(func $handle (result i32) (unreachable))
