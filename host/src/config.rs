@@ -2,6 +2,8 @@
 
 mod bounds;
 mod egress;
+mod ledger;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,6 +14,8 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 pub use egress::{Egress, SecretSource};
+pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
+pub use limits::Limits;
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -65,76 +69,6 @@ pub struct Config {
 pub struct Aws {
     pub endpoint_url: Option<String>,
     pub region: Option<String>,
-}
-
-/// The ledger.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, tag = "store", rename_all = "lowercase")]
-pub enum LedgerConfig {
-    /// Embedded, in a directory that one host owns.
-    Local { path: PathBuf },
-    /// A table in DynamoDB, for any number of hosts.
-    Dynamodb(DynamodbConfig),
-    /// A Redis or Valkey server, for any number of hosts.
-    Redis(RedisConfig),
-    /// A schema in a PostgreSQL database, for any number of hosts.
-    Postgres(PostgresConfig),
-}
-
-/// A ledger in DynamoDB. Region, credentials and endpoint are those of `[aws]` and the SDK's own chain.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DynamodbConfig {
-    /// Default `wasq-ledger`.
-    pub table: String,
-    /// Makes the table if it is not there: for development. In production a template makes it.
-    pub create: bool,
-    /// DynamoDB's endpoint, where it is not the region's own.
-    pub endpoint_url: Option<String>,
-}
-
-/// The longest value that the ledger in DynamoDB keeps: an item has at most 400 KB, its keys and names included
-/// (DynamoDB's quotas, "Item size").
-pub const DYNAMODB_VALUE_MAX_BYTES: usize = 396 * 1024;
-
-/// A ledger in Redis.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RedisConfig {
-    /// `redis://HOST:PORT/DB`, or `rediss://` for TLS. Default: the environment's `WASQ_LEDGER_URL`.
-    pub url: Option<Secret>,
-    /// What every name in the store begins with. Default `wasq`.
-    pub prefix: String,
-}
-
-/// A ledger in PostgreSQL.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PostgresConfig {
-    /// `postgres://USER@HOST/DATABASE`. Default: the environment's `WASQ_LEDGER_URL`.
-    pub url: Option<Secret>,
-    /// Where its tables are; made if it is not there. Default `wasq`.
-    pub schema: String,
-    /// Connections that this host opens at most: 1 to 100. Default 8.
-    pub max_connections: usize,
-}
-
-impl Default for DynamodbConfig {
-    fn default() -> Self {
-        Self { table: "wasq-ledger".into(), create: false, endpoint_url: None }
-    }
-}
-
-impl Default for RedisConfig {
-    fn default() -> Self {
-        Self { url: None, prefix: "wasq".into() }
-    }
-}
-
-impl Default for PostgresConfig {
-    fn default() -> Self {
-        Self { url: None, schema: "wasq".into(), max_connections: 8 }
-    }
 }
 
 /// A text that no log and no error shows.
@@ -264,141 +198,6 @@ pub struct PluginConfig {
     pub headers: BTreeMap<String, BTreeMap<String, Secret>>,
     /// The component's blake3, 64 hexadecimal digits: another file of this name is refused. `wasq plugins` shows it.
     pub blake3: Option<String>,
-}
-
-/// Limits on what one message may use, and on what the host keeps.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Instances alive at once, over all plugins: 1 to 10,000. Default 512.
-    pub max_instances: u32,
-    /// The longest timeout that a manifest may ask for: a run may use this much of a core too. Default 12 h.
-    #[serde(with = "humantime_serde")]
-    pub max_timeout: Duration,
-    /// The largest memory that a manifest may ask for, all of an instance's memories together. Default 256 MiB.
-    pub max_memory: ByteSize,
-    /// The largest component file. Default 64 MiB.
-    pub max_component: ByteSize,
-    /// CPU time for compiling one component: at least 1 s, whole seconds. Default 60 s.
-    #[serde(with = "humantime_serde")]
-    pub compile_time: Duration,
-    /// Memory for compiling one component. Default 2 GiB.
-    pub compile_memory: ByteSize,
-    /// Core instances that one component may be made of; a Rust one has 3. Default 16.
-    pub core_instances: u32,
-    /// Memories that one component may have; a Rust one has 1. Default 2.
-    pub memories: u32,
-    /// Tables that one component may have; a Rust one has 2. Default 4.
-    pub tables: u32,
-    /// Elements in all of an instance's tables. Default 20,000.
-    pub table_elements: usize,
-    /// Handles (requests, streams, pollables, resources of its own) that one instance may hold at once. Default 1,024.
-    pub open_handles: usize,
-    /// The longest idempotency key. Default 1 KiB.
-    pub key_bytes: usize,
-    /// The longest result kept with a completion. Default 4 KiB.
-    pub result_bytes: usize,
-    /// The longest reason that a guest gives. What is longer is cut. Default 4 KiB.
-    pub reason_bytes: usize,
-    /// Bytes that a message's handler may log. Default 64 KiB.
-    pub log_bytes: usize,
-    /// Records that a message's handler may log. Default 1,000.
-    pub log_records: usize,
-    /// Random bytes in one call. Default 64 KiB.
-    pub random_bytes: u64,
-    /// Bytes that one call may lift out of the guest: bodies, results, logs. Default 8 MiB.
-    pub hostcall_bytes: usize,
-    /// Steps that one run may record. Default 64.
-    pub steps: usize,
-    /// Bytes of one step's value. Default 256 KiB.
-    pub step_bytes: usize,
-    /// Bytes of all values that one run may record. Default 4 MiB.
-    pub step_total_bytes: usize,
-    /// Messages in one run's outbox. Default 100.
-    pub outbox_messages: usize,
-    /// Bytes of all bodies, attributes and names in one run's outbox. Default 16 MiB.
-    pub outbox_bytes: usize,
-    /// Outbound requests of one message: 0 to 100,000. Default 100.
-    pub requests: usize,
-    /// Outbound requests of one message at once, until each's response is read or dropped: 1 to 1,000. Default 16.
-    pub requests_at_once: usize,
-    /// Bytes of one request's body: to 1 GiB. Default 16 MiB.
-    pub request_bytes: usize,
-    /// Bytes of one response's body: to 1 GiB. Default 16 MiB.
-    pub response_bytes: usize,
-    /// Headers of one request or response: 1 to 1,000. Default 100.
-    pub headers: usize,
-    /// Bytes of one request's or response's headers: 1 KiB to 1 MiB. Default 32 KiB.
-    pub header_bytes: usize,
-    /// Bytes of one request's URL: 64 to 65,000. Default 8 KiB.
-    pub url_bytes: usize,
-    /// From the request to its response's headers: 1 ms to 12 h. Default 30 s. A handler may ask for less.
-    #[serde(with = "humantime_serde")]
-    pub first_byte: Duration,
-    /// How long a response's body may pause: 1 ms to 12 h. Default 30 s. A handler may ask for less.
-    #[serde(with = "humantime_serde")]
-    pub between_bytes: Duration,
-    /// From the request to its response's last byte: 1 ms to 12 h. Default 5 min.
-    #[serde(with = "humantime_serde")]
-    pub request_time: Duration,
-    /// How long a delivery waits for its plugin's permit before it is put back. Default 5 s.
-    #[serde(with = "humantime_serde")]
-    pub permit_wait: Duration,
-    /// How long a lease is kept past a handler's timeout, for settling. Default 30 s.
-    #[serde(with = "humantime_serde")]
-    pub settle_grace: Duration,
-    /// Claims that ended without a finish before a message is dead-lettered as `host-crash`. Default 3.
-    pub max_crashes: u32,
-    /// Failures in a row that open a dependency's breaker. Default 5.
-    pub breaker_failures: u32,
-    /// How long an open breaker waits for its first probe; doubles up to a minute. Default 2 s.
-    #[serde(with = "humantime_serde")]
-    pub breaker_probe: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_instances: 512,
-            max_timeout: Duration::from_secs(12 * 60 * 60),
-            max_memory: ByteSize::mib(256),
-            max_component: ByteSize::mib(64),
-            compile_time: Duration::from_secs(60),
-            compile_memory: ByteSize::gib(2),
-            core_instances: 16,
-            memories: 2,
-            tables: 4,
-            table_elements: 20_000,
-            open_handles: 1_024,
-            key_bytes: 1024,
-            result_bytes: 4 * 1024,
-            reason_bytes: 4 * 1024,
-            log_bytes: 64 * 1024,
-            log_records: 1_000,
-            random_bytes: 64 * 1024,
-            hostcall_bytes: 8 * 1024 * 1024,
-            steps: 64,
-            step_bytes: 256 * 1024,
-            step_total_bytes: 4 * 1024 * 1024,
-            outbox_messages: 100,
-            outbox_bytes: 16 * 1024 * 1024,
-            requests: 100,
-            requests_at_once: 16,
-            request_bytes: 16 * 1024 * 1024,
-            response_bytes: 16 * 1024 * 1024,
-            headers: 100,
-            header_bytes: 32 * 1024,
-            url_bytes: 8 * 1024,
-            first_byte: Duration::from_secs(30),
-            between_bytes: Duration::from_secs(30),
-            request_time: Duration::from_secs(5 * 60),
-            permit_wait: Duration::from_secs(5),
-            settle_grace: Duration::from_secs(30),
-            max_crashes: 3,
-            breaker_failures: 5,
-            breaker_probe: Duration::from_secs(2),
-        }
-    }
 }
 
 fn default_scope() -> String {
