@@ -183,9 +183,7 @@ mod tests {
         {
             check(text, "http://127.0.0.1/ 127.0.0.1 80");
         }
-        for text in
-            ["http://127.0.0.1./", "http://127.0.0.1../", "http://127\u{3002}0\u{ff0e}0.1/", "http://\u{2460}27.0.0.1/"]
-        {
+        for text in ["http://127.0.0.1./", "http://127\u{3002}0\u{ff0e}0.1/", "http://\u{2460}27.0.0.1/"] {
             check(text, "http://127.0.0.1/ 127.0.0.1 80");
         }
         for text in ["http://2852039166/", "http://0xa9fea9fe/", "http://0251.0376.0251.0376/", "http://169.254.43518/"]
@@ -213,6 +211,7 @@ mod tests {
             "http://api%2f.example.com/",
             "http://./",
             "http://../",
+            "http://127.0.0.1../",
             "http:///",
             "https://api.example.com:65536/",
             "ftp://api.example.com/",
