@@ -109,8 +109,11 @@ impl Bench {
     pub fn load(&self, name: &str, component: &[u8], timeout: Duration) -> Result<Plugin> {
         let path = self.dir.path().join(format!("{name}.wasm"));
         std::fs::write(&path, component)?;
-        let manifest =
-            format!("name = '{name}'\ntypes = ['{name}']\nmemory = '64MiB'\ntimeout = '{}ms'\n", timeout.as_millis());
+        let manifest = format!(
+            "name = '{name}'\ntypes = ['{name}']\nmemory = '64MiB'\ntimeout = '{}ms'\nqueues = ['self']\n\
+                 allowed_outbound_hosts = ['http://127.0.0.1:80']\n",
+            timeout.as_millis()
+        );
         std::fs::write(path.with_extension("toml"), manifest)?;
         Ok(self.loader.load(&path)?)
     }
