@@ -121,9 +121,12 @@ async fn whatever_a_guest_asks_the_host_for_has_a_limit_with_a_name() {
     check(FINITE, &cases).await;
 }
 
+/// Guests that are refused when they are loaded.
+const MADE_OF_TOO_MUCH: [&str; 4] = ["born_large", "instance_bomb", "many_memories", "many_tables"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_of_too_much_is_refused_at_load_by_name() {
-    let names = ["born_large", "instance_bomb", "many_memories", "many_tables"];
+    let names = MADE_OF_TOO_MUCH;
     let rig = host(&names, FINITE, 1).await;
     let failures = rig.admin("/plugins").await["failures"].clone();
     for name in names {
@@ -187,6 +190,9 @@ fn hostile_runs_leave_no_memory_behind() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let outcome = runtime.block_on(wasq_tests::hostile::run(300, 0)).unwrap();
     assert_eq!(outcome.panics, 0, "{outcome:?}");
+    // A guest that is not loaded is not run: only what is made of too much stays out.
+    let is_too_much = |refused: &String| MADE_OF_TOO_MUCH.iter().any(|name| refused.contains(&format!("/{name}.wasm")));
+    assert!(outcome.refused.len() == MADE_OF_TOO_MUCH.len() && outcome.refused.iter().all(is_too_much), "{outcome:?}");
     assert_eq!(outcome.classes.values().sum::<usize>(), 300);
     // 10,000 runs may grow it by 5 %; so few are mostly noise.
     assert!(outcome.growth() < 1.2, "{outcome:?}");
