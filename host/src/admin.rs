@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flow::{Lane, Services};
 use crate::health::Verdict;
+use crate::plugins::rollout::{Rollout, Runs};
 
 /// The server, bound; it answers once it is told what to serve.
 pub struct Server {
@@ -77,6 +78,37 @@ pub struct PluginStatus {
     /// The names of its variables; their values may be the operator's.
     pub variables: Vec<String>,
     pub pools: Vec<String>,
+    /// A new version on trial.
+    pub canary: Option<CanaryStatus>,
+}
+
+/// A new version on trial beside the one that serves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CanaryStatus {
+    pub digest: String,
+    /// The share of messages that it gets, as `10%`.
+    pub share: String,
+    pub elapsed_s: u64,
+    /// First runs on it and on the version that serves, and how many failed.
+    pub runs: u64,
+    pub failures: u64,
+    pub stable_runs: u64,
+    pub stable_failures: u64,
+}
+
+impl CanaryStatus {
+    fn of(rollout: &Rollout) -> Self {
+        let Runs { stable, candidate } = rollout.runs();
+        Self {
+            digest: rollout.candidate.digest.clone(),
+            share: rollout.share().to_string(),
+            elapsed_s: rollout.elapsed().as_secs(),
+            runs: candidate.runs,
+            failures: candidate.failures,
+            stable_runs: stable.runs,
+            stable_failures: stable.failures,
+        }
+    }
 }
 
 impl Server {
@@ -169,8 +201,9 @@ async fn queue_status(lane: &Lane) -> QueueStatus {
 async fn plugins(State(shared): State<Shared>) -> Json<serde_json::Value> {
     let catalog = shared.services.catalogs.current();
     let plugins: Vec<_> = catalog
-        .plugins()
-        .map(|plugin| PluginStatus {
+        .serving()
+        .map(|serving| (&serving.stable, &serving.rollout))
+        .map(|(plugin, rollout)| PluginStatus {
             name: plugin.manifest.name.clone(),
             types: plugin.manifest.types.iter().map(|kind| kind.0.clone()).collect(),
             digest: plugin.digest.clone(),
@@ -183,6 +216,7 @@ async fn plugins(State(shared): State<Shared>) -> Json<serde_json::Value> {
             queues: plugin.policy.grants.queues.clone(),
             variables: plugin.policy.variables.iter().map(|(name, _)| name.clone()).collect(),
             pools: plugin.manifest.pools.clone(),
+            canary: rollout.as_deref().map(CanaryStatus::of),
         })
         .collect();
     Json(serde_json::json!({ "plugins": plugins, "failures": catalog.failures() }))

@@ -4,6 +4,7 @@ mod bounds;
 mod egress;
 mod ledger;
 mod limits;
+mod rollout;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 pub use egress::{Egress, SecretSource};
 pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
 pub use limits::Limits;
+pub use rollout::{Percent, RolloutConfig};
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,6 +60,9 @@ pub struct Config {
     pub pools: BTreeMap<String, usize>,
     /// The queues, by the names that the outbox and the command line use.
     pub queues: BTreeMap<String, QueueConfig>,
+    /// How new versions of plugins with a `canary` are judged.
+    #[serde(default)]
+    pub rollout: RolloutConfig,
     /// What the operator says about single plugins, by their names.
     #[serde(default)]
     pub plugins: BTreeMap<String, PluginConfig>,
@@ -198,6 +203,8 @@ pub struct PluginConfig {
     pub headers: BTreeMap<String, BTreeMap<String, Secret>>,
     /// The component's blake3, 64 hexadecimal digits: another file of this name is refused. `wasq plugins` shows it.
     pub blake3: Option<String>,
+    /// The share of its messages that a new version gets at first, as `"10%"`: `0%` to `100%`. Default: all, at once.
+    pub canary: Option<Percent>,
 }
 
 fn default_scope() -> String {
@@ -274,7 +281,8 @@ impl Config {
             );
         }
         let secrets = self.secrets.iter().find_map(|(name, source)| source.fault(name));
-        if let Some((key, value, rule)) = self.limits.http_fault().or_else(|| self.egress.fault()).or(secrets) {
+        let faults = self.limits.http_fault().or_else(|| self.egress.fault()).or_else(|| self.rollout.fault());
+        if let Some((key, value, rule)) = faults.or(secrets) {
             return refuse(key, value, rule);
         }
         if let LedgerConfig::Postgres(postgres) = &self.ledger
@@ -290,6 +298,12 @@ impl Config {
         }
         if let Some((name, _)) = self.pools.iter().find(|(_, size)| !(1..=10_000).contains(*size)) {
             return refuse(format!("pools.{name}"), self.pools[name].to_string(), "use 1 to 10000");
+        }
+        if let Some(name) =
+            self.plugins.iter().find_map(|(name, p)| (p.canary.is_some() && p.blake3.is_some()).then_some(name))
+        {
+            let rule = "a pin allows one version, a canary needs two; take `canary` or `blake3` away";
+            return refuse(format!("plugins.{name}.canary"), "set beside `blake3`".into(), rule);
         }
         for (name, queue) in &self.queues {
             let key = |field: &str| format!("queues.{name}.{field}");

@@ -89,6 +89,35 @@ impl Exit {
         }
     }
 
+    /// Whether the handler failed, by its own word or by the host's; none where the run says nothing about the handler.
+    pub fn handler_failed(&self) -> Option<bool> {
+        match self {
+            Self::Done { .. } | Self::Discard { .. } | Self::Snooze { .. } => Some(false),
+            Self::Retry { .. }
+            | Self::Unavailable { .. }
+            | Self::Reject { .. }
+            | Self::Timeout { .. }
+            | Self::Trap { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Exited { .. }
+            | Self::BadResult { .. } => Some(true),
+            Self::Outbox { .. }
+            | Self::Invalid { .. }
+            | Self::Conflict
+            | Self::OversizedKey { .. }
+            | Self::Unroutable { .. }
+            | Self::Expired { .. }
+            | Self::HostCrash { .. }
+            | Self::LeaseLost
+            | Self::Interrupted
+            | Self::NoPermit
+            | Self::BreakerOpen { .. }
+            | Self::Busy { .. }
+            | Self::Duplicate { .. }
+            | Self::LedgerDown { .. } => None,
+        }
+    }
+
     /// One sentence for people: the guest's reason, or the host's.
     pub fn reason(&self) -> String {
         match self {

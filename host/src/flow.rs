@@ -31,7 +31,8 @@ use crate::ledger::Ledger;
 use crate::message::{Delivery, Message};
 use crate::permits::Permits;
 use crate::plugins::manifest::Retry;
-use crate::plugins::{Catalogs, Plugin};
+use crate::plugins::rollout::Version;
+use crate::plugins::{Catalogs, Plugin, Serving};
 use crate::queue::Queue;
 use crate::sandbox::Sandbox;
 use crate::stats::Stats;
@@ -96,13 +97,13 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
             let catalog = services.catalogs.current();
             match catalog.route(&message.kind) {
                 [] => whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement,
-                plugins => {
-                    let longest = plugins.iter().map(|plugin| plugin.policy.timeout).max().unwrap_or_default();
+                all => {
+                    let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
                     lease.keep_until(keep_until + longest);
-                    let shares = plugins.iter().map(|plugin| whole.of(plugin).attempt(message, plugin));
+                    let shares = all.iter().map(|serving| whole.of(&serving.stable).attempt(message, serving));
                     let ended = join_all(shares).await;
                     let settlement = combine(ended.iter().map(|ended| &ended.settlement));
-                    count_duplicates(services, message, plugins, &ended, &settlement);
+                    count_duplicates(services, message, all, &ended, &settlement);
                     settlement
                 }
             }
@@ -118,22 +119,33 @@ impl<'a> Share<'a> {
     }
 
     /// Claim, run, decide, record.
-    async fn attempt(self, message: &Message, plugin: &Plugin) -> Ended {
-        let (claim, exit) = match claim::claim(&self, message, plugin).await {
-            Err(exit) => (None, exit),
-            Ok(claim) => {
-                let exit = run::run(&self, message, plugin, &claim).await;
-                (Some(claim), exit)
+    async fn attempt(self, message: &Message, serving: &'a Serving) -> Ended {
+        let claim = match claim::claim(&self, message, &serving.stable).await {
+            Ok(claim) => claim,
+            Err(exit) => return self.without_a_run(exit).await,
+        };
+        let (plugin, version) = serving.version(&message.kind, &claim.key, self.delivery.receive_count);
+        let share = self.of(plugin);
+        let exit = run::run(&share, message, plugin, &claim).await;
+        let settlement = match share.failed_on_trial(serving, version, &exit) {
+            true => Settlement::ON_THE_EARLIER_VERSION,
+            false => {
+                let next_probe = record::feed_breakers(&share, plugin, &exit);
+                decide(&exit, &share.circumstances(&plugin.manifest.retry, Some(&claim), next_probe))
             }
         };
-        let next_probe = record::feed_breakers(&self, plugin, &exit);
-        let settlement = decide(&exit, &self.circumstances(&plugin.manifest.retry, claim.as_ref(), next_probe));
-        record::record(&self, claim, exit, settlement).await
+        record::record(&share, Some(claim), exit, settlement).await
     }
 
-    /// The way of a delivery that no plugin sees.
+    /// Tells the trial of a new version how a first run went, and asks whether it must be repeated on the earlier one.
+    fn failed_on_trial(&self, serving: &Serving, version: Version, exit: &Exit) -> bool {
+        let is_first = self.delivery.receive_count <= 1;
+        serving.rollout.as_ref().is_some_and(|rollout| is_first && rollout.ran(version, exit))
+    }
+
+    /// The way of a share that no handler sees.
     async fn without_a_run(&self, exit: Exit) -> Ended {
-        let retry = Retry::default();
+        let retry = self.plugin.map_or_else(Retry::default, |plugin| plugin.manifest.retry.clone());
         let settlement = decide(&exit, &self.circumstances(&retry, None, Duration::ZERO));
         record::record(self, None, exit, settlement).await
     }
@@ -179,16 +191,16 @@ fn combine<'s>(shares: impl Iterator<Item = &'s Settlement>) -> Settlement {
 fn count_duplicates(
     services: &Services,
     message: &Message,
-    plugins: &[Arc<Plugin>],
+    all: &[Arc<Serving>],
     ended: &[Ended],
     settlement: &Settlement,
 ) {
     if !matches!(settlement, Settlement::Delete { .. } | Settlement::DeadLetter) {
         return;
     }
-    for (plugin, ended) in plugins.iter().zip(ended) {
+    for (serving, ended) in all.iter().zip(ended) {
         if ended.exit == (Exit::Duplicate { same_message: false }) {
-            services.stats.duplicate(&message.kind.0, &plugin.manifest.name);
+            services.stats.duplicate(&message.kind.0, &serving.stable.manifest.name);
         }
     }
 }

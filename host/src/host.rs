@@ -19,7 +19,7 @@ use crate::lease::Keeper;
 use crate::ledger::{self, Ledger};
 use crate::permits::Permits;
 use crate::plugins::watch::Watch;
-use crate::plugins::{Catalog, Catalogs, Loader};
+use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
 use crate::queue::sqs::{Sqs, SqsQueue};
 use crate::queue::{Queue, QueueError};
 use crate::redrive;
@@ -47,6 +47,8 @@ pub enum StartError {
     Engine(String),
     #[error("{0}")]
     Egress(#[from] crate::sandbox::egress::EgressError),
+    #[error("{0}")]
+    Versions(#[from] CacheError),
     #[error("plugins_dir {}: {source}; make the directory, or set plugins_dir", dir.display())]
     PluginsDir { dir: std::path::PathBuf, source: std::io::Error },
     #[error("admin: {0}")]
@@ -64,7 +66,8 @@ impl Host {
     pub async fn start_on(config: Config, ledger: Arc<dyn Ledger>) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
-        let catalogs = Arc::new(Catalogs::new(Loader::new(sandbox.clone(), config.clone())?));
+        let versions = kept_versions(&config)?;
+        let catalogs = Arc::new(Catalogs::new(Loader::new(sandbox.clone(), config.clone())?, versions));
         let watch = Watch::new(&config.plugins_dir);
         let catalog = load_plugins(&catalogs, &config).await?;
         let sqs = Sqs::connect(&config.aws).await;
@@ -146,10 +149,16 @@ impl Host {
     }
 }
 
-/// Reads the plugin directory again whenever it has changed.
+/// Where versions are kept while others are on trial; none where no plugin has a canary.
+fn kept_versions(config: &Config) -> Result<Option<Versions>, CacheError> {
+    let has_canary = config.plugins.values().any(|plugin| plugin.canary.is_some());
+    has_canary.then(|| Versions::open(&config.compile_cache.join("rollouts"))).transpose()
+}
+
+/// Reads the plugin directory again whenever it has changed, or a trial of a new version has ended.
 async fn keep_current(mut watch: Watch, services: Arc<Services>, config: Arc<Config>) {
     loop {
-        watch.changed().await;
+        watch.changed(|| services.catalogs.current().a_trial_has_ended()).await;
         match reload(&services, &config).await {
             Ok(catalog) => {
                 let plugins = catalog.plugins().count();

@@ -7,7 +7,11 @@ pub mod grants;
 pub mod key_template;
 mod load;
 pub mod manifest;
+pub mod rollout;
+mod versions;
 pub mod watch;
 
-pub use catalog::{Catalog, Catalogs, LoadFailure};
+pub use cache::CacheError;
+pub use catalog::{Catalog, Catalogs, LoadFailure, Serving};
 pub use load::{LoadError, Loader, Plugin, Reason, check_format, read_manifest};
+pub use versions::Versions;

@@ -39,7 +39,7 @@ impl Check {
         };
 
         let sandbox = Sandbox::new(&config.limits).map_err(|error| anyhow::anyhow!("{error:#}"))?;
-        let catalogs = Catalogs::new(Loader::new(sandbox, config.clone())?);
+        let catalogs = Catalogs::new(Loader::new(sandbox, config.clone())?, None);
         let mut attempts = crate::plugins::manifest::Retry::default().max_attempts;
         match catalogs.reload(&config.plugins_dir) {
             Err(error) => problem(format!("plugins_dir {}: {error}", config.plugins_dir.display())),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::http::Admin;
 use super::table;
-use crate::admin::PluginStatus;
+use crate::admin::{CanaryStatus, PluginStatus};
 
 /// List a running host's plugins: types, version, limits, what they may do, and what could not be loaded.
 #[derive(Args)]
@@ -46,6 +46,9 @@ impl Plugins {
         let answer: Answer =
             serde_json::from_value(value).context("the host's answer has another shape; same version?")?;
         println!("{}", if self.grants { grants(&answer.plugins) } else { limits(&answer.plugins) });
+        for (plugin, canary) in answer.plugins.iter().filter_map(|plugin| Some((plugin, plugin.canary.as_ref()?))) {
+            println!("\n{}", on_trial(&plugin.name, canary));
+        }
         for failure in &answer.failures {
             println!("\nnot loaded: {}: {}", failure.path, failure.reason);
             if let Some(digest) = &failure.still_serving {
@@ -54,6 +57,15 @@ impl Plugins {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn on_trial(name: &str, canary: &CanaryStatus) -> String {
+    let CanaryStatus { digest, share, elapsed_s, runs, failures, stable_runs, stable_failures } = canary;
+    format!(
+        "on trial: {name} {} for {share} of its messages since {elapsed_s} s: {failures} of {runs} runs failed\n  \
+         the serving version meanwhile: {stable_failures} of {stable_runs}",
+        &digest[..digest.len().min(12)]
+    )
 }
 
 fn limits(plugins: &[PluginStatus]) -> comfy_table::Table {

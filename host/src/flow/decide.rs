@@ -23,6 +23,8 @@ pub enum Settlement {
 impl Settlement {
     /// A delivery that was not begun is there for others at once.
     pub const PUT_BACK: Self = Self::Delay { delay: Duration::ZERO, record: Record::Nothing };
+    /// What failed on a version that is on trial is repeated at once on the earlier one, and does not count.
+    pub const ON_THE_EARLIER_VERSION: Self = Self::Delay { delay: Duration::ZERO, record: Record::Released };
 }
 
 /// What the ledger is told first.

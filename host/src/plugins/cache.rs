@@ -42,11 +42,7 @@ impl Cache {
     /// Opens the directory, which is made if it is not there. `engine` tells code for one engine from code for another.
     pub fn open(dir: &Path, engine: u64) -> Result<Self, CacheError> {
         let at = |source| CacheError::Directory { dir: dir.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at)?;
-        let about = fs::metadata(dir).map_err(at)?;
-        if about.mode() & OTHERS_WRITE != 0 || about.uid() != rustix::process::geteuid().as_raw() {
-            return Err(CacheError::OthersWrite { dir: dir.to_owned() });
-        }
+        private_dir(dir)?;
         let path = dir.join(KEY_FILE);
         let key = match fs::read(&path) {
             Ok(key) => key,
@@ -113,6 +109,17 @@ impl Cache {
             }
         }
     }
+}
+
+/// A directory that is made if it is not there, and that nobody else may write to.
+pub fn private_dir(dir: &Path) -> Result<(), CacheError> {
+    let at = |source| CacheError::Directory { dir: dir.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at)?;
+    let about = fs::metadata(dir).map_err(at)?;
+    if about.mode() & OTHERS_WRITE != 0 || about.uid() != rustix::process::geteuid().as_raw() {
+        return Err(CacheError::OthersWrite { dir: dir.to_owned() });
+    }
+    Ok(())
 }
 
 /// Since 1970.

@@ -3,16 +3,38 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::load::{LoadError, Loader, Plugin, Reason};
-use crate::message::MessageType;
+use super::rollout::{Outcome, Rollout, Version};
+use super::versions::Versions;
+use crate::message::{Key, MessageType};
 
 /// One state of the plugin directory.
 #[derive(Default)]
 pub struct Catalog {
-    by_name: BTreeMap<String, Arc<Plugin>>,
-    by_type: HashMap<MessageType, Vec<Arc<Plugin>>>,
+    by_name: BTreeMap<String, Arc<Serving>>,
+    by_type: HashMap<MessageType, Vec<Arc<Serving>>>,
     failures: Vec<LoadFailure>,
+}
+
+/// What serves for one file of the plugin directory.
+#[derive(Clone)]
+pub struct Serving {
+    /// The file.
+    path: PathBuf,
+    pub stable: Arc<Plugin>,
+    /// The file's version, while it is on trial.
+    pub rollout: Option<Arc<Rollout>>,
+    /// The file's version, when it was rolled back.
+    refused: Option<Refused>,
+}
+
+/// A version that was rolled back.
+#[derive(Clone)]
+struct Refused {
+    plugin: Arc<Plugin>,
+    reason: String,
 }
 
 /// A file that could not be loaded, and what serves in its place.
@@ -25,13 +47,18 @@ pub struct LoadFailure {
 }
 
 impl Catalog {
-    /// The plugins that handle a type, in the order of their names.
-    pub fn route(&self, kind: &MessageType) -> &[Arc<Plugin>] {
+    /// What handles a type, in the order of the plugins' names.
+    pub fn route(&self, kind: &MessageType) -> &[Arc<Serving>] {
         self.by_type.get(kind).map_or(&[], Vec::as_slice)
     }
 
-    pub fn plugins(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+    pub fn serving(&self) -> impl Iterator<Item = &Arc<Serving>> {
         self.by_name.values()
+    }
+
+    /// The plugins that serve; of two versions the earlier one.
+    pub fn plugins(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.serving().map(|serving| &serving.stable)
     }
 
     /// The most attempts that any plugin makes; the default where there is none.
@@ -44,20 +71,68 @@ impl Catalog {
         &self.failures
     }
 
-    fn of(plugins: BTreeMap<String, Arc<Plugin>>, failures: Vec<LoadFailure>) -> Self {
-        let mut by_type: HashMap<MessageType, Vec<Arc<Plugin>>> = HashMap::new();
-        for plugin in plugins.values() {
-            for kind in &plugin.manifest.types {
-                by_type.entry(kind.clone()).or_default().push(plugin.clone());
+    /// Whether a trial has ended, and the catalog is to be read again.
+    pub fn a_trial_has_ended(&self) -> bool {
+        self.serving().any(|serving| serving.rollout.as_ref().is_some_and(|rollout| rollout.outcome().is_some()))
+    }
+
+    fn of(by_name: BTreeMap<String, Arc<Serving>>, failures: Vec<LoadFailure>) -> Self {
+        let mut by_type: HashMap<MessageType, Vec<Arc<Serving>>> = HashMap::new();
+        for serving in by_name.values() {
+            for kind in &serving.stable.manifest.types {
+                by_type.entry(kind.clone()).or_default().push(serving.clone());
             }
         }
-        Self { by_name: plugins, by_type, failures }
+        Self { by_name, by_type, failures }
+    }
+}
+
+impl Serving {
+    fn all_by(path: &Path, stable: Arc<Plugin>) -> Self {
+        Self { path: path.to_owned(), stable, rollout: None, refused: None }
+    }
+
+    /// The version that a message runs on.
+    pub fn version(&self, kind: &MessageType, key: &Key, receive_count: u32) -> (&Plugin, Version) {
+        match &self.rollout {
+            Some(rollout) => match rollout.version(kind, key, receive_count) {
+                Version::Candidate => (&rollout.candidate, Version::Candidate),
+                Version::Stable => (&self.stable, Version::Stable),
+            },
+            None => (&self.stable, Version::Stable),
+        }
+    }
+
+    /// The longest timeout of its versions.
+    pub fn timeout(&self) -> Duration {
+        let candidate = self.rollout.as_ref().map(|rollout| rollout.candidate.policy.timeout);
+        self.stable.policy.timeout.max(candidate.unwrap_or_default())
+    }
+
+    /// The version that is in the file.
+    fn of_the_file(&self) -> &Plugin {
+        match (&self.rollout, &self.refused) {
+            (Some(rollout), _) => &rollout.candidate,
+            (None, Some(refused)) => &refused.plugin,
+            (None, None) => &self.stable,
+        }
+    }
+
+    fn failure(&self) -> Option<LoadFailure> {
+        let Refused { reason, .. } = self.refused.as_ref()?;
+        Some(LoadFailure {
+            path: self.path.clone(),
+            reason: format!("it was rolled back: {reason}"),
+            still_serving: Some(self.stable.digest.clone()),
+        })
     }
 }
 
 /// The catalog that serves now, and how it is replaced.
 pub struct Catalogs {
     loader: Loader,
+    /// Where versions are kept while others are on trial; without it, every new version serves at once.
+    versions: Option<Versions>,
     current: RwLock<Arc<Catalog>>,
     /// Held while the directory is read: one reload ends before the next begins.
     reloading: Mutex<()>,
@@ -65,8 +140,8 @@ pub struct Catalogs {
 
 impl Catalogs {
     /// Starts with nothing loaded.
-    pub fn new(loader: Loader) -> Self {
-        Self { loader, current: RwLock::default(), reloading: Mutex::default() }
+    pub fn new(loader: Loader, versions: Option<Versions>) -> Self {
+        Self { loader, versions, current: RwLock::default(), reloading: Mutex::default() }
     }
 
     pub fn current(&self) -> Arc<Catalog> {
@@ -74,43 +149,137 @@ impl Catalogs {
     }
 
     /// Reads the directory and swaps the catalog. A file that has not changed is kept as it is; one that cannot be loaded
-    /// leaves its earlier version serving. Blocks while it compiles.
+    /// leaves its earlier version serving. Trials that have ended are concluded. Blocks while it compiles.
     pub fn reload(&self, dir: &Path) -> std::io::Result<Arc<Catalog>> {
         let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.current();
-        let mut plugins: BTreeMap<String, Arc<Plugin>> = BTreeMap::new();
+        let mut by_name: BTreeMap<String, Arc<Serving>> = BTreeMap::new();
         let mut failures = Vec::new();
         for path in wasm_files(dir)? {
-            let earlier = before.plugins().find(|plugin| plugin.path == path).cloned();
-            let loaded = match &earlier {
-                Some(plugin) if unchanged(plugin, &path) => Ok(plugin.clone()),
-                Some(_) | None => self.loader.load(&path).map(Arc::new),
-            };
-            let taken = |plugin: &Arc<Plugin>| plugins.get(&plugin.manifest.name).map(|first| first.path.clone());
-            let loaded = loaded.and_then(|plugin| match taken(&plugin) {
-                None => Ok(plugin),
-                Some(first) => {
-                    let reason = Reason::SameName { name: plugin.manifest.name.clone(), first };
-                    Err(LoadError { path: path.clone(), reason })
-                }
-            });
-            match loaded {
-                Ok(plugin) => {
-                    plugins.insert(plugin.manifest.name.clone(), plugin);
-                }
+            let earlier = before.serving().find(|serving| serving.path == path).map(|serving| self.concluded(serving));
+            let served = self.serve(&path, earlier.as_ref()).and_then(|serving| not_taken(serving, &by_name));
+            let serving = match served {
+                Ok(serving) => Some(Arc::new(serving)),
                 Err(error) => {
                     tracing::error!(%error, "a plugin cannot be loaded");
-                    let still_serving = earlier.as_ref().map(|plugin| plugin.digest.clone());
+                    let still_serving = earlier.as_ref().map(|serving| serving.stable.digest.clone());
                     failures.push(LoadFailure { path, reason: error.reason.to_string(), still_serving });
-                    if let Some(plugin) = earlier {
-                        plugins.entry(plugin.manifest.name.clone()).or_insert(plugin);
-                    }
+                    earlier.map(Arc::new)
                 }
+            };
+            if let Some(serving) = serving {
+                failures.extend(serving.failure());
+                by_name.entry(serving.stable.manifest.name.clone()).or_insert(serving);
             }
         }
-        let catalog = Arc::new(Catalog::of(plugins, failures));
+        self.forget(before.by_name.keys().filter(|name| !by_name.contains_key(*name)));
+        let catalog = Arc::new(Catalog::of(by_name, failures));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = catalog.clone();
         Ok(catalog)
+    }
+
+    /// What serves for a file from now on.
+    fn serve(&self, path: &Path, earlier: Option<&Serving>) -> Result<Serving, LoadError> {
+        if let Some(serving) = earlier.filter(|serving| unchanged(serving.of_the_file(), path)) {
+            return Ok(serving.clone());
+        }
+        let new = self.loader.load(path)?;
+        match earlier {
+            Some(serving) if serving.of_the_file().fingerprint() == new.fingerprint() => Ok(serving.clone()),
+            Some(_) | None => Ok(self.introduce(path, new, earlier)),
+        }
+    }
+
+    /// A new version: for all messages, or on trial where the operator wants that and there is a version to compare it with.
+    fn introduce(&self, path: &Path, new: Plugin, earlier: Option<&Serving>) -> Serving {
+        let name = new.manifest.name.clone();
+        let (Some(versions), Some(share)) = (&self.versions, self.loader.canary(&name)) else {
+            return Serving::all_by(path, Arc::new(new));
+        };
+        let known = earlier.map(|serving| serving.stable.clone()).filter(|stable| stable.manifest.name == name);
+        let Some(stable) = known.or_else(|| self.kept(versions, &name)) else {
+            keep(versions, &new);
+            return Serving::all_by(path, Arc::new(new));
+        };
+        if stable.fingerprint() == new.fingerprint() {
+            return Serving::all_by(path, Arc::new(new));
+        }
+        let refused = versions.refused(&name, &new.fingerprint());
+        // They share their permits: two versions are one plugin to whatever stands behind it.
+        let new = Arc::new(Plugin { permits: stable.permits.clone(), ..new });
+        if let Some(reason) = refused {
+            return Serving { refused: Some(Refused { plugin: new, reason }), ..Serving::all_by(path, stable) };
+        }
+        let (digest, earlier) = (&new.digest, &stable.digest);
+        tracing::info!(plugin = name, digest, earlier, %share, "a new version is on trial");
+        let rollout = Some(Arc::new(Rollout::new(new, share, self.loader.rollout().clone())));
+        Serving { rollout, ..Serving::all_by(path, stable) }
+    }
+
+    /// The version that an earlier run of this host has kept.
+    fn kept(&self, versions: &Versions, name: &str) -> Option<Arc<Plugin>> {
+        let (path, fingerprint) = versions.kept(name)?;
+        match self.loader.load(&path) {
+            Ok(plugin) if plugin.fingerprint() == fingerprint => Some(Arc::new(plugin)),
+            Ok(_) => {
+                tracing::warn!(plugin = name, path = %path.display(), "the version that was kept is damaged; the new one serves at once");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(plugin = name, %error, "the version that was kept cannot be loaded; the new one serves at once");
+                None
+            }
+        }
+    }
+
+    /// What serves after a trial, if it has ended.
+    fn concluded(&self, serving: &Serving) -> Serving {
+        let (Some(rollout), Some(versions)) = (&serving.rollout, &self.versions) else { return serving.clone() };
+        let (candidate, name) = (&rollout.candidate, &serving.stable.manifest.name);
+        let (digest, earlier) = (&candidate.digest, &serving.stable.digest);
+        match rollout.outcome() {
+            None => serving.clone(),
+            Some(Outcome::Promoted) => {
+                tracing::info!(plugin = name, digest, earlier, "a new version did well and takes all messages");
+                keep(versions, candidate);
+                Serving::all_by(&serving.path, Arc::new(candidate.with_own_permits()))
+            }
+            Some(Outcome::RolledBack { reason }) => {
+                tracing::error!(plugin = name, digest, earlier, reason, "a new version was rolled back");
+                if let Err(error) = versions.refuse(name, &candidate.fingerprint(), reason) {
+                    tracing::warn!(plugin = name, %error, "a restart will try the version again: its verdict cannot be kept");
+                }
+                let refused = Some(Refused { plugin: candidate.clone(), reason: reason.clone() });
+                Serving { refused, ..Serving::all_by(&serving.path, serving.stable.clone()) }
+            }
+        }
+    }
+
+    fn forget<'a>(&self, gone: impl Iterator<Item = &'a String>) {
+        let Some(versions) = &self.versions else { return };
+        for name in gone {
+            if let Err(error) = versions.forget(name) {
+                tracing::warn!(plugin = name, %error, "the kept version of a plugin that was taken away cannot be removed");
+            }
+        }
+    }
+}
+
+fn keep(versions: &Versions, plugin: &Plugin) {
+    if let Err(error) = versions.keep(plugin) {
+        tracing::warn!(plugin = plugin.manifest.name, %error, "a version cannot be kept: after a restart, the next one is not tried beside it");
+    }
+}
+
+/// Refuses a second file with a plugin's name.
+fn not_taken(serving: Serving, by_name: &BTreeMap<String, Arc<Serving>>) -> Result<Serving, LoadError> {
+    let name = &serving.stable.manifest.name;
+    match by_name.get(name) {
+        None => Ok(serving),
+        Some(first) => {
+            let reason = Reason::SameName { name: name.clone(), first: first.path.clone() };
+            Err(LoadError { path: serving.path, reason })
+        }
     }
 }
 

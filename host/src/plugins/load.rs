@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::compile::Compiler;
 use super::grants::{check_imports, granted};
 use super::manifest::{Manifest, ManifestError};
-use crate::config::{Config, Limits, PluginConfig};
+use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig};
 use crate::message::Message;
 use crate::permits::Pools;
 use crate::sandbox::egress::{DestinationError, Dialer, EgressError};
@@ -18,6 +18,7 @@ use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
 pub const MANIFEST_SECTION: &str = "wasq:manifest";
 
 /// A plugin, ready to run.
+#[derive(Clone)]
 pub struct Plugin {
     pub manifest: Manifest,
     /// blake3 of the component, in hexadecimal.
@@ -104,12 +105,33 @@ impl Plugin {
         let named = template.and_then(|template| template.render(message.json.as_ref()?));
         named.unwrap_or_else(|| message.key.clone())
     }
+
+    /// What tells its version from others: the component and its manifest, which may stand beside it.
+    pub fn fingerprint(&self) -> String {
+        let manifest = serde_json::to_vec(&self.manifest).expect("a manifest is plain data with text keys");
+        blake3::Hasher::new().update(self.digest.as_bytes()).update(&manifest).finalize().to_hex().to_string()
+    }
+
+    /// The same, not bound any more by the permits of the version before it.
+    pub fn with_own_permits(&self) -> Self {
+        Self { permits: Arc::new(Semaphore::new(self.max_concurrency)), ..self.clone() }
+    }
 }
 
 impl Loader {
     pub fn new(sandbox: Sandbox, config: Arc<Config>) -> Result<Self, EgressError> {
         let (dialer, pools) = (Dialer::new(&config)?, Pools::new(&config.pools));
         Ok(Self { compiler: Compiler::new(sandbox, &config), dialer, pools, config })
+    }
+
+    /// The share of its messages that a new version of a plugin gets at first.
+    pub fn canary(&self, name: &str) -> Option<Percent> {
+        self.config.plugins.get(name)?.canary
+    }
+
+    /// How new versions are judged.
+    pub fn rollout(&self) -> &RolloutConfig {
+        &self.config.rollout
     }
 
     /// Reads, checks and compiles one file. Blocks for as long as compiling takes.

@@ -43,11 +43,11 @@ impl Watch {
         Self { dir: dir.to_owned(), seen: known.clone(), known }
     }
 
-    /// Completes when the directory has changed since the last time and has come to rest.
-    pub async fn changed(&mut self) {
+    /// Completes when the directory has changed since the last time and has come to rest, or for what `else_if` looks at.
+    pub async fn changed(&mut self, else_if: impl Fn() -> bool) {
         loop {
             tokio::time::sleep(LOOK).await;
-            if self.look(Listing::of(&self.dir)) {
+            if self.look(Listing::of(&self.dir)) || else_if() {
                 return;
             }
         }

@@ -56,7 +56,7 @@ impl Kit {
         // What a guest does must not depend on how fast the machine is.
         let sandbox = Sandbox::without_ticks(&limits).expect("an engine can be made");
         let loader = Loader::new(sandbox.clone(), Arc::new(config)).expect("the config is valid");
-        let catalogs = Catalogs::new(loader);
+        let catalogs = Catalogs::new(loader, None);
         let catalog = catalogs.reload(dir.path()).expect("the directory is there");
         assert!(catalog.failures().is_empty(), "{:?}", catalog.failures());
         Self { sandbox, catalogs: Arc::new(catalogs), limits }

@@ -1,0 +1,181 @@
+//! A new version of a plugin on trial: a share of the messages runs on it until it is promoted or rolled back.
+//!
+//! Only a message's first receive may run on the new version, so one that failed there is retried on the old one, on
+//! whichever host. Both versions are judged by their first receives alone, since retries fail more often.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::load::Plugin;
+use crate::clock;
+use crate::config::{Percent, RolloutConfig};
+use crate::exit::Exit;
+use crate::message::{Key, MessageType};
+
+/// A trial.
+pub struct Rollout {
+    pub candidate: Arc<Plugin>,
+    share: Percent,
+    rules: RolloutConfig,
+    began: Instant,
+    runs: Mutex<Runs>,
+    outcome: OnceLock<Outcome>,
+}
+
+/// First runs of both versions since the trial began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Runs {
+    pub stable: Tally,
+    pub candidate: Tally,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Tally {
+    pub runs: u64,
+    pub failures: u64,
+}
+
+/// How a trial ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Promoted,
+    RolledBack { reason: String },
+}
+
+/// Which of the two a message runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    Stable,
+    Candidate,
+}
+
+impl Rollout {
+    pub fn new(candidate: Arc<Plugin>, share: Percent, rules: RolloutConfig) -> Self {
+        let (runs, outcome) = (Mutex::default(), OnceLock::new());
+        Self { candidate, share, rules, began: clock::now(), runs, outcome }
+    }
+
+    /// The version for a message. The key decides, so that its duplicates and every host come to the same.
+    pub fn version(&self, kind: &MessageType, key: &Key, receive_count: u32) -> Version {
+        let handles = self.candidate.manifest.types.contains(kind);
+        let is_candidate = handles
+            && match self.outcome.get() {
+                Some(Outcome::Promoted) => true,
+                Some(Outcome::RolledBack { .. }) => false,
+                None => receive_count <= 1 && place(key) < self.share.ratio(),
+            };
+        if is_candidate { Version::Candidate } else { Version::Stable }
+    }
+
+    /// Counts a first run. The answer is whether it must be repeated on the stable version, uncounted.
+    pub fn ran(&self, version: Version, exit: &Exit) -> bool {
+        let Some(failed) = exit.handler_failed().filter(|_| self.outcome.get().is_none()) else {
+            // What began before the verdict is repeated all the same.
+            let rolled_back = matches!(self.outcome.get(), Some(Outcome::RolledBack { .. }));
+            return version == Version::Candidate && rolled_back && exit.handler_failed() == Some(true);
+        };
+        let runs = {
+            let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+            let tally = match version {
+                Version::Stable => &mut runs.stable,
+                Version::Candidate => &mut runs.candidate,
+            };
+            tally.runs += 1;
+            tally.failures += u64::from(failed);
+            *runs
+        };
+        self.judge(runs);
+        version == Version::Candidate && failed
+    }
+
+    /// Whether and how it has ended; time alone may end it.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        if self.outcome.get().is_none() {
+            self.judge(self.runs());
+        }
+        self.outcome.get()
+    }
+
+    pub fn runs(&self) -> Runs {
+        *self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn share(&self) -> Percent {
+        self.share
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        clock::now() - self.began
+    }
+
+    fn judge(&self, runs: Runs) {
+        if let Some(outcome) = judge(runs, self.elapsed(), &self.rules) {
+            self.outcome.get_or_init(|| outcome);
+        }
+    }
+}
+
+impl Tally {
+    fn ratio(self) -> f64 {
+        if self.runs == 0 { 0.0 } else { self.failures as f64 / self.runs as f64 }
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} runs failed", self.failures, self.runs)
+    }
+}
+
+/// Where a key stands between 0 and 1, evenly spread.
+fn place(key: &Key) -> f64 {
+    let [a, b, c, d, ..] = key.0;
+    f64::from(u32::from_le_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// The verdict, once there is one. Too many failures end a trial at once, a clean record at the end of its window.
+fn judge(runs: Runs, elapsed: Duration, rules: &RolloutConfig) -> Option<Outcome> {
+    let Runs { stable, candidate } = runs;
+    if candidate.runs < rules.min_runs {
+        return None;
+    }
+    if candidate.ratio() > stable.ratio() + rules.failure_margin.ratio() {
+        let reason = format!("{candidate} on the new version, {stable} on the earlier one");
+        return Some(Outcome::RolledBack { reason });
+    }
+    (elapsed >= rules.window).then_some(Outcome::Promoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_ends_by_failures_at_once_and_by_a_clean_record_in_the_end() {
+        let rules = RolloutConfig { window: Duration::from_secs(60), min_runs: 20, ..RolloutConfig::default() };
+        let check = |stable: (u64, u64), candidate: (u64, u64), elapsed_s: u64, expect: Option<bool>| {
+            let tally = |(failures, runs)| Tally { runs, failures };
+            let runs = Runs { stable: tally(stable), candidate: tally(candidate) };
+            let promoted =
+                judge(runs, Duration::from_secs(elapsed_s), &rules).map(|outcome| outcome == Outcome::Promoted);
+            assert_eq!(promoted, expect, "{stable:?} {candidate:?} after {elapsed_s} s");
+        };
+        check((0, 180), (19, 19), 600, None);
+        check((0, 180), (2, 20), 1, None);
+        check((0, 180), (3, 20), 1, Some(false));
+        check((18, 180), (3, 20), 1, None);
+        check((18, 180), (5, 20), 1, Some(false));
+        check((0, 180), (2, 20), 60, Some(true));
+        check((0, 0), (20, 20), 60, Some(false));
+        check((50, 100), (0, 20), 59, None);
+    }
+
+    #[test]
+    fn keys_are_spread_evenly() {
+        let below = (0..10_000_u32).filter(|n| place(&Key::derive(&[&n.to_le_bytes()])) < 0.1).count();
+        assert!((900..1_100).contains(&below), "{below}");
+    }
+}
