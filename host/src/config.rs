@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-pub use egress::{Egress, SecretSource};
+pub use egress::{AwsPlace, Egress, SecretPlace, SecretSource};
 pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
 pub use limits::Limits;
 
@@ -51,6 +51,9 @@ pub struct Config {
     /// Secrets that header templates name, each with the place where it is.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Where secrets are asked for, if not at `aws`: `wasq dev` has its queues on this machine, and not these.
+    #[serde(skip)]
+    pub secrets_aws: Option<Aws>,
     #[serde(default)]
     pub limits: Limits,
     /// Permits that plugins share, by the names that their manifests use: `smtp = 10`.
@@ -200,6 +203,9 @@ pub struct PluginConfig {
     pub blake3: Option<String>,
 }
 
+/// Whether this build can ask AWS for secrets.
+const WITH_AWS_SECRETS: bool = cfg!(feature = "aws-secrets");
+
 fn default_scope() -> String {
     "wasq".into()
 }
@@ -273,7 +279,7 @@ impl Config {
                 "use whole seconds, at least 1 s",
             );
         }
-        let secrets = self.secrets.iter().find_map(|(name, source)| source.fault(name));
+        let secrets = self.secrets.iter().find_map(|(name, source)| source.fault(name, WITH_AWS_SECRETS));
         if let Some((key, value, rule)) = self.limits.http_fault().or_else(|| self.egress.fault()).or(secrets) {
             return refuse(key, value, rule);
         }
@@ -334,11 +340,32 @@ mod tests {
         check("[queues.a]\n[limits]\nbetween_bytes = '13h'", &["limits.between_bytes", "1 ms to 12 h"]);
         check("[queues.a]\n[egress]\nidle_timeout = '2h'", &["egress.idle_timeout", "1 s to 1 h"]);
         check("[queues.a]\n[secrets]\nTOKEN = {}", &["secrets.TOKEN", "env", "file"]);
-        check("[queues.a]\n[secrets]\nTOKEN = { env = 'A', file = 'b' }", &["secrets.TOKEN", "both"]);
+        let secret = |source: &str, expect: &[&str]| {
+            check(&format!("[queues.a]\n[secrets]\nTOKEN = {source}"), &[&["secrets.TOKEN"], expect].concat());
+        };
+        secret("{ env = 'A', file = 'b' }", &["twice", "env", "file", "secretsmanager", "ssm"]);
+        secret("{ ssm = '/a', field = 'b' }", &["one of"]);
+        secret("{ env = 'A', field = 'b' }", &["one of"]);
+        secret("{ ssm = '' }", &["empty", "the name or the ARN"]);
+        secret("{ secretsmanager = 'arn:aws:secretsmanager:r:1:secret:n-AbCdEf:key::' }", &["`field`"]);
+        check("[queues.a]\n[egress]\nsecrets_refresh = '0s'", &["egress.secrets_refresh", "1 s to 1 day"]);
         check(
             "ledger = { store = 'dynamodb' }\nlimits = { step_bytes = 500000 }\n[queues.a]",
             &["limits.step_bytes", "405504"],
         );
+    }
+
+    #[test]
+    fn a_build_that_cannot_ask_aws_for_secrets_says_how_to_make_one_that_can() {
+        let source = |text: &str| toml::from_str::<SecretSource>(text).unwrap();
+        for place in ["ssm = '/a'", "secretsmanager = 'a'\nfield = 'b'"] {
+            assert!(source(place).fault("TOKEN", true).is_none(), "{place}");
+            let (key, _, rule) = source(place).fault("TOKEN", false).expect(place);
+            assert!(key == "secrets.TOKEN" && rule.contains("--features aws-secrets"), "{key}: {rule}");
+        }
+        for place in ["env = 'A'", "file = 'a'"] {
+            assert!(source(place).fault("TOKEN", false).is_none(), "{place}");
+        }
     }
 
     #[test]

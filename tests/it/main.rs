@@ -23,6 +23,7 @@ mod local_sqs;
 mod moto;
 mod plugins;
 mod process;
+mod secrets;
 mod shop;
 mod simulator;
 mod support;

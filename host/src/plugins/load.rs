@@ -11,7 +11,7 @@ use super::manifest::{Manifest, ManifestError};
 use crate::config::{Config, Limits, PluginConfig};
 use crate::message::Message;
 use crate::permits::Pools;
-use crate::sandbox::egress::{DestinationError, Dialer, EgressError};
+use crate::sandbox::egress::{DestinationError, Dialer, EgressError, Secrets};
 use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
 
 /// The custom section in which the SDK embeds the manifest.
@@ -110,6 +110,11 @@ impl Loader {
     pub fn new(sandbox: Sandbox, config: Arc<Config>) -> Result<Self, EgressError> {
         let (dialer, pools) = (Dialer::new(&config)?, Pools::new(&config.pools));
         Ok(Self { compiler: Compiler::new(sandbox, &config), dialer, pools, config })
+    }
+
+    /// Every secret of the config, to be kept up to date.
+    pub fn secrets(&self) -> Arc<Secrets> {
+        self.dialer.secrets()
     }
 
     /// Reads, checks and compiles one file. Blocks for as long as compiling takes.
