@@ -111,6 +111,7 @@ async fn a_secret_is_in_the_request_and_nowhere_else() {
     assert_eq!(call.headers["authorization"], format!("Bearer {SECRET}"));
     assert!(!call.report.to_string().contains(SECRET));
     assert!(!other.calls("x")[0].headers.contains_key("authorization"));
+    assert_eq!(rig.admin("/plugins").await["plugins"][0]["secrets"], json!(["TOKEN"]));
     for path in ["/plugins", "/status"] {
         assert!(!rig.admin(path).await.to_string().contains(SECRET), "{path}");
     }

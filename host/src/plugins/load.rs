@@ -78,6 +78,11 @@ pub enum Reason {
         "it asks to {verb} {list}, which is not granted; add to the config:\n  [plugins.{name}]\n  {key} = [{list}]"
     )]
     NotGranted { name: String, verb: &'static str, key: &'static str, list: String },
+    #[error(
+        "it asks for the secret `{secret}`, which no header of its requests has; add to the config, with the header that its \
+         destination wants:\n  [plugins.{name}.headers.\"{destination}\"]\n  authorization = \"Bearer {{secret:{secret}}}\""
+    )]
+    NoSecret { name: String, secret: String, destination: String },
     #[error("it is granted the queue `{queue}`, which is not in the config; add [queues.{queue}]")]
     NoQueue { queue: String },
     #[error(

@@ -34,6 +34,7 @@ pub use destination::{Destination, DestinationError};
 use dial::{Connector, DialError};
 pub use dial::{Dialer, EgressError};
 use exceeded::{Bounds, Exceeded, Side, check_headers};
+pub use headers::secrets_in;
 use headers::{Headers, NoSecret};
 pub use secrets::{Fetcher, Secrets};
 use unavailable::unavailable;

@@ -139,6 +139,11 @@ impl Headers {
     }
 }
 
+/// The names of the secrets in a template. One that is no template has names too, as far as it can be read.
+pub fn secrets_in(template: &str) -> impl Iterator<Item = &str> {
+    template.split(MARK).skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
+}
+
 impl Header {
     fn parse(name: &str, template: &str, secrets: &Secrets) -> Result<Self, String> {
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "that is no header's name".to_owned())?;
