@@ -4,6 +4,7 @@ mod bounds;
 mod egress;
 mod ledger;
 mod limits;
+mod signer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 pub use egress::{AwsPlace, Egress, SecretPlace, SecretSource};
 pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
 pub use limits::Limits;
+pub use signer::SignerKey;
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +29,9 @@ pub struct Config {
     /// Where the plugins are: each a `.wasm` file.
     #[serde(default = "default_plugins_dir")]
     pub plugins_dir: PathBuf,
+    /// minisign public keys. Set, a plugin's files are loaded only with a signature beside them that one of these has made.
+    #[serde(default)]
+    pub plugins_signed_by: Option<Vec<SignerKey>>,
     /// Where compiled code is kept from one start to the next. Only this user may write there.
     #[serde(default = "default_compile_cache")]
     pub compile_cache: PathBuf,
@@ -267,6 +272,13 @@ impl Config {
         }
         if self.scope.is_empty() {
             return refuse("scope".into(), "empty".into(), "give the service a name");
+        }
+        if self.plugins_signed_by.as_ref().is_some_and(Vec::is_empty) {
+            return refuse(
+                "plugins_signed_by".into(),
+                "empty".into(),
+                "name a key, or leave it out to take unsigned plugins",
+            );
         }
         if let Err(out) = bounds::check(self) {
             return refuse(out.key, out.value, &out.rule);

@@ -7,6 +7,7 @@ pub mod grants;
 pub mod key_template;
 mod load;
 pub mod manifest;
+mod signature;
 pub mod watch;
 
 pub use catalog::{Catalog, Catalogs, LoadFailure};

@@ -25,5 +25,6 @@ mod plugins;
 mod process;
 mod secrets;
 mod shop;
+mod signatures;
 mod simulator;
 mod support;

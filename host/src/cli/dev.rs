@@ -86,6 +86,8 @@ impl Dev {
             }
         };
         config.grant_all = true;
+        // What was just built is nobody's release.
+        config.plugins_signed_by = None;
         config.plugins_dir = plugins_dir.to_owned();
         config.ledger = LedgerConfig::Local { path: data.join("ledger") };
         config.admin.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin_port));
