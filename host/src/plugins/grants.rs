@@ -1,7 +1,8 @@
 //! What a plugin asks for, what the operator grants, and what its component imports: all three have to fit.
 //!
 //! Nothing is granted by itself. A manifest's lists are requests; the operator's config answers them plugin by plugin, or
-//! accepts them all with `grant_all`. A secret is granted by the header that the operator puts it into. Files and sockets are never granted: their interfaces are there, and empty.
+//! accepts them all with `grant_all`. A secret is granted by the header that the operator puts it into. Files and sockets are
+//! never granted: their interfaces are there, and empty.
 
 use std::collections::BTreeSet;
 

@@ -18,7 +18,8 @@ const KINDS: [&str; 3] = ["wasm", "toml", signature::EXTENSION];
 pub struct Listing(Vec<(PathBuf, Option<std::time::SystemTime>, u64)>);
 
 impl Listing {
-    /// The components, manifests and signatures in `dir`. One that cannot be read is as good as empty: reloading says what is wrong.
+    /// The components, manifests and signatures in `dir`. One that cannot be read is as good as empty: reloading says what is
+    /// wrong.
     pub fn of(dir: &Path) -> Self {
         let Ok(entries) = std::fs::read_dir(dir) else { return Self::default() };
         let mut files: Vec<_> = entries

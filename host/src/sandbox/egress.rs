@@ -57,7 +57,7 @@ impl std::fmt::Debug for Egress {
 /// What egress saw during a run.
 #[derive(Default)]
 pub struct Seen {
-    /// The host that last answered 429 or 503, and its `Retry-After`; or the secret that the last request had to do without.
+    /// The host that last answered 429 or 503, and its `Retry-After`; or the secret for want of which the last request was not sent.
     unavailable: Option<(String, Option<Duration>)>,
 }
 
