@@ -75,6 +75,8 @@ pub struct PluginStatus {
     /// Where it may call, and the queues that it may send to.
     pub allowed_outbound_hosts: Vec<String>,
     pub queues: Vec<String>,
+    /// The names of the secrets in its requests' headers.
+    pub secrets: Vec<String>,
     /// The names of its variables; their values may be the operator's.
     pub variables: Vec<String>,
     pub pools: Vec<String>,
@@ -214,6 +216,7 @@ async fn plugins(State(shared): State<Shared>) -> Json<serde_json::Value> {
             busy: plugin.max_concurrency - plugin.permits.available_permits(),
             allowed_outbound_hosts: plugin.policy.grants.hosts.clone(),
             queues: plugin.policy.grants.queues.clone(),
+            secrets: plugin.policy.grants.secrets.clone(),
             variables: plugin.policy.variables.iter().map(|(name, _)| name.clone()).collect(),
             pools: plugin.manifest.pools.clone(),
             canary: rollout.as_deref().map(CanaryStatus::of),

@@ -5,6 +5,7 @@ mod egress;
 mod ledger;
 mod limits;
 mod rollout;
+mod signer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,10 +15,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-pub use egress::{Egress, SecretSource};
+pub use egress::{AwsPlace, Egress, SecretPlace, SecretSource};
 pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
 pub use limits::Limits;
 pub use rollout::{Percent, RolloutConfig};
+pub use signer::SignerKey;
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -29,6 +31,9 @@ pub struct Config {
     /// Where the plugins are: each a `.wasm` file.
     #[serde(default = "default_plugins_dir")]
     pub plugins_dir: PathBuf,
+    /// minisign public keys. Set, a plugin's files are loaded only with a signature beside them that one of these has made.
+    #[serde(default)]
+    pub plugins_signed_by: Option<Vec<SignerKey>>,
     /// Where compiled code is kept from one start to the next. Only this user may write there.
     #[serde(default = "default_compile_cache")]
     pub compile_cache: PathBuf,
@@ -53,6 +58,9 @@ pub struct Config {
     /// Secrets that header templates name, each with the place where it is.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Where secrets are asked for, if not at `aws`: `wasq dev` has its queues on this machine, and not these.
+    #[serde(skip)]
+    pub secrets_aws: Option<Aws>,
     #[serde(default)]
     pub limits: Limits,
     /// Permits that plugins share, by the names that their manifests use: `smtp = 10`.
@@ -207,6 +215,9 @@ pub struct PluginConfig {
     pub canary: Option<Percent>,
 }
 
+/// Whether this build can ask AWS for secrets.
+const WITH_AWS_SECRETS: bool = cfg!(feature = "aws-secrets");
+
 fn default_scope() -> String {
     "wasq".into()
 }
@@ -269,6 +280,13 @@ impl Config {
         if self.scope.is_empty() {
             return refuse("scope".into(), "empty".into(), "give the service a name");
         }
+        if self.plugins_signed_by.as_ref().is_some_and(Vec::is_empty) {
+            return refuse(
+                "plugins_signed_by".into(),
+                "empty".into(),
+                "name a key, or leave it out to take unsigned plugins",
+            );
+        }
         if let Err(out) = bounds::check(self) {
             return refuse(out.key, out.value, &out.rule);
         }
@@ -280,7 +298,7 @@ impl Config {
                 "use whole seconds, at least 1 s",
             );
         }
-        let secrets = self.secrets.iter().find_map(|(name, source)| source.fault(name));
+        let secrets = self.secrets.iter().find_map(|(name, source)| source.fault(name, WITH_AWS_SECRETS));
         let faults = self.limits.http_fault().or_else(|| self.egress.fault()).or_else(|| self.rollout.fault());
         if let Some((key, value, rule)) = faults.or(secrets) {
             return refuse(key, value, rule);
@@ -348,11 +366,32 @@ mod tests {
         check("[queues.a]\n[limits]\nbetween_bytes = '13h'", &["limits.between_bytes", "1 ms to 12 h"]);
         check("[queues.a]\n[egress]\nidle_timeout = '2h'", &["egress.idle_timeout", "1 s to 1 h"]);
         check("[queues.a]\n[secrets]\nTOKEN = {}", &["secrets.TOKEN", "env", "file"]);
-        check("[queues.a]\n[secrets]\nTOKEN = { env = 'A', file = 'b' }", &["secrets.TOKEN", "both"]);
+        let secret = |source: &str, expect: &[&str]| {
+            check(&format!("[queues.a]\n[secrets]\nTOKEN = {source}"), &[&["secrets.TOKEN"], expect].concat());
+        };
+        secret("{ env = 'A', file = 'b' }", &["twice", "env", "file", "secretsmanager", "ssm"]);
+        secret("{ ssm = '/a', field = 'b' }", &["one of"]);
+        secret("{ env = 'A', field = 'b' }", &["one of"]);
+        secret("{ ssm = '' }", &["empty", "the name or the ARN"]);
+        secret("{ secretsmanager = 'arn:aws:secretsmanager:r:1:secret:n-AbCdEf:key::' }", &["`field`"]);
+        check("[queues.a]\n[egress]\nsecrets_refresh = '0s'", &["egress.secrets_refresh", "1 s to 1 day"]);
         check(
             "ledger = { store = 'dynamodb' }\nlimits = { step_bytes = 500000 }\n[queues.a]",
             &["limits.step_bytes", "405504"],
         );
+    }
+
+    #[test]
+    fn a_build_that_cannot_ask_aws_for_secrets_says_how_to_make_one_that_can() {
+        let source = |text: &str| toml::from_str::<SecretSource>(text).unwrap();
+        for place in ["ssm = '/a'", "secretsmanager = 'a'\nfield = 'b'"] {
+            assert!(source(place).fault("TOKEN", true).is_none(), "{place}");
+            let (key, _, rule) = source(place).fault("TOKEN", false).expect(place);
+            assert!(key == "secrets.TOKEN" && rule.contains("--features aws-secrets"), "{key}: {rule}");
+        }
+        for place in ["env = 'A'", "file = 'a'"] {
+            assert!(source(place).fault("TOKEN", false).is_none(), "{place}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ struct State {
     ledger: Option<String>,
     queues: BTreeMap<String, QueueHealth>,
     plugins: Option<String>,
+    /// Those that were never fetched, with the reasons.
+    secrets: Vec<String>,
     draining: bool,
 }
 
@@ -81,15 +83,21 @@ impl Health {
         self.lock().plugins = problem;
     }
 
+    /// `missing` are the secrets that were never fetched, each with its reason.
+    pub fn secrets(&self, missing: Vec<String>) {
+        self.lock().secrets = missing;
+    }
+
     pub fn draining(&self) {
         self.lock().draining = true;
     }
 
-    /// Whether the host should be sent work: plugins loaded, ledger and queues answering.
+    /// Whether the host should be sent work: plugins loaded, secrets known, ledger and queues answering.
     pub fn ready(&self) -> Verdict {
         let state = self.lock();
         let mut reasons = Vec::new();
         reasons.extend(state.plugins.clone());
+        reasons.extend(state.secrets.clone());
         reasons.extend(state.ledger.as_ref().map(|reason| format!("ledger: {reason}")));
         for (name, queue) in &state.queues {
             reasons.extend(queue.error.as_ref().map(|error| format!("queue {name}: {error}")));

@@ -24,6 +24,7 @@ use crate::queue::sqs::{Sqs, SqsQueue};
 use crate::queue::{Queue, QueueError};
 use crate::redrive;
 use crate::sandbox::Sandbox;
+use crate::sandbox::egress::Fetcher;
 use crate::stats::Stats;
 
 /// A running host.
@@ -32,6 +33,7 @@ pub struct Host {
     crew: Crew,
     admin: admin::Server,
     watcher: JoinHandle<()>,
+    fetcher: JoinHandle<()>,
 }
 
 /// Why a host does not start.
@@ -67,7 +69,10 @@ impl Host {
         let config = Arc::new(config);
         let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let versions = kept_versions(&config)?;
-        let catalogs = Arc::new(Catalogs::new(Loader::new(sandbox.clone(), config.clone())?, versions));
+        let loader = Loader::new(sandbox.clone(), config.clone())?;
+        let secrets_aws = config.secrets_aws.as_ref().unwrap_or(&config.aws);
+        let fetcher = Fetcher::start(loader.secrets(), secrets_aws, config.egress.secrets_refresh).await;
+        let catalogs = Arc::new(Catalogs::new(loader, versions));
         let watch = Watch::new(&config.plugins_dir);
         let catalog = load_plugins(&catalogs, &config).await?;
         let sqs = Sqs::connect(&config.aws).await;
@@ -96,6 +101,7 @@ impl Host {
         let mut host = Self {
             admin: admin::Server::bind(config.admin.listen).await?,
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone())),
+            fetcher: tokio::spawn(keep_secrets(fetcher, services.clone())),
             config: config.clone(),
             crew: Crew::new(services),
         };
@@ -141,12 +147,18 @@ impl Host {
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
-        let Self { config, mut crew, admin, watcher } = self;
+        let Self { config, mut crew, admin, watcher, fetcher } = self;
         watcher.abort();
         crew.drain(Duration::from_secs(config.drain_s), hurry).await;
+        fetcher.abort();
         admin.shutdown().await;
         crew.flush().await;
     }
+}
+
+/// Fetches the secrets that are with AWS again whenever it is time.
+async fn keep_secrets(fetcher: Fetcher, services: Arc<Services>) {
+    fetcher.run(|missing| services.health.secrets(missing)).await;
 }
 
 /// Where versions are kept while others are on trial; none where no plugin has a canary.

@@ -8,6 +8,7 @@ pub mod key_template;
 mod load;
 pub mod manifest;
 pub mod rollout;
+mod signature;
 mod versions;
 pub mod watch;
 

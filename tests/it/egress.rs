@@ -97,7 +97,7 @@ async fn a_secret_is_in_the_request_and_nowhere_else() {
     let setup = Setup::new().plugin(once("")).config(move |config| {
         config.egress.open_hosts.extend(hosts);
         config.plugins.entry("probe".into()).or_default().allowed_outbound_hosts = Some(origins.to_vec());
-        grant_secret(config, &origins[0], SecretSource { env: None, file: Some(path) });
+        grant_secret(config, &origins[0], SecretSource { file: Some(path), ..SecretSource::default() });
     });
     let rig = setup.start().await;
     // What the handler knows it tells: its report to each server, and its reason.
@@ -111,6 +111,7 @@ async fn a_secret_is_in_the_request_and_nowhere_else() {
     assert_eq!(call.headers["authorization"], format!("Bearer {SECRET}"));
     assert!(!call.report.to_string().contains(SECRET));
     assert!(!other.calls("x")[0].headers.contains_key("authorization"));
+    assert_eq!(rig.admin("/plugins").await["plugins"][0]["secrets"], json!(["TOKEN"]));
     for path in ["/plugins", "/status"] {
         assert!(!rig.admin(path).await.to_string().contains(SECRET), "{path}");
     }
@@ -120,7 +121,7 @@ async fn a_secret_is_in_the_request_and_nowhere_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_without_its_secret_does_not_start_and_says_where_it_looked() {
-    let source = SecretSource { env: Some("WASQ_TEST_NO_SUCH_TOKEN".into()), file: None };
+    let source = SecretSource { env: Some("WASQ_TEST_NO_SUCH_TOKEN".into()), ..SecretSource::default() };
     let setup = Setup::probe().config(|config| grant_secret(config, "https://api.example", source));
     let rig = setup.without_host().await;
     let error = Host::start(rig.config.clone()).await.err().expect("it does not start").to_string();

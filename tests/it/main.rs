@@ -24,6 +24,8 @@ mod moto;
 mod plugins;
 mod process;
 mod rollout;
+mod secrets;
 mod shop;
+mod signatures;
 mod simulator;
 mod support;

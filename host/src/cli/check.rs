@@ -12,6 +12,7 @@ use crate::plugins::{Catalogs, Loader};
 use crate::queue::Queue;
 use crate::queue::sqs::Sqs;
 use crate::sandbox::Sandbox;
+use crate::sandbox::egress::Fetcher;
 
 /// Check the config, every plugin with its manifest and grants, and with --live the queues.
 ///
@@ -21,7 +22,7 @@ pub struct Check {
     /// The config file.
     #[arg(long, env = "WASQ_CONFIG", default_value = "wasq.toml", value_name = "FILE")]
     config: PathBuf,
-    /// Also ask SQS for each queue, its DLQ and its redrive policy.
+    /// Also ask SQS for each queue, its DLQ and its redrive policy, and AWS for the secrets that are there.
     #[arg(long)]
     live: bool,
 }
@@ -39,7 +40,9 @@ impl Check {
         };
 
         let sandbox = Sandbox::new(&config.limits).map_err(|error| anyhow::anyhow!("{error:#}"))?;
-        let catalogs = Catalogs::new(Loader::new(sandbox, config.clone())?, None);
+        let loader = Loader::new(sandbox, config.clone())?;
+        let secrets = loader.secrets();
+        let catalogs = Catalogs::new(loader, None);
         let mut attempts = crate::plugins::manifest::Retry::default().max_attempts;
         match catalogs.reload(&config.plugins_dir) {
             Err(error) => problem(format!("plugins_dir {}: {error}", config.plugins_dir.display())),
@@ -68,6 +71,8 @@ impl Check {
             }
         }
         if self.live {
+            Fetcher::start(secrets.clone(), &config.aws, config.egress.secrets_refresh).await;
+            secrets.missing().into_iter().for_each(&mut problem);
             let sqs = Sqs::connect(&config.aws).await;
             for (name, queue_config) in &config.queues {
                 match open_queue(&sqs, name, queue_config, attempts).await {

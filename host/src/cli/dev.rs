@@ -86,9 +86,13 @@ impl Dev {
             }
         };
         config.grant_all = true;
+        // What was just built is nobody's release.
+        config.plugins_signed_by = None;
         config.plugins_dir = plugins_dir.to_owned();
         config.ledger = LedgerConfig::Local { path: data.join("ledger") };
         config.admin.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin_port));
+        // Only queues are at the local endpoint.
+        config.secrets_aws = Some(config.aws.clone());
         config.aws.endpoint_url = Some(endpoint_url.to_owned());
         for (name, queue) in &mut config.queues {
             // A URL is production's; here each queue is a local one by its name.

@@ -15,7 +15,7 @@ use crate::admin::{CanaryStatus, PluginStatus};
 pub struct Plugins {
     #[command(flatten)]
     admin: Admin,
-    /// Shows what each may do: where it may call, what it may send to, its variables and pools.
+    /// Shows what each may do: where it may call, what it may send to, the secrets in its requests, its variables and pools.
     #[arg(long)]
     grants: bool,
     /// Prints JSON.
@@ -84,11 +84,12 @@ fn limits(plugins: &[PluginStatus]) -> comfy_table::Table {
 }
 
 fn grants(plugins: &[PluginStatus]) -> comfy_table::Table {
-    let mut rows = table(&["plugin", "may call", "may send to", "variables", "pools"]);
+    let mut rows = table(&["plugin", "may call", "may send to", "secrets", "variables", "pools"]);
     let all = |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join("\n") };
     for plugin in plugins {
-        let PluginStatus { name, allowed_outbound_hosts, queues, variables, pools, .. } = plugin;
-        rows.add_row([name.clone(), all(allowed_outbound_hosts), all(queues), all(variables), all(pools)]);
+        let PluginStatus { name, allowed_outbound_hosts, queues, secrets, variables, pools, .. } = plugin;
+        let lists = [allowed_outbound_hosts, queues, secrets, variables, pools].map(|list| all(list));
+        rows.add_row([name.clone()].into_iter().chain(lists));
     }
     rows
 }

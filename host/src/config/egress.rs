@@ -24,6 +24,9 @@ pub struct Egress {
     pub idle_timeout: Duration,
     /// Unused connections that a plugin keeps to one host: 0 to 1,000. Default 32.
     pub idle_connections: usize,
+    /// How often secrets that are with AWS are fetched again: 1 s to 1 day. Default 5 min.
+    #[serde(with = "humantime_serde")]
+    pub secrets_refresh: Duration,
 }
 
 impl Default for Egress {
@@ -34,11 +37,12 @@ impl Default for Egress {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             idle_connections: 32,
+            secrets_refresh: Duration::from_secs(5 * 60),
         }
     }
 }
 
-/// Where a secret is: one of the two.
+/// Where a secret is: one of the four.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecretSource {
@@ -46,6 +50,40 @@ pub struct SecretSource {
     pub env: Option<String>,
     /// A file. It is read again, at most every two seconds, while requests need it.
     pub file: Option<PathBuf>,
+    /// A secret's name or ARN in AWS Secrets Manager.
+    pub secretsmanager: Option<String>,
+    /// With `secretsmanager`: the secret is a JSON object, and this is the key in it.
+    pub field: Option<String>,
+    /// A parameter's name or ARN in SSM Parameter Store.
+    pub ssm: Option<String>,
+}
+
+/// Where a secret is, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretPlace {
+    Env(String),
+    File(PathBuf),
+    /// The `field`, if any, is a key of the JSON object there.
+    Aws {
+        at: AwsPlace,
+        field: Option<String>,
+    },
+}
+
+/// What one call to AWS gets.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AwsPlace {
+    SecretsManager(String),
+    Ssm(String),
+}
+
+impl std::fmt::Display for AwsPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SecretsManager(name) => write!(f, "the secret `{name}` in Secrets Manager"),
+            Self::Ssm(name) => write!(f, "the parameter `{name}` in Parameter Store"),
+        }
+    }
 }
 
 /// A key, its value, and the rule that it breaks.
@@ -65,10 +103,12 @@ impl Egress {
         };
         let connect = MS..=Duration::from_secs(60);
         let idle = Duration::from_secs(1)..=Duration::from_secs(3_600);
+        let refresh = Duration::from_secs(1)..=Duration::from_secs(24 * 3_600);
         let connections = (self.idle_connections > 1_000)
             .then(|| ("egress.idle_connections".into(), self.idle_connections.to_string(), "use 0 to 1000"));
         duration("connect_timeout", self.connect_timeout, connect, "use 1 ms to 1 min")
             .or_else(|| duration("idle_timeout", self.idle_timeout, idle, "use 1 s to 1 h"))
+            .or_else(|| duration("secrets_refresh", self.secrets_refresh, refresh, "use 1 s to 1 day"))
             .or(connections)
     }
 }
@@ -81,16 +121,51 @@ impl SecretSource {
         }
     }
 
-    pub(super) fn fault(&self, name: &str) -> Option<Fault> {
+    /// Where the secret is; none if that is said not at all, or more than once.
+    pub fn place(&self) -> Option<SecretPlace> {
+        let field = self.field.clone();
+        match (&self.env, &self.file, &self.secretsmanager, &self.ssm) {
+            (Some(name), None, None, None) if field.is_none() => Some(SecretPlace::Env(name.clone())),
+            (None, Some(path), None, None) if field.is_none() => Some(SecretPlace::File(path.clone())),
+            (None, None, Some(name), None) => {
+                Some(SecretPlace::Aws { at: AwsPlace::SecretsManager(name.clone()), field })
+            }
+            (None, None, None, Some(name)) if field.is_none() => {
+                Some(SecretPlace::Aws { at: AwsPlace::Ssm(name.clone()), field })
+            }
+            _ => None,
+        }
+    }
+
+    /// `with_aws` says whether this build can ask AWS for secrets.
+    pub(super) fn fault(&self, name: &str, with_aws: bool) -> Option<Fault> {
         let name_ok = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(name_ok) {
             return Some(("secrets".into(), format!("`{name}`"), "name a secret with a-z, A-Z, 0-9, `_` and `-`"));
         }
-        let rule = "write { env = \"NAME\" } or { file = \"/path\" }";
-        match (&self.env, &self.file) {
-            (Some(_), None) | (None, Some(_)) => None,
-            (Some(_), Some(_)) => Some((format!("secrets.{name}"), "both env and file".into(), rule)),
-            (None, None) => Some((format!("secrets.{name}"), "empty".into(), rule)),
+        let fault = |value: &str, rule| Some((format!("secrets.{name}"), value.to_owned(), rule));
+        match self.place() {
+            None => fault(
+                "not said, or said twice",
+                "write one of { env = \"NAME\" }, { file = \"/path\" }, { secretsmanager = \"NAME\" }, with a `field` if it \
+                 is JSON, or { ssm = \"/path/name\" }",
+            ),
+            Some(SecretPlace::Env(_) | SecretPlace::File(_)) => None,
+            Some(SecretPlace::Aws { .. }) if !with_aws => fault(
+                "with AWS",
+                "this build cannot ask there: build it with `--features aws-secrets`, or use env or file",
+            ),
+            // ECS writes the JSON key, a stage and a version behind the ARN.
+            Some(SecretPlace::Aws { at: AwsPlace::SecretsManager(arn), .. }) if arn.matches(':').count() > 6 => {
+                fault(&format!("`{arn}`"), "end the ARN with the secret's name, and write the JSON key as `field`")
+            }
+            Some(SecretPlace::Aws { at: AwsPlace::SecretsManager(id) | AwsPlace::Ssm(id), .. }) => {
+                if id.is_empty() {
+                    fault("empty", "write the name or the ARN")
+                } else {
+                    None
+                }
+            }
         }
     }
 }

@@ -1,11 +1,15 @@
 //! What a plugin asks for, what the operator grants, and what its component imports: all three have to fit.
 //!
 //! Nothing is granted by itself. A manifest's lists are requests; the operator's config answers them plugin by plugin, or
-//! accepts them all with `grant_all`. Files and sockets are never granted: their interfaces are there, and empty.
+//! accepts them all with `grant_all`. A secret is granted by the header that the operator puts it into. Files and sockets are
+//! never granted: their interfaces are there, and empty.
+
+use std::collections::BTreeSet;
 
 use super::load::Reason;
 use super::manifest::Manifest;
 use crate::config::{Config, PluginConfig};
+use crate::sandbox::egress::secrets_in;
 use crate::sandbox::{Grants, OWN_QUEUE};
 
 /// What the operator makes of the manifest's requests.
@@ -26,13 +30,33 @@ pub fn granted(manifest: &Manifest, operator: &PluginConfig, config: &Config) ->
             &operator.allowed_outbound_hosts,
         )?,
         queues: answer("queues", "send to", &manifest.queues, &operator.queues)?,
+        secrets: secrets_of(operator),
     };
+    check_secrets(manifest, &grants, config.grant_all)?;
     let known = |queue: &&String| *queue != OWN_QUEUE && !config.queues.contains_key(*queue);
     match grants.queues.iter().find(known) {
         // Where everything is accepted, a queue that is not there yet is found out when it is sent to.
         Some(queue) if !config.grant_all => Err(Reason::NoQueue { queue: queue.clone() }),
         Some(_) | None => Ok(grants),
     }
+}
+
+/// The secrets that the operator's own headers name: who writes a secret into one grants it, to that destination.
+fn secrets_of(operator: &PluginConfig) -> Vec<String> {
+    let templates = operator.headers.values().flat_map(|headers| headers.values());
+    let names: BTreeSet<_> = templates.flat_map(|template| secrets_in(&template.0)).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// Whether the plugin gets the secrets that it asks for. Where everything is granted, it runs without them too.
+fn check_secrets(manifest: &Manifest, grants: &Grants, grant_all: bool) -> Result<(), Reason> {
+    let Some(secret) = manifest.secrets.iter().find(|asked| !grants.secrets.contains(asked)) else { return Ok(()) };
+    if grant_all {
+        tracing::warn!(plugin = manifest.name, %secret, "a plugin asks for a secret that no header of its requests has");
+        return Ok(());
+    }
+    let destination = grants.hosts.first().map_or("https://api.example:443", String::as_str);
+    Err(Reason::NoSecret { name: manifest.name.clone(), secret: secret.clone(), destination: destination.to_owned() })
 }
 
 /// Whether a component with these imports may run.
@@ -95,9 +119,30 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_granted_by_the_header_that_the_operator_puts_it_into() {
+        let asks = manifest("allowed_outbound_hosts = ['https://a:443']\nsecrets = ['TOKEN']");
+        let head = "[queues.jobs]\n[plugins.p]\nallowed_outbound_hosts = ['https://a:443']\n";
+        let check = |lines: &str, expect: Result<&[&str], &[&str]>| {
+            let config = config(lines);
+            match (expect, granted(&asks, &config.plugins["p"], &config)) {
+                (Ok(secrets), Ok(got)) => assert_eq!(got.secrets, secrets),
+                (Err(parts), Err(got)) => assert!(parts.iter().all(|part| got.to_string().contains(part)), "{got}"),
+                (expect, got) => panic!("{lines}: {got:?}, wanted {expect:?}"),
+            }
+        };
+        let lines = "[plugins.p.headers.\"https://a:443\"]\n  authorization = \"Bearer {secret:TOKEN}\"";
+        check(head, Err(&["`TOKEN`", lines]));
+        check(&format!("{head}{lines}"), Ok(&["TOKEN"]));
+        check(&format!("{head}{lines}\nx-more = '{{secret:KEY}}{{secret:TOKEN}}'"), Ok(&["KEY", "TOKEN"]));
+        check(&format!("{head}[plugins.p.headers.'https://a:443']\nx = '{{secret:OTHER}}'"), Err(&["`TOKEN`"]));
+        check(&format!("{head}[plugins.q.headers.'https://a:443']\nx = '{{secret:TOKEN}}'"), Err(&["`TOKEN`"]));
+        check(&format!("grant_all = true\n{head}"), Ok(&[]));
+    }
+
+    #[test]
     fn an_import_without_a_grant_is_named() {
         let imports = ["wasi:http/outgoing-handler@0.2.12".to_owned(), "wasq:worker/outbox@0.1.0".to_owned()];
-        let hosts = Grants { hosts: vec!["https://a:443".into()], queues: Vec::new() };
+        let hosts = Grants { hosts: vec!["https://a:443".into()], ..Grants::default() };
         let error = |grants: &Grants| check_imports(grants, "p", &imports).unwrap_err().to_string();
         assert!(error(&Grants::default()).contains("wasi:http/outgoing-handler@0.2.12"));
         assert!(error(&hosts).contains("wasq:worker/outbox@0.1.0") && error(&hosts).contains("queues = [\"self\"]"));

@@ -8,10 +8,11 @@ use tokio::sync::Semaphore;
 use super::compile::Compiler;
 use super::grants::{check_imports, granted};
 use super::manifest::{Manifest, ManifestError};
-use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig};
+use super::signature::{self, Unsigned};
+use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig, SignerKey};
 use crate::message::Message;
 use crate::permits::Pools;
-use crate::sandbox::egress::{DestinationError, Dialer, EgressError};
+use crate::sandbox::egress::{DestinationError, Dialer, EgressError, Secrets};
 use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
 
 /// The custom section in which the SDK embeds the manifest.
@@ -57,6 +58,8 @@ pub enum Reason {
     Read(#[from] std::io::Error),
     #[error("it has {size} bytes; the limit is {limit} (limits.max_component)")]
     TooLarge { size: u64, limit: u64 },
+    #[error("{0}")]
+    Unsigned(#[from] Unsigned),
     #[error("it is a WebAssembly module, not a component; build it for wasm32-wasip2")]
     CoreModule,
     #[error("it is precompiled code, which is never loaded from a plugin directory; give the .wasm itself")]
@@ -79,6 +82,11 @@ pub enum Reason {
         "it asks to {verb} {list}, which is not granted; add to the config:\n  [plugins.{name}]\n  {key} = [{list}]"
     )]
     NotGranted { name: String, verb: &'static str, key: &'static str, list: String },
+    #[error(
+        "it asks for the secret `{secret}`, which no header of its requests has; add to the config, with the header that its \
+         destination wants:\n  [plugins.{name}.headers.\"{destination}\"]\n  authorization = \"Bearer {{secret:{secret}}}\""
+    )]
+    NoSecret { name: String, secret: String, destination: String },
     #[error("it is granted the queue `{queue}`, which is not in the config; add [queues.{queue}]")]
     NoQueue { queue: String },
     #[error(
@@ -134,6 +142,11 @@ impl Loader {
         &self.config.rollout
     }
 
+    /// Every secret of the config, to be kept up to date.
+    pub fn secrets(&self) -> Arc<Secrets> {
+        self.dialer.secrets()
+    }
+
     /// Reads, checks and compiles one file. Blocks for as long as compiling takes.
     pub fn load(&self, path: &Path) -> Result<Plugin, LoadError> {
         self.try_load(path).map_err(|reason| LoadError { path: path.to_owned(), reason })
@@ -141,7 +154,7 @@ impl Loader {
 
     fn try_load(&self, path: &Path) -> Result<Plugin, Reason> {
         let limits = &self.config.limits;
-        let (bytes, manifest, imports) = read(path, limits)?;
+        let (bytes, manifest, imports) = read(path, limits, self.config.plugins_signed_by.as_deref())?;
         let own = PluginConfig::default();
         let operator = self.config.plugins.get(&manifest.name).unwrap_or(&own);
         let digest = blake3::hash(&bytes).to_hex().to_string();
@@ -196,22 +209,32 @@ impl Loader {
     }
 }
 
-/// A file's manifest, without compiling it. `limits` bound the file.
+/// A file's manifest, without compiling it and whoever has signed it. `limits` bound the file.
 pub fn read_manifest(path: &Path, limits: &Limits) -> Result<Manifest, LoadError> {
-    read(path, limits).map(|(_, manifest, _)| manifest).map_err(|reason| LoadError { path: path.to_owned(), reason })
+    read(path, limits, None)
+        .map(|(_, manifest, _)| manifest)
+        .map_err(|reason| LoadError { path: path.to_owned(), reason })
 }
 
-fn read(path: &Path, limits: &Limits) -> Result<(Vec<u8>, Manifest, Vec<String>), Reason> {
+/// The component, its manifest and what it imports. With `signers`, nothing is made of bytes that none of them has signed.
+fn read(
+    path: &Path,
+    limits: &Limits,
+    signers: Option<&[SignerKey]>,
+) -> Result<(Vec<u8>, Manifest, Vec<String>), Reason> {
+    let check = |path: &Path, bytes: &[u8]| signers.map_or(Ok(()), |keys| signature::check(path, bytes, keys));
     let size = std::fs::metadata(path)?.len();
     let limit = limits.max_component.as_u64();
     if size > limit {
         return Err(Reason::TooLarge { size, limit });
     }
     let bytes = std::fs::read(path)?;
+    check(path, &bytes)?;
     let (section, imports) = check_format(&bytes)?;
     let beside = path.with_extension("toml");
     let text = match std::fs::read_to_string(&beside) {
-        Ok(text) => text,
+        // It wins over the signed one inside.
+        Ok(text) => check(&beside, text.as_bytes()).map(|()| text)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let section = section.ok_or_else(|| Reason::NoManifest(beside.clone()))?;
             String::from_utf8(section).map_err(|_| Reason::ManifestEncoding)?

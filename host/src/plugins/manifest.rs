@@ -44,6 +44,9 @@ pub struct Manifest {
     /// came from.
     #[serde(default)]
     pub queues: Vec<String>,
+    /// Secrets, by their names in the operator's config, that the handler's requests need in a header. The handler never has them.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// Environment variables of the handler. The operator may override each.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,

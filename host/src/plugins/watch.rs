@@ -5,21 +5,30 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::signature;
+
 /// How often it looks. A change is acted upon when two looks in a row have seen the same.
 pub const LOOK: Duration = Duration::from_secs(1);
+
+/// The files of plugins, by their extensions.
+const KINDS: [&str; 3] = ["wasm", "toml", signature::EXTENSION];
 
 /// What a directory holds, as far as a change of it can be seen from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing(Vec<(PathBuf, Option<std::time::SystemTime>, u64)>);
 
 impl Listing {
-    /// The components and manifests in `dir`. One that cannot be read is as good as empty: reloading says what is wrong.
+    /// The components, manifests and signatures in `dir`. One that cannot be read is as good as empty: reloading says what is
+    /// wrong.
     pub fn of(dir: &Path) -> Self {
         let Ok(entries) = std::fs::read_dir(dir) else { return Self::default() };
         let mut files: Vec<_> = entries
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "wasm" || extension == "toml"))
+            .filter(|path| {
+                let is = |extension: &std::ffi::OsStr| KINDS.iter().any(|kind| extension == *kind);
+                path.extension().is_some_and(is)
+            })
             // Follows links: a directory of them is how some orchestrators swap files.
             .filter_map(|path| std::fs::metadata(&path).ok().map(|about| (path, about.modified().ok(), about.len())))
             .collect();

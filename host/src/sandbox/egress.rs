@@ -34,7 +34,9 @@ pub use destination::{Destination, DestinationError};
 use dial::{Connector, DialError};
 pub use dial::{Dialer, EgressError};
 use exceeded::{Bounds, Exceeded, Side, check_headers};
-use headers::Headers;
+pub use headers::secrets_in;
+use headers::{Headers, NoSecret};
+pub use secrets::{Fetcher, Secrets};
 use unavailable::unavailable;
 
 type HttpClient = Client<Connector, RequestBody>;
@@ -55,7 +57,7 @@ impl std::fmt::Debug for Egress {
 /// What egress saw during a run.
 #[derive(Default)]
 pub struct Seen {
-    /// The host that last answered 429 or 503, and its `Retry-After`.
+    /// The host that last answered 429 or 503, and its `Retry-After`; or the secret for want of which the last request was not sent.
     unavailable: Option<(String, Option<Duration>)>,
 }
 
@@ -109,11 +111,30 @@ impl WasiHttpHooks for Hooks {
         let traceparent = self.traceparent.clone();
         Box::new(async move {
             let bounds = Bounds::of(&limits, options);
-            let (host, response) = policy.egress.send(request, &limits, bounds, traceparent.as_deref(), open?).await?;
+            let sent = policy.egress.send(request, &limits, bounds, traceparent.as_deref(), open?).await;
+            let (host, response) = sent.map_err(|unsent| match unsent {
+                Unsent::NoSecret(secret) => {
+                    lock(&seen).unavailable = Some((secret.dependency(), None));
+                    Error::InternalError(Some(secret.to_string()))
+                }
+                Unsent::Http(error) => error,
+            })?;
             lock(&seen).unavailable = unavailable(&response, clock::unix_ms()).map(|after| (host, after));
             let done: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
             Ok((response.map(BodyExt::boxed_unsync), done))
         })
+    }
+}
+
+/// Why a request came to no answer.
+enum Unsent {
+    NoSecret(NoSecret),
+    Http(Error),
+}
+
+impl<E: Into<Error>> From<E> for Unsent {
+    fn from(error: E) -> Self {
+        Self::Http(error.into())
     }
 }
 
@@ -126,13 +147,15 @@ impl Egress {
         bounds: Bounds,
         traceparent: Option<&str>,
         open: OwnedSemaphorePermit,
-    ) -> Result<(String, http::Response<ResponseBody>), Error> {
+    ) -> Result<(String, http::Response<ResponseBody>), Unsent> {
         let end = clock::now() + bounds.total.time;
         let (mut request, target) = self.check(request, limits)?;
         if let Some(value) = traceparent.and_then(|value| http::HeaderValue::from_str(value).ok()) {
             request.headers_mut().entry("traceparent").or_insert(value);
         }
-        self.headers.set(&target.scheme, &target.host, target.port, request.headers_mut()).await;
+        let headers = request.headers_mut();
+        let set = self.headers.set(&target.scheme, &target.host, target.port, headers).await;
+        set.map_err(Unsent::NoSecret)?;
         let over = Arc::new(OnceLock::new());
         let request = request.map(|body| RequestBody::new(body, limits.request_bytes, over.clone()));
         let (wait, too_late) = match bounds.first_byte.time < bounds.total.time {

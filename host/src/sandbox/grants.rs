@@ -10,6 +10,8 @@ pub struct Grants {
     pub hosts: Vec<String>,
     /// Queues that its outbox may send to, by their names in the config; [`OWN_QUEUE`] is its message's own.
     pub queues: Vec<String>,
+    /// Secrets, by their names, in the headers that the operator sets on its requests.
+    pub secrets: Vec<String>,
 }
 
 impl Grants {

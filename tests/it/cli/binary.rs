@@ -187,7 +187,8 @@ impl Running {
         self.log.lock().unwrap().iter().filter(|line| line.contains(part)).nth(count - 1).cloned()
     }
 
-    fn shown(&self) -> String {
+    /// All of its output until now.
+    pub fn shown(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 

@@ -25,7 +25,9 @@ async fn they_show_queues_types_and_plugins() {
     assert_eq!(plugin["digest"].as_str().unwrap().len(), 64);
     assert_eq!(plugin["timeout_ms"], 30_000);
     wasq(["plugins", "--admin", &admin]).check(0, &["probe", "30000 ms", "64 MiB"]).await;
-    wasq(["plugins", "--grants", "--admin", &admin]).check(0, &["probe", "may call", &rig.sink.origin(), "self"]).await;
+    wasq(["plugins", "--grants", "--admin", &admin])
+        .check(0, &["probe", "may call", &rig.sink.origin(), "self", "secrets"])
+        .await;
     rig.end().await;
 }
 

@@ -38,6 +38,7 @@ pub struct Dialer {
     addresses: Addresses,
     headers: Arc<BTreeMap<String, Headers>>,
     none: Headers,
+    secrets: Arc<Secrets>,
     config: config::Egress,
     limits: Limits,
 }
@@ -73,10 +74,16 @@ impl Dialer {
             tls: tls(&config.egress)?,
             addresses: Addresses::new(&config.egress.open_hosts, resolver)?,
             headers: Arc::new(headers),
-            none: Headers::new("", &BTreeMap::new(), secrets)?,
+            none: Headers::new("", &BTreeMap::new(), secrets.clone())?,
+            secrets,
             config: config.egress.clone(),
             limits: config.limits.clone(),
         })
+    }
+
+    /// Every secret of the config.
+    pub fn secrets(&self) -> Arc<Secrets> {
+        self.secrets.clone()
     }
 
     /// The way out of a plugin that may reach these destinations.

@@ -57,6 +57,20 @@ pub struct HeaderError {
     reason: String,
 }
 
+/// A secret that the host does not have yet. The words are for the handler, whose failure has them as its reason.
+#[derive(Debug, thiserror::Error)]
+#[error("the host could not fetch the secret `{name}` yet, which belongs to this request; its log and /readyz say why")]
+pub struct NoSecret {
+    name: String,
+}
+
+impl NoSecret {
+    /// What the request depends on in vain, as breakers name it.
+    pub fn dependency(&self) -> String {
+        format!("secret {}", self.name)
+    }
+}
+
 impl Headers {
     /// Reads a plugin's templates.
     ///
@@ -98,7 +112,10 @@ impl Headers {
     }
 
     /// Sets the headers for this destination, in place of the guest's own of the same name.
-    pub async fn set(&self, scheme: &str, host: &str, port: u16, headers: &mut HeaderMap) {
+    ///
+    /// # Errors
+    /// When a secret in them was never fetched: without it the request must not go out.
+    pub async fn set(&self, scheme: &str, host: &str, port: u16, headers: &mut HeaderMap) -> Result<(), NoSecret> {
         let mut matching = Vec::new();
         for (named, set) in &self.destinations {
             if named.matches(scheme, host, port) {
@@ -106,7 +123,7 @@ impl Headers {
             }
         }
         if matching.is_empty() {
-            return;
+            return Ok(());
         }
         let now = clock::now();
         if self.secrets.is_stale(now) {
@@ -116,9 +133,15 @@ impl Headers {
             }
         }
         for header in matching {
-            headers.insert(header.name.clone(), header.value(&self.secrets));
+            headers.insert(header.name.clone(), header.value(&self.secrets)?);
         }
+        Ok(())
     }
+}
+
+/// The names of the secrets in a template. One that is no template has names too, as far as it can be read.
+pub fn secrets_in(template: &str) -> impl Iterator<Item = &str> {
+    template.split(MARK).skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
 }
 
 impl Header {
@@ -150,20 +173,20 @@ impl Header {
         Ok(Self { name: parsed, parts })
     }
 
-    fn value(&self, secrets: &Secrets) -> HeaderValue {
+    fn value(&self, secrets: &Secrets) -> Result<HeaderValue, NoSecret> {
         let mut bytes = Vec::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => bytes.extend_from_slice(text.as_bytes()),
                 Part::Secret(name) => {
-                    bytes.extend_from_slice(&secrets.value(name).expect("`parse` has seen that it is there"));
+                    bytes.extend_from_slice(&secrets.value(name).ok_or_else(|| NoSecret { name: name.clone() })?);
                 }
             }
         }
         let mut value = HeaderValue::from_bytes(&bytes).expect("each part was checked, and so is a header's value");
         // Shown as `Sensitive`, and kept out of HTTP/2's tables.
         value.set_sensitive(true);
-        value
+        Ok(value)
     }
 }
 
@@ -175,7 +198,7 @@ mod tests {
     fn headers(destination: &str, name: &str, template: &str) -> Result<Headers, HeaderError> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "s3cret").unwrap();
-        let source = SecretSource { env: None, file: Some(file.path().to_owned()) };
+        let source = SecretSource { file: Some(file.path().to_owned()), ..SecretSource::default() };
         let secrets = Arc::new(Secrets::load(&[("TOKEN".to_owned(), source)].into()).unwrap());
         let templates = [(name.to_owned(), Secret(template.to_owned()))].into();
         Headers::new("mail", &[(destination.to_owned(), templates)].into(), secrets)
@@ -188,7 +211,7 @@ mod tests {
             let mut sent = HeaderMap::new();
             sent.append("authorization", HeaderValue::from_static("guest 1"));
             sent.append("authorization", HeaderValue::from_static("guest 2"));
-            headers.set(scheme, host, port, &mut sent).await;
+            headers.set(scheme, host, port, &mut sent).await.unwrap();
             let values: Vec<_> = sent.get_all("authorization").iter().map(|value| value.to_str().unwrap()).collect();
             assert_eq!(values.join(", "), expect, "{scheme}://{host}:{port}");
             assert!(!format!("{sent:?}").contains("s3cret"));

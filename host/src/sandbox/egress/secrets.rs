@@ -1,5 +1,9 @@
 //! The operator's secrets: where each is, and what it is now. Nothing here shows one.
 
+mod fetch;
+#[cfg(feature = "aws-secrets")]
+mod stores;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,8 +13,10 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::Instant;
 
+pub use fetch::Fetcher;
+
 use crate::clock;
-use crate::config::SecretSource;
+use crate::config::{AwsPlace, SecretPlace, SecretSource};
 
 /// How old a file's content may be when a request uses it.
 const REREAD_AFTER: Duration = Duration::from_secs(2);
@@ -27,6 +33,12 @@ enum Stored {
     File {
         path: PathBuf,
         kept: Mutex<Kept>,
+    },
+    /// With AWS: its value, or why there is none yet.
+    Aws {
+        at: AwsPlace,
+        field: Option<String>,
+        kept: Mutex<Result<Arc<[u8]>, String>>,
     },
 }
 
@@ -45,7 +57,7 @@ pub struct SecretError {
 }
 
 impl Secrets {
-    /// Finds every secret.
+    /// Finds every secret that is on this machine. Those with AWS are a [`Fetcher`]'s to fetch.
     ///
     /// # Errors
     /// Names the first that is missing, empty, or no header's value, and the place where it was looked for.
@@ -62,12 +74,13 @@ impl Secrets {
         self.0.contains_key(name)
     }
 
-    /// The secret's value; none if the config does not name it.
+    /// The secret's value; none if the config does not name it, or if it could not be fetched yet.
     pub fn value(&self, name: &str) -> Option<Arc<[u8]>> {
-        Some(match self.0.get(name)? {
-            Stored::Fixed(value) => value.clone(),
-            Stored::File { kept, .. } => lock(kept).value.clone(),
-        })
+        match self.0.get(name)? {
+            Stored::Fixed(value) => Some(value.clone()),
+            Stored::File { kept, .. } => Some(lock(kept).value.clone()),
+            Stored::Aws { kept, .. } => lock(kept).as_ref().ok().cloned(),
+        }
     }
 
     /// Whether a file's content is too old to be used.
@@ -105,28 +118,32 @@ impl std::fmt::Debug for Secrets {
 
 impl Stored {
     fn load(source: &SecretSource, now: Instant) -> Result<Self, String> {
-        match (&source.env, &source.file) {
-            (Some(name), _) => {
+        match source.place().ok_or("it is not said where it is, or said twice")? {
+            SecretPlace::Env(name) => {
                 let place = format!("the environment's variable {name}");
-                let value = std::env::var_os(name).ok_or_else(|| format!("{place} is not set"))?;
+                let value = std::env::var_os(&name).ok_or_else(|| format!("{place} is not set"))?;
                 Ok(Self::Fixed(checked(value.into_encoded_bytes(), &place)?))
             }
-            (None, Some(path)) => {
-                Ok(Self::File { path: path.clone(), kept: Mutex::new(Kept { value: read(path)?, read_at: now }) })
+            SecretPlace::File(path) => {
+                let kept = Mutex::new(Kept { value: read(&path)?, read_at: now });
+                Ok(Self::File { path, kept })
             }
-            (None, None) => Err("it has neither env nor file".into()),
+            SecretPlace::Aws { at, field } => {
+                let kept = Mutex::new(Err(format!("{at} was not asked for yet")));
+                Ok(Self::Aws { at, field, kept })
+            }
         }
     }
 
     fn is_stale(&self, now: Instant) -> bool {
         match self {
-            Self::Fixed(_) => false,
+            Self::Fixed(_) | Self::Aws { .. } => false,
             Self::File { kept, .. } => now.saturating_duration_since(lock(kept).read_at) >= REREAD_AFTER,
         }
     }
 }
 
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -141,9 +158,13 @@ fn read(path: &Path) -> Result<Arc<[u8]>, String> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(fail)?;
     file.take(SECRET_MAX_BYTES + 2).read_to_end(&mut bytes).map_err(fail)?;
+    checked(without_line_end(bytes), &place)
+}
+
+fn without_line_end(mut bytes: Vec<u8>) -> Vec<u8> {
     let line_end = if bytes.ends_with(b"\r\n") { 2 } else { usize::from(bytes.ends_with(b"\n")) };
     bytes.truncate(bytes.len() - line_end);
-    checked(bytes, &place)
+    bytes
 }
 
 fn checked(bytes: Vec<u8>, place: &str) -> Result<Arc<[u8]>, String> {
@@ -164,7 +185,7 @@ mod tests {
     use super::*;
 
     fn file(path: &Path) -> BTreeMap<String, SecretSource> {
-        [("TOKEN".to_owned(), SecretSource { env: None, file: Some(path.to_owned()) })].into()
+        [("TOKEN".to_owned(), SecretSource { file: Some(path.to_owned()), ..SecretSource::default() })].into()
     }
 
     fn value(secrets: &Secrets) -> String {
@@ -202,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_variable_of_the_environment_is_a_secret() {
-        let source = SecretSource { env: Some("PATH".into()), file: None };
+        let source = SecretSource { env: Some("PATH".into()), ..SecretSource::default() };
         let secrets = Secrets::load(&[("TOKEN".to_owned(), source)].into()).unwrap();
         assert_eq!(value(&secrets), std::env::var("PATH").unwrap());
         assert!(!secrets.is_stale(clock::now() + Duration::from_secs(3_600)), "it does not change");
@@ -215,14 +236,15 @@ mod tests {
             let error = Secrets::load(&[("TOKEN".to_owned(), source)].into()).unwrap_err().to_string();
             assert!(error.starts_with("secret `TOKEN`: ") && error.contains(expect), "{error}");
         };
-        check(SecretSource { env: Some("WASQ_TEST_NOT_SET".into()), file: None }, "WASQ_TEST_NOT_SET is not set");
+        let of_env = SecretSource { env: Some("WASQ_TEST_NOT_SET".into()), ..SecretSource::default() };
+        check(of_env, "WASQ_TEST_NOT_SET is not set");
         let path = dir.path().join("token");
-        let of_file = || SecretSource { env: None, file: Some(path.clone()) };
+        let of_file = || SecretSource { file: Some(path.clone()), ..SecretSource::default() };
         check(of_file(), path.to_str().unwrap());
         for (content, expect) in [("\n", "is empty"), ("a\nb", "line end"), (&"x".repeat(20_000), "16384 bytes")] {
             std::fs::write(&path, content).unwrap();
             check(of_file(), expect);
         }
-        check(SecretSource { env: None, file: Some(dir.path().to_owned()) }, "not a regular file");
+        check(SecretSource { file: Some(dir.path().to_owned()), ..SecretSource::default() }, "not a regular file");
     }
 }

@@ -1,0 +1,193 @@
+//! Secrets that are with AWS: fetched beside the requests that use them, and again and again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+
+#[cfg(feature = "aws-secrets")]
+use super::stores::Stores;
+use super::{Secrets, Stored, checked, lock, without_line_end};
+use crate::config::{Aws, AwsPlace};
+
+/// Calls to AWS at once.
+const CALLS_AT_ONCE: usize = 8;
+/// The first wait of a secret that was never fetched; it doubles up to `egress.secrets_refresh`.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// Keeps the secrets that are with AWS as they are there.
+pub struct Fetcher {
+    secrets: Arc<Secrets>,
+    /// None where no secret is with AWS.
+    stores: Option<Stores>,
+    every: Duration,
+}
+
+/// A build without AWS's SDKs. Its config has no secret that would be asked for here.
+#[cfg(not(feature = "aws-secrets"))]
+struct Stores;
+
+#[cfg(not(feature = "aws-secrets"))]
+impl Stores {
+    async fn connect(_: &Aws) -> Self {
+        Self
+    }
+
+    async fn fetch(&self, place: &AwsPlace) -> Result<Vec<u8>, String> {
+        Err(format!("this build cannot ask for {place}; build it with `--features aws-secrets`"))
+    }
+}
+
+impl Fetcher {
+    /// Fetches each secret once.
+    pub async fn start(secrets: Arc<Secrets>, aws: &Aws, every: Duration) -> Self {
+        let stores = if secrets.places().is_empty() { None } else { Some(Stores::connect(aws).await) };
+        let fetcher = Self { secrets, stores, every };
+        fetcher.fetch().await;
+        fetcher
+    }
+
+    /// Fetches them again whenever it is time, and tells each time which are still missing. Ends when none is with AWS.
+    pub async fn run(self, told: impl Fn(Vec<String>)) {
+        let mut retry = RETRY_FIRST;
+        while self.stores.is_some() {
+            let missing = self.secrets.missing();
+            let is_whole = missing.is_empty();
+            told(missing);
+            let wait = if is_whole { self.every } else { retry.min(self.every) };
+            retry = if is_whole { RETRY_FIRST } else { (retry * 2).min(self.every) };
+            tokio::time::sleep(wait).await;
+            self.fetch().await;
+        }
+    }
+
+    /// One round. What cannot be fetched keeps its last value, and the log says so.
+    async fn fetch(&self) {
+        let Some(stores) = &self.stores else { return };
+        let calls = self.secrets.places().into_iter().map(|(place, names)| async move {
+            let answer = stores.fetch(&place).await;
+            for name in names {
+                self.secrets.note(&name, &place, &answer);
+            }
+        });
+        futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).collect::<()>().await;
+    }
+}
+
+impl Secrets {
+    /// Where to ask, and whose value the answer is: the fields of one secret are of one version.
+    fn places(&self) -> BTreeMap<AwsPlace, Vec<String>> {
+        let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (name, stored) in &self.0 {
+            if let Stored::Aws { at, .. } = stored {
+                places.entry(at.clone()).or_default().push(name.clone());
+            }
+        }
+        places
+    }
+
+    /// The secrets that were never fetched, each with the reason.
+    pub fn missing(&self) -> Vec<String> {
+        let missing = self.0.iter().filter_map(|(name, stored)| match stored {
+            Stored::Aws { kept, .. } => Some(format!("secret {name}: {}", lock(kept).as_ref().err()?)),
+            Stored::Fixed(_) | Stored::File { .. } => None,
+        });
+        missing.collect()
+    }
+
+    fn note(&self, name: &str, place: &AwsPlace, answer: &Result<Vec<u8>, String>) {
+        let Some(Stored::Aws { kept, field, .. }) = self.0.get(name) else { return };
+        let value = answer.clone().and_then(|bytes| match field {
+            Some(field) => checked(picked(&bytes, field, place)?, &format!("`{field}` of {place}")),
+            None => checked(without_line_end(bytes), &place.to_string()),
+        });
+        let mut kept = lock(kept);
+        match (value, kept.is_ok()) {
+            (Err(reason), true) => {
+                tracing::warn!(secret = name, %reason, "a secret cannot be fetched again; its last value is used on");
+            }
+            (Err(reason), false) => {
+                tracing::error!(secret = name, %reason, "a secret cannot be fetched; the requests that need it wait");
+                *kept = Err(reason);
+            }
+            (Ok(value), _) => *kept = Ok(value),
+        }
+    }
+}
+
+/// The value of a key in a JSON object.
+fn picked(bytes: &[u8], field: &str, place: &AwsPlace) -> Result<Vec<u8>, String> {
+    // The parser's own words could quote the secret.
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)
+        .map_err(|_| format!("{place} is no JSON object; leave `field` out to take all of it"))?;
+    match object.get(field) {
+        Some(serde_json::Value::String(text)) => Ok(text.clone().into_bytes()),
+        Some(serde_json::Value::Number(number)) => Ok(number.to_string().into_bytes()),
+        Some(_) => Err(format!("`{field}` of {place} is neither a text nor a number")),
+        None => Err(format!("{place} has no key `{field}`; mend `field`, or the secret")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SecretSource;
+
+    fn secrets(lines: &str) -> Secrets {
+        Secrets::load(&toml::from_str::<BTreeMap<String, SecretSource>>(lines).unwrap()).unwrap()
+    }
+
+    fn value(secrets: &Secrets, name: &str) -> Option<String> {
+        secrets.value(name).map(|value| String::from_utf8(value.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_secret_that_was_never_fetched_is_missing_and_one_that_was_keeps_its_last_value() {
+        let secrets = secrets("TOKEN = { ssm = '/mail/token' }");
+        let place = AwsPlace::Ssm("/mail/token".into());
+        assert_eq!(secrets.missing().len(), 1);
+        secrets.note("TOKEN", &place, &Err("no answer in time".into()));
+        assert_eq!(value(&secrets, "TOKEN"), None);
+        assert_eq!(secrets.missing(), ["secret TOKEN: no answer in time"]);
+        secrets.note("TOKEN", &place, &Ok(b"first\n".to_vec()));
+        assert_eq!(value(&secrets, "TOKEN").unwrap(), "first");
+        for failed in [Err("no answer in time".into()), Ok(Vec::new()), Ok(b"a\nb".to_vec())] {
+            secrets.note("TOKEN", &place, &failed);
+            assert_eq!(value(&secrets, "TOKEN").unwrap(), "first", "{failed:?}");
+            assert!(secrets.missing().is_empty(), "{failed:?}");
+        }
+        secrets.note("TOKEN", &place, &Ok(b"second".to_vec()));
+        assert_eq!(value(&secrets, "TOKEN").unwrap(), "second");
+        assert_eq!(format!("{secrets:?}"), "{\"TOKEN\"}");
+    }
+
+    #[test]
+    fn the_fields_of_one_secret_are_asked_for_once() {
+        let secrets = secrets(
+            "USER = { secretsmanager = 'mail', field = 'user' }\nPASSWORD = { secretsmanager = 'mail', field = 'password' }\n\
+             PORT = { secretsmanager = 'mail', field = 'port' }\nLIKE = { ssm = 'mail' }",
+        );
+        let place = AwsPlace::SecretsManager("mail".into());
+        assert_eq!(secrets.places().keys().collect::<Vec<_>>(), [&place, &AwsPlace::Ssm("mail".into())]);
+        let answer = Ok(br#"{"user":"ada","password":"hunter2","port":25}"#.to_vec());
+        for name in &secrets.places()[&place] {
+            secrets.note(name, &place, &answer);
+        }
+        let values = ["USER", "PASSWORD", "PORT", "LIKE"].map(|name| value(&secrets, name));
+        assert_eq!(values, [Some("ada".into()), Some("hunter2".into()), Some("25".into()), None]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_field_is_said_without_the_secret() {
+        let place = AwsPlace::SecretsManager("mail".into());
+        let check = |text: &str, expect: &str| {
+            let error = picked(text.as_bytes(), "key", &place).unwrap_err();
+            assert!(error.contains(expect) && error.contains("`mail`") && !error.contains("hunter2"), "{error}");
+        };
+        check("hunter2", "no JSON object");
+        check("\"hunter2\"", "no JSON object");
+        check(r#"{"kye":"hunter2"}"#, "no key `key`");
+        check(r#"{"key":["hunter2"]}"#, "neither a text nor a number");
+    }
+}
