@@ -4,6 +4,7 @@ mod bounds;
 mod egress;
 mod ledger;
 mod limits;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 pub use egress::{Egress, SecretSource};
 pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
 pub use limits::Limits;
+pub use telemetry::{LogFormat, Telemetry};
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,6 +50,8 @@ pub struct Config {
     pub admin: Admin,
     #[serde(default)]
     pub egress: Egress,
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// Secrets that header templates name, each with the place where it is.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretSource>,

@@ -29,6 +29,7 @@ use crate::health::Health;
 use crate::lease::{Keeper, Lease};
 use crate::ledger::Ledger;
 use crate::message::{Delivery, Message};
+use crate::metrics::QueueMeters;
 use crate::permits::Permits;
 use crate::plugins::manifest::Retry;
 use crate::plugins::{Catalogs, Plugin};
@@ -62,6 +63,7 @@ pub struct Lane {
     pub dlq: Arc<dyn Queue>,
     pub keeper: Keeper,
     pub settler: Settler,
+    pub meters: Arc<QueueMeters>,
 }
 
 /// One plugin's share of a delivery; or all of it, when no plugin sees it.

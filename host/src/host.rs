@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
@@ -17,6 +17,7 @@ use crate::flow::{Breakers, Lane, Services};
 use crate::health::Health;
 use crate::lease::Keeper;
 use crate::ledger::{self, Ledger};
+use crate::metrics::QueueMeters;
 use crate::permits::Permits;
 use crate::plugins::watch::Watch;
 use crate::plugins::{Catalog, Catalogs, Loader};
@@ -25,6 +26,7 @@ use crate::queue::{Queue, QueueError};
 use crate::redrive;
 use crate::sandbox::Sandbox;
 use crate::stats::Stats;
+use crate::telemetry::{self, Source};
 
 /// A running host.
 pub struct Host {
@@ -32,6 +34,7 @@ pub struct Host {
     crew: Crew,
     admin: admin::Server,
     watcher: JoinHandle<()>,
+    sampler: JoinSet<()>,
 }
 
 /// Why a host does not start.
@@ -93,13 +96,16 @@ impl Host {
         let mut host = Self {
             admin: admin::Server::bind(config.admin.listen).await?,
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone())),
+            sampler: JoinSet::new(),
             config: config.clone(),
             crew: Crew::new(services),
         };
         for (name, queue_config, queue, dlq) in queues {
             host.begin(name, queue_config, queue, dlq);
         }
-        host.admin.serve(host.crew.services().clone(), host.crew.lanes().to_vec());
+        let source = Source { services: host.services().clone(), lanes: host.crew.lanes().to_vec() };
+        host.sampler.spawn(telemetry::sample(source.clone(), config.telemetry.clone()));
+        host.admin.serve(source);
         Ok(host)
     }
 
@@ -112,10 +118,12 @@ impl Host {
             Arc::new(queue) as Arc<dyn Queue>
         };
         let queue: Arc<dyn Queue> = Arc::new(queue);
+        let meters = Arc::new(QueueMeters::default());
         self.crew.begin(Lane {
             name,
-            keeper: Keeper::start(connect, config.visibility, self.services().ledger.clone()),
-            settler: Settler::start(queue.clone()),
+            keeper: Keeper::start(connect, config.visibility, self.services().ledger.clone(), meters.clone()),
+            settler: Settler::start(queue.clone(), meters.clone()),
+            meters,
             dlq: Arc::new(dlq),
             queue,
             config,
@@ -138,10 +146,12 @@ impl Host {
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
-        let Self { config, mut crew, admin, watcher } = self;
+        let Self { config, mut crew, admin, watcher, mut sampler } = self;
         watcher.abort();
         crew.drain(Duration::from_secs(config.drain_s), hurry).await;
+        // Both hold the lanes, which the flush takes apart.
         admin.shutdown().await;
+        sampler.shutdown().await;
         crew.flush().await;
     }
 }

@@ -38,6 +38,7 @@ impl Worker {
     /// Runs until `stop`, and then until the last long poll has ended and the last delivery is settled. Pollers come with
     /// full receives and go with empty ones.
     pub async fn run(self) {
+        self.services.health.begun(&self.lane.name);
         let worker = Arc::new(self);
         let mut pollers = JoinSet::new();
         pollers.spawn(worker.clone().poll());
@@ -73,6 +74,8 @@ impl Worker {
         match received {
             Ok(deliveries) => {
                 self.services.health.polled(&self.lane.name);
+                let last_sent = deliveries.last().map(|delivery| delivery.sent_at);
+                self.lane.meters.polled(deliveries.len(), last_sent, self.services.clock.unix_ms());
                 let polled = match deliveries.len() {
                     0 => Polled::Empty,
                     count if count >= permits.len() => Polled::Full,
@@ -85,6 +88,7 @@ impl Worker {
                 polled
             }
             Err(error) => {
+                self.lane.meters.poll_failed(error.code());
                 let failures = self.services.health.poll_failed(&self.lane.name, &error.to_string());
                 tracing::warn!(queue = self.lane.name, %error, "cannot receive");
                 drop(permits);

@@ -26,3 +26,4 @@ mod process;
 mod shop;
 mod simulator;
 mod support;
+mod telemetry;

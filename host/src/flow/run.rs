@@ -89,6 +89,6 @@ async fn attempt(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &
         ledger: services.ledger.clone(),
     };
     let report = services.sandbox.run(&plugin.handler, job).await;
-    services.stats.ran(&message.kind.0, &plugin.manifest.name, report.elapsed, sent_to_start);
+    services.stats.ran(&message.kind.0, &plugin.manifest.name, claim.fresh.attempt, &report, sent_to_start);
     Ok(report)
 }

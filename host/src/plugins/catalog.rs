@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::load::{LoadError, Loader, Plugin, Reason};
 use crate::message::MessageType;
+use crate::permits::Pools;
 
 /// One state of the plugin directory.
 #[derive(Default)]
@@ -67,6 +68,11 @@ impl Catalogs {
     /// Starts with nothing loaded.
     pub fn new(loader: Loader) -> Self {
         Self { loader, current: RwLock::default(), reloading: Mutex::default() }
+    }
+
+    /// The pools that plugins share.
+    pub fn pools(&self) -> &Pools {
+        self.loader.shared_pools()
     }
 
     pub fn current(&self) -> Arc<Catalog> {

@@ -1,0 +1,4 @@
+//! What operators see of a host: metrics, health, logs.
+
+mod health;
+mod metrics;
