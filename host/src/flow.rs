@@ -1,5 +1,14 @@
 //! The way of a delivery: decode, route, claim, run, decide, record, settle.
 
+/// A record of the log about a share: which message, of which type, in which plugin, in which attempt; then what is said of it.
+macro_rules! about {
+    ($level:ident, $share:expr, $attempt:expr, $($said:tt)*) => {{
+        let (kind, plugin) = $share.names();
+        let message_id = &$share.delivery.message_id;
+        tracing::$level!(%message_id, "type" = kind, plugin, attempt = $attempt, $($said)*)
+    }};
+}
+
 mod breaker;
 mod claim;
 pub mod decide;
@@ -36,6 +45,7 @@ use crate::plugins::{Catalogs, Plugin};
 use crate::queue::Queue;
 use crate::sandbox::Sandbox;
 use crate::stats::Stats;
+use crate::trace::{Span, Tracing, Way};
 
 /// What every delivery's way needs.
 pub struct Services {
@@ -49,6 +59,7 @@ pub struct Services {
     pub breakers: Breakers,
     pub stats: Stats,
     pub health: Health,
+    pub tracing: Tracing,
     /// Where outboxes may send, by the names in the config.
     pub outlets: HashMap<String, Arc<dyn Queue>>,
     /// Cancelled when the drain has taken too long: what runs is stopped, uncounted.
@@ -75,6 +86,8 @@ struct Share<'a> {
     /// None when it cannot be read.
     message: Option<&'a Message>,
     plugin: Option<&'a Plugin>,
+    /// The plugin's `process`, which its calls and logs are in.
+    span: &'a Span,
 }
 
 /// How a share ended.
@@ -88,9 +101,10 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
     let limits = &services.limits;
     let keep_until = services.clock.now() + limits.permit_wait + limits.settle_grace;
     lease.keep_until(keep_until);
-    let whole = Share { services, lane, delivery, lease: &lease, message: None, plugin: None };
+    let whole = Share { services, lane, delivery, lease: &lease, message: None, plugin: None, span: &Span::NONE };
 
     let decoded = decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref());
+    let way = services.tracing.way(lane.queue.name(), delivery, decoded.as_ref().ok());
     let settlement = match &decoded {
         Err(reason) => whole.without_a_run(Exit::Invalid { reason: reason.clone() }).await.settlement,
         Ok(message) => {
@@ -101,7 +115,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
                 plugins => {
                     let longest = plugins.iter().map(|plugin| plugin.policy.timeout).max().unwrap_or_default();
                     lease.keep_until(keep_until + longest);
-                    let shares = plugins.iter().map(|plugin| whole.of(plugin).attempt(message, plugin));
+                    let shares = plugins.iter().map(|plugin| whole.of(plugin).attempt(&way, message, plugin));
                     let ended = join_all(shares).await;
                     let settlement = combine(ended.iter().map(|ended| &ended.settlement));
                     count_duplicates(services, message, plugins, &ended, &settlement);
@@ -110,7 +124,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
             }
         }
     };
-    lane.settler.settle(lease, &settlement).await;
+    lane.settler.settle(lease, &settlement, way.settle()).await;
     settlement
 }
 
@@ -120,17 +134,19 @@ impl<'a> Share<'a> {
     }
 
     /// Claim, run, decide, record.
-    async fn attempt(self, message: &Message, plugin: &Plugin) -> Ended {
-        let (claim, exit) = match claim::claim(&self, message, plugin).await {
+    async fn attempt(self, way: &Way, message: &Message, plugin: &Plugin) -> Ended {
+        let span = way.process(&message.kind.0, &plugin.manifest.name);
+        let share = Share { span: &span, ..self };
+        let (claim, exit) = match claim::claim(&share, message, plugin).await {
             Err(exit) => (None, exit),
             Ok(claim) => {
-                let exit = run::run(&self, message, plugin, &claim).await;
+                let exit = run::run(&share, message, plugin, &claim).await;
                 (Some(claim), exit)
             }
         };
-        let next_probe = record::feed_breakers(&self, plugin, &exit);
-        let settlement = decide(&exit, &self.circumstances(&plugin.manifest.retry, claim.as_ref(), next_probe));
-        record::record(&self, claim, exit, settlement).await
+        let next_probe = record::feed_breakers(&share, plugin, &exit);
+        let settlement = decide(&exit, &share.circumstances(&plugin.manifest.retry, claim.as_ref(), next_probe));
+        record::record(&share, claim, exit, settlement).await
     }
 
     /// The way of a delivery that no plugin sees.
@@ -151,6 +167,12 @@ impl<'a> Share<'a> {
             on_exhausted: self.lane.config.on_exhausted,
             next_probe,
         }
+    }
+
+    /// The type and the plugin, as logs and metrics name them; empty where there is none.
+    fn names(&self) -> (&'a str, &'a str) {
+        let kind = self.message.map_or("", |message| message.kind.0.as_str());
+        (kind, self.plugin.map_or("", |plugin| plugin.manifest.name.as_str()))
     }
 
     /// How long ago the message was sent, by the wall clock.

@@ -26,6 +26,7 @@ use crate::queue::{Queue, QueueError};
 use crate::redrive;
 use crate::sandbox::Sandbox;
 use crate::stats::Stats;
+use crate::telemetry::otlp::{self, Otlp};
 use crate::telemetry::{self, Source};
 
 /// A running host.
@@ -34,7 +35,9 @@ pub struct Host {
     crew: Crew,
     admin: admin::Server,
     watcher: JoinHandle<()>,
-    sampler: JoinSet<()>,
+    /// Samples and exports.
+    telling: JoinSet<()>,
+    otlp: Otlp,
 }
 
 /// Why a host does not start.
@@ -52,6 +55,8 @@ pub enum StartError {
     Egress(#[from] crate::sandbox::egress::EgressError),
     #[error("plugins_dir {}: {source}; make the directory, or set plugins_dir", dir.display())]
     PluginsDir { dir: std::path::PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Otlp(#[from] otlp::SettingsError),
     #[error("admin: {0}")]
     Admin(#[from] admin::ServeError),
 }
@@ -66,6 +71,7 @@ impl Host {
     /// As [`Host::start`], on a ledger that is open already.
     pub async fn start_on(config: Config, ledger: Arc<dyn Ledger>) -> Result<Self, StartError> {
         let config = Arc::new(config);
+        let otlp = Otlp::new(otlp::Settings::new(&config.telemetry, |name| std::env::var(name).ok())?, &config.scope);
         let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let catalogs = Arc::new(Catalogs::new(Loader::new(sandbox.clone(), config.clone())?));
         let watch = Watch::new(&config.plugins_dir);
@@ -87,6 +93,7 @@ impl Host {
             breakers: Breakers::new(config.limits.breaker_failures, config.limits.breaker_probe),
             stats: Stats::default(),
             health: Health::default(),
+            tracing: otlp.tracing(),
             outlets,
             interrupt: CancellationToken::new(),
             ledger,
@@ -96,15 +103,18 @@ impl Host {
         let mut host = Self {
             admin: admin::Server::bind(config.admin.listen).await?,
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone())),
-            sampler: JoinSet::new(),
+            telling: JoinSet::new(),
+            otlp,
             config: config.clone(),
             crew: Crew::new(services),
         };
         for (name, queue_config, queue, dlq) in queues {
             host.begin(name, queue_config, queue, dlq);
         }
-        let source = Source { services: host.services().clone(), lanes: host.crew.lanes().to_vec() };
-        host.sampler.spawn(telemetry::sample(source.clone(), config.telemetry.clone()));
+        let source = host.source();
+        host.telling.spawn(telemetry::sample(source.clone(), config.telemetry.clone()));
+        host.telling.spawn(host.otlp.export(source.clone()));
+        host.telling.spawn(telemetry::write_emf(source.clone(), config.telemetry.emf));
         host.admin.serve(source);
         Ok(host)
     }
@@ -140,19 +150,28 @@ impl Host {
         self.admin.addr()
     }
 
+    /// What metrics are gathered from.
+    pub fn source(&self) -> Source {
+        Source { services: self.services().clone(), lanes: self.crew.lanes().to_vec() }
+    }
+
     pub fn services(&self) -> &Arc<Services> {
         self.crew.services()
     }
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
-        let Self { config, mut crew, admin, watcher, mut sampler } = self;
+        let source = self.source();
+        let Self { config, mut crew, admin, watcher, mut telling, otlp } = self;
         watcher.abort();
         crew.drain(Duration::from_secs(config.drain_s), hurry).await;
-        // Both hold the lanes, which the flush takes apart.
         admin.shutdown().await;
-        sampler.shutdown().await;
+        telling.shutdown().await;
+        let last = otlp.last(&source);
+        // The flush takes the lanes apart; nobody else may hold them.
+        drop(source);
         crew.flush().await;
+        otlp.flush(last).await;
     }
 }
 

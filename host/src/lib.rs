@@ -23,4 +23,5 @@ pub mod redrive;
 pub mod sandbox;
 pub mod stats;
 pub mod telemetry;
+pub mod trace;
 pub mod worker;

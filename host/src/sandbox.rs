@@ -28,6 +28,7 @@ use crate::config::Limits;
 use crate::exit::Exit;
 use crate::ledger::{Fence, Ledger};
 use crate::message::{Key, Message, MessageId, UnixMs};
+use crate::trace::Span;
 use bindings::exports::wasq::worker::handler as guest;
 use egress::Egress;
 use state::State;
@@ -74,6 +75,8 @@ pub struct Job {
     pub key: Key,
     pub fence: Fence,
     pub ledger: Arc<dyn Ledger>,
+    /// What it calls and logs is in this.
+    pub span: Span,
 }
 
 /// How an attempt went.

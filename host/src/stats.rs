@@ -83,7 +83,7 @@ impl Stats {
     /// A share's exit and settlement, `sent_to_now` after its message was sent.
     pub fn exit(&self, kind: &str, plugin: &str, exit: &Exit, settled: &Settlement, sent_to_now: Duration) {
         let line = self.line(kind, plugin);
-        line.count(exit.class(), name(settled));
+        line.count(exit.class(), settled.name());
         if let Settlement::Delay { delay, record: Record::Failed } = settled {
             line.retry_delay.observe(*delay);
         }
@@ -204,8 +204,8 @@ impl Line {
             exits,
             runs: self.run.read().count(),
             duplicates: self.duplicates.get(),
-            dead_lettered: settled.get(DEAD_LETTER).copied().unwrap_or(0),
-            delayed: settled.get(DELAY).copied().unwrap_or(0),
+            dead_lettered: settled.get("dead-letter").copied().unwrap_or(0),
+            delayed: settled.get("delay").copied().unwrap_or(0),
             run_p50_ms: ms(&percentiles.run, 0.5),
             run_p99_ms: ms(&percentiles.run, 0.99),
             sent_to_start_p50_ms: ms(&percentiles.sent_to_start, 0.5),
@@ -217,18 +217,6 @@ impl Line {
 
     fn percentiles(&self) -> MutexGuard<'_, Percentiles> {
         self.percentiles.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-const DEAD_LETTER: &str = "dead-letter";
-const DELAY: &str = "delay";
-
-fn name(settlement: &Settlement) -> &'static str {
-    match settlement {
-        Settlement::Delete { .. } => "delete",
-        Settlement::Delay { .. } => DELAY,
-        Settlement::DeadLetter => DEAD_LETTER,
-        Settlement::Leave => "leave",
     }
 }
 

@@ -12,6 +12,7 @@ use crate::flow::decide::Settlement;
 use crate::flow::{self, Lane, Services};
 use crate::message::Delivery;
 use crate::queue::BATCH_MAX_ENTRIES;
+use crate::trace::Span;
 
 /// The wait after a failed receive: at most one call a second, growing to half a minute, with jitter.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
@@ -155,7 +156,7 @@ impl Worker {
             };
             // What a poll brings after the stop was not begun, and goes back at once.
             if !in_order || self.stop.is_cancelled() {
-                self.lane.settler.settle(lease, &Settlement::PUT_BACK).await;
+                self.lane.settler.settle(lease, &Settlement::PUT_BACK, Span::NONE).await;
                 continue;
             }
             let settlement = flow::handle(&self.services, &self.lane, &delivery, lease).await;

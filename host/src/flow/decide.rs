@@ -23,6 +23,16 @@ pub enum Settlement {
 impl Settlement {
     /// A delivery that was not begun is there for others at once.
     pub const PUT_BACK: Self = Self::Delay { delay: Duration::ZERO, record: Record::Nothing };
+
+    /// As metrics and traces name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Delete { .. } => "delete",
+            Self::Delay { .. } => "delay",
+            Self::DeadLetter => "dead-letter",
+            Self::Leave => "leave",
+        }
+    }
 }
 
 /// What the ledger is told first.

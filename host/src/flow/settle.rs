@@ -17,6 +17,7 @@ use crate::clock;
 use crate::lease::Lease;
 use crate::metrics::{Counter, QueueMeters};
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError};
+use crate::trace::Span;
 
 /// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
 const LINGER: Duration = Duration::from_millis(20);
@@ -38,6 +39,7 @@ struct Item {
     lease: Lease,
     operation: Operation,
     decided_at: Instant,
+    span: Span,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -62,8 +64,9 @@ impl Settler {
     }
 
     /// Hands a delivery over. It is held until its call is confirmed.
-    pub async fn settle(&self, lease: Lease, settlement: &Settlement) {
+    pub async fn settle(&self, lease: Lease, settlement: &Settlement, span: Span) {
         let decided_at = clock::now();
+        span.set("wasq.settlement", settlement.name());
         let operation = match settlement {
             Settlement::Leave => return,
             Settlement::Delete { .. } | Settlement::DeadLetter => Operation::Delete,
@@ -72,7 +75,7 @@ impl Settler {
                 Operation::Hide { visibility_s: visibility_s(*delay, lease.room()) }
             }
         };
-        if self.items.send(Item { lease, operation, decided_at }).await.is_err() {
+        if self.items.send(Item { lease, operation, decided_at, span }).await.is_err() {
             tracing::error!("the settler has ended; the message is delivered again");
         }
     }
@@ -129,8 +132,9 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
         let answers = call(queue, &batch).await;
         let mut failed = Vec::new();
         for (item, answer) in batch.into_iter().zip(answers) {
-            if answer.is_err() {
+            if let Err(error) = &answer {
                 item.operation.failures(meters).add(1);
+                item.span.failed(error.code());
             }
             match answer {
                 Ok(()) => meters.settle_duration.observe(clock::now() - item.decided_at),

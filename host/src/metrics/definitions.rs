@@ -11,8 +11,8 @@ pub struct Metric {
     /// The labels' names. A series has a value for each, in this order.
     pub labels: &'static [&'static str],
     pub help: &'static str,
-    /// As OpenTelemetry's messaging conventions name it, where they do.
-    convention: Option<&'static str>,
+    /// As OpenTelemetry's messaging conventions name it and its operation, where they do.
+    pub convention: Option<(&'static str, &'static str)>,
 }
 
 /// How a metric's numbers behave.
@@ -52,14 +52,14 @@ impl Metric {
         Self { name, kind: Kind::Histogram(bounds), unit: Unit::Seconds, labels, help, convention: None }
     }
 
-    const fn known_as(self, convention: &'static str) -> Self {
-        Self { convention: Some(convention), ..self }
+    const fn known_as(self, name: &'static str, operation: &'static str) -> Self {
+        Self { convention: Some((name, operation)), ..self }
     }
 
     /// As OTLP has it: the conventions' name, or our own with the prefix set apart. Unit and kind stand beside the name there,
     /// and a collector that writes Prometheus puts them back.
     pub fn otel_name(&self) -> String {
-        if let Some(name) = self.convention {
+        if let Some((name, _)) = self.convention {
             return name.to_owned();
         }
         let mut name = self.name.replacen("wasq_", "wasq.", 1);
@@ -119,12 +119,12 @@ macro_rules! metrics {
 metrics! {
     BUILD_INFO = Metric::gauge("wasq_build_info", Unit::One, &["version"], "The host's version; always 1.");
     RECEIVED = Metric::counter("wasq_received_total", QUEUE, "Deliveries that receives brought.")
-        .known_as("messaging.client.consumed.messages");
+        .known_as("messaging.client.consumed.messages", "receive");
     EXITS = Metric::counter("wasq_exits_total", &["type", "plugin", "exit", "settlement"],
         "How deliveries ended, and what was done with them: delete, delay, dead-letter or leave.");
     QUEUE_WAIT = Metric::seconds("wasq_queue_wait_seconds", WAIT_S, LINE, "From a message's sending to its handler's start.");
     RUN_DURATION = Metric::seconds("wasq_run_duration_seconds", RUN_S, LINE, "How long handlers ran, by the clock.")
-        .known_as("messaging.process.duration");
+        .known_as("messaging.process.duration", "process");
     GUEST_CPU = Metric::seconds("wasq_guest_cpu_seconds", CPU_S, LINE,
         "Processor time of handlers; the rest of a run's duration is waiting.");
     GUEST_MEMORY = Metric { name: "wasq_guest_memory_bytes", kind: Kind::Histogram(MEMORY_BYTES), unit: Unit::Bytes, labels: LINE,

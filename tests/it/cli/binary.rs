@@ -187,7 +187,8 @@ impl Running {
         self.log.lock().unwrap().iter().filter(|line| line.contains(part)).nth(count - 1).cloned()
     }
 
-    fn shown(&self) -> String {
+    /// All that it has printed so far.
+    pub fn shown(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 

@@ -24,6 +24,7 @@ use wasq::plugins::{Catalogs, Loader};
 use wasq::queue::Queue;
 use wasq::sandbox::Sandbox;
 use wasq::stats::Stats;
+use wasq::trace::Tracing;
 
 use super::checks::{MAX_ATTEMPTS, PLUGINS, SCOPE};
 use super::ledger::SimLedger;
@@ -292,6 +293,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         breakers: Breakers::new(kit.limits.breaker_failures, kit.limits.breaker_probe),
         stats: Stats::default(),
         health: Health::default(),
+        tracing: Tracing::default(),
         outlets: [("out".to_owned(), queue(Which::Out))].into(),
         interrupt: CancellationToken::new(),
     };
