@@ -51,8 +51,8 @@ pub struct Histogram {
     counts: Box<[AtomicU64]>,
     /// In nanoseconds, or in bytes: whole numbers add up without a lock.
     sum: AtomicU64,
-    /// What of the metric's unit one of `sum` is.
-    step: f64,
+    /// How many steps of `sum` one of the metric's unit has.
+    steps: f64,
 }
 
 /// A histogram as it was read.
@@ -71,9 +71,9 @@ impl Histogram {
     /// When the metric is no histogram.
     pub fn of(metric: &'static Metric) -> Self {
         let Kind::Histogram(bounds) = metric.kind else { panic!("{} is no histogram", metric.name) };
-        let step = if metric.unit == super::Unit::Seconds { 1.0 / NANOS_PER_S } else { 1.0 };
+        let steps = if metric.unit == super::Unit::Seconds { NANOS_PER_S } else { 1.0 };
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
-        Self { bounds, counts, sum: AtomicU64::new(0), step }
+        Self { bounds, counts, sum: AtomicU64::new(0), steps }
     }
 
     /// For a metric in seconds.
@@ -87,8 +87,7 @@ impl Histogram {
     }
 
     fn record(&self, steps: u64) {
-        // The comparison of whole numbers would round a bound; this one rounds what is observed, far below any bound's width.
-        let value = steps as f64 * self.step;
+        let value = steps as f64 / self.steps;
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(steps, Ordering::Relaxed);
@@ -98,7 +97,7 @@ impl Histogram {
         Snapshot {
             bounds: self.bounds,
             counts: self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
-            sum: self.sum.load(Ordering::Relaxed) as f64 * self.step,
+            sum: self.sum.load(Ordering::Relaxed) as f64 / self.steps,
         }
     }
 }
