@@ -36,6 +36,7 @@ pub fn decode(data: &[u8]) {
         sent_at: UnixMs(0),
         group: None,
         deduplication_id: None,
+        trace_header: None,
         received_at: clock::now(),
     };
     for envelope in [Envelope::Plain, Envelope::Sns, Envelope::Eventbridge, Envelope::Cloudevents, Envelope::Auto] {

@@ -1,10 +1,9 @@
-//! The admin port: health and status, for people, scripts and orchestrators.
+//! The admin port: health, metrics and status, for people, scripts and orchestrators.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
 use serde::{Deserialize, Serialize};
@@ -12,9 +11,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{Lane, Services};
+use crate::flow::Lane;
 use crate::health::Verdict;
 use crate::plugins::rollout::{Rollout, Runs};
+use crate::telemetry::{self, Source};
 
 /// The server, bound; it answers once it is told what to serve.
 pub struct Server {
@@ -30,12 +30,6 @@ pub struct Server {
 pub struct ServeError {
     addr: SocketAddr,
     source: std::io::Error,
-}
-
-#[derive(Clone)]
-struct Shared {
-    services: Arc<Services>,
-    lanes: Vec<Arc<Lane>>,
 }
 
 /// What `/status` answers.
@@ -124,14 +118,15 @@ impl Server {
         self.addr
     }
 
-    pub fn serve(&mut self, services: Arc<Services>, lanes: Vec<Arc<Lane>>) {
+    pub fn serve(&mut self, source: Source) {
         let router = Router::new()
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
             .route("/status", get(status))
             .route("/plugins", get(plugins))
             .route("/envelopes/{id}", get(envelope))
-            .with_state(Shared { services, lanes });
+            .with_state(source);
         let stop = self.stop.clone();
         if let Some(listener) = self.listener.take() {
             self.task = Some(tokio::spawn(async move {
@@ -164,21 +159,26 @@ fn answer(verdict: Verdict) -> Response {
     (code, Json(verdict)).into_response()
 }
 
-async fn livez(State(shared): State<Shared>) -> Response {
-    answer(shared.services.health.live())
+async fn livez(State(source): State<Source>) -> Response {
+    answer(source.services.health.live())
 }
 
-async fn readyz(State(shared): State<Shared>) -> Response {
-    answer(shared.services.health.ready())
+async fn readyz(State(source): State<Source>) -> Response {
+    answer(source.services.health.ready())
 }
 
-async fn status(State(shared): State<Shared>) -> Json<Status> {
-    let queues = futures::future::join_all(shared.lanes.iter().map(|lane| queue_status(lane))).await;
+async fn metrics(State(source): State<Source>) -> Response {
+    let text = telemetry::text(&telemetry::gather(&source));
+    ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response()
+}
+
+async fn status(State(source): State<Source>) -> Json<Status> {
+    let queues = futures::future::join_all(source.lanes.iter().map(|lane| queue_status(lane))).await;
     Json(Status {
-        ready: shared.services.health.ready(),
+        ready: source.services.health.ready(),
         queues,
-        lines: shared.services.stats.snapshot(),
-        breakers: shared.services.breakers.status(shared.services.clock.now()),
+        lines: source.services.stats.snapshot(),
+        breakers: source.services.breakers.status(source.services.clock.now()),
     })
 }
 
@@ -200,8 +200,8 @@ async fn queue_status(lane: &Lane) -> QueueStatus {
     }
 }
 
-async fn plugins(State(shared): State<Shared>) -> Json<serde_json::Value> {
-    let catalog = shared.services.catalogs.current();
+async fn plugins(State(source): State<Source>) -> Json<serde_json::Value> {
+    let catalog = source.services.catalogs.current();
     let plugins: Vec<_> = catalog
         .serving()
         .map(|serving| (&serving.stable, &serving.rollout))
@@ -225,8 +225,8 @@ async fn plugins(State(shared): State<Shared>) -> Json<serde_json::Value> {
     Json(serde_json::json!({ "plugins": plugins, "failures": catalog.failures() }))
 }
 
-async fn envelope(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
-    match shared.services.ledger.get_envelope(&id).await {
+async fn envelope(State(source): State<Source>, Path(id): Path<String>) -> Response {
+    match source.services.ledger.get_envelope(&id).await {
         Ok(Some(json)) => json.into_response(),
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),

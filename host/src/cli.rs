@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod dev;
 mod dlq;
+mod health;
 mod http;
 mod invoke;
 mod new;
@@ -18,9 +19,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::config::LogFormat;
 use crate::plugins::compile::CompileArguments;
 
 /// A worker host: SQS messages, handled by sandboxed WebAssembly components.
@@ -30,9 +32,9 @@ use crate::plugins::compile::CompileArguments;
 #[derive(Parser)]
 #[command(name = "wasq", version, propagate_version = true, after_help = FIRST_STEPS)]
 struct Arguments {
-    /// How logs are written to stderr.
-    #[arg(long, global = true, env = "WASQ_LOG_FORMAT", default_value = "text")]
-    log_format: LogFormat,
+    /// How logs are written to stderr. Default: as the host's config says, else text.
+    #[arg(long, global = true, env = "WASQ_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     /// Which logs: a level, or a filter such as `warn,wasq=debug,guest=info`.
     #[arg(long, global = true, env = "WASQ_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -48,12 +50,6 @@ const FIRST_STEPS: &str = "First steps:
 
 Exit codes: 0 success, 1 failure, 2 misuse.";
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Demo),
@@ -65,6 +61,7 @@ enum Command {
     Invoke(invoke::Invoke),
     Send(send::Send),
     Status(status::Status),
+    Health(health::Health),
     Plugins(plugins::Plugins),
     Dlq(Box<dlq::Dlq>),
     /// Compile a component from standard input to machine code on standard output: the host runs this for itself.
@@ -89,7 +86,9 @@ pub fn main() -> ExitCode {
         Command::Check(_) => "off",
         _ => "error,aws_config=off",
     };
-    start_logging(arguments.log_format, arguments.log.as_deref().unwrap_or(quiet));
+    let configured = if let Command::Run(run) = &arguments.command { run.log_format() } else { None };
+    let format = arguments.log_format.or(configured).unwrap_or(LogFormat::Text);
+    start_logging(format, arguments.log.as_deref().unwrap_or(quiet));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -109,6 +108,7 @@ pub fn main() -> ExitCode {
             Command::Invoke(command) => command.run().await,
             Command::Send(command) => command.run().await,
             Command::Status(command) => command.run().await,
+            Command::Health(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
             Command::Dlq(command) => command.run().await,
             Command::CompileComponent { arguments } => compile_component(&arguments),

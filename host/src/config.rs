@@ -6,6 +6,7 @@ mod ledger;
 mod limits;
 mod rollout;
 mod signer;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, Postgre
 pub use limits::Limits;
 pub use rollout::{Percent, RolloutConfig};
 pub use signer::SignerKey;
+pub use telemetry::{LogFormat, Telemetry};
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,6 +57,8 @@ pub struct Config {
     pub admin: Admin,
     #[serde(default)]
     pub egress: Egress,
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// Secrets that header templates name, each with the place where it is.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretSource>,

@@ -1,5 +1,14 @@
 //! The way of a delivery: decode, route, claim, run, decide, record, settle.
 
+/// A record of the log about a share: which message, of which type, in which plugin, in which attempt; then what is said of it.
+macro_rules! about {
+    ($level:ident, $share:expr, $attempt:expr, $($said:tt)*) => {{
+        let (kind, plugin) = $share.names();
+        let message_id = &$share.delivery.message_id;
+        tracing::$level!(%message_id, "type" = kind, plugin, attempt = $attempt, $($said)*)
+    }};
+}
+
 mod breaker;
 mod claim;
 pub mod decide;
@@ -29,6 +38,7 @@ use crate::health::Health;
 use crate::lease::{Keeper, Lease};
 use crate::ledger::Ledger;
 use crate::message::{Delivery, Message};
+use crate::metrics::QueueMeters;
 use crate::permits::Permits;
 use crate::plugins::manifest::Retry;
 use crate::plugins::rollout::Version;
@@ -36,6 +46,7 @@ use crate::plugins::{Catalogs, Plugin, Serving};
 use crate::queue::Queue;
 use crate::sandbox::Sandbox;
 use crate::stats::Stats;
+use crate::trace::{Span, Tracing, Way};
 
 /// What every delivery's way needs.
 pub struct Services {
@@ -49,6 +60,7 @@ pub struct Services {
     pub breakers: Breakers,
     pub stats: Stats,
     pub health: Health,
+    pub tracing: Tracing,
     /// Where outboxes may send, by the names in the config.
     pub outlets: HashMap<String, Arc<dyn Queue>>,
     /// Cancelled when the drain has taken too long: what runs is stopped, uncounted.
@@ -63,6 +75,7 @@ pub struct Lane {
     pub dlq: Arc<dyn Queue>,
     pub keeper: Keeper,
     pub settler: Settler,
+    pub meters: Arc<QueueMeters>,
 }
 
 /// One plugin's share of a delivery; or all of it, when no plugin sees it.
@@ -74,6 +87,8 @@ struct Share<'a> {
     /// None when it cannot be read.
     message: Option<&'a Message>,
     plugin: Option<&'a Plugin>,
+    /// The plugin's `process`, which its calls and logs are in.
+    span: &'a Span,
 }
 
 /// How a share ended.
@@ -87,9 +102,10 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
     let limits = &services.limits;
     let keep_until = services.clock.now() + limits.permit_wait + limits.settle_grace;
     lease.keep_until(keep_until);
-    let whole = Share { services, lane, delivery, lease: &lease, message: None, plugin: None };
+    let whole = Share { services, lane, delivery, lease: &lease, message: None, plugin: None, span: &Span::NONE };
 
     let decoded = decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref());
+    let way = services.tracing.way(lane.queue.name(), delivery, decoded.as_ref().ok());
     let settlement = match &decoded {
         Err(reason) => whole.without_a_run(Exit::Invalid { reason: reason.clone() }).await.settlement,
         Ok(message) => {
@@ -100,7 +116,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
                 all => {
                     let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
                     lease.keep_until(keep_until + longest);
-                    let shares = all.iter().map(|serving| whole.of(&serving.stable).attempt(message, serving));
+                    let shares = all.iter().map(|serving| whole.of(&serving.stable).attempt(&way, message, serving));
                     let ended = join_all(shares).await;
                     let settlement = combine(ended.iter().map(|ended| &ended.settlement));
                     count_duplicates(services, message, all, &ended, &settlement);
@@ -109,7 +125,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
             }
         }
     };
-    lane.settler.settle(lease, &settlement).await;
+    lane.settler.settle(lease, &settlement, way.settle()).await;
     settlement
 }
 
@@ -119,13 +135,15 @@ impl<'a> Share<'a> {
     }
 
     /// Claim, run, decide, record.
-    async fn attempt(self, message: &Message, serving: &'a Serving) -> Ended {
-        let claim = match claim::claim(&self, message, &serving.stable).await {
+    async fn attempt(self, way: &Way, message: &Message, serving: &Serving) -> Ended {
+        let span = way.process(&message.kind.0, &serving.stable.manifest.name);
+        let whole = Share { span: &span, ..self };
+        let claim = match claim::claim(&whole, message, &serving.stable).await {
             Ok(claim) => claim,
-            Err(exit) => return self.without_a_run(exit).await,
+            Err(exit) => return whole.without_a_run(exit).await,
         };
-        let (plugin, version) = serving.version(&message.kind, &claim.key, self.delivery.receive_count);
-        let share = self.of(plugin);
+        let (plugin, version) = serving.version(&message.kind, &claim.key, whole.delivery.receive_count);
+        let share = whole.of(plugin);
         let exit = run::run(&share, message, plugin, &claim).await;
         let settlement = match share.failed_on_trial(serving, version, &exit) {
             true => Settlement::ON_THE_EARLIER_VERSION,
@@ -161,6 +179,12 @@ impl<'a> Share<'a> {
             on_exhausted: self.lane.config.on_exhausted,
             next_probe,
         }
+    }
+
+    /// The type and the plugin, as logs and metrics name them; empty where there is none.
+    fn names(&self) -> (&'a str, &'a str) {
+        let kind = self.message.map_or("", |message| message.kind.0.as_str());
+        (kind, self.plugin.map_or("", |plugin| plugin.manifest.name.as_str()))
     }
 
     /// How long ago the message was sent, by the wall clock.

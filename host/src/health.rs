@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -35,7 +35,7 @@ struct QueueHealth {
 }
 
 /// An answer to a probe. `reasons` is empty when all is well.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verdict {
     pub ok: bool,
     pub reasons: Vec<String>,
@@ -55,6 +55,11 @@ impl Health {
 
     pub fn ledger_is_down(&self) -> bool {
         self.lock().ledger.is_some()
+    }
+
+    /// The queue's worker starts: from now on its first poll is waited for.
+    pub fn begun(&self, queue: &str) {
+        self.polled(queue);
     }
 
     pub fn polled(&self, queue: &str) {
@@ -119,5 +124,45 @@ impl Health {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_is_not_polled_fails_liveness_and_one_that_waits_does_not() {
+        let health = Health::default();
+        health.begun("busy");
+        health.begun("stuck");
+        for _ in 0..13 {
+            assert!(health.live().ok);
+            tokio::time::advance(Duration::from_secs(10)).await;
+            health.waiting("busy");
+        }
+        let verdict = health.live();
+        assert_eq!((verdict.ok, verdict.reasons), (false, vec!["queue stuck was not polled for 120s".to_owned()]));
+        assert!(health.ready().ok, "liveness is not readiness");
+        health.poll_failed("stuck", "AccessDenied: no");
+        assert!(health.live().ok, "it polls, if in vain");
+    }
+
+    #[tokio::test]
+    async fn readiness_says_each_reason_until_it_has_passed() {
+        let health = Health::default();
+        health.plugins(Some("no plugin is loaded from plugins".into()));
+        health.ledger_failed("no answer");
+        health.poll_failed("jobs", "AccessDenied: no");
+        health.draining();
+        let reasons =
+            ["no plugin is loaded from plugins", "ledger: no answer", "queue jobs: AccessDenied: no", "shutting down"];
+        assert_eq!(health.ready().reasons, reasons);
+        health.plugins(None);
+        health.ledger_answered();
+        health.polled("jobs");
+        assert_eq!(health.ready().reasons, ["shutting down"]);
     }
 }

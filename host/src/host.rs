@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
@@ -17,6 +17,7 @@ use crate::flow::{Breakers, Lane, Services};
 use crate::health::Health;
 use crate::lease::Keeper;
 use crate::ledger::{self, Ledger};
+use crate::metrics::QueueMeters;
 use crate::permits::Permits;
 use crate::plugins::watch::Watch;
 use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
@@ -26,6 +27,8 @@ use crate::redrive;
 use crate::sandbox::Sandbox;
 use crate::sandbox::egress::Fetcher;
 use crate::stats::Stats;
+use crate::telemetry::otlp::{self, Otlp};
+use crate::telemetry::{self, Source};
 
 /// A running host.
 pub struct Host {
@@ -34,6 +37,9 @@ pub struct Host {
     admin: admin::Server,
     watcher: JoinHandle<()>,
     fetcher: JoinHandle<()>,
+    /// Samples and exports.
+    telling: JoinSet<()>,
+    otlp: Otlp,
 }
 
 /// Why a host does not start.
@@ -53,6 +59,8 @@ pub enum StartError {
     Versions(#[from] CacheError),
     #[error("plugins_dir {}: {source}; make the directory, or set plugins_dir", dir.display())]
     PluginsDir { dir: std::path::PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Otlp(#[from] otlp::SettingsError),
     #[error("admin: {0}")]
     Admin(#[from] admin::ServeError),
 }
@@ -67,6 +75,7 @@ impl Host {
     /// As [`Host::start`], on a ledger that is open already.
     pub async fn start_on(config: Config, ledger: Arc<dyn Ledger>) -> Result<Self, StartError> {
         let config = Arc::new(config);
+        let otlp = Otlp::new(otlp::Settings::new(&config.telemetry, |name| std::env::var(name).ok())?, &config.scope);
         let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let versions = kept_versions(&config)?;
         let loader = Loader::new(sandbox.clone(), config.clone())?;
@@ -92,6 +101,7 @@ impl Host {
             breakers: Breakers::new(config.limits.breaker_failures, config.limits.breaker_probe),
             stats: Stats::default(),
             health: Health::default(),
+            tracing: otlp.tracing(),
             outlets,
             interrupt: CancellationToken::new(),
             ledger,
@@ -102,13 +112,19 @@ impl Host {
             admin: admin::Server::bind(config.admin.listen).await?,
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone())),
             fetcher: tokio::spawn(keep_secrets(fetcher, services.clone())),
+            telling: JoinSet::new(),
+            otlp,
             config: config.clone(),
             crew: Crew::new(services),
         };
         for (name, queue_config, queue, dlq) in queues {
             host.begin(name, queue_config, queue, dlq);
         }
-        host.admin.serve(host.crew.services().clone(), host.crew.lanes().to_vec());
+        let source = host.source();
+        host.telling.spawn(telemetry::sample(source.clone(), config.telemetry.clone()));
+        host.telling.spawn(host.otlp.export(source.clone()));
+        host.telling.spawn(telemetry::write_emf(source.clone(), config.telemetry.emf));
+        host.admin.serve(source);
         Ok(host)
     }
 
@@ -121,10 +137,12 @@ impl Host {
             Arc::new(queue) as Arc<dyn Queue>
         };
         let queue: Arc<dyn Queue> = Arc::new(queue);
+        let meters = Arc::new(QueueMeters::default());
         self.crew.begin(Lane {
             name,
-            keeper: Keeper::start(connect, config.visibility, self.services().ledger.clone()),
-            settler: Settler::start(queue.clone()),
+            keeper: Keeper::start(connect, config.visibility, self.services().ledger.clone(), meters.clone()),
+            settler: Settler::start(queue.clone(), meters.clone()),
+            meters,
             dlq: Arc::new(dlq),
             queue,
             config,
@@ -141,18 +159,29 @@ impl Host {
         self.admin.addr()
     }
 
+    /// What metrics are gathered from.
+    pub fn source(&self) -> Source {
+        Source { services: self.services().clone(), lanes: self.crew.lanes().to_vec() }
+    }
+
     pub fn services(&self) -> &Arc<Services> {
         self.crew.services()
     }
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
-        let Self { config, mut crew, admin, watcher, fetcher } = self;
+        let source = self.source();
+        let Self { config, mut crew, admin, watcher, fetcher, mut telling, otlp } = self;
         watcher.abort();
         crew.drain(Duration::from_secs(config.drain_s), hurry).await;
         fetcher.abort();
         admin.shutdown().await;
+        telling.shutdown().await;
+        let last = otlp.last(&source);
+        // The flush takes the lanes apart; nobody else may hold them.
+        drop(source);
         crew.flush().await;
+        otlp.flush(last).await;
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::ledger::{Fence, Ledger, LedgerError};
 use crate::message::{Delivery, Key, MessageId, Receipt};
+use crate::metrics::QueueMeters;
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
 /// How often the keeper looks, at least.
@@ -38,6 +39,7 @@ pub struct Keeping {
     held: Arc<Held>,
     visibility: Duration,
     stop: CancellationToken,
+    meters: Arc<QueueMeters>,
 }
 
 #[derive(Default)]
@@ -93,12 +95,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Keeper {
     /// Starts the thread. `queue` must be its own connection: the serving threads' may be starved.
-    pub fn start<F, Q>(connect: F, visibility: Duration, ledger: Arc<dyn Ledger>) -> Self
+    pub fn start<F, Q>(connect: F, visibility: Duration, ledger: Arc<dyn Ledger>, meters: Arc<QueueMeters>) -> Self
     where
         F: FnOnce() -> Q + Send + 'static,
         Q: Future<Output = Arc<dyn Queue>>,
     {
-        let (mut keeper, keeping) = Self::new(visibility);
+        let (mut keeper, keeping) = Self::new(visibility, meters);
         let thread = std::thread::Builder::new().name("wasq-lease".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -111,9 +113,9 @@ impl Keeper {
     }
 
     /// A keeper without a thread, and the work that its thread would do.
-    pub fn new(visibility: Duration) -> (Self, Keeping) {
+    pub fn new(visibility: Duration, meters: Arc<QueueMeters>) -> (Self, Keeping) {
         let (held, stop) = (Arc::new(Held::default()), CancellationToken::new());
-        let keeping = Keeping { held: held.clone(), visibility, stop: stop.clone() };
+        let keeping = Keeping { held: held.clone(), visibility, stop: stop.clone(), meters };
         (Self { held, visibility, stop, thread: None }, keeping)
     }
 
@@ -237,114 +239,125 @@ impl Keeping {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {}
-            () = keep(&self.held, queue.as_ref(), ledger.as_ref(), self.visibility) => {}
+            () = self.keep(queue.as_ref(), ledger.as_ref()) => {}
         }
     }
-}
 
-async fn keep(held: &Held, queue: &dyn Queue, ledger: &dyn Ledger, visibility: Duration) {
-    let mut ticks = tokio::time::interval(TICK.min(visibility / TICKS_PER_VISIBILITY));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let due = take_due(held, visibility);
-        let batches = due.chunks(BATCH_MAX_ENTRIES).map(|batch| renew(batch, queue, ledger, visibility));
-        futures::future::join_all(batches).await;
-    }
-}
-
-/// The leases that want renewing now. Those that have ended are lost on the way.
-fn take_due(held: &Held, visibility: Duration) -> Vec<Arc<Inner>> {
-    let now = clock::now();
-    let all: Vec<_> = lock(&held.by_message).values().cloned().collect();
-    all.into_iter()
-        .filter(|inner| {
-            let state = lock(&inner.state);
-            if state.settled || inner.lost.is_cancelled() {
-                return false;
-            }
-            let ends_at = state.ends_at();
-            if ends_at <= now {
-                tracing::warn!(message_id = %inner.message_id, "a lease ended before it could be renewed");
-                inner.lost.cancel();
-                return false;
-            }
-            let allowed = state.keep_until > now && now + visibility < inner.received_at + VISIBILITY_MAX;
-            allowed && ends_at - now <= visibility / 2
-        })
-        .collect()
-}
-
-async fn renew(batch: &[Arc<Inner>], queue: &dyn Queue, ledger: &dyn Ledger, visibility: Duration) {
-    let mut guards = Vec::with_capacity(batch.len());
-    let mut leases = Vec::with_capacity(batch.len());
-    for inner in batch {
-        // Whoever is settling it now has no use for a renewal.
-        if let Ok(guard) = inner.visibility_call.try_lock()
-            && !lock(&inner.state).settled
-        {
-            guards.push(guard);
-            leases.push(inner);
+    async fn keep(&self, queue: &dyn Queue, ledger: &dyn Ledger) {
+        let mut ticks = tokio::time::interval(TICK.min(self.visibility / TICKS_PER_VISIBILITY));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let due = self.take_due();
+            let batches = due.chunks(BATCH_MAX_ENTRIES).map(|batch| self.renew(batch, queue, ledger));
+            futures::future::join_all(batches).await;
         }
     }
-    if leases.is_empty() {
-        return;
+
+    /// The leases that want renewing now. Those that have ended are lost on the way.
+    fn take_due(&self) -> Vec<Arc<Inner>> {
+        let visibility = self.visibility;
+        let now = clock::now();
+        let all: Vec<_> = lock(&self.held.by_message).values().cloned().collect();
+        all.into_iter()
+            .filter(|inner| {
+                let state = lock(&inner.state);
+                if state.settled || inner.lost.is_cancelled() {
+                    return false;
+                }
+                let ends_at = state.ends_at();
+                if ends_at <= now {
+                    tracing::warn!(message_id = %inner.message_id, "a lease ended before it could be renewed");
+                    self.lose(inner);
+                    return false;
+                }
+                let allowed = state.keep_until > now && now + visibility < inner.received_at + VISIBILITY_MAX;
+                allowed && ends_at - now <= visibility / 2
+            })
+            .collect()
     }
-    let from = clock::now();
-    let changes: Vec<_> =
-        leases.iter().map(|inner| (lock(&inner.state).receipt.clone(), visibility.as_secs() as u32)).collect();
-    let longest = visibility / CALLS_PER_VISIBILITY;
-    let answers = tokio::time::timeout(longest, queue.change_visibility(&changes)).await.unwrap_or_else(|_| {
-        let message = format!("no answer within {longest:?}");
-        vec![Err(QueueError::Transient { code: "Timeout".into(), message }); changes.len()]
-    });
-    let mut claims = Vec::new();
-    for (inner, answer) in leases.iter().zip(answers) {
-        match answer {
-            Ok(()) => {
-                let mut state = lock(&inner.state);
-                state.visible_at = from + visibility;
-                claims.extend(state.claims.iter().map(|claim| (*inner, claim.key, claim.fence)));
-            }
-            Err(QueueError::LeaseLost { message }) => {
-                tracing::warn!(message_id = %inner.message_id, %message, "a lease is lost");
-                inner.lost.cancel();
-            }
-            Err(error @ (QueueError::Transient { .. } | QueueError::Permanent { .. })) => {
-                // It is tried again at the next tick, until the lease has ended.
-                tracing::warn!(message_id = %inner.message_id, %error, "cannot renew a lease");
+
+    async fn renew(&self, batch: &[Arc<Inner>], queue: &dyn Queue, ledger: &dyn Ledger) {
+        let visibility = self.visibility;
+        let mut guards = Vec::with_capacity(batch.len());
+        let mut leases = Vec::with_capacity(batch.len());
+        for inner in batch {
+            // Whoever is settling it now has no use for a renewal.
+            if let Ok(guard) = inner.visibility_call.try_lock()
+                && !lock(&inner.state).settled
+            {
+                guards.push(guard);
+                leases.push(inner);
             }
         }
-    }
-    drop(guards);
-    extend_claims(&claims, ledger, visibility).await;
-}
-
-async fn extend_claims(claims: &[(&Arc<Inner>, Key, Fence)], ledger: &dyn Ledger, visibility: Duration) {
-    if claims.is_empty() {
-        return;
-    }
-    let keys: Vec<_> = claims.iter().map(|(_, key, fence)| (*key, *fence)).collect();
-    let from = clock::now();
-    let longest = visibility / CALLS_PER_VISIBILITY;
-    let answer = tokio::time::timeout(longest, ledger.extend(&keys, visibility)).await;
-    match answer.unwrap_or_else(|_| Err(LedgerError::Unavailable(format!("no answer within {longest:?}")))) {
-        Ok(ours) => {
-            for ((inner, key, fence), ours) in claims.iter().zip(ours) {
-                let mut state = lock(&inner.state);
-                // A claim that was finished meanwhile is not ours, and that is well.
-                let Some(claim) = state.claims.iter_mut().find(|claim| claim.key == *key && claim.fence == *fence)
-                else {
-                    continue;
-                };
-                if ours {
-                    claim.ends_at = from + visibility;
-                } else {
-                    tracing::warn!(message_id = %inner.message_id, "a ledger claim is lost");
-                    inner.lost.cancel();
+        if leases.is_empty() {
+            return;
+        }
+        let from = clock::now();
+        let changes: Vec<_> =
+            leases.iter().map(|inner| (lock(&inner.state).receipt.clone(), visibility.as_secs() as u32)).collect();
+        let longest = visibility / CALLS_PER_VISIBILITY;
+        let answers = tokio::time::timeout(longest, queue.change_visibility(&changes)).await.unwrap_or_else(|_| {
+            let message = format!("no answer within {longest:?}");
+            vec![Err(QueueError::Transient { code: "Timeout".into(), message }); changes.len()]
+        });
+        let mut claims = Vec::new();
+        for (inner, answer) in leases.iter().zip(answers) {
+            match answer {
+                Ok(()) => {
+                    let mut state = lock(&inner.state);
+                    state.visible_at = from + visibility;
+                    self.meters.lease_renewals.add(1);
+                    claims.extend(state.claims.iter().map(|claim| (*inner, claim.key, claim.fence)));
+                }
+                Err(QueueError::LeaseLost { message }) => {
+                    tracing::warn!(message_id = %inner.message_id, %message, "a lease is lost");
+                    self.lose(inner);
+                }
+                Err(error @ (QueueError::Transient { .. } | QueueError::Permanent { .. })) => {
+                    // It is tried again at the next tick, until the lease has ended.
+                    tracing::warn!(message_id = %inner.message_id, %error, "cannot renew a lease");
                 }
             }
         }
-        Err(error) => tracing::warn!(%error, "cannot extend claims in the ledger; trying again at the next tick"),
+        drop(guards);
+        self.extend_claims(&claims, ledger).await;
+    }
+
+    async fn extend_claims(&self, claims: &[(&Arc<Inner>, Key, Fence)], ledger: &dyn Ledger) {
+        let visibility = self.visibility;
+        if claims.is_empty() {
+            return;
+        }
+        let keys: Vec<_> = claims.iter().map(|(_, key, fence)| (*key, *fence)).collect();
+        let from = clock::now();
+        let longest = visibility / CALLS_PER_VISIBILITY;
+        let answer = tokio::time::timeout(longest, ledger.extend(&keys, visibility)).await;
+        match answer.unwrap_or_else(|_| Err(LedgerError::Unavailable(format!("no answer within {longest:?}")))) {
+            Ok(ours) => {
+                for ((inner, key, fence), ours) in claims.iter().zip(ours) {
+                    let mut state = lock(&inner.state);
+                    // A claim that was finished meanwhile is not ours, and that is well.
+                    let Some(claim) = state.claims.iter_mut().find(|claim| claim.key == *key && claim.fence == *fence)
+                    else {
+                        continue;
+                    };
+                    if ours {
+                        claim.ends_at = from + visibility;
+                    } else {
+                        tracing::warn!(message_id = %inner.message_id, "a ledger claim is lost");
+                        self.lose(inner);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot extend claims in the ledger; trying again at the next tick"),
+        }
+    }
+
+    fn lose(&self, inner: &Inner) {
+        if !inner.lost.is_cancelled() {
+            self.meters.lease_losses.add(1);
+        }
+        inner.lost.cancel();
     }
 }

@@ -31,6 +31,8 @@ pub struct Delivery {
     pub group: Option<String>,
     /// `MessageDeduplicationId`, on FIFO queues.
     pub deduplication_id: Option<String>,
+    /// `AWSTraceHeader`: the producer's span, as X-Ray writes it.
+    pub trace_header: Option<String>,
     /// When the receive that brought it was sent: its lease counts from here, on the safe side.
     pub received_at: Instant,
 }

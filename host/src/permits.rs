@@ -11,6 +11,7 @@ use crate::plugins::manifest::Priority;
 
 /// What the host runs at once. Work of lower priority leaves a part of it free, so that more important work finds room.
 pub struct Permits {
+    limit: usize,
     all: Arc<Semaphore>,
     /// All but a quarter: normal and low.
     normal: Arc<Semaphore>,
@@ -20,13 +21,37 @@ pub struct Permits {
 
 /// Pools of permits by name, sized by the operator and shared across plugins.
 #[derive(Clone, Default)]
-pub struct Pools(BTreeMap<String, Arc<Semaphore>>);
+pub struct Pools(BTreeMap<String, Pool>);
+
+#[derive(Clone)]
+struct Pool {
+    size: usize,
+    permits: Arc<Semaphore>,
+}
+
+/// How many of some permits are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub busy: usize,
+    pub limit: usize,
+}
+
+impl Usage {
+    pub fn of(permits: &Semaphore, limit: usize) -> Self {
+        Self { busy: limit.saturating_sub(permits.available_permits()), limit }
+    }
+}
 
 impl Permits {
     pub fn new(limits: &Limits) -> Self {
         let all = limits.max_instances as usize;
         let share = |permits: usize| Arc::new(Semaphore::new(permits.max(1)));
-        Self { all: share(all), normal: share(all - all / 4), low: share(all / 2) }
+        Self { limit: all, all: share(all), normal: share(all - all / 4), low: share(all / 2) }
+    }
+
+    /// What runs on the whole host.
+    pub fn usage(&self) -> Usage {
+        Usage::of(&self.all, self.limit)
     }
 
     /// Waits for everything that a run of the plugin needs. Hold what it gives while the handler runs.
@@ -49,7 +74,13 @@ impl Permits {
 
 impl Pools {
     pub fn new(sizes: &BTreeMap<String, usize>) -> Self {
-        Self(sizes.iter().map(|(name, size)| (name.clone(), Arc::new(Semaphore::new(*size)))).collect())
+        let pool = |size: usize| Pool { size, permits: Arc::new(Semaphore::new(size)) };
+        Self(sizes.iter().map(|(name, size)| (name.clone(), pool(*size))).collect())
+    }
+
+    /// How full each is, by name.
+    pub fn usage(&self) -> impl Iterator<Item = (&str, Usage)> {
+        self.0.iter().map(|(name, pool)| (name.as_str(), Usage::of(&pool.permits, pool.size)))
     }
 
     /// The pools of these names, by name; or the first name that the operator has not sized.
@@ -57,7 +88,8 @@ impl Pools {
         let mut names: Vec<_> = names.iter().collect();
         names.sort();
         names.dedup();
-        names.into_iter().map(|name| self.0.get(name).cloned().ok_or_else(|| name.clone())).collect()
+        let permits = |name: &String| self.0.get(name).map(|pool| pool.permits.clone());
+        names.into_iter().map(|name| permits(name).ok_or_else(|| name.clone())).collect()
     }
 }
 

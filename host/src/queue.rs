@@ -65,6 +65,16 @@ pub enum QueueError {
     Permanent { code: String, message: String },
 }
 
+impl QueueError {
+    /// SQS's code for it, without its prefixes; or ours, where there was no answer.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Transient { code, .. } | Self::Permanent { code, .. } => code,
+            Self::LeaseLost { .. } => "ReceiptHandleIsInvalid",
+        }
+    }
+}
+
 /// Cuts messages into batches that SQS takes: at most [`BATCH_MAX_ENTRIES`] and [`MESSAGE_MAX_BYTES`] each, in their order.
 pub fn batches(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
     let mut batches = Vec::new();

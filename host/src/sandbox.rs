@@ -28,6 +28,7 @@ use crate::config::Limits;
 use crate::exit::Exit;
 use crate::ledger::{Fence, Ledger};
 use crate::message::{Key, Message, MessageId, UnixMs};
+use crate::trace::Span;
 use bindings::exports::wasq::worker::handler as guest;
 use egress::Egress;
 use state::State;
@@ -74,6 +75,8 @@ pub struct Job {
     pub key: Key,
     pub fence: Fence,
     pub ledger: Arc<dyn Ledger>,
+    /// What it calls and logs is in this.
+    pub span: Span,
 }
 
 /// How an attempt went.
@@ -83,6 +86,8 @@ pub struct Report {
     /// What to send before the message is deleted; empty unless the exit is done.
     pub outbox: Vec<OutboxMessage>,
     pub elapsed: Duration,
+    /// The processor time that the guest had, its calls into the host included; none where nothing is weighed.
+    pub cpu: Duration,
     /// The most linear memory that the instance had.
     pub memory_bytes: u64,
 }
@@ -199,9 +204,9 @@ impl Sandbox {
             (returned, state)
         };
         // Without ticks no guest yields, and what it does is the same every time.
-        let (returned, state) = match &self.ticker {
+        let ((returned, state), cpu) = match &self.ticker {
             Some(_) => heavy::drive(run, &handler.weight).await,
-            None => run.await,
+            None => (run.await, Duration::ZERO),
         };
         let exit = match returned {
             Err(_) => Exit::Timeout { limit },
@@ -211,7 +216,7 @@ impl Sandbox {
         let exit = state.with_what_the_host_saw(exit);
         let memory_bytes = state.memory_peak_bytes();
         let outbox = if matches!(exit, Exit::Done { .. }) { state.into_outbox() } else { Vec::new() };
-        Report { exit, outbox, elapsed: clock::now() - started_at, memory_bytes }
+        Report { exit, outbox, elapsed: clock::now() - started_at, cpu, memory_bytes }
     }
 
     /// From the guest's words to an exit, with every text capped and every number clamped.

@@ -1,35 +1,60 @@
-//! What has happened so far, by type and plugin: for `status`, the demo and, later, metrics.
+//! What has happened so far, by type and plugin: for `status`, the demo and the metrics.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::flow::decide::Settlement;
+use crate::flow::decide::{Record, Settlement};
+use crate::metrics::{self, Counter, Histogram};
+use crate::sandbox::Report;
 
-/// Types and plugins counted apart. A producer names types, so there must be a limit; what is over it counts as `(other)`.
+/// Types and plugins counted apart; what is over it counts as the type `(other)`.
 const LINES_MAX: usize = 1_000;
+/// And types that no plugin has: producers name them, and must not use up the others' room.
+const UNROUTED_MAX: usize = 100;
+/// Attempts counted apart: the first five, and all later ones.
+pub const ATTEMPTS: [&str; 6] = ["1", "2", "3", "4", "5", "6+"];
 /// The longest time that a percentile can tell: a day, in microseconds.
 const LONGEST_US: u64 = 24 * 60 * 60 * 1_000_000;
 
-/// Counts and times since the host started.
+/// Counts and times since the host started. A line is found without a lock; only a new one takes one.
 #[derive(Default)]
 pub struct Stats {
-    lines: Mutex<BTreeMap<(String, String), Line>>,
+    lines: ArcSwap<Lines>,
+    adding: Mutex<()>,
 }
 
-struct Line {
-    exits: BTreeMap<&'static str, u64>,
-    runs: u64,
-    duplicates: u64,
-    dead_lettered: u64,
-    delayed: u64,
-    run: Histogram<u32>,
-    sent_to_done: Histogram<u32>,
-    sent_to_start: Histogram<u32>,
+/// Lines by plugin, then by type.
+type Lines = HashMap<String, Arc<HashMap<String, Arc<Line>>>>;
+
+/// One plugin's share of one type.
+pub struct Line {
+    exits: RwLock<Vec<ExitCount>>,
+    pub attempts: [Counter; ATTEMPTS.len()],
+    pub duplicates: Counter,
+    pub queue_wait: Histogram,
+    pub run: Histogram,
+    pub guest_cpu: Histogram,
+    pub guest_memory: Histogram,
+    pub retry_delay: Histogram,
+    percentiles: Mutex<Percentiles>,
+}
+
+/// How often one exit had one settlement. There are few of them: a list is looked through faster than a map.
+struct ExitCount {
+    exit: &'static str,
+    settlement: &'static str,
+    count: Counter,
+}
+
+struct Percentiles {
+    run: hdrhistogram::Histogram<u32>,
+    sent_to_done: hdrhistogram::Histogram<u32>,
+    sent_to_start: hdrhistogram::Histogram<u32>,
 }
 
 /// One plugin's share of one type, as listings show it. Times in milliseconds.
@@ -57,82 +82,164 @@ pub struct LineStats {
 impl Stats {
     /// A share's exit and settlement, `sent_to_now` after its message was sent.
     pub fn exit(&self, kind: &str, plugin: &str, exit: &Exit, settled: &Settlement, sent_to_now: Duration) {
-        self.line(kind, plugin, |line| {
-            *line.exits.entry(exit.class()).or_default() += 1;
-            line.dead_lettered += u64::from(*settled == Settlement::DeadLetter);
-            line.delayed += u64::from(matches!(settled, Settlement::Delay { .. }));
-            if let (Exit::Done { .. }, Settlement::Delete { .. }) = (exit, settled) {
-                record(&mut line.sent_to_done, sent_to_now);
-            }
-        });
+        let line = self.line(kind, plugin);
+        line.count(exit.class(), settled.name());
+        if let Settlement::Delay { delay, record: Record::Failed } = settled {
+            line.retry_delay.observe(*delay);
+        }
+        if let (Exit::Done { .. }, Settlement::Delete { .. }) = (exit, settled) {
+            record(&mut line.percentiles().sent_to_done, sent_to_now);
+        }
     }
 
-    /// A handler ran for so long, and started so long after its message was sent.
-    pub fn ran(&self, kind: &str, plugin: &str, elapsed: Duration, sent_to_start: Duration) {
-        self.line(kind, plugin, |line| {
-            line.runs += 1;
-            record(&mut line.run, elapsed);
-            record(&mut line.sent_to_start, sent_to_start);
-        });
+    /// A handler ran its `attempt`, and started so long after its message was sent.
+    pub fn ran(&self, kind: &str, plugin: &str, attempt: u32, report: &Report, sent_to_start: Duration) {
+        let line = self.line(kind, plugin);
+        line.attempts[(attempt.max(1) as usize).min(ATTEMPTS.len()) - 1].add(1);
+        line.queue_wait.observe(sent_to_start);
+        line.run.observe(report.elapsed);
+        line.guest_cpu.observe(report.cpu);
+        line.guest_memory.observe_bytes(report.memory_bytes);
+        let mut percentiles = line.percentiles();
+        record(&mut percentiles.run, report.elapsed);
+        record(&mut percentiles.sent_to_start, sent_to_start);
     }
 
     /// A message was settled whose work another one had done.
     pub fn duplicate(&self, kind: &str, plugin: &str) {
-        self.line(kind, plugin, |line| line.duplicates += 1);
+        self.line(kind, plugin).duplicates.add(1);
     }
 
-    fn line(&self, kind: &str, plugin: &str, change: impl FnOnce(&mut Line)) {
-        let mut lines = self.lock();
-        let mut key = (kind.to_owned(), plugin.to_owned());
-        if lines.len() >= LINES_MAX && !lines.contains_key(&key) {
-            key.0 = "(other)".into();
-        }
-        change(lines.entry(key).or_insert_with(Line::new));
+    /// All lines, by type and plugin.
+    pub fn lines(&self) -> BTreeMap<(String, String), Arc<Line>> {
+        let lines = self.lines.load();
+        let all = lines.iter().flat_map(|(plugin, by_type)| {
+            by_type.iter().map(move |(kind, line)| ((kind.clone(), plugin.clone()), line.clone()))
+        });
+        all.collect()
     }
 
     pub fn snapshot(&self) -> Vec<LineStats> {
-        let ms = |histogram: &Histogram<u32>, quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
-        self.lock()
-            .iter()
-            .map(|((kind, plugin), line)| LineStats {
-                kind: kind.clone(),
-                plugin: plugin.clone(),
-                exits: line.exits.clone(),
-                runs: line.runs,
-                duplicates: line.duplicates,
-                dead_lettered: line.dead_lettered,
-                delayed: line.delayed,
-                run_p50_ms: ms(&line.run, 0.5),
-                run_p99_ms: ms(&line.run, 0.99),
-                sent_to_start_p50_ms: ms(&line.sent_to_start, 0.5),
-                sent_to_start_p99_ms: ms(&line.sent_to_start, 0.99),
-                sent_to_done_p50_ms: ms(&line.sent_to_done, 0.5),
-                sent_to_done_p99_ms: ms(&line.sent_to_done, 0.99),
-            })
-            .collect()
+        self.lines().into_iter().map(|((kind, plugin), line)| line.stats(kind, plugin)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn line(&self, kind: &str, plugin: &str) -> Arc<Line> {
+        let found = |lines: &Lines| lines.get(plugin)?.get(kind).cloned();
+        if let Some(line) = found(&self.lines.load()) {
+            return line;
+        }
+        let _alone = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.load_full();
+        let (unrouted, all) =
+            (lines.get("").map_or(0, |by_type| by_type.len()), lines.values().map(|by_type| by_type.len()));
+        let full =
+            if plugin.is_empty() { unrouted >= UNROUTED_MAX } else { all.sum::<usize>() - unrouted >= LINES_MAX };
+        let kind = if full && found(&lines).is_none() { "(other)" } else { kind };
+        let mut lines = Lines::clone(&lines);
+        let by_type = Arc::make_mut(lines.entry(plugin.to_owned()).or_default());
+        let line = by_type.entry(kind.to_owned()).or_default().clone();
+        self.lines.store(Arc::new(lines));
+        line
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        let percentiles =
+            || hdrhistogram::Histogram::new_with_max(LONGEST_US, 2).expect("the bounds are constant and valid");
+        Self {
+            exits: RwLock::default(),
+            attempts: Default::default(),
+            duplicates: Counter::default(),
+            queue_wait: Histogram::of(&metrics::QUEUE_WAIT),
+            run: Histogram::of(&metrics::RUN_DURATION),
+            guest_cpu: Histogram::of(&metrics::GUEST_CPU),
+            guest_memory: Histogram::of(&metrics::GUEST_MEMORY),
+            retry_delay: Histogram::of(&metrics::RETRY_DELAY),
+            percentiles: Mutex::new(Percentiles {
+                run: percentiles(),
+                sent_to_done: percentiles(),
+                sent_to_start: percentiles(),
+            }),
+        }
     }
 }
 
 impl Line {
-    fn new() -> Self {
-        let histogram = || Histogram::new_with_max(LONGEST_US, 2).expect("the bounds are constant and valid");
-        Self {
-            exits: BTreeMap::new(),
-            runs: 0,
-            duplicates: 0,
-            dead_lettered: 0,
-            delayed: 0,
-            run: histogram(),
-            sent_to_done: histogram(),
-            sent_to_start: histogram(),
+    /// Every exit with each of its settlements, and how often it was seen.
+    pub fn exits(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        let exits = self.exits.read().unwrap_or_else(PoisonError::into_inner);
+        exits.iter().map(|seen| ((seen.exit, seen.settlement), seen.count.get())).collect()
+    }
+
+    fn count(&self, exit: &'static str, settlement: &'static str) {
+        let is_it = |seen: &&ExitCount| seen.exit == exit && seen.settlement == settlement;
+        if let Some(seen) = self.exits.read().unwrap_or_else(PoisonError::into_inner).iter().find(is_it) {
+            return seen.count.add(1);
         }
+        let mut exits = self.exits.write().unwrap_or_else(PoisonError::into_inner);
+        match exits.iter().find(is_it) {
+            Some(seen) => seen.count.add(1),
+            None => {
+                let count = Counter::default();
+                count.add(1);
+                exits.push(ExitCount { exit, settlement, count });
+            }
+        }
+    }
+
+    fn stats(&self, kind: String, plugin: String) -> LineStats {
+        let mut exits: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut settled: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for ((exit, settlement), count) in self.exits() {
+            *exits.entry(exit).or_default() += count;
+            *settled.entry(settlement).or_default() += count;
+        }
+        let percentiles = self.percentiles();
+        let ms =
+            |histogram: &hdrhistogram::Histogram<u32>, quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
+        LineStats {
+            kind,
+            plugin,
+            exits,
+            runs: self.run.read().count(),
+            duplicates: self.duplicates.get(),
+            dead_lettered: settled.get("dead-letter").copied().unwrap_or(0),
+            delayed: settled.get("delay").copied().unwrap_or(0),
+            run_p50_ms: ms(&percentiles.run, 0.5),
+            run_p99_ms: ms(&percentiles.run, 0.99),
+            sent_to_start_p50_ms: ms(&percentiles.sent_to_start, 0.5),
+            sent_to_start_p99_ms: ms(&percentiles.sent_to_start, 0.99),
+            sent_to_done_p50_ms: ms(&percentiles.sent_to_done, 0.5),
+            sent_to_done_p99_ms: ms(&percentiles.sent_to_done, 0.99),
+        }
+    }
+
+    fn percentiles(&self) -> MutexGuard<'_, Percentiles> {
+        self.percentiles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn record(histogram: &mut Histogram<u32>, time: Duration) {
+fn record(histogram: &mut hdrhistogram::Histogram<u32>, time: Duration) {
     histogram.saturating_record((time.as_micros() as u64).min(LONGEST_US));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_that_nobody_handles_are_told_apart_up_to_a_limit_and_leave_room_for_the_others() {
+        let stats = Stats::default();
+        let exit = Exit::Unroutable { kind: String::new() };
+        for place in 0..UNROUTED_MAX + 7 {
+            stats.exit(&format!("made-up-{place}"), "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+        }
+        stats.exit("made-up-0", "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+        stats.duplicate("order", "ship");
+        let lines = stats.lines();
+        let count = |kind: &str| lines[&(kind.to_owned(), String::new())].exits()[&("unroutable", "delay")];
+        assert_eq!((count("made-up-0"), count("(other)"), lines.len()), (2, 7, UNROUTED_MAX + 2));
+        assert_eq!(lines[&("order".to_owned(), "ship".to_owned())].duplicates.get(), 1);
+    }
 }

@@ -12,6 +12,7 @@ use crate::flow::decide::Settlement;
 use crate::flow::{self, Lane, Services};
 use crate::message::Delivery;
 use crate::queue::BATCH_MAX_ENTRIES;
+use crate::trace::Span;
 
 /// The wait after a failed receive: at most one call a second, growing to half a minute, with jitter.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ impl Worker {
     /// Runs until `stop`, and then until the last long poll has ended and the last delivery is settled. Pollers come with
     /// full receives and go with empty ones.
     pub async fn run(self) {
+        self.services.health.begun(&self.lane.name);
         let worker = Arc::new(self);
         let mut pollers = JoinSet::new();
         pollers.spawn(worker.clone().poll());
@@ -73,6 +75,8 @@ impl Worker {
         match received {
             Ok(deliveries) => {
                 self.services.health.polled(&self.lane.name);
+                let last_sent = deliveries.last().map(|delivery| delivery.sent_at);
+                self.lane.meters.polled(deliveries.len(), last_sent, self.services.clock.unix_ms());
                 let polled = match deliveries.len() {
                     0 => Polled::Empty,
                     count if count >= permits.len() => Polled::Full,
@@ -85,6 +89,7 @@ impl Worker {
                 polled
             }
             Err(error) => {
+                self.lane.meters.poll_failed(error.code());
                 let failures = self.services.health.poll_failed(&self.lane.name, &error.to_string());
                 tracing::warn!(queue = self.lane.name, %error, "cannot receive");
                 drop(permits);
@@ -151,7 +156,7 @@ impl Worker {
             };
             // What a poll brings after the stop was not begun, and goes back at once.
             if !in_order || self.stop.is_cancelled() {
-                self.lane.settler.settle(lease, &Settlement::PUT_BACK).await;
+                self.lane.settler.settle(lease, &Settlement::PUT_BACK, Span::NONE).await;
                 continue;
             }
             let settlement = flow::handle(&self.services, &self.lane, &delivery, lease).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use wasq::config::Config;
+use wasq::metrics::{ALL, Kind};
 use wasq::plugins::manifest::Manifest;
 
 #[test]
@@ -41,6 +42,27 @@ fn every_config_in_the_egress_document_is_one() {
         };
         assert!(read.is_ok(), "{block}: {read:?}");
     }
+}
+
+#[test]
+fn the_telemetry_document_has_every_metric_as_it_is_defined_and_a_config_that_is_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = std::fs::read_to_string(root.join("docs/telemetry.md")).unwrap();
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| `wasq_")).collect();
+    let expect = ALL.iter().map(|metric| {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        };
+        let otlp = metric.convention.map_or_else(String::new, |(name, _)| format!(" (OTLP: `{name}`)"));
+        let help = metric.help.trim_end_matches('.');
+        format!("| `{}`{otlp} | {kind} | {} | {help} |", metric.name, metric.labels.join(", "))
+    });
+    let expect: Vec<_> = expect.collect();
+    assert_eq!(rows, expect, "the table should be:\n{}", expect.join("\n"));
+    let block = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    Config::parse(&format!("{block}\n[queues.a]"), Path::new("telemetry.md")).unwrap();
 }
 
 #[test]

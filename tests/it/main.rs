@@ -29,3 +29,4 @@ mod shop;
 mod signatures;
 mod simulator;
 mod support;
+mod telemetry;

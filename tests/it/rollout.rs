@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wasq::config::Config;
 
-use crate::support::{Plugin, Rig, Setup, until, wat};
+use crate::support::{Plugin, Rig, Setup, get, until, wat};
 
 /// A handler that rejects: a failure's discriminant is 1, and its case `reject` is 2.
 fn rejects() -> Vec<u8> {
@@ -99,6 +99,12 @@ async fn a_version_that_does_well_takes_all_messages_at_the_end_of_its_window() 
     rig.until_exits("done", 4).await;
     let canary = rig.admin("/plugins").await["plugins"][0]["canary"].clone();
     assert_eq!((&canary["runs"], &canary["failures"], &canary["share"]), (&json!(4), &json!(0), &json!("100%")));
+    let (_, metrics) = get(rig.host().admin_addr(), "/metrics").await;
+    for (version, role) in [(wat::done(), "stable"), (done_too(), "candidate")] {
+        let line =
+            format!("wasq_plugin_info{{plugin=\"probe\",digest=\"{}\",role=\"{role}\"}} 1", &digest(&version)[..12]);
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
     send(&rig, 1).await;
     until("it is promoted", || async { versions(&rig).await == (digest(&done_too()), None, None) }).await;
     // Its failures count from now on, as everybody's.

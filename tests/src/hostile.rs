@@ -19,6 +19,7 @@ use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::message::{Attributes, Key, Message, MessageId, MessageType, UnixMs};
 use wasq::plugins::{Loader, Plugin};
 use wasq::sandbox::{Job, Report, Sandbox};
+use wasq::trace::Span;
 
 /// How much the host's resident memory may grow.
 const GROWTH_MAX: f64 = 1.05;
@@ -137,6 +138,7 @@ impl Bench {
             key: Key::of("hostile", &plugin.manifest.name, &MessageType("t".into()), "k"),
             fence: Fence(1),
             ledger: Arc::new(Nowhere),
+            span: Span::NONE,
             message,
         };
         self.sandbox.run(&plugin.handler, job).await

@@ -16,6 +16,7 @@ use crate::ledger::{Claim, ClaimRequest, Ledger};
 use crate::message::{AttributeValue, BodyDigest, Delivery, Key, MessageId, Receipt};
 use crate::plugins::{Loader, Plugin};
 use crate::sandbox::{Job, Sandbox};
+use crate::trace::Span;
 
 /// Run one message through a plugin, without a queue, and show what came of it.
 ///
@@ -103,6 +104,7 @@ impl Invoke {
             key,
             fence: fresh.fence,
             ledger,
+            span: Span::NONE,
         };
         let report = sandbox.run(&plugin.handler, job).await;
         let done = matches!(report.exit, Exit::Done { .. });
@@ -138,6 +140,7 @@ impl Invoke {
             sent_at: clock::unix_ms(),
             group: None,
             deduplication_id: None,
+            trace_header: None,
             received_at: clock::now(),
         })
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::host::Host;
 
 /// Run the host with a config file: production.
@@ -30,6 +30,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// What the config says of logs. A config that cannot be read says nothing yet: the run itself will tell why.
+    pub fn log_format(&self) -> Option<LogFormat> {
+        Config::load(&self.config).ok()?.telemetry.log_format
+    }
+
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let mut config = Config::load(&self.config)?;
         config.compiler = Some(super::own_binary()?);

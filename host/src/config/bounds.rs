@@ -63,6 +63,11 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         within_time(&format!("limits.{name}"), value, bounds)?;
     }
     within("drain_s", config.drain_s, 0..=3_600)?;
+    for (name, value) in
+        [("sample_interval", config.telemetry.sample_interval), ("export_interval", config.telemetry.export_interval)]
+    {
+        within_time(&format!("telemetry.{name}"), value, Duration::from_secs(1)..=60 * MINUTE)?;
+    }
     for (name, plugin) in &config.plugins {
         let key = |field: &str| format!("plugins.{name}.{field}");
         if let Some(timeout) = plugin.timeout {
@@ -153,6 +158,8 @@ mod tests {
             ("plugins.a.memory = 0", "plugins.a.memory"),
             ("plugins.a.max_concurrency = 0", "plugins.a.max_concurrency"),
             ("drain_s = 9223372036854775807", "drain_s"),
+            ("telemetry.sample_interval = '999ms'", "telemetry.sample_interval"),
+            ("telemetry.export_interval = '61m'", "telemetry.export_interval"),
         ] {
             refused(line, key);
         }

@@ -155,6 +155,7 @@ mod tests {
             sent_at: UnixMs(0),
             group: None,
             deduplication_id: None,
+            trace_header: None,
             received_at: crate::clock::now(),
         }
     }

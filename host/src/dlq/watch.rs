@@ -175,6 +175,7 @@ mod tests {
             sent_at: UnixMs(sent_at),
             group: None,
             deduplication_id: None,
+            trace_header: None,
             received_at: crate::clock::now(),
         };
         Found { delivery, envelope: Envelope::MovedBySqs }

@@ -22,6 +22,8 @@ pub struct Breakers {
 
 struct Breaker {
     failures: u32,
+    /// When it opened, unless it is closed.
+    opened_at: Option<Instant>,
     /// Open until then; the first delivery after it is the probe.
     opens_at: Instant,
     wait: Duration,
@@ -41,7 +43,10 @@ pub enum Admission {
 pub struct BreakerStatus {
     pub dependency: String,
     pub open: bool,
+    /// How long it has not been closed; 0 while it is.
+    pub open_for_ms: u64,
     pub failures: u32,
+    /// 0 when the next delivery is the probe.
     pub probe_in_ms: u64,
     pub plugins: Vec<String>,
 }
@@ -78,6 +83,7 @@ impl Breakers {
         }
         let breaker = breakers.entry(dependency.to_owned()).or_insert_with(|| Breaker {
             failures: 0,
+            opened_at: None,
             opens_at: now,
             wait: self.probe,
             plugins: HashSet::new(),
@@ -86,6 +92,7 @@ impl Breakers {
         breaker.failures = breaker.failures.saturating_add(1);
         // Those that failed together count once towards the wait: it doubles when a probe fails, not before.
         if breaker.failures >= self.failures && now >= breaker.opens_at {
+            breaker.opened_at.get_or_insert(now);
             breaker.opens_at = now + after.unwrap_or(breaker.wait).min(PROBE_MAX);
             breaker.wait = (breaker.wait * 2).min(PROBE_MAX);
         }
@@ -99,6 +106,7 @@ impl Breakers {
             .map(|(dependency, breaker)| BreakerStatus {
                 dependency: dependency.clone(),
                 open: breaker.failures >= self.failures,
+                open_for_ms: breaker.opened_at.map_or(0, |at| now.saturating_duration_since(at).as_millis() as u64),
                 failures: breaker.failures,
                 probe_in_ms: breaker.opens_at.saturating_duration_since(now).as_millis() as u64,
                 plugins: breaker.plugins.iter().cloned().collect(),

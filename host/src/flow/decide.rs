@@ -25,6 +25,16 @@ impl Settlement {
     pub const PUT_BACK: Self = Self::Delay { delay: Duration::ZERO, record: Record::Nothing };
     /// What failed on a version that is on trial is repeated at once on the earlier one, and does not count.
     pub const ON_THE_EARLIER_VERSION: Self = Self::Delay { delay: Duration::ZERO, record: Record::Released };
+
+    /// As metrics and traces name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Delete { .. } => "delete",
+            Self::Delay { .. } => "delay",
+            Self::DeadLetter => "dead-letter",
+            Self::Leave => "leave",
+        }
+    }
 }
 
 /// What the ledger is told first.

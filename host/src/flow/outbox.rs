@@ -15,8 +15,10 @@ use crate::dlq::OWN_KEY_ATTRIBUTE;
 use crate::exit::Exit;
 use crate::ledger::LedgerError;
 use crate::message::{AttributeData, AttributeValue, Attributes};
-use crate::queue::{Outgoing, batches};
+use crate::queue::{Outgoing, batches, size_limit_error};
 use crate::sandbox::OutboxMessage;
+
+const TRACE_ATTRIBUTE: &str = "traceparent";
 
 /// The step under which it is recorded. No guest's step can have this name.
 const STEP: &str = "\0outbox";
@@ -80,7 +82,9 @@ pub async fn send(share: &Share<'_>, messages: Vec<OutboxMessage>) -> Result<(),
             })?,
         };
         let fifo = queue.name().ends_with(".fifo");
-        let run: Vec<Outgoing> = run.iter().map(|message| outgoing(message.clone(), fifo)).collect();
+        let trace = share.span.traceparent().or_else(|| share.message?.traceparent.clone());
+        let outgoing = |message: &OutboxMessage| outgoing(message.clone(), fifo, trace.as_deref());
+        let run: Vec<Outgoing> = run.iter().map(outgoing).collect();
         for batch in batches(&run) {
             if let Some(error) = queue.send(batch).await.into_iter().find_map(Result::err) {
                 return Err(format!("cannot send to {}: {error}", queue.name()));
@@ -90,16 +94,30 @@ pub async fn send(share: &Share<'_>, messages: Vec<OutboxMessage>) -> Result<(),
     Ok(())
 }
 
-fn outgoing(message: OutboxMessage, fifo: bool) -> Outgoing {
+fn outgoing(message: OutboxMessage, fifo: bool, trace: Option<&str>) -> Outgoing {
     let mut attributes = message.attributes;
     attributes.insert(TYPE_ATTRIBUTE.into(), AttributeValue::string(message.kind));
     attributes.insert(OWN_KEY_ATTRIBUTE.into(), AttributeValue::string(message.key.clone()));
+    if let Some(trace) = trace {
+        carry_on(trace, &message.body, &mut attributes);
+    }
     Outgoing {
         body: message.body,
         attributes,
         delay_s: message.delay_s,
         group: message.group.or_else(|| fifo.then(|| "wasq".to_owned())),
         deduplication_id: fifo.then_some(message.key),
+    }
+}
+
+/// Names the span that sends it, unless the handler did, and where there is room: a message is worth more than its trace.
+fn carry_on(trace: &str, body: &[u8], attributes: &mut Attributes) {
+    if attributes.contains_key(TRACE_ATTRIBUTE) || size_limit_error(body, attributes, 1).is_some() {
+        return;
+    }
+    attributes.insert(TRACE_ATTRIBUTE.into(), AttributeValue::string(trace));
+    if size_limit_error(body, attributes, 0).is_some() {
+        attributes.remove(TRACE_ATTRIBUTE);
     }
 }
 

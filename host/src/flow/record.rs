@@ -42,10 +42,11 @@ pub async fn record(share: &Share<'_>, claim: Option<Claimed>, exit: Exit, settl
             }
         }
     };
+    let attempt = attempt(claim.as_ref());
     if let Some(claim) = &claim {
         share.lease.remove_claim(claim.key);
     }
-    observe(share, &exit, &settlement);
+    observe(share, attempt, &exit, &settlement);
     Ended { exit, settlement }
 }
 
@@ -70,7 +71,7 @@ async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) ->
     if let Some(claim) = claim
         && let Err(error) = confirm(share, claim).await
     {
-        return unrecorded(share, &error);
+        return unrecorded(share, claim, &error);
     }
     let sent = send_letter(share, &letter(share, claim, exit)).await;
     let (finish, settlement) = match sent {
@@ -79,8 +80,7 @@ async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) ->
             (Finish::DeadLettered { message_id, ttl: ttl(share.plugin) }, Settlement::DeadLetter)
         }
         Err(error) => {
-            let message_id = &share.delivery.message_id;
-            tracing::error!(%message_id, class = exit.class(), %error, "a message stays in its queue: its dead letter cannot be sent");
+            about!(error, share, attempt(claim), class = exit.class(), %error, "a message stays in its queue: its dead letter cannot be sent");
             (Finish::Released, Settlement::Delay { delay: HELD_BACK, record: Record::Released })
         }
     };
@@ -104,21 +104,21 @@ async fn finish_claim(share: &Share<'_>, claim: &Claimed, finish: Finish, settle
     let ledger = &share.services.ledger;
     match insist(share, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await {
         Ok(()) => settlement,
-        Err(error) => unrecorded(share, &error),
+        Err(error) => unrecorded(share, claim, &error),
     }
 }
 
 /// What becomes of a delivery whose outcome the ledger has not taken.
-fn unrecorded(share: &Share<'_>, error: &LedgerError) -> Settlement {
-    let message_id = &share.delivery.message_id;
+fn unrecorded(share: &Share<'_>, claim: &Claimed, error: &LedgerError) -> Settlement {
+    let attempt = claim.fresh.attempt;
     match error {
         LedgerError::Stale => {
-            tracing::warn!(%message_id, "the ledger refused an outcome: the claim was taken over");
+            about!(warn, share, attempt, "the ledger refused an outcome: the claim was taken over");
             Settlement::Leave
         }
         LedgerError::Unavailable(_) | LedgerError::Damaged(_) => {
             share.services.health.ledger_failed(&error.to_string());
-            tracing::error!(%message_id, %error, "an outcome could not be recorded; the message stays in its queue");
+            about!(error, share, attempt, %error, "an outcome could not be recorded; the message stays in its queue");
             Settlement::Delay { delay: HELD_BACK, record: Record::Nothing }
         }
     }
@@ -196,22 +196,25 @@ fn ttl(plugin: Option<&Plugin>) -> Duration {
     plugin.map_or_else(|| Idempotency::default().ttl, |plugin| plugin.manifest.idempotency.ttl)
 }
 
-fn observe(share: &Share<'_>, exit: &Exit, settled: &Settlement) {
-    let message_id = &share.delivery.message_id;
-    let kind = share.message.map_or("", |message| message.kind.0.as_str());
-    let plugin = share.plugin.map_or("", |plugin| plugin.manifest.name.as_str());
+/// The attempt that was claimed; 0 where none was.
+fn attempt(claim: Option<&Claimed>) -> u32 {
+    claim.map_or(0, |claim| claim.fresh.attempt)
+}
+
+fn observe(share: &Share<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
+    let (kind, plugin) = share.names();
     let class = exit.class();
     share.services.stats.exit(kind, plugin, exit, settled, share.age());
+    share.span.ended(attempt, class, settled.name());
     match settled {
-        Settlement::DeadLetter => {
-            tracing::warn!(%message_id, kind, plugin, class, reason = exit.reason(), "dead-lettered");
-        }
+        Settlement::DeadLetter => about!(warn, share, attempt, class, reason = exit.reason(), "dead-lettered"),
         Settlement::Delay { delay, .. } => {
-            tracing::debug!(%message_id, kind, plugin, class, reason = exit.reason(), ?delay, "put back");
+            about!(debug, share, attempt, class, reason = exit.reason(), ?delay, "put back")
         }
         Settlement::Delete { record: Record::Discarded } => {
-            tracing::info!(%message_id, kind, plugin, class, reason = exit.reason(), "discarded");
+            about!(info, share, attempt, class, reason = exit.reason(), "discarded")
         }
-        Settlement::Delete { .. } | Settlement::Leave => tracing::debug!(%message_id, kind, plugin, class, "settled"),
+        Settlement::Leave => about!(warn, share, attempt, class, reason = exit.reason(), "left to another delivery"),
+        Settlement::Delete { .. } => about!(debug, share, attempt, class, "settled"),
     }
 }

@@ -87,8 +87,9 @@ async fn attempt(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &
         key: claim.key,
         fence: claim.fresh.fence,
         ledger: services.ledger.clone(),
+        span: share.span.clone(),
     };
     let report = services.sandbox.run(&plugin.handler, job).await;
-    services.stats.ran(&message.kind.0, &plugin.manifest.name, report.elapsed, sent_to_start);
+    services.stats.ran(&message.kind.0, &plugin.manifest.name, claim.fresh.attempt, &report, sent_to_start);
     Ok(report)
 }

@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::decide::Settlement;
 use super::retry::visibility_s;
+use crate::clock;
 use crate::lease::Lease;
+use crate::metrics::{Counter, QueueMeters};
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError};
+use crate::trace::Span;
 
 /// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
 const LINGER: Duration = Duration::from_millis(20);
@@ -34,6 +38,8 @@ pub struct Settler {
 struct Item {
     lease: Lease,
     operation: Operation,
+    decided_at: Instant,
+    span: Span,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -42,14 +48,25 @@ enum Operation {
     Hide { visibility_s: u32 },
 }
 
+impl Operation {
+    fn failures(self, meters: &QueueMeters) -> &Counter {
+        match self {
+            Self::Delete => &meters.failed_deletes,
+            Self::Hide { .. } => &meters.failed_visibility_changes,
+        }
+    }
+}
+
 impl Settler {
-    pub fn start(queue: Arc<dyn Queue>) -> Self {
+    pub fn start(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>) -> Self {
         let (items, waiting) = mpsc::channel(WAITING);
-        Self { items, task: tokio::spawn(collect(queue, waiting)) }
+        Self { items, task: tokio::spawn(collect(queue, meters, waiting)) }
     }
 
     /// Hands a delivery over. It is held until its call is confirmed.
-    pub async fn settle(&self, lease: Lease, settlement: &Settlement) {
+    pub async fn settle(&self, lease: Lease, settlement: &Settlement, span: Span) {
+        let decided_at = clock::now();
+        span.set("wasq.settlement", settlement.name());
         let operation = match settlement {
             Settlement::Leave => return,
             Settlement::Delete { .. } | Settlement::DeadLetter => Operation::Delete,
@@ -58,7 +75,7 @@ impl Settler {
                 Operation::Hide { visibility_s: visibility_s(*delay, lease.room()) }
             }
         };
-        if self.items.send(Item { lease, operation }).await.is_err() {
+        if self.items.send(Item { lease, operation, decided_at, span }).await.is_err() {
             tracing::error!("the settler has ended; the message is delivered again");
         }
     }
@@ -72,7 +89,7 @@ impl Settler {
     }
 }
 
-async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>) {
+async fn collect(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>, mut waiting: mpsc::Receiver<Item>) {
     let calls = TaskTracker::new();
     let room = Arc::new(Semaphore::new(CALLS));
     let longest = if queue.name().ends_with(".fifo") { Duration::ZERO } else { LINGER };
@@ -96,10 +113,10 @@ async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>) {
         for batch in [deletes, hides] {
             if !batch.is_empty() {
                 let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-                let queue = queue.clone();
+                let (queue, meters) = (queue.clone(), meters.clone());
                 calls.spawn(async move {
                     let _permit = permit;
-                    settle_batch(queue.as_ref(), batch).await;
+                    settle_batch(queue.as_ref(), &meters, batch).await;
                 });
             }
         }
@@ -109,14 +126,18 @@ async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>) {
 }
 
 /// Makes the call, and tries what failed again while its lease holds.
-async fn settle_batch(queue: &dyn Queue, mut batch: Vec<Item>) {
+async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<Item>) {
     let mut wait = TRY_AGAIN;
     for attempt in 1..=TRIES {
         let answers = call(queue, &batch).await;
         let mut failed = Vec::new();
         for (item, answer) in batch.into_iter().zip(answers) {
+            if let Err(error) = &answer {
+                item.operation.failures(meters).add(1);
+                item.span.failed(error.code());
+            }
             match answer {
-                Ok(()) => {}
+                Ok(()) => meters.settle_duration.observe(clock::now() - item.decided_at),
                 Err(QueueError::LeaseLost { message }) => {
                     tracing::debug!(%message, "settled too late; the ledger knows");
                 }

@@ -9,6 +9,7 @@ use super::load::{LoadError, Loader, Plugin, Reason};
 use super::rollout::{Outcome, Rollout, Version};
 use super::versions::Versions;
 use crate::message::{Key, MessageType};
+use crate::permits::Pools;
 
 /// One state of the plugin directory.
 #[derive(Default)]
@@ -142,6 +143,11 @@ impl Catalogs {
     /// Starts with nothing loaded.
     pub fn new(loader: Loader, versions: Option<Versions>) -> Self {
         Self { loader, versions, current: RwLock::default(), reloading: Mutex::default() }
+    }
+
+    /// The pools that plugins share.
+    pub fn pools(&self) -> &Pools {
+        self.loader.shared_pools()
     }
 
     pub fn current(&self) -> Arc<Catalog> {

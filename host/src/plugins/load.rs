@@ -147,6 +147,11 @@ impl Loader {
         self.dialer.secrets()
     }
 
+    /// The pools that plugins share.
+    pub fn shared_pools(&self) -> &Pools {
+        &self.pools
+    }
+
     /// Reads, checks and compiles one file. Blocks for as long as compiling takes.
     pub fn load(&self, path: &Path) -> Result<Plugin, LoadError> {
         self.try_load(path).map_err(|reason| LoadError { path: path.to_owned(), reason })

@@ -257,6 +257,7 @@ fn delivery(message: aws_sdk_sqs::types::Message, received_at: tokio::time::Inst
         sent_at: UnixMs(number(MessageSystemAttributeName::SentTimestamp).unwrap_or(0)),
         group: text(MessageSystemAttributeName::MessageGroupId),
         deduplication_id: text(MessageSystemAttributeName::MessageDeduplicationId),
+        trace_header: text(MessageSystemAttributeName::AwsTraceHeader),
         received_at,
     }
 }

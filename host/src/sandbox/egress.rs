@@ -28,6 +28,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use super::Policy;
 use crate::clock;
 use crate::config::Limits;
+use crate::trace::Span;
 use body::{RequestBody, ResponseBody};
 use destination::Target;
 pub use destination::{Destination, DestinationError};
@@ -68,13 +69,22 @@ pub struct Hooks {
     requests: usize,
     at_once: Arc<Semaphore>,
     seen: Arc<Mutex<Seen>>,
-    traceparent: Option<String>,
+    trace: Trace,
+}
+
+/// Which trace a run's requests belong to.
+#[derive(Clone, Default)]
+pub struct Trace {
+    /// The run's own span.
+    pub span: Span,
+    /// What the message came with: it goes on where there is no span.
+    pub traceparent: Option<String>,
 }
 
 impl Hooks {
-    pub fn new(policy: Arc<Policy>, limits: Arc<Limits>, seen: Arc<Mutex<Seen>>, traceparent: Option<String>) -> Self {
+    pub fn new(policy: Arc<Policy>, limits: Arc<Limits>, seen: Arc<Mutex<Seen>>, trace: Trace) -> Self {
         let at_once = Arc::new(Semaphore::new(limits.requests_at_once));
-        Self { policy, limits, requests: 0, at_once, seen, traceparent }
+        Self { policy, limits, requests: 0, at_once, seen, trace }
     }
 
     /// The dependency that was unavailable when the guest last called it.
@@ -93,6 +103,18 @@ impl Hooks {
     }
 }
 
+fn answered(call: &Span, status: http::StatusCode) {
+    call.set("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_client_error() || status.is_server_error() {
+        call.failed(status.as_str());
+    }
+}
+
+/// An error's kind. What it says besides may name more than a trace should.
+fn class(error: &Error) -> String {
+    format!("{error:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
+}
+
 fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -108,17 +130,23 @@ impl WasiHttpHooks for Hooks {
     ) -> Box<dyn Future<Output = Result<Exchange, Error>> + Send> {
         let open = self.begin();
         let (policy, limits, seen) = (self.policy.clone(), self.limits.clone(), self.seen.clone());
-        let traceparent = self.traceparent.clone();
+        let call = self.trace.span.call(request.method(), request.uri());
+        let traceparent = call.traceparent().or_else(|| self.trace.traceparent.clone());
         Box::new(async move {
             let bounds = Bounds::of(&limits, options);
             let sent = policy.egress.send(request, &limits, bounds, traceparent.as_deref(), open?).await;
-            let (host, response) = sent.map_err(|unsent| match unsent {
+            let sent = sent.map_err(|unsent| match unsent {
                 Unsent::NoSecret(secret) => {
                     lock(&seen).unavailable = Some((secret.dependency(), None));
                     Error::InternalError(Some(secret.to_string()))
                 }
                 Unsent::Http(error) => error,
-            })?;
+            });
+            match &sent {
+                Ok((_, response)) => answered(&call, response.status()),
+                Err(error) => call.failed(&class(error)),
+            }
+            let (host, response) = sent?;
             lock(&seen).unavailable = unavailable(&response, clock::unix_ms()).map(|after| (host, after));
             let done: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
             Ok((response.map(BodyExt::boxed_unsync), done))

@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -30,37 +30,48 @@ const NICENESS: i32 = 15;
 #[derive(Clone, Default)]
 pub struct Weight(Arc<AtomicBool>);
 
-/// Drives a run to its end, here or in a thread of its own. Dropping the future ends the run, at the latest with its next tick.
-pub async fn drive<T: Send + 'static>(run: impl Future<Output = T> + Send + 'static, weight: &Weight) -> T {
+/// Drives a run to its end, here or in a thread of its own, and tells how much processor time its polls had. Dropping the
+/// future ends the run, at the latest with its next tick.
+pub async fn drive<T: Send + 'static>(run: impl Future<Output = T> + Send + 'static, weight: &Weight) -> (T, Duration) {
     let mut run: Run<T> = Box::pin(run);
+    let mut had = Duration::ZERO;
     let begins_here = !weight.0.load(Ordering::Relaxed);
     if begins_here {
         let light = poll_fn(|context| {
-            let began = clock::thread_cpu();
-            match run.as_mut().poll(context) {
+            let (polled, spent) = weigh(&mut run, context);
+            had += spent;
+            match polled {
                 Poll::Ready(value) => Poll::Ready(Some(value)),
-                Poll::Pending if clock::thread_cpu().saturating_sub(began) >= HEAVY => Poll::Ready(None),
+                Poll::Pending if spent >= HEAVY => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         });
         if let Some(value) = light.await {
-            return value;
+            return (value, had);
         }
     }
-    apart(run, weight.clone(), begins_here).await
+    let (value, spent) = apart(run, weight, begins_here).await;
+    (value, had + spent)
+}
+
+/// Polls a run, and tells how much processor time that took.
+fn weigh<T>(run: &mut Run<T>, context: &mut Context<'_>) -> (Poll<T>, Duration) {
+    let began = clock::thread_cpu();
+    let polled = run.as_mut().poll(context);
+    (polled, clock::thread_cpu().saturating_sub(began))
 }
 
 type Run<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Goes on with a run in a thread of its own. The runtime is the same: whatever the run starts there stays there. `is_heavy` if it
 /// has shown that already.
-async fn apart<T: Send + 'static>(run: Run<T>, weight: Weight, is_heavy: bool) -> T {
+async fn apart<T: Send + 'static>(run: Run<T>, weight: &Weight, is_heavy: bool) -> (T, Duration) {
     let run = Arc::new(Mutex::new(Some(run)));
     let take = |run: &Mutex<Option<Run<T>>>| run.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (stop, runtime) = (CancellationToken::new(), Handle::current());
     let (done, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("wasq-heavy".into()).spawn({
-        let (run, stop) = (run.clone(), stop.clone());
+        let (run, stop, weight) = (run.clone(), stop.clone(), weight.clone());
         move || {
             let Some(run) = take(&run) else { return };
             if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
@@ -78,23 +89,24 @@ async fn apart<T: Send + 'static>(run: Run<T>, weight: Weight, is_heavy: bool) -
     });
     if let Err(error) = thread {
         tracing::warn!(%error, "no thread for a handler that computes; it goes on among the others");
-        return take(&run).expect("no thread has taken it").await;
+        return weighed(take(&run).expect("no thread has taken it"), weight, is_heavy).await;
     }
     let _stops = stop.drop_guard();
     ended.await.expect("a run ends with a value unless the host's own code panicked in it")
 }
 
-/// Notes whether the run was heavy still.
-async fn weighed<T>(mut run: Run<T>, weight: &Weight, mut is_heavy: bool) -> T {
+/// Notes whether the run was heavy still, and tells how much processor time it had.
+async fn weighed<T>(mut run: Run<T>, weight: &Weight, mut is_heavy: bool) -> (T, Duration) {
+    let mut had = Duration::ZERO;
     let value = poll_fn(|context| {
-        let began = clock::thread_cpu();
-        let polled = run.as_mut().poll(context);
-        is_heavy |= clock::thread_cpu().saturating_sub(began) >= HEAVY;
+        let (polled, spent) = weigh(&mut run, context);
+        is_heavy |= spent >= HEAVY;
+        had += spent;
         polled
     });
     let value = value.await;
     weight.0.store(is_heavy, Ordering::Relaxed);
-    value
+    (value, had)
 }
 
 #[cfg(test)]
@@ -121,11 +133,12 @@ mod tests {
             tokio::task::yield_now().await;
             (before, thread())
         };
-        let (before, after) = drive(first, &weight).await;
+        let ((before, after), had) = drive(first, &weight).await;
         assert!(before != OWN && after == OWN, "{before}, {after}");
-        assert_eq!(drive(async { thread() }, &weight).await, OWN);
+        assert!((HEAVY..10 * HEAVY).contains(&had), "what it had in both threads, and not the wait: {had:?}");
+        assert_eq!(drive(async { thread() }, &weight).await.0, OWN);
         // That one was light.
-        assert_ne!(drive(async { thread() }, &weight).await, OWN);
+        assert_ne!(drive(async { thread() }, &weight).await.0, OWN);
     }
 
     #[tokio::test]

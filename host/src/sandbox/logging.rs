@@ -8,11 +8,13 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
+use super::Job;
 use super::bindings::wasq::worker::log::{Host, Level};
 use super::state::State;
 use super::text::sanitize;
 use crate::config::Limits;
 use crate::message::MessageId;
+use crate::trace::Span;
 
 /// A line of stdout or stderr, or a record's text, is cut here. No setting, as those below: `log_bytes` bounds them all together.
 const LINE_MAX_BYTES: usize = 4 * 1024;
@@ -26,9 +28,11 @@ const LAST_WORDS_MAX_BYTES: usize = 1024;
 
 /// The log of one run.
 pub struct GuestLog {
+    kind: String,
     plugin: String,
     message_id: MessageId,
     attempt: u32,
+    span: Span,
     budget: Mutex<Budget>,
     last_words: Mutex<LastWords>,
 }
@@ -65,11 +69,13 @@ struct LastWords {
 }
 
 impl GuestLog {
-    pub fn new(plugin: &str, message_id: MessageId, attempt: u32, limits: &Limits) -> Self {
+    pub fn new(job: &Job, limits: &Limits) -> Self {
         Self {
-            plugin: plugin.to_owned(),
-            message_id,
-            attempt,
+            kind: job.message.kind.0.clone(),
+            plugin: job.policy.plugin.clone(),
+            message_id: job.message_id.clone(),
+            attempt: job.attempt,
+            span: job.span.clone(),
             budget: Mutex::new(Budget { bytes: limits.log_bytes, records: limits.log_records, exhausted: None }),
             last_words: Mutex::default(),
         }
@@ -109,13 +115,14 @@ impl GuestLog {
     }
 
     fn emit(&self, level: Level, target: &str, message: &str, fields: &[String]) {
-        let (plugin, message_id, attempt) = (&self.plugin, &self.message_id, self.attempt);
+        let Self { kind, plugin, message_id, attempt, .. } = self;
         let fields = (!fields.is_empty()).then(|| fields.join(" "));
         macro_rules! event {
             ($level:ident) => {
-                tracing::$level!(target: "guest", plugin, %message_id, attempt, guest_target = target, fields, "{message}")
+                tracing::$level!(target: "guest", %message_id, "type" = kind, plugin, attempt, guest_target = target, fields, "{message}")
             };
         }
+        self.span.logged(severity(level), target, message);
         match level {
             Level::Trace => event!(trace),
             Level::Debug => event!(debug),
@@ -145,6 +152,16 @@ impl GuestLog {
     }
 }
 
+fn severity(level: Level) -> &'static str {
+    match level {
+        Level::Trace => "TRACE",
+        Level::Debug => "DEBUG",
+        Level::Info => "INFO",
+        Level::Warn => "WARN",
+        Level::Error => "ERROR",
+    }
+}
+
 impl LastWords {
     /// The line that has ended; and if it is a panic's, it is kept.
     fn end_line(&mut self) -> String {
@@ -165,12 +182,14 @@ impl LastWords {
 
 impl Host for State {
     fn enabled(&mut self, level: Level) -> bool {
+        // A trace has what a handler says from `info` on, whatever the log has.
+        let in_span = self.log.span.is_recording();
         match level {
             Level::Trace => tracing::enabled!(target: "guest", tracing::Level::TRACE),
             Level::Debug => tracing::enabled!(target: "guest", tracing::Level::DEBUG),
-            Level::Info => tracing::enabled!(target: "guest", tracing::Level::INFO),
-            Level::Warn => tracing::enabled!(target: "guest", tracing::Level::WARN),
-            Level::Error => tracing::enabled!(target: "guest", tracing::Level::ERROR),
+            Level::Info => in_span || tracing::enabled!(target: "guest", tracing::Level::INFO),
+            Level::Warn => in_span || tracing::enabled!(target: "guest", tracing::Level::WARN),
+            Level::Error => in_span || tracing::enabled!(target: "guest", tracing::Level::ERROR),
         }
     }
 

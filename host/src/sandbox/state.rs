@@ -9,7 +9,7 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::wasq::worker::{delivery, types};
-use super::egress::{Hooks, Seen};
+use super::egress::{Hooks, Seen, Trace};
 use super::logging::{GuestLog, Stdio};
 use super::outbox::{Outbox, OutboxMessage};
 use super::steps::Recorded;
@@ -86,6 +86,7 @@ impl Quota {
 impl State {
     /// The message as the guest sees it, and the state of its run.
     pub fn new(job: Job, limits: Arc<Limits>, deadline: Instant) -> (types::Message, Self) {
+        let log = Arc::new(GuestLog::new(&job, &limits));
         let attributes = job.message.attributes.into_iter().map(|(name, value)| types::Attribute {
             name,
             value: match value.value {
@@ -97,7 +98,7 @@ impl State {
             },
         });
         let message = types::Message {
-            id: job.message_id.0.clone(),
+            id: job.message_id.0,
             kind: job.message.kind.0,
             body: job.message.body.to_vec(),
             content_type: job.message.content_type,
@@ -109,8 +110,13 @@ impl State {
         http.set_field_size_limit(limits.header_memory_bytes());
         let seen = Arc::new(Mutex::new(Seen::default()));
         let state = Self {
-            hooks: Hooks::new(job.policy.clone(), limits.clone(), seen, job.message.traceparent),
-            log: Arc::new(GuestLog::new(&job.policy.plugin, job.message_id, job.attempt, &limits)),
+            hooks: Hooks::new(
+                job.policy.clone(),
+                limits.clone(),
+                seen,
+                Trace { span: job.span, traceparent: job.message.traceparent },
+            ),
+            log,
             limits,
             policy: job.policy,
             ledger: job.ledger,

@@ -67,7 +67,7 @@ impl Wasq {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("AWS_") || text.starts_with("WASQ_") {
+            if ["AWS_", "WASQ_", "OTEL_"].iter().any(|prefix| text.starts_with(prefix)) {
                 command.env_remove(&name);
             }
         }

@@ -4,7 +4,7 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn every_command_says_what_it_does_and_takes() {
-    let commands: [(&[&str], &[&str]); 20] = [
+    let commands: [(&[&str], &[&str]); 21] = [
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
@@ -15,6 +15,7 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["invoke"], &["<FILE.wasm>", "--body", "--type", "--var", "--json", "without a queue"]),
         (&["send"], &["<TYPE>", "[BODY]", "--file", "--key", "--attribute", "--queue", "--endpoint-url"]),
         (&["status"], &["--admin", "--json", "ready"]),
+        (&["health"], &["--config", "--admin", "--ready", "--timeout", "HEALTHCHECK"]),
         (&["plugins"], &["--admin", "--json", "could not be loaded"]),
         (&["dlq"], &["ls", "show", "groups", "replay", "edit", "discard", "export", "hide", "Examples"]),
         (&["dlq", "ls"], &["--limit", "--type", "--class", "--plugin", "--reason", "--older-than", "--json"]),

@@ -77,8 +77,10 @@ pub async fn end(host: Running) {
 
 /// What a host's admin port answers: the status, and the body.
 pub async fn admin(host: &Running, path: &str) -> (u16, String) {
-    let line = host.line("admin=").await;
-    let addr = line.split("admin=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    // `admin=ADDRESS`, or `"admin":"ADDRESS"`.
+    let line = host.line("running").await;
+    let addr =
+        line.split("admin").nth(1).and_then(|rest| rest.trim_start_matches(['=', '"', ':']).split([' ', '"']).next());
     get(addr.expect("the address stands there").parse().unwrap(), path).await
 }
 

@@ -8,7 +8,7 @@ mod setup;
 mod sink;
 
 pub use faulty::{Faulty, Trouble};
-pub use rig::Rig;
+pub use rig::{Rig, get};
 pub use setup::{Plugin, Setup};
 pub use sink::{Answer, Sink, until};
 pub use wasq_tests::wat;

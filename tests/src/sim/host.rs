@@ -18,11 +18,13 @@ use wasq::health::Health;
 use wasq::lease::Keeper;
 use wasq::ledger::Ledger;
 use wasq::message::UnixMs;
+use wasq::metrics::QueueMeters;
 use wasq::permits::Permits;
 use wasq::plugins::{Catalogs, Loader};
 use wasq::queue::Queue;
 use wasq::sandbox::Sandbox;
 use wasq::stats::Stats;
+use wasq::trace::Tracing;
 
 use super::checks::{MAX_ATTEMPTS, PLUGINS, SCOPE};
 use super::ledger::SimLedger;
@@ -291,6 +293,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         breakers: Breakers::new(kit.limits.breaker_failures, kit.limits.breaker_probe),
         stats: Stats::default(),
         health: Health::default(),
+        tracing: Tracing::default(),
         outlets: [("out".to_owned(), queue(Which::Out))].into(),
         interrupt: CancellationToken::new(),
     };
@@ -302,13 +305,15 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         ..QueueConfig::default()
     };
     let jobs = queue(Which::Jobs);
-    let (keeper, keeping) = Keeper::new(config.visibility);
+    let meters = Arc::new(QueueMeters::default());
+    let (keeper, keeping) = Keeper::new(config.visibility, meters.clone());
     tokio::spawn(keeping.run(Arc::new(SimQueue::for_keeper(seat.clone())), ledger));
     let mut crew = Crew::new(Arc::new(services));
     crew.begin(Lane {
         name: "jobs".into(),
         keeper,
-        settler: Settler::start(jobs.clone()),
+        settler: Settler::start(jobs.clone(), meters.clone()),
+        meters,
         queue: jobs,
         dlq: queue(Which::Dlq),
         config,

@@ -112,6 +112,7 @@ impl SimQueue {
                 sent_at: UnixMs(EPOCH_MS + message.sent_ms),
                 group: message.content.group.clone(),
                 deduplication_id: None,
+                trace_header: None,
                 received_at: clock::now(),
             });
             let (id, receives) = (message.id.clone(), message.receives);

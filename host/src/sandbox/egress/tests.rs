@@ -43,7 +43,12 @@ fn hooks(config: &Config, allowed: &[String], resolver: Resolver) -> Hooks {
         grants: crate::sandbox::Grants::default(),
     };
     let limits = Arc::new(config.limits.clone());
-    Hooks::new(Arc::new(policy), limits, Arc::default(), Some(TRACEPARENT.into()))
+    Hooks::new(
+        Arc::new(policy),
+        limits,
+        Arc::default(),
+        Trace { traceparent: Some(TRACEPARENT.into()), ..Trace::default() },
+    )
 }
 
 /// Every name is at this address.

@@ -1,0 +1,78 @@
+//! `wasq health`: whether the host is alive, for whoever restarts it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::http::Admin;
+use crate::config::Config;
+use crate::health::Verdict;
+
+/// Ask the host on this machine whether it is alive, or with --ready whether it can work. Exits with 1 if not.
+///
+/// It asks the admin port that the config names. For a container:
+///
+///   HEALTHCHECK CMD ["wasq", "health"]
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub struct Health {
+    /// The config file; it names the admin port.
+    #[arg(long, env = "WASQ_CONFIG", default_value = "wasq.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// The host's admin address, in the config's place.
+    #[arg(long, env = "WASQ_ADMIN", value_name = "HOST:PORT")]
+    admin: Option<String>,
+    /// Asks whether the host is ready: plugins loaded, queues and ledger answering.
+    #[arg(long)]
+    ready: bool,
+    /// How long to wait for the answer.
+    #[arg(long, default_value = "3s", value_parser = humantime_serde::re::humantime::parse_duration, value_name = "TIME")]
+    timeout: Duration,
+}
+
+impl Health {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let admin = match self.admin {
+            Some(admin) => admin,
+            None => here(Config::load(&self.config)?.admin.listen).to_string(),
+        };
+        let (path, good) = if self.ready { ("/readyz", "ready") } else { ("/livez", "alive") };
+        let asked = Admin { admin: admin.clone() };
+        let answer = tokio::time::timeout(self.timeout, asked.get::<Verdict>(path)).await;
+        let answer = answer
+            .with_context(|| format!("the host at {admin} does not answer within {:?} (--timeout)", self.timeout))?;
+        let verdict = answer?.with_context(|| format!("the host at {admin} does not know {path}"))?;
+        println!("{}{good}", if verdict.ok { "" } else { "not " });
+        for reason in &verdict.reasons {
+            println!("  {reason}");
+        }
+        Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Where an address to listen on is reached from this machine.
+fn here(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_listens_everywhere_is_asked_here() {
+        let check = |listen: &str, expect: &str| assert_eq!(here(listen.parse().unwrap()).to_string(), expect);
+        check("0.0.0.0:9325", "127.0.0.1:9325");
+        check("[::]:80", "[::1]:80");
+        check("10.1.2.3:9325", "10.1.2.3:9325");
+    }
+}
