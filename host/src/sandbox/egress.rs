@@ -134,7 +134,10 @@ impl WasiHttpHooks for Hooks {
         let traceparent = call.traceparent().or_else(|| self.trace.traceparent.clone());
         Box::new(async move {
             let bounds = Bounds::of(&limits, options);
-            let sent = policy.egress.send(request, &limits, bounds, traceparent.as_deref(), open?).await;
+            let sent = match open {
+                Ok(open) => policy.egress.send(request, &limits, bounds, traceparent.as_deref(), open).await,
+                Err(exceeded) => Err(Unsent::Http(exceeded.into())),
+            };
             let sent = sent.map_err(|unsent| match unsent {
                 Unsent::NoSecret(secret) => {
                     lock(&seen).unavailable = Some((secret.dependency(), None));

@@ -1,5 +1,6 @@
 //! One message's way as a collector sees it.
 
+use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use serde_json::json;
@@ -82,6 +83,28 @@ async fn one_trace_leads_from_the_producer_to_the_handlers_outbound_call_and_on(
     assert_eq!(attributes(&call.attributes)["server.address"], "127.0.0.1");
     for span in [&receives[1], &processes[1], &settles[1]] {
         assert_eq!(hex(&span.parent_span_id), hex(&process.span_id), "the outbox's message goes on from its handler");
+    }
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn x_rays_header_names_the_producer_too() {
+    let collector = Collector::start().await;
+    let mut rig = rig(&collector).await;
+    let url = rig.client.get_queue_url().queue_name("jobs").send().await.unwrap().queue_url;
+    let header = format!("Root=1-{}-{};Parent={PRODUCER};Sampled=1", &TRACE[..8], &TRACE[8..]);
+    let header = MessageSystemAttributeValue::builder().data_type("String").string_value(header).build().unwrap();
+    let kind = MessageAttributeValue::builder().data_type("String").string_value("probe").build().unwrap();
+    let message = rig.client.send_message().set_queue_url(url).message_body(r#"{"do":"done"}"#);
+    let message = message.message_attributes("type", kind);
+    message.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, header).send().await.unwrap();
+    rig.until_exits("done", 1).await;
+    rig.emptied().await;
+    rig.stop_host().await;
+    let spans = collector.spans();
+    assert_eq!(spans.len(), 3, "{spans:#?}");
+    for span in spans {
+        assert_eq!((hex(&span.trace_id), hex(&span.parent_span_id)), (TRACE.into(), PRODUCER.into()), "{}", span.name);
     }
     rig.end().await;
 }
