@@ -62,8 +62,13 @@ impl Host {
 
     /// As [`Host::start`], on a ledger that is open already.
     pub async fn start_on(config: Config, ledger: Arc<dyn Ledger>) -> Result<Self, StartError> {
-        let config = Arc::new(config);
         let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        Self::start_in(config, ledger, sandbox).await
+    }
+
+    /// As [`Host::start_on`], in a sandbox that is made already.
+    pub async fn start_in(config: Config, ledger: Arc<dyn Ledger>, sandbox: Sandbox) -> Result<Self, StartError> {
+        let config = Arc::new(config);
         let catalogs = Arc::new(Catalogs::new(Loader::new(sandbox.clone(), config.clone())?));
         let watch = Watch::new(&config.plugins_dir);
         let catalog = load_plugins(&catalogs, &config).await?;
@@ -134,6 +139,11 @@ impl Host {
 
     pub fn services(&self) -> &Arc<Services> {
         self.crew.services()
+    }
+
+    /// The queues that it works on.
+    pub fn lanes(&self) -> &[Arc<Lane>] {
+        self.crew.lanes()
     }
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.

@@ -15,21 +15,60 @@ const LINES_MAX: usize = 1_000;
 /// The longest time that a percentile can tell: a day, in microseconds.
 const LONGEST_US: u64 = 24 * 60 * 60 * 1_000_000;
 
+/// Times, to the microsecond, kept as their distribution.
+#[derive(Clone, Debug)]
+pub struct Times(Histogram<u32>);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self(Histogram::new_with_max(LONGEST_US, 2).expect("the bounds are constant and valid"))
+    }
+}
+
+impl Times {
+    pub fn record(&mut self, time: Duration) {
+        self.0.saturating_record((time.as_micros() as u64).min(LONGEST_US));
+    }
+
+    /// The time that this part of them does not exceed, in milliseconds: 0.99 is the 99th percentile.
+    pub fn ms(&self, part: f64) -> f64 {
+        self.0.value_at_quantile(part) as f64 / 1_000.0
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+impl Extend<Duration> for Times {
+    fn extend<I: IntoIterator<Item = Duration>>(&mut self, times: I) {
+        times.into_iter().for_each(|time| self.record(time));
+    }
+}
+
+impl std::ops::AddAssign<&Times> for Times {
+    fn add_assign(&mut self, other: &Times) {
+        self.0 += &other.0;
+    }
+}
+
 /// Counts and times since the host started.
 #[derive(Default)]
 pub struct Stats {
     lines: Mutex<BTreeMap<(String, String), Line>>,
 }
 
+#[derive(Default)]
 struct Line {
     exits: BTreeMap<&'static str, u64>,
     runs: u64,
     duplicates: u64,
     dead_lettered: u64,
     delayed: u64,
-    run: Histogram<u32>,
-    sent_to_done: Histogram<u32>,
-    sent_to_start: Histogram<u32>,
+    run: Times,
+    sent_to_done: Times,
+    sent_to_start: Times,
 }
 
 /// One plugin's share of one type, as listings show it. Times in milliseconds.
@@ -62,7 +101,7 @@ impl Stats {
             line.dead_lettered += u64::from(*settled == Settlement::DeadLetter);
             line.delayed += u64::from(matches!(settled, Settlement::Delay { .. }));
             if let (Exit::Done { .. }, Settlement::Delete { .. }) = (exit, settled) {
-                record(&mut line.sent_to_done, sent_to_now);
+                line.sent_to_done.record(sent_to_now);
             }
         });
     }
@@ -71,8 +110,8 @@ impl Stats {
     pub fn ran(&self, kind: &str, plugin: &str, elapsed: Duration, sent_to_start: Duration) {
         self.line(kind, plugin, |line| {
             line.runs += 1;
-            record(&mut line.run, elapsed);
-            record(&mut line.sent_to_start, sent_to_start);
+            line.run.record(elapsed);
+            line.sent_to_start.record(sent_to_start);
         });
     }
 
@@ -87,11 +126,10 @@ impl Stats {
         if lines.len() >= LINES_MAX && !lines.contains_key(&key) {
             key.0 = "(other)".into();
         }
-        change(lines.entry(key).or_insert_with(Line::new));
+        change(lines.entry(key).or_default());
     }
 
     pub fn snapshot(&self) -> Vec<LineStats> {
-        let ms = |histogram: &Histogram<u32>, quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
         self.lock()
             .iter()
             .map(|((kind, plugin), line)| LineStats {
@@ -102,37 +140,24 @@ impl Stats {
                 duplicates: line.duplicates,
                 dead_lettered: line.dead_lettered,
                 delayed: line.delayed,
-                run_p50_ms: ms(&line.run, 0.5),
-                run_p99_ms: ms(&line.run, 0.99),
-                sent_to_start_p50_ms: ms(&line.sent_to_start, 0.5),
-                sent_to_start_p99_ms: ms(&line.sent_to_start, 0.99),
-                sent_to_done_p50_ms: ms(&line.sent_to_done, 0.5),
-                sent_to_done_p99_ms: ms(&line.sent_to_done, 0.99),
+                run_p50_ms: line.run.ms(0.5),
+                run_p99_ms: line.run.ms(0.99),
+                sent_to_start_p50_ms: line.sent_to_start.ms(0.5),
+                sent_to_start_p99_ms: line.sent_to_start.ms(0.99),
+                sent_to_done_p50_ms: line.sent_to_done.ms(0.5),
+                sent_to_done_p99_ms: line.sent_to_done.ms(0.99),
             })
             .collect()
+    }
+
+    /// How long after their sending all messages' handlers started.
+    pub fn sent_to_start(&self) -> Times {
+        let mut all = Times::default();
+        self.lock().values().for_each(|line| all += &line.sent_to_start);
+        all
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Line {
-    fn new() -> Self {
-        let histogram = || Histogram::new_with_max(LONGEST_US, 2).expect("the bounds are constant and valid");
-        Self {
-            exits: BTreeMap::new(),
-            runs: 0,
-            duplicates: 0,
-            dead_lettered: 0,
-            delayed: 0,
-            run: histogram(),
-            sent_to_done: histogram(),
-            sent_to_start: histogram(),
-        }
-    }
-}
-
-fn record(histogram: &mut Histogram<u32>, time: Duration) {
-    histogram.saturating_record((time.as_micros() as u64).min(LONGEST_US));
 }

@@ -3,7 +3,7 @@
 //! A lease is kept until its delete is confirmed. What fails for good is harmless: the ledger says done, and the next
 //! delivery is deleted without a run.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -12,8 +12,10 @@ use tokio_util::task::TaskTracker;
 
 use super::decide::Settlement;
 use super::retry::visibility_s;
+use crate::clock;
 use crate::lease::Lease;
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError};
+use crate::stats::Times;
 
 /// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
 const LINGER: Duration = Duration::from_millis(20);
@@ -29,6 +31,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 pub struct Settler {
     items: mpsc::Sender<Item>,
     task: JoinHandle<()>,
+    times: Arc<Mutex<Times>>,
 }
 
 struct Item {
@@ -45,7 +48,13 @@ enum Operation {
 impl Settler {
     pub fn start(queue: Arc<dyn Queue>) -> Self {
         let (items, waiting) = mpsc::channel(WAITING);
-        Self { items, task: tokio::spawn(collect(queue, waiting)) }
+        let times = Arc::new(Mutex::new(Times::default()));
+        Self { items, task: tokio::spawn(collect(queue, waiting, times.clone())), times }
+    }
+
+    /// How long it took from the start of a message's handler until its delete was confirmed.
+    pub fn start_to_settled(&self) -> Times {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Hands a delivery over. It is held until its call is confirmed.
@@ -72,7 +81,7 @@ impl Settler {
     }
 }
 
-async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>) {
+async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>, times: Arc<Mutex<Times>>) {
     let calls = TaskTracker::new();
     let room = Arc::new(Semaphore::new(CALLS));
     let longest = if queue.name().ends_with(".fifo") { Duration::ZERO } else { LINGER };
@@ -96,10 +105,10 @@ async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>) {
         for batch in [deletes, hides] {
             if !batch.is_empty() {
                 let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-                let queue = queue.clone();
+                let (queue, times) = (queue.clone(), times.clone());
                 calls.spawn(async move {
                     let _permit = permit;
-                    settle_batch(queue.as_ref(), batch).await;
+                    settle_batch(queue.as_ref(), batch, &times).await;
                 });
             }
         }
@@ -109,14 +118,14 @@ async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>) {
 }
 
 /// Makes the call, and tries what failed again while its lease holds.
-async fn settle_batch(queue: &dyn Queue, mut batch: Vec<Item>) {
+async fn settle_batch(queue: &dyn Queue, mut batch: Vec<Item>, times: &Mutex<Times>) {
     let mut wait = TRY_AGAIN;
     for attempt in 1..=TRIES {
         let answers = call(queue, &batch).await;
-        let mut failed = Vec::new();
+        let (mut settled, mut failed) = (Vec::new(), Vec::new());
         for (item, answer) in batch.into_iter().zip(answers) {
             match answer {
-                Ok(()) => {}
+                Ok(()) => settled.extend(deleted_after(&item)),
                 Err(QueueError::LeaseLost { message }) => {
                     tracing::debug!(%message, "settled too late; the ledger knows");
                 }
@@ -129,12 +138,21 @@ async fn settle_batch(queue: &dyn Queue, mut batch: Vec<Item>) {
                 }
             }
         }
+        times.lock().unwrap_or_else(PoisonError::into_inner).extend(settled);
         if failed.is_empty() {
             return;
         }
         batch = failed;
         tokio::time::sleep(wait).await;
         wait *= 2;
+    }
+}
+
+/// How long after its handler's start a message is deleted now.
+fn deleted_after(item: &Item) -> Option<Duration> {
+    match item.operation {
+        Operation::Delete => Some(clock::now() - item.lease.started_at()?),
+        Operation::Hide { .. } => None,
     }
 }
 

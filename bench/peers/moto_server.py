@@ -1,0 +1,13 @@
+"""moto's server, for `wasq bench --queues`: says where it listens, and ends with its standard input."""
+
+import json
+import sys
+
+from moto.server import ThreadedMotoServer
+
+server = ThreadedMotoServer("127.0.0.1", 0)
+server.start()
+host, port = server.get_host_and_port()
+print(json.dumps(f"http://{host}:{port}"), flush=True)
+sys.stdin.read()
+server.stop()
