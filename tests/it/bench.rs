@@ -90,9 +90,10 @@ async fn variants_and_peers_handle_all_messages() {
 
 #[tokio::test]
 async fn a_load_may_have_duplicates_many_plugins_and_sleep() {
-    let more = ["--duplicates", "50", "--plugins", "5", "--handler-sleep", "1", "--ledger", "none", "--bytes", "100"];
+    let more = ["--duplicates", "50", "--plugins", "5", "--handler-sleep", "1", "--bytes", "100"];
     let report = bench(&[&["--only", "wasq", "--pollers", "1", "--latency", "0"], &more[..]].concat()).await;
-    assert_eq!(report["settings"]["duplicates_percent"], 50);
+    // The others were done while it got warm.
+    assert_eq!(contender(&report, "wasq")["rounds"][0]["runs"], MESSAGES / 2);
     assert_eq!(report["ratios"], serde_json::json!([]));
 }
 

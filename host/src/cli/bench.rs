@@ -1,5 +1,6 @@
 //! `wasq bench`: what a message costs on this machine, where, and beside whom.
 
+mod calibrate;
 mod call_part;
 mod contender;
 mod course;
@@ -22,7 +23,6 @@ mod rivals;
 mod tally;
 mod trigger_part;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,21 +30,15 @@ use anyhow::Context;
 use clap::Args;
 
 use super::invoke::read_body;
+use calibrate::{Calibration, IN_HAND_MAX};
 use contender::Contender;
 use course::{Course, Pace, Sample};
 use ground::Ground;
 use order::Mail;
 use peers::Peers;
 use pins::Pins;
-use report::{LeftOut, Machine, Report, Settings, Standing, Step, Watched};
+use report::{LeftOut, Machine, Report, Settings, Standing, Watched};
 use rivals::Rivals;
-
-/// The part of the messages that a step of the calibration has.
-const CALIBRATION: u64 = 4;
-/// Deliveries in hand for each poller: three receives' worth, so that it need not wait for the slowest of ten.
-const IN_HAND_PER_POLLER: usize = 32;
-/// The most that a queue may have in hand, as the config bounds it.
-const IN_HAND_MAX: usize = 10_000;
 
 /// Measure the whole path on this machine, beside other consumers of the same queue.
 ///
@@ -98,7 +92,7 @@ pub struct Bench {
     #[arg(long, value_name = "PER_S", value_parser = positive)]
     rate: Option<f64>,
     /// How long the latency run sends, in seconds; 0 leaves it out.
-    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3_600))]
     latency: u64,
     /// An SQS endpoint that is there already, in place of the local queue; its queues are made and removed.
     #[arg(long, value_name = "URL")]
@@ -145,7 +139,7 @@ impl Bench {
         let mut machine = Machine::of(pins.clone(), scratch.path());
         let mut course = self.course(pins, scratch.path()).await?;
         let (contenders, left_out) = self.contenders(&course.peers);
-        let (paces, mut steps) = self.calibrate(&mut course, &contenders).await?;
+        let (paces, mut steps) = self.calibration().run(&mut course, &contenders).await?;
         let samples = self.rounds(&mut course, &paces).await?;
         let standings: Vec<Standing> = samples
             .into_iter()
@@ -219,44 +213,8 @@ impl Bench {
         None
     }
 
-    /// Finds each contender's best number of pollers.
-    async fn calibrate(
-        &self,
-        course: &mut Course,
-        contenders: &[Contender],
-    ) -> anyhow::Result<(Vec<(Contender, Pace)>, BTreeMap<Contender, Vec<Step>>)> {
-        let mut steps: BTreeMap<Contender, Vec<Step>> = BTreeMap::new();
-        let mut paces = Vec::new();
-        for name in contenders {
-            let like = name.calibrated_as();
-            let pollers = match (self.pollers, steps.get(&like)) {
-                (Some(pollers), _) => pollers,
-                (None, Some(found)) => best(found),
-                (None, None) => {
-                    let found = self.climb(course, like).await?;
-                    best(steps.entry(like).or_insert(found))
-                }
-            };
-            paces.push((*name, self.pace(pollers)));
-        }
-        Ok((paces, steps))
-    }
-
-    async fn climb(&self, course: &mut Course, name: Contender) -> anyhow::Result<Vec<Step>> {
-        let mut steps = Vec::new();
-        for pollers in name.ladder() {
-            let messages = (self.messages / CALIBRATION).max(1);
-            let sample = course.run(name, self.pace(*pollers), messages).await?;
-            let step = Step { pollers: *pollers, messages_per_s: sample.messages_per_s };
-            eprintln!("{}: {} pollers, {:.0} messages/s", name.name(), step.pollers, step.messages_per_s);
-            steps.push(step);
-        }
-        Ok(steps)
-    }
-
-    fn pace(&self, pollers: usize) -> Pace {
-        let concurrency = self.concurrency.unwrap_or((pollers * IN_HAND_PER_POLLER).min(IN_HAND_MAX));
-        Pace { pollers, concurrency }
+    fn calibration(&self) -> Calibration {
+        Calibration { messages: self.messages, pollers: self.pollers, concurrency: self.concurrency }
     }
 
     /// The samples of each contender, round by round.
@@ -305,9 +263,4 @@ impl Bench {
             endpoint: self.endpoint.clone(),
         }
     }
-}
-
-fn best(steps: &[Step]) -> usize {
-    let best = steps.iter().max_by(|a, b| a.messages_per_s.total_cmp(&b.messages_per_s));
-    best.map_or(1, |step| step.pollers)
 }

@@ -48,6 +48,8 @@ pub struct Pace {
 #[derive(Clone, Debug, Serialize)]
 pub struct Sample {
     pub handled: u64,
+    /// Handlers started; null where each message starts one.
+    pub runs: Option<u64>,
     pub messages_per_s: f64,
     pub cpu_us: CpuUs,
     /// SQS calls a message; null where neither the queue nor the contender counts them.
@@ -109,11 +111,11 @@ impl Course {
         let own = tempfile::tempdir_in(&self.scratch).context("cannot make a temporary directory")?;
         let consumer = self.consumer(contender, pace, warm_up, load, producer.is_some(), own.path());
         let mut process = self.start(consumer, own.path())?;
-        let word: String = process.hear().await?;
-        anyhow::ensure!(word == "begin", "{} said {word:?} before it began", contender.name());
+        expect(&mut process, "begin").await?;
         let before = self.ground.counts().await?;
         process.tell("go").await?;
         if let Some(producer) = producer {
+            expect(&mut process, "consuming").await?;
             let part = Part::Produce(producer.clone());
             let mut process = Process::part("producer", &part, self.pins.queue.as_deref(), own.path())?;
             process.hear::<Produced>().await?;
@@ -164,6 +166,12 @@ impl Course {
     }
 }
 
+async fn expect(process: &mut Process, word: &str) -> anyhow::Result<()> {
+    let heard: String = process.hear().await?;
+    anyhow::ensure!(heard == word, "a part said {heard:?}, and not {word:?}");
+    Ok(())
+}
+
 /// Messages that get a contender warm.
 fn warm_up(messages: u64) -> u64 {
     (messages / 5).clamp(1, 5_000)
@@ -188,6 +196,7 @@ fn sample(outcome: &Outcome, counts: Option<Counts>) -> Sample {
     });
     Sample {
         handled: outcome.handled,
+        runs: outcome.runs,
         messages_per_s: outcome.handled as f64 / outcome.elapsed_s,
         cpu_us,
         calls_per_message: calls.as_ref().map(|calls| each(calls.values().sum::<u64>() as f64)),

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use super::contender::Contender;
 use super::no_ledger::NoLedger;
 use super::order;
-use super::part::{Consumer, HostSettings, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin};
+use super::part::{Consumer, HostSettings, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin, consuming};
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::host::Host;
@@ -69,12 +69,14 @@ impl Bench {
         let host = Host::start_in(config(&self.consumer, load)?, self.ledger.clone(), sandbox).await?;
         // The workers have only just been spawned.
         let watch = Stopwatch::start();
+        consuming(&self.consumer, load)?;
         let settled = settled(&host, load.messages).await;
         let outcome = watch.stop(load.messages);
+        let runs = host.services().stats.snapshot().iter().map(|line| line.runs).sum();
         let latency = self.consumer.latency.then(|| latency(&host));
         host.shutdown(std::future::pending()).await;
         settled?;
-        Ok(Outcome { latency, ..outcome })
+        Ok(Outcome { runs: Some(runs), latency, ..outcome })
     }
 }
 

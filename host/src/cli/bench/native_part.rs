@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use tokio::task::JoinSet;
 
 use super::order;
-use super::part::{Consumer, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin};
+use super::part::{Consumer, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin, consuming};
 use super::tally::Tally;
 use crate::queue::BATCH_MAX_ENTRIES;
 use crate::stats::Times;
@@ -65,6 +65,7 @@ async fn empty(client: &Client, consumer: &Consumer, load: &Load, watched: Watch
         let latency = consumer.latency;
         pollers.spawn(async move { poll(&client, &url, &tally, latency.then_some(&watched)).await });
     }
+    consuming(consumer, load)?;
     tally.reached(&mut pollers).await?;
     Ok(tally)
 }

@@ -1,5 +1,6 @@
 //! A part of the bench in a process of its own, so that its CPU time and memory are counted apart. The bench starts each as
-//! `wasq bench-part JSON` and talks to it over its pipes: `begin` when it is warm, `go` in answer, then one line with what it found.
+//! `wasq bench-part JSON` and talks to it over its pipes: `begin` when it is warm, `go` in answer, `consuming` when somebody waits for
+//! that (in a latency run), then one line with what it found.
 //! The peers' scripts speak the same.
 
 use std::collections::BTreeMap;
@@ -79,6 +80,9 @@ pub struct Producer {
 pub struct Outcome {
     /// Messages handled and deleted.
     pub handled: u64,
+    /// Handlers that were started, where that is not the same: in a host, duplicates start none.
+    #[serde(default)]
+    pub runs: Option<u64>,
     pub elapsed_s: f64,
     pub cpu_us: f64,
     pub rss_peak_bytes: u64,
@@ -155,6 +159,12 @@ pub fn begin() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Tells the bench that messages may come, if it waits for that.
+pub fn consuming(consumer: &Consumer, load: &Load) -> anyhow::Result<()> {
+    let is_the_one = consumer.latency && load.queue_url == consumer.load.queue_url;
+    if is_the_one { say(&"consuming") } else { Ok(()) }
+}
+
 /// Time and CPU time since it was made.
 pub struct Stopwatch {
     began: Instant,
@@ -170,6 +180,7 @@ impl Stopwatch {
         let cpu = clock::process_cpu().saturating_sub(self.cpu);
         Outcome {
             handled,
+            runs: None,
             elapsed_s: (clock::now() - self.began).as_secs_f64(),
             cpu_us: cpu.as_secs_f64() * 1e6,
             rss_peak_bytes: rss_peak_bytes(),

@@ -33,6 +33,8 @@ impl Process {
     pub fn part(name: &str, part: &Part, cores: Option<&[usize]>, scratch: &Path) -> anyhow::Result<Self> {
         let mut command = on(cores, &crate::cli::own_binary()?);
         command.arg("bench-part").arg(serde_json::to_string(part)?);
+        // What is logged is part of what is measured.
+        command.env_remove("WASQ_LOG").env_remove("WASQ_LOG_FORMAT");
         Self::start(name, command, scratch)
     }
 

@@ -169,6 +169,7 @@ mod tests {
     fn standing(name: Contender, rates: &[f64]) -> Standing {
         let round = |rate: &f64| Sample {
             handled: 10,
+            runs: None,
             messages_per_s: *rate,
             cpu_us: CpuUs { contender: 1e6 / rate, host: None, guest: None, queue: None },
             calls_per_message: None,
