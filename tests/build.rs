@@ -1,4 +1,4 @@
-//! Compiles the guests and the shop's handlers to components, with a cargo of its own and in a target directory of its
+//! Compiles the guests, the shop's handlers and the bench's to components, with a cargo of its own and in a target directory of its
 //! own: a nested cargo would wait for ever for the outer one's.
 
 use std::env;
@@ -9,7 +9,7 @@ const TARGET: &str = "wasm32-wasip2";
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the repository");
-    for input in ["tests/guests", "plugins", "sdk", "wit", "Cargo.toml", "Cargo.lock"] {
+    for input in ["tests/guests", "plugins", "bench/handler", "sdk", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     // Four floors up from target/debug/build/wasq-tests-0123/out.
@@ -18,7 +18,8 @@ fn main() {
         Path::new(&out_dir).ancestors().nth(4).expect("OUT_DIR is deep in the target directory").join("guests");
 
     build(&target_dir, &root.join("tests/guests"), &["--examples".to_owned()]);
-    let plugins: Vec<String> = plugins(root).into_iter().flat_map(|name| ["-p".to_owned(), name]).collect();
+    let plugins = plugins(root).into_iter().chain(["bench-handler".to_owned()]);
+    let plugins: Vec<String> = plugins.flat_map(|name| ["-p".to_owned(), name]).collect();
     build(&target_dir, root, &plugins);
 
     let built = target_dir.join(TARGET).join("release");

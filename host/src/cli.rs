@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod bench;
 mod build;
 mod check;
 mod demo;
@@ -64,10 +65,16 @@ enum Command {
     Health(health::Health),
     Plugins(plugins::Plugins),
     Dlq(Box<dlq::Dlq>),
+    Bench(Box<bench::Bench>),
     /// Compile a component from standard input to machine code on standard output: the host runs this for itself.
     #[command(hide = true)]
     CompileComponent {
         arguments: String,
+    },
+    /// A part of the bench, in a process of its own: `wasq bench` runs this for itself.
+    #[command(hide = true)]
+    BenchPart {
+        part: String,
     },
     /// Print a completion script for a shell.
     ///
@@ -84,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Run(_) | Command::Dev(_) | Command::Invoke(_) => "info,aws_config=warn",
         // What it finds it prints itself.
         Command::Check(_) => "off",
+        Command::BenchPart { .. } => "warn,guest=info,aws_config=off",
         _ => "error,aws_config=off",
     };
     let configured = if let Command::Run(run) = &arguments.command { run.log_format() } else { None };
@@ -111,6 +119,8 @@ pub fn main() -> ExitCode {
             Command::Health(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
             Command::Dlq(command) => command.run().await,
+            Command::Bench(command) => command.run().await,
+            Command::BenchPart { part } => bench_part(&part).await,
             Command::CompileComponent { arguments } => compile_component(&arguments),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Arguments::command(), "wasq", &mut std::io::stdout());
@@ -129,6 +139,12 @@ pub fn main() -> ExitCode {
 fn compile_component(arguments: &str) -> anyhow::Result<ExitCode> {
     let arguments: CompileArguments = serde_json::from_str(arguments)?;
     arguments.run().map_err(anyhow::Error::msg)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bench_part(part: &str) -> anyhow::Result<ExitCode> {
+    let part: bench::part::Part = serde_json::from_str(part)?;
+    part.run().await?;
     Ok(ExitCode::SUCCESS)
 }
 

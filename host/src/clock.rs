@@ -45,7 +45,16 @@ pub fn unix_ms() -> UnixMs {
 
 /// The processor time that this thread has had.
 pub fn thread_cpu() -> std::time::Duration {
-    let had = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    cpu(rustix::time::ClockId::ThreadCPUTime)
+}
+
+/// The processor time that all threads of this process have had.
+pub fn process_cpu() -> std::time::Duration {
+    cpu(rustix::time::ClockId::ProcessCPUTime)
+}
+
+fn cpu(clock: rustix::time::ClockId) -> std::time::Duration {
+    let had = rustix::time::clock_gettime(clock);
     std::time::Duration::new(
         u64::try_from(had.tv_sec).unwrap_or_default(),
         u32::try_from(had.tv_nsec).unwrap_or_default(),

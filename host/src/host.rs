@@ -74,9 +74,14 @@ impl Host {
 
     /// As [`Host::start`], on a ledger that is open already.
     pub async fn start_on(config: Config, ledger: Arc<dyn Ledger>) -> Result<Self, StartError> {
+        let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        Self::start_in(config, ledger, sandbox).await
+    }
+
+    /// As [`Host::start_on`], in a sandbox that is made already.
+    pub async fn start_in(config: Config, ledger: Arc<dyn Ledger>, sandbox: Sandbox) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let otlp = Otlp::new(otlp::Settings::new(&config.telemetry, |name| std::env::var(name).ok())?, &config.scope);
-        let sandbox = Sandbox::new(&config.limits).map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let versions = kept_versions(&config)?;
         let loader = Loader::new(sandbox.clone(), config.clone())?;
         let secrets_aws = config.secrets_aws.as_ref().unwrap_or(&config.aws);
@@ -166,6 +171,11 @@ impl Host {
 
     pub fn services(&self) -> &Arc<Services> {
         self.crew.services()
+    }
+
+    /// The queues that it works on.
+    pub fn lanes(&self) -> &[Arc<Lane>] {
+        self.crew.lanes()
     }
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.

@@ -70,6 +70,8 @@ struct State {
     /// No renewal goes past this.
     keep_until: Instant,
     claims: Vec<Claimed>,
+    /// When a handler was first started under it.
+    started_at: Option<Instant>,
     /// Its visibility has been settled: renewing would undo it.
     settled: bool,
 }
@@ -142,6 +144,7 @@ impl Keeper {
                 visible_at,
                 keep_until: delivery.received_at + VISIBILITY_MAX,
                 claims: Vec::new(),
+                started_at: None,
                 settled: false,
             }),
             visibility_call: tokio::sync::Mutex::default(),
@@ -195,6 +198,16 @@ impl Lease {
     /// Whether it has been lost or has ended, noticed by the keeper or not yet.
     pub fn is_over(&self) -> bool {
         self.inner.lost.is_cancelled() || lock(&self.inner.state).ends_at() <= clock::now()
+    }
+
+    /// A handler starts now.
+    pub fn start(&self) {
+        lock(&self.inner.state).started_at.get_or_insert_with(clock::now);
+    }
+
+    /// When the first handler was started.
+    pub fn started_at(&self) -> Option<Instant> {
+        lock(&self.inner.state).started_at
     }
 
     /// From now on the keeper extends this claim with the lease; until then it holds to `ends_at`.

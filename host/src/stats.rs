@@ -21,6 +21,44 @@ pub const ATTEMPTS: [&str; 6] = ["1", "2", "3", "4", "5", "6+"];
 /// The longest time that a percentile can tell: a day, in microseconds.
 const LONGEST_US: u64 = 24 * 60 * 60 * 1_000_000;
 
+/// Times, to the microsecond, kept as their distribution.
+#[derive(Clone, Debug)]
+pub struct Times(hdrhistogram::Histogram<u32>);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self(hdrhistogram::Histogram::new_with_max(LONGEST_US, 2).expect("the bounds are constant and valid"))
+    }
+}
+
+impl Times {
+    pub fn record(&mut self, time: Duration) {
+        self.0.saturating_record((time.as_micros() as u64).min(LONGEST_US));
+    }
+
+    /// The time that this part of them does not exceed, in milliseconds: 0.99 is the 99th percentile.
+    pub fn ms(&self, part: f64) -> f64 {
+        self.0.value_at_quantile(part) as f64 / 1_000.0
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+impl Extend<Duration> for Times {
+    fn extend<I: IntoIterator<Item = Duration>>(&mut self, times: I) {
+        times.into_iter().for_each(|time| self.record(time));
+    }
+}
+
+impl std::ops::AddAssign<&Times> for Times {
+    fn add_assign(&mut self, other: &Times) {
+        self.0 += &other.0;
+    }
+}
+
 /// Counts and times since the host started. A line is found without a lock; only a new one takes one.
 #[derive(Default)]
 pub struct Stats {
@@ -51,10 +89,11 @@ struct ExitCount {
     count: Counter,
 }
 
+#[derive(Default)]
 struct Percentiles {
-    run: hdrhistogram::Histogram<u32>,
-    sent_to_done: hdrhistogram::Histogram<u32>,
-    sent_to_start: hdrhistogram::Histogram<u32>,
+    run: Times,
+    sent_to_done: Times,
+    sent_to_start: Times,
 }
 
 /// One plugin's share of one type, as listings show it. Times in milliseconds.
@@ -88,7 +127,7 @@ impl Stats {
             line.retry_delay.observe(*delay);
         }
         if let (Exit::Done { .. }, Settlement::Delete { .. }) = (exit, settled) {
-            record(&mut line.percentiles().sent_to_done, sent_to_now);
+            line.percentiles().sent_to_done.record(sent_to_now);
         }
     }
 
@@ -101,8 +140,8 @@ impl Stats {
         line.guest_cpu.observe(report.cpu);
         line.guest_memory.observe_bytes(report.memory_bytes);
         let mut percentiles = line.percentiles();
-        record(&mut percentiles.run, report.elapsed);
-        record(&mut percentiles.sent_to_start, sent_to_start);
+        percentiles.run.record(report.elapsed);
+        percentiles.sent_to_start.record(sent_to_start);
     }
 
     /// A message was settled whose work another one had done.
@@ -121,6 +160,13 @@ impl Stats {
 
     pub fn snapshot(&self) -> Vec<LineStats> {
         self.lines().into_iter().map(|((kind, plugin), line)| line.stats(kind, plugin)).collect()
+    }
+
+    /// How long after their sending all messages' handlers started.
+    pub fn sent_to_start(&self) -> Times {
+        let mut all = Times::default();
+        self.lines().values().for_each(|line| all += &line.percentiles().sent_to_start);
+        all
     }
 
     fn line(&self, kind: &str, plugin: &str) -> Arc<Line> {
@@ -145,8 +191,6 @@ impl Stats {
 
 impl Default for Line {
     fn default() -> Self {
-        let percentiles =
-            || hdrhistogram::Histogram::new_with_max(LONGEST_US, 2).expect("the bounds are constant and valid");
         Self {
             exits: RwLock::default(),
             attempts: Default::default(),
@@ -156,11 +200,7 @@ impl Default for Line {
             guest_cpu: Histogram::of(&metrics::GUEST_CPU),
             guest_memory: Histogram::of(&metrics::GUEST_MEMORY),
             retry_delay: Histogram::of(&metrics::RETRY_DELAY),
-            percentiles: Mutex::new(Percentiles {
-                run: percentiles(),
-                sent_to_done: percentiles(),
-                sent_to_start: percentiles(),
-            }),
+            percentiles: Mutex::default(),
         }
     }
 }
@@ -196,8 +236,6 @@ impl Line {
             *settled.entry(settlement).or_default() += count;
         }
         let percentiles = self.percentiles();
-        let ms =
-            |histogram: &hdrhistogram::Histogram<u32>, quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
         LineStats {
             kind,
             plugin,
@@ -206,22 +244,18 @@ impl Line {
             duplicates: self.duplicates.get(),
             dead_lettered: settled.get("dead-letter").copied().unwrap_or(0),
             delayed: settled.get("delay").copied().unwrap_or(0),
-            run_p50_ms: ms(&percentiles.run, 0.5),
-            run_p99_ms: ms(&percentiles.run, 0.99),
-            sent_to_start_p50_ms: ms(&percentiles.sent_to_start, 0.5),
-            sent_to_start_p99_ms: ms(&percentiles.sent_to_start, 0.99),
-            sent_to_done_p50_ms: ms(&percentiles.sent_to_done, 0.5),
-            sent_to_done_p99_ms: ms(&percentiles.sent_to_done, 0.99),
+            run_p50_ms: percentiles.run.ms(0.5),
+            run_p99_ms: percentiles.run.ms(0.99),
+            sent_to_start_p50_ms: percentiles.sent_to_start.ms(0.5),
+            sent_to_start_p99_ms: percentiles.sent_to_start.ms(0.99),
+            sent_to_done_p50_ms: percentiles.sent_to_done.ms(0.5),
+            sent_to_done_p99_ms: percentiles.sent_to_done.ms(0.99),
         }
     }
 
     fn percentiles(&self) -> MutexGuard<'_, Percentiles> {
         self.percentiles.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn record(histogram: &mut hdrhistogram::Histogram<u32>, time: Duration) {
-    histogram.saturating_record((time.as_micros() as u64).min(LONGEST_US));
 }
 
 #[cfg(test)]

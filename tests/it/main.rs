@@ -1,5 +1,6 @@
 //! The integration tests.
 
+mod bench;
 mod cli;
 mod clients;
 mod crash;

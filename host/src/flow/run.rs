@@ -77,6 +77,7 @@ async fn attempt(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &
     if share.lease.is_over() {
         return Err(Exit::LeaseLost);
     }
+    share.lease.start();
     let sent_to_start = share.age();
     let job = Job {
         policy: plugin.policy.clone(),

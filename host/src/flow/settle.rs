@@ -3,7 +3,7 @@
 //! A lease is kept until its delete is confirmed. What fails for good is harmless: the ledger says done, and the next
 //! delivery is deleted without a run.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -17,6 +17,7 @@ use crate::clock;
 use crate::lease::Lease;
 use crate::metrics::{Counter, QueueMeters};
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError};
+use crate::stats::Times;
 use crate::trace::Span;
 
 /// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
@@ -33,6 +34,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 pub struct Settler {
     items: mpsc::Sender<Item>,
     task: JoinHandle<()>,
+    times: Arc<Mutex<Times>>,
 }
 
 struct Item {
@@ -60,7 +62,14 @@ impl Operation {
 impl Settler {
     pub fn start(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>) -> Self {
         let (items, waiting) = mpsc::channel(WAITING);
-        Self { items, task: tokio::spawn(collect(queue, meters, waiting)) }
+        let times = Arc::new(Mutex::new(Times::default()));
+        let task = tokio::spawn(collect(queue, meters, waiting, times.clone()));
+        Self { items, task, times }
+    }
+
+    /// How long it took from the start of a message's handler until its delete was confirmed.
+    pub fn start_to_settled(&self) -> Times {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Hands a delivery over. It is held until its call is confirmed.
@@ -89,7 +98,12 @@ impl Settler {
     }
 }
 
-async fn collect(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>, mut waiting: mpsc::Receiver<Item>) {
+async fn collect(
+    queue: Arc<dyn Queue>,
+    meters: Arc<QueueMeters>,
+    mut waiting: mpsc::Receiver<Item>,
+    times: Arc<Mutex<Times>>,
+) {
     let calls = TaskTracker::new();
     let room = Arc::new(Semaphore::new(CALLS));
     let longest = if queue.name().ends_with(".fifo") { Duration::ZERO } else { LINGER };
@@ -113,10 +127,10 @@ async fn collect(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>, mut waiting: m
         for batch in [deletes, hides] {
             if !batch.is_empty() {
                 let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-                let (queue, meters) = (queue.clone(), meters.clone());
+                let (queue, meters, times) = (queue.clone(), meters.clone(), times.clone());
                 calls.spawn(async move {
                     let _permit = permit;
-                    settle_batch(queue.as_ref(), &meters, batch).await;
+                    settle_batch(queue.as_ref(), &meters, batch, &times).await;
                 });
             }
         }
@@ -126,18 +140,21 @@ async fn collect(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>, mut waiting: m
 }
 
 /// Makes the call, and tries what failed again while its lease holds.
-async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<Item>) {
+async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<Item>, times: &Mutex<Times>) {
     let mut wait = TRY_AGAIN;
     for attempt in 1..=TRIES {
         let answers = call(queue, &batch).await;
-        let mut failed = Vec::new();
+        let (mut settled, mut failed) = (Vec::new(), Vec::new());
         for (item, answer) in batch.into_iter().zip(answers) {
             if let Err(error) = &answer {
                 item.operation.failures(meters).add(1);
                 item.span.failed(error.code());
             }
             match answer {
-                Ok(()) => meters.settle_duration.observe(clock::now() - item.decided_at),
+                Ok(()) => {
+                    meters.settle_duration.observe(clock::now() - item.decided_at);
+                    settled.extend(deleted_after(&item));
+                }
                 Err(QueueError::LeaseLost { message }) => {
                     tracing::debug!(%message, "settled too late; the ledger knows");
                 }
@@ -150,12 +167,21 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
                 }
             }
         }
+        times.lock().unwrap_or_else(PoisonError::into_inner).extend(settled);
         if failed.is_empty() {
             return;
         }
         batch = failed;
         tokio::time::sleep(wait).await;
         wait *= 2;
+    }
+}
+
+/// How long after its handler's start a message is deleted now.
+fn deleted_after(item: &Item) -> Option<Duration> {
+    match item.operation {
+        Operation::Delete => Some(clock::now() - item.lease.started_at()?),
+        Operation::Hide { .. } => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Faults that tests order: calls that are late, lost, refused, torn or doubled.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -90,6 +90,11 @@ impl Faults {
         self.state().calls.get(operation).copied().unwrap_or_default()
     }
 
+    /// The calls that have arrived, by operation.
+    pub fn all_calls(&self) -> BTreeMap<String, u64> {
+        self.state().calls.iter().map(|(operation, calls)| (operation.clone(), *calls)).collect()
+    }
+
     /// Waits until so many calls of an operation have arrived.
     pub async fn calls_reach(&self, operation: &str, calls: u64) {
         loop {
@@ -149,5 +154,6 @@ mod tests {
         assert_eq!(faults.in_force(), 0);
         assert_eq!(meet("SendMessage", "a"), None);
         assert_eq!((faults.calls("SendMessage"), faults.calls("DeleteMessage")), (4, 1));
+        assert_eq!(faults.all_calls(), [("SendMessage".to_owned(), 4), ("DeleteMessage".to_owned(), 1)].into());
     }
 }

@@ -1,0 +1,110 @@
+//! The report as text, the ratios last.
+
+use comfy_table::{Cell, CellAlignment};
+
+use super::contender::Contender;
+use super::report::{Ratio, Report, Standing, Watched};
+use crate::cli::table;
+
+pub fn print(report: &Report) {
+    let (machine, settings) = (&report.machine, &report.settings);
+    println!(
+        "{} messages of {} bytes, {} rounds, medians; ledger {}, handler {}",
+        settings.messages, settings.bytes, settings.rounds, settings.ledger, settings.handler
+    );
+    println!(
+        "{}, {} cores: {}; data on {}; load {:.1} before, {:.1} after",
+        machine.cpu,
+        machine.cores,
+        machine.pins.words(),
+        machine.file_system,
+        machine.load_before,
+        machine.load_after
+    );
+    println!("\n{}", contenders(&report.contenders));
+    for left_out in &report.left_out {
+        println!("{} was left out: {}", left_out.name.name(), left_out.why);
+    }
+    if !report.latency.is_empty() {
+        println!("\n{}", latency(&report.latency));
+    }
+    if !report.ratios.is_empty() {
+        println!("\nmessages/s, and CPU time a message, of wasq against");
+        report.ratios.iter().for_each(|ratio| println!("{}", line(ratio)));
+    }
+    if !report.optimised {
+        println!("\nthis binary is not optimised: its figures mean nothing; build it with --release");
+    }
+}
+
+fn contenders(standings: &[Standing]) -> String {
+    let mut all = table(&[
+        "",
+        "messages/s",
+        "CPU µs a message",
+        "host",
+        "guest",
+        "queue",
+        "calls a message",
+        "RSS MiB",
+        "pollers",
+    ]);
+    for standing in standings {
+        let median = &standing.median;
+        let or_dash = |value: Option<f64>, digits: usize| value.map_or("-".into(), |value| format!("{value:.digits$}"));
+        let mut cells = vec![Cell::new(standing.name.name())];
+        let figures = [
+            format!("{:.0}", median.messages_per_s),
+            format!("{:.1}", median.cpu_us.contender),
+            or_dash(median.cpu_us.host, 1),
+            or_dash(median.cpu_us.guest, 1),
+            or_dash(median.cpu_us.queue, 1),
+            or_dash(median.calls_per_message, 3),
+            format!("{:.1}", median.rss_peak_bytes as f64 / f64::from(1 << 20)),
+            standing.pace.pollers.to_string(),
+        ];
+        cells.extend(figures.map(right));
+        all.add_row(cells);
+    }
+    all.trim_fmt()
+}
+
+fn latency(watched: &[Watched]) -> String {
+    let mut all = table(&[
+        "latency, ms",
+        "messages/s",
+        "send → start p50",
+        "p99",
+        "p99.9",
+        "start → settled p50",
+        "p99",
+        "p99.9",
+    ]);
+    for watched in watched {
+        let mut cells = vec![Cell::new(watched.name.name()), right(format!("{:.0}", watched.messages_per_s))];
+        for times in [&watched.latency.sent_to_start_ms, &watched.latency.start_to_settled_ms] {
+            cells.extend([times.p50, times.p99, times.p999].map(|ms| right(format!("{ms:.1}"))));
+        }
+        all.add_row(cells);
+    }
+    all.trim_fmt()
+}
+
+fn right(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn line(ratio: &Ratio) -> String {
+    let Ratio { to, ratio, lowest, highest, more_cpu_us, .. } = ratio;
+    let meaning = match to {
+        Contender::WasqNoLedger => "what durability costs",
+        Contender::WasqNative => "what the sandbox costs",
+        Contender::Native => "the ceiling",
+        Contender::SqsConsumer => "Node, in batches",
+        Contender::SqsConsumerSingle => "Node, one by one",
+        Contender::Boto3 => "Python, threads",
+        Contender::Trigger => "a task, a timer and a delete a message",
+        Contender::Wasq => "itself",
+    };
+    format!("  {:<20} {ratio:>6.2} ×  ({lowest:.2} to {highest:.2})  {more_cpu_us:>+8.1} µs   {meaning}", to.name())
+}
