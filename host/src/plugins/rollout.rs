@@ -70,25 +70,25 @@ impl Rollout {
         if is_candidate { Version::Candidate } else { Version::Stable }
     }
 
-    /// Counts a first run. The answer is whether it must be repeated on the stable version, uncounted.
+    /// Counts a first run. The answer is whether it must be repeated on the stable version, uncounted; what began before the
+    /// version was rolled back is, too.
     pub fn ran(&self, version: Version, exit: &Exit) -> bool {
-        let Some(failed) = exit.handler_failed().filter(|_| self.outcome.get().is_none()) else {
-            // What began before the verdict is repeated all the same.
-            let rolled_back = matches!(self.outcome.get(), Some(Outcome::RolledBack { .. }));
-            return version == Version::Candidate && rolled_back && exit.handler_failed() == Some(true);
+        let Some(failed) = exit.handler_failed() else { return false };
+        if self.outcome.get().is_none() {
+            self.judge(self.count(version, failed));
+        }
+        version == Version::Candidate && failed && self.outcome.get() != Some(&Outcome::Promoted)
+    }
+
+    fn count(&self, version: Version, failed: bool) -> Runs {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = match version {
+            Version::Stable => &mut runs.stable,
+            Version::Candidate => &mut runs.candidate,
         };
-        let runs = {
-            let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-            let tally = match version {
-                Version::Stable => &mut runs.stable,
-                Version::Candidate => &mut runs.candidate,
-            };
-            tally.runs += 1;
-            tally.failures += u64::from(failed);
-            *runs
-        };
-        self.judge(runs);
-        version == Version::Candidate && failed
+        tally.runs += 1;
+        tally.failures += u64::from(failed);
+        *runs
     }
 
     /// Whether and how it has ended; time alone may end it.
