@@ -18,6 +18,8 @@ use crate::trace::Span;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
+/// How long a receive waits for permits for a whole batch.
+const FILL: Duration = Duration::from_millis(5);
 /// How often a poller that waits for a permit says that it is alive.
 const BEAT: Duration = Duration::from_secs(10);
 
@@ -122,12 +124,24 @@ impl Worker {
             }
         }
         let mut permits = vec![first];
+        self.fill(&mut permits).await;
+        Some(permits)
+    }
+
+    /// Takes permits for a whole batch. A host that is at its limit waits a moment for the last of them: a call costs the same,
+    /// whatever it brings.
+    async fn fill(&self, permits: &mut Vec<OwnedSemaphorePermit>) {
+        let more = BATCH_MAX_ENTRIES.min(self.lane.config.concurrency) - permits.len();
+        let whole = self.permits.clone().acquire_many_owned(more as u32);
+        if let Ok(Ok(mut whole)) = tokio::time::timeout(FILL, whole).await {
+            permits.extend((0..more).filter_map(|_| whole.split(1)));
+            return;
+        }
         while permits.len() < BATCH_MAX_ENTRIES
             && let Ok(permit) = self.permits.clone().try_acquire_owned()
         {
             permits.push(permit);
         }
-        Some(permits)
     }
 
     async fn back_off(&self, failures: u32) {

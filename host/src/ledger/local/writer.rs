@@ -66,6 +66,8 @@ impl Writer {
         loop {
             match self.timer.block_on(async { tokio::time::timeout_at(sweep_at, self.inbox.recv()).await }) {
                 Ok(Some(first)) => {
+                    // Those who have something to hand in, too, are let do so first: a batch of one costs as much as a full one.
+                    std::thread::yield_now();
                     let jobs = self.collect(first);
                     self.turn(jobs);
                 }
