@@ -228,7 +228,7 @@ impl Sandbox {
         };
         // Without ticks no guest yields, and what it does is the same every time.
         let ((returned, state), cpu) = match &self.ticker {
-            Some(_) => heavy::drive(run, &handler.weight).await,
+            Some(_) => heavy::drive(run, &handler.weight, |(returned, _)| returned.is_err()).await,
             None => (run.await, Duration::ZERO),
         };
         let exit = match returned {

@@ -65,6 +65,8 @@ impl Neighbours {
         let endless = Arc::new(bench.load("loop", &endless.component, TIMEOUT)?);
         // Once for the caches.
         paced(&bench, &quiet, self.messages / TURNS).await;
+        // And once for the host to learn what the hostile type is: it knows by its first timeout.
+        bench.run(&endless).await;
         let (mut alone, mut beside) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
             alone.extend(paced(&bench, &quiet, self.messages / TURNS).await);

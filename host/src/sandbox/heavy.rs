@@ -3,8 +3,8 @@
 //! A runtime has as many workers as the machine has cores, and a computing guest holds one of them for a whole tick at a time:
 //! a few such guests would have every other message wait for its turn behind them. So each poll of a run is weighed. The one in
 //! which the guest computed for most of a tick is its last among the others, and the plugin's next runs begin in threads of
-//! their own, until one of them shows that it was light. The kernel shares what is left of the cores among those threads; and one
-//! that goes on computing gets only what nobody else wants.
+//! their own, until one of them shows that it was light. The kernel shares what is left of the cores among those threads. After a
+//! run that computed until its timeout, the plugin's next gets only what nobody else wants.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::EPOCH_TICK;
@@ -22,8 +23,9 @@ use crate::clock;
 
 /// Processor time of one poll from which on a run is heavy.
 const HEAVY: Duration = Duration::from_millis(EPOCH_TICK.as_millis() as u64 / 2);
-/// Processor time from which on a run is endless, as far as its neighbours are concerned.
-const ENDLESS: Duration = Duration::from_millis(250);
+/// A run that was timed out is endless if it had this share of its time on a processor. Less is no sign of it: on a host that has
+/// no processor to spare, a thread that steps back waits more than it computes.
+const ENDLESS_SHARE: u32 = 100;
 /// How far a heavy run steps back: where cores are short, fifteen steps of niceness leave it about a thirtieth of one. An endless
 /// one is idle to the kernel (`SCHED_IDLE`): anybody who wakes up takes its place at once, where a nice thread keeps the core for
 /// what is left of its slice.
@@ -33,7 +35,7 @@ const NICENESS: i32 = 15;
 #[derive(Clone, Default)]
 pub struct Weight(Arc<AtomicU8>);
 
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(u8)]
 enum Class {
     Light,
@@ -55,20 +57,12 @@ impl Weight {
     }
 }
 
-/// What a run weighs, by the most that one poll had, and by all that it had.
-fn class(most: Duration, had: Duration) -> Class {
-    match (most >= HEAVY, had >= ENDLESS) {
-        (false, _) => Class::Light,
-        (true, false) => Class::Heavy,
-        (true, true) => Class::Endless,
-    }
-}
-
 /// Puts this thread, which is a run's own, behind others.
 fn step_back(class: Class) {
     let stepped = match class {
-        Class::Light => Ok(()),
-        Class::Heavy => rustix::process::setpriority_process(None, NICENESS).map_err(|error| error.to_string()),
+        Class::Light | Class::Heavy => {
+            rustix::process::setpriority_process(None, NICENESS).map_err(|error| error.to_string())
+        }
         Class::Endless => be_idle().map_err(|error| format!("{error:?}")),
     };
     if let Err(error) = stepped {
@@ -93,90 +87,95 @@ fn be_idle() -> Result<(), thread_priority::Error> {
 }
 
 /// Drives a run to its end, here or in a thread of its own, and tells how much processor time its polls had. Dropping the
-/// future ends the run, at the latest with its next tick.
-pub async fn drive<T: Send + 'static>(run: impl Future<Output = T> + Send + 'static, weight: &Weight) -> (T, Duration) {
+/// future ends the run, at the latest with its next tick. `timed_out` tells whether what it ended with is a timeout.
+pub async fn drive<T: Send + 'static>(
+    run: impl Future<Output = T> + Send + 'static,
+    weight: &Weight,
+    timed_out: fn(&T) -> bool,
+) -> (T, Duration) {
     let mut run: Run<T> = Box::pin(run);
-    let (mut most, mut had) = (Duration::ZERO, Duration::ZERO);
+    let mut scale = Scale { is_heavy: false, had: Duration::ZERO, began: clock::now(), timed_out };
     if weight.get() == Class::Light {
-        let light = poll_fn(|context| {
-            let (polled, spent) = weigh(&mut run, context);
-            had += spent;
-            most = most.max(spent);
-            match polled {
-                Poll::Ready(value) => Poll::Ready(Some(value)),
-                Poll::Pending if spent >= HEAVY => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            }
+        let light = poll_fn(|context| match scale.weigh(&mut run, context) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending if scale.is_heavy => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
         });
         if let Some(value) = light.await {
-            return (value, had);
+            return (value, scale.had);
         }
     }
-    apart(run, weight, most, had).await
-}
-
-/// Polls a run, and tells how much processor time that took.
-fn weigh<T>(run: &mut Run<T>, context: &mut Context<'_>) -> (Poll<T>, Duration) {
-    let began = clock::thread_cpu();
-    let polled = run.as_mut().poll(context);
-    (polled, clock::thread_cpu().saturating_sub(began))
+    apart(run, weight, scale).await
 }
 
 type Run<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Goes on with a run in a thread of its own. The runtime is the same: whatever the run starts there stays there. `most` and `had`
-/// are what it has weighed until now.
-async fn apart<T: Send + 'static>(run: Run<T>, weight: &Weight, most: Duration, had: Duration) -> (T, Duration) {
-    let run = Arc::new(Mutex::new(Some(run)));
-    let take = |run: &Mutex<Option<Run<T>>>| run.lock().unwrap_or_else(PoisonError::into_inner).take();
+/// What a run has weighed until now.
+struct Scale<T> {
+    /// Whether one of its polls was.
+    is_heavy: bool,
+    /// The processor time of all its polls.
+    had: Duration,
+    began: Instant,
+    timed_out: fn(&T) -> bool,
+}
+
+impl<T> Scale<T> {
+    fn weigh(&mut self, run: &mut Run<T>, context: &mut Context<'_>) -> Poll<T> {
+        let began = clock::thread_cpu();
+        let polled = run.as_mut().poll(context);
+        let spent = clock::thread_cpu().saturating_sub(began);
+        self.is_heavy |= spent >= HEAVY;
+        self.had += spent;
+        polled
+    }
+
+    fn class(&self, value: &T) -> Class {
+        match self.is_heavy {
+            false => Class::Light,
+            true if (self.timed_out)(value) && self.had >= (clock::now() - self.began) / ENDLESS_SHARE => {
+                Class::Endless
+            }
+            true => Class::Heavy,
+        }
+    }
+
+    /// Drives the run to its end, and notes what it weighed.
+    async fn finish(mut self, mut run: Run<T>, weight: &Weight) -> (T, Duration) {
+        let value = poll_fn(|context| self.weigh(&mut run, context)).await;
+        weight.set(self.class(&value));
+        (value, self.had)
+    }
+}
+
+/// Goes on with a run in a thread of its own. The runtime is the same: whatever the run starts there stays there.
+async fn apart<T: Send + 'static>(run: Run<T>, weight: &Weight, scale: Scale<T>) -> (T, Duration) {
+    let work = Arc::new(Mutex::new(Some((run, scale))));
+    let take = |work: &Mutex<Option<(Run<T>, Scale<T>)>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (stop, runtime) = (CancellationToken::new(), Handle::current());
     let (done, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("wasq-heavy".into()).spawn({
-        let (run, stop, weight) = (run.clone(), stop.clone(), weight.clone());
+        let (work, stop, weight) = (work.clone(), stop.clone(), weight.clone());
         move || {
-            let Some(run) = take(&run) else { return };
-            step_back(Class::Heavy);
-            if weight.get() == Class::Endless {
-                step_back(Class::Endless);
-            }
+            let Some((run, scale)) = take(&work) else { return };
+            step_back(weight.get());
             runtime.block_on(async {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => {}
                     // Nobody listens any more when the run was dropped just now.
-                    value = weighed(run, &weight, most, had, step_back) => drop(done.send(value)),
+                    value = scale.finish(run, &weight) => drop(done.send(value)),
                 }
             });
         }
     });
     if let Err(error) = thread {
         tracing::warn!(%error, "no thread for a handler that computes; it goes on among the others");
-        return weighed(take(&run).expect("no thread has taken it"), weight, most, had, |_| {}).await;
+        let (run, scale) = take(&work).expect("no thread has taken it");
+        return scale.finish(run, weight).await;
     }
     let _stops = stop.drop_guard();
     ended.await.expect("a run ends with a value unless the host's own code panicked in it")
-}
-
-/// Drives a run, which has weighed so much already, to its end, and notes what it weighed. `step_back` when it turns out endless.
-async fn weighed<T>(
-    mut run: Run<T>,
-    weight: &Weight,
-    mut most: Duration,
-    mut had: Duration,
-    step_back: impl Fn(Class),
-) -> (T, Duration) {
-    let value = poll_fn(|context| {
-        let before = class(most, had);
-        let (polled, spent) = weigh(&mut run, context);
-        (most, had) = (most.max(spent), had + spent);
-        if before < Class::Endless && class(most, had) == Class::Endless {
-            step_back(Class::Endless);
-        }
-        polled
-    });
-    let value = value.await;
-    weight.set(class(most, had));
-    (value, had)
 }
 
 #[cfg(test)]
@@ -205,12 +204,12 @@ mod tests {
             tokio::task::yield_now().await;
             (before, thread())
         };
-        let ((before, after), had) = drive(first, &weight).await;
+        let ((before, after), had) = drive(first, &weight, |_| false).await;
         assert!(before != OWN && after == OWN, "{before}, {after}");
         assert!((HEAVY..10 * HEAVY).contains(&had), "what it had in both threads, and not the wait: {had:?}");
-        assert_eq!(drive(async { thread() }, &weight).await.0, OWN);
+        assert_eq!(drive(async { thread() }, &weight, |_| false).await.0, OWN);
         // That one was light.
-        assert_ne!(drive(async { thread() }, &weight).await.0, OWN);
+        assert_ne!(drive(async { thread() }, &weight, |_| false).await.0, OWN);
     }
 
     #[tokio::test]
@@ -227,7 +226,7 @@ mod tests {
                 }
             }
         };
-        let dropped = tokio::time::timeout(Duration::from_millis(20), drive::<()>(endless, &weight)).await;
+        let dropped = tokio::time::timeout(Duration::from_millis(20), drive::<()>(endless, &weight, |()| false)).await;
         assert!(dropped.is_err());
         while Arc::strong_count(&held) > 1 {
             tokio::task::yield_now().await;
@@ -236,22 +235,41 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_run_that_goes_on_computing_becomes_idle_to_the_kernel_and_so_does_its_next() {
+    async fn after_a_run_that_computed_until_its_timeout_the_next_is_idle_to_the_kernel() {
         let policy = || thread_priority::thread_schedule_policy().unwrap();
         let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
         let weight = Weight::default();
-        let long = async move {
-            let mut policies = vec![policy()];
-            for _ in 0..ENDLESS.as_nanos() / HEAVY.as_nanos() + 2 {
-                compute();
-                tokio::task::yield_now().await;
-                policies.push(policy());
-            }
-            policies
+        let computes = async {
+            compute();
+            tokio::task::yield_now().await;
         };
-        let (policies, had) = drive(long, &weight).await;
-        assert!(had >= ENDLESS && policies[1] != idle && policies.last() == Some(&idle), "{policies:?}");
-        assert_eq!(drive(async move { policy() }, &weight).await.0, idle);
-        assert_ne!(drive(async move { policy() }, &weight).await.0, idle, "the one before was light");
+        let timed_out = |policy: &Option<ThreadSchedulePolicy>| policy.is_none();
+        drive(
+            async {
+                computes.await;
+                None
+            },
+            &weight,
+            timed_out,
+        )
+        .await;
+        assert_eq!(drive(async move { Some(policy()) }, &weight, timed_out).await.0, Some(idle));
+        assert_ne!(
+            drive(async move { Some(policy()) }, &weight, timed_out).await.0,
+            Some(idle),
+            "the one before was light"
+        );
+    }
+
+    #[test]
+    fn what_had_hardly_a_processor_until_its_timeout_is_not_called_endless() {
+        let began = clock::now().checked_sub(Duration::from_secs(30)).expect("the machine is up that long");
+        let check = |had, timed_out: fn(&()) -> bool, expect| {
+            let scale = Scale { is_heavy: true, had: Duration::from_millis(had), began, timed_out };
+            assert_eq!(scale.class(&()), expect, "{had} ms of 30 s");
+        };
+        check(15_000, |()| true, Class::Endless);
+        check(200, |()| true, Class::Heavy);
+        check(15_000, |()| false, Class::Heavy);
     }
 }

@@ -39,6 +39,7 @@ struct Sent {
 }
 
 struct Claimed {
+    message: MessageId,
     host: usize,
     at_ms: u64,
     runs: u32,
@@ -60,12 +61,12 @@ impl Watch {
         self.resumed_ms.insert(host, now_ms);
     }
 
-    pub fn claimed(&mut self, key: Key, fence: Fence, host: usize, at_ms: u64) -> Verdict {
+    pub fn claimed(&mut self, key: Key, fence: Fence, message: &MessageId, host: usize, at_ms: u64) -> Verdict {
         if self.latest.get(&key).is_some_and(|latest| *latest >= fence) {
             return Err(format!("the fence {fence:?} of {key:?} does not grow"));
         }
         self.latest.insert(key, fence);
-        self.claims.insert((key, fence), Claimed { host, at_ms, runs: 0 });
+        self.claims.insert((key, fence), Claimed { message: message.clone(), host, at_ms, runs: 0 });
         Ok(())
     }
 
@@ -85,13 +86,14 @@ impl Watch {
         if holder.is_some_and(|holder| holder != fence) && !stood_still {
             return Err(format!("a handler runs for {key:?} under {fence:?} while another holds it under {holder:?}"));
         }
-        self.in_order(key)
+        let message = claim.message.clone();
+        self.in_order(&message)
     }
 
     /// On a FIFO queue: nothing runs before what was sent before it in its group is settled.
-    fn in_order(&self, key: Key) -> Verdict {
-        let is_of = |sent: &&Sent| sent.keys.iter().any(|(of, _)| *of == key) && !self.is_settled(sent);
-        let Some(place) = self.sent.iter().position(|sent| is_of(&sent)) else { return Ok(()) };
+    fn in_order(&self, message: &MessageId) -> Verdict {
+        let is_it = |sent: &Sent| sent.id == *message && !self.is_settled(sent);
+        let Some(place) = self.sent.iter().position(is_it) else { return Ok(()) };
         let group = &self.sent[place].group;
         let before =
             self.sent[..place].iter().find(|sent| group.is_some() && sent.group == *group && !self.is_settled(sent));

@@ -127,7 +127,7 @@ impl Ledger for SimLedger {
                 }
                 books.entries.insert(key, change.entry);
                 books.leases_ms.insert(key, now_ms + request.lease.as_millis() as u64);
-                if let Err(what) = state.watch.claimed(key, fence, host, now_ms) {
+                if let Err(what) = state.watch.claimed(key, fence, &request.message_id, host, now_ms) {
                     state.violated(now_ms, what);
                 }
             }
