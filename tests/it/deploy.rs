@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cli::binary::{Running, Wasq, client, wasq};
-use crate::support::{Plugin, Sink, until};
+use crate::support::{Plugin, Sink, hosts, until};
 
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/cloudformation.yaml");
 
@@ -89,7 +89,7 @@ impl Deployed {
     }
 
     /// The host with the task's own config; only the directories are the test's, and the queue is sampled at once.
-    async fn host(&self) -> (Running, String) {
+    async fn host(&self) -> Running {
         let task = self.task().await;
         let environment = task["containerDefinitions"][0]["environment"].as_array().unwrap();
         let config = environment.iter().find(|variable| variable["name"] == "WASQ_TOML").unwrap();
@@ -100,19 +100,16 @@ impl Deployed {
         let text = text.replace("emf = true", "emf = true, sample_interval = '1s'");
         let file = self.dir.path().join("wasq.toml");
         std::fs::write(&file, text).unwrap();
-        let host = self.as_app("worker", wasq(["run", "--config"].iter().map(Path::new).chain([file.as_path()]))).spawn();
-        let line = host.line("admin").await;
-        (host, line)
-    }
-
-    /// Calls of the command say in their user agent who makes them.
-    fn as_app(&self, app: &str, command: Wasq) -> Wasq {
-        command.env("AWS_SDK_UA_APP_ID", app)
+        as_app("worker", wasq([Path::new("run"), Path::new("--config"), &file])).spawn()
     }
 
     async fn send(&self, name: &str) {
+        self.send_to("shop-jobs", name).await;
+    }
+
+    async fn send_to(&self, queue: &str, name: &str) {
         let kind = json!({ "type": { "DataType": "String", "StringValue": "probe" } }).to_string();
-        let (url, body) = (self.url("shop-jobs"), self.sink.ask(name).to_string());
+        let (url, body) = (self.url(queue), self.sink.ask(name).to_string());
         let send = ["sqs", "send-message", "--queue-url", &url, "--message-body", &body, "--message-attributes", &kind];
         self.aws(&send).await;
     }
@@ -145,7 +142,7 @@ impl Deployed {
                 let found = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
                 found.map(|(_, value)| value.as_str().unwrap().to_owned()).unwrap_or_default()
             };
-            if !header("x-amz-user-agent").contains(&format!("app/{app}")) && !header("user-agent").contains(&format!("app/{app}")) {
+            if !header("x-amz-user-agent").contains(&format!("app/{app}")) {
                 continue;
             }
             let target = header("x-amz-target");
@@ -153,7 +150,6 @@ impl Deployed {
             let body = call["body"].as_str().unwrap();
             let (place, service) = match service {
                 "DynamoDB_20120810" => ("Ledger", "dynamodb"),
-                // The body is base64 of JSON: the queue's name is told apart by its length alone, so decode it.
                 "AmazonSQS" if decoded(body).contains("shop-jobs-dlq") => ("DeadLetters", "sqs"),
                 "AmazonSQS" => ("Jobs", "sqs"),
                 other => panic!("a call of a service that no policy is for: {other}"),
@@ -187,6 +183,12 @@ impl Deployed {
     }
 }
 
+/// The calls of the command say in their user agent who makes them.
+fn as_app(app: &str, command: Wasq) -> Wasq {
+    command.env("AWS_SDK_UA_APP_ID", app)
+}
+
+/// What base64 says.
 fn decoded(body: &str) -> String {
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut bits, mut count, mut bytes) = (0u32, 0, Vec::new());
@@ -207,8 +209,7 @@ async fn the_template_deploys_and_its_roles_allow_what_the_host_calls_and_no_mor
     moto.recorder("start-recording").await;
     moto.sink.answers("again", [json!({ "do": "retry", "reason": "not yet", "after_ms": 1000 })]);
     moto.sink.answers("order", [json!({ "do": "reject", "reason": "no such order" })]);
-    let (host, admin) = moto.host().await;
-    let admin = admin.split("http://").nth(1).unwrap_or(&admin).to_owned();
+    let host = moto.host().await;
     for name in ["work", "again", "order"] {
         moto.send(name).await;
     }
@@ -224,7 +225,32 @@ async fn the_template_deploys_and_its_roles_allow_what_the_host_calls_and_no_mor
     .await;
     assert_eq!(moto.called("worker"), moto.allowed("WorkerRole", "work").await);
 
-    println!("{admin}");
-    host.signal("TERM").await;
-    assert_eq!(host.ends_within(std::time::Duration::from_secs(25)).await, Some(0));
+    // A letter without an envelope, as SQS moves it: its queue must be asked for.
+    moto.send_to("shop-jobs-dlq", "moved").await;
+    let admin = hosts::admin_addr(&host).await.to_string();
+    let config = moto.dir.path().join("wasq.toml");
+    let replay = as_app("replayer", wasq(["dlq", "replay", "--all", "--settle", "0s", "--admin", &admin]));
+    replay.env("WASQ_CONFIG", config).check(0, &["2 replayed, 0 failed again, 0 left"]).await;
+    until("the replays run", || async { moto.sink.count("order") == 2 && moto.sink.count("moved") == 1 }).await;
+    assert_eq!(moto.called("replayer"), moto.allowed("ReplayerRole", "replay").await);
+    hosts::end(host).await;
+}
+
+#[tokio::test]
+async fn the_task_is_held_as_tight_as_it_can_be() {
+    let moto = Deployed::start().await;
+    let task = moto.task().await;
+    let host = &task["containerDefinitions"][1];
+    assert_eq!((&host["name"], &host["user"]), (&json!("host"), &json!("65532:65532")));
+    assert_eq!(host["readonlyRootFilesystem"], true);
+    assert_eq!(host["linuxParameters"]["capabilities"]["drop"], json!(["ALL"]));
+    assert_eq!(host["healthCheck"]["command"], json!(["CMD", "/usr/bin/wasq", "health"]));
+    assert_eq!(host["stopTimeout"], 30);
+    assert_ne!(task["taskRoleArn"], task["executionRoleArn"]);
+    // No other queue may have this DLQ.
+    let url = moto.url("shop-jobs-dlq");
+    let read = ["sqs", "get-queue-attributes", "--queue-url", &url, "--attribute-names", "All"];
+    let attributes = moto.aws(&read).await["Attributes"].take();
+    let allow: Value = serde_json::from_str(attributes["RedriveAllowPolicy"].as_str().unwrap()).unwrap();
+    assert_eq!(allow["sourceQueueArns"], json!(["arn:aws:sqs:us-east-1:123456789012:shop-jobs"]));
 }
