@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod clients;
 mod crash;
+mod deploy;
 mod docs;
 mod egress;
 mod faults_clock;

@@ -1,6 +1,7 @@
 //! Real hosts over a rig's queues: `wasq run` as processes of their own.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,11 +78,16 @@ pub async fn end(host: Running) {
 
 /// What a host's admin port answers: the status, and the body.
 pub async fn admin(host: &Running, path: &str) -> (u16, String) {
+    get(admin_addr(host).await, path).await
+}
+
+/// Where a host's admin port is, once it polls.
+pub async fn admin_addr(host: &Running) -> SocketAddr {
     // `admin=ADDRESS`, or `"admin":"ADDRESS"`.
     let line = host.line("running").await;
     let addr =
         line.split("admin").nth(1).and_then(|rest| rest.trim_start_matches(['=', '"', ':']).split([' ', '"']).next());
-    get(addr.expect("the address stands there").parse().unwrap(), path).await
+    addr.expect("the address stands there").parse().unwrap()
 }
 
 /// How often a host has seen an exit.
