@@ -93,3 +93,24 @@ fn grants(plugins: &[PluginStatus]) -> comfy_table::Table {
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_told_with_both_versions_failures() {
+        let canary = CanaryStatus {
+            digest: "0123456789abcdef".into(),
+            share: "10%".into(),
+            elapsed_s: 90,
+            runs: 20,
+            failures: 3,
+            stable_runs: 180,
+            stable_failures: 1,
+        };
+        let expect = "on trial: ship 0123456789ab for 10% of its messages since 90 s: 3 of 20 runs failed\n  \
+                      the serving version meanwhile: 1 of 180";
+        assert_eq!(on_trial("ship", &canary), expect);
+    }
+}
