@@ -94,8 +94,9 @@ pub async fn drive<T: Send + 'static>(
     timed_out: fn(&T) -> bool,
 ) -> (T, Duration) {
     let mut run: Run<T> = Box::pin(run);
-    let mut scale = Scale { is_heavy: false, had: Duration::ZERO, began: clock::now(), timed_out };
-    if weight.get() == Class::Light {
+    let before = weight.get();
+    let mut scale = Scale { before, is_heavy: false, had: Duration::ZERO, began: clock::now(), timed_out };
+    if before == Class::Light {
         let light = poll_fn(|context| match scale.weigh(&mut run, context) {
             Poll::Ready(value) => Poll::Ready(Some(value)),
             Poll::Pending if scale.is_heavy => Poll::Ready(None),
@@ -112,6 +113,8 @@ type Run<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What a run has weighed until now.
 struct Scale<T> {
+    /// The plugin's last run.
+    before: Class,
     /// Whether one of its polls was.
     is_heavy: bool,
     /// The processor time of all its polls.
@@ -131,12 +134,13 @@ impl<T> Scale<T> {
     }
 
     fn class(&self, value: &T) -> Class {
+        let computed = self.had >= (clock::now() - self.began) / ENDLESS_SHARE;
+        // Behind others, one that computes may come to no heavy poll.
+        let is_endless = (self.is_heavy || self.before != Class::Light) && computed && (self.timed_out)(value);
         match self.is_heavy {
-            false => Class::Light,
-            true if (self.timed_out)(value) && self.had >= (clock::now() - self.began) / ENDLESS_SHARE => {
-                Class::Endless
-            }
+            _ if is_endless => Class::Endless,
             true => Class::Heavy,
+            false => Class::Light,
         }
     }
 
@@ -262,14 +266,17 @@ mod tests {
     }
 
     #[test]
-    fn what_had_hardly_a_processor_until_its_timeout_is_not_called_endless() {
+    fn what_computed_until_its_timeout_is_endless_and_what_had_hardly_a_processor_is_not() {
         let began = clock::now().checked_sub(Duration::from_secs(30)).expect("the machine is up that long");
-        let check = |had, timed_out: fn(&()) -> bool, expect| {
-            let scale = Scale { is_heavy: true, had: Duration::from_millis(had), began, timed_out };
-            assert_eq!(scale.class(&()), expect, "{had} ms of 30 s");
+        let check = |before, is_heavy, had, timed_out: fn(&()) -> bool, expect| {
+            let scale = Scale { before, is_heavy, had: Duration::from_millis(had), began, timed_out };
+            assert_eq!(scale.class(&()), expect, "{had} ms of 30 s, heavy {is_heavy}, after {before:?}");
         };
-        check(15_000, |()| true, Class::Endless);
-        check(200, |()| true, Class::Heavy);
-        check(15_000, |()| false, Class::Heavy);
+        check(Class::Light, true, 15_000, |()| true, Class::Endless);
+        check(Class::Endless, false, 15_000, |()| true, Class::Endless);
+        check(Class::Light, false, 15_000, |()| true, Class::Light);
+        check(Class::Endless, true, 200, |()| true, Class::Heavy);
+        check(Class::Endless, false, 200, |()| true, Class::Light);
+        check(Class::Heavy, true, 15_000, |()| false, Class::Heavy);
     }
 }
