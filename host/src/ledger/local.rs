@@ -26,7 +26,7 @@ use self::disk::Disk;
 pub use self::disk::OpenError;
 use self::job::{Books, Job, Task};
 use self::writer::{WAITING_MAX, Writer};
-use super::entry::{self, State};
+use super::entry::{self, Change, Entry, State, Steps};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use crate::clock;
 use crate::message::Key;
@@ -129,12 +129,22 @@ impl Ledger for LocalLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
         let (request, now) = (request.clone(), clock::now());
         self.ask(if_recorded, move |books| {
-            let held_for = books.leases.remaining(key, now);
-            let found = books.batch.entry(key)?;
-            let (claim, change) = entry::claim(found, held_for, &request, books.fences.next(), clock::unix_ms());
+            let (held_for, fence, today) = (books.leases.remaining(key, now), books.fences.next(), clock::unix_ms());
+            // Most keys are new: what is there is read only when there is something.
+            let new = entry::claim(None, None, &request, fence, today);
+            if !books.leases.knows(key)
+                && let (claim, Some(change)) = new
+                && books.batch.insert(key, &change.entry)?
+            {
+                books.leases.hold(key, change.entry, false, now, request.lease);
+                return Ok(claim);
+            }
+            let found = books.entry(key)?;
+            let (claim, change) = entry::claim(found, held_for, &request, fence, today);
             if let Some(change) = change {
-                books.batch.change(key, &change)?;
-                books.leases.hold(key, change.entry.fence, now, request.lease);
+                books.write(key, &change)?;
+                let has_steps = change.steps == Steps::Kept;
+                books.leases.hold(key, change.entry, has_steps, now, request.lease);
             }
             Ok(claim)
         })
@@ -147,9 +157,14 @@ impl Ledger for LocalLedger {
             claims
                 .into_iter()
                 .map(|(key, fence)| {
-                    let ours = books.is_claimed_by(key, fence)?;
-                    if ours {
-                        books.leases.hold(key, fence, now, lease);
+                    if books.leases.is_held_by(key, fence) {
+                        books.leases.extend(key, now, lease);
+                        return Ok(true);
+                    }
+                    let claimed = books.claimed_by(key, fence)?;
+                    let ours = claimed.is_some();
+                    if let Some(entry) = claimed {
+                        books.leases.hold(key, entry, true, now, lease);
                     }
                     Ok(ours)
                 })
@@ -160,9 +175,9 @@ impl Ledger for LocalLedger {
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
         self.ask(on_disk, move |books| {
-            let found = books.batch.entry(key)?;
+            let found = books.entry(key)?;
             if let Some(change) = entry::finish(found, fence, finish, clock::unix_ms())? {
-                books.batch.change(key, &change)?;
+                books.write(key, &change)?;
                 books.leases.end(key);
             }
             Ok(())
@@ -183,6 +198,7 @@ impl Ledger for LocalLedger {
         let (name, value) = (name.to_owned(), value.to_vec());
         self.ask(on_disk, move |books| {
             books.check(key, fence)?;
+            books.leases.has_steps_now(key);
             books.batch.put_step(key, &name, &value)
         })
         .await
@@ -204,16 +220,33 @@ impl Ledger for LocalLedger {
 }
 
 impl Books<'_> {
-    /// Whether `fence` is the key's latest claim and has not been finished; that its lease has run out does not matter as
-    /// long as nobody else has claimed the key.
-    fn is_claimed_by(&self, key: Key, fence: Fence) -> Result<bool, LedgerError> {
-        if self.leases.is_held_by(key, fence) {
-            return Ok(true);
+    /// What is recorded under the key. Nobody else writes, so that a lease's entry is the one on the disk.
+    fn entry(&self, key: Key) -> Result<Option<Entry>, LedgerError> {
+        match self.leases.entry(key) {
+            Some(entry) => Ok(Some(entry.clone())),
+            None => self.batch.entry(key),
         }
-        Ok(self.batch.entry(key)?.is_some_and(|entry| entry.fence == fence && entry.state == State::Claimed))
+    }
+
+    /// Writes down what was decided over an entry that is there.
+    fn write(&self, key: Key, change: &Change) -> Result<(), LedgerError> {
+        self.batch.update(key, &change.entry)?;
+        match change.steps {
+            Steps::Forgotten if self.leases.may_have_steps(key) => self.batch.forget_steps(key),
+            Steps::Forgotten | Steps::Kept => Ok(()),
+        }
+    }
+
+    /// The entry, if `fence` is its latest claim and has not been finished; that its lease has run out does not matter as long
+    /// as nobody else has claimed the key.
+    fn claimed_by(&self, key: Key, fence: Fence) -> Result<Option<Entry>, LedgerError> {
+        Ok(self.entry(key)?.filter(|entry| entry.fence == fence && entry.state == State::Claimed))
     }
 
     fn check(&self, key: Key, fence: Fence) -> Result<(), LedgerError> {
-        if self.is_claimed_by(key, fence)? { Ok(()) } else { Err(LedgerError::Stale) }
+        if self.leases.is_held_by(key, fence) {
+            return Ok(());
+        }
+        self.claimed_by(key, fence)?.map(drop).ok_or(LedgerError::Stale)
     }
 }

@@ -30,6 +30,15 @@ const RECEIVE_GRACE: Duration = Duration::from_secs(5);
 /// Attempts of a call within the SDK, with its jittered backoff.
 const CALL_ATTEMPTS: u32 = 3;
 
+/// What a delivery has of a message's system attributes.
+const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 5] = [
+    MessageSystemAttributeName::ApproximateReceiveCount,
+    MessageSystemAttributeName::SentTimestamp,
+    MessageSystemAttributeName::MessageGroupId,
+    MessageSystemAttributeName::MessageDeduplicationId,
+    MessageSystemAttributeName::AwsTraceHeader,
+];
+
 /// Clients for one account and region.
 #[derive(Clone)]
 pub struct Sqs {
@@ -45,7 +54,7 @@ impl Sqs {
         let calls = aws_sdk_sqs::config::Builder::from(&shared)
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
             .retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS));
-        let receives = calls.clone().retry_config(RetryConfig::disabled());
+        let receives = calls.clone().timeout_config(TimeoutConfig::disabled()).retry_config(RetryConfig::disabled());
         Self { calls: Client::from_conf(calls.build()), receives: Client::from_conf(receives.build()) }
     }
 
@@ -120,13 +129,11 @@ impl Queue for SqsQueue {
             .wait_time_seconds(wait.as_secs() as i32)
             .visibility_timeout(visibility.as_secs() as i32)
             .message_attribute_names("All")
-            .message_system_attribute_names(MessageSystemAttributeName::All)
-            .customize()
-            .config_override(
-                aws_sdk_sqs::config::Builder::new()
-                    .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(wait + RECEIVE_GRACE).build()),
-            );
-        let answer = call.send().await.map_err(|error| classify(&error))?;
+            .set_message_system_attribute_names(Some(SYSTEM_ATTRIBUTES.to_vec()));
+        // The SDK's own timeout would be a config of its own for each call, which costs more than the rest of the call.
+        let answer =
+            tokio::time::timeout(wait + RECEIVE_GRACE, call.send()).await.map_err(|_| error::no_answer_in_time())?;
+        let answer = answer.map_err(|error| classify(&error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().map(|message| delivery(message, received_at)).collect())
     }
 

@@ -1,5 +1,7 @@
 //! The leases that are live in this process. They count in monotonic time, so that no jump of the wall clock ends one.
 //! They die with the process, and so they should: a claim found on disk without one belongs to a run that crashed.
+//!
+//! Each lease has its claim's entry as it stands on the disk, so that finishing a claim reads nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::ledger::Fence;
+use crate::ledger::entry::Entry;
 use crate::message::Key;
 
 /// Leases by key; changes can be taken back until [`Leases::settle`].
@@ -25,10 +28,12 @@ pub struct Leases {
 /// The clock cannot add up every duration, and nobody needs more: SQS holds a message for 12 hours at most.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Lease {
-    fence: Fence,
+    entry: Entry,
     until: Instant,
+    /// Whether steps may have been recorded under the key.
+    has_steps: bool,
 }
 
 impl Leases {
@@ -38,16 +43,44 @@ impl Leases {
         self.live.get(&key).and_then(|lease| lease.until.checked_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// Makes the claim of `fence` last until `now + lease`.
-    pub fn hold(&mut self, key: Key, fence: Fence, now: Instant, lease: Duration) {
+    /// Makes the claim that is `entry` last until `now + lease`. `has_steps` tells whether there may be any from before it.
+    pub fn hold(&mut self, key: Key, entry: Entry, has_steps: bool, now: Instant, lease: Duration) {
         self.now = Some(now);
-        let before = self.live.insert(key, Lease { fence, until: now + lease.min(LONGEST) });
+        let before = self.live.insert(key, Lease { entry, until: now + lease.min(LONGEST), has_steps });
         self.undo.push((key, before));
+    }
+
+    /// Makes the key's lease last until `now + lease`, if there is one.
+    pub fn extend(&mut self, key: Key, now: Instant, lease: Duration) {
+        self.now = Some(now);
+        self.change(key, |held| held.until = now + lease.min(LONGEST));
+    }
+
+    /// Steps are recorded under the key.
+    pub fn has_steps_now(&mut self, key: Key) {
+        self.change(key, |held| held.has_steps = true);
+    }
+
+    fn change(&mut self, key: Key, change: impl FnOnce(&mut Lease)) {
+        if let Some(lease) = self.live.get_mut(&key) {
+            self.undo.push((key, Some(lease.clone())));
+            change(lease);
+        }
+    }
+
+    /// The key's entry, if a lease stands on it, run out or not.
+    pub fn entry(&self, key: Key) -> Option<&Entry> {
+        self.live.get(&key).map(|lease| &lease.entry)
+    }
+
+    /// Whether steps may have been recorded under the key, as far as this process knows.
+    pub fn may_have_steps(&self, key: Key) -> bool {
+        self.live.get(&key).is_none_or(|lease| lease.has_steps)
     }
 
     /// Whether the latest claim of the key was given `fence`, as far as this process remembers.
     pub fn is_held_by(&self, key: Key, fence: Fence) -> bool {
-        self.live.get(&key).is_some_and(|lease| lease.fence == fence)
+        self.live.get(&key).is_some_and(|lease| lease.entry.fence == fence)
     }
 
     pub fn end(&mut self, key: Key) {
@@ -87,21 +120,32 @@ impl Leases {
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::ledger::ClaimRequest;
+    use crate::ledger::entry::claim;
+    use crate::message::{BodyDigest, MessageId, UnixMs};
+
+    fn claimed(fence: Fence) -> Entry {
+        let (body, message_id) = (BodyDigest([0; 32]), MessageId("m".into()));
+        let request = ClaimRequest { body, message_id, lease: Duration::ZERO };
+        claim(None, None, &request, fence, UnixMs(0)).1.expect("nobody has claimed it").entry
+    }
 
     #[test]
     fn a_void_batch_leaves_the_leases_as_they_were() {
         let (now, key, other) = (clock::now(), Key([1; 32]), Key([2; 32]));
         let minute = Duration::from_secs(60);
         let mut leases = Leases::default();
-        leases.hold(key, Fence(1), now, minute);
+        leases.hold(key, claimed(Fence(1)), false, now, minute);
         leases.settle();
 
+        leases.extend(key, now, minute * 3);
+        leases.has_steps_now(key);
         leases.end(key);
-        leases.hold(key, Fence(2), now, minute * 2);
-        leases.hold(other, Fence(3), now, minute);
+        leases.hold(key, claimed(Fence(2)), true, now, minute * 2);
+        leases.hold(other, claimed(Fence(3)), false, now, minute);
         leases.take_back();
 
-        assert!(leases.is_held_by(key, Fence(1)));
+        assert!(leases.is_held_by(key, Fence(1)) && !leases.may_have_steps(key));
         assert_eq!(leases.remaining(key, now), Some(minute));
         assert_eq!(leases.remaining(other, now), None);
     }
@@ -110,7 +154,7 @@ mod tests {
     fn leases_that_have_run_out_are_forgotten() {
         let (now, key) = (clock::now(), Key([1; 32]));
         let mut leases = Leases::default();
-        leases.hold(key, Fence(1), now, Duration::MAX);
+        leases.hold(key, claimed(Fence(1)), false, now, Duration::MAX);
         leases.forget_ended();
         assert!(leases.knows(key));
         assert_eq!(leases.remaining(key, now + LONGEST), None);

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use crate::ledger::entry::{Change, DeadIds, Entry, State, Steps};
+use crate::ledger::entry::{DeadIds, Entry, State};
 use crate::ledger::{Fence, LedgerError};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
 
@@ -26,9 +26,37 @@ impl<'a> Batch<'a> {
         select.query_row([&key.0], read_entry).optional().map_err(|error| unread(error, key))
     }
 
-    pub fn change(&self, key: Key, change: &Change) -> Result<(), LedgerError> {
+    /// Adds an entry. False if there is one under the key, which stays as it is.
+    pub fn insert(&self, key: Key, entry: &Entry) -> Result<bool, LedgerError> {
+        let added = self.write(
+            "INSERT OR IGNORE INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, dead,
+                 first_failed_at, removable_at, discarded, result)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            key,
+            entry,
+        )?;
+        Ok(added == 1)
+    }
+
+    /// Writes an entry in place of the one that is there.
+    pub fn update(&self, key: Key, entry: &Entry) -> Result<(), LedgerError> {
+        let updated = self.write(
+            "UPDATE entries SET state = ?2, fence = ?3, attempts = ?4, crashes = ?5, replays = ?6, body = ?7, message_id = ?8,
+                 dead = ?9, first_failed_at = ?10, removable_at = ?11, discarded = ?12, result = ?13
+             WHERE key = ?1",
+            key,
+            entry,
+        )?;
+        match updated {
+            1 => Ok(()),
+            _ => Err(LedgerError::Damaged(format!("{}: its entry has gone", key.to_hex()))),
+        }
+    }
+
+    /// Runs a statement over all of an entry's columns. The answer is how many rows it changed.
+    fn write(&self, sql: &str, key: Key, entry: &Entry) -> Result<usize, LedgerError> {
         let Entry { state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at } =
-            &change.entry;
+            entry;
         let (code, discarded, result) = match state {
             State::Claimed => (CLAIMED, None, None),
             State::Released => (RELEASED, None, None),
@@ -36,9 +64,7 @@ impl<'a> Batch<'a> {
             State::DeadLettered => (DEAD_LETTERED, None, None),
         };
         self.run(
-            "INSERT OR REPLACE INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, dead,
-                 first_failed_at, removable_at, discarded, result)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            sql,
             params![
                 &key.0,
                 code,
@@ -54,11 +80,11 @@ impl<'a> Batch<'a> {
                 discarded,
                 result
             ],
-        )?;
-        match change.steps {
-            Steps::Kept => Ok(()),
-            Steps::Forgotten => self.run("DELETE FROM steps WHERE key = ?1", params![&key.0]),
-        }
+        )
+    }
+
+    pub fn forget_steps(&self, key: Key) -> Result<(), LedgerError> {
+        self.run("DELETE FROM steps WHERE key = ?1", params![&key.0]).map(drop)
     }
 
     pub fn step(&self, key: Key, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -67,6 +93,7 @@ impl<'a> Batch<'a> {
 
     pub fn put_step(&self, key: Key, name: &str, value: &[u8]) -> Result<(), LedgerError> {
         self.run("INSERT OR REPLACE INTO steps (key, name, value) VALUES (?1, ?2, ?3)", params![&key.0, name, value])
+            .map(drop)
     }
 
     pub fn envelope(&self, id: &str, now: UnixMs) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -78,6 +105,7 @@ impl<'a> Batch<'a> {
             "INSERT OR REPLACE INTO envelopes (id, json, removable_at) VALUES (?1, ?2, ?3)",
             params![id, json, to_column(removable_at)],
         )
+        .map(drop)
     }
 
     /// The keys after `from`, at most `limit`, each with the moment from which it may be removed.
@@ -94,8 +122,8 @@ impl<'a> Batch<'a> {
 
     /// Removes the entry and its steps.
     pub fn remove(&self, key: Key) -> Result<(), LedgerError> {
-        self.run("DELETE FROM steps WHERE key = ?1", params![&key.0])?;
-        self.run("DELETE FROM entries WHERE key = ?1", params![&key.0])
+        self.forget_steps(key)?;
+        self.run("DELETE FROM entries WHERE key = ?1", params![&key.0]).map(drop)
     }
 
     /// Removes at most `limit` envelopes whose time has come.
@@ -104,17 +132,17 @@ impl<'a> Batch<'a> {
             "DELETE FROM envelopes WHERE rowid IN (SELECT rowid FROM envelopes WHERE removable_at <= ?1 LIMIT ?2)",
             params![to_column(now), limit],
         )
+        .map(drop)
     }
 
     /// Counts a ping. The count matters to nobody, but it has to change: SQLite does not write what stays the same, and a
     /// disk that takes no more would not be found out.
     pub fn ping(&self) -> Result<(), LedgerError> {
-        self.run("UPDATE counts SET pings = pings + 1", params![])
+        self.run("UPDATE counts SET pings = pings + 1", params![]).map(drop)
     }
 
-    fn run(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<(), LedgerError> {
-        self.0.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters)).map_err(failed)?;
-        Ok(())
+    fn run(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<usize, LedgerError> {
+        self.0.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters)).map_err(failed)
     }
 
     fn bytes(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<Option<Vec<u8>>, LedgerError> {

@@ -48,12 +48,12 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::ledger::Fence;
-    use crate::ledger::entry::{Change, DeadIds, Entry, State, Steps};
+    use crate::ledger::entry::{DeadIds, Entry, State};
     use crate::message::{BodyDigest, MessageId};
 
     const NOW: UnixMs = UnixMs(1_000_000);
 
-    fn put(batch: &Batch<'_>, key: Key, removable_at: UnixMs) {
+    fn put(batch: &Batch<'_>, key: Key, removable_at: UnixMs) -> Entry {
         let entry = Entry {
             state: State::Released,
             fence: Fence(1),
@@ -66,9 +66,10 @@ mod tests {
             first_failed_at: None,
             removable_at,
         };
-        batch.change(key, &Change { entry, steps: Steps::Kept }).expect("it writes");
+        assert!(batch.insert(key, &entry).expect("it writes"));
         batch.put_step(key, "step", b"value").expect("it writes");
         batch.put_envelope(&key.to_hex(), b"{}", removable_at).expect("it writes");
+        entry
     }
 
     /// Whether the key's entry, step and envelope are all there (true) or all gone.
@@ -109,9 +110,9 @@ mod tests {
         let (mut disk, _) = Disk::open(dir.path()).expect("it opens");
         let batch = disk.begin().expect("it begins");
         let key = Key([7; 32]);
-        put(&batch, key, NOW);
+        let entry = put(&batch, key, NOW);
         let mut leases = Leases::default();
-        leases.hold(key, Fence(1), clock::now(), Duration::from_secs(60));
+        leases.hold(key, entry, true, clock::now(), Duration::from_secs(60));
         Sweep::default().turn(&batch, &leases, UnixMs(u64::MAX)).expect("it sweeps");
         assert!(batch.entry(key).expect("it reads").is_some());
     }

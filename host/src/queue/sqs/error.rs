@@ -23,9 +23,7 @@ where
         SdkError::ConstructionFailure(_) => {
             QueueError::Permanent { code: "Configuration".into(), message: DisplayErrorContext(error).to_string() }
         }
-        SdkError::TimeoutError(_) => {
-            QueueError::Transient { code: "Timeout".into(), message: "no answer in time".into() }
-        }
+        SdkError::TimeoutError(_) => no_answer_in_time(),
         other => match NoAnswer::of(other) {
             why @ NoAnswer::Credentials => {
                 QueueError::Permanent { code: "NoCredentials".into(), message: why.to_string() }
@@ -34,6 +32,10 @@ where
             why @ NoAnswer::Other(_) => QueueError::Transient { code: "NoAnswer".into(), message: why.to_string() },
         },
     }
+}
+
+pub fn no_answer_in_time() -> QueueError {
+    QueueError::Transient { code: "Timeout".into(), message: "no answer in time".into() }
 }
 
 fn is_server_fault(code: &str) -> bool {
