@@ -1,5 +1,9 @@
 //! The documents, held against the code.
 
+mod commands;
+mod reference;
+mod semantics;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
