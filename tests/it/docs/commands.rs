@@ -39,6 +39,12 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("aws.md", "aws ecr get-login-password", "it logs in to Docker"),
 ];
 
+/// moto makes a stack's outputs only when it is made, or changed, without a change set.
+const MAKE_OUTPUTS: &str = "
+for name in Service Image Vpc Subnets PluginsBucket QueueConfig MoreConfig; do echo ParameterKey=$name,UsePreviousValue=true; done |
+xargs aws --endpoint-url $AWS_ENDPOINT_URL cloudformation update-stack --stack-name shop --use-previous-template \\
+  --capabilities CAPABILITY_IAM --parameters";
+
 /// A command as a document shows it.
 struct Command {
     text: String,
@@ -242,10 +248,11 @@ impl Reader {
     /// A shell that goes on where the last one ended.
     fn shell(&self, text: &str) -> crate::cli::binary::Wasq {
         let state = self.dir.path().display();
+        let more = if text.starts_with("aws cloudformation deploy") { MAKE_OUTPUTS } else { "" };
         // Version 1 of the CLI does not ask AWS_ENDPOINT_URL where SQS is.
         let script = format!(
             "aws() {{ command aws ${{AWS_ENDPOINT_URL:+--endpoint-url $AWS_ENDPOINT_URL}} \"$@\"; }}\n\
-             set -a; source {state}/variables; cd \"$(cat {state}/directory)\"\n{text}\n\
+             set -a; source {state}/variables; cd \"$(cat {state}/directory)\"\n{text}{more}\n\
              pwd >{state}/directory; export -p >{state}/variables"
         );
         let binaries = Path::new(env!("CARGO_BIN_EXE_wasq")).parent().unwrap();
