@@ -69,6 +69,8 @@ pub struct PluginStatus {
     /// Where it may call, and the queues that it may send to.
     pub allowed_outbound_hosts: Vec<String>,
     pub queues: Vec<String>,
+    /// What it may import although it is empty.
+    pub empty_interfaces: Vec<String>,
     /// The names of the secrets in its requests' headers.
     pub secrets: Vec<String>,
     /// The names of its variables; their values may be the operator's.
@@ -216,6 +218,7 @@ async fn plugins(State(source): State<Source>) -> Json<serde_json::Value> {
             busy: plugin.max_concurrency - plugin.permits.available_permits(),
             allowed_outbound_hosts: plugin.policy.grants.hosts.clone(),
             queues: plugin.policy.grants.queues.clone(),
+            empty_interfaces: plugin.policy.grants.empty_interfaces.iter().map(ToString::to_string).collect(),
             secrets: plugin.policy.grants.secrets.clone(),
             variables: plugin.policy.variables.iter().map(|(name, _)| name.clone()).collect(),
             pools: plugin.manifest.pools.clone(),

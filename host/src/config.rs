@@ -2,6 +2,7 @@
 
 mod bounds;
 mod egress;
+mod empty;
 mod ledger;
 mod limits;
 mod rollout;
@@ -17,6 +18,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 pub use egress::{AwsPlace, Egress, SecretPlace, SecretSource};
+pub use empty::EmptyInterface;
 pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
 pub use limits::Limits;
 pub use rollout::{Percent, RolloutConfig};
@@ -202,6 +204,8 @@ pub struct PluginConfig {
     pub allowed_outbound_hosts: Option<Vec<String>>,
     /// Grants these queues to its outbox; replaces what the manifest asks for.
     pub queues: Option<Vec<String>>,
+    /// Lets it import `wasi:filesystem` or `wasi:sockets`, which are empty; replaces what the manifest asks for.
+    pub empty_interfaces: Option<Vec<EmptyInterface>>,
     /// Overrides the manifest's variables, one by one.
     pub variables: BTreeMap<String, String>,
     /// Headers that the host sets on requests to one destination, `scheme://host:port`. `{secret:NAME}` in a value stands

@@ -22,7 +22,8 @@ async fn host(names: &[&str], timeout: &str, max_attempts: u32) -> Rig {
     for name in names {
         let guest = guest(name);
         let lines = format!(
-            "timeout = '{timeout}'\nmemory = '64MiB'\n[retry]\nmax_attempts = {max_attempts}\ninitial_interval = '0s'"
+            "timeout = '{timeout}'\nmemory = '64MiB'\nempty_interfaces = ['wasi:filesystem', 'wasi:sockets']\n\
+             [retry]\nmax_attempts = {max_attempts}\ninitial_interval = '0s'"
         );
         setup = setup.plugin(Plugin::component(name, guest.component).types(&[name]).manifest(&lines));
     }
@@ -63,6 +64,11 @@ async fn an_endless_loop_is_killed_at_the_timeout() {
     let cases =
         ["loop", "start_loop", "looping_realloc", "sleep", "random_flood"].map(|name| (name, "timeout", "300ms"));
     check(ENDLESS, &cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_sockets_that_may_be_imported_are_empty() {
+    check(FINITE, &[("files_and_sockets", "reject", "nothing but errors")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,11 +84,12 @@ fn limits(plugins: &[PluginStatus]) -> comfy_table::Table {
 }
 
 fn grants(plugins: &[PluginStatus]) -> comfy_table::Table {
-    let mut rows = table(&["plugin", "may call", "may send to", "secrets", "variables", "pools"]);
+    let mut rows = table(&["plugin", "may call", "may send to", "secrets", "variables", "pools", "empty imports"]);
     let all = |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join("\n") };
     for plugin in plugins {
-        let PluginStatus { name, allowed_outbound_hosts, queues, secrets, variables, pools, .. } = plugin;
-        let lists = [allowed_outbound_hosts, queues, secrets, variables, pools].map(|list| all(list));
+        let PluginStatus { name, allowed_outbound_hosts, queues, secrets, variables, pools, empty_interfaces, .. } =
+            plugin;
+        let lists = [allowed_outbound_hosts, queues, secrets, variables, pools, empty_interfaces].map(|list| all(list));
         rows.add_row([name.clone()].into_iter().chain(lists));
     }
     rows

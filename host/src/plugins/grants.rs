@@ -2,13 +2,14 @@
 //!
 //! Nothing is granted by itself. A manifest's lists are requests; the operator's config answers them plugin by plugin, or
 //! accepts them all with `grant_all`. A secret is granted by the header that the operator puts it into. Files and sockets are
-//! never granted: their interfaces are there, and empty.
+//! never granted; a component that imports them all the same may be let do so, and finds none.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use super::load::Reason;
 use super::manifest::Manifest;
-use crate::config::{Config, PluginConfig};
+use crate::config::{Config, EmptyInterface, PluginConfig};
 use crate::sandbox::egress::secrets_in;
 use crate::sandbox::{Grants, OWN_QUEUE};
 
@@ -17,19 +18,15 @@ use crate::sandbox::{Grants, OWN_QUEUE};
 /// # Errors
 /// The request that is not answered, with the lines to add.
 pub fn granted(manifest: &Manifest, operator: &PluginConfig, config: &Config) -> Result<Grants, Reason> {
-    let answer = |key, verb, asked: &Vec<String>, granted: &Option<Vec<String>>| match granted {
-        Some(granted) => Ok(granted.clone()),
-        None if config.grant_all || asked.is_empty() => Ok(asked.clone()),
-        None => Err(Reason::NotGranted { name: manifest.name.clone(), verb, key, list: in_quotes(asked) }),
-    };
+    let (asks, all) = (manifest, config.grant_all);
+    let refused = |(key, verb, list)| Reason::NotGranted { name: manifest.name.clone(), verb, key, list };
+    let hosts = answer(&asks.allowed_outbound_hosts, &operator.allowed_outbound_hosts, all);
+    let queues = answer(&asks.queues, &operator.queues, all);
+    let empty = answer(&asks.empty_interfaces, &operator.empty_interfaces, all);
     let grants = Grants {
-        hosts: answer(
-            "allowed_outbound_hosts",
-            "call",
-            &manifest.allowed_outbound_hosts,
-            &operator.allowed_outbound_hosts,
-        )?,
-        queues: answer("queues", "send to", &manifest.queues, &operator.queues)?,
+        hosts: hosts.map_err(|list| refused(("allowed_outbound_hosts", "call", list)))?,
+        queues: queues.map_err(|list| refused(("queues", "send to", list)))?,
+        empty_interfaces: empty.map_err(|list| refused(("empty_interfaces", "import the empty", list)))?,
         secrets: secrets_of(operator),
     };
     check_secrets(manifest, &grants, config.grant_all)?;
@@ -38,6 +35,15 @@ pub fn granted(manifest: &Manifest, operator: &PluginConfig, config: &Config) ->
         // Where everything is accepted, a queue that is not there yet is found out when it is sent to.
         Some(queue) if !config.grant_all => Err(Reason::NoQueue { queue: queue.clone() }),
         Some(_) | None => Ok(grants),
+    }
+}
+
+/// The operator's answer to a list of requests, or the list if there is none.
+fn answer<T: Clone + Display>(asked: &[T], granted: &Option<Vec<T>>, grant_all: bool) -> Result<Vec<T>, String> {
+    match granted {
+        Some(granted) => Ok(granted.clone()),
+        None if grant_all || asked.is_empty() => Ok(asked.to_vec()),
+        None => Err(in_quotes(asked)),
     }
 }
 
@@ -68,7 +74,11 @@ pub fn check_imports(grants: &Grants, name: &str, imports: &[String]) -> Result<
         ("wasi:http/outgoing-handler@", "allowed_outbound_hosts", grants.hosts.is_empty(), "https://api.example:443"),
         ("wasq:worker/outbox@", "queues", grants.queues.is_empty(), OWN_QUEUE),
     ];
-    for (interface, key, nothing_granted, example) in needs {
+    let empty = EmptyInterface::ALL.map(|interface| {
+        let granted = grants.empty_interfaces.contains(&interface);
+        (interface.name(), "empty_interfaces", !granted, interface.name())
+    });
+    for (interface, key, nothing_granted, example) in needs.into_iter().chain(empty) {
         if let Some(import) = imports.iter().find(|import| nothing_granted && import.starts_with(interface)) {
             return Err(Reason::Import { import: import.clone(), name: name.to_owned(), key, example });
         }
@@ -76,7 +86,7 @@ pub fn check_imports(grants: &Grants, name: &str, imports: &[String]) -> Result<
     Ok(())
 }
 
-fn in_quotes(list: &[String]) -> String {
+fn in_quotes(list: &[impl Display]) -> String {
     list.iter().map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(", ")
 }
 
@@ -115,6 +125,9 @@ mod tests {
         check(asks, &hosts, Err("[plugins.p]\n  queues = [\"self\", \"mails\"]"));
         check(asks, &format!("{hosts}queues = ['self']"), Ok((&["https://b:443"], &["self"])));
         check(asks, &format!("{hosts}queues = ['mials']"), Err("[queues.mials]"));
+        let empty = "empty_interfaces = ['wasi:sockets']";
+        check(empty, queues, Err("[plugins.p]\n  empty_interfaces = [\"wasi:sockets\"]"));
+        check(empty, &format!("{queues}[plugins.p]\n{empty}"), Ok((&[], &[])));
         check(asks, &format!("grant_all = true\n{queues}"), Ok((&["https://a:443"], &["self", "mails"])));
     }
 
@@ -148,5 +161,15 @@ mod tests {
         assert!(error(&hosts).contains("wasq:worker/outbox@0.1.0") && error(&hosts).contains("queues = [\"self\"]"));
         assert!(check_imports(&Grants { queues: vec!["self".into()], ..hosts }, "p", &imports).is_ok());
         assert!(check_imports(&Grants::default(), "p", &["wasi:io/poll@0.2.12".to_owned()]).is_ok());
+
+        let imports = ["wasi:filesystem/preopens@0.2.12".to_owned(), "wasi:sockets/tcp@0.2.12".to_owned()];
+        let error = |granted: &[EmptyInterface]| {
+            let grants = Grants { empty_interfaces: granted.to_vec(), ..Grants::default() };
+            check_imports(&grants, "p", &imports).map_err(|error| error.to_string())
+        };
+        let files = error(&[]).unwrap_err();
+        assert!(files.contains(&imports[0]) && files.contains("empty_interfaces = [\"wasi:filesystem\"]"), "{files}");
+        assert!(error(&[EmptyInterface::Filesystem]).unwrap_err().contains(&imports[1]));
+        assert_eq!(error(&EmptyInterface::ALL), Ok(()));
     }
 }

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::key_template::KeyTemplate;
+use crate::config::EmptyInterface;
 use crate::message::MessageType;
 
 /// A `plugin.toml`. Every key but `name` and `types` has a default; an unknown key is an error.
@@ -44,6 +45,9 @@ pub struct Manifest {
     /// came from.
     #[serde(default)]
     pub queues: Vec<String>,
+    /// `wasi:filesystem`, `wasi:sockets`: what the component imports of these, since a library in it does. They are empty.
+    #[serde(default)]
+    pub empty_interfaces: Vec<EmptyInterface>,
     /// Secrets, by their names in the operator's config, that the handler's requests need in a header. The handler never has them.
     #[serde(default)]
     pub secrets: Vec<String>,

@@ -1,15 +1,19 @@
 //! What one plugin may do.
 
+use crate::config::EmptyInterface;
+
 /// What `queues` calls the queue that a handler's message came from.
 pub const OWN_QUEUE: &str = "self";
 
-/// What the operator granted. Files and sockets are never granted: their interfaces are there, and empty.
+/// What the operator granted. Files and sockets are never granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     /// Where it may call: `scheme://host:port`, as written.
     pub hosts: Vec<String>,
     /// Queues that its outbox may send to, by their names in the config; [`OWN_QUEUE`] is its message's own.
     pub queues: Vec<String>,
+    /// WASI's interfaces for files or sockets that it may import, although they are empty.
+    pub empty_interfaces: Vec<EmptyInterface>,
     /// Secrets, by their names, in the headers that the operator sets on its requests.
     pub secrets: Vec<String>,
 }

@@ -26,10 +26,11 @@ const HEAVY: Duration = Duration::from_millis(EPOCH_TICK.as_millis() as u64 / 2)
 /// A run that was timed out is endless if it had this share of its time on a processor. Less is no sign of it: on a host that has
 /// no processor to spare, a thread that steps back waits more than it computes.
 const ENDLESS_SHARE: u32 = 100;
-/// How far a heavy run steps back: where cores are short, fifteen steps of niceness leave it about a thirtieth of one. An endless
+/// How far a heavy run steps back: where cores are short, ten steps of niceness leave it about a tenth of one.
+/// More would time out an honest run on a busy machine, whose other processes it steps behind too. An endless
 /// one is idle to the kernel (`SCHED_IDLE`): anybody who wakes up takes its place at once, where a nice thread keeps the core for
 /// what is left of its slice.
-const NICENESS: i32 = 15;
+const NICENESS: i32 = 10;
 
 /// What a plugin's last run weighed.
 #[derive(Clone, Default)]

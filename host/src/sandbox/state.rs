@@ -254,6 +254,7 @@ impl WasiView for State {
                 .max_random_size(self.limits.random_bytes)
                 .allow_tcp(false)
                 .allow_udp(false)
+                .allow_ip_name_lookup(false)
                 .build()
         });
         WasiCtxView { ctx, table: &mut self.table }
