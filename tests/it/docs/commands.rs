@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::cli::binary::{Running, client, program, wasq};
+use super::{documents, root};
+use crate::cli::binary::{Running, Wasq, client, program, wasq};
 use crate::support::{Plugin, Rig, Setup, until};
 
 /// What is not run: the document, what the command begins with, and why.
@@ -52,19 +53,6 @@ struct Command {
     prints: Vec<String>,
     /// What the host in the other shell has logged by then.
     logged: Vec<String>,
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// The documents, by the names by which they are excused.
-fn documents() -> Vec<(String, String)> {
-    let mut paths = vec![root().join("README.md")];
-    paths.extend(std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
-    paths.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
 fn commands(document: &str) -> Vec<Command> {
@@ -119,7 +107,8 @@ const FOLLOWED: [&str; 6] =
 #[test]
 fn every_command_of_the_documents_is_run_or_excused() {
     let mut used = BTreeSet::new();
-    for (name, text) in documents() {
+    for (path, text) in documents() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let commands = commands(&text);
         let run = commands.iter().filter(|command| match excuse(&name, command) {
             Some(begins) => {
@@ -173,8 +162,7 @@ impl Reader {
     }
 
     async fn follow(&mut self, document: &str) {
-        let (_, text) = documents().into_iter().find(|(name, _)| name == document).expect("it is a document");
-        for command in commands(&text) {
+        for command in commands(&super::document(document)) {
             if excuse(document, &command).is_none() {
                 self.run(document, &command).await;
             }
@@ -246,7 +234,7 @@ impl Reader {
     }
 
     /// A shell that goes on where the last one ended.
-    fn shell(&self, text: &str) -> crate::cli::binary::Wasq {
+    fn shell(&self, text: &str) -> Wasq {
         let state = self.dir.path().display();
         let more = if text.starts_with("aws cloudformation deploy") { MAKE_OUTPUTS } else { "" };
         // Version 1 of the CLI does not ask AWS_ENDPOINT_URL where SQS is.
@@ -329,8 +317,7 @@ async fn the_page_on_dead_letters_can_be_followed() {
     reader.environment.push(("WASQ_ENDPOINT_URL", rig.sqs.endpoint_url()));
     reader.environment.push(("WASQ_ADMIN", rig.admin_addr().unwrap().to_string()));
     reader.here = substitutes(&reader).await;
-    let (_, text) = documents().into_iter().find(|(name, _)| name == "dead-letters.md").unwrap();
-    for mut command in commands(&text) {
+    for mut command in commands(&super::document("dead-letters.md")) {
         command.prints.clear();
         reader.run("dead-letters.md", &command).await;
     }

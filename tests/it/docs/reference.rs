@@ -10,6 +10,8 @@ use std::path::Path;
 use wasq::config::Config;
 use wasq::plugins::manifest::Manifest;
 
+use super::document;
+
 /// What is parsed, as its `Debug`, or the error's words.
 type Parse = fn(&str) -> Result<String, String>;
 
@@ -106,11 +108,6 @@ fn variables(dir: &Path, found: &mut BTreeSet<String>) {
             found.extend(names.filter(name_ok).map(str::to_owned));
         }
     }
-}
-
-fn document(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Holds a document to the parser.
@@ -254,6 +251,7 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         "size" => (bound("3"), "'x'"),
         "percentage" => (one("'5%'"), "5"),
         "list of strings" => (one("['x']"), "'x'"),
+        "list of empty interfaces" => (one("['wasi:filesystem']"), "['wasi:http']"),
         "list of minisign keys" => (one(key), "['x']"),
         "table of strings" => (one("{ a = 'x' }"), "{ a = 1 }"),
         "table of tables of strings" => (one("{ a = { b = 'x' } }"), "{ a = 'x' }"),

@@ -10,15 +10,13 @@ use wasq::flow::decide::{Circumstances, Record, Settlement, decide};
 use wasq::flow::retry::backoff;
 use wasq::plugins::manifest::Retry;
 
-const S: fn(u64) -> Duration = Duration::from_secs;
+use super::document;
 
-fn document() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/semantics.md")).unwrap()
-}
+const S: fn(u64) -> Duration = Duration::from_secs;
 
 /// The rows of the table under a heading, without those of its head.
 fn rows(heading: &str) -> Vec<String> {
-    let text = document();
+    let text = document("semantics.md");
     let section = text.split("\n## ").find(|section| section.starts_with(heading));
     let section = section.unwrap_or_else(|| panic!("semantics.md has no section {heading}"));
     section.lines().filter(|line| line.starts_with("| ")).skip(2).map(str::to_owned).collect()
@@ -129,7 +127,7 @@ fn the_backoff_is_the_one_that_the_host_computes() {
 
 #[test]
 fn the_numbers_in_its_prose_are_the_defaults() {
-    let (limits, queue, text) = (Limits::default(), QueueConfig::default(), document());
+    let (limits, queue, text) = (Limits::default(), QueueConfig::default(), document("semantics.md"));
     for sentence in [
         format!("after `max_crashes` ({}) claims", limits.max_crashes),
         format!("`breaker_failures` ({}) failures in a row", limits.breaker_failures),
