@@ -263,7 +263,7 @@ fn is_like(pattern: &str, line: &str) -> bool {
     let blanks = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = blanks(line);
     let mut rest = line.as_str();
-    pattern.split('…').map(|part| blanks(part)).all(|part| match rest.find(&part) {
+    pattern.split('…').map(blanks).all(|part| match rest.find(&part) {
         Some(at) => {
             rest = &rest[at + part.len()..];
             true
