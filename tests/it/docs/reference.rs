@@ -197,8 +197,9 @@ fn check_bounds(place: &str, row: &Row, set: impl Fn(&str) -> Result<String, Str
             }
             refused(beyond(low, -1, whole));
             refused(beyond(high, 1, whole));
-            if whole {
-                refused(beyond(low, 1, false));
+            if row.kind == "duration" {
+                let between = beyond(low, 1, false).expect("it is above a bound");
+                assert_eq!(set(&between).is_err(), whole, "{place}: whether it takes parts of a second is not said");
             }
         }
     }
