@@ -101,12 +101,6 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-impl Default for LedgerConfig {
-    fn default() -> Self {
-        Self::Local { path: ".wasq/ledger".into() }
-    }
-}
-
 /// The admin port.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

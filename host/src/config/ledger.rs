@@ -11,7 +11,11 @@ use super::Secret;
 #[serde(deny_unknown_fields, tag = "store", rename_all = "lowercase")]
 pub enum LedgerConfig {
     /// Embedded, in a directory that one host owns.
-    Local { path: PathBuf },
+    Local {
+        /// Default `.wasq/ledger`.
+        #[serde(default = "default_path")]
+        path: PathBuf,
+    },
     /// A table in DynamoDB, for any number of hosts.
     Dynamodb(DynamodbConfig),
     /// A Redis or Valkey server, for any number of hosts.
@@ -56,6 +60,16 @@ pub struct PostgresConfig {
     pub schema: String,
     /// Connections that this host opens at most: 1 to 100. Default 8.
     pub max_connections: usize,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self::Local { path: default_path() }
+    }
+}
+
+fn default_path() -> PathBuf {
+    ".wasq/ledger".into()
 }
 
 impl Default for DynamodbConfig {

@@ -1,0 +1,291 @@
+//! The references of `plugin.toml` and `wasq.toml`: each key of the code's types is documented once, with its type, its default and
+//! its bounds, and nothing else is.
+//!
+//! The keys are those that the parser names when it meets one that it does not know. A default is right if saying it changes
+//! nothing, a bound if the value at it is taken and the next one is not.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use wasq::config::Config;
+use wasq::plugins::manifest::Manifest;
+
+use super::document;
+
+/// What is parsed, as its `Debug`, or the error's words.
+type Parse = fn(&str) -> Result<String, String>;
+
+/// A table of the document and the place of its keys: a text with `KEY` where a key's line goes, which is complete without it.
+struct Section {
+    heading: &'static str,
+    place: &'static str,
+}
+
+const fn section(heading: &'static str, place: &'static str) -> Section {
+    Section { heading, place }
+}
+
+/// A line of a table.
+struct Row {
+    key: String,
+    kind: String,
+    default: String,
+    bounds: String,
+}
+
+const CONFIG: &[Section] = &[
+    section("Top level", "KEY\n[queues.q]"),
+    section("`[aws]`", "[queues.q]\n[aws]\nKEY"),
+    section("`[queues.NAME]`", "[queues.q]\nKEY"),
+    section("`[plugins.NAME]`", "[queues.q]\n[plugins.p]\nKEY"),
+    section("`[rollout]`", "[queues.q]\n[rollout]\nKEY"),
+    section("`store = \"local\"`", "[queues.q]\n[ledger]\nstore = 'local'\nKEY"),
+    section("`store = \"dynamodb\"`", "[queues.q]\n[ledger]\nstore = 'dynamodb'\nKEY"),
+    section("`store = \"redis\"`", "[queues.q]\n[ledger]\nstore = 'redis'\nKEY"),
+    section("`store = \"postgres\"`", "[queues.q]\n[ledger]\nstore = 'postgres'\nKEY"),
+    section("`[admin]`", "[queues.q]\n[admin]\nKEY"),
+    section("`[telemetry]`", "[queues.q]\n[telemetry]\nKEY"),
+    section("`[egress]`", "[queues.q]\n[egress]\nKEY"),
+    section("`[secrets.NAME]`", "[queues.q]\n[secrets.S]\nenv = 'from-env'\nKEY"),
+    section("`[limits]`", "[queues.q]\n[limits]\nKEY"),
+];
+
+const MANIFEST: &[Section] = &[
+    section("Top level", "name = 'p'\ntypes = ['t']\nKEY"),
+    section("`[retry]`", "name = 'p'\ntypes = ['t']\n[retry]\nKEY"),
+    section("`[idempotency]`", "name = 'p'\ntypes = ['t']\n[idempotency]\nKEY"),
+];
+
+#[test]
+fn the_manifests_reference_has_every_key_with_its_type_default_and_bounds() {
+    let parse = |text: &str| match Manifest::parse(text) {
+        Ok(manifest) => Ok(format!("{manifest:#?}")),
+        Err(error) => Err(error.to_string()),
+    };
+    check("manifest.md", MANIFEST, parse);
+}
+
+#[test]
+fn the_configs_reference_has_every_key_with_its_type_default_and_bounds() {
+    check("config.md", CONFIG, parse_config);
+    let error = parse_config("[queues.q]\n[ledger]\nstore = 'x'").unwrap_err();
+    let stores: Vec<_> = expected(&error).into_iter().map(|store| format!("`store = \"{store}\"`")).collect();
+    let headings: Vec<_> = CONFIG.iter().map(|section| section.heading).filter(|h| h.starts_with("`store")).collect();
+    assert_eq!(headings, stores);
+    for (pools, fits) in [("0", false), ("1", true), ("10000", true), ("10001", false)] {
+        assert_eq!(parse_config(&format!("[queues.q]\n[pools]\nsmtp = {pools}")).is_ok(), fits, "pools.smtp = {pools}");
+    }
+}
+
+fn parse_config(text: &str) -> Result<String, String> {
+    match Config::parse(text, Path::new("wasq.toml")) {
+        Ok(config) => Ok(format!("{config:#?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn the_configs_reference_has_every_variable_that_the_host_reads() {
+    let text = document("config.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `WASQ_")?.split('`').next());
+    let documented: Vec<_> = rows.map(|rest| format!("WASQ_{rest}")).collect();
+    let mut read = BTreeSet::new();
+    variables(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src"), &mut read);
+    assert_eq!(documented.iter().cloned().collect::<BTreeSet<_>>(), read);
+    assert_eq!(documented.len(), read.len(), "one of {documented:?} is there twice");
+}
+
+/// The variables that the sources under a directory name as a whole string, but for those of tests.
+fn variables(dir: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            variables(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = std::fs::read_to_string(&path).unwrap();
+            let names = source.split('"').filter(|text| text.starts_with("WASQ_") && !text.starts_with("WASQ_TEST_"));
+            let name_ok = |text: &&str| text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            found.extend(names.filter(name_ok).map(str::to_owned));
+        }
+    }
+}
+
+/// Holds a document to the parser.
+fn check(name: &str, sections: &[Section], parse: Parse) {
+    let text = document(name);
+    let mut tables = BTreeSet::new();
+    for chunk in text.split("\n#").skip(1) {
+        let heading = chunk.lines().next().unwrap().trim_start_matches('#').trim();
+        let rows: Vec<_> = chunk.lines().filter_map(row).collect();
+        if !rows.is_empty() {
+            assert!(tables.insert(heading.to_owned()), "{name}: {heading} is there twice");
+            let section = sections.iter().find(|section| section.heading == heading);
+            let section = section.unwrap_or_else(|| panic!("{name}: {heading} is of no table that the code knows"));
+            check_section(&format!("{name}, {heading}"), section, &rows, parse);
+        }
+        for row in rows.iter().filter(|row| row.kind == "table") {
+            let below = format!("# `[{}", row.key);
+            assert!(text.contains(&below), "{name}: nothing says what is in the table `{}`", row.key);
+        }
+    }
+    for section in sections {
+        assert!(tables.contains(section.heading), "{name} does not have {}", section.heading);
+    }
+}
+
+fn check_section(place: &str, section: &Section, rows: &[Row], parse: Parse) {
+    let unknown = parse(&with(section, "no_such_key = 1", "")).expect_err("no table takes an unknown key");
+    let keys: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
+    assert_eq!(keys, expected(&unknown), "{place}: these are documented, and those are in the code, in its order");
+    for row in rows.iter().filter(|row| row.kind != "table") {
+        check_row(&format!("{place}, `{}`", row.key), section, row, parse);
+    }
+}
+
+fn check_row(place: &str, section: &Section, row: &Row, parse: Parse) {
+    let set = |value: &str| parse(&with(section, &format!("{} = {value}", row.key), &row.key));
+    let unset = parse(&with(section, "", ""));
+    let unset = unset.unwrap_or_else(|error| panic!("{place}: its table is not complete without it: {error}"));
+    let (good, bad) = samples(place, row);
+    for value in &good {
+        set(value).unwrap_or_else(|error| panic!("{place} is not taken as {value}: {error}"));
+    }
+    let other = set(good.last().unwrap()).unwrap();
+    assert_ne!(other, unset, "{place} does not do anything");
+    assert!(set(bad).is_err(), "{place} is no {}: {bad} is taken", row.kind);
+    if row.kind.starts_with('`') {
+        let variants = set("'no such thing'").unwrap_err();
+        assert_eq!(
+            expected(&variants),
+            good.iter().map(|value| value.trim_matches('"')).collect::<Vec<_>>(),
+            "{place}"
+        );
+    }
+    match row.default.as_str() {
+        "none" => {
+            let none = unset.lines().zip(other.lines()).find(|(a, b)| a != b).map(|(line, _)| line.trim());
+            // A secret's place is said by one key of several; saying another takes the first one's place.
+            let expect = [format!("{}: None,", row.key), "env: Some(".to_owned(), "\"from-env\",".to_owned()];
+            assert!(none.is_some_and(|line| expect.iter().any(|e| e == line)), "{place} has a default: {none:?}");
+        }
+        "required" => assert!(parse(&with(section, "", &row.key)).is_err(), "{place} is not required"),
+        default => assert_eq!(set(default).as_ref(), Ok(&unset), "{place}: its default is not {default}"),
+    }
+    check_bounds(place, row, set);
+}
+
+fn check_bounds(place: &str, row: &Row, set: impl Fn(&str) -> Result<String, String>) {
+    let refused = |value: Option<String>| {
+        if let Some(value) = value {
+            assert!(set(&value).is_err(), "{place}: {value} is out of its bounds, and is taken");
+        }
+    };
+    let measured = ["integer", "number", "duration", "size", "percentage"].contains(&row.kind.as_str());
+    match row.bounds.as_str() {
+        "" => assert!(!measured, "{place}: its bounds are not said"),
+        "any" => assert!(set("'0s'").is_ok() && set("'99999d'").is_ok(), "{place} has bounds"),
+        "1 or more" => {
+            refused(Some("0".into()));
+            assert!(set("1").is_ok() && set("4000000000").is_ok(), "{place} has other bounds");
+        }
+        bounds => {
+            let whole = bounds.ends_with(", whole seconds");
+            let pair = bounds.trim_end_matches(", whole seconds").split_once(" to ");
+            let (low, high) = pair.unwrap_or_else(|| panic!("{place}: {bounds} are no bounds"));
+            for value in [low, high] {
+                assert!(set(value).is_ok(), "{place} does not take its bound {value}: {:?}", set(value));
+            }
+            refused(beyond(low, -1, whole));
+            refused(beyond(high, 1, whole));
+            if row.kind == "duration" {
+                let between = beyond(low, 1, false).expect("it is above a bound");
+                assert_eq!(set(&between).is_err(), whole, "{place}: whether it takes parts of a second is not said");
+            }
+        }
+    }
+}
+
+/// A section's text with this line in it, and without the line of a key that it replaces.
+fn with(section: &Section, line: &str, replaced: &str) -> String {
+    // Of a secret's places only one may be said.
+    let replaces = |own: &str| match section.heading {
+        "`[secrets.NAME]`" => !replaced.is_empty() && own.starts_with("env = "),
+        _ => !replaced.is_empty() && own.starts_with(&format!("{replaced} = ")),
+    };
+    let line = if line.starts_with("field = ") { format!("secretsmanager = 'x'\n{line}") } else { line.to_owned() };
+    let kept: Vec<_> = section.place.lines().filter(|own| !replaces(own)).collect();
+    kept.join("\n").replace("KEY", &line)
+}
+
+/// The words in backticks that stand behind `expected` in an error.
+fn expected(error: &str) -> Vec<&str> {
+    let (_, names) = error.split_once("expected ").unwrap_or_else(|| panic!("it does not name what it knows: {error}"));
+    let names = names.lines().next().unwrap_or_default();
+    names.split('`').skip(1).step_by(2).collect()
+}
+
+/// A row of a reference's table: its first column is a key, and it has five.
+fn row(line: &str) -> Option<Row> {
+    let cells: Vec<_> = line.strip_prefix("| `")?.strip_suffix('|')?.split('|').map(str::trim).collect();
+    let [key, kind, default, bounds, _] = cells[..] else { return None };
+    let plain = |cell: &str| cell.replace('`', "");
+    Some(Row { key: plain(key), kind: kind.to_owned(), default: plain(default), bounds: plain(bounds) })
+}
+
+/// Values of the row's type, the last of them not the default; and one of another type.
+fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
+    let low = row.bounds.split_once(" to ").map(|(low, _)| low.to_owned());
+    let one = |value: &str| vec![value.to_owned()];
+    let bound = |value: &str| vec![low.clone().unwrap_or_else(|| value.to_owned())];
+    let key = "['RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3']";
+    match row.kind.as_str() {
+        variants if variants.starts_with('`') => {
+            (variants.split('`').skip(1).step_by(2).map(str::to_owned).collect(), "1")
+        }
+        "string" | "path" => (one("'x'"), "1"),
+        "template" => (one("'a:{/b}'"), "'{b'"),
+        "address" => (one("'127.0.0.1:1'"), "'x'"),
+        "boolean" => (one(if row.default == "true" { "false" } else { "true" }), "1"),
+        "integer" => (bound("3"), "'3'"),
+        "number" => (bound("3.0"), "'3'"),
+        "duration" => (bound("'3s'"), "3"),
+        "size" => (bound("3"), "'x'"),
+        "percentage" => (one("'5%'"), "5"),
+        "list of strings" => (one("['x']"), "'x'"),
+        "list of empty interfaces" => (one("['wasi:filesystem']"), "['wasi:http']"),
+        "list of minisign keys" => (one(key), "['x']"),
+        "table of strings" => (one("{ a = 'x' }"), "{ a = 1 }"),
+        "table of tables of strings" => (one("{ a = { b = 'x' } }"), "{ a = 'x' }"),
+        other => panic!("{place}: {other} is no type that the reference knows"),
+    }
+}
+
+/// The next value past a bound in one direction; none below nothing.
+fn beyond(bound: &str, step: i64, whole_seconds: bool) -> Option<String> {
+    let text = bound.trim_matches('"');
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    if number.contains('.') {
+        return Some(format!("{}", number.parse::<f64>().unwrap() + 0.1 * step as f64));
+    }
+    let number: i64 = number.parse().unwrap_or_else(|_| panic!("{bound} is no bound"));
+    let time = |ms: i64| {
+        let step_ms = if whole_seconds { 1_000 * step } else { step };
+        Some(number * ms + step_ms).filter(|ms| *ms >= 0).map(|ms| format!("'{ms}ms'"))
+    };
+    let size = |bytes: i64| Some(number * bytes + step).filter(|bytes| *bytes >= 0).map(|bytes| bytes.to_string());
+    match unit {
+        "" => size(1),
+        "%" => Some(format!("'{}%'", number + step)),
+        "KiB" => size(1 << 10),
+        "MiB" => size(1 << 20),
+        "GiB" => size(1 << 30),
+        "TiB" => size(1 << 40),
+        "ms" => time(1),
+        "s" => time(1_000),
+        "m" => time(60_000),
+        "h" => time(3_600_000),
+        "d" => time(86_400_000),
+        other => panic!("{bound}: {other} is no unit"),
+    }
+}
