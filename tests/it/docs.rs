@@ -45,6 +45,16 @@ fn every_config_in_the_egress_document_is_one() {
 }
 
 #[test]
+fn every_config_in_the_container_document_is_one() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/container.md")).unwrap();
+    let blocks: Vec<_> = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2, "its configs were not found");
+    for block in blocks {
+        Config::parse(block, Path::new("container.md")).unwrap();
+    }
+}
+
+#[test]
 fn the_telemetry_document_has_every_metric_as_it_is_defined_and_a_config_that_is_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = std::fs::read_to_string(root.join("docs/telemetry.md")).unwrap();
