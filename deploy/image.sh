@@ -25,7 +25,7 @@ cp deploy/image-root.sh "$work/context/deploy/"
 cp "$binary" "$work/context/wasq"
 # Docker's own format: OCI's has no health check.
 buildah build --quiet --format docker --build-arg BUILD_IMAGE="$build_image" --build-arg BINARY=wasq \
-    --build-arg VERSION="$("$binary" --version | cut -d' ' -f2)" --build-arg REVISION="$(git rev-parse HEAD)" \
+    --build-arg VERSION="$("$binary" --version | cut -d' ' -f2)" \
     --file deploy/Dockerfile --tag localhost/wasq "$work/context" >/dev/null
 
 container=$(buildah from localhost/wasq)
@@ -33,8 +33,7 @@ root=$(buildah mount "$container")
 bytes=$(du -sb "$root" | cut -f1)
 find "$root" -xdev -type f -size +100k -printf '%s %P\n' | sort -rn
 buildah run "$container" -- /usr/bin/wasq --version
-buildah run "$container" -- /usr/bin/wasq run && { echo "it runs without a config" >&2; exit 1; }
-buildah inspect --type image --format 'user {{.Docker.Config.User}}, health check {{.Docker.Config.Healthcheck.Test}}, labels {{.Docker.Config.Labels}}' localhost/wasq
+echo "$(buildah inspect --type image --format 'user {{.Docker.Config.User}}, health check {{.Docker.Config.Healthcheck.Test}}' localhost/wasq)"
 buildah rm "$container" >/dev/null
 echo "localhost/wasq is $((bytes / 1000000)) MB"
 [ "$bytes" -lt $((most_mb * 1000000)) ] || { echo "that is over $most_mb MB" >&2; exit 1; }

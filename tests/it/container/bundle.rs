@@ -132,8 +132,8 @@ impl Drop for Bundle {
 
 /// What the Dockerfile's last line of this instruction says.
 fn said(instruction: &str) -> &'static str {
-    let lines = DOCKERFILE.lines().filter_map(|line| line.strip_prefix(instruction));
-    lines.last().unwrap_or_else(|| panic!("the Dockerfile has no {instruction}"))
+    let mut lines = DOCKERFILE.lines().filter_map(|line| line.strip_prefix(instruction));
+    lines.next_back().unwrap_or_else(|| panic!("the Dockerfile has no {instruction}"))
 }
 
 fn list(text: &str) -> Vec<String> {

@@ -79,27 +79,31 @@ async fn alarms() -> Vec<Value> {
     yaml(RULES).await[0]["groups"][0]["rules"].as_array().unwrap().clone()
 }
 
-/// Every label in the expression must be one of each metric in it, or one that Prometheus adds.
+/// What a metric is matched and grouped by must be a label of its own, or one that Prometheus adds.
 fn check(expression: &str) {
-    let words = |text: &str| -> Vec<String> {
-        let words = text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
-        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
-    };
-    let metrics: Vec<_> = words(expression).into_iter().filter(|word| word.starts_with("wasq_")).collect();
-    assert!(!metrics.is_empty(), "no metric in: {expression}");
-    let matched = expression.split('{').skip(1).flat_map(|rest| {
-        let matchers = rest.split('}').next().unwrap().split('"').step_by(2);
-        matchers.flat_map(words).collect::<Vec<_>>()
-    });
-    let grouped = ["by (", "on ("].iter().flat_map(|keyword| expression.split(keyword).skip(1));
-    let labels: BTreeSet<_> = matched.chain(grouped.flat_map(|rest| words(rest.split(')').next().unwrap()))).collect();
-    for name in metrics {
-        let (metric, of_bucket) = defined(&name).unwrap_or_else(|| panic!("there is no {name}, in: {expression}"));
-        for label in &labels {
-            let known = metric.labels.contains(&label.as_str()) || label == "job" || (label == "le" && of_bucket);
+    let starts: Vec<_> = expression.match_indices("wasq_").map(|(at, _)| at).collect();
+    assert!(!starts.is_empty(), "no metric in: {expression}");
+    for at in starts {
+        let (before, rest) = expression.split_at(at);
+        let (name, rest) = rest.split_at(rest.find(|char| !word(char)).unwrap_or(rest.len()));
+        let (metric, of_bucket) = defined(name).unwrap_or_else(|| panic!("there is no {name}, in: {expression}"));
+        let matchers = rest.strip_prefix('{').map_or("", |matchers| matchers.split('}').next().unwrap());
+        // What stands in quotes is a label's value.
+        let matched = matchers.split('"').step_by(2).flat_map(words);
+        let grouped = before.rsplit_once("by (").map_or("", |(_, labels)| labels.split(')').next().unwrap());
+        for label in matched.chain(words(grouped)) {
+            let known = metric.labels.contains(&label) || label == "job" || (label == "le" && of_bucket);
             assert!(known, "{name} has no label {label}, in: {expression}");
         }
     }
+}
+
+fn word(char: char) -> bool {
+    char.is_ascii_alphanumeric() || char == '_'
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|char| !word(char)).filter(|word| !word.is_empty())
 }
 
 /// The metric of a series' name, and whether the series is of a histogram's buckets.
