@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use self::bundle::{Bundle, MEMORY_MAX_BYTES};
-use crate::support::{Plugin, Rig, Setup, hosts, until};
+use crate::cli::binary::wasq;
+use crate::support::{Plugin, Rig, Setup, Sink, hosts, until, wat};
 
 /// What an orchestrator waits for, from a SIGTERM on.
 const STOP_MAX: Duration = Duration::from_secs(25);
@@ -95,6 +96,35 @@ async fn the_container_runs_the_shops_handlers_and_loses_nothing_at_a_sigterm_un
         assert!(rig.sink.count(&format!("receipts/A-{number}.pdf")) >= 1, "no receipt for the order {number}");
     }
     rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_containers_take_a_message_from_the_local_queue() {
+    let document = include_str!("../../docs/container.md").split("## On the local queue").nth(1).unwrap();
+    let command = document.lines().find_map(|line| line.trim().strip_prefix("wasq local-queue ")).unwrap();
+    let words = ["local-queue"].into_iter().chain(command.split(' '));
+    let command: Vec<_> = words.map(|word| word.replace(":9324", ":0")).collect();
+    let sink = Sink::start().await;
+    let plugins = tempfile::tempdir().unwrap();
+    Plugin::component("greet", wat::done()).types(&["greeting"]).install(plugins.path(), &sink);
+
+    let bundle = Bundle::of(&command, "", plugins.path()).await;
+    let queue = bundle.start("queue");
+    let line = queue.line("local queue http://").await;
+    let endpoint = line.split_whitespace().last().unwrap();
+    let config = document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = config.replace("http://queue:9324", endpoint) + "[admin]\nlisten = '127.0.0.1:0'\n";
+    let with_host = Bundle::make(&config, plugins.path()).await;
+    let host = with_host.run("host").await;
+
+    let send = document.lines().find_map(|line| line.strip_prefix("wasq send greeting ")).unwrap();
+    let (body, rest) = send.trim_start_matches('\'').split_once("' ").unwrap();
+    let rest = rest.replace("http://127.0.0.1:9324", endpoint);
+    wasq(["send", "greeting", body].into_iter().chain(rest.split(' '))).check(0, &[]).await;
+    hosts::until_exits(&host, "done", 1).await;
+    hosts::end(host).await;
+    queue.signal("TERM").await;
+    assert_eq!(queue.ends_within(STOP_MAX).await, Some(0));
 }
 
 /// What an operator would mount as `/etc/wasq/wasq.toml`.

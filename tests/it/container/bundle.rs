@@ -20,7 +20,12 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// With the image's own command.
     pub async fn make(config: &str, plugins: &Path) -> Self {
+        Self::of(&list(said("CMD ")), config, plugins).await
+    }
+
+    pub async fn of(command: &[String], config: &str, plugins: &Path) -> Self {
         let this = Self { dir: tempfile::tempdir().unwrap() };
         // The user of the container must get through to what is mounted.
         std::fs::set_permissions(this.dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -30,9 +35,9 @@ impl Bundle {
             std::fs::create_dir(this.at(name)).unwrap();
         }
         let (uid, gid) = user();
-        chown(this.at("state"), Some(uid), Some(gid)).unwrap();
+        chown(this.at("state"), Some(uid), Some(gid)).expect("only root can run the container under its limits");
         std::fs::write(this.at("etc/wasq.toml"), config).unwrap();
-        std::fs::write(this.at("config.json"), this.config(plugins).to_string()).unwrap();
+        std::fs::write(this.at("config.json"), this.config(command, plugins).to_string()).unwrap();
         this
     }
 
@@ -41,13 +46,13 @@ impl Bundle {
     }
 
     /// The runtime's orders: what `docker run --read-only --cap-drop ALL --security-opt no-new-privileges --memory …` makes.
-    fn config(&self, plugins: &Path) -> Value {
+    fn config(&self, command: &[String], plugins: &Path) -> Value {
         let bind = |to: &str, from: &Path, how: &str| {
             let options = ["rbind", how, "nosuid", "nodev"];
             json!({ "destination": to, "type": "bind", "source": from, "options": options })
         };
         let (uid, gid) = user();
-        let args: Vec<_> = ["ENTRYPOINT ", "CMD "].iter().flat_map(|name| list(said(name))).collect();
+        let args = [&list(said("ENTRYPOINT ")), command].concat();
         json!({
             "ociVersion": "1.0.2",
             "process": {
@@ -77,11 +82,15 @@ impl Bundle {
 
     /// A container that polls.
     pub async fn run(&self, name: &str) -> Running {
-        let pid = self.at(name);
-        let bundle = ["run", "--bundle", self.dir.path().to_str().unwrap(), "--pid-file", pid.to_str().unwrap()];
-        let running = self.runc(&[&bundle[..], &[&self.id(name)]].concat()).spawn();
+        let running = self.start(name);
         running.line("running").await;
         running
+    }
+
+    pub fn start(&self, name: &str) -> Running {
+        let pid = self.at(name);
+        let bundle = ["run", "--bundle", self.dir.path().to_str().unwrap(), "--pid-file", pid.to_str().unwrap()];
+        self.runc(&[&bundle[..], &[&self.id(name)]].concat()).spawn()
     }
 
     /// Asks it as the image's health check does.
