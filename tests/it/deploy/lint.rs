@@ -1,7 +1,13 @@
-//! The linters' word on all that is in `deploy/`.
+//! The linters' word on all that is in `deploy/`, and what no linter knows.
 
-use super::path;
+use super::{path, read};
 use crate::cli::binary::{client, program};
+
+#[test]
+fn the_image_is_labelled_with_the_packages_version() {
+    let version = format!("\nARG VERSION={}\n", env!("CARGO_PKG_VERSION"));
+    assert!(read("deploy/Dockerfile").contains(&version), "the Dockerfile should have {version}");
+}
 
 #[tokio::test]
 async fn the_template_is_clean_under_cfn_lint() {
