@@ -9,6 +9,7 @@ mod dlq;
 mod health;
 mod http;
 mod invoke;
+mod local_queue;
 mod new;
 mod plugins;
 mod run;
@@ -17,6 +18,7 @@ mod status;
 mod target;
 
 use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -55,6 +57,7 @@ Exit codes: 0 success, 1 failure, 2 misuse.";
 enum Command {
     Demo(demo::Demo),
     Dev(dev::Dev),
+    LocalQueue(local_queue::LocalQueue),
     Run(run::Run),
     New(new::New),
     Build(build::Build),
@@ -88,7 +91,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let quiet = match &arguments.command {
-        Command::Run(_) | Command::Dev(_) | Command::Invoke(_) => "info,aws_config=warn",
+        Command::Run(_) | Command::Dev(_) | Command::LocalQueue(_) | Command::Invoke(_) => "info,aws_config=warn",
         // What it finds it prints itself.
         Command::Check(_) => "off",
         Command::BenchPart { .. } => "warn,guest=info,aws_config=off",
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Demo(command) => command.run().await,
             Command::Dev(command) => command.run().await,
+            Command::LocalQueue(command) => command.run().await,
             Command::Run(command) => command.run().await,
             Command::New(command) => command.run(),
             Command::Build(command) => command.run(),
@@ -199,6 +203,16 @@ impl Signals {
     }
 }
 
+/// Where an address to listen on is reached from this machine.
+fn here(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
 /// A table as all listings draw it.
 fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
@@ -220,5 +234,13 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_host_that_listens_everywhere_is_asked_here() {
+        let check = |listen: &str, expect: &str| assert_eq!(here(listen.parse().unwrap()).to_string(), expect);
+        check("0.0.0.0:9325", "127.0.0.1:9325");
+        check("[::]:80", "[::1]:80");
+        check("10.1.2.3:9325", "10.1.2.3:9325");
     }
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the AWS clients that the tests use, beside this script, and the programs that they start: Redis, PostgreSQL, minisign.
+# Installs the AWS clients and the linters that the tests use, beside this script, and the programs that they start: Redis, PostgreSQL,
+# minisign, promtool, docker-compose, runc.
 # Does nothing when that is done already.
 set -eu
 cd "$(dirname "$0")"
@@ -14,25 +15,35 @@ if ! installed .venv/installed requirements.txt; then
     cp requirements.txt .venv/installed
 fi
 
+# Apart: it needs versions of its own of what the others need, too.
+if ! installed .checkov/installed checkov.txt; then
+    python3 -m venv .checkov
+    .checkov/bin/pip install --quiet --disable-pip-version-check --requirement checkov.txt
+    cp checkov.txt .checkov/installed
+fi
+
 if ! installed node_modules/.installed package.json; then
     npm install --silent --no-audit --no-fund
     cp package.json node_modules/.installed
 fi
 
-programs() { # whether the programs that the tests start are there; Debian keeps PostgreSQL's out of PATH
-    command -v minisign >/dev/null || return 1
-    command -v redis-server >/dev/null || command -v valkey-server >/dev/null || return 1
-    PATH="$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tr '\n' ':')"
-    command -v postgres >/dev/null && command -v initdb >/dev/null
+packages="redis-server postgresql minisign prometheus docker-compose runc"
+
+missing() { # prints which of the programs that the tests start are not there; Debian keeps PostgreSQL's out of PATH
+    PATH="$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tr '\n' ':')"
+    command -v redis-server >/dev/null || command -v valkey-server >/dev/null || echo redis-server
+    for program in postgres initdb minisign promtool docker-compose runc; do
+        command -v $program >/dev/null || echo $program
+    done
 }
 
-if ! programs; then
+if [ -n "$(missing)" ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "the tests need Redis, PostgreSQL and minisign; install them (here: sudo apt-get install redis-server postgresql minisign)" >&2
+        echo "the tests need" $(missing)"; install them (here: sudo apt-get install $packages)" >&2
         exit 1
     fi
     apt-get update -qq
     # The tests start servers of their own: at run level 1, the packages start none.
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends redis-server postgresql minisign >/dev/null
-    programs || { echo "redis-server, postgresql and minisign were installed, and their programs are not to be found" >&2; exit 1; }
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages >/dev/null
+    [ -z "$(missing)" ] || { echo "$packages were installed, and these programs are not to be found:" $(missing) >&2; exit 1; }
 fi

@@ -10,6 +10,7 @@ mod dlq;
 mod help;
 mod invoke;
 mod live;
+mod local_queue;
 mod new;
 mod send;
 mod status;

@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod clients;
+mod container;
 mod crash;
 mod deploy;
 mod docs;

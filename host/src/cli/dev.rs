@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::build::{self, OUT_DIR};
 use super::target::{DEV_QUEUE, dlq_name};
-use crate::config::{ADMIN_PORT, Config, LOCAL_SQS_PORT, LedgerConfig};
+use crate::config::{ADMIN_PORT, Aws, Config, LOCAL_SQS_PORT, LedgerConfig};
 use crate::host::Host;
 use crate::local_sqs::{LocalSqs, Options};
 use crate::queue::sqs::Sqs;
@@ -103,18 +103,22 @@ impl Dev {
     }
 }
 
-/// Makes the config's queues on a local endpoint, DLQs included. Those that are there stay as they are.
+/// Makes the config's queues on a local endpoint, DLQs included.
 pub async fn create_queues(config: &Config) -> anyhow::Result<()> {
+    let names = config.queues.iter().flat_map(|(name, queue)| [Some(name), queue.dlq.as_ref()]);
+    make_queues(&config.aws, names.flatten()).await
+}
+
+/// Makes queues on a local endpoint. Those that are there stay as they are.
+pub async fn make_queues<'a>(aws: &Aws, names: impl IntoIterator<Item = &'a String>) -> anyhow::Result<()> {
     use aws_sdk_sqs::types::QueueAttributeName;
-    let sqs = Sqs::connect(&config.aws).await;
-    for (name, queue) in &config.queues {
-        for name in [Some(name), queue.dlq.as_ref()].into_iter().flatten() {
-            let mut call = sqs.client().create_queue().queue_name(name);
-            if name.ends_with(".fifo") {
-                call = call.attributes(QueueAttributeName::FifoQueue, "true");
-            }
-            call.send().await.with_context(|| format!("cannot make the queue `{name}`"))?;
+    let sqs = Sqs::connect(aws).await;
+    for name in names {
+        let mut call = sqs.client().create_queue().queue_name(name);
+        if name.ends_with(".fifo") {
+            call = call.attributes(QueueAttributeName::FifoQueue, "true");
         }
+        call.send().await.with_context(|| format!("cannot make the queue `{name}`"))?;
     }
     Ok(())
 }

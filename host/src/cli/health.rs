@@ -1,6 +1,5 @@
 //! `wasq health`: whether the host is alive, for whoever restarts it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -38,7 +37,7 @@ impl Health {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let admin = match self.admin {
             Some(admin) => admin,
-            None => here(Config::load(&self.config)?.admin.listen).to_string(),
+            None => super::here(Config::load(&self.config)?.admin.listen).to_string(),
         };
         let (path, good) = if self.ready { ("/readyz", "ready") } else { ("/livez", "alive") };
         let asked = Admin { admin: admin.clone() };
@@ -51,28 +50,5 @@ impl Health {
             println!("  {reason}");
         }
         Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-}
-
-/// Where an address to listen on is reached from this machine.
-fn here(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_that_listens_everywhere_is_asked_here() {
-        let check = |listen: &str, expect: &str| assert_eq!(here(listen.parse().unwrap()).to_string(), expect);
-        check("0.0.0.0:9325", "127.0.0.1:9325");
-        check("[::]:80", "[::1]:80");
-        check("10.1.2.3:9325", "10.1.2.3:9325");
     }
 }
