@@ -1,50 +1,161 @@
 //! `wasq status`: what a running host is doing.
 
+use std::fmt::Write;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
+use super::dlq::{duration, time};
 use super::http::Admin;
-use super::table;
+use super::{Signals, table};
+use crate::clock;
+use crate::message::UnixMs;
 
-/// Show a running host: readiness, queues, types, breakers.
+/// Columns of a terminal that does not tell how many it has.
+const WIDTH: u16 = 80;
+/// Failures that are shown.
+const FAILURES: usize = 5;
+/// Moves to the top left; and clears from there on. What is drawn over is not cleared before: that would flicker.
+const HOME: &str = "\x1b[H";
+const CLEAR_LINE: &str = "\x1b[K";
+const CLEAR_REST: &str = "\x1b[J";
+
+/// Show a running host: readiness, what is paused, queues, types, permits, breakers, the latest failures.
 ///
 /// Exits with 1 if the host is not ready.
 #[derive(Args)]
 pub struct Status {
     #[command(flatten)]
     admin: Admin,
-    /// Prints JSON.
+    /// Shows it again and again, until Ctrl-C. Where the output is no terminal, one after the other.
+    #[arg(long, short)]
+    watch: bool,
+    /// From one look to the next, with --watch.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2s", requires = "watch")]
+    every: Duration,
+    /// Prints JSON; with --watch a line a look.
     #[arg(long)]
     json: bool,
 }
 
 impl Status {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let status: Value = self.admin.get("/status").await?.context("the host does not know /status")?;
-        let ready = status["ready"]["ok"] == true;
+        if self.watch {
+            return self.watch().await;
+        }
+        let status = self.ask().await?;
         if self.json {
             println!("{status:#}");
         } else {
-            print(&status, ready);
+            print!("{}", page(&status, clock::unix_ms(), width()));
+        }
+        Ok(if is_ready(&status) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn ask(&self) -> anyhow::Result<Value> {
+        self.admin.get("/status").await?.context("the host does not know /status")
+    }
+
+    /// A host that does not answer is waited for: it may be on its way up again.
+    async fn watch(&self) -> anyhow::Result<ExitCode> {
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let mut stdout = std::io::stdout();
+        let redraw = stdout.is_terminal() && !self.json;
+        let mut ready = false;
+        if redraw {
+            write!(stdout, "{HOME}{CLEAR_REST}")?;
+        }
+        loop {
+            let text = match self.ask().await {
+                Ok(status) => {
+                    ready = is_ready(&status);
+                    if self.json { format!("{status}\n") } else { page(&status, clock::unix_ms(), width()) }
+                }
+                Err(error) if self.json => format!("{}\n", serde_json::json!({ "error": format!("{error:#}") })),
+                Err(error) => format!("{error:#}\n"),
+            };
+            let text = if redraw { frame(&text) } else { text };
+            // Whoever read it may have gone, as `head` does.
+            if write!(stdout, "{text}").and_then(|()| stdout.flush()).is_err() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = signals.next() => break,
+                () = tokio::time::sleep(self.every) => {}
+            }
         }
         Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn print(status: &Value, ready: bool) {
-    println!("{}", if ready { "ready" } else { "not ready" });
-    for reason in status["ready"]["reasons"].as_array().into_iter().flatten() {
-        println!("  {}", text(reason));
+/// A page that takes the last one's place on the screen.
+fn frame(text: &str) -> String {
+    let lines: String = text.lines().map(|line| format!("{line}{CLEAR_LINE}\r\n")).collect();
+    format!("{HOME}{lines}{CLEAR_REST}")
+}
+
+fn is_ready(status: &Value) -> bool {
+    status["ready"]["ok"] == true
+}
+
+fn width() -> u16 {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(WIDTH, |size| if size.ws_col == 0 { WIDTH } else { size.ws_col })
+}
+
+/// The status in words and tables, no wider than the terminal.
+fn page(status: &Value, now: UnixMs, width: u16) -> String {
+    let mut page = String::new();
+    let mut say = |line: String| writeln!(page, "{line}").expect("a String takes whatever is written");
+    say(if is_ready(status) { "ready" } else { "not ready" }.into());
+    for reason in list(&status["ready"]["reasons"]) {
+        say(format!("  {}", text(reason)));
     }
-    let mut queues = table(&["queue", "visible", "in flight", "delayed", "in hand", "dead letters"]);
+    for pause in list(&status["paused"]) {
+        let until = pause["until"].as_u64().map_or_else(|| "until it is resumed".into(), |at| format!("until {} UTC", time(UnixMs(at))));
+        say(format!("  paused: {}, by {}, {until}", text(&pause["target"]), text(&pause["by"])));
+    }
+    say(format!("\n{}", fit(queues(status), width)));
+    if list(&status["lines"]).next().is_some() {
+        say(format!("\n{}", fit(lines(status), width)));
+    }
+    let busy = list(&status["permits"]).filter(|permit| permit["busy"] != 0);
+    let busy: Vec<_> =
+        busy.map(|permit| format!("{} {} of {}", text(&permit["name"]), permit["busy"], permit["limit"])).collect();
+    if !busy.is_empty() {
+        say(format!("\npermits busy: {}", busy.join(", ")));
+    }
+    for breaker in list(&status["breakers"]).filter(|breaker| breaker["open"] == true) {
+        let (dependency, probe) = (text(&breaker["dependency"]), text(&breaker["probe_in_ms"]));
+        say(format!("\nbreaker open: {dependency}, next probe in {probe} ms"));
+    }
+    if list(&status["failures"]).next().is_some() {
+        say(format!("\n{}", fit(failures(status, now), width)));
+    }
+    page
+}
+
+fn fit(mut table: comfy_table::Table, width: u16) -> comfy_table::Table {
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic).set_width(width);
+    table
+}
+
+fn queues(status: &Value) -> comfy_table::Table {
+    let mut queues = table(&["queue", "visible", "in flight", "delayed", "lag", "in hand", "dead letters"]);
     for queue in list(&status["queues"]) {
-        let names = ["name", "visible", "in_flight", "delayed", "in_hand", "dead_letters"];
-        queues.add_row(names.map(|name| text(&queue[name])));
+        let lag = queue["lag_s"].as_f64().map_or_else(|| "?".into(), |s| format!("{s:.1} s"));
+        let [name, visible, in_flight, delayed, in_hand, dead_letters] =
+            ["name", "visible", "in_flight", "delayed", "in_hand", "dead_letters"].map(|name| text(&queue[name]));
+        queues.add_row([name, visible, in_flight, delayed, lag, in_hand, dead_letters]);
     }
-    println!("\n{queues}");
+    queues
+}
+
+fn lines(status: &Value) -> comfy_table::Table {
     let mut lines = table(&[
         "type",
         "plugin",
@@ -72,16 +183,18 @@ fn print(status: &Value, ready: bool) {
             pair("sent_to_done"),
         ]);
     }
-    println!("\n{lines}");
-    for breaker in list(&status["breakers"]) {
-        if breaker["open"] == true {
-            println!(
-                "\nbreaker open: {}, next probe in {} ms",
-                text(&breaker["dependency"]),
-                text(&breaker["probe_in_ms"])
-            );
-        }
+    lines
+}
+
+fn failures(status: &Value, now: UnixMs) -> comfy_table::Table {
+    let mut failures = table(&["failed", "type", "plugin", "exit", "reason"]);
+    for failure in list(&status["failures"]).take(FAILURES) {
+        let ago_s = now.0.saturating_sub(failure["at"].as_u64().unwrap_or(now.0)) / 1_000;
+        let ago = humantime_serde::re::humantime::format_duration(Duration::from_secs(ago_s));
+        let [kind, plugin, class, reason] = ["type", "plugin", "class", "reason"].map(|name| text(&failure[name]));
+        failures.add_row([format!("{ago} ago"), kind, plugin, class, reason]);
     }
+    failures
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -93,5 +206,32 @@ fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Null => "?".into(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_fits_eighty_columns_and_says_what_is_paused_and_what_failed() {
+        let status = serde_json::json!({
+            "ready": { "ok": true, "reasons": [] },
+            "paused": [{ "target": "type:order_completed", "by": "ada@laptop", "at": 0, "until": 60_000 }],
+            "queues": [{ "name": "orders", "visible": 12_345, "in_flight": 64, "delayed": 0, "in_hand": 64, "dead_letters": 7, "lag_s": 1.25 }],
+            "lines": [{ "type": "order_completed_and_some_more", "plugin": "send-receipt-by-mail", "exits": { "done": 123_456 }, "delayed": 4,
+                "duplicates": 0, "dead_lettered": 7, "run_p50_ms": 12.5, "run_p99_ms": 250.0 }],
+            "permits": [{ "name": "host", "busy": 3, "limit": 512 }, { "name": "pool:smtp", "busy": 0, "limit": 4 }],
+            "breakers": [{ "dependency": "api.mail.example", "open": true, "probe_in_ms": 700 }],
+            "failures": [{ "at": 1_000, "type": "t", "plugin": "p", "class": "retry", "reason": "a long reason ".repeat(20) }],
+        });
+        let page = page(&status, UnixMs(6_000), 80);
+        for words in ["ready", "paused: type:order_completed, by ada@laptop, until 1970-01-01 00:01:00 UTC", "permits busy: host 3 of 512\n",
+            "breaker open: api.mail.example", "1.2 s", "5s ago"] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
+        let widest = page.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 80, "{widest}:\n{page}");
+        assert!(frame("a\nb\n").matches(CLEAR_LINE).count() == 2);
     }
 }

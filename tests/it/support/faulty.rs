@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use wasq::ledger::local::LocalLedger;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::message::Key;
+use wasq::pause::{Pause, Target};
 
 /// What is wrong with a [`Faulty`] ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,21 @@ impl Ledger for Faulty {
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.check(false)?;
         self.inner.get_envelope(id).await
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        self.check(false)?;
+        self.inner.put_pause(service, pause).await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        self.check(false)?;
+        self.inner.remove_pause(service, target).await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        self.check(false)?;
+        self.inner.pauses(service).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

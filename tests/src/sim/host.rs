@@ -22,6 +22,8 @@ use wasq::metrics::QueueMeters;
 use wasq::permits::Permits;
 use wasq::plugins::{Catalogs, Loader};
 use wasq::queue::Queue;
+use wasq::flow::recent::Recent;
+use wasq::pausing::Pauses;
 use wasq::sandbox::Sandbox;
 use wasq::stats::Stats;
 use wasq::trace::Tracing;
@@ -293,6 +295,8 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         breakers: Breakers::new(kit.limits.breaker_failures, kit.limits.breaker_probe),
         stats: Stats::default(),
         health: Health::default(),
+        pauses: Pauses::default(),
+        recent: Recent::default(),
         tracing: Tracing::default(),
         outlets: [("out".to_owned(), queue(Which::Out))].into(),
         interrupt: CancellationToken::new(),

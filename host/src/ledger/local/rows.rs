@@ -112,7 +112,11 @@ impl<'a> Batch<'a> {
         self.run("UPDATE counts SET pings = pings + 1", params![])
     }
 
-    fn run(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<(), LedgerError> {
+    pub fn prepare(&self, sql: &str) -> Result<rusqlite::CachedStatement<'_>, LedgerError> {
+        self.0.prepare_cached(sql).map_err(failed)
+    }
+
+    pub fn run(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<(), LedgerError> {
         self.0.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters)).map_err(failed)?;
         Ok(())
     }

@@ -1,0 +1,398 @@
+//! The dead letters: the queues that have some, their groups, and one letter with its body, envelope and reason.
+//!
+//! These pages do not refresh themselves: a look hides the letters from others while it reads.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::act::Done;
+use super::parts::signed;
+use super::{Tab, page as whole_page, words};
+use crate::admin::App;
+use crate::admin::access::Visitor;
+use crate::admin::gate::Viewer;
+use crate::admin::letters::{Alike, Group, LettersError, Looked, Place, Row, groups as grouped};
+use crate::dlq::LETTER_ATTRIBUTE;
+use crate::dlq::found::{Envelope, Found};
+use crate::dlq::reader::Counts;
+use crate::message::{AttributeData, MessageId};
+use crate::queue::Queue;
+
+/// Bytes of a body that a page shows; one that is longer is edited with `wasq dlq edit`.
+const BODY_SHOWN_BYTES: usize = 256 * 1024;
+/// Letters that a group's page lists.
+const LISTED_MAX: usize = 200;
+
+/// A group, in a page's address and in its forms.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AlikeQuery {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    class: String,
+    fingerprint: String,
+}
+
+#[derive(Deserialize)]
+pub struct Id {
+    id: String,
+}
+
+impl AlikeQuery {
+    pub fn new(kind: &str, class: &str, fingerprint: &str) -> Self {
+        Self { kind: Some(kind.to_owned()), class: class.to_owned(), fingerprint: fingerprint.to_owned() }
+    }
+
+    pub fn alike(&self) -> Alike {
+        let kind = self.kind.clone().filter(|kind| !kind.is_empty());
+        Alike { kind, class: self.class.clone(), fingerprint: self.fingerprint.clone() }
+    }
+}
+
+/// A page about the queue's letters.
+pub fn queue_href(queue: &str) -> String {
+    format!("/dashboard/letters/{}", encoded(queue))
+}
+
+fn letter_href(queue: &str, id: &MessageId) -> String {
+    format!("{}/letter?id={}", queue_href(queue), encoded(&id.0))
+}
+
+fn group_href(queue: &str, Alike { kind, class, fingerprint }: &Alike) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("type", kind.as_deref().unwrap_or_default());
+    query.append_pair("class", class).append_pair("fingerprint", fingerprint);
+    format!("{}/group?{}", queue_href(queue), query.finish())
+}
+
+/// For one segment of a path or one value of a query.
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+/// The place of a queue, or the page that says that there is none.
+pub fn place(app: &App, queue: &str) -> Result<Arc<Place>, Response> {
+    let found = app.places.iter().find(|place| place.name == queue).cloned();
+    let none = || (StatusCode::NOT_FOUND, super::message("Not found", "This host has no such queue.")).into_response();
+    found.ok_or_else(none)
+}
+
+/// A failure as a page.
+pub fn failed(error: &LettersError) -> Response {
+    let code = match error {
+        LettersError::Queue(_) | LettersError::Panicked => StatusCode::SERVICE_UNAVAILABLE,
+        LettersError::Gone => StatusCode::NOT_FOUND,
+        LettersError::Kept(_) => StatusCode::CONFLICT,
+    };
+    (code, super::message("That did not work", &error.to_string())).into_response()
+}
+
+pub async fn queues(State(app): State<Arc<App>>, _viewer: Viewer) -> Markup {
+    let counts = futures::future::join_all(app.places.iter().map(|place| Counts::of(&place.dlq))).await;
+    let main = html! {
+        div .scroll {
+            table {
+                thead { tr { th { "Queue" } th { "Dead letters in" } th .num { "Letters" } th .num { "In hand" } } }
+                tbody {
+                    @for (place, counts) in app.places.iter().zip(&counts) {
+                        tr {
+                            th scope="row" { a href=(queue_href(&place.name)) { (place.name) } }
+                            td { (place.dlq.name()) }
+                            @match counts {
+                                Ok(counts) => {
+                                    td .num { (words::count(counts.total())) }
+                                    td .num { (words::count(counts.hidden)) }
+                                }
+                                Err(error) => { td colspan="2" { (error) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p .dim { "To look at letters SQS must hide them from others for a moment; they are put back." }
+    };
+    whole_page(&app, Tab::Letters, "Dead letters", None, &main)
+}
+
+pub async fn groups(
+    State(app): State<Arc<App>>,
+    _viewer: Viewer,
+    Path(queue): Path<String>,
+    Query(done): Query<Done>,
+) -> Result<Markup, Response> {
+    let place = place(&app, &queue)?;
+    let Looked { rows, notes } =
+        place.clone().look(app.source.services.ledger.clone()).await.map_err(|error| failed(&error))?;
+    let now = app.source.services.clock.unix_ms();
+    let groups = grouped(&rows);
+    let main = html! {
+        (trail(&[("Dead letters", "/dashboard/letters".to_owned())], &queue))
+        (done.banner())
+        @for note in &notes { p .banner { (note) } }
+        @if groups.is_empty() {
+            p .empty { "No dead letters. All is well." }
+        } @else {
+            p .dim { (words::count(rows.len() as u64)) " letters in " (groups.len()) " groups: alike are those whose reasons differ in their values only." }
+            div .scroll {
+                table {
+                    thead { tr { th .num { "Letters" } th { "Type" } th { "Class" } th { "Reason of one" } th { "Plugins" } th { "First" } th { "Last" } } }
+                    tbody {
+                        @for Group { alike, count, first, last, plugins, reason } in &groups {
+                            tr {
+                                td .num { a href=(group_href(&queue, alike)) { (words::count(*count)) } }
+                                th scope="row" { a href=(group_href(&queue, alike)) { (words::cut(alike.kind.as_deref().unwrap_or("unknown"), 60)) } }
+                                td { span .pill.bad { (alike.class) } }
+                                td .reason title=(reason) { (words::cut(reason, 160)) }
+                                td { @for plugin in plugins { (plugin) " " } }
+                                td .when title=(words::time(*first)) { (words::ago(*first, now)) }
+                                td .when title=(words::time(*last)) { (words::ago(*last, now)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    Ok(whole_page(&app, Tab::Letters, "Dead letters", None, &main))
+}
+
+pub async fn group(
+    State(app): State<Arc<App>>,
+    Viewer(visitor): Viewer,
+    Path(queue): Path<String>,
+    Query(query): Query<AlikeQuery>,
+) -> Result<Markup, Response> {
+    let (place, alike) = (place(&app, &queue)?, query.alike());
+    let looked = place.clone().look(app.source.services.ledger.clone()).await.map_err(|error| failed(&error))?;
+    let rows: Vec<_> = looked.rows.iter().filter(|row| row.alike == alike).collect();
+    let now = app.source.services.clock.unix_ms();
+    let title = alike.kind.as_deref().unwrap_or("unknown");
+    let main = html! {
+        (trail(&[("Dead letters", "/dashboard/letters".to_owned()), (&queue, queue_href(&queue))], title))
+        @if let Some(Row { reason, .. }) = rows.first() {
+            p .lead { span .pill.bad { (alike.class) } " " (words::cut(reason, 400)) }
+        }
+        @if rows.is_empty() {
+            p .empty { "No letter of this group is there now." }
+        } @else {
+            @if let Some(token) = app.form_token(&visitor) { (group_forms(&queue, &alike, rows.len(), &token)) }
+            (list(&queue, &rows, now))
+        }
+    };
+    Ok(whole_page(&app, Tab::Letters, title, None, &main))
+}
+
+fn list(queue: &str, rows: &[&Row], now: crate::message::UnixMs) -> Markup {
+    html! {
+        div .scroll {
+            table {
+                thead { tr { th { "Letter" } th { "Failed" } th { "Plugin" } th .num { "Attempts" } th { "Reason" } } }
+                tbody {
+                    @for row in rows.iter().take(LISTED_MAX) {
+                        tr {
+                            th scope="row" .id { a href=(letter_href(queue, &row.id)) { (row.id.0.chars().take(8).collect::<String>()) } }
+                            td .when title=(words::time(row.failed_at)) { (words::ago(row.failed_at, now)) }
+                            td { (row.plugin.as_deref().unwrap_or("–")) }
+                            td .num { @if let Some(attempts) = row.attempts { (attempts) } @else { "–" } }
+                            td .reason title=(row.reason) { (words::cut(&row.reason, 160)) }
+                        }
+                    }
+                }
+            }
+        }
+        @if rows.len() > LISTED_MAX { p .dim { "and " (words::count((rows.len() - LISTED_MAX) as u64)) " more" } }
+    }
+}
+
+fn group_forms(queue: &str, alike: &Alike, count: usize, token: &str) -> Markup {
+    let hidden = html! {
+        (signed(token))
+        input type="hidden" name="type" value=(alike.kind.as_deref().unwrap_or_default());
+        input type="hidden" name="class" value=(alike.class);
+        input type="hidden" name="fingerprint" value=(alike.fingerprint);
+    };
+    html! {
+        div .actions {
+            (confirmed("Replay all", "", html! {
+                form .stack method="post" action=(format!("{}/replay-group", queue_href(queue))) {
+                    p { "Send " b { (words::count(count as u64)) } " letters back to their queue? What a key has done already is not done again." }
+                    (hidden)
+                    button .main type="submit" { "Replay " (words::count(count as u64)) " letters" }
+                }
+            }))
+            (confirmed("Discard all", "danger", html! {
+                form .stack method="post" action=(format!("{}/discard-group", queue_href(queue))) {
+                    p { "Delete " b { (words::count(count as u64)) } " letters for good? " code { "wasq dlq export" } " keeps a copy." }
+                    (hidden)
+                    label .check { input type="checkbox" name="sure" value="yes" required; "Yes, delete them" }
+                    button .danger type="submit" { "Discard " (words::count(count as u64)) " letters" }
+                }
+            }))
+        }
+    }
+}
+
+/// A button that opens what has to be confirmed. It works without a script.
+fn confirmed(name: &str, tone: &str, form: Markup) -> Markup {
+    html! { details .menu { summary class=(format!("button {tone}")) { (name) } div .card { (form) } } }
+}
+
+pub async fn letter(
+    State(app): State<Arc<App>>,
+    Viewer(visitor): Viewer,
+    Path(queue): Path<String>,
+    Query(Id { id }): Query<Id>,
+) -> Result<Markup, Response> {
+    let place = place(&app, &queue)?;
+    let found = place.show(app.source.services.ledger.clone(), MessageId(id)).await.map_err(|error| failed(&error))?;
+    Ok(letter_page(&app, &visitor, &queue, &found))
+}
+
+fn letter_page(app: &App, visitor: &Visitor, queue: &str, found: &Found) -> Markup {
+    let alike = Row::of(found).alike;
+    let body = Body::of(found);
+    let title = format!("Letter {}", found.id().0.chars().take(8).collect::<String>());
+    let steps = [
+        ("Dead letters", "/dashboard/letters".to_owned()),
+        (queue, queue_href(queue)),
+        (alike.kind.as_deref().unwrap_or("unknown"), group_href(queue, &alike)),
+    ];
+    let main = html! {
+        (trail(&steps, &title))
+        p .lead { span .pill.bad { (found.class()) } " " (found.reason()) }
+        @if let Some(token) = app.form_token(visitor) { (letter_forms(queue, found, &body, &token)) }
+        div .columns {
+            section {
+                h2 { "Body" }
+                @if let Body::Cut { bytes, .. } = &body { p .dim { "The beginning of " (words::bytes(*bytes as f64)) "; " code { "wasq dlq show" } " has it all." } }
+                pre .body tabindex="0" { (body.shown()) }
+                (attributes(found))
+            }
+            section { h2 { "Envelope" } (envelope(found)) }
+        }
+    };
+    whole_page(app, Tab::Letters, &title, None, &main)
+}
+
+/// A body as a page can show it.
+enum Body {
+    /// Text that can be edited, and as it is shown: JSON over several lines.
+    Text { text: String, pretty: Option<String> },
+    Cut { start: String, bytes: usize },
+    Binary(String),
+}
+
+impl Body {
+    fn of(found: &Found) -> Self {
+        let bytes = &found.delivery.body;
+        match std::str::from_utf8(bytes) {
+            Ok(text) if bytes.len() <= BODY_SHOWN_BYTES => {
+                let json = serde_json::from_str::<serde_json::Value>(text).ok();
+                let pretty = json.and_then(|json| serde_json::to_string_pretty(&json).ok());
+                Self::Text { text: text.to_owned(), pretty }
+            }
+            Ok(text) => Self::Cut { start: words::cut(text, BODY_SHOWN_BYTES / 4), bytes: bytes.len() },
+            Err(_) => Self::Binary(String::from_utf8_lossy(&bytes[..bytes.len().min(BODY_SHOWN_BYTES)]).into_owned()),
+        }
+    }
+
+    fn shown(&self) -> &str {
+        match self {
+            Self::Text { text, pretty } => pretty.as_deref().unwrap_or(text),
+            Self::Cut { start, .. } => start,
+            Self::Binary(text) => text,
+        }
+    }
+}
+
+fn letter_forms(queue: &str, found: &Found, body: &Body, token: &str) -> Markup {
+    let hidden = html! { (signed(token)) input type="hidden" name="id" value=(found.id()); };
+    let action = |name: &str| format!("{}/{name}", queue_href(queue));
+    html! {
+        div .actions {
+            form method="post" action=(action("replay")) { (hidden) button .main type="submit" { "Replay" } }
+            @if let Body::Text { text, .. } = body {
+                (confirmed("Edit and replay", "", html! {
+                    form .stack.wide method="post" action=(action("replay")) {
+                        (hidden)
+                        // A browser takes the first line break of a text area away.
+                        label { "Body, as it is sent" textarea name="body" rows="14" spellcheck="false" { "\n" (text) } }
+                        p .dim { "Its key stays. What was JSON must be JSON." }
+                        button .main type="submit" { "Replay with this body" }
+                    }
+                }))
+            }
+            (confirmed("Discard", "danger", html! {
+                form .stack method="post" action=(action("discard")) {
+                    p { "Delete this letter for good?" }
+                    (hidden)
+                    label .check { input type="checkbox" name="sure" value="yes" required; "Yes, delete it" }
+                    button .danger type="submit" { "Discard the letter" }
+                }
+            }))
+        }
+    }
+}
+
+fn envelope(found: &Found) -> Markup {
+    let sent = words::time(found.delivery.sent_at);
+    html! {
+        dl {
+            dt { "Letter" } dd { code .long { (found.id()) } }
+            @match &found.envelope {
+                Envelope::MovedBySqs => { dt { "Moved here" } dd { "by SQS itself; it has no envelope" } dt { "Sent" } dd { (sent) } }
+                Envelope::Unreadable(reason) => { dt { "Envelope" } dd { "cannot be read: " (reason) } dt { "Sent" } dd { (sent) } }
+                Envelope::Letter(letter) => {
+                    dt { "From" } dd { (letter.queue) }
+                    dt { "Message" } dd { code .long { (letter.message_id) } }
+                    dt { "Type" } dd { (letter.kind.as_deref().unwrap_or("–")) }
+                    dt { "Plugin" } dd { (letter.plugin.as_deref().unwrap_or("–")) }
+                    @if let Some(digest) = &letter.digest { dt { "Component" } dd { code { (digest.chars().take(12).collect::<String>()) } } }
+                    dt { "Attempts" } dd { (letter.attempts) " (" (letter.receive_count) " receives)" }
+                    @if let Some(first) = letter.first_failed_at { dt { "Failed first" } dd { (words::time(first)) } }
+                    dt { "Failed last" } dd { (words::time(letter.last_failed_at)) }
+                    dt { "Replays before" } dd { (letter.replays) }
+                    dt { "Key" } dd { code .long { (letter.key.as_deref().unwrap_or("–")) } }
+                    @if let Some(trace) = &letter.traceparent { dt { "Trace" } dd { code .long { (trace) } } }
+                }
+            }
+            @if let Some(group) = found.group() { dt { "Group" } dd { (group) } }
+            dt { "Fingerprint" } dd { code { (found.fingerprint()) } }
+        }
+    }
+}
+
+fn attributes(found: &Found) -> Markup {
+    let own = found.delivery.attributes.iter().filter(|(name, _)| *name != LETTER_ATTRIBUTE);
+    let own: Vec<_> = own.collect();
+    html! {
+        @if !own.is_empty() {
+            h2 { "Attributes" }
+            dl {
+                @for (name, value) in own {
+                    dt { (name) }
+                    dd {
+                        @match &value.value {
+                            AttributeData::Text(text) => code .long { (words::cut(text, 1_000)) },
+                            AttributeData::Binary(bytes) => { (words::bytes(bytes.len() as f64)) ", binary" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn trail(steps: &[(&str, String)], here: &str) -> Markup {
+    html! {
+        nav .trail aria-label="Where this is" {
+            @for (name, href) in steps { a href=(href) { (words::cut(name, 40)) } " / " }
+            span aria-current="page" { (words::cut(here, 40)) }
+        }
+    }
+}
