@@ -62,7 +62,7 @@ impl Client {
 
     async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
-        form.iter().for_each(|(name, value)| drop(body.append_pair(name, value)));
+        body.extend_pairs(form);
         self.ask("POST", path, "application/x-www-form-urlencoded", &body.finish()).await
     }
 
