@@ -248,7 +248,14 @@ impl Source {
         let services = &self.services;
         let paused = services.pauses.current(services.clock.unix_ms());
         let notes = paused.iter().map(|pause| format!("{} is paused, by {}", pause.target, pause.by)).collect();
-        Verdict { notes, ..services.health.ready() }
+        let mut verdict = Verdict { notes, ..services.health.ready() };
+        if services.pauses.are_unread() {
+            verdict
+                .reasons
+                .push("what is paused cannot be read from the ledger; nothing is polled until it can".into());
+            verdict.ok = false;
+        }
+        verdict
     }
 
     /// How full all permits are, by the names that the metrics have for them.

@@ -53,8 +53,6 @@ pub enum StartError {
     Redrive(#[from] redrive::RedriveError),
     #[error("the ledger: {0}")]
     Ledger(#[from] ledger::OpenError),
-    #[error("what is paused cannot be read: {0}")]
-    Pauses(#[from] ledger::LedgerError),
     #[error("the sandbox's engine: {0}")]
     Engine(String),
     #[error("{0}")]
@@ -123,7 +121,10 @@ impl Host {
         });
         note_plugins(&services, &config, &catalog);
         // Before the first poll: what was paused stays so across a restart.
-        services.pauses.refresh(&*services.ledger, &services.scope, clock::unix_ms()).await?;
+        if let Err(error) = services.pauses.refresh(&*services.ledger, &services.scope, clock::unix_ms()).await {
+            services.pauses.await_reading();
+            tracing::warn!(%error, "what is paused cannot be read; nothing is polled until it can");
+        }
         let mut host = Self {
             admin: admin::Server::bind(config.admin.listen).await?,
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone())),
@@ -133,9 +134,9 @@ impl Host {
             config: config.clone(),
             crew: Crew::new(services),
         };
-        let places = queues.iter().map(|(name, _, queue, dlq)| {
-            Arc::new(admin::Place::new(name, sqs.clone(), queue.clone(), dlq.clone()))
-        });
+        let places = queues
+            .iter()
+            .map(|(name, _, queue, dlq)| Arc::new(admin::Place::new(name, sqs.clone(), queue.clone(), dlq.clone())));
         let places = places.collect();
         for (name, queue_config, queue, dlq) in queues {
             host.begin(name, queue_config, queue, dlq);

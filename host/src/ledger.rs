@@ -7,9 +7,9 @@
 pub mod dynamodb;
 pub mod entry;
 pub mod local;
+mod pauses;
 pub mod postgres;
 pub mod redis;
-mod pauses;
 mod remote;
 
 use std::sync::Arc;

@@ -22,8 +22,9 @@ pub enum PausingError {
     TooMany,
 }
 
-/// Records a pause, in place of an earlier one of the same target, and says so in the audit log. Hosts pick it up when they look.
-pub async fn pause(ledger: &dyn Ledger, service: &str, pause: &Pause) -> Result<(), PausingError> {
+/// Records a pause, in place of an earlier one of the same target, and says so in the audit log, with the address that it was
+/// asked `from`. Hosts pick it up when they look.
+pub async fn pause(ledger: &dyn Ledger, service: &str, pause: &Pause, from: &str) -> Result<(), PausingError> {
     let before = ledger.pauses(service).await?;
     let is_new = before.iter().all(|other| other.target != pause.target);
     if is_new && before.len() >= PAUSES_MAX {
@@ -38,21 +39,22 @@ pub async fn pause(ledger: &dyn Ledger, service: &str, pause: &Pause) -> Result<
     ledger.put_pause(service, pause).await?;
     let Pause { target, by, until, .. } = pause;
     let until_ms = until.map(|until| until.0);
-    tracing::info!(target: "audit", action = "pause", what = %target, by, until_ms, service, "paused");
+    tracing::info!(target: "audit", action = "pause", what = %target, by, from, until_ms, service, "paused");
     Ok(())
 }
 
-/// Ends a pause, and says so in the audit log. The answer is the pause that there was.
+/// Ends a pause, and says so in the audit log, as [`pause`] does. The answer is the pause that there was.
 pub async fn resume(
     ledger: &dyn Ledger,
     service: &str,
     target: &Target,
     by: &str,
+    from: &str,
 ) -> Result<Option<Pause>, PausingError> {
     let before = ledger.pauses(service).await?.into_iter().find(|pause| pause.target == *target);
     if before.is_some() {
         ledger.remove_pause(service, target).await?;
-        tracing::info!(target: "audit", action = "resume", what = %target, by, service, "resumed");
+        tracing::info!(target: "audit", action = "resume", what = %target, by, from, service, "resumed");
     }
     Ok(before)
 }
@@ -62,6 +64,8 @@ pub async fn resume(
 pub struct Pauses {
     any: AtomicBool,
     all: ArcSwap<Vec<Pause>>,
+    /// They could not be read when the host started.
+    unread: AtomicBool,
 }
 
 impl Pauses {
@@ -80,7 +84,23 @@ impl Pauses {
         }
         self.any.store(!pauses.is_empty(), Ordering::Relaxed);
         self.all.store(Arc::new(pauses));
+        self.unread.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// They are not known yet: no queue is polled until they have been read.
+    pub fn await_reading(&self) {
+        self.unread.store(true, Ordering::Release);
+    }
+
+    /// Whether they have yet to be read.
+    pub fn are_unread(&self) -> bool {
+        self.unread.load(Ordering::Acquire)
+    }
+
+    /// Whether a queue must not be polled now.
+    pub fn keep_from_polling(&self, queue: &str, now: UnixMs) -> bool {
+        self.are_unread() || self.of_queue(queue, now).is_some()
     }
 
     /// What is paused now.

@@ -107,7 +107,7 @@ impl Worker {
     /// Waits while the queue is paused. None when the worker stops.
     async fn unpaused(&self) -> Option<()> {
         let services = &self.services;
-        while services.pauses.of_queue(&self.lane.name, services.clock.unix_ms()).is_some() {
+        while services.pauses.keep_from_polling(&self.lane.name, services.clock.unix_ms()) {
             services.health.waiting(&self.lane.name);
             tokio::select! {
                 biased;

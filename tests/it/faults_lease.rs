@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use wasq::ledger::local::LocalLedger;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::local_sqs::{Effect, Fault};
-use wasq::pause::{Pause, Target};
 use wasq::message::Key;
+use wasq::pause::{Pause, Target};
 
 use crate::support::servers::postgres;
 use crate::support::{Plugin, Rig, Setup, hosts, until};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 use wasq::ledger::Ledger;
 use wasq::ledger::local::LocalLedger;
+use wasq::pause::Pause;
 
 use crate::cli::binary::wasq;
-use crate::support::{Plugin, Rig, Setup, get};
+use crate::support::{Faulty, Plugin, Rig, Setup, Trouble, get, until};
 
 /// Holds are short, so that nothing is waited for.
 fn quick(setup: Setup) -> Setup {
@@ -27,7 +28,10 @@ async fn a_paused_type_is_held_counts_no_attempt_and_goes_on_when_it_is_resumed(
     let other = Plugin::probe("other").types(&["other"]);
     let rig = quick(Setup::probe().plugin(other)).start().await;
     let admin = admin(&rig);
-    let paused = wasq(["pause", "probe", "--until", "1h", "--by", "ada", "--json", "--admin", &admin]).check(0, &[]).await.json();
+    let paused = wasq(["pause", "probe", "--until", "1h", "--by", "ada", "--json", "--admin", &admin])
+        .check(0, &[])
+        .await
+        .json();
     assert_eq!((&paused["pause"]["target"], &paused["pause"]["by"]), (&"type:probe".into(), &"ada".into()));
 
     rig.send(json!({ "do": "done" })).await;
@@ -57,11 +61,15 @@ async fn a_paused_type_is_held_counts_no_attempt_and_goes_on_when_it_is_resumed(
 
 #[tokio::test]
 async fn a_paused_queue_is_not_polled_though_the_host_is_alive_and_ready() {
-    let mut rig = quick(Setup::probe().queue("jobs", |queue| queue.wait = Duration::ZERO).queue("more", |_| ())).without_host().await;
+    let mut rig = quick(Setup::probe().queue("jobs", |queue| queue.wait = Duration::ZERO).queue("more", |_| ()))
+        .without_host()
+        .await;
     let ledger = Arc::new(LocalLedger::open(&rig.ledger_dir()).unwrap());
     rig.start_on(ledger.clone()).await;
     let admin = admin(&rig);
-    wasq(["pause", "--queue", "jobs", "--admin", &admin]).check(0, &["paused: queue:jobs, by ", "until it is resumed"]).await;
+    wasq(["pause", "--queue", "jobs", "--admin", &admin])
+        .check(0, &["paused: queue:jobs, by ", "until it is resumed"])
+        .await;
     wasq(["pause", "--queue", "jbos", "--admin", &admin]).check(1, &["no queue `jbos`", "jobs, more"]).await;
     rig.send(json!({ "do": "done" })).await;
     rig.message(json!({ "do": "done" })).queue("more").send().await;
@@ -97,19 +105,19 @@ async fn a_pause_passes_by_itself() {
     rig.until_exits("paused", 1).await;
     rig.until_exits("done", 1).await;
     assert_eq!(rig.services().pauses.current(wasq::clock::unix_ms()), []);
-    wasq(["pause", "probe", "--until", "1970-01-01T00:00Z", "--admin", &admin]).check(1, &["give a time in the future"]).await;
-    wasq(["pause", "nobody", "--admin", &admin]).check(0, &["note: no plugin of this host handles the type `nobody`"]).await;
+    wasq(["pause", "probe", "--until", "1970-01-01T00:00Z", "--admin", &admin])
+        .check(1, &["give a time in the future"])
+        .await;
+    wasq(["pause", "nobody", "--admin", &admin])
+        .check(0, &["note: no plugin of this host handles the type `nobody`"])
+        .await;
     rig.end().await;
 }
 
 #[tokio::test]
 async fn without_a_host_it_goes_to_the_ledger() {
     let mut rig = quick(Setup::probe()).start().await;
-    let config = crate::cli::config_file(
-        &rig,
-        "",
-        "[queues.jobs]\ndlq = 'jobs-dlq'",
-    );
+    let config = crate::cli::config_file(&rig, "", "[queues.jobs]\ndlq = 'jobs-dlq'");
     let config = config.to_str().unwrap().to_owned();
     let pause = || wasq(["pause", "probe", "--config", &config, "--by", "ada"]);
     pause().check(1, &["cannot open the ledger", "--admin", "in use"]).await;
@@ -139,5 +147,25 @@ async fn a_fifo_queue_keeps_its_order_across_a_pause() {
     wasq(["resume", "probe", "--admin", &admin]).check(0, &["resumed"]).await;
     rig.until_called("n2", 1).await;
     assert_eq!(rig.sink.order(&["n0", "n1", "n2"]), ["n0", "n1", "n2"]);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_host_polls_nothing_until_it_knows_what_is_paused() {
+    let mut rig = quick(Setup::probe()).without_host().await;
+    let inner = LocalLedger::open(&rig.ledger_dir()).unwrap();
+    let pause = Pause::new("type:probe".parse().unwrap(), "ada", wasq::clock::unix_ms(), None).unwrap();
+    inner.put_pause("wasq", &pause).await.unwrap();
+    let ledger = Faulty::new(inner, Trouble::NoPauses);
+    rig.send(json!({ "do": "done" })).await;
+    rig.start_on(ledger.clone()).await;
+    let (status, reasons) = rig.ready().await;
+    assert!(status == 503 && reasons.contains("what is paused cannot be read"), "{reasons}");
+    let began = wasq::clock::now();
+    until("a poll would have come", || async { began.elapsed() > Duration::from_secs(2) }).await;
+    assert_eq!(rig.sqs.faults().calls("ReceiveMessage"), 0);
+    ledger.set(Trouble::None);
+    rig.until_exits("paused", 1).await;
+    assert_eq!(rig.runs(), 0);
     rig.end().await;
 }

@@ -42,7 +42,9 @@ pub struct Visitor {
 pub enum TokenError {
     #[error("admin.token_file {path}: {source}")]
     Read { path: std::path::PathBuf, source: std::io::Error },
-    #[error("the admin token has less than {TOKEN_MIN_CHARS} characters; make a longer one, as with `openssl rand -hex 32`")]
+    #[error(
+        "the admin token has less than {TOKEN_MIN_CHARS} characters; make a longer one, as with `openssl rand -hex 32`"
+    )]
     Short,
 }
 
@@ -271,7 +273,10 @@ mod tests {
         assert!(look(&access, &[("authorization", &format!("Bearer {TOKEN}"))], NOW).is_ok());
         assert_eq!(access.login(&headers(&[]), "wrong", NOW), Err(Refusal::Login));
         let cookie = access.login(&headers(&[]), TOKEN, NOW).unwrap();
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(TOKEN), "{cookie}");
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(TOKEN),
+            "{cookie}"
+        );
         let pair = cookie.split(';').next().unwrap();
         assert!(look(&access, &[("cookie", &format!("a=b; {pair}"))], NOW).is_ok());
         let later = UnixMs(NOW.0 + SESSION.as_millis() as u64);
@@ -311,7 +316,11 @@ mod tests {
         let access = Access::new(&config, None).unwrap();
         let bearer = format!("Bearer {TOKEN}");
         assert!(look(&access, &[("host", "localhost"), ("authorization", &bearer)], NOW).is_ok());
-        assert_eq!(look(&access, &[("host", "localhost")], NOW).unwrap_err(), Refusal::Login, "a token that is set is asked for");
+        assert_eq!(
+            look(&access, &[("host", "localhost")], NOW).unwrap_err(),
+            Refusal::Login,
+            "a token that is set is asked for"
+        );
         assert!(matches!(Access::new(&config, Some("short".into())), Err(TokenError::Short)));
         std::fs::remove_file(&file).unwrap();
         assert!(matches!(Access::new(&config, None), Err(TokenError::Read { path, .. }) if path == file));

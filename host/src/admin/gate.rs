@@ -24,8 +24,8 @@ pub struct Act<T> {
     pub form: T,
 }
 
-/// Somebody who may do what the JSON says.
-pub struct ApiActor;
+/// Somebody who may do what the JSON says, by the address.
+pub struct ApiActor(pub SocketAddr);
 
 /// What every form has.
 #[derive(serde::Deserialize)]
@@ -75,10 +75,10 @@ impl FromRequestParts<Arc<App>> for ApiActor {
 
     /// JSON is what no form of another site can send: a browser asks first, and is not answered.
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiRefused> {
-        visitor(parts, app).await.map_err(ApiRefused)?;
+        let visitor = visitor(parts, app).await.map_err(ApiRefused)?;
         app.access.may_act(&parts.headers).map_err(ApiRefused)?;
         let json = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
-        if json { Ok(Self) } else { Err(ApiRefused(Refusal::CrossSite)) }
+        if json { Ok(Self(visitor.peer)) } else { Err(ApiRefused(Refusal::CrossSite)) }
     }
 }
 

@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{DOCTYPE, Markup, html};
 
 use super::App;
+use super::letters::LettersError;
 
 /// A form with an edited body: SQS's 1 MiB, each byte of it escaped in three.
 const FORM_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -133,6 +134,38 @@ fn page(app: &App, tab: Tab, title: &str, refresh_s: Option<u32>, main: &Markup)
         }
     };
     document(title, refresh_s, &body)
+}
+
+/// Why there is no page, or no action.
+enum Failed {
+    NoQueue,
+    /// What was asked makes no sense, and why.
+    Refused(String),
+    Letters(LettersError),
+}
+
+impl From<LettersError> for Failed {
+    fn from(error: LettersError) -> Self {
+        Self::Letters(error)
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let (code, words) = match self {
+            Self::NoQueue => (StatusCode::NOT_FOUND, "This host has no such queue.".to_owned()),
+            Self::Refused(why) => (StatusCode::BAD_REQUEST, why),
+            Self::Letters(error) => {
+                let code = match &error {
+                    LettersError::Queue(_) | LettersError::Panicked => StatusCode::SERVICE_UNAVAILABLE,
+                    LettersError::Gone => StatusCode::NOT_FOUND,
+                    LettersError::Kept(_) => StatusCode::CONFLICT,
+                };
+                (code, error.to_string())
+            }
+        };
+        (code, message("That did not work", &words)).into_response()
+    }
 }
 
 /// A page with words alone.

@@ -1,5 +1,6 @@
 //! What is paused, for scripts and for `wasq pause` and `wasq resume`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -76,23 +77,29 @@ pub async fn list(State(app): State<Arc<App>>) -> Json<serde_json::Value> {
 
 pub async fn pause(
     State(app): State<Arc<App>>,
-    _actor: ApiActor,
+    ApiActor(peer): ApiActor,
     Json(asked): Json<PauseRequest>,
 ) -> Result<Json<Paused>, ActionError> {
-    app.pause(asked.target, &asked.by, asked.until).await.map(Json)
+    app.pause(asked.target, &asked.by, asked.until, peer).await.map(Json)
 }
 
 pub async fn resume(
     State(app): State<Arc<App>>,
-    _actor: ApiActor,
+    ApiActor(peer): ApiActor,
     Json(asked): Json<ResumeRequest>,
 ) -> Result<Json<Resumed>, ActionError> {
-    app.resume(&asked.target, &asked.by).await.map(Json)
+    app.resume(&asked.target, &asked.by, peer).await.map(Json)
 }
 
 impl App {
     /// Pauses, on this host at once.
-    pub async fn pause(&self, target: Target, by: &str, until: Option<UnixMs>) -> Result<Paused, ActionError> {
+    pub async fn pause(
+        &self,
+        target: Target,
+        by: &str,
+        until: Option<UnixMs>,
+        from: SocketAddr,
+    ) -> Result<Paused, ActionError> {
         let (services, now) = (&self.source.services, self.source.services.clock.unix_ms());
         let lanes = &self.source.lanes;
         let note = match &target {
@@ -108,15 +115,15 @@ impl App {
             Target::Queue(_) => None,
         };
         let pause = Pause::new(target, by, now, until)?;
-        pausing::pause(&*services.ledger, &services.scope, &pause).await?;
+        pausing::pause(&*services.ledger, &services.scope, &pause, &from.to_string()).await?;
         self.refresh(now).await;
         Ok(Paused { pause, note })
     }
 
     /// Resumes, on this host at once.
-    pub async fn resume(&self, target: &Target, by: &str) -> Result<Resumed, ActionError> {
+    pub async fn resume(&self, target: &Target, by: &str, from: SocketAddr) -> Result<Resumed, ActionError> {
         let (services, now) = (&self.source.services, self.source.services.clock.unix_ms());
-        let resumed = pausing::resume(&*services.ledger, &services.scope, target, by).await?;
+        let resumed = pausing::resume(&*services.ledger, &services.scope, target, by, &from.to_string()).await?;
         self.refresh(now).await;
         Ok(Resumed { resumed })
     }

@@ -44,7 +44,8 @@ impl Admin {
         if status == StatusCode::OK {
             return serde_json::from_slice(&bytes).context("the host's answer is no JSON");
         }
-        let why = serde_json::from_slice::<Value>(&bytes).ok().and_then(|json| Some(json["error"].as_str()?.to_owned()));
+        let why =
+            serde_json::from_slice::<Value>(&bytes).ok().and_then(|json| Some(json["error"].as_str()?.to_owned()));
         let hint = if status == StatusCode::UNAUTHORIZED { format!(" Here: {TOKEN_VARIABLE}.") } else { String::new() };
         bail!("the host at {} answered {status}: {}{hint}", self.admin, why.unwrap_or_else(|| "no reason given".into()))
     }

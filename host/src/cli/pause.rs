@@ -47,6 +47,9 @@ pub struct ResumeCommand {
     way: Way,
 }
 
+/// What the audit log has for the address of whoever goes to the ledger from here.
+const FROM: &str = "the command line";
+
 const EXAMPLES: &str = "Examples:
   wasq pause order_completed --until 2h
   wasq pause --queue orders
@@ -93,7 +96,7 @@ impl PauseCommand {
         let paused = match self.way.ledger().await? {
             Some((ledger, service)) => {
                 let pause = Pause::new(target, &by, now, until)?;
-                pausing::pause(&*ledger, &service, &pause).await?;
+                pausing::pause(&*ledger, &service, &pause, FROM).await?;
                 Paused { pause, note: None }
             }
             None => self.way.admin.post("/pauses", &PauseRequest { target, by, until }).await?,
@@ -115,7 +118,7 @@ impl ResumeCommand {
         let (target, by) = (self.what.target()?, self.way.by());
         let resumed = match self.way.ledger().await? {
             Some((ledger, service)) => {
-                Resumed { resumed: pausing::resume(&*ledger, &service, &target, &by).await? }
+                Resumed { resumed: pausing::resume(&*ledger, &service, &target, &by, FROM).await? }
             }
             None => {
                 let asked = ResumeRequest { target: target.clone(), by };
@@ -177,7 +180,8 @@ fn end(text: &str) -> Result<End, String> {
         return Ok(End::After(wait));
     }
     let zoned = text.parse::<jiff::Timestamp>().ok();
-    let local = || text.parse::<DateTime>().ok()?.to_zoned_datetime(TimeZone::system()).ok().map(|time| time.timestamp());
+    let local =
+        || text.parse::<DateTime>().ok()?.to_zoned_datetime(TimeZone::system()).ok().map(|time| time.timestamp());
     let time = zoned.or_else(local).and_then(|time| u64::try_from(time.as_millisecond()).ok());
     let hint = "write a duration, as 90s or 2h, or a time, as 2026-11-27T18:00Z";
     time.map(|ms| End::At(UnixMs(ms))).ok_or_else(|| hint.to_owned())

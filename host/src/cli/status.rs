@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
-use super::dlq::{duration, time};
+use super::dlq::{cut, duration, time};
 use super::http::Admin;
 use super::{Signals, table};
 use crate::clock;
@@ -19,6 +19,8 @@ use crate::message::UnixMs;
 const WIDTH: u16 = 80;
 /// Failures that are shown.
 const FAILURES: usize = 5;
+/// Characters of a reason: the dashboard and `wasq dlq` have it all.
+const REASON_CHARS: usize = 60;
 /// Moves to the top left; and clears from there on. What is drawn over is not cleared before: that would flicker.
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
@@ -104,7 +106,8 @@ fn is_ready(status: &Value) -> bool {
 }
 
 fn width() -> u16 {
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(WIDTH, |size| if size.ws_col == 0 { WIDTH } else { size.ws_col })
+    rustix::termios::tcgetwinsize(std::io::stdout())
+        .map_or(WIDTH, |size| if size.ws_col == 0 { WIDTH } else { size.ws_col })
 }
 
 /// The status in words and tables, no wider than the terminal.
@@ -116,7 +119,9 @@ fn page(status: &Value, now: UnixMs, width: u16) -> String {
         say(format!("  {}", text(reason)));
     }
     for pause in list(&status["paused"]) {
-        let until = pause["until"].as_u64().map_or_else(|| "until it is resumed".into(), |at| format!("until {} UTC", time(UnixMs(at))));
+        let until = pause["until"]
+            .as_u64()
+            .map_or_else(|| "until it is resumed".into(), |at| format!("until {} UTC", time(UnixMs(at))));
         say(format!("  paused: {}, by {}, {until}", text(&pause["target"]), text(&pause["by"])));
     }
     say(format!("\n{}", fit(queues(status), width)));
@@ -156,21 +161,12 @@ fn queues(status: &Value) -> comfy_table::Table {
 }
 
 fn lines(status: &Value) -> comfy_table::Table {
-    let mut lines = table(&[
-        "type",
-        "plugin",
-        "done",
-        "retried",
-        "duplicates",
-        "dead-lettered",
-        "run p50/p99 ms",
-        "sent to done p50/p99 ms",
-    ]);
+    let mut lines = table(&["type", "plugin", "done", "retried", "dup", "dead", "run ms p50/p99", "in all ms p50/p99"]);
     for line in list(&status["lines"]) {
         let exits = |class: &str| line["exits"][class].as_u64().unwrap_or(0);
         let pair = |name: &str| {
-            let ms = |q: &str| line[format!("{name}_{q}_ms")].as_f64().unwrap_or(0.0);
-            format!("{:.1} / {:.1}", ms("p50"), ms("p99"))
+            let ms = |q: &str| milliseconds(line[format!("{name}_{q}_ms")].as_f64().unwrap_or(0.0));
+            format!("{}/{}", ms("p50"), ms("p99"))
         };
         lines.add_row([
             text(&line["type"]),
@@ -186,13 +182,22 @@ fn lines(status: &Value) -> comfy_table::Table {
     lines
 }
 
+/// In few characters: `0.4`, `76`, `15s`.
+fn milliseconds(ms: f64) -> String {
+    match ms {
+        ms if ms < 10.0 => format!("{ms:.1}"),
+        ms if ms < 10_000.0 => format!("{ms:.0}"),
+        ms => format!("{:.0}s", ms / 1_000.0),
+    }
+}
+
 fn failures(status: &Value, now: UnixMs) -> comfy_table::Table {
     let mut failures = table(&["failed", "type", "plugin", "exit", "reason"]);
     for failure in list(&status["failures"]).take(FAILURES) {
         let ago_s = now.0.saturating_sub(failure["at"].as_u64().unwrap_or(now.0)) / 1_000;
         let ago = humantime_serde::re::humantime::format_duration(Duration::from_secs(ago_s));
         let [kind, plugin, class, reason] = ["type", "plugin", "class", "reason"].map(|name| text(&failure[name]));
-        failures.add_row([format!("{ago} ago"), kind, plugin, class, reason]);
+        failures.add_row([format!("{ago} ago"), kind, plugin, class, cut(&reason, REASON_CHARS)]);
     }
     failures
 }
@@ -226,8 +231,14 @@ mod tests {
             "failures": [{ "at": 1_000, "type": "t", "plugin": "p", "class": "retry", "reason": "a long reason ".repeat(20) }],
         });
         let page = page(&status, UnixMs(6_000), 80);
-        for words in ["ready", "paused: type:order_completed, by ada@laptop, until 1970-01-01 00:01:00 UTC", "permits busy: host 3 of 512\n",
-            "breaker open: api.mail.example", "1.2 s", "5s ago"] {
+        for words in [
+            "ready",
+            "paused: type:order_completed, by ada@laptop, until 1970-01-01 00:01:00 UTC",
+            "permits busy: host 3 of 512\n",
+            "breaker open: api.mail.example",
+            "1.2 s",
+            "5s ago",
+        ] {
             assert!(page.contains(words), "{words}: {page}");
         }
         let widest = page.lines().map(|line| line.chars().count()).max().unwrap();

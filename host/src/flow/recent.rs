@@ -108,7 +108,10 @@ mod tests {
         end(4, false);
         end(5, true);
         let ids = |all: Vec<Outcome>| all.into_iter().map(|outcome| outcome.message_id.0).collect::<Vec<_>>();
-        assert_eq!((ids(recent.watch(UnixMs(6))), ids(recent.failures())), (vec!["5".into(), "4".into()], vec!["5".into(), "2".into()]));
+        assert_eq!(
+            (ids(recent.watch(UnixMs(6))), ids(recent.failures())),
+            (vec!["5".into(), "4".into()], vec!["5".into(), "2".into()])
+        );
         end(60_006, false);
         (0..KEPT_MAX as u64 + 5).for_each(|ms| end(70_000 + ms, true));
         assert_eq!(ids(recent.watch(UnixMs(80_000))), ["5", "4"], "nobody looked");

@@ -227,14 +227,18 @@ fn remember(share: &Share<'_>, attempt: u32, exit: &Exit, settled: &Settlement) 
     let is_failure = exit.handler_failed() == Some(true) || *settled == Settlement::DeadLetter;
     let is_plain = matches!(settled, Settlement::Delete { record: Record::Done | Record::Nothing });
     let (kind, plugin) = share.names();
-    services.recent.ended(is_failure, || services.clock.unix_ms(), |at| Outcome {
-        at,
-        message_id: share.delivery.message_id.clone(),
-        kind: sanitize(kind, REASON_MAX_BYTES),
-        plugin: plugin.to_owned(),
-        attempt,
-        class: exit.class(),
-        settlement: settled.name(),
-        reason: if is_plain { String::new() } else { sanitize(&exit.reason(), REASON_MAX_BYTES) },
-    });
+    services.recent.ended(
+        is_failure,
+        || services.clock.unix_ms(),
+        |at| Outcome {
+            at,
+            message_id: share.delivery.message_id.clone(),
+            kind: sanitize(kind, REASON_MAX_BYTES),
+            plugin: plugin.to_owned(),
+            attempt,
+            class: exit.class(),
+            settlement: settled.name(),
+            reason: if is_plain { String::new() } else { sanitize(&exit.reason(), REASON_MAX_BYTES) },
+        },
+    );
 }

@@ -46,7 +46,8 @@ async fn without_a_host_they_say_so() {
 async fn it_watches_until_it_is_interrupted() {
     let rig = Setup::probe().start().await;
     let admin = rig.host().admin_addr().to_string();
-    let watch = |more: &[&str]| wasq([&["status", "--watch", "--every", "50ms", "--admin", &admin], more].concat()).spawn();
+    let watch =
+        |more: &[&str]| wasq([&["status", "--watch", "--every", "50ms", "--admin", &admin], more].concat()).spawn();
     let (plain, json) = (watch(&[]), watch(&["--json"]));
     rig.send(serde_json::json!({ "do": "reject", "reason": "what went wrong" })).await;
     plain.line("what went wrong").await;

@@ -446,7 +446,7 @@ pub async fn pauses_are_kept_until_they_are_removed(ledger: Shared) {
     for _ in 0..2 {
         ledger.remove_pause(&service, &kind.target).await.expect("what is gone may be removed");
     }
-    assert_eq!(pauses(&*ledger, &service).await, [queue.clone()]);
+    assert_eq!(pauses(&*ledger, &service).await, std::slice::from_ref(&queue));
     ledger.remove_pause(&service, &queue.target).await.expect("the store answers");
     assert_eq!(pauses(&*ledger, &service).await, []);
     assert_eq!(pauses(&*ledger, &other).await, [queue], "a service's pauses are its own");

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Redirect;
 use bytes::Bytes;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::letters::{AlikeQuery, failed, place, queue_href};
-use super::{message, words};
+use super::letters::{AlikeQuery, place, queue_href};
+use super::{Failed, words};
 use crate::admin::App;
 use crate::admin::gate::Act;
 use crate::admin::letters::LettersError;
@@ -57,7 +56,9 @@ impl Done {
         let words = self.done.map(|word| match word {
             Word::Paused => "It is paused. Other hosts hear of it within seconds.".to_owned(),
             Word::Resumed => "It goes on. Held messages come back within a minute.".to_owned(),
-            Word::Replayed => letters("sent back to its queue").replace("were sent back to its", "were sent back to their"),
+            Word::Replayed => {
+                letters("sent back to its queue").replace("were sent back to its", "were sent back to their")
+            }
             Word::Discarded => letters("deleted"),
         });
         html! { @if let Some(words) = words { p .banner.good role="status" { (words) } } }
@@ -103,34 +104,33 @@ impl Many {
     }
 }
 
-pub async fn pause(State(app): State<Arc<App>>, act: Act<Pause>) -> Result<Redirect, Response> {
+pub(super) async fn pause(State(app): State<Arc<App>>, act: Act<Pause>) -> Result<Redirect, Failed> {
     let Act { visitor, form } = act;
-    let target: Target = format!("{}:{}", form.what, form.name.trim()).parse().map_err(|error| refused(&error))?;
+    let target: Target = format!("{}:{}", form.what, form.name.trim()).parse().map_err(refused)?;
     let Some((_, _, seconds)) = FOR.iter().find(|(value, _, _)| *value == form.time) else {
-        return Err(refused(&"that is none of the times"));
+        return Err(refused("that is none of the times"));
     };
     let by = match form.by.trim() {
-        "" => format!("dashboard, from {}", visitor.peer.ip()),
-        name => format!("{name}, from {}", visitor.peer.ip()),
+        "" => "the dashboard",
+        name => name,
     };
     let now = app.source.services.clock.unix_ms();
     let until = seconds.map(|seconds| UnixMs(now.0 + Duration::from_secs(seconds).as_millis() as u64));
-    app.pause(target, &by, until).await.map_err(|error| refused(&error))?;
+    app.pause(target, by, until, visitor.peer).await.map_err(refused)?;
     Ok(Redirect::to("/dashboard/control?done=paused"))
 }
 
-pub async fn resume(State(app): State<Arc<App>>, act: Act<Resume>) -> Result<Redirect, Response> {
-    let target: Target = act.form.target.parse().map_err(|error| refused(&error))?;
-    let by = format!("dashboard, from {}", act.visitor.peer.ip());
-    app.resume(&target, &by).await.map_err(|error| refused(&error))?;
+pub(super) async fn resume(State(app): State<Arc<App>>, act: Act<Resume>) -> Result<Redirect, Failed> {
+    let target: Target = act.form.target.parse().map_err(refused)?;
+    app.resume(&target, "the dashboard", act.visitor.peer).await.map_err(refused)?;
     Ok(Redirect::to("/dashboard/control?done=resumed"))
 }
 
-pub async fn replay(
+pub(super) async fn replay(
     State(app): State<Arc<App>>,
     Path(queue): Path<String>,
     act: Act<One>,
-) -> Result<Redirect, Response> {
+) -> Result<Redirect, Failed> {
     let (place, ledger) = (place(&app, &queue)?, app.source.services.ledger.clone());
     let (who, id, One { body, .. }) = (act.visitor.peer, MessageId(act.form.id.clone()), act.form);
     let is_edited = body.is_some();
@@ -138,7 +138,7 @@ pub async fn replay(
         // A browser sends every line break as two characters.
         Some(body) => {
             let body = body.replace("\r\n", "\n");
-            let before = place.clone().show(ledger.clone(), id.clone()).await.map_err(|error| failed(&error))?;
+            let before = place.clone().show(ledger.clone(), id.clone()).await?;
             check(&before.delivery.body, &body)?;
             Some(Bytes::from(body))
         }
@@ -146,49 +146,49 @@ pub async fn replay(
     };
     let done = place.replay(ledger, id.clone(), body).await;
     audit("replay", who.to_string(), &queue, &id.0, is_edited, done.as_ref().map(|()| 1));
-    done.map_err(|error| failed(&error))?;
+    done?;
     Ok(back_to(&queue, "replayed", 1))
 }
 
-pub async fn discard(
+pub(super) async fn discard(
     State(app): State<Arc<App>>,
     Path(queue): Path<String>,
     act: Act<One>,
-) -> Result<Redirect, Response> {
+) -> Result<Redirect, Failed> {
     sure(act.form.sure.as_deref())?;
     let (place, id) = (place(&app, &queue)?, MessageId(act.form.id));
     let done = place.discard(app.source.services.ledger.clone(), id.clone()).await;
     audit("discard", act.visitor.peer.to_string(), &queue, &id.0, false, done.as_ref().map(|()| 1));
-    done.map_err(|error| failed(&error))?;
+    done?;
     Ok(back_to(&queue, "discarded", 1))
 }
 
-pub async fn replay_group(
+pub(super) async fn replay_group(
     State(app): State<Arc<App>>,
     Path(queue): Path<String>,
     act: Act<Many>,
-) -> Result<Redirect, Response> {
+) -> Result<Redirect, Failed> {
     let (place, alike) = (place(&app, &queue)?, act.form.alike());
     let done = place.replay_group(app.source.services.ledger.clone(), alike.clone()).await;
     let count = done.as_ref().map(|(count, _)| *count);
     audit("replay", act.visitor.peer.to_string(), &queue, &alike.fingerprint, false, count);
-    match done.map_err(|error| failed(&error))? {
-        (0, Some(why)) => Err(failed(&LettersError::Kept(why))),
+    match done? {
+        (0, Some(why)) => Err(LettersError::Kept(why).into()),
         (count, _) => Ok(back_to(&queue, "replayed", count)),
     }
 }
 
-pub async fn discard_group(
+pub(super) async fn discard_group(
     State(app): State<Arc<App>>,
     Path(queue): Path<String>,
     act: Act<Many>,
-) -> Result<Redirect, Response> {
+) -> Result<Redirect, Failed> {
     sure(act.form.sure.as_deref())?;
     let (place, alike) = (place(&app, &queue)?, act.form.alike());
     let services = &app.source.services;
     let done = place.discard_group(services.ledger.clone(), alike.clone(), services.clock.unix_ms()).await;
     audit("discard", act.visitor.peer.to_string(), &queue, &alike.fingerprint, false, done.as_ref().copied());
-    Ok(back_to(&queue, "discarded", done.map_err(|error| failed(&error))?))
+    Ok(back_to(&queue, "discarded", done?))
 }
 
 /// A line for whoever asks later who did it. `what` is a letter's id, or a group's fingerprint.
@@ -203,21 +203,21 @@ fn back_to(queue: &str, done: &str, count: u64) -> Redirect {
     Redirect::to(&format!("{}?done={done}&count={count}", queue_href(queue)))
 }
 
-fn sure(said: Option<&str>) -> Result<(), Response> {
-    if said == Some("yes") { Ok(()) } else { Err(refused(&"it has to be confirmed")) }
+fn sure(said: Option<&str>) -> Result<(), Failed> {
+    if said == Some("yes") { Ok(()) } else { Err(refused("it has to be confirmed")) }
 }
 
 /// What was JSON must be JSON.
-fn check(before: &[u8], after: &str) -> Result<(), Response> {
+fn check(before: &[u8], after: &str) -> Result<(), Failed> {
     let is_json = |text: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(text).map(drop);
     match (is_json(before), is_json(after.as_bytes())) {
-        (Ok(()), Err(error)) => {
-            Err(refused(&format!("the body was JSON and is none any more: {error}. Nothing was replayed; go back to mend it")))
-        }
+        (Ok(()), Err(error)) => Err(refused(format!(
+            "the body was JSON and is none any more: {error}. Nothing was replayed; go back to mend it"
+        ))),
         _ => Ok(()),
     }
 }
 
-fn refused(why: &dyn std::fmt::Display) -> Response {
-    (StatusCode::BAD_REQUEST, message("That did not work", &why.to_string())).into_response()
+fn refused(why: impl std::fmt::Display) -> Failed {
+    Failed::Refused(why.to_string())
 }

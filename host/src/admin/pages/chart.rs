@@ -2,7 +2,6 @@
 
 use maud::{Markup, html};
 
-
 /// The drawing's own units; the page stretches it.
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 120.0;
@@ -148,7 +147,10 @@ mod tests {
 
     #[test]
     fn an_axis_ends_at_a_round_number() {
-        assert_eq!([0.3, 1.0, 1.1, 7.0, 10.0, 23.0, 499.0, 501.0].map(nice), [0.5, 1.0, 2.0, 10.0, 10.0, 50.0, 500.0, 1000.0]);
+        assert_eq!(
+            [0.3, 1.0, 1.1, 7.0, 10.0, 23.0, 499.0, 501.0].map(nice),
+            [0.5, 1.0, 2.0, 10.0, 10.0, 50.0, 500.0, 1000.0]
+        );
     }
 
     #[test]

@@ -39,15 +39,15 @@ fn pauses(pauses: &[Pause], token: Option<&str>, now: UnixMs) -> Markup {
             p .empty { "Nothing is paused." }
         } @else {
             div .scroll {
-                table {
+                table .stacked {
                     thead { tr { th { "What" } th { "By" } th { "Since" } th { "Until" } th {} } }
                     tbody {
                         @for pause in pauses {
                             tr {
                                 th scope="row" { span .dim { (pause.target.what()) } " " (pause.target.name()) }
-                                td { (pause.by) }
-                                td title=(words::time(pause.at)) { (words::ago(pause.at, now)) }
-                                td {
+                                td data-name="by" { (pause.by) }
+                                td data-name="since" title=(words::time(pause.at)) { (words::ago(pause.at, now)) }
+                                td data-name="until" {
                                     @match (pause.until, pause.remaining(now)) {
                                         (Some(until), Some(left)) => { (words::time(until)) " UTC " span .dim { "in " (words::span(left)) } }
                                         _ => "it is resumed",

@@ -5,18 +5,16 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::act::Done;
 use super::parts::signed;
-use super::{Tab, page as whole_page, words};
+use super::{Failed, Tab, page as whole_page, words};
 use crate::admin::App;
 use crate::admin::access::Visitor;
 use crate::admin::gate::Viewer;
-use crate::admin::letters::{Alike, Group, LettersError, Looked, Place, Row, groups as grouped};
+use crate::admin::letters::{Alike, Group, Looked, Place, Row, groups as grouped};
 use crate::dlq::LETTER_ATTRIBUTE;
 use crate::dlq::found::{Envelope, Found};
 use crate::dlq::reader::Counts;
@@ -74,21 +72,9 @@ fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
-/// The place of a queue, or the page that says that there is none.
-pub fn place(app: &App, queue: &str) -> Result<Arc<Place>, Response> {
-    let found = app.places.iter().find(|place| place.name == queue).cloned();
-    let none = || (StatusCode::NOT_FOUND, super::message("Not found", "This host has no such queue.")).into_response();
-    found.ok_or_else(none)
-}
-
-/// A failure as a page.
-pub fn failed(error: &LettersError) -> Response {
-    let code = match error {
-        LettersError::Queue(_) | LettersError::Panicked => StatusCode::SERVICE_UNAVAILABLE,
-        LettersError::Gone => StatusCode::NOT_FOUND,
-        LettersError::Kept(_) => StatusCode::CONFLICT,
-    };
-    (code, super::message("That did not work", &error.to_string())).into_response()
+/// Where a queue's letters are.
+pub(super) fn place(app: &App, queue: &str) -> Result<Arc<Place>, Failed> {
+    app.places.iter().find(|place| place.name == queue).cloned().ok_or(Failed::NoQueue)
 }
 
 pub async fn queues(State(app): State<Arc<App>>, _viewer: Viewer) -> Markup {
@@ -119,15 +105,14 @@ pub async fn queues(State(app): State<Arc<App>>, _viewer: Viewer) -> Markup {
     whole_page(&app, Tab::Letters, "Dead letters", None, &main)
 }
 
-pub async fn groups(
+pub(super) async fn groups(
     State(app): State<Arc<App>>,
     _viewer: Viewer,
     Path(queue): Path<String>,
     Query(done): Query<Done>,
-) -> Result<Markup, Response> {
+) -> Result<Markup, Failed> {
     let place = place(&app, &queue)?;
-    let Looked { rows, notes } =
-        place.clone().look(app.source.services.ledger.clone()).await.map_err(|error| failed(&error))?;
+    let Looked { rows, notes } = place.clone().look(app.source.services.ledger.clone()).await?;
     let now = app.source.services.clock.unix_ms();
     let groups = grouped(&rows);
     let main = html! {
@@ -139,18 +124,18 @@ pub async fn groups(
         } @else {
             p .dim { (words::count(rows.len() as u64)) " letters in " (groups.len()) " groups: alike are those whose reasons differ in their values only." }
             div .scroll {
-                table {
+                table .stacked {
                     thead { tr { th .num { "Letters" } th { "Type" } th { "Class" } th { "Reason of one" } th { "Plugins" } th { "First" } th { "Last" } } }
                     tbody {
                         @for Group { alike, count, first, last, plugins, reason } in &groups {
                             tr {
-                                td .num { a href=(group_href(&queue, alike)) { (words::count(*count)) } }
+                                td .num data-name="letters" { a href=(group_href(&queue, alike)) { (words::count(*count)) } }
                                 th scope="row" { a href=(group_href(&queue, alike)) { (words::cut(alike.kind.as_deref().unwrap_or("unknown"), 60)) } }
                                 td { span .pill.bad { (alike.class) } }
                                 td .reason title=(reason) { (words::cut(reason, 160)) }
                                 td { @for plugin in plugins { (plugin) " " } }
-                                td .when title=(words::time(*first)) { (words::ago(*first, now)) }
-                                td .when title=(words::time(*last)) { (words::ago(*last, now)) }
+                                td .when data-name="first" title=(words::time(*first)) { (words::ago(*first, now)) }
+                                td .when data-name="last" title=(words::time(*last)) { (words::ago(*last, now)) }
                             }
                         }
                     }
@@ -161,14 +146,14 @@ pub async fn groups(
     Ok(whole_page(&app, Tab::Letters, "Dead letters", None, &main))
 }
 
-pub async fn group(
+pub(super) async fn group(
     State(app): State<Arc<App>>,
     Viewer(visitor): Viewer,
     Path(queue): Path<String>,
     Query(query): Query<AlikeQuery>,
-) -> Result<Markup, Response> {
+) -> Result<Markup, Failed> {
     let (place, alike) = (place(&app, &queue)?, query.alike());
-    let looked = place.clone().look(app.source.services.ledger.clone()).await.map_err(|error| failed(&error))?;
+    let looked = place.clone().look(app.source.services.ledger.clone()).await?;
     let rows: Vec<_> = looked.rows.iter().filter(|row| row.alike == alike).collect();
     let now = app.source.services.clock.unix_ms();
     let title = alike.kind.as_deref().unwrap_or("unknown");
@@ -190,15 +175,15 @@ pub async fn group(
 fn list(queue: &str, rows: &[&Row], now: crate::message::UnixMs) -> Markup {
     html! {
         div .scroll {
-            table {
+            table .stacked {
                 thead { tr { th { "Letter" } th { "Failed" } th { "Plugin" } th .num { "Attempts" } th { "Reason" } } }
                 tbody {
                     @for row in rows.iter().take(LISTED_MAX) {
                         tr {
                             th scope="row" .id { a href=(letter_href(queue, &row.id)) { (row.id.0.chars().take(8).collect::<String>()) } }
-                            td .when title=(words::time(row.failed_at)) { (words::ago(row.failed_at, now)) }
+                            td .when data-name="failed" title=(words::time(row.failed_at)) { (words::ago(row.failed_at, now)) }
                             td { (row.plugin.as_deref().unwrap_or("–")) }
-                            td .num { @if let Some(attempts) = row.attempts { (attempts) } @else { "–" } }
+                            td .num data-name="attempts" { @if let Some(attempts) = row.attempts { (attempts) } @else { "–" } }
                             td .reason title=(row.reason) { (words::cut(&row.reason, 160)) }
                         }
                     }
@@ -242,14 +227,14 @@ fn confirmed(name: &str, tone: &str, form: Markup) -> Markup {
     html! { details .menu { summary class=(format!("button {tone}")) { (name) } div .card { (form) } } }
 }
 
-pub async fn letter(
+pub(super) async fn letter(
     State(app): State<Arc<App>>,
     Viewer(visitor): Viewer,
     Path(queue): Path<String>,
     Query(Id { id }): Query<Id>,
-) -> Result<Markup, Response> {
+) -> Result<Markup, Failed> {
     let place = place(&app, &queue)?;
-    let found = place.show(app.source.services.ledger.clone(), MessageId(id)).await.map_err(|error| failed(&error))?;
+    let found = place.show(app.source.services.ledger.clone(), MessageId(id)).await?;
     Ok(letter_page(&app, &visitor, &queue, &found))
 }
 
@@ -282,8 +267,14 @@ fn letter_page(app: &App, visitor: &Visitor, queue: &str, found: &Found) -> Mark
 /// A body as a page can show it.
 enum Body {
     /// Text that can be edited, and as it is shown: JSON over several lines.
-    Text { text: String, pretty: Option<String> },
-    Cut { start: String, bytes: usize },
+    Text {
+        text: String,
+        pretty: Option<String>,
+    },
+    Cut {
+        start: String,
+        bytes: usize,
+    },
     Binary(String),
 }
 
@@ -292,9 +283,8 @@ impl Body {
         let bytes = &found.delivery.body;
         match std::str::from_utf8(bytes) {
             Ok(text) if bytes.len() <= BODY_SHOWN_BYTES => {
-                let json = serde_json::from_str::<serde_json::Value>(text).ok();
-                let pretty = json.and_then(|json| serde_json::to_string_pretty(&json).ok());
-                Self::Text { text: text.to_owned(), pretty }
+                let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+                Self::Text { text: text.to_owned(), pretty: is_json.then(|| words::spread(text)) }
             }
             Ok(text) => Self::Cut { start: words::cut(text, BODY_SHOWN_BYTES / 4), bytes: bytes.len() },
             Err(_) => Self::Binary(String::from_utf8_lossy(&bytes[..bytes.len().min(BODY_SHOWN_BYTES)]).into_owned()),

@@ -17,6 +17,8 @@ use crate::stats::LineStats;
 
 /// Samples of the short view: a quarter of an hour.
 const SHORT: usize = 180;
+/// Samples that a chart has room for at least: two minutes.
+const SHORTEST: usize = 24;
 const FAILURES_SHOWN: usize = 6;
 
 #[derive(Deserialize)]
@@ -101,7 +103,9 @@ fn tiles(app: &App, samples: &[Arc<Sample>], now: &Sample) -> Markup {
 }
 
 fn charts(app: &App, samples: &[Arc<Sample>], shown: usize) -> Markup {
-    let since = if shown == SHORT { "15 min ago" } else { "1 h ago" };
+    // A host that has just started fills its charts with what there is.
+    let shown = shown.min(samples.len().max(SHORTEST));
+    let since = format!("{} ago", words::span(STEP * shown as u32));
     let rate = |name: &str, tone, of: fn(&Sample) -> u64| {
         let values = samples.windows(2).map(|pair| {
             let span_s = (pair[1].at.0.saturating_sub(pair[0].at.0) as f64 / 1_000.0).max(0.001);
@@ -119,7 +123,7 @@ fn charts(app: &App, samples: &[Arc<Sample>], shown: usize) -> Markup {
     };
     let permits = app.source.services.permits.usage();
     let chart = |title, unit: fn(f64) -> String, at_least, limit, series| {
-        Chart { title, unit, at_least, limit, series, since: since.to_owned() }.render()
+        Chart { title, unit, at_least, limit, series, since: since.clone() }.render()
     };
     let per_s: fn(f64) -> String = |value| format!("{}/s", words::number(value));
     let seconds: fn(f64) -> String = |value| words::span(Duration::from_secs_f64(value.max(0.0)));
@@ -161,7 +165,7 @@ fn queues(app: &App) -> Markup {
     let state = |lane: &Lane| services.pauses.of_queue(&lane.name, now);
     html! {
         div .scroll {
-            table {
+            table .stacked {
                 thead { tr { th { "Queue" } th { "State" } th .num { "Visible" } th .num { "In flight" } th .num { "Delayed" } th .num { "Lag" } th { "In hand" } th .num { "Dead letters" } } }
                 tbody {
                     @for lane in &app.source.lanes {
@@ -169,12 +173,12 @@ fn queues(app: &App) -> Markup {
                         tr {
                             th scope="row" { (lane.name) }
                             td { @if state(lane).is_some() { span .pill.warn { "paused" } } @else { span .pill.good { "polling" } } }
-                            td .num { (words::known(lane.meters.visible.get())) }
-                            td .num { (words::known(lane.meters.in_flight.get())) }
-                            td .num { (words::known(lane.meters.delayed.get())) }
-                            td .num { (lane.meters.lag_s.get().map_or_else(|| "–".into(), |s| words::span(Duration::from_secs_f64(s)))) }
-                            td .gauge { (meter("deliveries in hand", held as f64, lane.config.concurrency as f64, "s1")) span { (held) " of " (lane.config.concurrency) } }
-                            td .num { a href=(super::letters::queue_href(&lane.name)) { (words::known(lane.meters.dead_letters.get())) } }
+                            td .num data-name="visible" { (words::known(lane.meters.visible.get())) }
+                            td .num data-name="in flight" { (words::known(lane.meters.in_flight.get())) }
+                            td .num data-name="delayed" { (words::known(lane.meters.delayed.get())) }
+                            td .num data-name="lag" { (lane.meters.lag_s.get().map_or_else(|| "–".into(), |s| words::span(Duration::from_secs_f64(s)))) }
+                            td .gauge data-name="in hand" { (meter("deliveries in hand", held as f64, lane.config.concurrency as f64, "s1")) span { (held) " of " (lane.config.concurrency) } }
+                            td .num data-name="dead letters" { a href=(super::letters::queue_href(&lane.name)) { (words::known(lane.meters.dead_letters.get())) } }
                         }
                     }
                 }
@@ -189,21 +193,21 @@ fn types(lines: &[LineStats]) -> Markup {
             p .empty { "No message has come yet." }
         } @else {
             div .scroll {
-                table {
+                table .stacked {
                     thead { tr { th { "Type" } th { "Plugin" } th .num { "Done" } th .num { "Put back" } th .num { "Duplicates" } th .num { "Dead-lettered" } th .num { "Run p50" } th .num { "Run p99" } th .num { "Sent to done p50" } th .num { "p99" } } }
                     tbody {
                         @for line in lines {
                             tr {
                                 th scope="row" { (words::cut(&line.kind, 60)) }
                                 td { @if line.plugin.is_empty() { span .dim { "none" } } @else { (line.plugin) } }
-                                td .num { (words::count(line.exits.get("done").copied().unwrap_or(0))) }
-                                td .num { (words::count(line.delayed)) }
-                                td .num { (words::count(line.duplicates)) }
-                                td .num { (words::count(line.dead_lettered)) }
-                                td .num { (words::ms(line.run_p50_ms)) }
-                                td .num { (words::ms(line.run_p99_ms)) }
-                                td .num { (words::ms(line.sent_to_done_p50_ms)) }
-                                td .num { (words::ms(line.sent_to_done_p99_ms)) }
+                                td .num data-name="done" { (words::count(line.exits.get("done").copied().unwrap_or(0))) }
+                                td .num data-name="put back" { (words::count(line.delayed)) }
+                                td .num data-name="duplicates" { (words::count(line.duplicates)) }
+                                td .num data-name="dead-lettered" { (words::count(line.dead_lettered)) }
+                                td .num data-name="run p50" { (words::ms(line.run_p50_ms)) }
+                                td .num data-name="p99" { (words::ms(line.run_p99_ms)) }
+                                td .num data-name="sent to done p50" { (words::ms(line.sent_to_done_p50_ms)) }
+                                td .num data-name="p99" { (words::ms(line.sent_to_done_p99_ms)) }
                             }
                         }
                     }

@@ -18,7 +18,9 @@ pub fn tone(outcome: &Outcome) -> &'static str {
     match (outcome.settlement, outcome.class) {
         ("dead-letter", _) => "bad",
         (_, "done" | "discard" | "duplicate") => "good",
-        (_, "retry" | "timeout" | "trap" | "out-of-memory" | "exited" | "bad-result" | "outbox" | "unavailable") => "warn",
+        (_, "retry" | "timeout" | "trap" | "out-of-memory" | "exited" | "bad-result" | "outbox" | "unavailable") => {
+            "warn"
+        }
         (_, _) => "plain",
     }
 }
@@ -27,7 +29,7 @@ pub fn tone(outcome: &Outcome) -> &'static str {
 pub fn outcomes(all: &[Outcome], now: Option<UnixMs>) -> Markup {
     html! {
         div .scroll {
-            table .outcomes {
+            table .outcomes.stacked {
                 thead { tr { th { "When" } th { "Type" } th { "Plugin" } th .num { "Attempt" } th { "Exit" } th { "Then" } th { "Reason" } th { "Message" } } }
                 tbody {
                     @for outcome in all {
@@ -37,7 +39,7 @@ pub fn outcomes(all: &[Outcome], now: Option<UnixMs>) -> Markup {
                             }
                             td { (words::cut(&outcome.kind, 60)) }
                             td { (outcome.plugin) }
-                            td .num { @if outcome.attempt > 0 { (outcome.attempt) } @else { "–" } }
+                            td .num data-name="attempt" { @if outcome.attempt > 0 { (outcome.attempt) } @else { "–" } }
                             td { span class=(format!("pill {}", tone(outcome))) { (outcome.class) } }
                             td .dim { (outcome.settlement) }
                             td .reason title=(outcome.reason) { (words::cut(&outcome.reason, 140)) }

@@ -75,22 +75,22 @@ fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[Outcome], now: Uni
 fn times(lines: &[&Measured]) -> Markup {
     html! {
         div .scroll {
-            table {
+            table .stacked {
                 thead { tr { th { "Type" } th .num { "Runs" } th .num { "p50" } th .num { "p99" } th { "Computing and waiting" } th .num { "Memory p50" } th .num { "p99" } } }
                 tbody {
                     @for (stats, line) in lines {
                         @let (cpu, run, memory) = (line.guest_cpu.read(), line.run.read(), line.guest_memory.read());
                         tr {
                             th scope="row" { (words::cut(&stats.kind, 60)) }
-                            td .num { (words::count(stats.runs)) }
-                            td .num { (words::ms(stats.run_p50_ms)) }
-                            td .num { (words::ms(stats.run_p99_ms)) }
+                            td .num data-name="runs" { (words::count(stats.runs)) }
+                            td .num data-name="p50" { (words::ms(stats.run_p50_ms)) }
+                            td .num data-name="p99" { (words::ms(stats.run_p99_ms)) }
                             td .gauge {
                                 (meter("share of the time that it computes", cpu.sum, run.sum, "s2"))
                                 span { (words::ms(mean_ms(&cpu))) " computing, " (words::ms((mean_ms(&run) - mean_ms(&cpu)).max(0.0))) " waiting" }
                             }
-                            td .num { (at_most(&memory, 0.5)) }
-                            td .num { (at_most(&memory, 0.99)) }
+                            td .num data-name="memory p50" { (at_most(&memory, 0.5)) }
+                            td .num data-name="p99" { (at_most(&memory, 0.99)) }
                         }
                     }
                 }
