@@ -2,6 +2,7 @@
 
 mod access;
 mod gate;
+mod groups;
 mod history;
 mod letters;
 mod pages;

@@ -3,6 +3,7 @@
 mod act;
 mod chart;
 mod control;
+mod letter;
 mod letters;
 mod live;
 mod login;
@@ -43,7 +44,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/dashboard/letters", get(letters::queues))
         .route("/dashboard/letters/{queue}", get(letters::groups))
         .route("/dashboard/letters/{queue}/group", get(letters::group))
-        .route("/dashboard/letters/{queue}/letter", get(letters::letter))
+        .route("/dashboard/letters/{queue}/letter", get(letter::page))
         .route("/dashboard/letters/{queue}/replay", post(act::replay))
         .route("/dashboard/letters/{queue}/discard", post(act::discard))
         .route("/dashboard/letters/{queue}/replay-group", post(act::replay_group))

@@ -99,7 +99,7 @@ pub struct Many {
 }
 
 impl Many {
-    fn alike(&self) -> crate::admin::letters::Alike {
+    fn alike(&self) -> crate::admin::groups::Alike {
         AlikeQuery::new(&self.kind, &self.class, &self.fingerprint).alike()
     }
 }
