@@ -139,6 +139,8 @@ const steps = {
       await open(group);
       pages.push(["letter", await page.$eval("tbody th a", (a) => a.getAttribute("href"))]);
     }
+    // From now on its outcomes are kept.
+    await open("/dashboard/live");
     for (const [name, path] of pages) {
       for (const [view, size, theme] of [["light", DESK, "light"], ["dark", DESK, "dark"], ["phone", PHONE, "light"]]) {
         await page.setViewport(size);

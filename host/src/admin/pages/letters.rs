@@ -124,7 +124,7 @@ pub(super) async fn groups(
                                 th scope="row" { a href=(group_href(&queue, alike)) { (words::cut(alike.kind.as_deref().unwrap_or("unknown"), 60)) } }
                                 td { span .pill.bad { (alike.class) } }
                                 td .reason title=(reason) { (words::cut(reason, 160)) }
-                                td { @for plugin in plugins { (plugin) " " } }
+                                td { (plugins.iter().map(String::as_str).collect::<Vec<_>>().join(", ")) }
                                 td .when data-name="first" title=(words::time(*first)) { (words::ago(*first, now)) }
                                 td .when data-name="last" title=(words::time(*last)) { (words::ago(*last, now)) }
                             }

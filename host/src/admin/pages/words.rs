@@ -160,10 +160,7 @@ mod tests {
     #[test]
     fn json_is_spread_and_stays_what_it_was() {
         let check = |json: &str, expect: &str| assert_eq!(spread(json), expect, "{json}");
-        check(
-            r#"{"z":1.50,"a":[ ],"s":"a,{\\"b\\\\"}"#,
-            "{\n  \"z\": 1.50,\n  \"a\": [],\n  \"s\": \"a,{\\\"b\\\\\"\n}",
-        );
+        check(r#"{"z":1.50,"a":[ ],"s":"a,{\"b\\"}"#, "{\n  \"z\": 1.50,\n  \"a\": [],\n  \"s\": \"a,{\\\"b\\\\\"\n}");
         check(" [1 , [2]] ", "[\n  1,\n  [\n    2\n  ]\n]");
         check("\"x y\"", "\"x y\"");
         assert!(spread(&("[".repeat(5_000) + &"]".repeat(5_000))).len() < 500_000);
