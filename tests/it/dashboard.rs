@@ -331,6 +331,17 @@ async fn groups_are_replayed_and_discarded_when_it_is_confirmed() {
 }
 
 #[tokio::test]
+async fn an_open_breaker_and_what_waits_for_it_are_shown() {
+    let rig = Setup::probe().config(|config| config.limits.breaker_failures = 1).start().await;
+    rig.send(json!({ "do": "unavailable", "dependency": "api.mail.example", "after_ms": 60_000 })).await;
+    rig.until_exits("unavailable", 1).await;
+    let page = Client::of(&rig).get("/dashboard/control").await;
+    let row = page.body.split("api.mail.example").nth(1).expect("it is there").split("</tr>").next().unwrap();
+    assert!(row.contains(">open<") && row.contains("in ") && row.contains("probe"), "{row}");
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn an_edited_body_that_is_no_json_any_more_is_not_sent() {
     let rig = Setup::probe().start().await;
     let client = Client::of(&rig);

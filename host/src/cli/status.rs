@@ -15,8 +15,9 @@ use super::{Signals, table};
 use crate::clock;
 use crate::message::UnixMs;
 
-/// Columns of a terminal that does not tell how many it has.
+/// Columns and rows of a terminal that does not tell how many it has.
 const WIDTH: u16 = 80;
+const HEIGHT: u16 = 24;
 /// Failures that are shown.
 const FAILURES: usize = 5;
 /// Characters of a reason: the dashboard and `wasq dlq` have it all.
@@ -53,7 +54,7 @@ impl Status {
         if self.json {
             println!("{status:#}");
         } else {
-            print!("{}", page(&status, clock::unix_ms(), width()));
+            print!("{}", page(&status, clock::unix_ms(), size().0));
         }
         Ok(if is_ready(&status) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -75,12 +76,12 @@ impl Status {
             let text = match self.ask().await {
                 Ok(status) => {
                     ready = is_ready(&status);
-                    if self.json { format!("{status}\n") } else { page(&status, clock::unix_ms(), width()) }
+                    if self.json { format!("{status}\n") } else { page(&status, clock::unix_ms(), size().0) }
                 }
                 Err(error) if self.json => format!("{}\n", serde_json::json!({ "error": format!("{error:#}") })),
                 Err(error) => format!("{error:#}\n"),
             };
-            let text = if redraw { frame(&text) } else { text };
+            let text = if redraw { frame(&text, size().1) } else { text };
             // Whoever read it may have gone, as `head` does.
             if write!(stdout, "{text}").and_then(|()| stdout.flush()).is_err() {
                 break;
@@ -91,23 +92,37 @@ impl Status {
                 () = tokio::time::sleep(self.every) => {}
             }
         }
+        if redraw {
+            // The shell goes on below it.
+            println!();
+        }
         Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// A page that takes the last one's place on the screen.
-fn frame(text: &str) -> String {
-    let lines: String = text.lines().map(|line| format!("{line}{CLEAR_LINE}\r\n")).collect();
-    format!("{HOME}{lines}{CLEAR_REST}")
+/// A page that takes the last one's place on the screen, and no more of it than there are rows: a screen that scrolls cannot
+/// be drawn over.
+fn frame(text: &str, rows: u16) -> String {
+    let room = usize::from(rows.max(2)) - 1;
+    let shown = match text.lines().count() {
+        count if count <= room => text.to_owned(),
+        count => {
+            let first: String = text.lines().take(room - 1).map(|line| format!("{line}\n")).collect();
+            format!("{first}… and {} more lines: make the terminal taller", count - room + 1)
+        }
+    };
+    let lines: Vec<_> = shown.lines().map(|line| format!("{line}{CLEAR_LINE}")).collect();
+    format!("{HOME}{}{CLEAR_REST}", lines.join("\n"))
 }
 
 fn is_ready(status: &Value) -> bool {
     status["ready"]["ok"] == true
 }
 
-fn width() -> u16 {
-    rustix::termios::tcgetwinsize(std::io::stdout())
-        .map_or(WIDTH, |size| if size.ws_col == 0 { WIDTH } else { size.ws_col })
+/// The terminal's columns and rows.
+fn size() -> (u16, u16) {
+    let known = rustix::termios::tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
+    known.map_or((WIDTH, HEIGHT), |size| (size.ws_col, size.ws_row))
 }
 
 /// The status in words and tables, no wider than the terminal.
@@ -243,6 +258,10 @@ mod tests {
         }
         let widest = page.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 80, "{widest}:\n{page}");
-        assert!(frame("a\nb\n").matches(CLEAR_LINE).count() == 2);
+        assert_eq!(frame("a\nb\n", 24), "\x1b[Ha\x1b[K\nb\x1b[K\x1b[J");
+        assert_eq!(
+            frame("a\nb\nc\nd\n", 4),
+            "\x1b[Ha\x1b[K\nb\x1b[K\n… and 2 more lines: make the terminal taller\x1b[K\x1b[J"
+        );
     }
 }

@@ -10,6 +10,9 @@ use super::{Tab, page as whole_page, parts};
 use crate::admin::App;
 use crate::admin::gate::Viewer;
 
+/// Outcomes that the page shows, of those that are kept.
+const SHOWN_MAX: usize = 100;
+
 #[derive(Deserialize)]
 pub struct Which {
     only: Option<String>,
@@ -28,7 +31,7 @@ pub async fn page(State(app): State<Arc<App>>, _viewer: Viewer, Query(which): Qu
         @if shown.is_empty() {
             p .empty { "Nothing yet. Outcomes show here from the moment somebody looks; failures are always kept." }
         } @else {
-            (parts::outcomes(&shown, None))
+            (parts::outcomes(&shown[..shown.len().min(SHOWN_MAX)], None))
         }
     };
     whole_page(&app, Tab::Live, "Live", Some(2), &main)
