@@ -12,7 +12,7 @@ use axum::{Json, RequestPartsExt};
 use serde::de::DeserializeOwned;
 
 use super::App;
-use super::access::{Access, Refusal, Visitor};
+use super::access::{Refusal, Visitor};
 use super::pages;
 
 /// Somebody who may look at pages.
@@ -102,6 +102,6 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Act<T> {
 impl App {
     /// What a form that this visitor is shown carries; none where nothing may be done.
     pub fn form_token(&self, visitor: &Visitor) -> Option<String> {
-        self.access.allows_actions().then(|| Access::form_token(&self.access, visitor))
+        self.access.allows_actions().then(|| self.access.form_token(visitor))
     }
 }

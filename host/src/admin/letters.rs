@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::groups::{Alike, Row};
 use crate::dlq::filter::Filter;
@@ -211,21 +212,14 @@ impl Place {
         };
         let (exact, ordered) = (self.dlq.is_exact(), self.dlq.is_fifo());
         let engine = Replay { reader, sources: &mut sources, plan: &plan, stop: &stop, exact, ordered };
-        let work = async {
-            match only {
-                Some(found) => engine.these(std::slice::from_ref(found), &mut tell).await,
-                None => engine.run(&mut tell).await,
-            }
-        };
-        let in_time = async {
+        let timer = stop.clone();
+        let _in_time = AbortOnDropHandle::new(tokio::spawn(async move {
             tokio::time::sleep(ACTION_TIME).await;
-            stop.cancel();
-            std::future::pending::<()>().await;
-        };
-        let summary = tokio::select! {
-            biased;
-            summary = work => summary,
-            () = in_time => unreachable!("it never ends"),
+            timer.cancel();
+        }));
+        let summary = match only {
+            Some(found) => engine.these(std::slice::from_ref(found), &mut tell).await,
+            None => engine.run(&mut tell).await,
         };
         (summary, kept)
     }

@@ -49,17 +49,15 @@ enum Word {
 
 impl Done {
     pub fn banner(&self) -> Markup {
-        let letters = |verb: &str| match self.count.unwrap_or(1) {
-            1 => format!("One letter was {verb}."),
-            count => format!("{} letters were {verb}.", words::count(count)),
+        let letters = |one: &str, many: &str| match self.count.unwrap_or(1) {
+            1 => one.to_owned(),
+            count => format!("{} letters {many}.", words::count(count)),
         };
         let words = self.done.map(|word| match word {
             Word::Paused => "It is paused. Other hosts hear of it within seconds.".to_owned(),
             Word::Resumed => "It goes on. Held messages come back within a minute.".to_owned(),
-            Word::Replayed => {
-                letters("sent back to its queue").replace("were sent back to its", "were sent back to their")
-            }
-            Word::Discarded => letters("deleted"),
+            Word::Replayed => letters("One letter was sent back to its queue.", "were sent back to their queue"),
+            Word::Discarded => letters("One letter was deleted.", "were deleted"),
         });
         html! { @if let Some(words) = words { p .banner.good role="status" { (words) } } }
     }
