@@ -1,11 +1,21 @@
-//! The admin port: health, metrics and status, for people, scripts and orchestrators.
+//! The admin port: health, metrics and status for scripts and orchestrators, and the dashboard for people.
+
+mod access;
+mod gate;
+mod groups;
+mod history;
+mod letters;
+mod pages;
+pub mod pauses;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{FromRef, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router, routing::get};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -13,8 +23,30 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flow::Lane;
 use crate::health::Verdict;
+use crate::pause::Pause;
+use crate::permits::Usage;
+use crate::plugins::Catalog;
 use crate::plugins::rollout::{Rollout, Runs};
 use crate::telemetry::{self, Source};
+
+pub use access::{Access, TOKEN_VARIABLE, TokenError};
+pub use history::History;
+pub use letters::Place;
+
+/// What the port serves.
+pub struct App {
+    pub source: Source,
+    pub access: Access,
+    pub history: Arc<History>,
+    /// Where each queue's dead letters are.
+    pub places: Vec<Arc<Place>>,
+}
+
+impl FromRef<Arc<App>> for Source {
+    fn from_ref(app: &Arc<App>) -> Self {
+        app.source.clone()
+    }
+}
 
 /// The server, bound; it answers once it is told what to serve.
 pub struct Server {
@@ -39,6 +71,21 @@ struct Status {
     queues: Vec<QueueStatus>,
     lines: Vec<crate::stats::LineStats>,
     breakers: Vec<crate::flow::BreakerStatus>,
+    paused: Vec<Pause>,
+    permits: Vec<PermitStatus>,
+    /// The latest, newest first.
+    failures: Vec<crate::flow::recent::Outcome>,
+}
+
+/// Failures that `/status` shows.
+const FAILURES_SHOWN: usize = 10;
+
+/// Some permits, as `/status` shows them: of the host, of `plugin:NAME`, of `pool:NAME`.
+#[derive(Serialize)]
+struct PermitStatus {
+    name: String,
+    busy: usize,
+    limit: usize,
 }
 
 /// One queue, as `/status` shows it.
@@ -49,6 +96,7 @@ struct QueueStatus {
     dlq: String,
     in_hand: usize,
     concurrency: usize,
+    lag_s: Option<f64>,
     visible: Option<u64>,
     in_flight: Option<u64>,
     delayed: Option<u64>,
@@ -120,7 +168,7 @@ impl Server {
         self.addr
     }
 
-    pub fn serve(&mut self, source: Source) {
+    pub fn serve(&mut self, app: App) {
         let router = Router::new()
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
@@ -128,7 +176,11 @@ impl Server {
             .route("/status", get(status))
             .route("/plugins", get(plugins))
             .route("/envelopes/{id}", get(envelope))
-            .with_state(source);
+            .route("/pauses", get(pauses::list).post(pauses::pause))
+            .route("/pauses/resume", post(pauses::resume))
+            .merge(pages::routes())
+            .with_state(Arc::new(app))
+            .into_make_service_with_connect_info::<SocketAddr>();
         let stop = self.stop.clone();
         if let Some(listener) = self.listener.take() {
             self.task = Some(tokio::spawn(async move {
@@ -166,7 +218,7 @@ async fn livez(State(source): State<Source>) -> Response {
 }
 
 async fn readyz(State(source): State<Source>) -> Response {
-    answer(source.services.health.ready())
+    answer(source.ready())
 }
 
 async fn metrics(State(source): State<Source>) -> Response {
@@ -177,11 +229,51 @@ async fn metrics(State(source): State<Source>) -> Response {
 async fn status(State(source): State<Source>) -> Json<Status> {
     let queues = futures::future::join_all(source.lanes.iter().map(|lane| queue_status(lane))).await;
     Json(Status {
-        ready: source.services.health.ready(),
+        ready: source.ready(),
         queues,
         lines: source.services.stats.snapshot(),
         breakers: source.services.breakers.status(source.services.clock.now()),
+        paused: source.services.pauses.current(source.services.clock.unix_ms()),
+        permits: source.permits().map(|(name, usage)| PermitStatus::of(name, usage)).collect(),
+        failures: source.services.recent.failures().into_iter().take(FAILURES_SHOWN).collect(),
     })
+}
+
+impl PermitStatus {
+    fn of(name: String, Usage { busy, limit }: Usage) -> Self {
+        Self { name, busy, limit }
+    }
+}
+
+impl Source {
+    /// Whether the host is ready; with what is paused, which is no reason not to be.
+    fn ready(&self) -> Verdict {
+        let services = &self.services;
+        let paused = services.pauses.current(services.clock.unix_ms());
+        let notes = paused.iter().map(|pause| format!("{} is paused, by {}", pause.target, pause.by)).collect();
+        let mut verdict = Verdict { notes, ..services.health.ready() };
+        if services.pauses.are_unread() {
+            verdict
+                .reasons
+                .push("what is paused cannot be read from the ledger; nothing is polled until it can".into());
+            verdict.ok = false;
+        }
+        verdict
+    }
+
+    /// How full all permits are, by the names that the metrics have for them.
+    fn permits(&self) -> impl Iterator<Item = (String, Usage)> {
+        let services = &self.services;
+        let catalog = services.catalogs.current();
+        let plugins = catalog.plugins().map(|plugin| {
+            let usage = Usage::of(&plugin.permits, plugin.max_concurrency);
+            (format!("plugin:{}", plugin.manifest.name), usage)
+        });
+        let plugins: Vec<_> = plugins.collect();
+        let pools: Vec<_> =
+            services.catalogs.pools().usage().map(|(name, usage)| (format!("pool:{name}"), usage)).collect();
+        [("host".to_owned(), services.permits.usage())].into_iter().chain(pools).chain(plugins)
+    }
 }
 
 async fn queue_status(lane: &Lane) -> QueueStatus {
@@ -195,6 +287,7 @@ async fn queue_status(lane: &Lane) -> QueueStatus {
         dlq: lane.dlq.name().to_owned(),
         in_hand: lane.keeper.held(),
         concurrency: lane.config.concurrency,
+        lag_s: lane.meters.lag_s.get(),
         visible: number(&queue, "ApproximateNumberOfMessages"),
         in_flight: number(&queue, "ApproximateNumberOfMessagesNotVisible"),
         delayed: number(&queue, "ApproximateNumberOfMessagesDelayed"),
@@ -204,7 +297,11 @@ async fn queue_status(lane: &Lane) -> QueueStatus {
 
 async fn plugins(State(source): State<Source>) -> Json<serde_json::Value> {
     let catalog = source.services.catalogs.current();
-    let plugins: Vec<_> = catalog
+    Json(serde_json::json!({ "plugins": plugin_statuses(&catalog), "failures": catalog.failures() }))
+}
+
+fn plugin_statuses(catalog: &Catalog) -> Vec<PluginStatus> {
+    catalog
         .serving()
         .map(|serving| (&serving.stable, &serving.rollout))
         .map(|(plugin, rollout)| PluginStatus {
@@ -224,8 +321,7 @@ async fn plugins(State(source): State<Source>) -> Json<serde_json::Value> {
             pools: plugin.manifest.pools.clone(),
             canary: rollout.as_deref().map(CanaryStatus::of),
         })
-        .collect();
-    Json(serde_json::json!({ "plugins": plugins, "failures": catalog.failures() }))
+        .collect()
 }
 
 async fn envelope(State(source): State<Source>, Path(id): Path<String>) -> Response {

@@ -11,6 +11,7 @@ mod http;
 mod invoke;
 mod local_queue;
 mod new;
+mod pause;
 mod plugins;
 mod run;
 mod send;
@@ -66,6 +67,8 @@ enum Command {
     Send(send::Send),
     Status(status::Status),
     Health(health::Health),
+    Pause(pause::PauseCommand),
+    Resume(pause::ResumeCommand),
     Plugins(plugins::Plugins),
     Dlq(Box<dlq::Dlq>),
     Bench(Box<bench::Bench>),
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Run(_) | Command::Dev(_) | Command::LocalQueue(_) | Command::Invoke(_) => "info,aws_config=warn",
         // What it finds it prints itself.
         Command::Check(_) => "off",
+        Command::Pause(_) | Command::Resume(_) => "error,audit=info,aws_config=off",
         Command::BenchPart { .. } => "warn,guest=info,aws_config=off",
         _ => "error,aws_config=off",
     };
@@ -121,6 +125,8 @@ pub fn main() -> ExitCode {
             Command::Send(command) => command.run().await,
             Command::Status(command) => command.run().await,
             Command::Health(command) => command.run().await,
+            Command::Pause(command) => command.run().await,
+            Command::Resume(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
             Command::Dlq(command) => command.run().await,
             Command::Bench(command) => command.run().await,

@@ -106,11 +106,17 @@ impl std::fmt::Debug for Secret {
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     pub listen: SocketAddr,
+    /// Whether its dashboard may change anything: pause, resume, replay, discard. Default: true where `listen` is this machine
+    /// alone (loopback), false elsewhere.
+    pub actions: Option<bool>,
+    /// A file with the token that the dashboard asks for. `WASQ_ADMIN_TOKEN` goes before it. Without one, a dashboard that
+    /// listens on more than loopback shows nothing.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT)), actions: None, token_file: None }
     }
 }
 
@@ -259,6 +265,7 @@ impl Config {
         if let LedgerConfig::Local { path } = &mut config.ledger {
             *path = base.join(&*path);
         }
+        config.admin.token_file = config.admin.token_file.map(|file| base.join(file));
         config.egress.rebase(base);
         config.secrets.values_mut().for_each(|secret| secret.rebase(base));
         Ok(config)

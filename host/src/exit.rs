@@ -37,6 +37,8 @@ pub enum Exit {
     OversizedKey { size_bytes: usize, limit_bytes: usize },
     /// No plugin handles the type.
     Unroutable { kind: String },
+    /// No run: an operator has paused its type or its queue, for so much longer or until it is resumed.
+    Paused { target: String, remaining: Option<Duration> },
     /// Older than the type's `max_age`.
     Expired { discard: bool },
     /// Its host died during earlier attempts, this many times.
@@ -77,6 +79,7 @@ impl Exit {
             Self::Conflict => "conflict",
             Self::OversizedKey { .. } => "oversized-key",
             Self::Unroutable { .. } => "unroutable",
+            Self::Paused { .. } => "paused",
             Self::Expired { .. } => "expired",
             Self::HostCrash { .. } => "host-crash",
             Self::LeaseLost => "lease-lost",
@@ -106,6 +109,7 @@ impl Exit {
             | Self::Conflict
             | Self::OversizedKey { .. }
             | Self::Unroutable { .. }
+            | Self::Paused { .. }
             | Self::Expired { .. }
             | Self::HostCrash { .. }
             | Self::LeaseLost
@@ -140,6 +144,7 @@ impl Exit {
                 format!("the idempotency key has {size_bytes} bytes; the limit is {limit_bytes}")
             }
             Self::Unroutable { kind } => format!("no plugin handles the type `{kind}`"),
+            Self::Paused { target, .. } => format!("{target} is paused"),
             Self::Expired { .. } => "older than its max_age".into(),
             Self::HostCrash { crashes } => format!("its host died or lost its lease during {crashes} attempts"),
             Self::LeaseLost => "the lease was lost".into(),

@@ -14,6 +14,7 @@ mod claim;
 pub mod decide;
 pub mod decode;
 mod outbox;
+pub mod recent;
 mod record;
 pub mod retry;
 mod run;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use breaker::{BreakerStatus, Breakers};
 use claim::Claimed;
 use decide::{Circumstances, Record, Settlement, decide};
+use recent::Recent;
 use settle::Settler;
 
 use crate::clock::SharedClock;
@@ -39,6 +41,7 @@ use crate::lease::{Keeper, Lease};
 use crate::ledger::Ledger;
 use crate::message::{Delivery, Message};
 use crate::metrics::QueueMeters;
+use crate::pausing::Pauses;
 use crate::permits::Permits;
 use crate::plugins::manifest::Retry;
 use crate::plugins::rollout::Version;
@@ -60,6 +63,8 @@ pub struct Services {
     pub breakers: Breakers,
     pub stats: Stats,
     pub health: Health,
+    pub pauses: Pauses,
+    pub recent: Recent,
     pub tracing: Tracing,
     /// Where outboxes may send, by the names in the config.
     pub outlets: HashMap<String, Arc<dyn Queue>>,
@@ -110,6 +115,14 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
         Err(reason) => whole.without_a_run(Exit::Invalid { reason: reason.clone() }).await.settlement,
         Ok(message) => {
             let whole = Share { message: Some(message), ..whole };
+            let now = || services.clock.unix_ms();
+            let paused = services.pauses.of_message(&lane.name, &message.kind.0, now);
+            if let Some((pause, now)) = paused {
+                let exit = Exit::Paused { target: pause.target.to_string(), remaining: pause.remaining(now) };
+                let settlement = whole.without_a_run(exit).await.settlement;
+                lane.settler.settle(lease, &settlement, way.settle()).await;
+                return settlement;
+            }
             let catalog = services.catalogs.current();
             match catalog.route(&message.kind) {
                 [] => whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement,
@@ -176,6 +189,7 @@ impl<'a> Share<'a> {
             receive_count: self.delivery.receive_count,
             age: self.age(),
             unroutable_after: self.lane.config.unroutable_after,
+            pause_hold: self.services.limits.pause_hold,
             on_exhausted: self.lane.config.on_exhausted,
             next_probe,
         }

@@ -39,6 +39,9 @@ struct QueueHealth {
 pub struct Verdict {
     pub ok: bool,
     pub reasons: Vec<String>,
+    /// What is as somebody wants it to be, and worth knowing: what is paused.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notes: Vec<String>,
 }
 
 impl Health {
@@ -110,7 +113,7 @@ impl Health {
         if state.draining {
             reasons.push("shutting down".into());
         }
-        Verdict { ok: reasons.is_empty(), reasons }
+        Verdict { ok: reasons.is_empty(), reasons, notes: Vec::new() }
     }
 
     /// Whether the host polls at all. One that does not should be restarted.
@@ -119,7 +122,7 @@ impl Health {
         let silent = state.queues.iter().filter(|(_, queue)| clock::now() - queue.polled_at > POLL_MAX_SILENCE);
         let reasons: Vec<_> =
             silent.map(|(name, _)| format!("queue {name} was not polled for {POLL_MAX_SILENCE:?}")).collect();
-        Verdict { ok: reasons.is_empty(), reasons }
+        Verdict { ok: reasons.is_empty(), reasons, notes: Vec::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -9,15 +9,17 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
-use crate::clock::SystemClock;
+use crate::clock::{self, SystemClock};
 use crate::config::{Config, QueueConfig};
 use crate::crew::Crew;
+use crate::flow::recent::Recent;
 use crate::flow::settle::Settler;
 use crate::flow::{Breakers, Lane, Services};
 use crate::health::Health;
 use crate::lease::Keeper;
 use crate::ledger::{self, Ledger};
 use crate::metrics::QueueMeters;
+use crate::pausing::Pauses;
 use crate::permits::Permits;
 use crate::plugins::watch::Watch;
 use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
@@ -63,6 +65,8 @@ pub enum StartError {
     Otlp(#[from] otlp::SettingsError),
     #[error("admin: {0}")]
     Admin(#[from] admin::ServeError),
+    #[error("{0}")]
+    AdminToken(#[from] admin::TokenError),
 }
 
 impl Host {
@@ -82,6 +86,7 @@ impl Host {
     pub async fn start_in(config: Config, ledger: Arc<dyn Ledger>, sandbox: Sandbox) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let otlp = Otlp::new(otlp::Settings::new(&config.telemetry, |name| std::env::var(name).ok())?, &config.scope);
+        let access = admin::Access::new(&config.admin, std::env::var(admin::TOKEN_VARIABLE).ok())?;
         let versions = kept_versions(&config)?;
         let loader = Loader::new(sandbox.clone(), config.clone())?;
         let secrets_aws = config.secrets_aws.as_ref().unwrap_or(&config.aws);
@@ -106,6 +111,8 @@ impl Host {
             breakers: Breakers::new(config.limits.breaker_failures, config.limits.breaker_probe),
             stats: Stats::default(),
             health: Health::default(),
+            pauses: Pauses::default(),
+            recent: Recent::default(),
             tracing: otlp.tracing(),
             outlets,
             interrupt: CancellationToken::new(),
@@ -113,6 +120,11 @@ impl Host {
             limits: config.limits.clone(),
         });
         note_plugins(&services, &config, &catalog);
+        // Before the first poll: what was paused stays so across a restart.
+        if let Err(error) = services.pauses.refresh(&*services.ledger, &services.scope, clock::unix_ms()).await {
+            services.pauses.await_reading();
+            tracing::warn!(%error, "what is paused cannot be read; nothing is polled until it can");
+        }
         let mut host = Self {
             admin: admin::Server::bind(config.admin.listen).await?,
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone())),
@@ -122,14 +134,21 @@ impl Host {
             config: config.clone(),
             crew: Crew::new(services),
         };
+        let places = queues
+            .iter()
+            .map(|(name, _, queue, dlq)| Arc::new(admin::Place::new(name, sqs.clone(), queue.clone(), dlq.clone())));
+        let places = places.collect();
         for (name, queue_config, queue, dlq) in queues {
             host.begin(name, queue_config, queue, dlq);
         }
         let source = host.source();
         host.telling.spawn(telemetry::sample(source.clone(), config.telemetry.clone()));
+        host.telling.spawn(keep_pauses(source.services.clone()));
         host.telling.spawn(host.otlp.export(source.clone()));
         host.telling.spawn(telemetry::write_emf(source.clone(), config.telemetry.emf));
-        host.admin.serve(source);
+        let history = Arc::new(admin::History::default());
+        host.telling.spawn(history.clone().keep(source.clone()));
+        host.admin.serve(admin::App { source, access, history, places });
         Ok(host)
     }
 
@@ -198,6 +217,19 @@ impl Host {
 /// Fetches the secrets that are with AWS again whenever it is time.
 async fn keep_secrets(fetcher: Fetcher, services: Arc<Services>) {
     fetcher.run(|missing| services.health.secrets(missing)).await;
+}
+
+/// Reads again and again what is paused. While the ledger does not answer, what was known holds.
+async fn keep_pauses(services: Arc<Services>) {
+    let mut ticks = tokio::time::interval(services.limits.pause_refresh);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = services.clock.unix_ms();
+        if let Err(error) = services.pauses.refresh(&*services.ledger, &services.scope, now).await {
+            tracing::debug!(%error, "what is paused cannot be read");
+        }
+    }
 }
 
 /// Where versions are kept while others are on trial; none where no plugin has a canary.

@@ -7,6 +7,7 @@
 pub mod dynamodb;
 pub mod entry;
 pub mod local;
+mod pauses;
 pub mod postgres;
 pub mod redis;
 mod remote;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 
 use crate::config::{Aws, LedgerConfig};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
+use crate::pause::{Pause, Target};
 
 /// Opens the ledger that the config names.
 pub async fn open(config: &LedgerConfig, aws: &Aws) -> Result<Arc<dyn Ledger>, OpenError> {
@@ -68,6 +70,15 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// An envelope that [`Ledger::put_envelope`] kept.
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+
+    /// Keeps a pause of a service, in place of an earlier one of the same target, until it is removed.
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError>;
+
+    /// Forgets the pause of this target, if there is one.
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError>;
+
+    /// All pauses that a service has, in any order; those whose time is over among them.
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError>;
 
     /// Whether the store can record something now; readiness asks.
     async fn ping(&self) -> Result<(), LedgerError>;

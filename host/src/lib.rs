@@ -16,6 +16,8 @@ pub mod ledger;
 pub mod local_sqs;
 pub mod message;
 pub mod metrics;
+pub mod pause;
+pub mod pausing;
 pub mod permits;
 pub mod plugins;
 pub mod queue;

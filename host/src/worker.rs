@@ -18,6 +18,9 @@ use crate::trace::Span;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
+/// How often the poller of a paused queue looks whether it goes on.
+const PAUSE_LOOK: Duration = Duration::from_millis(500);
+
 /// How long a receive waits for permits for a whole batch.
 const FILL: Duration = Duration::from_millis(5);
 /// How often a poller that waits for a permit says that it is alive.
@@ -101,6 +104,20 @@ impl Worker {
         }
     }
 
+    /// Waits while the queue is paused. None when the worker stops.
+    async fn unpaused(&self) -> Option<()> {
+        let services = &self.services;
+        while services.pauses.keep_from_polling(&self.lane.name, services.clock.unix_ms()) {
+            services.health.waiting(&self.lane.name);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep(PAUSE_LOOK) => {}
+            }
+        }
+        Some(())
+    }
+
     /// At least one permit and at most a batch of them, once the ledger answers; none when the worker stops.
     async fn permits(&self) -> Option<Vec<OwnedSemaphorePermit>> {
         let first = loop {
@@ -123,6 +140,7 @@ impl Worker {
                 () = tokio::time::sleep(BACKOFF_MIN) => {}
             }
         }
+        self.unpaused().await?;
         let mut permits = vec![first];
         self.fill(&mut permits).await;
         Some(permits)

@@ -89,6 +89,15 @@ fn the_telemetry_document_has_every_metric_as_it_is_defined() {
 }
 
 #[test]
+fn the_config_in_the_dashboard_document_is_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = std::fs::read_to_string(root.join("docs/dashboard.md")).unwrap();
+    let block = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = Config::parse(&format!("{block}\n[queues.a]"), Path::new("dashboard.md")).unwrap();
+    assert_eq!((config.admin.actions, config.admin.token_file.is_some()), (Some(true), true));
+}
+
+#[test]
 fn every_threat_has_a_test_that_shows_what_stops_it() {
     let root = root();
     let mut functions = BTreeSet::new();

@@ -9,6 +9,7 @@ use wasq::ledger::local::LocalLedger;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::local_sqs::{Effect, Fault};
 use wasq::message::Key;
+use wasq::pause::{Pause, Target};
 
 use crate::support::servers::postgres;
 use crate::support::{Plugin, Rig, Setup, hosts, until};
@@ -106,6 +107,18 @@ impl Ledger for Robbed {
 
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.inner.get_envelope(id).await
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        self.inner.put_pause(service, pause).await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        self.inner.remove_pause(service, target).await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        self.inner.pauses(service).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

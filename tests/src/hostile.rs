@@ -17,6 +17,7 @@ use wasq::config::Config;
 use wasq::exit::Exit;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::message::{Attributes, Key, Message, MessageId, MessageType, UnixMs};
+use wasq::pause::{Pause, Target};
 use wasq::plugins::{Loader, Plugin};
 use wasq::sandbox::{Job, Report, Sandbox};
 use wasq::trace::Span;
@@ -309,6 +310,18 @@ impl Ledger for Nowhere {
 
     async fn get_envelope(&self, _: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         Ok(None)
+    }
+
+    async fn put_pause(&self, _: &str, _: &Pause) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn remove_pause(&self, _: &str, _: &Target) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn pauses(&self, _: &str) -> Result<Vec<Pause>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -14,6 +14,9 @@ mod view;
 
 use std::process::ExitCode;
 
+pub use select::duration;
+pub use view::{cut, time};
+
 use clap::{Args, Subcommand};
 
 /// Look into the dead letters, and replay, mend or discard them.

@@ -46,7 +46,7 @@ impl Health {
             .with_context(|| format!("the host at {admin} does not answer within {:?} (--timeout)", self.timeout))?;
         let verdict = answer?.with_context(|| format!("the host at {admin} does not know {path}"))?;
         println!("{}{good}", if verdict.ok { "" } else { "not " });
-        for reason in &verdict.reasons {
+        for reason in verdict.reasons.iter().chain(&verdict.notes) {
             println!("  {reason}");
         }
         Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -2,10 +2,15 @@
 
 use anyhow::{Context, bail};
 use clap::Args;
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::admin::TOKEN_VARIABLE;
 
 /// The longest answer that is read.
 const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -21,21 +26,50 @@ pub struct Admin {
 impl Admin {
     /// What the host answers at `path`; none for 404.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
-        let client: Client<_, Empty<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let uri = format!("http://{}{path}", self.admin);
-        let uri = uri.parse().with_context(|| format!("--admin {} is no host:port", self.admin))?;
+        let (status, bytes) = self.ask(Request::get(self.uri(path)), bytes::Bytes::new()).await?;
+        match status.as_u16() {
+            200 | 503 => Ok(Some(serde_json::from_slice(&bytes).context("the host's answer is no JSON")?)),
+            404 => Ok(None),
+            code => bail!("the host at {} answered {code}", self.admin),
+        }
+    }
+
+    /// Has the host do something, and gives its answer. Where its port wants a token, that is the one in the environment.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, asked: &impl Serialize) -> anyhow::Result<T> {
+        let mut request = Request::post(self.uri(path)).header(header::CONTENT_TYPE, "application/json");
+        if let Some(token) = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()) {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let (status, bytes) = self.ask(request, serde_json::to_vec(asked)?.into()).await?;
+        if status == StatusCode::OK {
+            return serde_json::from_slice(&bytes).context("the host's answer is no JSON");
+        }
+        let why =
+            serde_json::from_slice::<Value>(&bytes).ok().and_then(|json| Some(json["error"].as_str()?.to_owned()));
+        let hint = if status == StatusCode::UNAUTHORIZED { format!(" Here: {TOKEN_VARIABLE}.") } else { String::new() };
+        bail!("the host at {} answered {status}: {}{hint}", self.admin, why.unwrap_or_else(|| "no reason given".into()))
+    }
+
+    fn uri(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin)
+    }
+
+    async fn ask(
+        &self,
+        request: http::request::Builder,
+        body: bytes::Bytes,
+    ) -> anyhow::Result<(StatusCode, bytes::Bytes)> {
+        let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let request =
+            request.body(Full::new(body)).with_context(|| format!("--admin {} is no host:port", self.admin))?;
         let response = client
-            .get(uri)
+            .request(request)
             .await
             .with_context(|| format!("no host answers at {}; is one running? (--admin says where)", self.admin))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES);
         let bytes =
             body.collect().await.map_err(anyhow::Error::from_boxed).context("the host's answer cannot be read")?;
-        match status.as_u16() {
-            200 | 503 => Ok(Some(serde_json::from_slice(&bytes.to_bytes()).context("the host's answer is no JSON")?)),
-            404 => Ok(None),
-            code => bail!("the host at {} answered {code}", self.admin),
-        }
+        Ok((status, bytes.to_bytes()))
     }
 }

@@ -59,6 +59,8 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("permit_wait", limits.permit_wait, Duration::ZERO..=HOURS_12),
         ("settle_grace", limits.settle_grace, Duration::ZERO..=HOURS_12),
         ("breaker_probe", limits.breaker_probe, MS..=MINUTE),
+        ("pause_refresh", limits.pause_refresh, Duration::from_millis(100)..=MINUTE),
+        ("pause_hold", limits.pause_hold, Duration::from_secs(1)..=HOURS_12),
     ] {
         within_time(&format!("limits.{name}"), value, bounds)?;
     }
@@ -143,6 +145,8 @@ mod tests {
             ("max_crashes", "0", "1001"),
             ("breaker_failures", "0", "1000001"),
             ("breaker_probe", "'0s'", "'2m'"),
+            ("pause_refresh", "'99ms'", "'2m'"),
+            ("pause_hold", "'0s'", "'13h'"),
         ] {
             for value in [below, above].into_iter().filter(|value| *value != none) {
                 refused(&format!("limits = {{ {name} = {value} }}"), &format!("limits.{name}"));

@@ -93,6 +93,13 @@ pub struct Limits {
     /// How long an open breaker waits for its first probe; doubles up to a minute. Default 2 s.
     #[serde(with = "humantime_serde")]
     pub breaker_probe: Duration,
+    /// How often the ledger is asked what is paused: 100 ms to 1 min. Default 2 s.
+    #[serde(with = "humantime_serde")]
+    pub pause_refresh: Duration,
+    /// How long a message whose type is paused is hidden at most before it is looked at again; so long may it take after a
+    /// resume: 1 s to 12 h. Default 60 s; at first it is 5 s.
+    #[serde(with = "humantime_serde")]
+    pub pause_hold: Duration,
 }
 
 impl Default for Limits {
@@ -136,6 +143,8 @@ impl Default for Limits {
             max_crashes: 3,
             breaker_failures: 5,
             breaker_probe: Duration::from_secs(2),
+            pause_refresh: Duration::from_secs(2),
+            pause_hold: Duration::from_secs(60),
         }
     }
 }

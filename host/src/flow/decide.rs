@@ -66,6 +66,8 @@ pub struct Circumstances<'a> {
     pub age: Duration,
     /// After how long an unroutable message is dead-lettered.
     pub unroutable_after: Duration,
+    /// The longest time for which a paused message is hidden.
+    pub pause_hold: Duration,
     /// When an unavailable dependency is probed next.
     pub next_probe: Duration,
     /// What becomes of a message that would be dead-lettered.
@@ -75,6 +77,8 @@ pub struct Circumstances<'a> {
 /// The shortest and the longest time for which an unroutable message is hidden.
 pub const UNROUTABLE_MIN: Duration = Duration::from_secs(60);
 pub const UNROUTABLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// How long a paused message is hidden at first.
+const PAUSED_MIN: Duration = Duration::from_secs(5);
 /// A message whose plugin had no permit, or whose ledger was down, comes back after about this long; one whose key another
 /// delivery holds, after this long at first.
 pub const HELD_BACK: Duration = Duration::from_secs(2);
@@ -128,6 +132,12 @@ fn settlement(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
             let doublings = at.receive_count.saturating_sub(1).min(10);
             Delay { delay: (UNROUTABLE_MIN * 2u32.pow(doublings)).min(UNROUTABLE_MAX), record: Record::Nothing }
         }
+        // Hidden longer each time, and past the end of the pause by its jitter alone: a resumed type comes back within the hold.
+        Exit::Paused { remaining, .. } => {
+            let doublings = at.receive_count.saturating_sub(1).min(10);
+            let hold = (PAUSED_MIN * 2u32.pow(doublings)).min(at.pause_hold).min(remaining.unwrap_or(Duration::MAX));
+            Delay { delay: jitter(hold, at.draw), record: Record::Nothing }
+        }
         Exit::Interrupted => Delay { delay: Duration::ZERO, record: Record::Released },
         Exit::NoPermit => Delay { delay: jitter(HELD_BACK, at.draw), record: Record::Released },
         Exit::LedgerDown { .. } => Delay { delay: jitter(HELD_BACK, at.draw), record: Record::Released },
@@ -172,6 +182,7 @@ mod tests {
             receive_count: 3,
             age: S(100),
             unroutable_after: S(3600),
+            pause_hold: S(60),
             next_probe: S(7),
             on_exhausted: OnExhausted::DeadLetter,
         };
@@ -218,6 +229,9 @@ mod tests {
         check(Exit::OversizedKey { size_bytes: 2, limit_bytes: 1 }, 0, DeadLetter);
         check(Exit::HostCrash { crashes: 3 }, 4, DeadLetter);
         check(Exit::Unroutable { kind: text() }, 0, delay(240, Record::Nothing));
+        let paused = |remaining| Exit::Paused { target: text(), remaining };
+        check(paused(None), 0, delay(20, Record::Nothing));
+        check(paused(Some(S(9))), 0, delay(9, Record::Nothing));
         check(Exit::LeaseLost, 1, Leave);
         check(Exit::Interrupted, 1, delay(0, Record::Released));
         check(Exit::Expired { discard: true }, 1, delete(Record::Discarded));
@@ -242,6 +256,7 @@ mod tests {
                 receive_count: 1,
                 age: S(0),
                 unroutable_after: S(3600),
+                pause_hold: S(60),
                 next_probe: S(1),
                 on_exhausted: OnExhausted::BlockGroup,
             };
@@ -269,6 +284,7 @@ mod tests {
                 receive_count,
                 age: S(age_s),
                 unroutable_after: S(3600),
+                pause_hold: S(60),
                 next_probe: S(1),
                 on_exhausted: OnExhausted::DeadLetter,
             };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::claim::Claimed;
 use super::decide::{HELD_BACK, Record, Settlement};
+use super::recent::{Outcome, REASON_MAX_BYTES};
 use super::{Ended, Share};
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
@@ -206,6 +207,7 @@ fn observe(share: &Share<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
     let class = exit.class();
     share.services.stats.exit(kind, plugin, exit, settled, share.age());
     share.span.ended(attempt, class, settled.name());
+    remember(share, attempt, exit, settled);
     match settled {
         Settlement::DeadLetter => about!(warn, share, attempt, class, reason = exit.reason(), "dead-lettered"),
         Settlement::Delay { delay, .. } => {
@@ -217,4 +219,26 @@ fn observe(share: &Share<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
         Settlement::Leave => about!(warn, share, attempt, class, reason = exit.reason(), "left to another delivery"),
         Settlement::Delete { .. } => about!(debug, share, attempt, class, "settled"),
     }
+}
+
+/// For whoever looks at what goes on.
+fn remember(share: &Share<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
+    let services = share.services;
+    let is_failure = exit.handler_failed() == Some(true) || *settled == Settlement::DeadLetter;
+    let is_plain = matches!(settled, Settlement::Delete { record: Record::Done | Record::Nothing });
+    let (kind, plugin) = share.names();
+    services.recent.ended(
+        is_failure,
+        || services.clock.unix_ms(),
+        |at| Outcome {
+            at,
+            message_id: share.delivery.message_id.clone(),
+            kind: sanitize(kind, REASON_MAX_BYTES),
+            plugin: plugin.to_owned(),
+            attempt,
+            class: exit.class(),
+            settlement: settled.name(),
+            reason: if is_plain { String::new() } else { sanitize(&exit.reason(), REASON_MAX_BYTES) },
+        },
+    );
 }

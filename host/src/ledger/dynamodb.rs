@@ -7,6 +7,7 @@
 mod finish;
 mod item;
 mod open;
+mod pauses;
 mod steps;
 mod table;
 mod time;
@@ -30,6 +31,7 @@ use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use crate::aws;
 use crate::config::{Aws, DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig};
 use crate::message::Key;
+use crate::pause::{Pause, Target};
 
 /// How often a claim is tried that others change the entry under. Each time somebody else has got on.
 const CLAIM_TRIES: u32 = 10;
@@ -213,6 +215,18 @@ impl Ledger for DynamodbLedger {
             return Ok(None);
         }
         read.bytes(VALUE).map(Some)
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        pauses::put(&self.table, service, pause).await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        pauses::remove(&self.table, service, target).await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        pauses::all(&self.table, service).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

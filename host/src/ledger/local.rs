@@ -8,6 +8,7 @@
 mod disk;
 mod job;
 mod leases;
+mod pauses;
 mod rows;
 mod sweep;
 mod syncer;
@@ -30,6 +31,7 @@ use super::entry::{self, Change, Entry, State, Steps};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use crate::clock;
 use crate::message::Key;
+use crate::pause::{Pause, Target};
 
 /// The ledger in a directory. Clones share it; the last one dropped, or [`LocalLedger::close`], waits until everything
 /// handed in is written.
@@ -212,6 +214,21 @@ impl Ledger for LocalLedger {
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let id = id.to_owned();
         self.ask(with_os, move |books| books.batch.envelope(&id, clock::unix_ms())).await
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        let (service, pause) = (service.to_owned(), pause.clone());
+        self.ask(on_disk, move |books| books.batch.put_pause(&service, &pause)).await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        let (service, target) = (service.to_owned(), target.to_string());
+        self.ask(on_disk, move |books| books.batch.remove_pause(&service, &target)).await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        let service = service.to_owned();
+        self.ask(with_os, move |books| books.batch.pauses(&service)).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

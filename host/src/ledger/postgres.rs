@@ -24,9 +24,10 @@ use self::sql::{Schema, Statements};
 use self::store::Store;
 use super::entry::{DeadIds, IDLE_KEPT};
 use super::remote::{span_ms, until};
-use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
+use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::PostgresConfig;
 use crate::message::{Key, MessageId, UnixMs};
+use crate::pause::{Pause, Target};
 
 /// How often a claim is asked again when another host inserted its key at the same moment.
 const CLAIM_TRIES: u32 = 10;
@@ -130,6 +131,23 @@ impl Ledger for PostgresLedger {
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let row = self.store.query_opt(&self.statements.get_envelope, &[&id.as_bytes()]).await?;
         row.map(|row| get(&row, "json")).transpose()
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        let (target, json) = (pause.target.to_string(), pauses::to_json(pause));
+        let parameters: [&(dyn ToSql + Sync); 3] = [&service.as_bytes(), &target.as_bytes(), &json.as_bytes()];
+        self.store.query(&self.statements.put_pause, &parameters).await.map(drop)
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        let target = target.to_string();
+        let parameters: [&(dyn ToSql + Sync); 2] = [&service.as_bytes(), &target.as_bytes()];
+        self.store.query(&self.statements.remove_pause, &parameters).await.map(drop)
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        let rows = self.store.query(&self.statements.pauses, &[&service.as_bytes()]).await?;
+        rows.iter().map(|row| pauses::from_json(get(row, "json")?)).collect()
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

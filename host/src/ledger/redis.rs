@@ -17,9 +17,10 @@ pub use self::error::OpenError;
 use self::store::Store;
 use super::entry::{DeadIds, IDLE_KEPT};
 use super::remote::{span_ms, until};
-use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
+use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::RedisConfig;
 use crate::message::{Key, UnixMs};
+use crate::pause::{Pause, Target};
 
 /// How long the trace of a ping is kept.
 const PING_KEPT: Duration = Duration::from_secs(60);
@@ -70,6 +71,11 @@ impl RedisLedger {
 
     fn envelope(&self, id: &str) -> String {
         format!("{}:envelope:{id}", self.prefix)
+    }
+
+    /// A hash of a service's pauses by their targets; it does not expire.
+    fn pauses_of(&self, service: &str) -> String {
+        format!("{}:pauses:{service}", self.prefix)
     }
 
     async fn extend_one(&self, key: Key, fence: Fence, lease_ms: i64) -> Result<bool, LedgerError> {
@@ -180,6 +186,20 @@ impl Ledger for RedisLedger {
 
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.store.ask(cmd("GET").arg(self.envelope(id))).await
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        let (target, json) = (pause.target.to_string(), pauses::to_json(pause));
+        self.store.ask(cmd("HSET").arg(self.pauses_of(service)).arg(target).arg(json)).await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        self.store.ask(cmd("HDEL").arg(self.pauses_of(service)).arg(target.to_string())).await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        let all: Vec<Vec<u8>> = self.store.ask(cmd("HVALS").arg(self.pauses_of(service))).await?;
+        all.iter().map(|json| pauses::from_json(json)).collect()
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -160,6 +160,8 @@ metrics! {
         "A dependency's breaker: 0 closed, 1 half-open, 2 open. None where nothing has failed.");
     BREAKER_OPEN_SINCE = Metric::gauge("wasq_breaker_open_since_timestamp_seconds", Unit::Seconds, &["plugin", "dependency"],
         "When a breaker opened, as Unix time, while it is not closed.");
+    PAUSED = Metric::gauge("wasq_paused", Unit::One, &["scope"],
+        "What an operator has paused, as type:NAME or queue:NAME; always 1, and gone when it is resumed.");
     PLUGIN_INFO = Metric::gauge("wasq_plugin_info", Unit::One, &["plugin", "digest", "role"],
         "The plugins that serve, with the first 12 digits of their digests; always 1.");
     PLUGIN_LOAD_FAILURES = Metric::gauge("wasq_plugin_load_failures", Unit::One, &[],

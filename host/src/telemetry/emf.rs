@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Source;
 use crate::flow::Lane;
+use crate::message::UnixMs;
 
 /// How often: CloudWatch's own resolution.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -56,14 +57,15 @@ pub fn emf(source: &Source, before: &mut Before) -> Vec<Value> {
         vec![line(now_ms, &[("service", &services.scope)], &[("BreakersOpen", "Count", Some(open as f64))])];
     for lane in &source.lanes {
         let dimensions = [("service", services.scope.as_str()), ("queue", lane.name.as_str())];
-        lines.push(line(now_ms, &dimensions, &queue(lane, now_ms, before)));
+        let paused = services.pauses.of_queue(&lane.name, UnixMs(now_ms)).is_some();
+        lines.push(line(now_ms, &dimensions, &queue(lane, paused, now_ms, before)));
     }
     lines
 }
 
 type Metric = (&'static str, &'static str, Option<f64>);
 
-fn queue(lane: &Lane, now_ms: u64, before: &mut Before) -> [Metric; 8] {
+fn queue(lane: &Lane, paused: bool, now_ms: u64, before: &mut Before) -> [Metric; 8] {
     let meters = &lane.meters;
     let now = Counts {
         lease_losses: meters.lease_losses.get(),
@@ -73,7 +75,11 @@ fn queue(lane: &Lane, now_ms: u64, before: &mut Before) -> [Metric; 8] {
     let in_flight = meters.in_flight.get();
     let backlog = meters.visible.get().zip(in_flight).map(|(visible, in_flight)| visible + in_flight);
     let in_flight_max = if lane.queue.name().ends_with(".fifo") { IN_FLIGHT_MAX_FIFO } else { IN_FLIGHT_MAX };
-    let since_poll_s = meters.last_poll_s.get().map(|polled_s| (now_ms as f64 / 1_000.0 - polled_s).max(0.0));
+    let since_poll_s = match paused {
+        // Nobody is to be woken up for it.
+        true => Some(0.0),
+        false => meters.last_poll_s.get().map(|polled_s| (now_ms as f64 / 1_000.0 - polled_s).max(0.0)),
+    };
     [
         ("DlqMessages", "Count", meters.dead_letters.get()),
         ("DlqOldestAgeSeconds", "Seconds", meters.oldest_dead_letter_s.get()),

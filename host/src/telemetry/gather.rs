@@ -55,6 +55,9 @@ pub fn gather(source: &Source) -> Vec<Family> {
     for breaker in source.services.breakers.status(source.services.clock.now()) {
         families.breaker(&breaker, now_s);
     }
+    for pause in source.services.pauses.current(source.services.clock.unix_ms()) {
+        families.number(&m::PAUSED, &[&pause.target.to_string()], 1.0);
+    }
     families.0
 }
 

@@ -4,7 +4,7 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn every_command_says_what_it_does_and_takes() {
-    let commands: [(&[&str], &[&str]); 23] = [
+    let commands: [(&[&str], &[&str]); 25] = [
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
@@ -15,7 +15,9 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["check"], &["--config", "--live", "redrive policy"]),
         (&["invoke"], &["<FILE.wasm>", "--body", "--type", "--var", "--json", "without a queue"]),
         (&["send"], &["<TYPE>", "[BODY]", "--file", "--key", "--attribute", "--queue", "--endpoint-url"]),
-        (&["status"], &["--admin", "--json", "ready"]),
+        (&["status"], &["--admin", "--watch", "--every", "--json", "ready"]),
+        (&["pause"], &["[TYPE]", "--queue", "--until", "--admin", "--config", "--by", "--json", "Examples"]),
+        (&["resume"], &["[TYPE]", "--queue", "--admin", "--config", "--by", "--json"]),
         (&["health"], &["--config", "--admin", "--ready", "--timeout", "HEALTHCHECK"]),
         (&["plugins"], &["--admin", "--json", "could not be loaded"]),
         (&["dlq"], &["ls", "show", "groups", "replay", "edit", "discard", "export", "hide", "Examples"]),

@@ -1,5 +1,7 @@
 //! `wasq status` and `wasq plugins`: what a running host says of itself.
 
+use std::time::Duration;
+
 use super::binary::wasq;
 use crate::support::Setup;
 
@@ -38,4 +40,25 @@ async fn without_a_host_they_say_so() {
         wasq([command, "--admin", &free]).check(1, &["no host answers", &free, "--admin"]).await;
         wasq([command, "--admin", "not an address"]).check(1, &["not an address", "host:port"]).await;
     }
+}
+
+#[tokio::test]
+async fn it_watches_until_it_is_interrupted() {
+    let rig = Setup::probe().start().await;
+    let admin = rig.host().admin_addr().to_string();
+    let watch =
+        |more: &[&str]| wasq([&["status", "--watch", "--every", "50ms", "--admin", &admin], more].concat()).spawn();
+    let (plain, json) = (watch(&[]), watch(&["--json"]));
+    rig.send(serde_json::json!({ "do": "reject", "reason": "what went wrong" })).await;
+    plain.line("what went wrong").await;
+    let line = json.line("what went wrong").await;
+    let status: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&status["failures"][0]["class"], &status["permits"][0]["name"]), (&"reject".into(), &"host".into()));
+    // No terminal, no codes for one.
+    assert!(!plain.shown().contains('\u{1b}'), "{}", plain.shown());
+    for watching in [plain, json] {
+        watching.signal("INT").await;
+        assert_eq!(watching.ends_within(Duration::from_secs(10)).await, Some(0));
+    }
+    rig.end().await;
 }

@@ -39,6 +39,8 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("container.md", "docker ", "it needs Docker; `container` runs the image's way under runc"),
     ("container.md", "wasq send greeting ", "`container` runs it, with its queue and its config"),
     ("container.md", "kubectl apply ", "it needs a cluster; linters hold the manifests"),
+    ("testing.md", "wasq demo --keep", "`cli::demo` runs the demo"),
+    ("testing.md", "node tests/clients/browser.mjs ", "`dashboard::browser` runs it; these are its pictures"),
     ("aws.md", "docker ", "it needs Docker"),
     ("aws.md", "aws ecr get-login-password", "it logs in to Docker"),
 ];
@@ -110,8 +112,8 @@ fn excuse(document: &str, command: &Command) -> Option<&'static str> {
 }
 
 /// The documents whose commands the tests below run.
-const FOLLOWED: [&str; 6] =
-    ["README.md", "quick-start.md", "handlers.md", "dead-letters.md", "ledger-dynamodb.md", "aws.md"];
+const FOLLOWED: [&str; 7] =
+    ["README.md", "quick-start.md", "handlers.md", "dead-letters.md", "ledger-dynamodb.md", "aws.md", "dashboard.md"];
 
 #[test]
 fn every_command_of_the_documents_is_run_or_excused() {
@@ -326,6 +328,20 @@ async fn the_page_on_dead_letters_can_be_followed() {
         reader.run("dead-letters.md", &command).await;
     }
     until_gone(&rig).await;
+}
+
+/// The page pauses the queue of a shop's orders: here it has another name.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_on_the_dashboard_can_be_followed() {
+    let rig = Setup::new().plugin(Plugin::shop("make-receipt")).start().await;
+    let mut reader = Reader::new();
+    reader.environment.push(("WASQ_ADMIN", rig.admin_addr().unwrap().to_string()));
+    reader.here = vec![("--queue orders".into(), "--queue jobs".into())];
+    reader.follow("dashboard.md").await;
+    let pauses = rig.admin("/pauses").await;
+    let targets: Vec<_> = pauses["pauses"].as_array().unwrap().iter().map(|pause| pause["target"].clone()).collect();
+    assert_eq!(targets, ["queue:jobs"], "the type was resumed: {pauses}");
+    rig.end().await;
 }
 
 /// The ids that the page names, and those of the letters that are here.

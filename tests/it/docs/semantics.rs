@@ -26,6 +26,7 @@ fn rows(heading: &str) -> Vec<String> {
 fn exits() -> Vec<(&'static str, Exit, u32)> {
     let text = || "x".to_owned();
     let unavailable = |after| Exit::Unavailable { dependency: text(), reason: text(), after };
+    let paused = |remaining| Exit::Paused { target: text(), remaining };
     let unroutable = || Exit::Unroutable { kind: text() };
     vec![
         ("", Exit::Done { result: None }, 1),
@@ -51,6 +52,10 @@ fn exits() -> Vec<(&'static str, Exit, u32)> {
         (", `on_expired = \"discard\"`", Exit::Expired { discard: true }, 1),
         (", `on_expired = \"dead-letter\"`", Exit::Expired { discard: false }, 1),
         ("", Exit::HostCrash { crashes: 3 }, 1),
+        (", 1st receive", paused(None), 1),
+        (", 3rd receive", paused(None), 3),
+        (", 9th receive", paused(None), 9),
+        (", 9th receive, 7 s before its end", paused(Some(S(7))), 9),
         ("", Exit::LeaseLost, 1),
         ("", Exit::Interrupted, 1),
         ("", Exit::NoPermit, 1),
@@ -91,6 +96,7 @@ fn row(words: &str, exit: &Exit, receive_count: u32) -> String {
             age: S(60),
             unroutable_after: QueueConfig::default().unroutable_after,
             next_probe: S(4),
+            pause_hold: Limits::default().pause_hold,
             on_exhausted: OnExhausted::DeadLetter,
         };
         decide(exit, &at)

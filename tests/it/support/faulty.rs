@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use wasq::ledger::local::LocalLedger;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::message::Key;
+use wasq::pause::{Pause, Target};
 
 /// What is wrong with a [`Faulty`] ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Trouble {
     Down,
     /// Claims are given, and nothing else is recorded.
     DownAfterClaim,
+    /// What is paused cannot be read.
+    NoPauses,
     /// The next claim panics, and the ones after it do not.
     PanicOnce,
 }
@@ -39,7 +42,7 @@ impl Faulty {
         let full = || Err(LedgerError::Unavailable("no space left on device".into()));
         let mut trouble = self.trouble.lock().unwrap();
         match *trouble {
-            Trouble::None => Ok(()),
+            Trouble::None | Trouble::NoPauses => Ok(()),
             Trouble::Down => full(),
             Trouble::DownAfterClaim if claiming => Ok(()),
             Trouble::DownAfterClaim => full(),
@@ -88,6 +91,24 @@ impl Ledger for Faulty {
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.check(false)?;
         self.inner.get_envelope(id).await
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        self.check(false)?;
+        self.inner.put_pause(service, pause).await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        self.check(false)?;
+        self.inner.remove_pause(service, target).await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        // On a full disk reading goes on.
+        if *self.trouble.lock().unwrap() == Trouble::NoPauses {
+            return Err(LedgerError::Unavailable("what is paused cannot be read".into()));
+        }
+        self.inner.pauses(service).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

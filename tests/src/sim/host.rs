@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use wasq::clock::{self, Clock};
 use wasq::config::{Config, Limits, QueueConfig};
 use wasq::crew::Crew;
+use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
 use wasq::flow::{Breakers, Lane, Services};
 use wasq::health::Health;
@@ -19,6 +20,7 @@ use wasq::lease::Keeper;
 use wasq::ledger::Ledger;
 use wasq::message::UnixMs;
 use wasq::metrics::QueueMeters;
+use wasq::pausing::Pauses;
 use wasq::permits::Permits;
 use wasq::plugins::{Catalogs, Loader};
 use wasq::queue::Queue;
@@ -293,6 +295,8 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         breakers: Breakers::new(kit.limits.breaker_failures, kit.limits.breaker_probe),
         stats: Stats::default(),
         health: Health::default(),
+        pauses: Pauses::default(),
+        recent: Recent::default(),
         tracing: Tracing::default(),
         outlets: [("out".to_owned(), queue(Which::Out))].into(),
         interrupt: CancellationToken::new(),

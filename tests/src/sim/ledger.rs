@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use wasq::ledger::entry::{self, Entry, State as EntryState, Steps};
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::message::{Key, UnixMs};
+use wasq::pause::{Pause, Target};
 
 use super::host::Seat;
 use super::world::{EPOCH_MS, State};
@@ -24,6 +25,7 @@ pub struct Books {
     leases_ms: BTreeMap<Key, u64>,
     steps: BTreeMap<(Key, String), Vec<u8>>,
     envelopes: BTreeMap<String, Vec<u8>>,
+    pauses: BTreeMap<(String, Target), Pause>,
     fences: u64,
 }
 
@@ -215,6 +217,30 @@ impl Ledger for SimLedger {
 
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.call(|state, _| Ok(state.books.envelopes.get(id).cloned())).await
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        self.call(|state, _| {
+            state.books.pauses.insert((service.to_owned(), pause.target.clone()), pause.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        self.call(|state, _| {
+            state.books.pauses.remove(&(service.to_owned(), target.clone()));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        self.call(|state, _| {
+            let all = state.books.pauses.iter().filter(|((of, _), _)| of == service);
+            Ok(all.map(|(_, pause)| pause.clone()).collect())
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

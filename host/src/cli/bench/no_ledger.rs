@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::ledger::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
 use crate::message::Key;
+use crate::pause::{Pause, Target};
 
 /// Answers every claim with a first attempt.
 pub struct NoLedger;
@@ -38,6 +39,18 @@ impl Ledger for NoLedger {
 
     async fn get_envelope(&self, _: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         Ok(None)
+    }
+
+    async fn put_pause(&self, _: &str, _: &Pause) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn remove_pause(&self, _: &str, _: &Target) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn pauses(&self, _: &str) -> Result<Vec<Pause>, LedgerError> {
+        Ok(Vec::new())
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -113,7 +113,7 @@ impl Table {
             .table_name(&self.name)
             .set_key(Some(place.to_item()))
             .update_expression(update.expression())
-            .condition_expression(update.condition())
+            .set_condition_expression(update.condition())
             .set_expression_attribute_names(Some(update.names))
             .set_expression_attribute_values((!update.values.is_empty()).then_some(update.values))
             .return_values(returned)

@@ -96,8 +96,9 @@ impl Update {
         clause("SET", &self.sets) + &clause("REMOVE", &self.removes)
     }
 
-    pub fn condition(&self) -> String {
-        self.conditions.join(" AND ")
+    /// None where it is made in any case.
+    pub fn condition(&self) -> Option<String> {
+        (!self.conditions.is_empty()).then(|| self.conditions.join(" AND "))
     }
 
     fn name(&mut self, name: &str) -> String {

@@ -154,6 +154,7 @@ fn prepare(connection: &mut Connection) -> Result<Prepared, rusqlite::Error> {
         SCHEMA => {}
         found => return Ok(Prepared::OtherFormat { found }),
     }
+    transaction.execute_batch(super::pauses::TABLE)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     // On the disk before any fence is given out: not even a power cut makes one come twice.
     let opening =

@@ -141,7 +141,12 @@ impl<'a> Batch<'a> {
         self.run("UPDATE counts SET pings = pings + 1", params![]).map(drop)
     }
 
-    fn run(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<usize, LedgerError> {
+    pub fn prepare(&self, sql: &str) -> Result<rusqlite::CachedStatement<'_>, LedgerError> {
+        self.0.prepare_cached(sql).map_err(failed)
+    }
+
+    /// Runs a statement. The answer is how many rows it changed.
+    pub fn run(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<usize, LedgerError> {
         self.0.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters)).map_err(failed)
     }
 

@@ -49,6 +49,9 @@ pub struct Statements {
     pub put_step: String,
     pub put_envelope: String,
     pub get_envelope: String,
+    pub put_pause: String,
+    pub remove_pause: String,
+    pub pauses: String,
     pub ping: String,
     pub sweep_turn: String,
     pub sweep_entries: String,
@@ -70,6 +73,9 @@ impl Statements {
             put_step: fill(PUT_STEP),
             put_envelope: fill(PUT_ENVELOPE),
             get_envelope: fill(GET_ENVELOPE),
+            put_pause: fill(PUT_PAUSE),
+            remove_pause: fill(REMOVE_PAUSE),
+            pauses: fill(PAUSES),
             ping: fill(PING),
             sweep_turn: fill(SWEEP_TURN),
             sweep_entries: fill(SWEEP_ENTRIES),
@@ -196,6 +202,18 @@ ON CONFLICT (id) DO UPDATE SET json = excluded.json, removable_at_ms = excluded.
 const GET_ENVELOPE: &str = "
 SELECT json FROM {schema}.envelopes
 WHERE id = $1 AND removable_at_ms > {now_ms}";
+
+/// Keeps a pause. $1 service, $2 target, $3 JSON.
+const PUT_PAUSE: &str = "
+INSERT INTO {schema}.pauses (service, target, json)
+VALUES ($1, $2, $3)
+ON CONFLICT (service, target) DO UPDATE SET json = excluded.json";
+
+/// Forgets a pause. $1 service, $2 target.
+const REMOVE_PAUSE: &str = "DELETE FROM {schema}.pauses WHERE service = $1 AND target = $2";
+
+/// A service's pauses. $1 service.
+const PAUSES: &str = "SELECT json FROM {schema}.pauses WHERE service = $1";
 
 /// Writes something.
 const PING: &str = "UPDATE {schema}.pings SET count = count + 1";

@@ -1,0 +1,254 @@
+//! The dead letters of a queue, as the dashboard looks at them and acts on them: with the same reader and the same replay as
+//! `wasq dlq`. What is read is hidden from others meanwhile, and put back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::groups::{Alike, Row};
+use crate::dlq::filter::Filter;
+use crate::dlq::found::Found;
+use crate::dlq::plan::{Event, Plan, Summary};
+use crate::dlq::reader::{Notes, Reader};
+use crate::dlq::replay::Replay;
+use crate::dlq::resend::How;
+use crate::dlq::sources::Sources;
+use crate::ledger::Ledger;
+use crate::message::{MessageId, UnixMs};
+use crate::queue::sqs::{Sqs, SqsQueue};
+use crate::queue::{BATCH_MAX_ENTRIES, QueueError};
+
+/// Letters that one look reads at most, and one action acts on. `wasq dlq` knows no such limit.
+pub const LETTERS_MAX: u64 = 1_000;
+/// How long an action may take before it ends between two batches.
+const ACTION_TIME: Duration = Duration::from_secs(60);
+
+/// Where a queue's dead letters are.
+pub struct Place {
+    /// The queue's name in the config.
+    pub name: String,
+    sqs: Sqs,
+    queue: SqsQueue,
+    pub dlq: SqsQueue,
+    /// One look at a time: two would see a part each.
+    turn: Mutex<()>,
+}
+
+/// What a look has seen.
+pub struct Looked {
+    pub rows: Vec<Row>,
+    pub notes: Notes,
+}
+
+/// Why an action did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LettersError {
+    #[error("the DLQ cannot be read: {0}")]
+    Queue(#[from] QueueError),
+    #[error("there is no such letter in the DLQ now; it was replayed or discarded, or another command has it in hand")]
+    Gone,
+    #[error("it stays in the DLQ: {0}")]
+    Kept(String),
+    #[error("the work on it has panicked; letters in hand show again when their visibility ends")]
+    Panicked,
+}
+
+impl Place {
+    pub fn new(name: &str, sqs: Sqs, queue: SqsQueue, dlq: SqsQueue) -> Self {
+        Self { name: name.to_owned(), sqs, queue, dlq, turn: Mutex::new(()) }
+    }
+
+    /// Reads the letters, at most [`LETTERS_MAX`], and puts them back.
+    pub async fn look(self: Arc<Self>, ledger: Arc<dyn Ledger>) -> Result<Looked, LettersError> {
+        whole(move || async move {
+            let _turn = self.turn.lock().await;
+            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
+            let read = async {
+                let mut rows = Vec::new();
+                while (rows.len() as u64) < LETTERS_MAX {
+                    let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await? else {
+                        return Ok((rows, reader.unseen().await?));
+                    };
+                    rows.extend(batch.iter().map(Row::of));
+                }
+                let more = format!("the first {LETTERS_MAX} letters are shown; `wasq dlq` reads them all");
+                Ok::<_, QueueError>((rows, vec![more]))
+            };
+            let read = read.await;
+            let stuck = reader.put_back().await;
+            let (rows, mut notes) = read?;
+            notes.extend(stuck);
+            Ok(Looked { rows, notes })
+        })
+        .await
+    }
+
+    /// One letter, whole; it stays where it is.
+    pub async fn show(self: Arc<Self>, ledger: Arc<dyn Ledger>, id: MessageId) -> Result<Found, LettersError> {
+        whole(move || async move {
+            let _turn = self.turn.lock().await;
+            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
+            let found = find(&mut reader, &id).await;
+            log_notes(reader.put_back().await);
+            found
+        })
+        .await
+    }
+
+    /// Sends one letter back to its queue; with another body, if one is given.
+    pub async fn replay(
+        self: Arc<Self>,
+        ledger: Arc<dyn Ledger>,
+        id: MessageId,
+        body: Option<Bytes>,
+    ) -> Result<(), LettersError> {
+        whole(move || async move {
+            let _turn = self.turn.lock().await;
+            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
+            let done = match find(&mut reader, &id).await {
+                Ok(found) => {
+                    let how = How { body, ..How::default() };
+                    let (summary, kept) = self.run(&mut reader, Filter::default(), how, Some(&found)).await;
+                    if summary.replayed > 0 { Ok(()) } else { Err(LettersError::Kept(kept.unwrap_or_default())) }
+                }
+                Err(error) => Err(error),
+            };
+            log_notes(reader.put_back().await);
+            done
+        })
+        .await
+    }
+
+    /// Sends a group back, at most [`LETTERS_MAX`]. The answer is how many went, and why the first that stayed did.
+    pub async fn replay_group(
+        self: Arc<Self>,
+        ledger: Arc<dyn Ledger>,
+        alike: Alike,
+    ) -> Result<(u64, Option<String>), LettersError> {
+        whole(move || async move {
+            let _turn = self.turn.lock().await;
+            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
+            let (summary, kept) = self.run(&mut reader, alike.filter(), How::default(), None).await;
+            log_notes(reader.put_back().await);
+            Ok((summary.replayed, kept))
+        })
+        .await
+    }
+
+    /// Deletes one letter for good.
+    pub async fn discard(self: Arc<Self>, ledger: Arc<dyn Ledger>, id: MessageId) -> Result<(), LettersError> {
+        whole(move || async move {
+            let _turn = self.turn.lock().await;
+            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
+            let done = match find(&mut reader, &id).await {
+                Ok(found) => match reader.delete(&[found.id().clone()]).await.pop() {
+                    None => Ok(()),
+                    Some((_, error)) => Err(LettersError::Kept(error.to_string())),
+                },
+                Err(error) => Err(error),
+            };
+            log_notes(reader.put_back().await);
+            done
+        })
+        .await
+    }
+
+    /// Deletes a group for good, at most [`LETTERS_MAX`], and nothing that failed after `began`. The answer is how many.
+    pub async fn discard_group(
+        self: Arc<Self>,
+        ledger: Arc<dyn Ledger>,
+        alike: Alike,
+        began: UnixMs,
+    ) -> Result<u64, LettersError> {
+        whole(move || async move {
+            let _turn = self.turn.lock().await;
+            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
+            let filter = Filter { failed_by: Some(began), ..alike.filter() };
+            let work = async {
+                let mut count = 0;
+                while count < LETTERS_MAX
+                    && let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await?
+                {
+                    let ids: Vec<_> = batch.iter().filter(|f| filter.matches(f)).map(|f| f.id().clone()).collect();
+                    count += (ids.len() - reader.delete(&ids).await.len()) as u64;
+                }
+                Ok(count)
+            };
+            let done = work.await;
+            log_notes(reader.put_back().await);
+            done
+        })
+        .await
+    }
+
+    async fn run(
+        &self,
+        reader: &mut Reader<'_>,
+        filter: Filter,
+        how: How,
+        only: Option<&Found>,
+    ) -> (Summary, Option<String>) {
+        let mut sources = Sources::new(self.sqs.clone(), self.dlq.clone(), self.queue.clone(), true, None);
+        let plan = Plan {
+            began: crate::clock::unix_ms(),
+            filter,
+            limit: Some(LETTERS_MAX),
+            rate: None,
+            canary: None,
+            // Whoever clicks looks at what comes of it; `wasq dlq replay` can watch by itself.
+            failures_max: 1.0,
+            how,
+        };
+        let stop = CancellationToken::new();
+        let mut kept = None;
+        let mut tell = |event: Event<'_>| match event {
+            Event::Kept { why, .. } => drop(kept.get_or_insert_with(|| why.to_owned())),
+            Event::Twin { id, why } => tracing::warn!(message_id = %id, why, "replayed, and a twin stays in the DLQ"),
+            Event::Replayed { .. } | Event::CanarySent { .. } | Event::CanarySettled { .. } => {}
+        };
+        let (exact, ordered) = (self.dlq.is_exact(), self.dlq.is_fifo());
+        let engine = Replay { reader, sources: &mut sources, plan: &plan, stop: &stop, exact, ordered };
+        let timer = stop.clone();
+        let _in_time = AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::time::sleep(ACTION_TIME).await;
+            timer.cancel();
+        }));
+        let summary = match only {
+            Some(found) => engine.these(std::slice::from_ref(found), &mut tell).await,
+            None => engine.run(&mut tell).await,
+        };
+        (summary, kept)
+    }
+}
+
+/// Reads on until the letter is met. It is held, with all that was read on the way.
+async fn find(reader: &mut Reader<'_>, id: &MessageId) -> Result<Found, LettersError> {
+    while let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await? {
+        if let Some(found) = batch.into_iter().find(|found| found.id() == id) {
+            return Ok(found);
+        }
+    }
+    Err(LettersError::Gone)
+}
+
+/// To its end even when whoever asked has gone, so that letters in hand are put back; and on a thread of its own, since a
+/// reader stays on the thread that it was opened on.
+async fn whole<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T, LettersError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, LettersError>>,
+{
+    let runtime = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || runtime.block_on(work())).await;
+    done.unwrap_or(Err(LettersError::Panicked))
+}
+
+fn log_notes(notes: Notes) {
+    for note in notes {
+        tracing::warn!(note, "after a look into a DLQ");
+    }
+}

@@ -1,0 +1,177 @@
+//! One dead letter: body, envelope, reason; and the forms that replay, mend and discard it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::letters::{confirmed, group_href, place, queue_href, trail};
+use super::parts::signed;
+use super::{Failed, Tab, page as whole_page, words};
+use crate::admin::App;
+use crate::admin::access::Visitor;
+use crate::admin::gate::Viewer;
+use crate::admin::groups::Row;
+use crate::dlq::LETTER_ATTRIBUTE;
+use crate::dlq::found::{Envelope, Found};
+use crate::message::{AttributeData, MessageId};
+
+/// Bytes of a body that a page shows; one that is longer is edited with `wasq dlq edit`.
+const BODY_SHOWN_BYTES: usize = 256 * 1024;
+
+#[derive(Deserialize)]
+pub struct Id {
+    id: String,
+}
+
+pub(super) async fn page(
+    State(app): State<Arc<App>>,
+    Viewer(visitor): Viewer,
+    Path(queue): Path<String>,
+    Query(Id { id }): Query<Id>,
+) -> Result<Markup, Failed> {
+    let place = place(&app, &queue)?;
+    let found = place.show(app.source.services.ledger.clone(), MessageId(id)).await?;
+    Ok(content(&app, &visitor, &queue, &found))
+}
+
+fn content(app: &App, visitor: &Visitor, queue: &str, found: &Found) -> Markup {
+    let alike = Row::of(found).alike;
+    let body = Body::of(found);
+    let title = format!("Letter {}", found.id().0.chars().take(8).collect::<String>());
+    let steps = [
+        ("Dead letters", "/dashboard/letters".to_owned()),
+        (queue, queue_href(queue)),
+        (alike.kind.as_deref().unwrap_or("unknown"), group_href(queue, &alike)),
+    ];
+    let main = html! {
+        (trail(&steps, &title))
+        p .lead { span .pill.bad { (found.class()) } " " (found.reason()) }
+        @if let Some(token) = app.form_token(visitor) { (letter_forms(queue, found, &body, &token)) }
+        div .columns {
+            section {
+                h2 { "Body" }
+                @if let Body::Cut { bytes, .. } = &body { p .dim { "The beginning of " (words::bytes(*bytes as f64)) "; " code { "wasq dlq show" } " has it all." } }
+                pre .body tabindex="0" { (body.shown()) }
+                (attributes(found))
+            }
+            section { h2 { "Envelope" } (envelope(found)) }
+        }
+    };
+    whole_page(app, Tab::Letters, &title, None, &main)
+}
+
+/// A body as a page can show it.
+enum Body {
+    /// Text that can be edited, and as it is shown: JSON over several lines.
+    Text {
+        text: String,
+        pretty: Option<String>,
+    },
+    Cut {
+        start: String,
+        bytes: usize,
+    },
+    Binary(String),
+}
+
+impl Body {
+    fn of(found: &Found) -> Self {
+        let bytes = &found.delivery.body;
+        match std::str::from_utf8(bytes) {
+            Ok(text) if bytes.len() <= BODY_SHOWN_BYTES => {
+                let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+                Self::Text { text: text.to_owned(), pretty: is_json.then(|| words::spread(text)) }
+            }
+            Ok(text) => Self::Cut { start: words::cut(text, BODY_SHOWN_BYTES / 4), bytes: bytes.len() },
+            Err(_) => Self::Binary(String::from_utf8_lossy(&bytes[..bytes.len().min(BODY_SHOWN_BYTES)]).into_owned()),
+        }
+    }
+
+    fn shown(&self) -> &str {
+        match self {
+            Self::Text { text, pretty } => pretty.as_deref().unwrap_or(text),
+            Self::Cut { start, .. } => start,
+            Self::Binary(text) => text,
+        }
+    }
+}
+
+fn letter_forms(queue: &str, found: &Found, body: &Body, token: &str) -> Markup {
+    let hidden = html! { (signed(token)) input type="hidden" name="id" value=(found.id()); };
+    let action = |name: &str| format!("{}/{name}", queue_href(queue));
+    html! {
+        div .actions {
+            form method="post" action=(action("replay")) { (hidden) button .main type="submit" { "Replay" } }
+            @if let Body::Text { text, .. } = body {
+                (confirmed("Edit and replay", "", html! {
+                    form .stack.wide method="post" action=(action("replay")) {
+                        (hidden)
+                        // A browser takes the first line break of a text area away.
+                        label { "Body, as it is sent" textarea name="body" rows="14" spellcheck="false" { "\n" (text) } }
+                        p .dim { "Its key stays. What was JSON must be JSON." }
+                        button .main type="submit" { "Replay with this body" }
+                    }
+                }))
+            }
+            (confirmed("Discard", "danger", html! {
+                form .stack method="post" action=(action("discard")) {
+                    p { "Delete this letter for good?" }
+                    (hidden)
+                    label .check { input type="checkbox" name="sure" value="yes" required; "Yes, delete it" }
+                    button .danger type="submit" { "Discard the letter" }
+                }
+            }))
+        }
+    }
+}
+
+fn envelope(found: &Found) -> Markup {
+    let sent = words::time(found.delivery.sent_at);
+    html! {
+        dl {
+            dt { "Letter" } dd { code .long { (found.id()) } }
+            @match &found.envelope {
+                Envelope::MovedBySqs => { dt { "Moved here" } dd { "by SQS itself; it has no envelope" } dt { "Sent" } dd { (sent) } }
+                Envelope::Unreadable(reason) => { dt { "Envelope" } dd { "cannot be read: " (reason) } dt { "Sent" } dd { (sent) } }
+                Envelope::Letter(letter) => {
+                    dt { "From" } dd { (letter.queue) }
+                    dt { "Message" } dd { code .long { (letter.message_id) } }
+                    dt { "Type" } dd { (letter.kind.as_deref().unwrap_or("–")) }
+                    dt { "Plugin" } dd { (letter.plugin.as_deref().unwrap_or("–")) }
+                    @if let Some(digest) = &letter.digest { dt { "Component" } dd { code { (digest.chars().take(12).collect::<String>()) } } }
+                    dt { "Attempts" } dd { (letter.attempts) " (" (letter.receive_count) " receives)" }
+                    @if let Some(first) = letter.first_failed_at { dt { "Failed first" } dd { (words::time(first)) } }
+                    dt { "Failed last" } dd { (words::time(letter.last_failed_at)) }
+                    dt { "Replays before" } dd { (letter.replays) }
+                    dt { "Key" } dd { code .long { (letter.key.as_deref().unwrap_or("–")) } }
+                    @if let Some(trace) = &letter.traceparent { dt { "Trace" } dd { code .long { (trace) } } }
+                }
+            }
+            @if let Some(group) = found.group() { dt { "Group" } dd { (group) } }
+            dt { "Fingerprint" } dd { code { (found.fingerprint()) } }
+        }
+    }
+}
+
+fn attributes(found: &Found) -> Markup {
+    let own = found.delivery.attributes.iter().filter(|(name, _)| *name != LETTER_ATTRIBUTE);
+    let own: Vec<_> = own.collect();
+    html! {
+        @if !own.is_empty() {
+            h2 { "Attributes" }
+            dl {
+                @for (name, value) in own {
+                    dt { (name) }
+                    dd {
+                        @match &value.value {
+                            AttributeData::Text(text) => code .long { (words::cut(text, 1_000)) },
+                            AttributeData::Binary(bytes) => { (words::bytes(bytes.len() as f64)) ", binary" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The overview: rates, lag, depth, permits and failures, and a line for each queue and type.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::chart::{Chart, SERIES_MAX, Series, TONES, meter};
+use super::{Tab, parts, words};
+use crate::admin::App;
+use crate::admin::gate::Viewer;
+use crate::admin::history::{SAMPLES_MAX, STEP, Sample};
+use crate::flow::Lane;
+use crate::stats::LineStats;
+
+/// Samples of the short view: a quarter of an hour.
+const SHORT: usize = 180;
+/// Samples that a chart has room for at least: two minutes.
+const SHORTEST: usize = 24;
+const FAILURES_SHOWN: usize = 6;
+
+#[derive(Deserialize)]
+pub struct Window {
+    window: Option<String>,
+}
+
+fn content(app: &App, samples_shown: usize) -> Markup {
+    let samples = app.history.latest(samples_shown + 1);
+    let now = Sample::now(&app.source);
+    let services = &app.source.services;
+    let failures = services.recent.failures();
+    html! {
+        (reasons(app))
+        (tiles(app, &samples, &now))
+        nav .window aria-label="Time shown" {
+            a href="/dashboard" aria-current=[(samples_shown == SHORT).then_some("true")] { "15 min" }
+            a href="/dashboard?window=1h" aria-current=[(samples_shown != SHORT).then_some("true")] { "1 h" }
+        }
+        div .charts { (charts(app, &samples, samples_shown)) }
+        h2 { "Queues" }
+        (queues(app))
+        h2 { "Types" }
+        (types(&services.stats.snapshot()))
+        h2 { "Latest failures" }
+        @if failures.is_empty() {
+            p .empty { "None since the host started." }
+        } @else {
+            (parts::outcomes(&failures[..failures.len().min(FAILURES_SHOWN)], Some(now.at)))
+        }
+    }
+}
+
+pub async fn page(State(app): State<Arc<App>>, _viewer: Viewer, Query(window): Query<Window>) -> Markup {
+    let shown = if window.window.as_deref() == Some("1h") { SAMPLES_MAX } else { SHORT };
+    let main = content(&app, shown);
+    super::page(&app, Tab::Overview, "Overview", Some(5), &main)
+}
+
+fn reasons(app: &App) -> Markup {
+    let verdict = app.source.ready();
+    html! {
+        @if !verdict.ok {
+            div .banner.bad role="alert" {
+                b { "Not ready" }
+                ul { @for reason in &verdict.reasons { li { (reason) } } }
+            }
+        }
+        @if !verdict.notes.is_empty() {
+            div .banner.warn {
+                b { "Paused" }
+                ul { @for note in &verdict.notes { li { (note) } } }
+            }
+        }
+    }
+}
+
+fn tiles(app: &App, samples: &[Arc<Sample>], now: &Sample) -> Markup {
+    // Over the last minute, or as long as there is.
+    let minute = (60 / STEP.as_secs()) as usize;
+    let before = samples.get(samples.len().saturating_sub(minute)).map_or(now, |sample| sample);
+    let span_s = now.at.0.saturating_sub(before.at.0) as f64 / 1_000.0;
+    let a_minute = |a: u64, b: u64| if span_s > 1.0 { b.saturating_sub(a) as f64 * 60.0 / span_s } else { 0.0 };
+    let done = a_minute(before.counts.done, now.counts.done);
+    let failed = a_minute(before.counts.failed, now.counts.failed);
+    let sum = |of: fn(&crate::admin::history::QueueSample) -> Option<f64>| {
+        now.queues.iter().filter_map(of).reduce(|a, b| a + b)
+    };
+    let lag = now.queues.iter().filter_map(|queue| queue.lag_s).reduce(f64::max);
+    let letters = sum(|queue| queue.dead_letters);
+    let permits = app.source.services.permits.usage();
+    html! {
+        div .tiles {
+            (parts::tile("Done a minute", &words::number(done.round()), &format!("{} in all", words::count(now.counts.done)), ""))
+            (parts::tile("Failed a minute", &words::number(failed.round()), &format!("{} in all", words::count(now.counts.failed)), if failed >= 1.0 { "warn" } else { "" }))
+            (parts::tile("Waiting", &words::known(sum(|queue| queue.visible)), "visible in the queues", ""))
+            (parts::tile("Lag", &lag.map_or_else(|| "–".into(), |s| words::span(Duration::from_secs_f64(s))), "age of what was received last", ""))
+            (parts::tile("Running", &permits.busy.to_string(), &format!("of {} permits", words::count(permits.limit as u64)), ""))
+            (parts::tile("Dead letters", &words::known(letters), &format!("{} since the start", words::count(now.counts.dead_lettered)), if letters.unwrap_or(0.0) > 0.0 { "bad" } else { "" }))
+        }
+    }
+}
+
+fn charts(app: &App, samples: &[Arc<Sample>], shown: usize) -> Markup {
+    // A host that has just started fills its charts with what there is.
+    let shown = shown.min(samples.len().max(SHORTEST));
+    let since = format!("{} ago", words::span(STEP * shown as u32));
+    let rate = |name: &str, tone, of: fn(&Sample) -> u64| {
+        let values = samples.windows(2).map(|pair| {
+            let span_s = (pair[1].at.0.saturating_sub(pair[0].at.0) as f64 / 1_000.0).max(0.001);
+            Some(of(&pair[1]).saturating_sub(of(&pair[0])) as f64 / span_s)
+        });
+        Series { name: name.to_owned(), tone, values: filled(values.collect(), shown) }
+    };
+    let lanes = &app.source.lanes;
+    let by_queue = |of: &dyn Fn(&Sample, usize) -> Option<f64>| -> Vec<Series> {
+        let named = lanes.iter().zip(TONES).enumerate().take(SERIES_MAX);
+        named.map(|(n, (lane, tone))| series(&lane.name, tone, samples, shown, |sample| of(sample, n))).collect()
+    };
+    let depth = |tone, name: &str, of: fn(&crate::admin::history::QueueSample) -> Option<f64>| {
+        series(name, tone, samples, shown, |sample| sample.queues.iter().filter_map(of).reduce(|a, b| a + b))
+    };
+    let permits = app.source.services.permits.usage();
+    let chart = |title, unit: fn(f64) -> String, at_least, limit, series| {
+        Chart { title, unit, at_least, limit, series, since: since.clone() }.render()
+    };
+    let per_s: fn(f64) -> String = |value| format!("{}/s", words::number(value));
+    let seconds: fn(f64) -> String = |value| words::span(Duration::from_secs_f64(value.max(0.0)));
+    let busy = series("Running", "s1", samples, shown, |sample| Some(sample.busy as f64));
+    let most_busy = busy.values.iter().flatten().fold(0.0_f64, |a, b| a.max(*b));
+    // A limit that is far away would press the line to the ground.
+    let limit = Some(permits.limit as f64).filter(|limit| most_busy * 4.0 >= *limit);
+    html! {
+        (chart("Throughput", per_s, 1.0, None, vec![rate("done", "good", |s| s.counts.done)]))
+        (chart("Failures", per_s, 0.2, None, vec![rate("failed", "warn", |s| s.counts.failed), rate("dead-lettered", "bad", |s| s.counts.dead_lettered)]))
+        (chart("Lag", seconds, 1.0, None, by_queue(&|sample, n| sample.queues.get(n)?.lag_s)))
+        (chart("Depth", words::number, 10.0, None, vec![depth("s1", "visible", |q| q.visible), depth("s2", "in flight", |q| q.in_flight)]))
+        (chart("Running", words::number, 4.0, limit, vec![busy]))
+        (chart("Dead letters", words::number, 10.0, None, by_queue(&|sample, n| sample.queues.get(n)?.dead_letters)))
+    }
+}
+
+fn series(
+    name: &str,
+    tone: &'static str,
+    samples: &[Arc<Sample>],
+    shown: usize,
+    of: impl Fn(&Sample) -> Option<f64>,
+) -> Series {
+    let latest = samples.iter().skip(samples.len().saturating_sub(shown));
+    Series { name: name.to_owned(), tone, values: filled(latest.map(|sample| of(sample)).collect(), shown) }
+}
+
+/// What was before the host started is not known.
+fn filled(values: Vec<Option<f64>>, shown: usize) -> Vec<Option<f64>> {
+    let mut filled = vec![None; shown.saturating_sub(values.len())];
+    filled.extend(values);
+    filled
+}
+
+fn queues(app: &App) -> Markup {
+    let services = &app.source.services;
+    let now = services.clock.unix_ms();
+    let state = |lane: &Lane| services.pauses.of_queue(&lane.name, now);
+    html! {
+        div .scroll {
+            table .stacked {
+                thead { tr { th { "Queue" } th { "State" } th .num { "Visible" } th .num { "In flight" } th .num { "Delayed" } th .num { "Lag" } th { "In hand" } th .num { "Dead letters" } } }
+                tbody {
+                    @for lane in &app.source.lanes {
+                        @let held = lane.keeper.held();
+                        tr {
+                            th scope="row" { (lane.name) }
+                            td { @if state(lane).is_some() { span .pill.warn { "paused" } } @else { span .pill.good { "polling" } } }
+                            td .num data-name="visible" { (words::known(lane.meters.visible.get())) }
+                            td .num data-name="in flight" { (words::known(lane.meters.in_flight.get())) }
+                            td .num data-name="delayed" { (words::known(lane.meters.delayed.get())) }
+                            td .num data-name="lag" { (lane.meters.lag_s.get().map_or_else(|| "–".into(), |s| words::span(Duration::from_secs_f64(s)))) }
+                            td .gauge data-name="in hand" { (meter("deliveries in hand", held as f64, lane.config.concurrency as f64, "s1")) span { (held) " of " (lane.config.concurrency) } }
+                            td .num data-name="dead letters" { a href=(super::letters::queue_href(&lane.name)) { (words::known(lane.meters.dead_letters.get())) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn types(lines: &[LineStats]) -> Markup {
+    html! {
+        @if lines.is_empty() {
+            p .empty { "No message has come yet." }
+        } @else {
+            div .scroll {
+                table .stacked {
+                    thead { tr { th { "Type" } th { "Plugin" } th .num { "Done" } th .num { "Put back" } th .num { "Duplicates" } th .num { "Dead-lettered" } th .num { "Run p50" } th .num { "Run p99" } th .num { "Sent to done p50" } th .num { "p99" } } }
+                    tbody {
+                        @for line in lines {
+                            tr {
+                                th scope="row" { (words::cut(&line.kind, 60)) }
+                                td { @if line.plugin.is_empty() { span .dim { "none" } } @else { (line.plugin) } }
+                                td .num data-name="done" { (words::count(line.exits.get("done").copied().unwrap_or(0))) }
+                                td .num data-name="put back" { (words::count(line.delayed)) }
+                                td .num data-name="duplicates" { (words::count(line.duplicates)) }
+                                td .num data-name="dead-lettered" { (words::count(line.dead_lettered)) }
+                                td .num data-name="run p50" { (words::ms(line.run_p50_ms)) }
+                                td .num data-name="p99" { (words::ms(line.run_p99_ms)) }
+                                td .num data-name="sent to done p50" { (words::ms(line.sent_to_done_p50_ms)) }
+                                td .num data-name="p99" { (words::ms(line.sent_to_done_p99_ms)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What several pages show alike.
+
+use maud::{Markup, html};
+
+use super::words;
+use crate::flow::recent::Outcome;
+use crate::message::UnixMs;
+
+/// A fact in large type.
+pub fn tile(name: &str, value: &str, note: &str, tone: &str) -> Markup {
+    html! {
+        div class=(format!("tile {tone}")) { span .name { (name) } b { (value) } span .note { (note) } }
+    }
+}
+
+/// How an exit is coloured.
+pub fn tone(outcome: &Outcome) -> &'static str {
+    match (outcome.settlement, outcome.class) {
+        ("dead-letter", _) => "bad",
+        (_, "done" | "discard" | "duplicate") => "good",
+        (_, "retry" | "timeout" | "trap" | "out-of-memory" | "exited" | "bad-result" | "outbox" | "unavailable") => {
+            "warn"
+        }
+        (_, _) => "plain",
+    }
+}
+
+/// Outcomes as a table. Without a `now` their time is the clock's.
+pub fn outcomes(all: &[Outcome], now: Option<UnixMs>) -> Markup {
+    html! {
+        div .scroll {
+            table .outcomes.stacked {
+                thead { tr { th { "When" } th { "Type" } th { "Plugin" } th .num { "Attempt" } th { "Exit" } th { "Then" } th { "Reason" } th { "Message" } } }
+                tbody {
+                    @for outcome in all {
+                        tr {
+                            td .when {
+                                @match now { Some(now) => (words::ago(outcome.at, now)), None => (words::clock(outcome.at)) }
+                            }
+                            td { (words::cut(&outcome.kind, 60)) }
+                            td { (outcome.plugin) }
+                            td .num data-name="attempt" { @if outcome.attempt > 0 { (outcome.attempt) } @else { "–" } }
+                            td { span class=(format!("pill {}", tone(outcome))) { (outcome.class) } }
+                            td .dim { (outcome.settlement) }
+                            td .reason title=(outcome.reason) { (words::cut(&outcome.reason, 140)) }
+                            td .id { (outcome.message_id.0.chars().take(8).collect::<String>()) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a form of this visitor carries.
+pub fn signed(token: &str) -> Markup {
+    html! { input type="hidden" name="form_token" value=(token); }
+}

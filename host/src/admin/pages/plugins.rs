@@ -1,0 +1,140 @@
+//! The plugins: versions, times, what they compute and what they wait for, memory, failures and grants.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use maud::{Markup, html};
+
+use super::chart::meter;
+use super::{Tab, page as whole_page, parts, words};
+use crate::admin::gate::Viewer;
+use crate::admin::{App, PluginStatus, plugin_statuses};
+use crate::flow::recent::Outcome;
+use crate::message::UnixMs;
+use crate::metrics::Snapshot;
+use crate::stats::{Line, LineStats};
+
+const FAILURES_SHOWN: usize = 5;
+/// Digits of a digest that tell versions apart.
+const DIGEST_DIGITS: usize = 12;
+
+type Measured = (LineStats, Arc<Line>);
+
+pub async fn page(State(app): State<Arc<App>>, _viewer: Viewer) -> Markup {
+    let services = &app.source.services;
+    let catalog = services.catalogs.current();
+    let now = services.clock.unix_ms();
+    let failures = services.recent.failures();
+    let lines: Vec<Measured> =
+        services.stats.snapshot().into_iter().zip(services.stats.lines().into_values()).collect();
+    let main = html! {
+        @for failure in catalog.failures() {
+            div .banner.bad {
+                b { (failure.path.display()) " cannot be loaded" }
+                p { (failure.reason) }
+                @if let Some(digest) = &failure.still_serving { p { "The earlier version " code { (short(digest)) } " goes on serving." } }
+            }
+        }
+        @let plugins = plugin_statuses(&catalog);
+        @if plugins.is_empty() { p .empty { "No plugin is loaded." } }
+        @for plugin in &plugins {
+            @let own: Vec<_> = lines.iter().filter(|(stats, _)| stats.plugin == plugin.name).collect();
+            @let failed: Vec<_> = failures.iter().filter(|f| f.plugin == plugin.name).take(FAILURES_SHOWN).cloned().collect();
+            (card(plugin, &own, &failed, now))
+        }
+    };
+    whole_page(&app, Tab::Plugins, "Plugins", Some(5), &main)
+}
+
+fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[Outcome], now: UnixMs) -> Markup {
+    html! {
+        section .card {
+            header {
+                h2 { (plugin.name) }
+                code title=(plugin.digest) { (short(&plugin.digest)) }
+                span .dim { (plugin.types.join(", ")) }
+                span .gauge { (meter("permits busy", plugin.busy as f64, plugin.max_concurrency as f64, "s1")) span { (plugin.busy) " of " (words::count(plugin.max_concurrency as u64)) " permits" } }
+            }
+            @if let Some(canary) = &plugin.canary {
+                p .banner.warn {
+                    "On trial: " code { (short(&canary.digest)) } " gets " (canary.share) " of the messages, for "
+                    (words::span(std::time::Duration::from_secs(canary.elapsed_s))) " now: "
+                    (canary.failures) " of " (canary.runs) " first runs failed, of the earlier version's "
+                    (canary.stable_failures) " of " (canary.stable_runs) "."
+                }
+            }
+            @if lines.is_empty() { p .empty { "It has run nothing yet." } } @else { (times(lines)) }
+            @if !failed.is_empty() {
+                details { summary { "Latest failures (" (failed.len()) ")" } (parts::outcomes(failed, Some(now))) }
+            }
+            details { summary { "Grants and limits" } (grants(plugin)) }
+        }
+    }
+}
+
+fn times(lines: &[&Measured]) -> Markup {
+    html! {
+        div .scroll {
+            table .stacked {
+                thead { tr { th { "Type" } th .num { "Runs" } th .num { "p50" } th .num { "p99" } th { "Computing and waiting" } th .num { "Memory p50" } th .num { "p99" } } }
+                tbody {
+                    @for (stats, line) in lines {
+                        @let (cpu, run, memory) = (line.guest_cpu.read(), line.run.read(), line.guest_memory.read());
+                        tr {
+                            th scope="row" { (words::cut(&stats.kind, 60)) }
+                            td .num data-name="runs" { (words::count(stats.runs)) }
+                            td .num data-name="p50" { (words::ms(stats.run_p50_ms)) }
+                            td .num data-name="p99" { (words::ms(stats.run_p99_ms)) }
+                            td .gauge {
+                                (meter("share of the time that it computes", cpu.sum, run.sum, "s2"))
+                                span { (words::ms(mean_ms(&cpu))) " computing, " (words::ms((mean_ms(&run) - mean_ms(&cpu)).max(0.0))) " waiting" }
+                            }
+                            td .num data-name="memory p50" { (at_most(&memory, 0.5)) }
+                            td .num data-name="p99" { (at_most(&memory, 0.99)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn mean_ms(times: &Snapshot) -> f64 {
+    if times.count() == 0 { 0.0 } else { times.sum / times.count() as f64 * 1_000.0 }
+}
+
+/// The bound under which this part of the observations fell.
+fn at_most(memory: &Snapshot, part: f64) -> String {
+    let wanted = (memory.count() as f64 * part).ceil() as u64;
+    let mut seen = 0;
+    let bucket = memory.counts.iter().position(|count| {
+        seen += count;
+        seen >= wanted
+    });
+    match bucket.map(|place| memory.bounds.get(place)) {
+        _ if wanted == 0 => "–".into(),
+        Some(Some(bound)) => format!("≤ {}", words::bytes(*bound)),
+        Some(None) | None => "more".into(),
+    }
+}
+
+fn grants(plugin: &PluginStatus) -> Markup {
+    let or_none = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
+    html! {
+        dl {
+            dt { "May call" } dd { (or_none(&plugin.allowed_outbound_hosts)) }
+            dt { "May send to" } dd { (or_none(&plugin.queues)) }
+            dt { "Secrets in its requests" } dd { (or_none(&plugin.secrets)) }
+            dt { "Variables" } dd { (or_none(&plugin.variables)) }
+            dt { "Pools" } dd { (or_none(&plugin.pools)) }
+            dt { "Timeout" } dd { (words::ms(plugin.timeout_ms as f64)) }
+            dt { "Memory" } dd { (words::bytes(plugin.memory_bytes as f64)) }
+            dt { "File" } dd { code { (plugin.path) } }
+            dt { "Digest" } dd { code .long { (plugin.digest) } }
+        }
+    }
+}
+
+fn short(digest: &str) -> String {
+    digest.chars().take(DIGEST_DIGITS).collect()
+}
