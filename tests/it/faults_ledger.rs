@@ -118,7 +118,14 @@ impl Scene {
             message_id: MessageId(id.into()),
             lease: Duration::from_secs(60),
         };
-        self.rig.services().ledger.claim(key, &request).await.unwrap()
+        // A busy machine may keep the answer for longer than the host waits for one.
+        let claim = RefCell::new(None);
+        until("the ledger answers", || async {
+            *claim.borrow_mut() = self.rig.services().ledger.claim(key, &request).await.ok();
+            claim.borrow().is_some()
+        })
+        .await;
+        claim.into_inner().expect("it has answered")
     }
 
     /// Whether the host has stopped polling: no receive for longer than one waits.
