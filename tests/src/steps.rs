@@ -84,7 +84,8 @@ pub struct Steps {
     settler: Option<(Keeper, Settler, Arc<Canned>)>,
 }
 
-/// A host without queues.
+/// A host without queues. Clones share it.
+#[derive(Clone)]
 struct Kit {
     config: Arc<Config>,
     sandbox: Sandbox,
@@ -98,9 +99,17 @@ impl Steps {
     /// # Panics
     /// When the handler was not built, or is none.
     pub fn new(component: &Path, body_bytes: usize, compiled: Option<&Path>) -> Self {
+        Self::of(Kit::new(component, compiled), body_bytes)
+    }
+
+    /// For another thread, in the same sandbox and with the same plugin.
+    pub fn beside(&self) -> Self {
+        Self::of(self.kit.clone(), self.message.body.len())
+    }
+
+    fn of(kit: Kit, body_bytes: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime can be made");
-        let kit = Kit::new(component, compiled);
         let plugin = kit.catalogs.current().plugins().next().expect("the handler was loaded").clone();
         let kind = plugin.manifest.types.first().expect("a handler has a type").0.clone();
         let mail = Mail { bytes: body_bytes, sleep_ms: 0, types: vec![kind], duplicates: 0, body: None };
