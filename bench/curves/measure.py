@@ -52,6 +52,7 @@ def main():
     parser.add_argument("--out", default=FOUND, type=pathlib.Path, help="the JSON file; what else is in it is kept")
     parser.add_argument("--scale", default=1.0, type=float, help="of the numbers of messages and plugins; a test has less time")
     parser.add_argument("--points", type=int, help="so many values of each curve, the first and the last among them")
+    parser.add_argument("--values", help="only these of a curve, with commas; its others are kept")
     parser.add_argument("--rounds", default=1, type=int, help="of each value; the median counts")
     parser.add_argument("--pollers", default=8, type=int)
     parser.add_argument("--idle-s", default=40, type=int, help="how long the idle host is watched")
@@ -68,8 +69,10 @@ def main():
         scratch = pathlib.Path(scratch)
         handler = build_handler(options.wasq, scratch)
         for name in names:
-            found = idle(options, handler, scratch) if name == "idle" else curve(options, name, handler)
-            keep(options.out, name, found)
+            if name == "idle":
+                keep(options.out, name, idle(options, handler, scratch))
+            else:
+                curve(options, name, handler)
 
 
 def build_handler(wasq, scratch):
@@ -85,21 +88,17 @@ def curve(options, name, handler):
     if options.points:
         step = (len(values) - 1) / max(1, options.points - 1)
         values = sorted({values[round(step * place)] for place in range(options.points)})
-    points = []
+    if options.values:
+        values = [int(value) for value in options.values.split(",")]
     for value in values:
         arguments, messages = of_value(value)
-        points.append({"x": value, **bench(options, handler, arguments, messages)})
-        said = points[-1]
+        said = {"x": value, **bench(options, handler, arguments, messages)}
+        keep(options.out, name, [said])
         print(f"{name} {value}: {said['messages_per_s']:.0f} messages/s, {said['cpu_us']:.1f} µs, "
               f"{said['rss_bytes'] / 2**20:.0f} MiB", file=sys.stderr)
-    return {"points": points, "machine": said_of_machine}
-
-
-said_of_machine = None
 
 
 def bench(options, handler, arguments, messages):
-    global said_of_machine
     messages = max(20, int(messages * options.scale))
     common = ["bench", "--json", "--only", "wasq", "--latency", "0", "--handler", handler, "--pollers", options.pollers,
               "--rounds", options.rounds, "--messages", messages]
@@ -108,14 +107,11 @@ def bench(options, handler, arguments, messages):
     if ran.returncode != 0:
         sys.exit(f"{shlex.join(str(word) for word in command)} failed:\n{ran.stderr}")
     report = json.loads(ran.stdout)
-    said_of_machine = {"cpu": report["machine"]["cpu"], "cores": report["machine"]["cores"],
-                       "file_system": report["machine"]["file_system"], "optimised": report["optimised"],
-                       "version": report["version"]}
     median = report["contenders"][0]["median"]
     return {"messages": messages, "messages_per_s": median["messages_per_s"], "cpu_us": median["cpu_us"]["contender"],
             "guest_us": median["cpu_us"]["guest"], "queue_us": median["cpu_us"]["queue"],
             "calls_per_message": median["calls_per_message"], "rss_bytes": median["rss_peak_bytes"],
-            "load": report["machine"]["load_before"]}
+            "optimised": report["optimised"], "cpu": report["machine"]["cpu"], "load": report["machine"]["load_before"]}
 
 
 def idle(options, handler, scratch):
@@ -226,8 +222,13 @@ def rss_bytes(pid):
 
 
 def keep(path, name, found):
+    """Puts what was found into the file, in the place of what was there for the same values."""
     all_found = json.loads(path.read_text()) if path.exists() else {}
-    all_found[name] = found
+    if name == "idle":
+        all_found[name] = found
+    else:
+        by_value = {point["x"]: point for point in [*all_found.get(name, {}).get("points", []), *found]}
+        all_found[name] = {"points": [by_value[value] for value in sorted(by_value)]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(all_found, indent=1) + "\n")
 
