@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Draws the curves that measure.py found, one SVG each, and prints a table and the line through each: how cost grows.
 
-    bench/curves/plot.py            # docs/plots/curves.json -> docs/plots/*.svg, tables on standard output
+    bench/curves/plot.py                                        # docs/plots/curves.json -> docs/plots/*.svg, tables on standard output
+    bench/curves/plot.py --page docs/performance-curves.md      # the tables into the page
 
 Python's own library is enough. The SVGs follow the reader's light or dark setting."""
 
@@ -42,23 +43,36 @@ WIDTH, HEIGHT, PANEL = 760, 300, 380
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 62, 44
 
 
+# Between these lines of the page, its figures are put.
+BEGIN, END = "<!-- figures: bench/curves/plot.py writes them -->", "<!-- end of figures -->"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("found", nargs="?", default=ROOT / "docs/plots/curves.json", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, help="the plots' directory; default: the JSON file's")
+    parser.add_argument("--page", type=pathlib.Path, help="a page that the tables are put into; default: standard output")
     options = parser.parse_args()
     found = json.loads(options.found.read_text())
     out = options.out or options.found.parent
     out.mkdir(parents=True, exist_ok=True)
+    figures = [verdicts(found)]
     for name, (title, x_name, _, panels) in CURVES.items():
         if name not in found:
             continue
         points = found[name]["points"]
         (out / f"{name}.svg").write_text(svg(name, points))
-        print(f"\n### {title}\n\n{table(x_name, points)}\n")
-        for (y_name, of), kind in panels:
-            print(f"- {y_name}: {words(kind, fit(kind, [(p['x'], of(p)) for p in points]))}")
-    print(verdicts(found))
+        lines = [f"- {y_name}: {words(kind, fit(kind, [(p['x'], of(p)) for p in points]))}" for (y_name, of), kind in panels]
+        figures.append("\n".join([f"### {title}\n", f"![{title}](plots/{name}.svg)\n", table(x_name, points), "", *lines]))
+    figures = "\n\n".join(figures)
+    if not options.page:
+        print(figures)
+        return
+    page = options.page.read_text()
+    if BEGIN not in page or END not in page:
+        parser.error(f"{options.page} has no lines `{BEGIN}` and `{END}`")
+    before, after = page.split(BEGIN)[0], page.split(END)[1]
+    options.page.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}")
 
 
 # ---- the lines
@@ -138,7 +152,7 @@ def verdicts(found):
         else:
             say(f"idle, {name}: RSS", f"{idle['rss_bytes'] / 1e6:.1f} MB", "≤ 40 MB", idle["rss_bytes"] <= 40e6)
             say(f"idle, {name}: CPU", f"{idle['cpu_percent']:.3f} %", "≤ 0.1 %", idle["cpu_percent"] <= 0.1)
-    return "\n".join(["\n### Goals\n", "| | found | goal | met |", "|" + " --- |" * 4, *said])
+    return "\n".join(["### Goals\n", "| | found | goal | met |", "|" + " --- |" * 4, *said])
 
 
 # ---- the plots
