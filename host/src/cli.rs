@@ -1,6 +1,6 @@
 //! The command line: one file a command.
 
-mod bench;
+pub mod bench;
 mod build;
 mod check;
 mod demo;

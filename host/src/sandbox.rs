@@ -216,6 +216,7 @@ impl Sandbox {
         store.epoch_deadline_async_yield_and_update(1);
 
         let pre = handler.pre.clone();
+        let ticks = self.ticker.as_ref().map(|ticker| ticker.running());
         let run = async move {
             let call = async {
                 let worker = pre.instantiate_async(&mut store).await?;
@@ -223,7 +224,7 @@ impl Sandbox {
             };
             let returned = tokio::time::timeout(limit, call).await;
             let state = store.into_data();
-            drop(slot);
+            drop((slot, ticks));
             (returned, state)
         };
         // Without ticks no guest yields, and what it does is the same every time.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +31,8 @@ pub struct Worker {
     services: Arc<Services>,
     lane: Arc<Lane>,
     permits: Arc<Semaphore>,
+    /// Held by the poller that collects permits: two would each wait for those that the other has.
+    collecting: Mutex<()>,
     deliveries: TaskTracker,
     stop: CancellationToken,
 }
@@ -38,7 +40,7 @@ pub struct Worker {
 impl Worker {
     pub fn new(services: Arc<Services>, lane: Arc<Lane>, stop: CancellationToken) -> Self {
         let permits = Arc::new(Semaphore::new(lane.config.concurrency));
-        Self { services, lane, permits, deliveries: TaskTracker::new(), stop }
+        Self { services, lane, permits, collecting: Mutex::new(()), deliveries: TaskTracker::new(), stop }
     }
 
     /// Runs until `stop`, and then until the last long poll has ended and the last delivery is settled. Pollers come with
@@ -120,6 +122,11 @@ impl Worker {
 
     /// At least one permit and at most a batch of them, once the ledger answers; none when the worker stops.
     async fn permits(&self) -> Option<Vec<OwnedSemaphorePermit>> {
+        let _turn = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return None,
+            turn = self.collecting.lock() => turn,
+        };
         let first = loop {
             tokio::select! {
                 biased;

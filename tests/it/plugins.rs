@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use wasq::config::Config;
 
 use crate::support::{Plugin, Rig, Setup, until, wat};
 
@@ -206,6 +207,15 @@ async fn a_file_that_is_not_the_pinned_one_is_refused_with_its_digest() {
     assert!(failures[0].1.contains(&digest) && failures[0].1.contains("[plugins.probe]"), "{failures:?}");
     rig.end().await;
     let rig = pin(digest.to_uppercase()).start().await;
+    assert_eq!(rig.ready().await.0, 200);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_with_room_for_thousands_of_instances_compiles_within_the_same_memory() {
+    let many = |config: &mut Config| config.limits.max_instances = 4_000;
+    let rig = Setup::new().plugin(Plugin::component("probe", wat::done())).config(many).start().await;
+    assert_eq!(failures(&rig).await, []);
     assert_eq!(rig.ready().await.0, 200);
     rig.end().await;
 }

@@ -1,5 +1,6 @@
 //! The long-running tests: `sim` for as many seeds as one likes, `crash` for real hosts that are killed, `hostile` and
-//! `neighbours` for guests that harm the host or each other, `fuzz` for bytes that no one would write.
+//! `neighbours` for guests that harm the host or each other, `fuzz` for bytes that no one would write; and `guard`, which counts
+//! what a message costs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +25,9 @@ enum Command {
     Hostile(wasq_tests::hostile::Hostile),
     Neighbours(wasq_tests::neighbours::Neighbours),
     Fuzz(wasq_tests::fuzz::Fuzz),
+    Guard(wasq_tests::guard::Guard),
+    #[command(hide = true)]
+    GuardPart(wasq_tests::guard::GuardPart),
 }
 
 /// Simulate hosts on a queue and a ledger that fail, one seed after the other.
@@ -72,6 +76,8 @@ fn main() -> ExitCode {
         Command::Hostile(hostile) => hostile.run(),
         Command::Neighbours(neighbours) => neighbours.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
+        Command::Guard(guard) => guard.run(),
+        Command::GuardPart(part) => Ok(part.run()),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -138,7 +138,6 @@ impl Compiler {
 /// What the child must know to compile for this host's engine, and its own bounds.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub struct CompileArguments {
-    max_instances: u32,
     max_memory_bytes: u64,
     table_elements: usize,
     compile_time_s: u64,
@@ -148,7 +147,6 @@ pub struct CompileArguments {
 impl CompileArguments {
     fn of(limits: &Limits) -> Self {
         Self {
-            max_instances: limits.max_instances,
             max_memory_bytes: limits.max_memory.as_u64(),
             table_elements: limits.table_elements,
             compile_time_s: limits.compile_time.as_secs().max(1),
@@ -168,10 +166,11 @@ impl CompileArguments {
         use rustix::process::{Resource, Rlimit, setrlimit};
         let bound = |amount| Rlimit { current: Some(amount), maximum: Some(amount) };
         setrlimit(Resource::Cpu, bound(self.compile_time_s)).map_err(|error| error.to_string())?;
-        // The pool's reservation is not writable and does not count.
+        // The memories' reservation is not writable and does not count.
         setrlimit(Resource::Data, bound(self.compile_memory_bytes)).map_err(|error| error.to_string())?;
         let limits = Limits {
-            max_instances: self.max_instances,
+            // Nothing runs here. The stacks of a pool are writable, and thousands of them would count.
+            max_instances: 1,
             max_memory: bytesize::ByteSize(self.max_memory_bytes),
             table_elements: self.table_elements,
             ..Limits::default()

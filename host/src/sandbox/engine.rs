@@ -1,17 +1,20 @@
 //! The engine's settings, and the thread that ticks its epochs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::config::Limits;
 
 /// How often a computing guest yields to the host. A timeout is seen at most one tick late. No setting: shorter costs every guest
 /// time, longer makes none faster.
 pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// After so many ticks without a guest the thread sleeps until one begins: an idle host does nothing, and a busy one wakes nobody.
+const IDLE_TICKS: u32 = 100;
 
 /// What the host itself keeps for one instance beside its memories and tables: its functions, globals, and handles' types. They
 /// follow from the component, which `max_component` bounds; no operator would want them.
@@ -43,6 +46,8 @@ pub fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
         .table_elements(limits.table_elements)
         // With the scan, keeping pages resident costs only what the guest touched; without it, it is slower than neither.
         .pagemap_scan(Enabled::Auto)
+        // As many slots stay with the component that had them: with few, hundreds of plugins would each begin in another's.
+        .max_unused_warm_slots(instances)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES);
 
@@ -58,42 +63,122 @@ pub fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// Ticks an engine's epoch until it is dropped.
+/// Ticks an engine's epoch while guests run, until it is dropped.
 pub struct Ticker {
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Guests that run.
+    running: AtomicUsize,
+    /// The thread sleeps until it is woken.
+    sleeps: AtomicBool,
+}
+
+/// A guest that runs: as long as one does, the epoch ticks.
+pub struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Ticker {
     pub fn start(engine: &Engine) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let engine = engine.weak();
         let thread = std::thread::Builder::new()
             .name("wasq-epoch".into())
             .spawn({
-                let stop = stop.clone();
-                move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        std::thread::park_timeout(EPOCH_TICK);
-                        match engine.upgrade() {
-                            Some(engine) => engine.increment_epoch(),
-                            None => return,
-                        }
-                    }
-                }
+                let shared = shared.clone();
+                move || tick(&engine, &shared)
             })
             .expect("a thread can be started when the host starts");
-        Self { stop, thread: Some(thread) }
+        Self { shared, thread: Some(thread) }
+    }
+
+    /// A guest begins. One that begins while the thread is about to sleep is seen by it, or wakes it: both sides write first and
+    /// then read what the other wrote.
+    pub fn running(&self) -> Running {
+        self.shared.running.fetch_add(1, Ordering::SeqCst);
+        if self.shared.sleeps.load(Ordering::SeqCst) {
+            self.wake();
+        }
+        Running(self.shared.clone())
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+fn tick(engine: &EngineWeak, shared: &Shared) {
+    let mut idle_ticks = 0;
+    while !shared.stop.load(Ordering::Relaxed) {
+        idle_ticks = if shared.running.load(Ordering::SeqCst) == 0 { idle_ticks + 1 } else { 0 };
+        shared.sleeps.store(idle_ticks > IDLE_TICKS, Ordering::SeqCst);
+        if idle_ticks > IDLE_TICKS && shared.running.load(Ordering::SeqCst) == 0 {
+            std::thread::park();
+        } else {
+            std::thread::park_timeout(EPOCH_TICK);
+        }
+        match engine.upgrade() {
+            Some(engine) => engine.increment_epoch(),
+            None => return,
+        }
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.wake();
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
             // The thread runs nothing that can panic; a failed join changes nothing here.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    /// `(module (func (export "loop") (loop (br 0))))`
+    const ENDLESS: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x08\x01\x04loop\0\0\x0a\x09\x01\x07\0\x03\x40\x0c\0\x0b\x0b";
+
+    fn until(what: &str, holds: impl Fn() -> bool) {
+        let began = clock::now();
+        while !holds() {
+            assert!(clock::now() - began < Duration::from_secs(60), "{what}: waited in vain");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn an_idle_ticker_sleeps_and_ticks_again_for_the_first_guest() {
+        let engine = engine(&Limits { max_instances: 1, ..Limits::default() }).expect("an engine can be made");
+        let ticker = Ticker::start(&engine);
+        let sleeps = || ticker.shared.sleeps.load(Ordering::SeqCst);
+        until("it sleeps", sleeps);
+        let running = ticker.running();
+        until("it ticks", || !sleeps());
+        // And goes on as long as the guest runs.
+        let mut store = wasmtime::Store::new(&engine, ());
+        store.set_epoch_deadline(3);
+        let module = wasmtime::Module::new(&engine, ENDLESS).expect("it is valid");
+        let instance = wasmtime::Instance::new(&mut store, &module, &[]).expect("it has no imports");
+        let endless = instance.get_typed_func::<(), ()>(&mut store, "loop").expect("it is there");
+        let trap = endless.call(&mut store, ()).expect_err("it has no end");
+        assert_eq!(trap.downcast_ref::<wasmtime::Trap>(), Some(&wasmtime::Trap::Interrupt));
+        drop(running);
+        until("it sleeps again", sleeps);
     }
 }

@@ -1,0 +1,289 @@
+//! The steps of a message's way, each by itself and all together, without the queue's calls and on a clock that stands still
+//! while anything is to do: what a message costs there can be counted (`guard.rs`) and timed (`benches/steps.rs`).
+
+mod canned;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use wasq::cli::bench::no_ledger::NoLedger;
+use wasq::cli::bench::order::Mail;
+use wasq::clock::SystemClock;
+use wasq::config::{Config, Envelope, QueueConfig};
+use wasq::crew::Crew;
+use wasq::exit::Exit;
+use wasq::flow::decide::{Record, Settlement};
+use wasq::flow::decode::decode;
+use wasq::flow::recent::Recent;
+use wasq::flow::settle::Settler;
+use wasq::flow::{Breakers, Lane, Services};
+use wasq::health::Health;
+use wasq::lease::Keeper;
+use wasq::ledger::local::LocalLedger;
+use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger};
+use wasq::message::{BodyDigest, Delivery, Key, Message};
+use wasq::metrics::QueueMeters;
+use wasq::pausing::Pauses;
+use wasq::permits::Permits;
+use wasq::plugins::{Catalogs, Loader, Plugin};
+use wasq::queue::Queue;
+use wasq::sandbox::{Job, Sandbox};
+use wasq::stats::Stats;
+use wasq::trace::{Span, Tracing};
+
+use canned::Canned;
+
+const SCOPE: &str = "steps";
+/// The handler of `wasq bench`, and what it is sent.
+pub const HANDLER: &str = "bench-handler";
+pub const BODY_BYTES: usize = 500;
+
+/// Each instance has room for two memories of 4 GiB of addresses, and valgrind has 128 GiB in all. It also takes its own time and
+/// memory to compile.
+const CONFIG: &str = "grant_all = true\n[limits]\nmax_instances = 4\ncompile_time = '10m'\ncompile_memory = '64GiB'\n\
+                      [queues.jobs]\n";
+
+/// A part of the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Step {
+    /// The envelope opened, type and key found.
+    Decode,
+    /// From the type to its plugins.
+    Route,
+    /// The plugin's key, and the digests that the ledger is asked for.
+    Key,
+    /// A claim and a completion in the local ledger, each a transaction of its own.
+    Claim,
+    /// An instance made, called and taken down, with the job that goes in and the report that comes out.
+    Run,
+    /// Leases and deletes, ten in a call.
+    Settle,
+    /// All of it, from the receive to the confirmed delete, as a host's worker does it; its ledger remembers nothing.
+    Whole,
+}
+
+impl Step {
+    /// As the command line calls it.
+    pub fn name(self) -> String {
+        self.to_possible_value().expect("none is skipped").get_name().to_owned()
+    }
+}
+
+/// What the steps are done with.
+pub struct Steps {
+    runtime: Runtime,
+    kit: Kit,
+    delivery: Delivery,
+    message: Message,
+    plugin: Arc<Plugin>,
+    claims: u64,
+    ledger: Option<(tempfile::TempDir, LocalLedger)>,
+    crew: Option<(Crew, Arc<Canned>)>,
+    settler: Option<(Keeper, Settler, Arc<Canned>)>,
+}
+
+/// A host without queues. Clones share it.
+#[derive(Clone)]
+struct Kit {
+    config: Arc<Config>,
+    sandbox: Sandbox,
+    catalogs: Arc<Catalogs>,
+}
+
+impl Steps {
+    /// With a component as the handler, and messages of so many bytes. Nothing else is started before its step. With a directory for
+    /// compiled code, the `wasq` binary beside this one compiles what is not in it.
+    ///
+    /// # Panics
+    /// When the handler was not built, or is none.
+    pub fn new(component: &Path, body_bytes: usize, compiled: Option<&Path>) -> Self {
+        Self::of(Kit::new(component, compiled), body_bytes)
+    }
+
+    /// For another thread, in the same sandbox and with the same plugin.
+    pub fn beside(&self) -> Self {
+        Self::of(self.kit.clone(), self.message.body.len())
+    }
+
+    fn of(kit: Kit, body_bytes: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime can be made");
+        let plugin = kit.catalogs.current().plugins().next().expect("the handler was loaded").clone();
+        let kind = plugin.manifest.types.first().expect("a handler has a type").0.clone();
+        let mail = Mail { bytes: body_bytes, sleep_ms: 0, types: vec![kind], duplicates: 0, body: None };
+        let delivery = runtime.block_on(async { canned::delivery(mail.main(1, 0), 1) });
+        let message = decode(&delivery, Envelope::default(), None).expect("an order has a type");
+        Self { runtime, kit, delivery, message, plugin, claims: 0, ledger: None, crew: None, settler: None }
+    }
+
+    /// Does a step for so many messages.
+    ///
+    /// # Panics
+    /// When it does not do what it is for: what is measured must have been done.
+    pub fn perform(&mut self, step: Step, messages: u64) {
+        match step {
+            Step::Decode => (0..messages).for_each(|_| self.decode()),
+            Step::Route => (0..messages).for_each(|_| self.route()),
+            Step::Key => (0..messages).for_each(|_| self.key()),
+            Step::Claim => self.claim(messages),
+            Step::Run => self.run(messages),
+            Step::Settle => self.settle(messages),
+            Step::Whole => self.whole(messages),
+        }
+    }
+
+    fn decode(&self) {
+        let message = decode(std::hint::black_box(&self.delivery), Envelope::default(), None);
+        assert_eq!(message.expect("an order has a type").kind, self.message.kind);
+    }
+
+    fn route(&self) {
+        let catalog = self.kit.catalogs.current();
+        assert_eq!(catalog.route(std::hint::black_box(&self.message.kind)).len(), 1);
+    }
+
+    fn key(&self) {
+        std::hint::black_box(key(&self.plugin, &self.message, &self.message.key));
+        std::hint::black_box(BodyDigest::of(&self.message.body));
+    }
+
+    fn claim(&mut self, messages: u64) {
+        let (_dir, ledger) = self.ledger.get_or_insert_with(|| {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let ledger = LocalLedger::open(dir.path()).expect("an empty directory can be a ledger");
+            (dir, ledger)
+        });
+        let request = ClaimRequest {
+            body: BodyDigest::of(&self.message.body),
+            message_id: self.delivery.message_id.clone(),
+            lease: Duration::from_secs(60),
+        };
+        let (first, last) = (self.claims, self.claims + messages);
+        self.claims = last;
+        // One after the other: how many would share a transaction depends on the machine.
+        self.runtime.block_on(async {
+            for number in first..last {
+                let key = key(&self.plugin, &self.message, &number.to_string());
+                let claim = ledger.claim(key, &request).await.expect("the ledger is open");
+                let Claim::Fresh(fresh) = claim else { panic!("the key is new, and the ledger says {claim:?}") };
+                let done = Finish::Done { result: None, discarded: false, ttl: Duration::from_secs(3_600) };
+                ledger.finish(key, fresh.fence, done).await.expect("the claim is ours");
+            }
+        });
+    }
+
+    fn run(&self, messages: u64) {
+        let ledger: Arc<dyn Ledger> = Arc::new(NoLedger);
+        for _ in 0..messages {
+            let job = Job {
+                policy: self.plugin.policy.clone(),
+                message: self.message.clone(),
+                message_id: self.delivery.message_id.clone(),
+                sent_at: self.delivery.sent_at,
+                attempt: 1,
+                key: Key([1; 32]),
+                fence: Fence(1),
+                ledger: ledger.clone(),
+                span: Span::NONE,
+            };
+            let report = self.runtime.block_on(self.kit.sandbox.run(&self.plugin.handler, job));
+            // Handlers other than the bench's do not know its order.
+            assert!(matches!(report.exit, Exit::Done { .. } | Exit::Reject { .. }), "{:?}", report.exit);
+        }
+    }
+
+    fn settle(&mut self, messages: u64) {
+        let _in_the_runtime = self.runtime.enter();
+        let (keeper, settler, queue) = self.settler.get_or_insert_with(|| {
+            let (queue, meters) = (Arc::new(Canned::new(self.delivery.clone())), Arc::new(QueueMeters::default()));
+            let (keeper, _) = Keeper::new(QueueConfig::default().visibility, meters.clone());
+            (keeper, Settler::start(queue.clone(), meters), queue)
+        });
+        self.runtime.block_on(async {
+            for delivery in queue.make(messages) {
+                let lease = keeper.track(&delivery).expect("each message is received once");
+                settler.settle(lease, &Settlement::Delete { record: Record::Done }, Span::NONE).await;
+            }
+            queue.all_deleted().await;
+        });
+    }
+
+    fn whole(&mut self, messages: u64) {
+        let _in_the_runtime = self.runtime.enter();
+        let (_, queue) = self.crew.get_or_insert_with(|| self.kit.begin(&self.delivery));
+        self.runtime.block_on(async {
+            queue.offer(messages);
+            queue.all_deleted().await;
+        });
+    }
+}
+
+impl Kit {
+    fn new(component: &Path, compiled: Option<&Path>) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = component.file_name().expect("a component is a file");
+        std::fs::copy(component, dir.path().join(file)).expect("the handler was built");
+        let mut config = Config::parse(CONFIG, Path::new("wasq.toml")).expect("the config is valid");
+        if let Some(cache) = compiled {
+            let own = std::env::current_exe().expect("a program knows its file");
+            config.compiler = Some(own.with_file_name("wasq"));
+            config.compile_cache = cache.to_owned();
+        }
+        let config = Arc::new(config);
+        // A tick would come after so many milliseconds, and not after so many instructions.
+        let sandbox = Sandbox::without_ticks(&config.limits).expect("an engine can be made");
+        let loader = Loader::new(sandbox.clone(), config.clone()).expect("the config is valid");
+        let catalogs = Catalogs::new(loader, None);
+        let catalog = catalogs.reload(dir.path()).expect("the directory is there");
+        assert!(catalog.failures().is_empty(), "{:?}", catalog.failures());
+        Self { config, sandbox, catalogs: Arc::new(catalogs) }
+    }
+
+    /// Starts a host's own worker, keeper and settler over a queue in memory.
+    fn begin(&self, delivery: &Delivery) -> (Crew, Arc<Canned>) {
+        let queue = Arc::new(Canned::new(delivery.clone()));
+        let ledger: Arc<dyn Ledger> = Arc::new(NoLedger);
+        let limits = self.config.limits.clone();
+        let services = Services {
+            scope: SCOPE.into(),
+            clock: Arc::new(SystemClock),
+            catalogs: self.catalogs.clone(),
+            sandbox: self.sandbox.clone(),
+            permits: Permits::new(&limits),
+            ledger: ledger.clone(),
+            breakers: Breakers::new(limits.breaker_failures, limits.breaker_probe),
+            stats: Stats::default(),
+            health: Health::default(),
+            pauses: Pauses::default(),
+            recent: Recent::default(),
+            tracing: Tracing::default(),
+            outlets: [].into(),
+            interrupt: CancellationToken::new(),
+            limits,
+        };
+        let (config, meters) = (QueueConfig::default(), Arc::new(QueueMeters::default()));
+        let (keeper, keeping) = Keeper::new(config.visibility, meters.clone());
+        tokio::spawn(keeping.run(queue.clone(), ledger));
+        let mut crew = Crew::new(Arc::new(services));
+        crew.begin(Lane {
+            name: "jobs".into(),
+            keeper,
+            settler: Settler::start(queue.clone(), meters.clone()),
+            meters,
+            dlq: queue.clone() as Arc<dyn Queue>,
+            queue: queue.clone(),
+            config,
+        });
+        (crew, queue)
+    }
+}
+
+fn key(plugin: &Plugin, message: &Message, own: &str) -> Key {
+    let text = plugin.key_text(std::hint::black_box(message));
+    std::hint::black_box(text);
+    Key::of(SCOPE, &plugin.manifest.name, &message.kind, own)
+}
