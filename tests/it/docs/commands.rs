@@ -31,6 +31,9 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "cargo run --release -- bench",
         "a release build, and minutes of measuring; `bench` runs it short",
     ),
+    ("performance.md", "RUSTFLAGS=", "a release build"),
+    ("performance.md", "perf record ", "minutes of measuring, and perf needs a kernel that lets it"),
+    ("performance.md", "perf script ", "it draws what was recorded"),
     ("performance-curves.md", "cargo build --release", "a release build"),
     (
         "performance-curves.md",
