@@ -89,7 +89,18 @@ pub struct Disk {
     connection: Connection,
     dir: PathBuf,
     /// Locked as long as it is open; the lock ends with the process, however it ends. Dropped after the connection.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The directory's lock. It is let go of by word, and not only by closing the file: a child process that has been forked just now holds
+/// that open until it runs its own program.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // At the latest it goes with the file.
+        drop(self.0.unlock());
+    }
 }
 
 impl Disk {
@@ -97,8 +108,8 @@ impl Disk {
     pub fn open(dir: &Path) -> Result<(Self, Fence), OpenError> {
         let at = |source| OpenError::Directory { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(at)?;
-        let lock = File::create(dir.join(LOCK)).map_err(at)?;
-        lock.try_lock().map_err(|error| match error {
+        let lock = Lock(File::create(dir.join(LOCK)).map_err(at)?);
+        lock.0.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse { dir: dir.to_owned() },
             TryLockError::Error(source) => at(source),
         })?;
