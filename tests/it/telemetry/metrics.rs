@@ -60,8 +60,14 @@ async fn a_scrape_tells_what_was_sent_and_how_it_ended() {
     until("the last is settled", || async { rig.counts("jobs").await == (0, 1, 0) }).await;
     until("a sample has seen the DLQ and what is hidden", || async {
         let (_, text) = get(rig.host().admin_addr(), "/metrics").await;
-        text.contains("wasq_dlq_oldest_age_seconds{queue=\"jobs\"}")
-            && text.contains("wasq_queue_messages{queue=\"jobs\",state=\"in_flight\"} 1\n")
+        [
+            "wasq_dlq_messages{queue=\"jobs\"} 1\n",
+            "wasq_dlq_oldest_age_seconds{queue=\"jobs\"}",
+            "wasq_queue_messages{queue=\"jobs\",state=\"visible\"} 0\n",
+            "wasq_queue_messages{queue=\"jobs\",state=\"in_flight\"} 1\n",
+        ]
+        .iter()
+        .all(|line| text.contains(line))
     })
     .await;
 
