@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_config::{Region, SdkConfig};
-use aws_sdk_sqs::config::{Credentials, StalledStreamProtectionConfig};
+use aws_sdk_sqs::config::{Credentials, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_smithy_http_client::tls;
 
@@ -14,11 +14,8 @@ use crate::config::Aws;
 ///
 /// Timeouts and retries are the client's own: each service has its own.
 pub async fn sdk_config(aws: &Aws) -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
     let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http_client())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(url) = &aws.endpoint_url {
         loader = loader.endpoint_url(url);
@@ -33,6 +30,13 @@ pub async fn sdk_config(aws: &Aws) -> SdkConfig {
         }
     }
     loader.load().await
+}
+
+/// How bytes travel: over HTTPS with rustls on ring.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https()
 }
 
 /// Whether an endpoint is on this machine.

@@ -9,6 +9,7 @@ mod dashboard;
 mod deploy;
 mod docs;
 mod egress;
+mod fast_way;
 mod faults_clock;
 mod faults_crash;
 mod faults_fifo;

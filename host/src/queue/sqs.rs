@@ -1,12 +1,17 @@
 //! The queue on Amazon SQS, by way of its SDK; any endpoint that speaks SQS will do.
 
 mod error;
+mod fast;
+mod lesson;
+mod wire;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::IdentityCache;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::primitives::Blob;
@@ -17,6 +22,7 @@ use aws_sdk_sqs::types::{
 use bytes::Bytes;
 
 use error::{by_code, classify};
+use lesson::Lessons;
 
 use super::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError, batches};
 use crate::config::Aws;
@@ -29,6 +35,11 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const RECEIVE_GRACE: Duration = Duration::from_secs(5);
 /// Attempts of a call within the SDK, with its jittered backoff.
 const CALL_ATTEMPTS: u32 = 3;
+
+/// The calls of every message, as SQS's JSON protocol names them.
+const RECEIVE: &str = "AmazonSQS.ReceiveMessage";
+const DELETE_BATCH: &str = "AmazonSQS.DeleteMessageBatch";
+const CHANGE_VISIBILITY_BATCH: &str = "AmazonSQS.ChangeMessageVisibilityBatch";
 
 /// What a delivery has of a message's system attributes.
 const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 5] = [
@@ -45,17 +56,25 @@ pub struct Sqs {
     calls: Client,
     /// Its receives are tried once: the worker's own loop backs off, and counts what fails.
     receives: Client,
+    /// What its calls show, for those that are made without it.
+    lessons: Lessons,
 }
 
 impl Sqs {
     /// For the account, region and endpoint that [`aws::sdk_config`] finds.
     pub async fn connect(aws: &Aws) -> Self {
-        let shared = aws::sdk_config(aws).await;
-        let calls = aws_sdk_sqs::config::Builder::from(&shared)
+        Self::new(&aws::sdk_config(aws).await)
+    }
+
+    pub fn new(shared: &SdkConfig) -> Self {
+        let lessons = Lessons::new(shared.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build()));
+        let calls = aws_sdk_sqs::config::Builder::from(shared)
+            .identity_cache(lessons.clone())
+            .interceptor(lessons.clone())
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
             .retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS));
         let receives = calls.clone().timeout_config(TimeoutConfig::disabled()).retry_config(RetryConfig::disabled());
-        Self { calls: Client::from_conf(calls.build()), receives: Client::from_conf(receives.build()) }
+        Self { calls: Client::from_conf(calls.build()), receives: Client::from_conf(receives.build()), lessons }
     }
 
     /// The SDK's client, for rare calls.
@@ -120,24 +139,40 @@ impl Queue for SqsQueue {
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
         let received_at = clock::now();
+        let (max, within) = (max.min(BATCH_MAX_ENTRIES), wait + RECEIVE_GRACE);
+        let request = wire::Receive {
+            queue_url: &self.url,
+            max_number_of_messages: max,
+            wait_time_seconds: wait.as_secs(),
+            visibility_timeout: visibility.as_secs(),
+            message_attribute_names: ["All"],
+            message_system_attribute_names: SYSTEM_ATTRIBUTES.each_ref().map(MessageSystemAttributeName::as_str),
+        };
+        if let Some(answer) = self.sqs.lessons.call::<wire::Received>(RECEIVE, &request, within).await? {
+            let messages = answer.messages.unwrap_or_default();
+            return Ok(messages.into_iter().map(|message| message.delivery(received_at)).collect());
+        }
         let call = self
             .sqs
             .receives
             .receive_message()
             .queue_url(&self.url)
-            .max_number_of_messages(max.min(BATCH_MAX_ENTRIES) as i32)
+            .max_number_of_messages(max as i32)
             .wait_time_seconds(wait.as_secs() as i32)
             .visibility_timeout(visibility.as_secs() as i32)
             .message_attribute_names("All")
             .set_message_system_attribute_names(Some(SYSTEM_ATTRIBUTES.to_vec()));
         // The SDK's own timeout would be a config of its own for each call, which costs more than the rest of the call.
-        let answer =
-            tokio::time::timeout(wait + RECEIVE_GRACE, call.send()).await.map_err(|_| error::no_answer_in_time())?;
+        let answer = tokio::time::timeout(within, call.send()).await.map_err(|_| error::no_answer_in_time())?;
         let answer = answer.map_err(|error| classify(&error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().map(|message| delivery(message, received_at)).collect())
     }
 
     async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>> {
+        let entries = receipts.iter().map(|receipt| (receipt, None));
+        if let Some(answers) = self.fast_batch(DELETE_BATCH, entries).await {
+            return answers;
+        }
         let entries = receipts.iter().enumerate().map(|(place, receipt)| {
             DeleteMessageBatchRequestEntry::builder()
                 .id(place.to_string())
@@ -155,6 +190,10 @@ impl Queue for SqsQueue {
     }
 
     async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>> {
+        let entries = changes.iter().map(|(receipt, visibility_s)| (receipt, Some(*visibility_s)));
+        if let Some(answers) = self.fast_batch(CHANGE_VISIBILITY_BATCH, entries).await {
+            return answers;
+        }
         let entries = changes.iter().enumerate().map(|(place, (receipt, visibility_s))| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(place.to_string())
@@ -190,6 +229,26 @@ impl Queue for SqsQueue {
 }
 
 impl SqsQueue {
+    /// A batch without the SDK. None where the SDK is to make it: it may be made twice.
+    async fn fast_batch<'a>(
+        &self,
+        operation: &'static str,
+        entries: impl Iterator<Item = (&'a Receipt, Option<u32>)>,
+    ) -> Option<Vec<Result<(), QueueError>>> {
+        let entries: Vec<_> = entries
+            .enumerate()
+            .map(|(place, (receipt, visibility_timeout))| wire::Entry {
+                id: place.to_string(),
+                receipt_handle: &receipt.0,
+                visibility_timeout,
+            })
+            .collect();
+        let (len, request) = (entries.len(), wire::Batch { queue_url: &self.url, entries });
+        let mut answer: wire::BatchAnswer = self.sqs.lessons.call(operation, &request, CALL_TIMEOUT).await.ok()??;
+        let failed = answer.failed();
+        Some(by_place(len, answer.successful.iter().map(|done| (done.id.as_str(), ())), &failed))
+    }
+
     async fn send_batch(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
         let entries: Result<Vec<_>, QueueError> =
             messages.iter().enumerate().map(|(place, message)| self.send_entry(place, message)).collect();

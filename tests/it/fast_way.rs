@@ -1,0 +1,385 @@
+//! The calls that every message takes are made without the SDK's machinery, by what the SDK's own calls have shown. Each of them
+//! must be what the SDK would have sent, and whatever goes wrong must end as it would with the SDK.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::json;
+use wasq::queue::sqs::{Sqs, SqsQueue};
+use wasq::queue::{Outgoing, Queue, QueueError};
+
+use crate::cli::binary::client;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const NOTHING: &str = "{}";
+
+/// A call as the service saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    operation: String,
+    by: By,
+    status: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Sdk,
+    Us,
+}
+
+fn seen(operation: &str, by: By, status: u16) -> Seen {
+    Seen { operation: operation.into(), by, status }
+}
+
+/// Stands where SQS stands: notes each call, and answers what is ordered, or hands it on.
+struct Gate {
+    addr: SocketAddr,
+    state: Arc<GateState>,
+}
+
+struct GateState {
+    /// Where calls go on to, byte for byte; without it, a call is answered with [`NOTHING`].
+    behind: Option<String>,
+    ahead: Mutex<Duration>,
+    ordered: Mutex<VecDeque<(StatusCode, &'static str)>>,
+    seen: Mutex<Vec<Seen>>,
+    keys: Mutex<Vec<String>>,
+}
+
+impl Gate {
+    async fn before(behind: Option<String>) -> Self {
+        let state = Arc::new(GateState {
+            behind,
+            ahead: Mutex::default(),
+            ordered: Mutex::default(),
+            seen: Mutex::default(),
+            keys: Mutex::default(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let app = Router::new().fallback(answer).with_state(state.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { addr, state }
+    }
+
+    async fn start() -> Self {
+        Self::before(None).await
+    }
+
+    fn order(&self, status: StatusCode, body: &'static str) {
+        self.state.ordered.lock().unwrap().push_back((status, body));
+    }
+
+    /// The calls since the last time.
+    fn seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.state.seen.lock().unwrap())
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    async fn queue(&self, credentials: impl ProvideCredentials + 'static) -> SqsQueue {
+        let sqs = Sqs::new(&sdk_config(&self.url(), credentials).await);
+        sqs.queue(&format!("{}/123456789012/jobs", self.url())).await.unwrap()
+    }
+}
+
+async fn sdk_config(endpoint: &str, credentials: impl ProvideCredentials + 'static) -> SdkConfig {
+    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(wasq::aws::http_client());
+    loader
+        .region(Region::from_static("eu-west-1"))
+        .endpoint_url(endpoint)
+        .credentials_provider(credentials)
+        .load()
+        .await
+}
+
+async fn answer(State(gate): State<Arc<GateState>>, request: Request) -> Response {
+    let headers = request.headers().clone();
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    let operation = header("x-amz-target").unwrap().strip_prefix("AmazonSQS.").unwrap().to_owned();
+    let by = if header("amz-sdk-request").is_some() { By::Sdk } else { By::Us };
+    let authorization = header(AUTHORIZATION.as_str()).unwrap();
+    gate.keys.lock().unwrap().push(authorization.split(['=', '/']).nth(1).unwrap().to_owned());
+    let now = SystemTime::now() + *gate.ahead.lock().unwrap();
+    let signed: jiff::Timestamp =
+        jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ%z", format!("{}+0000", header("x-amz-date").unwrap()))
+            .and_then(|time| time.to_timestamp())
+            .unwrap();
+    let age = jiff::Timestamp::try_from(now).unwrap().duration_since(signed).unsigned_abs();
+    let ordered = gate.ordered.lock().unwrap().pop_front();
+    let response = match (ordered, &gate.behind) {
+        _ if age > Duration::from_secs(300) => plain(
+            StatusCode::FORBIDDEN,
+            r#"{"__type":"com.amazonaws.sqs#RequestTimeTooSkewed","message":"too skewed"}"#,
+        ),
+        (Some((status, body)), _) => plain(status, body),
+        (None, None) => plain(StatusCode::OK, NOTHING),
+        (None, Some(behind)) => hand_on(behind, request).await,
+    };
+    let (mut parts, body) = response.into_parts();
+    parts.headers.insert(DATE, httpdate(now).parse().unwrap());
+    gate.seen.lock().unwrap().push(Seen { operation, by, status: parts.status.as_u16() });
+    Response::from_parts(parts, body)
+}
+
+fn plain(status: StatusCode, body: &'static str) -> Response {
+    Response::builder().status(status).header("content-type", "application/x-amz-json-1.0").body(body.into()).unwrap()
+}
+
+async fn hand_on(behind: &str, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    parts.uri = format!("{behind}{}", parts.uri.path_and_query().unwrap()).parse().unwrap();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    client.request(Request::from_parts(parts, Body::from(body))).await.unwrap().map(Body::new)
+}
+
+fn httpdate(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).unwrap().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn static_credentials() -> Credentials {
+    Credentials::new("AKIDFIRST", "secret", None, None, "test")
+}
+
+async fn receive(queue: &SqsQueue) -> Result<Vec<wasq::message::Delivery>, QueueError> {
+    queue.receive(10, Duration::ZERO, Duration::from_secs(30)).await
+}
+
+#[tokio::test]
+async fn the_sdk_makes_the_first_call_and_one_a_minute() {
+    let gate = Gate::start().await;
+    let queue = gate.queue(static_credentials()).await;
+    for _ in 0..3 {
+        receive(&queue).await.unwrap();
+    }
+    let ours = seen("ReceiveMessage", By::Us, 200);
+    let theirs = seen("ReceiveMessage", By::Sdk, 200);
+    assert_eq!(gate.seen(), [theirs.clone(), ours.clone(), ours.clone()]);
+
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    for _ in 0..2 {
+        receive(&queue).await.unwrap();
+    }
+    assert_eq!(gate.seen(), [theirs, ours]);
+}
+
+/// moto verifies each signature with botocore.
+#[tokio::test]
+async fn another_hand_finds_our_signatures_right() {
+    let server = client("moto_server", ["--port", "0"]).spawn();
+    let line = server.line("Running on http://").await;
+    let behind = line.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
+    let (id, secret) = user_with_all_rights(&behind).await;
+    let gate = Gate::before(Some(behind.clone())).await;
+
+    let stranger = Credentials::new(&id, "not the secret", None, None, "test");
+    let stranger = Sqs::new(&sdk_config(&gate.url(), stranger).await);
+    let host = Sqs::new(&sdk_config(&gate.url(), Credentials::new(&id, &secret, None, None, "test")).await);
+    host.client().create_queue().queue_name("jobs").send().await.unwrap();
+    post(Request::post(format!("{behind}/moto-api/reset-auth")), "0").await;
+    stranger.queue("jobs").await.map(|_| ()).unwrap_err();
+    assert_eq!(gate.seen().pop(), Some(seen("GetQueueUrl", By::Sdk, 403)), "moto looks at signatures");
+
+    let queue = host.queue("jobs").await.unwrap();
+    gate.seen();
+    let body = r#"{"text":"\"quoted\" ü 😀 \u0001 ~ / + %20"}"#;
+    let message = Outgoing {
+        body: body.into(),
+        attributes: [("type".to_owned(), wasq::message::AttributeValue::string("a b/ü"))].into(),
+        delay_s: 0,
+        group: None,
+        deduplication_id: None,
+    };
+    queue.send(&[message.clone(), message]).await.into_iter().for_each(|sent| drop(sent.unwrap()));
+    let deliveries = receive(&queue).await.unwrap();
+    assert_eq!(deliveries.len(), 2);
+    for delivery in &deliveries {
+        assert_eq!(delivery.body, body);
+        assert_eq!(delivery.attributes["type"].text(), Some("a b/ü"));
+        assert_eq!(delivery.receive_count, 1);
+        assert!(delivery.sent_at.0 > 0);
+    }
+    let receipts: Vec<_> = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+    let changes: Vec<_> = receipts.iter().map(|receipt| (receipt.clone(), 60)).collect();
+    queue.change_visibility(&changes).await.into_iter().for_each(Result::unwrap);
+    queue.delete(&receipts).await.into_iter().for_each(Result::unwrap);
+    let expected = [
+        seen("SendMessageBatch", By::Sdk, 200),
+        seen("ReceiveMessage", By::Us, 200),
+        seen("ChangeMessageVisibilityBatch", By::Us, 200),
+        seen("DeleteMessageBatch", By::Us, 200),
+    ];
+    assert_eq!(gate.seen(), expected);
+}
+
+/// Makes a user who may do all, and its key.
+async fn user_with_all_rights(moto: &str) -> (String, String) {
+    let policy =
+        json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "*", "Resource": "*" }] });
+    let iam = "AWS4-HMAC-SHA256 Credential=any/20200101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0";
+    let ask = async |form: Vec<(&str, &str)>| {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = Request::post(moto).header(AUTHORIZATION, iam);
+        post(request.header(CONTENT_TYPE, "application/x-www-form-urlencoded"), &form).await
+    };
+    ask(vec![("Action", "CreateUser"), ("UserName", "host"), ("Version", "2010-05-08")]).await;
+    ask(vec![
+        ("Action", "PutUserPolicy"),
+        ("UserName", "host"),
+        ("PolicyName", "all"),
+        ("PolicyDocument", &policy.to_string()),
+        ("Version", "2010-05-08"),
+    ])
+    .await;
+    let answer = ask(vec![("Action", "CreateAccessKey"), ("UserName", "host"), ("Version", "2010-05-08")]).await;
+    let element = |name: &str| {
+        let start = answer.split_once(&format!("<{name}>")).unwrap().1;
+        start.split_once(&format!("</{name}>")).unwrap().0.to_owned()
+    };
+    (element("AccessKeyId"), element("SecretAccessKey"))
+}
+
+async fn post(request: http::request::Builder, body: &str) -> String {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.request(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let body: Bytes = to_bytes(Body::new(answer.into_body()), usize::MAX).await.unwrap();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_wrong_is_corrected_as_the_sdk_does_and_followed() {
+    let gate = Gate::start().await;
+    let queue = gate.queue(static_credentials()).await;
+    let receipts = [wasq::message::Receipt("r".into())];
+    queue.delete(&receipts).await;
+    queue.delete(&receipts).await;
+    let call = |by, status| seen("DeleteMessageBatch", by, status);
+    assert_eq!(gate.seen(), [call(By::Sdk, 200), call(By::Us, 200)]);
+
+    *gate.state.ahead.lock().unwrap() = HOUR;
+    queue.delete(&receipts).await;
+    assert_eq!(gate.seen(), [call(By::Us, 403), call(By::Sdk, 403), call(By::Sdk, 200)]);
+    queue.delete(&receipts).await;
+    assert_eq!(gate.seen(), [call(By::Us, 200)], "signed by the service's clock");
+}
+
+#[tokio::test]
+async fn what_does_not_come_back_well_is_made_again_by_the_sdk() {
+    let gate = Gate::start().await;
+    let queue = gate.queue(static_credentials()).await;
+    receive(&queue).await.unwrap();
+    gate.seen();
+    let call = |by, status| seen("ReceiveMessage", by, status);
+    let message = r#"{"Messages":[{"MessageId":"m","ReceiptHandle":"r","Body":"b","MD5OfBody":"x"}]}"#;
+    for (status, body) in [
+        (StatusCode::OK, r#"{"Messages":[{"MessageId":"m""#),
+        (StatusCode::OK, r#"{"Messages":"none"}"#),
+        (StatusCode::SERVICE_UNAVAILABLE, r#"{"__type":"ServiceUnavailable"}"#),
+        (StatusCode::FORBIDDEN, r#"{"__type":"com.amazonaws.sqs#InvalidClientTokenId"}"#),
+    ] {
+        gate.order(status, body);
+        gate.order(StatusCode::OK, message);
+        let deliveries = receive(&queue).await.unwrap();
+        assert_eq!(deliveries.iter().map(|d| d.message_id.0.as_str()).collect::<Vec<_>>(), ["m"], "{body}");
+        assert_eq!(gate.seen(), [call(By::Us, status.as_u16()), call(By::Sdk, 200)], "{body}");
+    }
+
+    // While it lasts, nothing is asked twice.
+    for _ in 0..3 {
+        gate.order(StatusCode::FORBIDDEN, r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#);
+    }
+    gate.order(StatusCode::FORBIDDEN, r#"{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}"#);
+    for _ in 0..3 {
+        assert!(matches!(receive(&queue).await, Err(QueueError::Permanent { .. })));
+    }
+    assert_eq!(gate.seen(), [call(By::Us, 403), call(By::Sdk, 403), call(By::Sdk, 403), call(By::Sdk, 403)]);
+}
+
+#[tokio::test]
+async fn an_answer_is_read_as_the_sdk_reads_it() {
+    let gate = Gate::start().await;
+    let queue = gate.queue(static_credentials()).await;
+    let answers = [
+        r#"{"Messages":null}"#,
+        r#"{"Messages":[{"MessageId":"m","ReceiptHandle":"r","Body":"\u00fc\"\\\ud83d\ude00","Attributes":{"SentTimestamp":"1523232000000",
+            "ApproximateReceiveCount":"7","MessageGroupId":"g","MessageDeduplicationId":"d","AWSTraceHeader":"Root=1-5759e988-bd862e3fe1be46a994272793",
+            "SenderId":"AIDA"},"MessageAttributes":{"b":{"DataType":"Binary.x","BinaryValue":"AP8="},"n":{"DataType":"Number","StringValue":"1"}},
+            "MD5OfBody":"x","MD5OfMessageAttributes":"y"}]}"#,
+        r#"{"Messages":[{"MessageId":"m","ReceiptHandle":"r","Body":""}],"More":{"than":["is","known"]}}"#,
+    ];
+    for answer in answers {
+        let mut read = Vec::new();
+        for by in [By::Sdk, By::Us] {
+            if by == By::Sdk {
+                tokio::time::pause();
+                tokio::time::advance(Duration::from_secs(61)).await;
+                tokio::time::resume();
+            }
+            gate.order(StatusCode::OK, answer);
+            let deliveries = receive(&queue).await.unwrap();
+            assert_eq!(gate.seen(), [seen("ReceiveMessage", by, 200)]);
+            read.push(
+                deliveries
+                    .into_iter()
+                    .map(|delivery| {
+                        let received_at = tokio::time::Instant::now();
+                        format!("{:?}", wasq::message::Delivery { received_at, ..delivery })
+                            .split(", received_at")
+                            .next()
+                            .unwrap()
+                            .to_owned()
+                    })
+                    .collect::<Vec<_>>(),
+            );
+        }
+        assert_eq!(read[0], read[1]);
+    }
+}
+
+#[tokio::test]
+async fn credentials_near_their_end_are_not_used_and_new_ones_are() {
+    #[derive(Debug, Default)]
+    struct Rotating(AtomicUsize);
+    impl ProvideCredentials for Rotating {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let (id, left) = match self.0.fetch_add(1, Ordering::Relaxed) {
+                0 => ("AKIDFIRST", Duration::from_secs(5)),
+                _ => ("AKIDSECOND", HOUR),
+            };
+            let credentials =
+                Credentials::new(id, "secret", Some("token".into()), Some(SystemTime::now() + left), "test");
+            future::ProvideCredentials::ready(Ok(credentials))
+        }
+    }
+    let gate = Gate::start().await;
+    let queue = gate.queue(Rotating::default()).await;
+    for _ in 0..3 {
+        receive(&queue).await.unwrap();
+    }
+    let call = |by| seen("ReceiveMessage", by, 200);
+    assert_eq!(gate.seen(), [call(By::Sdk), call(By::Sdk), call(By::Us)]);
+    assert_eq!(*gate.state.keys.lock().unwrap(), ["AKIDFIRST", "AKIDSECOND", "AKIDSECOND"]);
+}
