@@ -110,7 +110,8 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
     let whole = Share { services, lane, delivery, lease: &lease, message: None, plugin: None, span: &Span::NONE };
 
     let decoded = decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref());
-    let way = services.tracing.way(lane.queue.name(), delivery, decoded.as_ref().ok());
+    let decoded = decoded.map(Arc::new);
+    let way = services.tracing.way(lane.queue.name(), delivery, decoded.as_deref().ok());
     let settlement = match &decoded {
         Err(reason) => whole.without_a_run(Exit::Invalid { reason: reason.clone() }).await.settlement,
         Ok(message) => {
@@ -148,7 +149,7 @@ impl<'a> Share<'a> {
     }
 
     /// Claim, run, decide, record.
-    async fn attempt(self, way: &Way, message: &Message, serving: &Serving) -> Ended {
+    async fn attempt(self, way: &Way, message: &Arc<Message>, serving: &Serving) -> Ended {
         let span = way.process(&message.kind.0, &serving.stable.manifest.name);
         let whole = Share { span: &span, ..self };
         let claim = match claim::claim(&whole, message, &serving.stable).await {

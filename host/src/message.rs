@@ -93,8 +93,6 @@ pub struct Message {
     pub attributes: Attributes,
     /// The key its producer or an earlier host gave it, in the order of the design; the plugin's template comes first.
     pub key: String,
-    /// The body parsed once, when it is JSON: routing and key templates read it.
-    pub json: Option<serde_json::Value>,
     pub traceparent: Option<String>,
 }
 

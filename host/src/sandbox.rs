@@ -73,7 +73,7 @@ pub struct Policy {
 /// One attempt at one message.
 pub struct Job {
     pub policy: Arc<Policy>,
-    pub message: Message,
+    pub message: Arc<Message>,
     pub message_id: MessageId,
     pub sent_at: UnixMs,
     pub attempt: u32,

@@ -13,8 +13,8 @@ async fn unreadable_bodies_are_dead_lettered() {
     let cases = [
         (" ".to_owned(), "no JSON"),
         ("{".to_owned(), "no JSON"),
-        ("[".repeat(100_000), "128 levels of nesting"),
-        (r#"{"a":"#.repeat(100_000), "128 levels of nesting"),
+        ("[".repeat(100_000), "no JSON"),
+        (r#"{"a":"#.repeat(100_000), "no JSON"),
         (r#"{"do":"done"}"#.to_owned(), "no string field `type`"),
         (r#"{"type":7}"#.to_owned(), "no string field `type`"),
         ("x".repeat(1024 * 1024), "no JSON"),

@@ -128,7 +128,6 @@ impl Bench {
             body: Bytes::from_static(br#"{"do":"done"}"#),
             content_type: "application/json".into(),
             key: "k".into(),
-            json: None,
             traceparent: None,
             attributes: Attributes::new(),
         };
@@ -141,7 +140,7 @@ impl Bench {
             fence: Fence(1),
             ledger: Arc::new(Nowhere),
             span: Span::NONE,
-            message,
+            message: Arc::new(message),
         };
         self.sandbox.run(&plugin.handler, job).await
     }

@@ -78,7 +78,7 @@ pub struct Steps {
     runtime: Runtime,
     kit: Kit,
     delivery: Delivery,
-    message: Message,
+    message: Arc<Message>,
     plugin: Arc<Plugin>,
     claims: u64,
     ledger: Option<(tempfile::TempDir, LocalLedger)>,
@@ -117,7 +117,17 @@ impl Steps {
         let mail = Mail { bytes: body_bytes, sleep_ms: 0, types: vec![kind], duplicates: 0, body: None };
         let delivery = runtime.block_on(async { canned::delivery(mail.main(1, 0), 1) });
         let message = decode(&delivery, Envelope::default(), None).expect("an order has a type");
-        Self { runtime, kit, delivery, message, plugin, claims: 0, ledger: None, crew: None, settler: None }
+        Self {
+            runtime,
+            kit,
+            delivery,
+            message: Arc::new(message),
+            plugin,
+            claims: 0,
+            ledger: None,
+            crew: None,
+            settler: None,
+        }
     }
 
     /// Does a step for so many messages.

@@ -97,7 +97,7 @@ impl Invoke {
         };
         let job = Job {
             policy: plugin.policy.clone(),
-            message,
+            message: Arc::new(message),
             message_id: delivery.message_id,
             sent_at: delivery.sent_at,
             attempt: fresh.attempt,

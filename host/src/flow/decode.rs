@@ -1,5 +1,7 @@
 //! The first step: from a delivery to a message, unwrapped from its envelope, with its type and key.
 
+mod fields;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -7,26 +9,29 @@ use crate::config::Envelope;
 use crate::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
 use crate::message::{AttributeValue, Attributes, Delivery, KEY_FIELD, Message, MessageType};
 pub use crate::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
+use fields::Fields;
 
-/// Levels of nesting that a JSON body may have: serde_json's own limit.
+/// Levels of nesting that an envelope may have: serde_json's own limit.
 const NESTING_NOTE: &str = "at most 128 levels of nesting are read";
 
 /// Reads a delivery. An error says what cannot be read, in words fit for a dead letter.
 pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str>) -> Result<Message, String> {
     let mut attributes = delivery.attributes.clone();
     attributes.remove(LETTER_ATTRIBUTE);
-    let json = parse(&delivery.body);
-    let opened = open(envelope, &delivery.body, json, &mut attributes)?;
+    let outer = Fields::read(&delivery.body);
+    let opened = open(envelope, &delivery.body, &outer, &mut attributes)?;
+    let inner = opened.as_ref().map(|opened| Fields::read(&opened.body));
+    let fields = inner.as_ref().unwrap_or(&outer);
 
-    let attribute = |name: &str| attributes.get(name).and_then(AttributeValue::text);
-    let field = |name: &str| opened.json.as_ref().ok().and_then(|json| json.get(name)?.as_str());
+    let attribute = |name: &str| attributes.get(name).and_then(AttributeValue::text).map(str::to_owned);
+    let field = |name: &str| fields.as_ref().ok().and_then(|fields| fields.text(name));
     let kind = attribute(TYPE_ATTRIBUTE)
-        .or(opened.kind.as_deref())
+        .or_else(|| opened.as_ref()?.kind.clone())
         .or_else(|| field("type"))
-        .or(default_type)
+        .or_else(|| default_type.map(str::to_owned))
         .filter(|kind| !kind.is_empty());
     let Some(kind) = kind else {
-        let why = match &opened.json {
+        let why = match fields {
             Ok(_) => "its JSON body has no string field `type`".to_owned(),
             Err(error) => format!("its body is no JSON ({error})"),
         };
@@ -35,58 +40,61 @@ pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str
     let key = attribute(KEY_ATTRIBUTE)
         .or_else(|| field(KEY_FIELD))
         .or_else(|| attribute(OWN_KEY_ATTRIBUTE))
-        .or(delivery.deduplication_id.as_deref())
-        .unwrap_or(&delivery.message_id.0)
-        .to_owned();
-    let kind = MessageType(kind.to_owned());
-    let content_type = attribute("content-type").unwrap_or("application/json").to_owned();
-    let traceparent = attribute("traceparent").map(str::to_owned);
-    Ok(Message { kind, body: opened.body, content_type, key, json: opened.json.ok(), traceparent, attributes })
+        .or_else(|| delivery.deduplication_id.clone())
+        .unwrap_or_else(|| delivery.message_id.0.clone());
+    let content_type = attribute("content-type").unwrap_or_else(|| "application/json".to_owned());
+    let traceparent = attribute("traceparent");
+    let body = opened.map_or_else(|| delivery.body.clone(), |opened| opened.body);
+    Ok(Message { kind: MessageType(kind), body, content_type, key, traceparent, attributes })
 }
 
-/// What was in the envelope.
+/// What was in an envelope.
 struct Opened {
     body: Bytes,
-    json: Result<Value, String>,
     /// The type that the envelope names.
     kind: Option<String>,
 }
 
-fn parse(body: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(body).map_err(|error| match error.to_string() {
-        text if text.contains("recursion limit") => format!("{text}; {NESTING_NOTE}"),
-        text => text,
-    })
-}
-
+/// None where there is no envelope.
 fn open(
     envelope: Envelope,
-    body: &Bytes,
-    json: Result<Value, String>,
+    body: &[u8],
+    fields: &Result<Fields<'_>, String>,
     attributes: &mut Attributes,
-) -> Result<Opened, String> {
-    let plain = |json| Ok(Opened { body: body.clone(), json, kind: None });
-    let wrapped = match (envelope, json) {
-        (Envelope::Plain, json) | (Envelope::Auto, json @ Err(_)) => return plain(json),
-        (_, Err(error)) => return Err(format!("the body is no JSON, so no {envelope:?} envelope: {error}")),
-        (_, Ok(wrapped)) => wrapped,
+) -> Result<Option<Opened>, String> {
+    let found = match (envelope, fields) {
+        (Envelope::Auto, Ok(fields)) => recognise(fields),
+        (Envelope::Auto, Err(_)) => Envelope::Plain,
+        (named, _) => named,
     };
-    match envelope {
-        Envelope::Plain => plain(Ok(wrapped)),
-        Envelope::Sns => open_sns(&wrapped, attributes),
-        Envelope::Eventbridge => open_eventbridge(&wrapped),
-        Envelope::Cloudevents => open_cloudevent(&wrapped),
-        Envelope::Auto if wrapped["Type"] == "Notification" && wrapped["Message"].is_string() => {
-            open_sns(&wrapped, attributes)
-        }
-        Envelope::Auto if wrapped["detail-type"].is_string() && wrapped.get("detail").is_some() => {
-            open_eventbridge(&wrapped)
-        }
-        Envelope::Auto if wrapped["specversion"].is_string() && wrapped["type"].is_string() => {
-            open_cloudevent(&wrapped)
-        }
-        Envelope::Auto => plain(Ok(wrapped)),
+    if found == Envelope::Plain {
+        return Ok(None);
     }
+    let wrapped: Value = serde_json::from_slice(body).map_err(|error| {
+        let note =
+            if error.to_string().contains("recursion limit") { format!("; {NESTING_NOTE}") } else { String::new() };
+        format!("the body is no JSON, so no {found:?} envelope: {error}{note}")
+    })?;
+    match found {
+        Envelope::Plain | Envelope::Auto => Ok(None),
+        Envelope::Sns => open_sns(&wrapped, attributes).map(Some),
+        Envelope::Eventbridge => open_eventbridge(&wrapped).map(Some),
+        Envelope::Cloudevents => open_cloudevent(&wrapped).map(Some),
+    }
+}
+
+/// Which envelope a body's fields look like.
+fn recognise(fields: &Fields<'_>) -> Envelope {
+    if fields.text("Type").as_deref() == Some("Notification") && fields.text("Message").is_some() {
+        return Envelope::Sns;
+    }
+    if fields.text("detail-type").is_some() && fields.has("detail") {
+        return Envelope::Eventbridge;
+    }
+    if fields.text("specversion").is_some() && fields.text("type").is_some() {
+        return Envelope::Cloudevents;
+    }
+    Envelope::Plain
 }
 
 /// An SNS notification, as SNS writes it to a queue without raw delivery. Its own attributes join the message's.
@@ -100,14 +108,14 @@ fn open_sns(wrapped: &Value, attributes: &mut Attributes) -> Result<Opened, Stri
         }
     }
     let body = Bytes::copy_from_slice(text.as_bytes());
-    Ok(Opened { json: parse(&body), body, kind: None })
+    Ok(Opened { body, kind: None })
 }
 
 /// An EventBridge event: `detail-type` is the type, `detail` the body.
 fn open_eventbridge(wrapped: &Value) -> Result<Opened, String> {
     let kind = wrapped["detail-type"].as_str().ok_or("the EventBridge envelope has no string `detail-type`")?;
     let detail = wrapped.get("detail").ok_or("the EventBridge envelope has no `detail`")?;
-    Ok(Opened { body: detail.to_string().into(), json: Ok(detail.clone()), kind: Some(kind.to_owned()) })
+    Ok(Opened { body: detail.to_string().into(), kind: Some(kind.to_owned()) })
 }
 
 /// A CloudEvent in structured mode: `data`, or `data_base64`.
@@ -118,15 +126,14 @@ fn open_cloudevent(wrapped: &Value) -> Result<Opened, String> {
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(data)
             .map_err(|error| format!("the CloudEvents envelope's `data_base64` is no base64: {error}"))?;
-        return Ok(Opened { json: parse(&bytes), body: bytes.into(), kind: Some(kind) });
+        return Ok(Opened { body: bytes.into(), kind: Some(kind) });
     }
-    let data = wrapped.get("data").cloned().unwrap_or(Value::Null);
-    let body = match &data {
-        Value::Null => Bytes::new(),
-        Value::String(text) => Bytes::copy_from_slice(text.as_bytes()),
-        other => other.to_string().into(),
+    let body = match wrapped.get("data") {
+        None | Some(Value::Null) => Bytes::new(),
+        Some(Value::String(text)) => Bytes::copy_from_slice(text.as_bytes()),
+        Some(other) => other.to_string().into(),
     };
-    Ok(Opened { body, json: Ok(data), kind: Some(kind) })
+    Ok(Opened { body, kind: Some(kind) })
 }
 
 #[cfg(test)]
@@ -171,7 +178,10 @@ mod tests {
         check(Plain, "x", &[("type", "t"), ("wasq-key", "w")], Ok(("t", "x", "w")));
         check(Plain, "", &[], Err("no type"));
         check(Plain, "{", &[], Err("no JSON"));
-        check(Plain, &"[".repeat(100_000), &[], Err("nesting"));
+        check(Plain, &"[".repeat(100_000), &[], Err("no JSON"));
+        let deep = format!(r#"{{"type":"t","a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        check(Auto, &deep, &[], Ok(("t", &deep, "id-1")));
+        check(Cloudevents, &deep, &[], Err("128 levels of nesting"));
         check(Plain, r#"{"type":7}"#, &[], Err("no string field `type`"));
         let sns = r#"{"Type":"Notification","Message":"{\"type\":\"t\"}","MessageAttributes":{"a":{"Type":"String","Value":"b"}}}"#;
         check(Sns, sns, &[], Ok(("t", r#"{"type":"t"}"#, "id-1")));

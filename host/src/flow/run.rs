@@ -1,5 +1,7 @@
 //! The run: from a claim to the exit of one attempt.
 
+use std::sync::Arc;
+
 use super::Share;
 use super::breaker::Admission;
 use super::claim::Claimed;
@@ -13,7 +15,7 @@ use crate::sandbox::{Job, Report};
 
 /// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt succeeded and died over its
 /// outbox, nothing is run: what is left is sent.
-pub async fn run(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &Claimed) -> Exit {
+pub async fn run(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &Claimed) -> Exit {
     match outbox::left_behind(share, claim).await {
         Err(exit) => return exit,
         Ok(Some(finished)) => return send(share, finished).await,
@@ -67,7 +69,7 @@ fn refusal(share: &Share<'_>, plugin: &Plugin, claim: &Claimed) -> Option<Exit> 
 }
 
 /// Waits for its permits and runs the handler.
-async fn attempt(share: &Share<'_>, message: &Message, plugin: &Plugin, claim: &Claimed) -> Result<Report, Exit> {
+async fn attempt(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &Claimed) -> Result<Report, Exit> {
     let services = share.services;
     let permits = services.permits.acquire(plugin);
     let Ok(_permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {

@@ -9,6 +9,7 @@ mod disk;
 mod job;
 mod leases;
 mod pauses;
+mod places;
 mod rows;
 mod sweep;
 mod syncer;

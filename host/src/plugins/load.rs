@@ -110,7 +110,7 @@ impl Plugin {
     /// The text of a message's key as this plugin sees it: its template's, else the message's own.
     pub fn key_text(&self, message: &Message) -> String {
         let template = self.manifest.idempotency.key.as_ref();
-        let named = template.and_then(|template| template.render(message.json.as_ref()?));
+        let named = template.and_then(|template| template.render(&serde_json::from_slice(&message.body).ok()?));
         named.unwrap_or_else(|| message.key.clone())
     }
 

@@ -87,21 +87,21 @@ impl State {
     /// The message as the guest sees it, and the state of its run.
     pub fn new(job: Job, limits: Arc<Limits>, deadline: Instant) -> (types::Message, Self) {
         let log = Arc::new(GuestLog::new(&job, &limits));
-        let attributes = job.message.attributes.into_iter().map(|(name, value)| types::Attribute {
-            name,
-            value: match value.value {
+        let attributes = job.message.attributes.iter().map(|(name, value)| types::Attribute {
+            name: name.clone(),
+            value: match &value.value {
                 AttributeData::Binary(bytes) => types::AttributeValue::Binary(bytes.to_vec()),
                 AttributeData::Text(text) if value.data_type.starts_with("Number") => {
-                    types::AttributeValue::Number(text)
+                    types::AttributeValue::Number(text.clone())
                 }
-                AttributeData::Text(text) => types::AttributeValue::Text(text),
+                AttributeData::Text(text) => types::AttributeValue::Text(text.clone()),
             },
         });
         let message = types::Message {
             id: job.message_id.0,
-            kind: job.message.kind.0,
+            kind: job.message.kind.0.clone(),
             body: job.message.body.to_vec(),
-            content_type: job.message.content_type,
+            content_type: job.message.content_type.clone(),
             attributes: attributes.collect(),
         };
         let mut table = ResourceTable::new();
@@ -114,7 +114,7 @@ impl State {
                 job.policy.clone(),
                 limits.clone(),
                 seen,
-                Trace { span: job.span, traceparent: job.message.traceparent },
+                Trace { span: job.span, traceparent: job.message.traceparent.clone() },
             ),
             log,
             limits,

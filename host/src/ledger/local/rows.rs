@@ -2,59 +2,77 @@
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::places::{Id, Places};
 use crate::ledger::entry::{DeadIds, Entry, State};
 use crate::ledger::{Fence, LedgerError};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
 
 /// Reads and writes that take effect together.
-pub struct Batch<'a>(Transaction<'a>);
+pub struct Batch<'a> {
+    transaction: Transaction<'a>,
+    places: &'a mut Places,
+}
 
 impl<'a> Batch<'a> {
-    pub fn new(transaction: Transaction<'a>) -> Self {
-        Self(transaction)
+    pub fn new(transaction: Transaction<'a>, places: &'a mut Places) -> Self {
+        Self { transaction, places }
     }
 
     pub fn commit(self) -> Result<(), LedgerError> {
-        self.0.commit().map_err(failed)
+        self.transaction.commit().map_err(failed)
     }
 
     pub fn entry(&self, key: Key) -> Result<Option<Entry>, LedgerError> {
-        let mut select = self.0.prepare_cached(
+        let Some(id) = self.find(key)? else { return Ok(None) };
+        let mut select = self.prepare(
             "SELECT state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at, discarded,
-                 result FROM entries WHERE key = ?1",
-        ).map_err(failed)?;
-        select.query_row([&key.0], read_entry).optional().map_err(|error| unread(error, key))
+                 result FROM entries WHERE id = ?1 AND key = ?2",
+        )?;
+        select.query_row(params![id, &key.0], read_entry).optional().map_err(|error| unread(error, key))
+    }
+
+    fn find(&self, key: Key) -> Result<Option<Id>, LedgerError> {
+        self.places.find(&self.transaction, key).map_err(failed)
     }
 
     /// Adds an entry. False if there is one under the key, which stays as it is.
-    pub fn insert(&self, key: Key, entry: &Entry) -> Result<bool, LedgerError> {
-        let added = self.write(
-            "INSERT OR IGNORE INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, dead,
-                 first_failed_at, removable_at, discarded, result)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    pub fn insert(&mut self, key: Key, entry: &Entry) -> Result<bool, LedgerError> {
+        if let Some(id) = self.find(key)?
+            && self
+                .prepare("SELECT 1 FROM entries WHERE id = ?1 AND key = ?2")?
+                .exists(params![id, &key.0])
+                .map_err(failed)?
+        {
+            return Ok(false);
+        }
+        let id = self.places.give(key);
+        self.write(
+            "INSERT INTO entries (id, key, state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at,
+                 removable_at, discarded, result)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            id,
             key,
             entry,
         )?;
-        Ok(added == 1)
+        Ok(true)
     }
 
     /// Writes an entry in place of the one that is there.
     pub fn update(&self, key: Key, entry: &Entry) -> Result<(), LedgerError> {
+        let gone = || LedgerError::Damaged(format!("{}: its entry has gone", key.to_hex()));
         let updated = self.write(
-            "UPDATE entries SET state = ?2, fence = ?3, attempts = ?4, crashes = ?5, replays = ?6, body = ?7, message_id = ?8,
-                 dead = ?9, first_failed_at = ?10, removable_at = ?11, discarded = ?12, result = ?13
-             WHERE key = ?1",
+            "UPDATE entries SET state = ?3, fence = ?4, attempts = ?5, crashes = ?6, replays = ?7, body = ?8, message_id = ?9,
+                 dead = ?10, first_failed_at = ?11, removable_at = ?12, discarded = ?13, result = ?14
+             WHERE id = ?1 AND key = ?2",
+            self.find(key)?.ok_or_else(gone)?,
             key,
             entry,
         )?;
-        match updated {
-            1 => Ok(()),
-            _ => Err(LedgerError::Damaged(format!("{}: its entry has gone", key.to_hex()))),
-        }
+        if updated == 1 { Ok(()) } else { Err(gone()) }
     }
 
     /// Runs a statement over all of an entry's columns. The answer is how many rows it changed.
-    fn write(&self, sql: &str, key: Key, entry: &Entry) -> Result<usize, LedgerError> {
+    fn write(&self, sql: &str, id: Id, key: Key, entry: &Entry) -> Result<usize, LedgerError> {
         let Entry { state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at } =
             entry;
         let (code, discarded, result) = match state {
@@ -66,6 +84,7 @@ impl<'a> Batch<'a> {
         self.run(
             sql,
             params![
+                id,
                 &key.0,
                 code,
                 fence.0 as i64,
@@ -108,22 +127,20 @@ impl<'a> Batch<'a> {
         .map(drop)
     }
 
-    /// The keys after `from`, at most `limit`, each with the moment from which it may be removed.
-    pub fn ages(&self, from: Key, limit: u32) -> Result<Vec<(Key, UnixMs)>, LedgerError> {
-        let mut select = self
-            .0
-            .prepare_cached("SELECT key, removable_at FROM entries WHERE key > ?1 ORDER BY key LIMIT ?2")
-            .map_err(failed)?;
-        let rows = select
-            .query_map(params![&from.0, limit], |row| Ok((Key(row.get(0)?), UnixMs(from_column(row.get(1)?)))))
-            .map_err(failed)?;
+    /// The entries after `from`, at most `limit`, each with the moment from which it may be removed.
+    pub fn ages(&self, from: Id, limit: u32) -> Result<Vec<(Id, Key, UnixMs)>, LedgerError> {
+        let mut select =
+            self.prepare("SELECT id, key, removable_at FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+        let age = |row: &Row<'_>| Ok((row.get(0)?, Key(row.get(1)?), UnixMs(from_column(row.get(2)?))));
+        let rows = select.query_map(params![from, limit], age).map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
     }
 
     /// Removes the entry and its steps.
-    pub fn remove(&self, key: Key) -> Result<(), LedgerError> {
+    pub fn remove(&self, id: Id, key: Key) -> Result<(), LedgerError> {
         self.forget_steps(key)?;
-        self.run("DELETE FROM entries WHERE key = ?1", params![&key.0]).map(drop)
+        self.run("DELETE FROM places WHERE key = ?1 AND id = ?2", params![&key.0, id])?;
+        self.run("DELETE FROM entries WHERE id = ?1", params![id]).map(drop)
     }
 
     /// Removes at most `limit` envelopes whose time has come.
@@ -142,16 +159,22 @@ impl<'a> Batch<'a> {
     }
 
     pub fn prepare(&self, sql: &str) -> Result<rusqlite::CachedStatement<'_>, LedgerError> {
-        self.0.prepare_cached(sql).map_err(failed)
+        self.transaction.prepare_cached(sql).map_err(failed)
     }
 
     /// Runs a statement. The answer is how many rows it changed.
     pub fn run(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<usize, LedgerError> {
-        self.0.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters)).map_err(failed)
+        self.transaction.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters)).map_err(failed)
+    }
+
+    #[cfg(test)]
+    pub fn count(&self, sql: &str) -> usize {
+        let count: i64 = self.transaction.query_row(sql, [], |row| row.get(0)).expect("it counts");
+        count as usize
     }
 
     fn bytes(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<Option<Vec<u8>>, LedgerError> {
-        let mut select = self.0.prepare_cached(sql).map_err(failed)?;
+        let mut select = self.transaction.prepare_cached(sql).map_err(failed)?;
         select.query_row(parameters, |row| row.get(0)).optional().map_err(failed)
     }
 }

@@ -1,39 +1,35 @@
-//! Removes what has expired, a little at a time: it walks through the keys in their order and starts over at the end, so
+//! Removes what has expired, a little at a time: it walks through the entries in their order and starts over at the end, so
 //! that the hot path pays for no index by age.
 
 use super::leases::Leases;
+use super::places::Id;
 use super::rows::Batch;
 use crate::ledger::LedgerError;
-use crate::message::{Key, UnixMs};
+use crate::message::UnixMs;
 
 /// Rows a turn looks at: a few milliseconds of the writer's time. A million entries are looked through in some ten minutes.
 const TURN_ROWS: u32 = 2_000;
 
 /// How far the walk has come.
+#[derive(Default)]
 pub struct Sweep {
-    at: Key,
-}
-
-impl Default for Sweep {
-    fn default() -> Self {
-        Self { at: Self::START }
-    }
+    at: Id,
 }
 
 impl Sweep {
-    const START: Key = Key([0; 32]);
+    const START: Id = 0;
 
     /// Looks at the next rows and removes those whose time has come by the wall clock, and no live claim stands on.
     pub fn turn(&mut self, batch: &Batch<'_>, leases: &Leases, now: UnixMs) -> Result<(), LedgerError> {
         let rows = batch.ages(self.at, TURN_ROWS)?;
-        for (key, removable_at) in &rows {
+        for (id, key, removable_at) in &rows {
             if *removable_at <= now && !leases.knows(*key) {
-                batch.remove(*key)?;
+                batch.remove(*id, *key)?;
             }
         }
         batch.remove_envelopes(now, TURN_ROWS)?;
         self.at = match rows.last() {
-            Some((last, _)) if rows.len() == TURN_ROWS as usize => *last,
+            Some((last, _, _)) if rows.len() == TURN_ROWS as usize => *last,
             Some(_) | None => Self::START,
         };
         Ok(())
@@ -49,11 +45,11 @@ mod tests {
     use crate::clock;
     use crate::ledger::Fence;
     use crate::ledger::entry::{DeadIds, Entry, State};
-    use crate::message::{BodyDigest, MessageId};
+    use crate::message::{BodyDigest, Key, MessageId};
 
     const NOW: UnixMs = UnixMs(1_000_000);
 
-    fn put(batch: &Batch<'_>, key: Key, removable_at: UnixMs) -> Entry {
+    fn put(batch: &mut Batch<'_>, key: Key, removable_at: UnixMs) -> Entry {
         let entry = Entry {
             state: State::Released,
             fence: Fence(1),
@@ -87,11 +83,11 @@ mod tests {
     fn turn_by_turn_what_has_expired_goes_and_the_rest_stays() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (mut disk, _) = Disk::open(dir.path()).expect("it opens");
-        let batch = disk.begin().expect("it begins");
+        let mut batch = disk.begin().expect("it begins");
         let keys: Vec<Key> = (0..TURN_ROWS + 500).map(|n| Key::derive(&[&n.to_le_bytes()])).collect();
         let expired = |n: usize| !n.is_multiple_of(10);
         for (n, key) in keys.iter().enumerate() {
-            put(&batch, *key, if expired(n) { NOW } else { UnixMs(NOW.0 + 1) });
+            put(&mut batch, *key, if expired(n) { NOW } else { UnixMs(NOW.0 + 1) });
         }
 
         let mut sweep = Sweep::default();
@@ -108,9 +104,9 @@ mod tests {
     fn a_live_claim_is_not_swept_however_the_wall_clock_jumps() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (mut disk, _) = Disk::open(dir.path()).expect("it opens");
-        let batch = disk.begin().expect("it begins");
+        let mut batch = disk.begin().expect("it begins");
         let key = Key([7; 32]);
-        let entry = put(&batch, key, NOW);
+        let entry = put(&mut batch, key, NOW);
         let mut leases = Leases::default();
         leases.hold(key, entry, true, clock::now(), Duration::from_secs(60));
         Sweep::default().turn(&batch, &leases, UnixMs(u64::MAX)).expect("it sweeps");

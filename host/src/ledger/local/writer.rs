@@ -70,6 +70,7 @@ impl Writer {
                     std::thread::yield_now();
                     let jobs = self.collect(first);
                     self.turn(jobs);
+                    self.place();
                 }
                 Ok(None) => return,
                 Err(_elapsed) => {}
@@ -131,6 +132,15 @@ impl Writer {
             Err(_) => self.leases.take_back(),
         }
         written
+    }
+
+    /// After the answers, so that none waits for it.
+    fn place(&mut self) {
+        if self.disk.places().is_due()
+            && let Err(error) = self.disk.place()
+        {
+            tracing::debug!(dir = %self.dir.display(), %error, "the ledger keeps its newest keys in memory for now");
+        }
     }
 
     fn sweep(&mut self) {
