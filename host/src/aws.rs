@@ -79,7 +79,7 @@ impl NoAnswer {
 }
 
 /// An error and its causes, in words.
-fn causes(error: &dyn Error) -> String {
+pub fn causes(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

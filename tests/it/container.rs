@@ -67,13 +67,16 @@ async fn the_container_runs_the_shops_handlers_and_loses_nothing_at_a_sigterm_un
     let head = json!({ "sequence": 41, "hash": "abc" });
     rig.sink.answers("audit/head", std::iter::repeat_n(head, 100 * ORDERS));
     let bundle = Bundle::make(&config(&rig, &grants(&rig)), &rig.plugins_dir()).await;
-    for number in 0..ORDERS {
+    for number in 0..ORDERS / 2 {
         send(&rig, number).await;
     }
     let container = bundle.run("first").await;
     until("some are done", || async { rig.sink.count("warehouse") >= 5 }).await;
     let hold = rig.sink.hold("warehouse");
     let before = rig.sink.count("warehouse");
+    for number in ORDERS / 2..ORDERS {
+        send(&rig, number).await;
+    }
     until("others hang", || async { rig.sink.count("warehouse") >= before + 4 }).await;
     container.signal("TERM").await;
     assert_eq!(container.ends_within(STOP_MAX).await, Some(0));

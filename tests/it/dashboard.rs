@@ -368,14 +368,13 @@ async fn an_edited_body_that_is_no_json_any_more_is_not_sent() {
 #[tokio::test]
 async fn every_action_is_in_the_audit_log() {
     let rig = Setup::probe().without_host().await;
-    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = crate::cli::config_file(
         &rig,
-        &format!("admin = {{ listen = '{admin}' }}"),
+        "admin = { listen = '127.0.0.1:0' }",
         "[queues.jobs]\ndlq = 'jobs-dlq'\nwait = '1s'",
     );
     let host = wasq(["run", "--config", config.to_str().unwrap()]).spawn();
-    host.line("running").await;
+    let admin = crate::support::hosts::admin_addr(&host).await;
     rig.send(json!({ "do": "reject", "reason": "no" })).await;
     until("the letter is there", || async { rig.counts("jobs-dlq").await.0 == 1 }).await;
     let client = Client { addr: admin, headers: vec![("host", admin.to_string())] };

@@ -62,7 +62,7 @@ impl Deployed {
             "Image": "wasq:test",
             "Vpc": first("describe-vpcs", "VpcId").await,
             "Subnets": first("describe-subnets", "SubnetId").await,
-            "QueueConfig": "wait = '1s', visibility = '3s'",
+            "QueueConfig": "wait = '1s', visibility = '20s'",
             "MoreConfig": more,
         });
         let parameters = parameters.as_object().unwrap().iter();

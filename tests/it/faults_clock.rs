@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::support::{Setup, hosts};
+use crate::support::{Plugin, Setup, hosts};
 
 /// The file that tells how many seconds a process's wall clock is off; tests/it/support/wall_clock.c reads it.
 const OFFSET: &str = "WALL_CLOCK_OFFSET";
@@ -41,7 +41,8 @@ async fn when_the_wall_clock_jumps_an_hour_no_lease_ends_early_and_nothing_runs_
 
 async fn with_a_clock_that_jumps(offset: &Path) {
     let offset = File::options().write(true).open(offset).unwrap();
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(4)).without_host().await;
+    let setup = Setup::new().plugin(Plugin::probe("probe").manifest("timeout = '10m'"));
+    let rig = setup.queue("jobs", |queue| queue.visibility = Duration::from_secs(10)).without_host().await;
     let host = hosts::run(&rig, &hosts::local(&rig)).await;
     let hold = rig.sink.hold("held");
     for _ in 0..3 {

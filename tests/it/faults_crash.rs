@@ -144,7 +144,7 @@ async fn killed_at_any_boundary_a_message_finishes_elsewhere_and_completes_once(
         .plugin(Plugin::probe("narrow").types(&["narrow"]).manifest("max_concurrency = 1"))
         .plugin(Plugin::probe("mail").types(&["mail"]));
     for queue in QUEUES {
-        setup = setup.queue(queue, |queue| queue.visibility = Duration::from_secs(2));
+        setup = setup.queue(queue, |queue| queue.visibility = Duration::from_secs(10));
     }
     let rig = setup.without_host().await;
     order_faults(&rig);
@@ -202,7 +202,7 @@ async fn is_claimed_soon(rig: &Rig, sent: &Sent) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_hosts_messages_are_finished_by_another_host_on_the_same_ledger() {
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(2)).without_host().await;
+    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(10)).without_host().await;
     let server = postgres();
     let direct = hosts::postgres(server, server.port(), "killed_hosts");
     let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await.unwrap();

@@ -15,7 +15,7 @@ use crate::support::{Plugin, Rig, Setup, hosts};
 const FIFO: &str = "jobs.fifo";
 
 fn setup() -> Setup {
-    Setup::probe().queue(FIFO, |queue| queue.visibility = Duration::from_secs(2))
+    Setup::probe().queue(FIFO, |queue| queue.visibility = Duration::from_secs(10))
 }
 
 /// Sends messages that ask by these names, of the group that the name's first letter says.
@@ -112,12 +112,15 @@ async fn a_blocked_group_waits_for_its_message_and_others_go_on() {
     let setup = Setup::new().plugin(probe).queue(FIFO, |queue| queue.on_exhausted = OnExhausted::BlockGroup);
     let mut rig = setup.without_host().await;
     let retry = json!({ "do": "retry", "reason": "not yet" });
-    rig.sink.answers("g1", [reject("no"), retry, json!({ "do": "panic", "message": "oh" }), reject("no")]);
+    let oh = json!({ "do": "panic", "message": "oh" });
+    rig.sink.answers("g1", [reject("no"), retry, oh, reject("no"), rig.sink.ask("gate")]);
+    let gate = rig.sink.hold("gate");
     send(&rig, &["g1", "g2", "g3", "h1", "h2"]).await;
     rig.start_host().await;
     rig.until_called("h2", 1).await;
-    rig.until_called("g1", 4).await;
+    rig.until_called("g1", 5).await;
     assert_eq!((rig.sink.count("g2"), rig.counts("jobs-dlq.fifo").await), (0, (0, 0, 0)));
+    drop(gate);
     // The fifth time it succeeds, although it had one attempt.
     rig.emptied().await;
     assert_eq!(rig.sink.order(&["g1", "g2", "g3"]), ["g1", "g1", "g1", "g1", "g1", "g2", "g3"]);

@@ -17,7 +17,7 @@ use crate::support::{Plugin, Rig, Setup, hosts, until};
 fn short_leases() -> Setup {
     Setup::probe()
         .plugin(Plugin::probe("mail").types(&["mail"]))
-        .queue("jobs", |queue| queue.visibility = Duration::from_secs(2))
+        .queue("jobs", |queue| queue.visibility = Duration::from_secs(8))
         .queue("mails", |_| {})
 }
 
@@ -129,7 +129,7 @@ impl Ledger for Robbed {
 /// Runs `order` under a fence that is stale from the first, then lets the other finish.
 async fn under_a_stale_fence(order: impl Fn(&Rig) -> Value, stopped: &str) {
     // The keeper hears of it at half the visibility; what is refused before is refused by the fence.
-    let setup = short_leases().queue("slow", |queue| queue.visibility = Duration::from_secs(4));
+    let setup = short_leases().queue("slow", |queue| queue.visibility = Duration::from_secs(20));
     let mut rig = setup.without_host().await;
     let inner = LocalLedger::open(&rig.ledger_dir()).unwrap();
     let ledger = Arc::new(Robbed { inner, thief: tokio::sync::Mutex::default() });
@@ -170,7 +170,7 @@ async fn a_lease_whose_renewals_hang_is_lost_when_it_ends() {
     rig.until_called("work", 1).await;
     let began = wasq::clock::now();
     rig.until_exits("lease-lost", 1).await;
-    assert!(began.elapsed() < Duration::from_secs(5), "the guest ran on for {:?} after 2 s of lease", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "the guest ran on for {:?} after 8 s of lease", began.elapsed());
     rig.sqs.faults().clear();
     drop(hold);
     rig.emptied().await;
@@ -180,14 +180,16 @@ async fn a_lease_whose_renewals_hang_is_lost_when_it_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_hangs_is_made_again_within_the_lease() {
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(4)).start().await;
+    let probe = Plugin::probe("probe").manifest("timeout = '60s'");
+    let rig =
+        Setup::new().plugin(probe).queue("jobs", |queue| queue.visibility = Duration::from_secs(24)).start().await;
     rig.sqs.faults().add(Fault::on("ChangeMessageVisibilityBatch", Effect::Hang).times(1));
-    rig.sink.answers("work", [json!({ "do": "sleep", "ms": 5_000 })]);
+    rig.sink.answers("work", [json!({ "do": "sleep", "ms": 26_000 })]);
     rig.send(rig.sink.ask("work")).await;
     rig.until_called("work", 1).await;
     let began = wasq::clock::now();
     rig.sqs.faults().calls_reach("ChangeMessageVisibilityBatch", 2).await;
-    assert!(began.elapsed() < Duration::from_secs(4), "the second call came after {:?} of 4 s", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(24), "the second call came after {:?} of 24 s", began.elapsed());
     rig.emptied().await;
     assert_eq!((rig.sink.count("work"), rig.exits("done"), rig.exits("lease-lost")), (1, 1, 0));
     rig.end().await;

@@ -39,7 +39,7 @@ impl Scene {
     async fn new(ledger: LedgerConfig) -> Self {
         let probe = Plugin::probe("probe").manifest("[retry]\ninitial_interval = '1s'");
         let setup = Setup::new().plugin(probe).config(|config| config.ledger = ledger).queue("jobs", |queue| {
-            queue.visibility = Duration::from_secs(4);
+            queue.visibility = Duration::from_secs(10);
             queue.concurrency = CONCURRENCY;
         });
         Self { rig: setup.start().await, sent: Vec::new(), outages: 0 }

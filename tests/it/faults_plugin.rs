@@ -31,14 +31,18 @@ async fn more_endless_loops_than_threads_leave_the_others_running() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_never_answers_is_cut_off_before_the_timeout_and_named() {
-    let rig = once("timeout = '500ms'").start().await;
+    let manifest = "timeout = '2s'\n[retry]\nmax_attempts = 100\ninitial_interval = '0s'";
+    let rig = Setup::new().plugin(Plugin::probe("probe").manifest(manifest)).start().await;
     let _held = rig.sink.hold("silent");
     let order = json!({ "do": "http", "url": rig.sink.url("silent") });
     rig.send(order).await;
-    // The SDK keeps a little of the handler's time back to say which host did not answer.
-    let dead = rig.letter().await;
-    assert_eq!(dead.letter.class, "retry");
-    assert!(dead.letter.reason.contains("/silent: "), "{}", dead.letter.reason);
+    // The SDK keeps a little of the handler's time back to say which host did not answer. A busy machine may take that
+    // too: then the attempt has timed out, and the next one says it.
+    until("an attempt says which host did not answer", || async {
+        let failures = rig.services().recent.failures();
+        failures.iter().any(|failed| failed.class == "retry" && failed.reason.contains("/silent: "))
+    })
+    .await;
     rig.end().await;
 }
 

@@ -18,11 +18,13 @@ async fn a_receive_that_never_answers_times_out_and_polling_goes_on() {
     let setup =
         Setup::new().plugin(Plugin::component("probe", wat::done())).queue("jobs", |queue| queue.max_pollers = 1);
     let mut rig = setup.without_host().await;
-    rig.sqs.faults().add(Fault::on("ReceiveMessage", Effect::Hang).times(1));
+    rig.sqs.faults().add(Fault::on("ReceiveMessage", Effect::Hang));
     rig.start_host().await;
     rig.message("x").send().await;
     // The wait of one second, and five more.
     until("readiness tells of the timeout", || async { rig.ready().await.1.contains("Timeout") }).await;
+    // One that hangs now times out too.
+    rig.sqs.faults().clear();
     rig.emptied().await;
     assert_eq!(rig.exits("done"), 1);
     assert_eq!(rig.ready().await.0, 200);
@@ -115,7 +117,7 @@ async fn a_delete_whose_answer_is_lost_does_no_harm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_lease_stops_the_guest_and_discards_its_outcome() {
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(2)).start().await;
+    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(8)).start().await;
     let lost = Effect::FailEntries { places: vec![0], code: "ReceiptHandleIsInvalid".into() };
     rig.sqs.faults().add(Fault::on("ChangeMessageVisibilityBatch", lost).times(1));
     let held = rig.sink.hold("work");

@@ -173,11 +173,11 @@ async fn delays_that_fail_are_made_again() {
 
 async fn renewals_that_fail_are_made_again_within_the_lease() {
     let kinds: Vec<_> = kinds().into_iter().map(|kind| Kind { times: kind.times.min(2), ..kind }).collect();
-    let rig = setup(&kinds, 8).start().await;
+    let rig = setup(&kinds, 16).start().await;
     order_faults(&rig, &kinds, "ChangeMessageVisibilityBatch", str::to_owned);
     for kind in &kinds {
         // Past the end of the first lease.
-        rig.sink.answers(kind.name, vec![json!({ "do": "sleep", "ms": 9_000 }); MESSAGES]);
+        rig.sink.answers(kind.name, vec![json!({ "do": "sleep", "ms": 17_000 }); MESSAGES]);
     }
     send(&rig, &kinds, |kind, _| rig.sink.ask(kind.name)).await;
     all_well(&rig, &kinds, 1).await;

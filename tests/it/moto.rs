@@ -45,7 +45,7 @@ impl Moto {
         let text = format!(
             "plugins_dir = '{at}/plugins'\ngrant_all = true\ndrain_s = 5\nledger = {ledger}\n\
              aws = {{ endpoint_url = '{endpoint}' }}\nadmin = {{ listen = '127.0.0.1:0' }}\n\
-             egress = {{ open_hosts = ['{sink}'] }}\n[queues.jobs]\nwait = '1s'\nvisibility = '3s'\n",
+             egress = {{ open_hosts = ['{sink}'] }}\n[queues.jobs]\nwait = '1s'\nvisibility = '10s'\n",
             at = dir.path().display(),
             ledger = ledger(dir.path()),
             sink = sink.host(),
@@ -175,7 +175,7 @@ async fn a_lease_is_extended_while_its_handler_runs() {
     moto.send(moto.sink.ask("slow")).await;
     until("it runs", || async { moto.sink.count("slow") == 1 }).await;
     // Longer than the visibility that it was received with.
-    let other = moto.queue.receive(1, Duration::from_secs(6), Duration::from_secs(1)).await.unwrap();
+    let other = moto.queue.receive(1, Duration::from_secs(12), Duration::from_secs(1)).await.unwrap();
     assert!(other.is_empty(), "it is hidden from other consumers while it runs");
     drop(hold);
     moto.settled("0").await;

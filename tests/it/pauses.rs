@@ -100,7 +100,7 @@ async fn a_paused_queue_is_not_polled_though_the_host_is_alive_and_ready() {
 async fn a_pause_passes_by_itself() {
     let rig = quick(Setup::probe()).start().await;
     let admin = admin(&rig);
-    wasq(["pause", "probe", "--until", "3s", "--admin", &admin]).check(0, &["paused"]).await;
+    wasq(["pause", "probe", "--until", "12s", "--admin", &admin]).check(0, &["paused"]).await;
     rig.send(json!({ "do": "done" })).await;
     rig.until_exits("paused", 1).await;
     rig.until_exits("done", 1).await;

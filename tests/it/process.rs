@@ -40,7 +40,8 @@ fn reports(rig: &Rig, name: &str) -> Vec<Value> {
 #[tokio::test]
 async fn a_sigterm_in_a_long_poll_ends_it_and_what_arrives_is_put_back() {
     let rig = Setup::probe().without_host().await;
-    let run = run(&rig, "", "wait = '5s'\nvisibility = '60s'").await;
+    let run = run(&rig, "", "wait = '20s'\nvisibility = '60s'").await;
+    rig.sqs.faults().calls_reach("ReceiveMessage", 1).await;
     stopping(&run).await;
     rig.send(rig.sink.ask("late")).await;
     assert_eq!(run.ends_within(STOP_MAX).await, Some(0));
@@ -151,7 +152,7 @@ async fn killed_in_the_middle_all_finish_and_no_recorded_completion_runs_again()
     const MESSAGES: usize = 300;
     const CONCURRENCY: usize = 16;
     let rig = Setup::probe().without_host().await;
-    let queue = format!("wait = '1s'\nvisibility = '3s'\nconcurrency = {CONCURRENCY}");
+    let queue = format!("wait = '1s'\nvisibility = '12s'\nconcurrency = {CONCURRENCY}");
     let body = rig.sink.ask("work").to_string();
     let mut ids = Vec::new();
     for _ in 0..MESSAGES {

@@ -182,7 +182,7 @@ fn log(dir: &Path) -> String {
         .map_or_else(|error| error.to_string(), |log| String::from_utf8_lossy(&log).into_owned())
 }
 
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     for _ in 0..PORT_TRIES {
         let port = fastrand::u16(PORTS);
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {

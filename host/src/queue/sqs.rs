@@ -22,6 +22,7 @@ use aws_sdk_sqs::types::{
 use bytes::Bytes;
 
 use error::{by_code, classify};
+use fast::Failed;
 use lesson::Lessons;
 
 use super::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError, batches};
@@ -148,9 +149,13 @@ impl Queue for SqsQueue {
             message_attribute_names: ["All"],
             message_system_attribute_names: SYSTEM_ATTRIBUTES.each_ref().map(MessageSystemAttributeName::as_str),
         };
-        if let Some(answer) = self.sqs.lessons.call::<wire::Received>(RECEIVE, &request, within).await? {
-            let messages = answer.messages.unwrap_or_default();
-            return Ok(messages.into_iter().map(|message| message.delivery(received_at)).collect());
+        match self.sqs.lessons.call::<wire::Received>(RECEIVE, &request, within).await {
+            Ok(answer) => {
+                let messages = answer.messages.unwrap_or_default();
+                return Ok(messages.into_iter().map(|message| message.delivery(received_at)).collect());
+            }
+            Err(Failed::Call(error)) => return Err(error),
+            Err(Failed::Unknown) => {}
         }
         let call = self
             .sqs
@@ -229,7 +234,7 @@ impl Queue for SqsQueue {
 }
 
 impl SqsQueue {
-    /// A batch without the SDK. None where the SDK is to make it: it may be made twice.
+    /// A batch without the SDK. None where the SDK is to make it, or to make it again.
     async fn fast_batch<'a>(
         &self,
         operation: &'static str,
@@ -244,7 +249,7 @@ impl SqsQueue {
             })
             .collect();
         let (len, request) = (entries.len(), wire::Batch { queue_url: &self.url, entries });
-        let mut answer: wire::BatchAnswer = self.sqs.lessons.call(operation, &request, CALL_TIMEOUT).await.ok()??;
+        let mut answer: wire::BatchAnswer = self.sqs.lessons.call(operation, &request, CALL_TIMEOUT).await.ok()?;
         let failed = answer.failed();
         Some(by_place(len, answer.successful.iter().map(|done| (done.id.as_str(), ())), &failed))
     }

@@ -244,8 +244,9 @@ mod tests {
         let policy = || thread_priority::thread_schedule_policy().unwrap();
         let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
         let weight = Weight::default();
+        // So much that it is a hundredth of its time even where its threads wait long for a processor.
         let computes = async {
-            compute();
+            (0..ENDLESS_SHARE / 2).for_each(|_| compute());
             tokio::task::yield_now().await;
         };
         let timed_out = |policy: &Option<ThreadSchedulePolicy>| policy.is_none();

@@ -61,11 +61,15 @@ async fn an_unavailable_dependency_counts_no_attempt_and_its_breaker_opens_and_c
         config.limits.breaker_probe = Duration::from_secs(1);
     });
     let rig = setup.start().await;
-    rig.sink.answers("work", vec![json!({ "do": "unavailable", "dependency": "bank" }); 2]);
+    let down = json!({ "do": "unavailable", "dependency": "bank" });
+    // The third attempt stands at a gate until the breaker has been looked at.
+    rig.sink.answers("work", [down.clone(), down, rig.sink.ask("gate")]);
+    let gate = rig.sink.hold("gate");
     rig.send(rig.sink.ask("work")).await;
     rig.until_exits("unavailable", 2).await;
     let breakers = rig.admin("/status").await["breakers"].clone();
     assert_eq!((&breakers[0]["dependency"], &breakers[0]["open"]), (&json!("bank"), &json!(true)), "{breakers}");
+    drop(gate);
     rig.emptied().await;
 
     assert_eq!(rig.admin("/status").await["breakers"], json!([]), "a success closes it");

@@ -89,11 +89,15 @@ async fn a_handler_runs_no_more_at_once_than_its_manifest_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fifo_queue_keeps_the_order_of_a_group_through_a_failure() {
     let mut rig = Setup::probe().queue("jobs.fifo", |_| {}).without_host().await;
-    rig.sink.answers("g1", [json!({ "do": "retry", "reason": "once", "after_ms": 1000 })]);
+    rig.sink.answers("g1", [json!({ "do": "retry", "reason": "once", "after_ms": 1000 }), rig.sink.ask("gate")]);
+    let gate = rig.sink.hold("gate");
     for (name, group) in [("g1", "g"), ("g2", "g"), ("g3", "g"), ("h1", "h"), ("h2", "h")] {
         rig.message(rig.sink.ask(name)).group(group).send().await;
     }
     rig.start_host().await;
+    rig.until_called("h2", 1).await;
+    assert_eq!(rig.sink.count("g2"), 0, "it waits for the one before it");
+    drop(gate);
     rig.emptied().await;
 
     let all = |names: &[&str]| {

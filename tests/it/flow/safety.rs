@@ -45,8 +45,8 @@ async fn a_manifests_key_template_comes_before_the_message_s_own_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_is_extended_for_a_handler_longer_than_the_visibility() {
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(2)).start().await;
-    rig.sink.answers("work", [json!({ "do": "sleep", "ms": 5_000 })]);
+    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(10)).start().await;
+    rig.sink.answers("work", [json!({ "do": "sleep", "ms": 12_000 })]);
     rig.send(rig.sink.ask("work")).await;
     rig.emptied().await;
     assert_eq!(rig.sink.count("work"), 1);
@@ -64,12 +64,16 @@ fn messages() -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice() {
     // A duplicate that comes while its twin runs waits until its lease has ended.
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(5)).start().await;
+    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(20)).start().await;
     let count = messages();
     let keys = (0..count).chain((0..count).step_by(10)).collect::<Vec<_>>();
     let batches: Vec<_> = keys.chunks(10).map(|keys| send_batch(&rig, keys)).collect();
     futures::stream::iter(batches).buffer_unordered(16).collect::<Vec<()>>().await;
-    until("all are settled", || async { rig.exits("done") + rig.duplicates() >= keys.len() as u64 }).await;
+    let settled = || rig.exits("done") + rig.duplicates();
+    while settled() < keys.len() as u64 {
+        let before = settled();
+        until("one more is settled", || async { settled() > before }).await;
+    }
     rig.emptied().await;
 
     let calls = rig.sink.calls("work");

@@ -80,8 +80,8 @@ async fn a_move_task_brings_dead_letters_home() {
 async fn a_slow_move_task_can_be_cancelled() {
     let local = Local::start().await;
     let (url, dead_url) = local.create_with_dead_letters("slow", "slow-dead").await;
-    for body in ["1", "2", "3"] {
-        local.send(&url, body).await;
+    for body in 1..=30 {
+        local.send(&url, &body.to_string()).await;
     }
     while !local.receive(&url, 0).await.is_empty() {}
     let arn = local.attribute(&dead_url, "QueueArn").await;
@@ -93,7 +93,7 @@ async fn a_slow_move_task_can_be_cancelled() {
     assert_eq!(code(cancel().await), "AWS.SimpleQueueService.UnsupportedOperation");
     let tasks = local.client.list_message_move_tasks().source_arn(&arn).send().await.unwrap();
     assert_eq!(tasks.results()[0].status(), Some("CANCELLED"));
-    assert_eq!(tasks.results()[0].approximate_number_of_messages_to_move(), Some(3));
+    assert_eq!(tasks.results()[0].approximate_number_of_messages_to_move(), Some(30));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,7 +37,7 @@ pub fn config(rig: &Rig, ledger: &str) -> PathBuf {
     let mut text = format!(
         "plugins_dir = '{}'\ncompile_cache = '{}'\ngrant_all = true\ndrain_s = 5\nledger = {{ {ledger} }}\n\
          aws = {{ endpoint_url = '{}', region = 'eu-central-1' }}\nadmin = {{ listen = '127.0.0.1:0' }}\n\
-         egress = {{ open_hosts = ['{}'] }}\nlimits = {{ max_instances = 64, permit_wait = '60s' }}\n",
+         egress = {{ open_hosts = ['{}'] }}\nlimits = {{ max_instances = 64, permit_wait = '60s', first_byte = '10m' }}\n",
         rig.plugins_dir().display(),
         compiled().display(),
         rig.sqs.endpoint_url(),

@@ -29,12 +29,19 @@ async fn a_line_a_queue_says_what_alarms_ask_for() {
     let rig = setup.config(|config| config.limits.breaker_failures = 1).start().await;
     rig.send(json!({ "do": "reject", "reason": "never" })).await;
     rig.send(json!({ "do": "unavailable", "dependency": "db", "after_ms": 600_000 })).await;
+    // From here on nothing changes any more.
+    rig.until_exits("unavailable", 1).await;
+    until("both are settled", || async {
+        (rig.counts("jobs").await, rig.counts("jobs-dlq").await) == ((0, 1, 0), (1, 0, 0))
+    })
+    .await;
     let mut before = Before::default();
     let source = rig.host().source();
     until("a sample has seen both", || async {
         let lines = emf(&source, &mut Before::default());
         lines[1]["DlqMessages"] == 1.0
             && lines[1]["BacklogPerTask"] == 1.0
+            && lines[1]["InFlightShare"] == 1.0 / 120_000.0
             && lines[1]["DlqOldestAgeSeconds"].is_number()
     })
     .await;

@@ -8,6 +8,9 @@ use crate::cli::binary::wasq;
 use crate::cli::config_file;
 use crate::support::{Faulty, Rig, Setup, Trouble, until};
 
+/// These tests serve the host in the thread that a busy machine may leave waiting.
+const PATIENT: [&str; 2] = ["--timeout", "60s"];
+
 fn health<'a>(admin: &'a str, more: &[&'a str]) -> crate::cli::binary::Wasq {
     wasq([&["health", "--admin", admin], more].concat())
 }
@@ -20,8 +23,8 @@ fn admin(rig: &Rig) -> String {
 async fn a_host_that_polls_is_alive_and_ready() {
     let rig = Setup::probe().start().await;
     let admin = admin(&rig);
-    health(&admin, &[]).check(0, &["alive"]).await;
-    health(&admin, &["--ready"]).check(0, &["ready"]).await;
+    health(&admin, &PATIENT).check(0, &["alive"]).await;
+    health(&admin, &[&PATIENT[..], &["--ready"]].concat()).check(0, &["ready"]).await;
 
     // As in a container: the config names the port.
     let config = config_file(
@@ -29,7 +32,7 @@ async fn a_host_that_polls_is_alive_and_ready() {
         &format!("admin = {{ listen = '{}' }}", rig.host().admin_addr()),
         "[queues.jobs]\ndlq = 'jobs-dlq'",
     );
-    wasq(["health"]).env("WASQ_CONFIG", &config).check(0, &["alive"]).await;
+    wasq([&["health"], &PATIENT[..]].concat()).env("WASQ_CONFIG", &config).check(0, &["alive"]).await;
     rig.end().await;
 }
 
@@ -40,12 +43,13 @@ async fn a_host_whose_ledger_is_gone_is_alive_and_says_why_it_is_not_ready() {
     let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::None);
     rig.start_on(ledger.clone()).await;
     let admin = admin(&rig);
-    health(&admin, &["--ready"]).check(0, &["ready"]).await;
+    let ready = [&PATIENT[..], &["--ready"]].concat();
+    health(&admin, &ready).check(0, &["ready"]).await;
     ledger.set(Trouble::Down);
     // Nothing is sent: the host finds it out by itself.
     until("the host is not ready", || async { rig.ready().await.0 == 503 }).await;
-    health(&admin, &["--ready"]).check(1, &["not ready", "ledger", "no space left on device"]).await;
-    health(&admin, &[]).check(0, &["alive"]).await;
+    health(&admin, &ready).check(1, &["not ready", "ledger", "no space left on device"]).await;
+    health(&admin, &PATIENT).check(0, &["alive"]).await;
     ledger.set(Trouble::None);
     until("the host is ready again", || async { rig.ready().await.0 == 200 }).await;
     rig.end().await;

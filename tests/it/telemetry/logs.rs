@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::binary::{Running, wasq};
 use crate::support::hosts;
-use crate::support::{Plugin, Rig, Setup};
+use crate::support::{Plugin, Rig, Setup, until};
 
 /// In every body, and nowhere in the log.
 const MARKER: &str = "c0ffee-in-the-body";
@@ -77,16 +77,17 @@ async fn a_record_about_a_message_says_which_in_json() {
     let logged = rig.send(json!({ "do": "log", "text": "hello", "count": 1 })).await;
     hosts::until_exits(&host, "done", 2).await;
     hosts::until_exits(&host, "reject", 1).await;
-    let settled = |id: &str, message: &str| {
+    let find = |id: &str, message: &str| {
         let log = host.shown();
-        let records: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let found = records.iter().find(|record| record["message_id"] == id && record["message"] == message);
-        found.cloned().unwrap_or_else(|| panic!("no record {message:?} of {id}:\n{log}"))
+        let mut records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        records.find(|record| record["message_id"] == id && record["message"] == message)
     };
     for (id, message, level) in
         [(&done, "settled", "DEBUG"), (&rejected, "dead-lettered", "WARN"), (&logged, "hello", "INFO")]
     {
-        let record = settled(id, message);
+        // An exit is counted before its record is written, and the record comes through a pipe.
+        until(&format!("a record {message:?} of {id}"), || async { find(id, message).is_some() }).await;
+        let record = find(id, message).unwrap();
         assert_eq!(
             (&record["type"], &record["plugin"], &record["attempt"]),
             (&"probe".into(), &"probe".into(), &1.into())

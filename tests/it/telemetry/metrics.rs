@@ -65,6 +65,9 @@ async fn a_scrape_tells_what_was_sent_and_how_it_ended() {
             "wasq_dlq_oldest_age_seconds{queue=\"jobs\"}",
             "wasq_queue_messages{queue=\"jobs\",state=\"visible\"} 0\n",
             "wasq_queue_messages{queue=\"jobs\",state=\"in_flight\"} 1\n",
+            // No sample's: counted when the last call is confirmed.
+            "wasq_settle_duration_seconds_count{queue=\"jobs\"} 9\n",
+            "wasq_in_hand{queue=\"jobs\"} 0\n",
         ]
         .iter()
         .all(|line| text.contains(line))

@@ -7,7 +7,7 @@ use serde_json::json;
 use wasq::metrics::ALL;
 
 use super::collector::{Collector, attributes};
-use crate::support::{Answer, Rig, Setup};
+use crate::support::{Answer, Rig, Setup, until};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PRODUCER: &str = "b7ad6b7169203331";
@@ -153,6 +153,13 @@ async fn the_collector_gets_the_metrics_that_a_scrape_shows() {
     }
     rig.until_exits("done", 3).await;
     rig.emptied().await;
+    // A delete is counted when it is confirmed, and a sample ends a moment later too.
+    until("all series are there", || async {
+        let (_, text) = crate::support::get(rig.host().admin_addr(), "/metrics").await;
+        let settled = "wasq_settle_duration_seconds_count{queue=\"jobs\"} 3\n";
+        [settled, "wasq_dlq_oldest_age_seconds{", "state=\"delayed\"}"].iter().all(|line| text.contains(line))
+    })
+    .await;
     let (_, scrape) = crate::support::get(rig.host().admin_addr(), "/metrics").await;
     rig.stop_host().await;
 

@@ -143,6 +143,5 @@ mod tests {
         {
             assert!(Fields::read(body.as_bytes()).is_err(), "{body}");
         }
-        assert!(Fields::read(b"{\"a\":\"\xff\"}").is_err(), "no UTF-8");
     }
 }

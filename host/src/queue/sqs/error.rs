@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
-use crate::aws::NoAnswer;
+use crate::aws::{NoAnswer, causes};
 use crate::queue::QueueError;
 
 /// From an SDK's error to ours.
@@ -13,12 +13,8 @@ where
 {
     match error {
         SdkError::ServiceError(service) => {
-            let Some(code) = service.err().code() else {
-                let message = format!("the answer cannot be read: {}", NoAnswer::of(error));
-                return QueueError::Transient { code: "Unknown".into(), message };
-            };
-            let message = service.err().message().unwrap_or_default().to_owned();
-            by_code(code, message, !is_server_fault(code))
+            let Some(code) = service.err().code() else { return unreadable(&NoAnswer::of(error).to_string()) };
+            refused(code, service.err().message().unwrap_or_default().to_owned())
         }
         SdkError::ConstructionFailure(_) => {
             QueueError::Permanent { code: "Configuration".into(), message: DisplayErrorContext(error).to_string() }
@@ -32,6 +28,20 @@ where
             why @ NoAnswer::Other(_) => QueueError::Transient { code: "NoAnswer".into(), message: why.to_string() },
         },
     }
+}
+
+/// SQS says no.
+pub fn refused(code: &str, message: String) -> QueueError {
+    by_code(code, message, !is_server_fault(code))
+}
+
+pub fn unreadable(why: &str) -> QueueError {
+    QueueError::Transient { code: "Unknown".into(), message: format!("the answer cannot be read: {why}") }
+}
+
+/// From the way there, or what is at its end.
+pub fn no_answer(error: &dyn std::error::Error) -> QueueError {
+    QueueError::Transient { code: "NoAnswer".into(), message: causes(error) }
 }
 
 pub fn no_answer_in_time() -> QueueError {

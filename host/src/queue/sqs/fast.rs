@@ -1,7 +1,7 @@
 //! The way of the calls that every message takes: receive, delete and change visibility, ten messages each. The SDK's own machinery
 //! costs more than all the rest of such a call; here it makes the first call and one a minute, and those in between repeat what it
-//! showed (docs/performance.md measures both). Whatever does not come back well is made again the SDK's way, whose retries, clock
-//! correction, fresh credentials and errors hold.
+//! showed (docs/performance.md measures both). After one that fails the next goes the SDK's way, whose retries, clock correction and
+//! fresh credentials hold.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt;
 use serde::Serialize;
@@ -18,43 +18,56 @@ use serde::de::DeserializeOwned;
 
 use super::error;
 use super::lesson::{Lesson, Lessons};
+use super::wire::Refusal;
 use crate::queue::QueueError;
 
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 /// Asks for errors by the codes of the older protocol, too, as the SDK does.
 const QUERY_MODE: HeaderName = HeaderName::from_static("x-amzn-query-mode");
+const QUERY_ERROR: &str = "x-amzn-query-error";
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 
+/// Why a call came to nothing.
+pub enum Failed {
+    /// It was not made: only the SDK knows how.
+    Unknown,
+    /// As the SDK would have it.
+    Call(QueueError),
+}
+
 impl Lessons {
-    /// Makes a call if it is known how. None: the SDK is to make it.
-    ///
-    /// # Errors
-    /// None but that no answer came in time: what then has become of the call is not known.
+    /// Makes a call, once.
     pub async fn call<A: DeserializeOwned>(
         &self,
         operation: &'static str,
         body: &impl Serialize,
         within: Duration,
-    ) -> Result<Option<A>, QueueError> {
-        let Some(lesson) = self.latest() else { return Ok(None) };
-        let answer = tokio::time::timeout(within, ask(&lesson, operation, body)).await;
-        if !matches!(answer, Ok(Some(_))) {
+    ) -> Result<A, Failed> {
+        let lesson = self.latest().ok_or(Failed::Unknown)?;
+        let body = serde_json::to_vec(body).expect("a request is plain data");
+        let request = request(&lesson, operation, body, lesson.now()).ok_or(Failed::Unknown)?;
+        let answer = tokio::time::timeout(within, ask(&lesson, request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(error::no_answer_in_time()));
+        answer.map_err(|error| {
             self.forget();
-        }
-        answer.map_err(|_| error::no_answer_in_time())
+            Failed::Call(error)
+        })
     }
 }
 
-/// None for whatever is not a plain good answer.
-async fn ask<A: DeserializeOwned>(lesson: &Lesson, operation: &'static str, body: &impl Serialize) -> Option<A> {
-    let body = serde_json::to_vec(body).ok()?;
-    let request = request(lesson, operation, body, lesson.now())?;
-    let answer = lesson.connector.call(request).await.ok()?;
-    if answer.status().as_u16() != 200 {
-        return None;
+async fn ask<A: DeserializeOwned>(lesson: &Lesson, request: HttpRequest) -> Result<A, QueueError> {
+    let answer = lesson.connector.call(request).await.map_err(|error| error::no_answer(&error))?;
+    let status = answer.status().as_u16();
+    let query_error = answer.headers().get(QUERY_ERROR).map(str::to_owned);
+    let body = answer.into_body().collect().await.map_err(|error| error::no_answer(error.as_ref()))?.to_bytes();
+    let unread = |error: serde_json::Error| error::unreadable(&format!("HTTP {status}: {error}"));
+    if status == 200 {
+        return serde_json::from_slice(&body).map_err(unread);
     }
-    let answer = answer.into_body().collect().await.ok()?.to_bytes();
-    serde_json::from_slice(&answer).ok()
+    let refusal: Refusal = serde_json::from_slice(&body).map_err(unread)?;
+    // `AWS.SimpleQueueService.NonExistentQueue;Sender`
+    let code = query_error.as_deref().and_then(|text| text.split(';').next()).unwrap_or(&refusal.code);
+    Err(error::refused(code, refusal.message.unwrap_or_default()))
 }
 
 fn request(lesson: &Lesson, operation: &'static str, body: Vec<u8>, now: SystemTime) -> Option<HttpRequest> {
@@ -64,9 +77,9 @@ fn request(lesson: &Lesson, operation: &'static str, body: Vec<u8>, now: SystemT
         .header(CONTENT_TYPE, JSON)
         .header(TARGET, HeaderValue::from_static(operation))
         .header(QUERY_MODE, HeaderValue::from_static("true"))
-        .header(USER_AGENT, lesson.user_agent.clone())
         .body(SdkBody::empty())
         .ok()?;
+    request.headers_mut().extend(lesson.user_agent.iter().cloned());
     let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let signable = SignableRequest::new("POST", lesson.uri.to_string(), headers, SignableBody::Bytes(&body)).ok()?;
     let params = v4::SigningParams::builder()

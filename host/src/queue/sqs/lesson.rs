@@ -16,7 +16,8 @@ use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConn
 use aws_smithy_runtime_api::client::identity::{Identity, IdentityFuture, SharedIdentityResolver};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
-use http::{HeaderValue, Uri};
+use http::header::USER_AGENT;
+use http::{HeaderName, HeaderValue, Uri};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -28,6 +29,8 @@ const BEFORE_EXPIRY: Duration = Duration::from_secs(10);
 /// How long a new connection may take: the SDK's own default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 
+const X_AMZ_USER_AGENT: HeaderName = HeaderName::from_static("x-amz-user-agent");
+
 /// All that a call needs besides its operation and body.
 #[derive(Clone)]
 pub struct Lesson {
@@ -38,7 +41,8 @@ pub struct Lesson {
     pub service: String,
     /// Milliseconds that the service's clock is ahead of ours, as far as the SDK signs by it.
     skew_ms: i64,
-    pub user_agent: HeaderValue,
+    /// The headers that say who calls: `user-agent`, `x-amz-user-agent`.
+    pub user_agent: [(HeaderName, HeaderValue); 2],
     pub connector: SharedHttpConnector,
     good_until: Instant,
 }
@@ -56,35 +60,43 @@ impl Storable for Lesson {
 impl Lesson {
     /// The time to sign by.
     pub fn now(&self) -> SystemTime {
-        let ms = clock::unix_ms().0.saturating_add_signed(self.skew_ms);
-        SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
+        at(clock::unix_ms().0.saturating_add_signed(self.skew_ms))
     }
 
     /// None where a call is not signed as all of ours are: by AWS4-HMAC-SHA256 in its headers.
     fn of(request: &HttpRequest, identity: Identity, components: &RuntimeComponents) -> Option<Self> {
         identity.data::<Credentials>()?;
-        let header = |name| request.headers().get(name);
+        let header = |name: &str| request.headers().get(name);
         let (region, service) = scope(header("authorization")?)?;
         let signed_at: jiff::Timestamp =
             jiff::fmt::strtime::parse("%Y%m%dT%H%M%S%z", format!("{}+0000", header("x-amz-date")?.strip_suffix('Z')?))
                 .and_then(|time| time.to_timestamp())
                 .ok()?;
+        let of_the_caller = |name: HeaderName| {
+            let value = HeaderValue::from_str(header(name.as_str())?).ok()?;
+            Some((name, value))
+        };
+        let user_agent = [of_the_caller(USER_AGENT)?, of_the_caller(X_AMZ_USER_AGENT)?];
         let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let now = clock::now();
         let expires_in = identity
             .expiration()
-            .map(|at| at.duration_since(SystemTime::now()).unwrap_or_default().saturating_sub(BEFORE_EXPIRY));
+            .map(|end| end.duration_since(at(clock::unix_ms().0)).unwrap_or_default().saturating_sub(BEFORE_EXPIRY));
         Some(Self {
             uri: request.uri().parse().ok()?,
             region: region.to_owned(),
             service: service.to_owned(),
             skew_ms: skew_ms(signed_at.as_millisecond(), clock::unix_ms().0),
-            user_agent: HeaderValue::from_str(header("user-agent")?).ok()?,
+            user_agent,
             connector: components.http_client()?.http_connector(&settings, components),
             good_until: now + expires_in.map_or(GOOD_FOR, |left| left.min(GOOD_FOR)),
             identity,
         })
     }
+}
+
+fn at(unix_ms: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms)
 }
 
 /// How far `signed_at`, which has whole seconds, is ahead. What is less than a second may be the seconds' rest.

@@ -155,3 +155,12 @@ impl BatchAnswer {
         entries.collect()
     }
 }
+
+/// An answer that is an error.
+#[derive(Deserialize)]
+pub struct Refusal {
+    #[serde(rename = "__type")]
+    pub code: String,
+    #[serde(alias = "Message")]
+    pub message: Option<String>,
+}

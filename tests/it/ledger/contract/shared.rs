@@ -29,8 +29,11 @@ macro_rules! shared_contract {
         mod $store {$(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                let (one, other, _kept) = $open().await;
-                $crate::ledger::contract::shared::$case(one, other).await;
+                $crate::ledger::contract::run(|| async {
+                    let (one, other, _kept) = $open().await;
+                    $crate::ledger::contract::shared::$case(one, other).await;
+                })
+                .await;
             }
         )*}
     };
@@ -40,7 +43,7 @@ pub(crate) use shared_contract;
 type Shared = Arc<dyn Ledger>;
 
 /// A lease that a test waits for.
-const SHORT: Duration = Duration::from_secs(1);
+const SHORT: Duration = Duration::from_secs(6);
 /// How long a test waits for what has to come.
 const SOON: Duration = Duration::from_secs(30);
 /// How often it looks.
