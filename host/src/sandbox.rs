@@ -123,6 +123,7 @@ pub enum CompileError {
 impl Sandbox {
     /// Makes the engine, its linker and the thread that ticks its epochs.
     pub fn new(limits: &Limits) -> wasmtime::Result<Self> {
+        engine::check_maps(limits).map_err(wasmtime::Error::msg)?;
         let sandbox = Self::without_ticks(limits)?;
         Ok(Self { ticker: Some(Arc::new(engine::Ticker::start(&sandbox.engine))), ..sandbox })
     }

@@ -25,6 +25,33 @@ const COMPONENT_INSTANCE_MAX_BYTES: usize = 1024 * 1024;
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
+/// Memory maps of the kernel's that a running instance takes: the image of its memory, and each part of memory, table and stack with rights of
+/// its own. It was counted with 3,000 at once.
+const MAPS_AN_INSTANCE: u64 = 9;
+/// Those that the rest of a host may have: libraries, threads, hundreds of plugins' code.
+const OTHER_MAPS: u64 = 4_000;
+
+/// Whether the kernel lets a process have so many instances at once. One that runs out of maps cannot even say so: it aborts.
+pub fn check_maps(limits: &Limits) -> Result<(), String> {
+    match std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok()) {
+        Some(allowed) => fits(limits.max_instances, allowed),
+        // Not Linux.
+        None => Ok(()),
+    }
+}
+
+fn fits(max_instances: u32, allowed: u64) -> Result<(), String> {
+    let needed = OTHER_MAPS + MAPS_AN_INSTANCE * u64::from(max_instances);
+    if needed <= allowed {
+        return Ok(());
+    }
+    let fitting = allowed.saturating_sub(OTHER_MAPS) / MAPS_AN_INSTANCE;
+    Err(format!(
+        "limits.max_instances = {max_instances} may take {needed} memory maps, and the kernel lets a process have {allowed}; \
+         allow more with `sysctl -w vm.max_map_count={needed}`, or set max_instances to {fitting}"
+    ))
+}
+
 /// An engine for many short-lived instances: pooled slots, copy-on-write images, epochs.
 pub fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
     let instances = limits.max_instances;
@@ -150,6 +177,15 @@ impl Drop for Ticker {
 mod tests {
     use super::*;
     use crate::clock;
+
+    #[test]
+    fn instances_that_the_kernel_has_no_maps_for_are_refused_with_the_number_that_fits() {
+        assert_eq!(fits(512, 65_530), Ok(()));
+        assert_eq!(fits(6_836, 65_530), Ok(()));
+        let refused = fits(6_837, 65_530).expect_err("one too many");
+        assert!(refused.contains("vm.max_map_count=65533") && refused.ends_with("max_instances to 6836"), "{refused}");
+        assert!(fits(1, 0).is_err());
+    }
 
     /// `(module (func (export "loop") (loop (br 0))))`
     const ENDLESS: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x08\x01\x04loop\0\0\x0a\x09\x01\x07\0\x03\x40\x0c\0\x0b\x0b";

@@ -13,8 +13,8 @@ use crate::message::Key;
 
 /// Keys in memory from which on a round begins that brings them to the table.
 const RECENT_MAX: usize = 16 * 1024;
-/// Keys that a turn brings there: a millisecond or two of the writer's time, and more than come in meanwhile.
-const SLICE: usize = 512;
+/// Keys that a turn brings there: a millisecond or two of the writer's time, and as many as can come in meanwhile.
+const SLICE: usize = 256;
 
 /// The number of an entry's row. It is never given twice.
 pub type Id = i64;
