@@ -12,7 +12,7 @@ pub use crate::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use fields::Fields;
 
 /// Levels of nesting that an envelope may have: serde_json's own limit.
-const NESTING_NOTE: &str = "at most 128 levels of nesting are read";
+const NESTING_NOTE: &str = "; at most 128 levels of nesting are read";
 
 /// Reads a delivery. An error says what cannot be read, in words fit for a dead letter.
 pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str>) -> Result<Message, String> {
@@ -67,19 +67,17 @@ fn open(
         (Envelope::Auto, Err(_)) => Envelope::Plain,
         (named, _) => named,
     };
-    if found == Envelope::Plain {
-        return Ok(None);
-    }
-    let wrapped: Value = serde_json::from_slice(body).map_err(|error| {
-        let note =
-            if error.to_string().contains("recursion limit") { format!("; {NESTING_NOTE}") } else { String::new() };
-        format!("the body is no JSON, so no {found:?} envelope: {error}{note}")
-    })?;
+    let wrapped = || {
+        serde_json::from_slice::<Value>(body).map_err(|error| {
+            let note = if error.to_string().contains("recursion limit") { NESTING_NOTE } else { "" };
+            format!("the body is no JSON, so no {found:?} envelope: {error}{note}")
+        })
+    };
     match found {
         Envelope::Plain | Envelope::Auto => Ok(None),
-        Envelope::Sns => open_sns(&wrapped, attributes).map(Some),
-        Envelope::Eventbridge => open_eventbridge(&wrapped).map(Some),
-        Envelope::Cloudevents => open_cloudevent(&wrapped).map(Some),
+        Envelope::Sns => open_sns(&wrapped()?, attributes).map(Some),
+        Envelope::Eventbridge => open_eventbridge(&wrapped()?).map(Some),
+        Envelope::Cloudevents => open_cloudevent(&wrapped()?).map(Some),
     }
 }
 

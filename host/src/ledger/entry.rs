@@ -28,6 +28,25 @@ pub struct Entry {
     pub removable_at: UnixMs,
 }
 
+#[cfg(test)]
+impl Entry {
+    /// One that was claimed once and let go of.
+    pub fn released(fence: Fence, removable_at: UnixMs) -> Self {
+        Self {
+            state: State::Released,
+            fence,
+            attempts: 1,
+            crashes: 0,
+            replays: 0,
+            body: BodyDigest([0; 32]),
+            message_id: MessageId("message".into()),
+            dead: DeadIds::default(),
+            first_failed_at: None,
+            removable_at,
+        }
+    }
+}
+
 /// The latest message ids under a key that were dead-lettered, each by eight bytes of its blake3. A message that comes again
 /// after its dead letter is known by them, whatever its key's other messages have done since.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use crate::message::KEY_FIELD;
 const NAMES: [&str; 7] = ["type", KEY_FIELD, "Type", "Message", "detail-type", "detail", "specversion"];
 
 /// Those that a body has. Of a field that comes twice the last counts, as everywhere.
+#[derive(Default)]
 pub struct Fields<'a>([Option<&'a RawValue>; NAMES.len()]);
 
 impl<'a> Fields<'a> {
@@ -55,7 +56,7 @@ impl<'de> Visitor<'de> for Top {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields(Default::default());
+        let mut fields = Fields::default();
         while let Some(Name(place)) = map.next_key()? {
             match place {
                 Some(place) => fields.0[place] = Some(map.next_value()?),
@@ -67,31 +68,31 @@ impl<'de> Visitor<'de> for Top {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Fields<'de>, A::Error> {
         while all.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Fields(Default::default()))
+        Ok(Fields::default())
     }
 
     fn visit_str<E>(self, _: &str) -> Result<Fields<'de>, E> {
-        Ok(Fields(Default::default()))
+        Ok(Fields::default())
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Fields<'de>, E> {
-        Ok(Fields(Default::default()))
+        Ok(Fields::default())
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Fields<'de>, E> {
-        Ok(Fields(Default::default()))
+        Ok(Fields::default())
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Fields<'de>, E> {
-        Ok(Fields(Default::default()))
+        Ok(Fields::default())
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Fields<'de>, E> {
-        Ok(Fields(Default::default()))
+        Ok(Fields::default())
     }
 
     fn visit_unit<E>(self) -> Result<Fields<'de>, E> {
-        Ok(Fields(Default::default()))
+        Ok(Fields::default())
     }
 }
 

@@ -110,8 +110,8 @@ mod tests {
     use super::super::rows::Batch;
     use super::*;
     use crate::ledger::Fence;
-    use crate::ledger::entry::{DeadIds, Entry, State};
-    use crate::message::{BodyDigest, MessageId, UnixMs};
+    use crate::ledger::entry::Entry;
+    use crate::message::UnixMs;
 
     fn open(dir: &Path) -> Disk {
         Disk::open(dir).expect("it opens").0
@@ -122,18 +122,7 @@ mod tests {
     }
 
     fn entry(n: usize) -> Entry {
-        Entry {
-            state: State::Released,
-            fence: Fence(n as u64),
-            attempts: 1,
-            crashes: 0,
-            replays: 0,
-            body: BodyDigest([0; 32]),
-            message_id: MessageId("message".into()),
-            dead: DeadIds::default(),
-            first_failed_at: None,
-            removable_at: UnixMs(1),
-        }
+        Entry::released(Fence(n as u64), UnixMs(1))
     }
 
     fn put(disk: &mut Disk, numbers: impl Iterator<Item = usize>) {

@@ -44,24 +44,13 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::ledger::Fence;
-    use crate::ledger::entry::{DeadIds, Entry, State};
-    use crate::message::{BodyDigest, Key, MessageId};
+    use crate::ledger::entry::Entry;
+    use crate::message::Key;
 
     const NOW: UnixMs = UnixMs(1_000_000);
 
     fn put(batch: &mut Batch<'_>, key: Key, removable_at: UnixMs) -> Entry {
-        let entry = Entry {
-            state: State::Released,
-            fence: Fence(1),
-            attempts: 1,
-            crashes: 0,
-            replays: 0,
-            body: BodyDigest([0; 32]),
-            message_id: MessageId("message".into()),
-            dead: DeadIds::default(),
-            first_failed_at: None,
-            removable_at,
-        };
+        let entry = Entry::released(Fence(1), removable_at);
         assert!(batch.insert(key, &entry).expect("it writes"));
         batch.put_step(key, "step", b"value").expect("it writes");
         batch.put_envelope(&key.to_hex(), b"{}", removable_at).expect("it writes");

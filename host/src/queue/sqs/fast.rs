@@ -49,6 +49,7 @@ impl Lessons {
         let answer = tokio::time::timeout(within, ask(&lesson, request)).await;
         let answer = answer.unwrap_or_else(|_| Err(error::no_answer_in_time()));
         answer.map_err(|error| {
+            tracing::debug!(operation, %error, "a call has failed; the next goes the SDK's way");
             self.forget();
             Failed::Call(error)
         })
