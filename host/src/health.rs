@@ -21,6 +21,8 @@ pub struct Health {
 struct State {
     ledger: Option<String>,
     queues: BTreeMap<String, QueueHealth>,
+    /// By source queue: the dead-letter queue that takes no letters, and why.
+    letters: BTreeMap<String, LettersHealth>,
     plugins: Option<String>,
     /// Those that were never fetched, with the reasons.
     secrets: Vec<String>,
@@ -32,6 +34,11 @@ struct QueueHealth {
     /// Receives that failed in a row.
     failures: u32,
     polled_at: Instant,
+}
+
+struct LettersHealth {
+    dlq: String,
+    reason: String,
 }
 
 /// An answer to a probe. `reasons` is empty when all is well.
@@ -86,6 +93,27 @@ impl Health {
         failures
     }
 
+    /// A dead letter of `queue` could not be sent to `dlq`. The latest reason is the one that is shown: it says what to mend
+    /// now, where the first may have passed.
+    pub fn letters_failing(&self, queue: &str, dlq: &str, reason: &str) {
+        let failing = LettersHealth { dlq: dlq.to_owned(), reason: reason.to_owned() };
+        if self.lock().letters.insert(queue.to_owned(), failing).is_none() {
+            tracing::error!(
+                queue,
+                dlq,
+                reason,
+                "dead letters cannot be sent; their handlers do not run again meanwhile"
+            );
+        }
+    }
+
+    /// A dead letter of `queue` was sent.
+    pub fn letters_sent(&self, queue: &str) {
+        if let Some(LettersHealth { dlq, .. }) = self.lock().letters.remove(queue) {
+            tracing::info!(queue, dlq, "dead letters can be sent again");
+        }
+    }
+
     /// `problem` says what is wrong with the plugins, if anything.
     pub fn plugins(&self, problem: Option<String>) {
         self.lock().plugins = problem;
@@ -110,6 +138,9 @@ impl Health {
         for (name, queue) in &state.queues {
             reasons.extend(queue.error.as_ref().map(|error| format!("queue {name}: {error}")));
         }
+        reasons.extend(state.letters.iter().map(|(queue, LettersHealth { dlq, reason })| {
+            format!("dead letters of queue {queue} cannot be sent to {dlq}: {reason}")
+        }));
         if state.draining {
             reasons.push("shutting down".into());
         }
@@ -151,6 +182,25 @@ mod tests {
         assert!(health.ready().ok, "liveness is not readiness");
         health.poll_failed("stuck", "AccessDenied: no");
         assert!(health.live().ok, "it polls, if in vain");
+    }
+
+    #[tokio::test]
+    async fn readiness_names_the_queue_and_the_dlq_whose_letters_cannot_be_sent() {
+        let health = Health::default();
+        health.letters_failing("orders", "orders-dlq", "AccessDenied: no sqs:SendMessage");
+        health.letters_failing("jobs", "jobs-dlq", "QueueDoesNotExist: gone");
+        health.letters_failing("orders", "orders-dlq", "KmsThrottled: later");
+        let expect = [
+            "dead letters of queue jobs cannot be sent to jobs-dlq: QueueDoesNotExist: gone",
+            "dead letters of queue orders cannot be sent to orders-dlq: KmsThrottled: later",
+        ];
+        assert_eq!((health.ready().ok, health.ready().reasons), (false, expect.map(str::to_owned).to_vec()));
+        assert!(health.live().ok, "a restart would not mend it");
+        health.letters_sent("jobs");
+        assert!(!health.ready().ok, "another queue's letters still fail");
+        health.letters_sent("orders");
+        health.letters_sent("never failed");
+        assert!(health.ready().ok);
     }
 
     #[tokio::test]
