@@ -10,7 +10,7 @@ pub const MOVED_CLASS: &str = "moved-by-sqs";
 /// The class of a message whose envelope cannot be read.
 pub const UNREADABLE_CLASS: &str = "unreadable";
 /// More bytes than any letter has. A message that leaves so much room has its letter with it, or has none.
-const LETTER_MAX_BYTES: usize = 64 * 1024;
+pub const LETTER_MAX_BYTES: usize = 64 * 1024;
 
 /// A message in the DLQ, in hand.
 #[derive(Clone, Debug)]
@@ -31,9 +31,12 @@ pub enum Envelope {
 
 impl Found {
     /// Reads the envelope of a delivery from the DLQ.
-    pub async fn read(delivery: Delivery, envelopes: &dyn Envelopes) -> Self {
+    pub async fn read(mut delivery: Delivery, envelopes: &dyn Envelopes) -> Self {
         let envelope = match read(&delivery, envelopes).await {
-            Ok(Some(letter)) => Envelope::Letter(Box::new(letter)),
+            Ok(Some(letter)) => match restore(&letter, &mut delivery, envelopes).await {
+                Ok(()) => Envelope::Letter(Box::new(letter)),
+                Err(error) => Envelope::Unreadable(error.to_string()),
+            },
             Ok(None) => Envelope::MovedBySqs,
             Err(LetterError::Ledger(_) | LetterError::NoHost(_)) if has_room_for_a_letter(&delivery) => {
                 Envelope::MovedBySqs
@@ -100,6 +103,14 @@ impl Found {
     /// Its message group: on a FIFO queue the ordered one.
     pub fn group(&self) -> Option<&str> {
         self.delivery.group.as_deref()
+    }
+}
+
+/// What was larger than its DLQ takes is the whole message again.
+async fn restore(letter: &Letter, delivery: &mut Delivery, envelopes: &dyn Envelopes) -> Result<(), LetterError> {
+    match &letter.in_ledger {
+        Some(in_ledger) => in_ledger.restore(delivery, envelopes).await,
+        None => Ok(()),
     }
 }
 
