@@ -1,6 +1,7 @@
 //! The claim: durable in the ledger before the handler starts.
 
 use super::Share;
+use super::pending::Record;
 use crate::dlq::{AGAIN_ATTRIBUTE, Letter};
 use crate::exit::Exit;
 use crate::ledger::{Claim, ClaimRequest, Fresh, LedgerError};
@@ -12,6 +13,8 @@ pub struct Claimed {
     pub key: Key,
     pub fresh: Fresh,
     pub body: BodyDigest,
+    /// What the host has recorded under the key, as far as it still counts.
+    pub record: Record,
     /// What an earlier delivery has decided, if it decided that the message is dead-lettered.
     pub verdict: Option<Box<Letter>>,
 }
@@ -37,7 +40,11 @@ pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Res
             services.health.ledger_answered();
             share.lease.add_claim(key, fresh.fence, ends_at);
             // An answer that took longer than the lease says nothing about now.
-            if share.lease.is_over() { Err(Exit::LeaseLost) } else { Ok(Claimed { key, fresh, body, verdict: None }) }
+            if share.lease.is_over() {
+                Err(Exit::LeaseLost)
+            } else {
+                Ok(Claimed { key, fresh, body, record: Record::default(), verdict: None })
+            }
         }
         Ok(Claim::Done { same_message }) => Err(Exit::Duplicate { same_message }),
         Ok(Claim::DeadLettered) => Err(Exit::Duplicate { same_message: true }),

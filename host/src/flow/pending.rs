@@ -37,7 +37,7 @@ pub enum Pending {
 }
 
 /// What an earlier attempt recorded, if it still counts.
-pub async fn load(share: &Share<'_>, claim: &Claimed) -> Result<Option<Pending>, Exit> {
+pub async fn load(share: &Share<'_>, claim: &mut Claimed) -> Result<Option<Pending>, Exit> {
     if claim.fresh.is_new {
         return Ok(None);
     }
@@ -53,26 +53,27 @@ pub async fn load(share: &Share<'_>, claim: &Claimed) -> Result<Option<Pending>,
             None => return Err(damaged("a part of it is missing")),
         }
     }
-    let stored: Stored = serde_json::from_slice(&json).map_err(|error| damaged(&error.to_string()))?;
-    if !stored.counts_for(&claim.fresh, &share.delivery.message_id, claim.body, share.digest()) {
-        return Ok(None);
+    let record: Record = serde_json::from_slice(&json).map_err(|error| damaged(&error.to_string()))?;
+    claim.record = record.outbox_for(&claim.fresh, claim.body, share.digest());
+    match record.letter_for(&claim.fresh, &share.delivery.message_id) {
+        Some(letter) => Ok(Some(Pending::Letter(letter))),
+        None => claim.record.outbox().map(|found| found.map(Pending::Outbox)).map_err(|e| damaged(&e.to_string())),
     }
-    stored.read().map(Some).map_err(|error| damaged(&error.to_string()))
 }
 
 /// Records a success whose outbox is to be sent.
-pub async fn keep_outbox(share: &Share<'_>, claim: &Claimed, finished: &Finished) -> Result<(), Exit> {
-    let stored = Stored::outbox(finished, claim, share.digest());
-    keep(share, claim, &stored).await.map_err(|error| exit_of(share, error))
+pub async fn keep_outbox(share: &Share<'_>, claim: &mut Claimed, finished: &Finished) -> Result<(), Exit> {
+    claim.record = Record::of_outbox(finished, claim, share.digest());
+    keep(share, claim, &claim.record).await.map_err(|error| exit_of(share, error))
 }
 
-/// Records that the message goes to the DLQ.
+/// Records that the message goes to the DLQ, beside an outbox that was recorded before: its replay may send that.
 pub async fn keep_letter(share: &Share<'_>, claim: &Claimed, letter: &Letter) -> Result<(), LedgerError> {
-    keep(share, claim, &Stored { letter: Some(letter.clone()), ..Stored::default() }).await
+    keep(share, claim, &Record { letter: Some(letter.clone()), ..claim.record.clone() }).await
 }
 
-async fn keep(share: &Share<'_>, claim: &Claimed, stored: &Stored) -> Result<(), LedgerError> {
-    let json = serde_json::to_vec(stored).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+async fn keep(share: &Share<'_>, claim: &Claimed, record: &Record) -> Result<(), LedgerError> {
+    let json = serde_json::to_vec(record).map_err(|error| LedgerError::Damaged(error.to_string()))?;
     let parts: Vec<&[u8]> = json.chunks(PART_BYTES).collect();
     // The first part goes last: where it is, all are.
     for (index, bytes) in parts.iter().enumerate().rev() {
@@ -141,16 +142,16 @@ fn damaged(why: &str) -> Exit {
     Exit::Outbox { reason: format!("the outbox that was recorded cannot be read: {why}") }
 }
 
-/// A [`Pending`] as the ledger keeps it: JSON, with base64 for bytes.
-#[derive(Default, Serialize, Deserialize)]
-struct Stored {
-    /// There for a verdict, and then all the rest is not.
+/// What is owed, as the ledger keeps it: JSON, with base64 for bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     letter: Option<Letter>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     result: Option<String>,
+    /// Empty where no outbox is recorded.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    messages: Vec<StoredMessage>,
+    messages: Vec<RecordedMessage>,
     /// What an outbox was made of: the body's digest and the component's, in hexadecimal, and the replays before it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     body: Option<String>,
@@ -160,8 +161,8 @@ struct Stored {
     replays: u32,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredMessage {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct RecordedMessage {
     queue: String,
     kind: String,
     body: String,
@@ -171,10 +172,10 @@ struct StoredMessage {
     key: String,
 }
 
-impl Stored {
-    fn outbox(finished: &Finished, claim: &Claimed, component: Option<&str>) -> Self {
+impl Record {
+    fn of_outbox(finished: &Finished, claim: &Claimed, component: Option<&str>) -> Self {
         let encode = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
-        let message = |message: &OutboxMessage| StoredMessage {
+        let message = |message: &OutboxMessage| RecordedMessage {
             queue: message.queue.clone(),
             kind: message.kind.clone(),
             body: encode(&message.body),
@@ -193,43 +194,45 @@ impl Stored {
         }
     }
 
-    /// Whether it is still owed when a message with this id and body is claimed for this component.
-    ///
-    /// A replay starts afresh, so a verdict from before it is over; unless it is of this very message, whose letter was
-    /// never sent. An outbox outlasts a replay that changes nothing: the handler has succeeded. If the body was edited, or
-    /// the component mended, the handler runs.
-    fn counts_for(&self, fresh: &Fresh, id: &MessageId, body: BodyDigest, component: Option<&str>) -> bool {
-        match &self.letter {
-            Some(letter) => letter.replays == fresh.replays || letter.message_id == *id,
-            None => {
-                let same_body = self.body.as_ref().is_none_or(|made_of| *made_of == body.to_hex());
-                let same_component = self.component.is_none() || self.component.as_deref() == component;
-                same_body && (self.replays == fresh.replays || same_component)
-            }
+    /// The letter that is owed for a message with this id. A replay starts afresh, so a verdict from before it is over;
+    /// unless it is of this very message, whose letter was never sent.
+    fn letter_for(&self, fresh: &Fresh, id: &MessageId) -> Option<Box<Letter>> {
+        let letter = self.letter.as_ref()?;
+        (letter.replays == fresh.replays || letter.message_id == *id).then(|| Box::new(letter.clone()))
+    }
+
+    /// The outbox that is owed for this body and this component. It outlasts a replay that changes nothing: the handler has
+    /// succeeded. If the body was edited, or the component mended, the handler runs.
+    fn outbox_for(&self, fresh: &Fresh, body: BodyDigest, component: Option<&str>) -> Self {
+        let same_body = self.body.as_ref().is_none_or(|made_of| *made_of == body.to_hex());
+        let same_component = self.component.is_none() || self.component.as_deref() == component;
+        match same_body && (self.replays == fresh.replays || same_component) {
+            true => Self { letter: None, ..self.clone() },
+            false => Self::default(),
         }
     }
 
-    fn read(self) -> Result<Pending, base64::DecodeError> {
-        if let Some(letter) = self.letter {
-            return Ok(Pending::Letter(Box::new(letter)));
+    /// What its outbox is; none where there is none.
+    fn outbox(&self) -> Result<Option<Finished>, base64::DecodeError> {
+        if self.messages.is_empty() {
+            return Ok(None);
         }
-        let decode = |text: String| BASE64_STANDARD.decode(text);
-        let message = |stored: StoredMessage| {
-            let attributes =
-                stored.attributes.into_iter().map(NamedAttribute::read).collect::<Result<Attributes, _>>()?;
+        let decode = |text: &String| BASE64_STANDARD.decode(text);
+        let message = |recorded: &RecordedMessage| {
+            let attributes = recorded.attributes.iter().cloned().map(NamedAttribute::read);
             Ok(OutboxMessage {
-                queue: stored.queue,
-                kind: stored.kind,
-                body: decode(stored.body)?.into(),
-                attributes,
-                delay_s: stored.delay_s,
-                group: stored.group,
-                key: stored.key,
+                queue: recorded.queue.clone(),
+                kind: recorded.kind.clone(),
+                body: decode(&recorded.body)?.into(),
+                attributes: attributes.collect::<Result<Attributes, _>>()?,
+                delay_s: recorded.delay_s,
+                group: recorded.group.clone(),
+                key: recorded.key.clone(),
             })
         };
-        Ok(Pending::Outbox(Finished {
-            result: self.result.map(decode).transpose()?,
-            messages: self.messages.into_iter().map(message).collect::<Result<_, base64::DecodeError>>()?,
+        Ok(Some(Finished {
+            result: self.result.as_ref().map(decode).transpose()?,
+            messages: self.messages.iter().map(message).collect::<Result<_, base64::DecodeError>>()?,
         }))
     }
 }
@@ -248,7 +251,7 @@ mod tests {
 
     fn claim(replays: u32, body: &str) -> Claimed {
         let body = BodyDigest::of(body.as_bytes());
-        Claimed { key: Key([1; 32]), fresh: fresh(replays), body, verdict: None }
+        Claimed { key: Key([1; 32]), fresh: fresh(replays), body, record: Record::default(), verdict: None }
     }
 
     fn letter(message_id: &str, replays: u32) -> Letter {
@@ -272,12 +275,11 @@ mod tests {
         }
     }
 
-    fn through_json(stored: &Stored) -> Stored {
-        serde_json::from_slice(&serde_json::to_vec(stored).expect("it is JSON")).expect("it was written so")
+    fn through_json(record: &Record) -> Record {
+        serde_json::from_slice(&serde_json::to_vec(record).expect("it is JSON")).expect("it was written so")
     }
 
-    #[test]
-    fn what_is_recorded_is_what_was_to_be_sent() {
+    fn outbox() -> Finished {
         let binary =
             AttributeValue { data_type: "Binary.png".into(), value: AttributeData::Binary(vec![0, 255].into()) };
         let message = OutboxMessage {
@@ -289,34 +291,34 @@ mod tests {
             group: Some("g".into()),
             key: "k".into(),
         };
-        let finished = Finished { result: Some(vec![1, 2]), messages: vec![message] };
-        let stored = through_json(&Stored::outbox(&finished, &claim(0, "body"), Some("component")));
-        assert_eq!(stored.read(), Ok(Pending::Outbox(finished)));
-        let verdict = Stored { letter: Some(letter("m", 2)), ..Stored::default() };
-        assert_eq!(through_json(&verdict).read(), Ok(Pending::Letter(Box::new(letter("m", 2)))));
+        Finished { result: Some(vec![1, 2]), messages: vec![message] }
+    }
+
+    #[test]
+    fn what_is_recorded_is_what_was_to_be_sent() {
+        let record = through_json(&Record::of_outbox(&outbox(), &claim(0, "body"), Some("component")));
+        assert_eq!(record.outbox(), Ok(Some(outbox())));
+        let verdict = Record { letter: Some(letter("m", 2)), ..record };
+        let verdict = through_json(&verdict);
+        assert_eq!(verdict.letter_for(&fresh(2), &MessageId("m".into())), Some(Box::new(letter("m", 2))));
+        assert_eq!(verdict.outbox(), Ok(Some(outbox())), "a verdict leaves the outbox to its replay");
+        assert_eq!(Record::default().outbox(), Ok(None));
     }
 
     #[test]
     fn an_outbox_of_an_earlier_version_is_read() {
         let json = r#"{"messages":[{"queue":"q","kind":"k","body":"aGk=","attributes":[],"delay_s":0,"group":null,"key":"x"}]}"#;
-        let stored: Stored = serde_json::from_str(json).expect("it reads");
-        assert!(stored.counts_for(&fresh(3), &MessageId("any".into()), BodyDigest::of(b"any"), Some("any")));
-        let Pending::Outbox(finished) = stored.read().expect("it reads") else { panic!("it is an outbox") };
-        assert_eq!(finished.messages[0].body, "hi");
+        let record: Record = serde_json::from_str(json).expect("it reads");
+        let owed = record.outbox_for(&fresh(3), BodyDigest::of(b"any"), Some("any"));
+        assert_eq!(owed.outbox().expect("it reads").expect("it is owed").messages[0].body, "hi");
     }
 
     #[test]
     fn an_outbox_is_owed_until_a_replay_brings_another_body_or_another_component() {
-        let finished = Finished { result: None, messages: Vec::new() };
-        let stored = Stored::outbox(&finished, &claim(1, "body"), Some("old"));
+        let record = Record::of_outbox(&outbox(), &claim(1, "body"), Some("old"));
         let check = |replays, body: &str, component, expect| {
-            let counts = stored.counts_for(
-                &fresh(replays),
-                &MessageId("m".into()),
-                BodyDigest::of(body.as_bytes()),
-                Some(component),
-            );
-            assert_eq!(counts, expect, "{replays} replays, {body}, {component}");
+            let owed = record.outbox_for(&fresh(replays), BodyDigest::of(body.as_bytes()), Some(component));
+            assert_eq!(owed != Record::default(), expect, "{replays} replays, {body}, {component}");
         };
         check(1, "body", "old", true);
         check(1, "body", "new", true);
@@ -327,10 +329,10 @@ mod tests {
 
     #[test]
     fn a_verdict_is_final_until_its_letter_comes_back() {
-        let stored = Stored { letter: Some(letter("m", 1)), ..Stored::default() };
+        let record = Record { letter: Some(letter("m", 1)), ..Record::default() };
         let check = |replays, id: &str, expect| {
-            let counts = stored.counts_for(&fresh(replays), &MessageId(id.into()), BodyDigest::of(b"x"), Some("any"));
-            assert_eq!(counts, expect, "{replays} replays, {id}");
+            let owed = record.letter_for(&fresh(replays), &MessageId(id.into())).is_some();
+            assert_eq!(owed, expect, "{replays} replays, {id}");
         };
         check(1, "m", true);
         check(1, "its twin", true);

@@ -24,6 +24,9 @@ async fn redrive(rig: &Rig) {
     let arn = rig.client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::QueueArn);
     let arn = arn.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
     let jobs = arn.replace("jobs-dlq", "jobs");
+    // Only what some queue's policy names as its DLQ can be redriven.
+    let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 1000 }).to_string();
+    set(rig, "jobs", QueueAttributeName::RedrivePolicy, &policy).await;
     rig.client.start_message_move_task().source_arn(arn).destination_arn(jobs).send().await.unwrap();
 }
 
