@@ -20,7 +20,6 @@ pub mod retry;
 mod run;
 pub mod settle;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,14 +38,14 @@ use crate::exit::Exit;
 use crate::health::Health;
 use crate::lease::{Keeper, Lease};
 use crate::ledger::Ledger;
-use crate::message::{Delivery, Message};
+use crate::message::{Delivery, Message, MessageId};
 use crate::metrics::QueueMeters;
 use crate::pausing::Pauses;
 use crate::permits::Permits;
 use crate::plugins::manifest::Retry;
 use crate::plugins::rollout::Version;
 use crate::plugins::{Catalogs, Plugin, Serving};
-use crate::queue::Queue;
+use crate::queue::{MaximumMessageSize, Outlets, Queue, Retention};
 use crate::sandbox::Sandbox;
 use crate::stats::Stats;
 use crate::trace::{Span, Tracing, Way};
@@ -67,7 +66,7 @@ pub struct Services {
     pub recent: Recent,
     pub tracing: Tracing,
     /// Where outboxes may send, by the names in the config.
-    pub outlets: HashMap<String, Arc<dyn Queue>>,
+    pub outlets: Arc<Outlets>,
     /// Cancelled when the drain has taken too long: what runs is stopped, uncounted.
     pub interrupt: CancellationToken,
 }
@@ -77,7 +76,13 @@ pub struct Lane {
     pub name: String,
     pub config: QueueConfig,
     pub queue: Arc<dyn Queue>,
+    /// How long the queue keeps a message: nothing may wait past its end.
+    pub retention: Retention,
+    /// The largest message that the queue takes, from an outbox too.
+    pub max_bytes: MaximumMessageSize,
     pub dlq: Arc<dyn Queue>,
+    /// The largest letter that the DLQ takes; its limit may be lower than the queue's.
+    pub dlq_max_bytes: MaximumMessageSize,
     pub keeper: Keeper,
     pub settler: Settler,
     pub meters: Arc<QueueMeters>,
@@ -110,7 +115,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
     let whole = Share { services, lane, delivery, lease: &lease, message: None, plugin: None, span: &Span::NONE };
 
     let decoded = decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref());
-    let decoded = decoded.map(Arc::new);
+    let decoded = decoded.map(|message| Arc::new(decode::with_key_of_queue(message, delivery, &lane.config)));
     let way = services.tracing.way(lane.queue.name(), delivery, decoded.as_deref().ok());
     let settlement = match &decoded {
         Err(reason) => whole.without_a_run(Exit::Invalid { reason: reason.clone() }).await.settlement,
@@ -126,6 +131,10 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
             }
             let catalog = services.catalogs.current();
             match catalog.route(&message.kind) {
+                _ if message.depth() > limits.outbox_depth => {
+                    let (depth, limit) = (message.depth(), limits.outbox_depth);
+                    whole.without_a_run(Exit::OutboxDepth { depth, limit }).await.settlement
+                }
                 [] => whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement,
                 all => {
                     let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
@@ -133,7 +142,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
                     let shares = all.iter().map(|serving| whole.of(&serving.stable).attempt(&way, message, serving));
                     let ended = join_all(shares).await;
                     let settlement = combine(ended.iter().map(|ended| &ended.settlement));
-                    count_duplicates(services, message, all, &ended, &settlement);
+                    count_duplicates(services, &delivery.message_id, message, all, &ended, &settlement);
                     settlement
                 }
             }
@@ -226,9 +235,11 @@ fn combine<'s>(shares: impl Iterator<Item = &'s Settlement>) -> Settlement {
         .unwrap_or(Settlement::Leave)
 }
 
-/// A duplicate is counted once, when its delivery is settled for good: another plugin's retry may bring it several times.
+/// A duplicate is told and counted once, when its delivery is settled for good: another plugin's
+/// retry may bring it several times.
 fn count_duplicates(
     services: &Services,
+    message_id: &MessageId,
     message: &Message,
     all: &[Arc<Serving>],
     ended: &[Ended],
@@ -239,7 +250,11 @@ fn count_duplicates(
     }
     for (serving, ended) in all.iter().zip(ended) {
         if ended.exit == (Exit::Duplicate { same_message: false }) {
-            services.stats.duplicate(&message.kind.0, &serving.stable.manifest.name);
+            let plugin = &serving.stable;
+            let key_from = plugin.key_source(message).name();
+            tracing::info!(%message_id, "type" = message.kind.0, plugin = plugin.manifest.name, key_from,
+                "a duplicate is deleted: another message with its key is done");
+            services.stats.duplicate(&message.kind.0, &plugin.manifest.name);
         }
     }
 }

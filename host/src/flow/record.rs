@@ -6,6 +6,7 @@ use super::claim::Claimed;
 use super::decide::{HELD_BACK, Record, Settlement};
 use super::recent::{Outcome, REASON_MAX_BYTES};
 use super::{Ended, Share};
+use crate::clock;
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
 use crate::ledger::{Finish, LedgerError};
@@ -149,7 +150,7 @@ where
             biased;
             () = share.lease.lost().cancelled() => {}
             () = services.interrupt.cancelled() => {}
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(TRY_AGAIN_MAX),
+            () = tokio::time::sleep(clock::jittered(wait)) => wait = (wait * 2).min(TRY_AGAIN_MAX),
         }
     }
 }
@@ -162,7 +163,7 @@ async fn send_letter(share: &Share<'_>, letter: &Letter) -> Result<(), dlq::Lett
         if answer.is_ok() || share.lease.lost().is_cancelled() {
             return answer;
         }
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(clock::jittered(wait)).await;
         wait *= 2;
         answer = dlq::send(dlq, ledger, share.delivery, letter).await;
     }
