@@ -1,6 +1,7 @@
 //! Time, from one place, so that tests can hold it still.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -43,20 +44,22 @@ pub fn unix_ms() -> UnixMs {
     UnixMs(since.as_millis() as u64)
 }
 
+/// A uniform draw from [wait, 1.5 wait]: what failed together is not tried again together.
+pub fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 + fastrand::f64() / 2.0)
+}
+
 /// The processor time that this thread has had.
-pub fn thread_cpu() -> std::time::Duration {
+pub fn thread_cpu() -> Duration {
     cpu(rustix::time::ClockId::ThreadCPUTime)
 }
 
 /// The processor time that all threads of this process have had.
-pub fn process_cpu() -> std::time::Duration {
+pub fn process_cpu() -> Duration {
     cpu(rustix::time::ClockId::ProcessCPUTime)
 }
 
-fn cpu(clock: rustix::time::ClockId) -> std::time::Duration {
+fn cpu(clock: rustix::time::ClockId) -> Duration {
     let had = rustix::time::clock_gettime(clock);
-    std::time::Duration::new(
-        u64::try_from(had.tv_sec).unwrap_or_default(),
-        u32::try_from(had.tv_nsec).unwrap_or_default(),
-    )
+    Duration::new(u64::try_from(had.tv_sec).unwrap_or_default(), u32::try_from(had.tv_nsec).unwrap_or_default())
 }

@@ -5,6 +5,8 @@ mod egress;
 mod empty;
 mod ledger;
 mod limits;
+mod queue_ref;
+mod rings;
 mod rollout;
 mod signer;
 mod telemetry;
@@ -21,6 +23,8 @@ pub use egress::{AwsPlace, Egress, SecretPlace, SecretSource};
 pub use empty::EmptyInterface;
 pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
 pub use limits::Limits;
+pub use queue_ref::{BadQueueRef, QueueRef};
+pub use rings::{DeadLetterEdge, dead_letter_ring};
 pub use rollout::{Percent, RolloutConfig};
 pub use signer::SignerKey;
 pub use telemetry::{LogFormat, Telemetry};
@@ -74,6 +78,10 @@ pub struct Config {
     pub pools: BTreeMap<String, usize>,
     /// The queues, by the names that the outbox and the command line use.
     pub queues: BTreeMap<String, QueueConfig>,
+    /// Queues that are only sent to, by the names that the outbox uses. Nothing is received from
+    /// them.
+    #[serde(default)]
+    pub outlets: BTreeMap<String, OutletConfig>,
     /// How new versions of plugins with a `canary` are judged.
     #[serde(default)]
     pub rollout: RolloutConfig,
@@ -153,17 +161,42 @@ pub enum OnExhausted {
     BlockGroup,
 }
 
+/// What a message's key is where neither it nor an outbox names one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyFrom {
+    /// SQS's id of the message: each message that SQS has accepted is a message of its own.
+    #[default]
+    MessageId,
+    /// FIFO queues only: the deduplication id, within one `deduplication_window`.
+    DeduplicationId,
+}
+
+/// A queue that is only sent to.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutletConfig {
+    /// The queue: its name in SQS, its URL or its ARN. Default: the table's name.
+    pub url: Option<String>,
+}
+
 /// One queue.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
-    /// The queue's URL; or leave it out and its name in SQS is the table's name.
+    /// The queue: its name in SQS, its URL or its ARN. Default: the table's name.
     pub url: Option<String>,
-    /// The DLQ: a name or URL. Default: the target of the queue's redrive policy.
+    /// The DLQ: a name, URL or ARN. Default: the target of the queue's redrive policy.
     pub dlq: Option<String>,
     pub envelope: Envelope,
     /// The type of a message that names none.
     pub default_type: Option<String>,
+    /// What a message's key is where neither it nor an outbox names one. Default `message-id`.
+    pub key_from: KeyFrom,
+    /// With `key_from = "deduplication-id"`: 1 min to 14 days, whole seconds. Default 5 min, as
+    /// SQS's own.
+    #[serde(with = "humantime_serde")]
+    pub deduplication_window: Duration,
     /// Deliveries in hand at once: 1 to 10,000. Default 64.
     pub concurrency: usize,
     /// Calls to receive that wait at once: 1 to 64. Default 8; the host uses fewer while little arrives.
@@ -171,7 +204,8 @@ pub struct QueueConfig {
     /// The lease: 2 s to 12 h, whole seconds. Default 60 s.
     #[serde(with = "humantime_serde")]
     pub visibility: Duration,
-    /// How long a receive waits for a message: 0 to 20 s. Default 20 s.
+    /// How long a receive waits for a message: 0 to 20 s. Default 20 s. See
+    /// [`QueueConfig::poll_wait`].
     #[serde(with = "humantime_serde")]
     pub wait: Duration,
     /// After how long in the queue an unroutable message is dead-lettered. Default 24 h.
@@ -188,6 +222,8 @@ impl Default for QueueConfig {
             dlq: None,
             envelope: Envelope::default(),
             default_type: None,
+            key_from: KeyFrom::default(),
+            deduplication_window: Duration::from_secs(5 * 60),
             concurrency: 64,
             max_pollers: 8,
             visibility: Duration::from_secs(60),
@@ -195,6 +231,17 @@ impl Default for QueueConfig {
             unroutable_after: Duration::from_secs(24 * 60 * 60),
             on_exhausted: OnExhausted::default(),
         }
+    }
+}
+
+impl QueueConfig {
+    /// How long a receive really waits: `wait`, but never more than half of the visibility, in the
+    /// whole seconds that SQS takes.
+    ///
+    /// A delivery's lease counts from when its receive was sent. A message that arrives at the end
+    /// of a poll must have enough of its lease left to be run.
+    pub fn poll_wait(&self) -> Duration {
+        Duration::from_secs(self.wait.min(self.visibility / 2).as_secs())
     }
 }
 
@@ -222,6 +269,19 @@ pub struct PluginConfig {
     /// The share of its messages that a new version gets at first, as `"10%"`: `0%` to `100%`. Default: all, at once.
     pub canary: Option<Percent>,
 }
+
+/// Why a ring of DLQs is refused, with the way out.
+pub fn ring_rule(ring: &[&str]) -> String {
+    let way_out =
+        "what fails would be received and fail again, for ever; give one of them a DLQ that nothing here receives from";
+    match ring {
+        [_] => format!("the queue would be its own DLQ: {way_out}"),
+        several => format!("dead letters would go from {} to {}: {way_out}", several.join(" to "), several[0]),
+    }
+}
+
+/// What manifests, grants and handlers call the queue that a handler's message came from.
+pub const OWN_QUEUE: &str = "self";
 
 /// Whether this build can ask AWS for secrets.
 const WITH_AWS_SECRETS: bool = cfg!(feature = "aws-secrets");
@@ -332,6 +392,9 @@ impl Config {
             let rule = "a pin allows one version, a canary needs two; take `canary` or `blake3` away";
             return refuse(format!("plugins.{name}.canary"), "set beside `blake3`".into(), rule);
         }
+        if let Some((key, value, rule)) = self.queue_name_fault().or_else(|| self.ring_fault()) {
+            return refuse(key, value, &rule);
+        }
         for (name, queue) in &self.queues {
             let key = |field: &str| format!("queues.{name}.{field}");
             if !(1..=10_000).contains(&queue.concurrency) {
@@ -347,14 +410,86 @@ impl Config {
             if queue.wait > Duration::from_secs(20) {
                 return refuse(key("wait"), format!("{:?}", queue.wait), "SQS waits at most 20 s");
             }
+            let window = queue.deduplication_window;
+            if window.subsec_nanos() != 0 || !(60..=1_209_600).contains(&window.as_secs()) {
+                let rule = "use whole seconds, 1 min to 14 days; SQS's own window is 5 min";
+                return refuse(key("deduplication_window"), format!("{window:?}"), rule);
+            }
         }
         Ok(())
+    }
+
+    /// Whether an outbox can send to a queue of this name.
+    pub fn is_sent_to(&self, queue: &str) -> bool {
+        queue == OWN_QUEUE || self.queues.contains_key(queue) || self.outlets.contains_key(queue)
+    }
+
+    /// What is wrong with the names of queues and outlets: key, value and rule.
+    fn queue_name_fault(&self) -> Option<(String, String, String)> {
+        let outlets = self.outlets.iter().map(|(name, outlet)| ("outlets", name, &outlet.url));
+        let queues = self.queues.iter().map(|(name, queue)| ("queues", name, &queue.url));
+        for (table, name, url) in queues.chain(outlets) {
+            let key = format!("{table}.{name}");
+            if name.is_empty() || name == OWN_QUEUE {
+                let rule = format!(
+                    "`{OWN_QUEUE}` is what a handler calls its message's own queue; give the table another \
+                                    name, and the queue's in `url`"
+                );
+                return Some((key, "no name".into(), rule));
+            }
+            if table == "outlets" && self.queues.contains_key(name) {
+                let rule = format!("outboxes send to [queues.{name}] too; take one of the two tables away");
+                return Some((key, "there twice".into(), rule));
+            }
+            if let Err(error) = QueueRef::parse(url.as_deref().unwrap_or(name)) {
+                let key = if url.is_some() { format!("{key}.url") } else { key };
+                return Some((key, format!("{:?}", url.as_deref().unwrap_or(name)), error.to_string()));
+            }
+        }
+        self.queues.iter().find_map(|(name, queue)| {
+            let dlq = queue.dlq.as_deref()?;
+            let error = QueueRef::parse(dlq).err()?;
+            Some((format!("queues.{name}.dlq"), format!("{dlq:?}"), error.to_string()))
+        })
+    }
+
+    /// A ring of DLQs, as far as the config's own words tell one: key, value and rule.
+    fn ring_fault(&self) -> Option<(String, String, String)> {
+        let identity = |text: &str| Some(QueueRef::parse(text).ok()?.identity());
+        let edges: Vec<_> = self
+            .queues
+            .iter()
+            .filter_map(|(name, queue)| {
+                let dlq = identity(queue.dlq.as_deref()?)?;
+                Some(DeadLetterEdge { name: name.clone(), queue: identity(queue.url.as_deref().unwrap_or(name))?, dlq })
+            })
+            .collect();
+        let ring = dead_letter_ring(&edges)?;
+        let value = self.queues[ring[0]].dlq.clone().unwrap_or_default();
+        Some((format!("queues.{}.dlq", ring[0]), format!("{value:?}"), ring_rule(&ring)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receive_never_waits_for_more_than_half_of_the_visibility() {
+        let check = |wait_ms, visibility_s, expect_s| {
+            let (wait, visibility) = (Duration::from_millis(wait_ms), Duration::from_secs(visibility_s));
+            let queue = QueueConfig { wait, visibility, ..QueueConfig::default() };
+            assert_eq!(queue.poll_wait(), Duration::from_secs(expect_s), "{wait_ms} ms under {visibility_s} s");
+        };
+        check(20_000, 60, 20);
+        check(20_000, 40, 20);
+        check(20_000, 15, 7);
+        check(20_000, 2, 1);
+        check(1_000, 2, 1);
+        check(1_900, 60, 1);
+        check(900, 60, 0);
+        check(0, 60, 0);
+    }
 
     #[test]
     fn errors_name_file_line_and_key() {
@@ -369,6 +504,14 @@ mod tests {
         check("scope = \"x\"", &["queues"]);
         check("[queues.a]\nwait = \"30s\"", &["queues.a.wait", "20 s"]);
         check("[queues.a]\nvisibility = \"1500ms\"", &["queues.a.visibility"]);
+        check("[queues.self]", &["`queues.self`", "own queue"]);
+        check("[queues.a]\n[outlets.self]", &["`outlets.self`", "own queue"]);
+        check("[queues.a]\n[outlets.a]", &["`outlets.a`", "[queues.a]"]);
+        check("[queues.a]\nurl = 'ftp://x/y'", &["`queues.a.url`", "ftp"]);
+        check("[queues.a]\ndlq = 'two words'", &["`queues.a.dlq`", "two words"]);
+        check("[queues.a]\ndlq = 'a'", &["`queues.a.dlq`", "its own DLQ"]);
+        check("[queues.a]\ndlq = 'b'\n[queues.b]\ndlq = 'a'", &["`queues.a.dlq`", "from a to b to a"]);
+        check("[queues.a]\ndeduplication_window = '59s'", &["queues.a.deduplication_window", "1 min"]);
         check("[queues.a\n", &["line 1"]);
         check("[queues.a]\n[limits]\nheaders = 1001", &["limits.headers", "1001", "1 to 1000"]);
         check("[queues.a]\n[limits]\nrequests_at_once = 0", &["limits.requests_at_once", "1 to 1000"]);

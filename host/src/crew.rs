@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::flow::{Lane, Services};
 use crate::worker::Worker;
@@ -17,18 +18,26 @@ pub struct Crew {
     services: Arc<Services>,
     lanes: Vec<Arc<Lane>>,
     workers: Vec<JoinHandle<()>>,
+    /// What the workers have in hand.
+    deliveries: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Crew {
     pub fn new(services: Arc<Services>) -> Self {
-        Self { services, lanes: Vec::new(), workers: Vec::new(), stop: CancellationToken::new() }
+        Self {
+            services,
+            lanes: Vec::new(),
+            workers: Vec::new(),
+            deliveries: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Begins to poll a queue.
     pub fn begin(&mut self, lane: Lane) {
         let lane = Arc::new(lane);
-        let worker = Worker::new(self.services.clone(), lane.clone(), self.stop.clone());
+        let worker = Worker::new(self.services.clone(), lane.clone(), self.deliveries.clone(), self.stop.clone());
         self.workers.push(tokio::spawn(worker.run()));
         self.lanes.push(lane);
     }

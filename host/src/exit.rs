@@ -35,6 +35,9 @@ pub enum Exit {
     Conflict,
     /// The key is longer than the limit.
     OversizedKey { size_bytes: usize, limit_bytes: usize },
+    /// More outboxes in a row have led to it than may: a handler, or several, that send to each
+    /// other without an end.
+    OutboxDepth { depth: u32, limit: u32 },
     /// No plugin handles the type.
     Unroutable { kind: String },
     /// No run: an operator has paused its type or its queue, for so much longer or until it is resumed.
@@ -86,6 +89,7 @@ impl Exit {
             Self::Invalid { .. } => "invalid",
             Self::Conflict => "conflict",
             Self::OversizedKey { .. } => "oversized-key",
+            Self::OutboxDepth { .. } => "outbox-depth",
             Self::Unroutable { .. } => "unroutable",
             Self::Paused { .. } => "paused",
             Self::Expired { .. } => "expired",
@@ -120,6 +124,7 @@ impl Exit {
             | Self::Invalid { .. }
             | Self::Conflict
             | Self::OversizedKey { .. }
+            | Self::OutboxDepth { .. }
             | Self::Unroutable { .. }
             | Self::Paused { .. }
             | Self::Expired { .. }
@@ -161,6 +166,10 @@ impl Exit {
             Self::OversizedKey { size_bytes, limit_bytes } => {
                 format!("the idempotency key has {size_bytes} bytes; the limit is {limit_bytes}")
             }
+            Self::OutboxDepth { depth, limit } => format!(
+                "{depth} outboxes in a row have led to it, each because of the message before; the limit is {limit} \
+                 (limits.outbox_depth). Does a handler send messages of its own type without an end?"
+            ),
             Self::Unroutable { kind } => format!("no plugin handles the type `{kind}`"),
             Self::Paused { target, .. } => format!("{target} is paused"),
             Self::Expired { .. } => "older than its max_age".into(),

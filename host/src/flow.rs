@@ -21,7 +21,6 @@ pub mod retry;
 mod run;
 pub mod settle;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,14 +40,14 @@ use crate::exit::Exit;
 use crate::health::Health;
 use crate::lease::{Keeper, Lease};
 use crate::ledger::{Ledger, LedgerError};
-use crate::message::{Delivery, Message};
+use crate::message::{Delivery, Message, MessageId};
 use crate::metrics::QueueMeters;
 use crate::pausing::Pauses;
 use crate::permits::Permits;
 use crate::plugins::manifest::Retry;
 use crate::plugins::rollout::Version;
 use crate::plugins::{Catalogs, Plugin, Serving};
-use crate::queue::Queue;
+use crate::queue::{MaximumMessageSize, Outlets, Queue, Retention};
 use crate::sandbox::Sandbox;
 use crate::stats::Stats;
 use crate::trace::{Span, Tracing, Way};
@@ -69,7 +68,7 @@ pub struct Services {
     pub recent: Recent,
     pub tracing: Tracing,
     /// Where outboxes may send, by the names in the config.
-    pub outlets: HashMap<String, Arc<dyn Queue>>,
+    pub outlets: Arc<Outlets>,
     /// Cancelled when the drain has taken too long: what runs is stopped, uncounted.
     pub interrupt: CancellationToken,
 }
@@ -79,7 +78,13 @@ pub struct Lane {
     pub name: String,
     pub config: QueueConfig,
     pub queue: Arc<dyn Queue>,
+    /// How long the queue keeps a message: nothing may wait past its end.
+    pub retention: Retention,
+    /// The largest message that the queue takes, from an outbox too.
+    pub max_bytes: MaximumMessageSize,
     pub dlq: Arc<dyn Queue>,
+    /// The largest letter that the DLQ takes; its limit may be lower than the queue's.
+    pub dlq_max_bytes: MaximumMessageSize,
     pub keeper: Keeper,
     pub settler: Settler,
     pub meters: Arc<QueueMeters>,
@@ -126,7 +131,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
 
     let decoded = match &reopened {
         Ok(_) => decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref())
-            .map(Arc::new)
+            .map(|message| Arc::new(decode::with_key_of_queue(message, delivery, &lane.config)))
             .map_err(|reason| Exit::Invalid { reason }),
         Err(error) => Err(not_reopened(services, error)),
     };
@@ -145,6 +150,10 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
             }
             let catalog = services.catalogs.current();
             match catalog.route(&message.kind) {
+                _ if message.depth() > limits.outbox_depth => {
+                    let (depth, limit) = (message.depth(), limits.outbox_depth);
+                    whole.without_a_run(Exit::OutboxDepth { depth, limit }).await.settlement
+                }
                 [] => whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement,
                 all => {
                     let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
@@ -153,7 +162,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
                     let shares = all.iter().map(|serving| whole.of(&serving.stable).attempt(&way, message, serving));
                     let ended = join_all(shares).await;
                     let settlement = combine(ended.iter().map(|ended| &ended.settlement));
-                    count_duplicates(services, message, all, &ended, &settlement);
+                    count_duplicates(services, &delivery.message_id, message, all, &ended, &settlement);
                     settlement
                 }
             }
@@ -233,7 +242,7 @@ impl<'a> Share<'a> {
             age: self.age(),
             unroutable_after: self.lane.config.unroutable_after,
             pause_hold: self.services.limits.pause_hold,
-            retention: None,
+            retention: self.lane.retention.get(),
             on_exhausted: self.lane.config.on_exhausted,
             next_probe,
         }
@@ -274,9 +283,11 @@ fn combine<'s>(shares: impl Iterator<Item = &'s Settlement>) -> Settlement {
         .unwrap_or(Settlement::Leave)
 }
 
-/// A duplicate is counted once, when its delivery is settled for good: another plugin's retry may bring it several times.
+/// A duplicate is told and counted once, when its delivery is settled for good: another plugin's
+/// retry may bring it several times.
 fn count_duplicates(
     services: &Services,
+    message_id: &MessageId,
     message: &Message,
     all: &[Arc<Serving>],
     ended: &[Ended],
@@ -287,7 +298,11 @@ fn count_duplicates(
     }
     for (serving, ended) in all.iter().zip(ended) {
         if ended.exit == (Exit::Duplicate { same_message: false }) {
-            services.stats.duplicate(&message.kind.0, &serving.stable.manifest.name);
+            let plugin = &serving.stable;
+            let key_from = plugin.key_source(message).name();
+            tracing::info!(%message_id, "type" = message.kind.0, plugin = plugin.manifest.name, key_from,
+                "a duplicate is deleted: another message with its key is done");
+            services.stats.duplicate(&message.kind.0, &plugin.manifest.name);
         }
     }
 }

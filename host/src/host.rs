@@ -1,6 +1,5 @@
 //! The host, whole: built from its config, run until it is told to stop, drained.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::clock::{self, SystemClock};
-use crate::config::{Config, QueueConfig};
+use crate::config::{Aws, Config};
 use crate::crew::Crew;
 use crate::flow::recent::Recent;
 use crate::flow::settle::Settler;
@@ -23,9 +22,9 @@ use crate::pausing::Pauses;
 use crate::permits::Permits;
 use crate::plugins::watch::Watch;
 use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
-use crate::queue::sqs::{Sqs, SqsQueue};
-use crate::queue::{Queue, QueueError};
-use crate::redrive;
+use crate::queue::Queue;
+use crate::queue::sqs::Sqs;
+use crate::queues::{self, OpenQueue, ReceiveLimits};
 use crate::sandbox::Sandbox;
 use crate::sandbox::egress::Fetcher;
 use crate::stats::Stats;
@@ -35,6 +34,8 @@ use crate::telemetry::{self, Source};
 /// A running host.
 pub struct Host {
     config: Arc<Config>,
+    /// What the queues' redrive policies allow the plugins that are loaded.
+    receives: Arc<ReceiveLimits>,
     crew: Crew,
     admin: admin::Server,
     watcher: JoinHandle<()>,
@@ -47,10 +48,8 @@ pub struct Host {
 /// Why a host does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("queue `{name}`: {error}{hint}")]
-    Queue { name: String, error: QueueError, hint: &'static str },
     #[error("{0}")]
-    Redrive(#[from] redrive::RedriveError),
+    Queues(#[from] queues::OpenError),
     #[error("the ledger: {0}")]
     Ledger(#[from] ledger::OpenError),
     #[error("the sandbox's engine: {0}")]
@@ -95,12 +94,11 @@ impl Host {
         let watch = Watch::new(&config.plugins_dir);
         let catalog = load_plugins(&catalogs, &config).await?;
         let sqs = Sqs::connect(&config.aws).await;
-        let mut queues = Vec::new();
-        let mut outlets: HashMap<String, Arc<dyn Queue>> = HashMap::new();
-        for (name, queue_config) in &config.queues {
-            let (queue, dlq) = open_queue(&sqs, name, queue_config, catalog.most_attempts()).await?;
-            outlets.insert(name.clone(), Arc::new(queue.clone()));
-            queues.push((name.clone(), queue_config.clone(), queue, dlq));
+        let open = queues::open_all(&sqs, &config, catalog.most_attempts()).await?;
+        for queue in &open.queues {
+            for warning in &queue.warnings {
+                tracing::warn!(queue = queue.name, "{warning}");
+            }
         }
         let services = Arc::new(Services {
             scope: config.scope.clone(),
@@ -114,12 +112,13 @@ impl Host {
             pauses: Pauses::default(),
             recent: Recent::default(),
             tracing: otlp.tracing(),
-            outlets,
+            outlets: Arc::new(open.outlets()),
             interrupt: CancellationToken::new(),
             ledger,
             limits: config.limits.clone(),
         });
-        note_plugins(&services, &config, &catalog);
+        let receives = Arc::new(open.receive_limits());
+        note_plugins(&services, &config, &receives, &catalog);
         // Before the first poll: what was paused stays so across a restart.
         if let Err(error) = services.pauses.refresh(&*services.ledger, &services.scope, clock::unix_ms()).await {
             services.pauses.await_reading();
@@ -127,19 +126,21 @@ impl Host {
         }
         let mut host = Self {
             admin: admin::Server::bind(config.admin.listen).await?,
-            watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone())),
+            watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone(), receives.clone())),
+            receives,
             fetcher: tokio::spawn(keep_secrets(fetcher, services.clone())),
             telling: JoinSet::new(),
             otlp,
             config: config.clone(),
             crew: Crew::new(services),
         };
-        let places = queues
+        let places = open
+            .queues
             .iter()
-            .map(|(name, _, queue, dlq)| Arc::new(admin::Place::new(name, sqs.clone(), queue.clone(), dlq.clone())));
+            .map(|open| Arc::new(admin::Place::new(&open.name, sqs.clone(), open.queue.clone(), open.dlq.clone())));
         let places = places.collect();
-        for (name, queue_config, queue, dlq) in queues {
-            host.begin(name, queue_config, queue, dlq);
+        for queue in open.queues {
+            host.begin(queue);
         }
         let source = host.source();
         host.telling.spawn(telemetry::sample(source.clone(), config.telemetry.clone()));
@@ -152,8 +153,10 @@ impl Host {
         Ok(host)
     }
 
-    fn begin(&mut self, name: String, config: QueueConfig, queue: SqsQueue, dlq: SqsQueue) {
-        let (aws, url) = (self.config.aws.clone(), queue.url().to_owned());
+    fn begin(&mut self, open: OpenQueue) {
+        let OpenQueue { name, config, queue, retention, max_bytes, dlq, dlq_max_bytes, .. } = open;
+        let aws = Aws { region: queue.region(), ..self.config.aws.clone() };
+        let url = queue.url().to_owned();
         // The keeper's connections must not wait for the serving threads, so they are made on its own.
         let connect = move || async move {
             let sqs = Sqs::connect(&aws).await;
@@ -167,7 +170,10 @@ impl Host {
             keeper: Keeper::start(connect, config.visibility, self.services().ledger.clone(), meters.clone()),
             settler: Settler::start(queue.clone(), meters.clone()),
             meters,
+            retention,
+            max_bytes,
             dlq: Arc::new(dlq),
+            dlq_max_bytes,
             queue,
             config,
         });
@@ -175,7 +181,7 @@ impl Host {
 
     /// Reads the plugin directory again and swaps what changed.
     pub async fn reload_plugins(&self) -> Result<Arc<Catalog>, StartError> {
-        reload(self.services(), &self.config).await
+        reload(self.services(), &self.config, &self.receives).await
     }
 
     /// Where the admin port listens.
@@ -200,7 +206,7 @@ impl Host {
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
         let source = self.source();
-        let Self { config, mut crew, admin, watcher, fetcher, mut telling, otlp } = self;
+        let Self { config, receives: _, mut crew, admin, watcher, fetcher, mut telling, otlp } = self;
         watcher.abort();
         crew.drain(Duration::from_secs(config.drain_s), hurry).await;
         fetcher.abort();
@@ -239,10 +245,10 @@ fn kept_versions(config: &Config) -> Result<Option<Versions>, CacheError> {
 }
 
 /// Reads the plugin directory again whenever it has changed, or a trial of a new version has ended.
-async fn keep_current(mut watch: Watch, services: Arc<Services>, config: Arc<Config>) {
+async fn keep_current(mut watch: Watch, services: Arc<Services>, config: Arc<Config>, receives: Arc<ReceiveLimits>) {
     loop {
         watch.changed(|| services.catalogs.current().a_trial_has_ended()).await;
-        match reload(&services, &config).await {
+        match reload(&services, &config, &receives).await {
             Ok(catalog) => {
                 let plugins = catalog.plugins().count();
                 tracing::info!(plugins, failures = catalog.failures().len(), "the plugin directory was read again");
@@ -254,16 +260,21 @@ async fn keep_current(mut watch: Watch, services: Arc<Services>, config: Arc<Con
     }
 }
 
-async fn reload(services: &Services, config: &Config) -> Result<Arc<Catalog>, StartError> {
+async fn reload(services: &Services, config: &Config, receives: &ReceiveLimits) -> Result<Arc<Catalog>, StartError> {
     let catalog = load_plugins(&services.catalogs, config).await?;
-    note_plugins(services, config, &catalog);
+    note_plugins(services, config, receives, &catalog);
     Ok(catalog)
 }
 
-fn note_plugins(services: &Services, config: &Config, catalog: &Catalog) {
+/// A plugin that was loaded later may make more attempts than a redrive policy lets it.
+fn note_plugins(services: &Services, config: &Config, receives: &ReceiveLimits, catalog: &Catalog) {
     let nothing = catalog.plugins().next().is_none();
-    let problem = nothing.then(|| format!("no plugin is loaded from {}", config.plugins_dir.display()));
-    services.health.plugins(problem);
+    let nothing = nothing.then(|| format!("no plugin is loaded from {}", config.plugins_dir.display()));
+    let too_few = receives.check(catalog.most_attempts()).err().map(|error| error.to_string());
+    if let Some(problem) = &too_few {
+        tracing::error!("{problem}");
+    }
+    services.health.plugins(nothing.or(too_few));
 }
 
 /// Compiles off the serving threads.
@@ -273,38 +284,4 @@ async fn load_plugins(catalogs: &Arc<Catalogs>, config: &Config) -> Result<Arc<C
     loaded
         .map_err(|error| StartError::Engine(error.to_string()))?
         .map_err(|source| StartError::PluginsDir { dir: config.plugins_dir.clone(), source })
-}
-
-/// The queue and its DLQ, with the redrive policy checked against the most `attempts` that a plugin makes.
-pub async fn open_queue(
-    sqs: &Sqs,
-    name: &str,
-    queue_config: &QueueConfig,
-    attempts: u32,
-) -> Result<(SqsQueue, SqsQueue), StartError> {
-    let fail = |error: QueueError| {
-        let hint = match &error {
-            QueueError::Permanent { code, .. }
-                if code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist") =>
-            {
-                "; create it, or set `url`"
-            }
-            _ => "",
-        };
-        StartError::Queue { name: name.to_owned(), error, hint }
-    };
-    let queue = sqs.queue(queue_config.url.as_deref().unwrap_or(name)).await.map_err(fail)?;
-    let attributes = queue.attributes().await.map_err(fail)?;
-    let dlq_name = redrive::check(name, queue.is_fifo(), queue_config, &attributes, attempts)?;
-    let dlq = sqs.queue(&dlq_name).await.map_err(|error| match fail(error) {
-        StartError::Queue { name, error, .. } => StartError::Queue {
-            name: format!("{name}` with the DLQ `{dlq_name}"),
-            error,
-            hint: "; create it, or set `dlq`",
-        },
-        other => other,
-    })?;
-    dlq.attributes().await.map_err(fail)?;
-    redrive::check_kinds(name, queue.is_fifo(), &dlq_name, dlq.is_fifo())?;
-    Ok((queue, dlq))
 }

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 pub const TYPE_ATTRIBUTE: &str = "type";
 /// The attribute in which a producer gives its own idempotency key.
 pub const KEY_ATTRIBUTE: &str = "idempotency-key";
+/// How many outboxes in a row have led to a message. The host sets it; a producer's own word on it
+/// counts the same.
+pub const DEPTH_ATTRIBUTE: &str = "wasq-depth";
 /// The body's field in which a producer gives it.
 pub const KEY_FIELD: &str = "idempotency_key";
 
@@ -126,7 +129,46 @@ pub struct Message {
     pub attributes: Attributes,
     /// The key its producer or an earlier host gave it, in the order of the design; the plugin's template comes first.
     pub key: String,
+    pub key_source: KeySource,
     pub traceparent: Option<String>,
+}
+
+impl Message {
+    /// How many outboxes in a row have led to it: 0 where a producer sent it.
+    pub fn depth(&self) -> u32 {
+        self.attributes.get(DEPTH_ATTRIBUTE).and_then(AttributeValue::text).map_or(0, |text| {
+            // A number that is too large for us is deep enough.
+            text.parse().unwrap_or_else(|_| if text.bytes().all(|byte| byte.is_ascii_digit()) { u32::MAX } else { 0 })
+        })
+    }
+}
+
+/// Where a message's key comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// The attribute `idempotency-key`.
+    Attribute,
+    /// The body's field `idempotency_key`.
+    BodyField,
+    /// The attribute `wasq-key`, from an outbox or a replay.
+    OwnKey,
+    DeduplicationId,
+    MessageId,
+    /// The manifest's template.
+    Template,
+}
+
+impl KeySource {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Attribute => "the attribute idempotency-key",
+            Self::BodyField => "the body's idempotency_key",
+            Self::OwnKey => "the attribute wasq-key",
+            Self::DeduplicationId => "the deduplication id",
+            Self::MessageId => "the message id",
+            Self::Template => "the manifest's key template",
+        }
+    }
 }
 
 /// A message's type: what it is routed by.

@@ -1,31 +1,38 @@
 //! The seam to a queue: what the host asks of it, and how it can fail.
 
+mod attributes;
+mod in_order;
 pub mod sqs;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::message::{Attributes, Delivery, MessageId, Receipt};
+pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
+pub use in_order::send_in_order;
+
+use crate::message::{AttributeData, Attributes, Delivery, MessageId, Receipt};
+pub use crate::sqs_rules::takes_char;
+use crate::sqs_rules::{self, MAX_DELAY_S, Value};
 
 /// SQS's limit on entries in one batch call.
 pub const BATCH_MAX_ENTRIES: usize = 10;
-/// SQS's limit on the bytes of a message, and of a batch: 1 MiB since 2025.
-pub const MESSAGE_MAX_BYTES: usize = 1024 * 1024;
-/// SQS's limit on attributes of a message.
-pub const MESSAGE_MAX_ATTRIBUTES: usize = 10;
+pub use crate::sqs_rules::{MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES};
 /// SQS's limit on visibility, counted from receipt: 12 hours.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
-/// SQS's limit on the delay of a sent message: 15 minutes.
-pub const DELAY_MAX_S: u32 = 900;
 
 /// One queue. Batches take at most [`BATCH_MAX_ENTRIES`] and answer place by place.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
     /// A name for logs: the URL's last part.
     fn name(&self) -> &str;
+
+    fn is_fifo(&self) -> bool {
+        self.name().ends_with(".fifo")
+    }
 
     /// Waits up to `wait` for at least one message, and hides what it brings for `visibility`.
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError>;
@@ -38,7 +45,7 @@ pub trait Queue: Send + Sync + 'static {
     async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>>;
 
     /// All the queue's attributes, by SQS's names.
-    async fn attributes(&self) -> Result<HashMap<String, String>, QueueError>;
+    async fn attributes(&self) -> Result<QueueAttributes, QueueError>;
 }
 
 /// A message to send.
@@ -73,6 +80,16 @@ impl QueueError {
             Self::LeaseLost { .. } => "ReceiptHandleIsInvalid",
         }
     }
+
+    /// Whether SQS says that we may not ask.
+    pub fn says_denied(&self) -> bool {
+        matches!(self.code(), "AccessDenied" | "AccessDeniedException")
+    }
+
+    /// Whether SQS says that there is no such queue.
+    pub fn says_missing(&self) -> bool {
+        ["NonExistentQueue", "QueueDoesNotExist"].iter().any(|code| self.code().contains(code))
+    }
 }
 
 /// Cuts messages into batches that SQS takes: at most [`BATCH_MAX_ENTRIES`] and [`MESSAGE_MAX_BYTES`] each, in their order.
@@ -93,9 +110,73 @@ pub fn batches(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
     batches
 }
 
-/// Whether SQS takes this character in a body or a text attribute: those of XML 1.0, as SendMessage's page lists them.
-pub fn takes_char(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
+/// A queue that outboxes send to, and the largest message that it takes.
+pub struct Outlet {
+    pub queue: Arc<dyn Queue>,
+    pub max_bytes: MaximumMessageSize,
+}
+
+/// Queues that outboxes send to, by their names in the config.
+pub type Outlets = HashMap<String, Outlet>;
+
+/// What decides whether a queue takes a message, beside the rules for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRules {
+    pub fifo: bool,
+    pub max_bytes: usize,
+}
+
+impl QueueRules {
+    pub fn of(queue: &dyn Queue, max_bytes: &MaximumMessageSize) -> Self {
+        Self { fifo: queue.is_fifo(), max_bytes: max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES) }
+    }
+
+    /// Why the queue would refuse a message for good, in words for whoever wants it sent.
+    pub fn refusal(&self, message: &Outgoing) -> Option<String> {
+        let Ok(body) = std::str::from_utf8(&message.body) else {
+            return Some("the body is not UTF-8, which SQS requires".into());
+        };
+        if body.is_empty() {
+            return Some("the body is empty, and SQS takes no empty one".into());
+        }
+        if let Err(refused) = sqs_rules::check_characters(body) {
+            return Some(format!("in the body {refused}"));
+        }
+        for (name, attribute) in &message.attributes {
+            let value = match &attribute.value {
+                AttributeData::Text(text) => Value::Text(text),
+                AttributeData::Binary(bytes) => Value::Binary(bytes),
+            };
+            if let Err(refused) = sqs_rules::check_attribute(name, &attribute.data_type, value) {
+                return Some(format!("the attribute {name:?}: {refused}"));
+            }
+        }
+        if message.attributes.len() > MESSAGE_MAX_ATTRIBUTES {
+            let all = message.attributes.len();
+            return Some(format!(
+                "the message has {all} attributes with the host's own; SQS takes {MESSAGE_MAX_ATTRIBUTES}"
+            ));
+        }
+        let bytes = crate::message::size_bytes(&message.body, &message.attributes);
+        if bytes > self.max_bytes {
+            return Some(format!(
+                "the message has {bytes} bytes with its attributes; the queue takes {}",
+                self.max_bytes
+            ));
+        }
+        if message.delay_s > MAX_DELAY_S {
+            return Some(format!("a delay has at most {MAX_DELAY_S} s"));
+        }
+        if self.fifo && message.delay_s > 0 {
+            return Some("the queue is FIFO, where a message has no delay of its own".into());
+        }
+        match &message.group {
+            Some(group) if !sqs_rules::is_id(group) => {
+                Some(format!("the group {group:?}: one has 1 to 128 letters, digits and punctuation, in ASCII"))
+            }
+            Some(_) | None => None,
+        }
+    }
 }
 
 /// Why SQS would refuse a message of this body and these attributes, with `more` attributes still to be added.

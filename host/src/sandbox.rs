@@ -21,7 +21,7 @@ use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Store};
 
 pub use grants::{Grants, OWN_QUEUE};
-pub use outbox::OutboxMessage;
+pub use outbox::{Destinations, OutboxMessage};
 
 use crate::clock;
 use crate::config::Limits;
@@ -80,6 +80,8 @@ pub struct Job {
     pub key: Key,
     pub fence: Fence,
     pub ledger: Arc<dyn Ledger>,
+    /// What its outbox may send to.
+    pub destinations: Destinations,
     /// What it calls and logs is in this.
     pub span: Span,
 }

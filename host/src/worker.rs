@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock;
 use crate::flow::decide::Settlement;
 use crate::flow::{self, Lane, Services};
 use crate::message::Delivery;
@@ -17,6 +18,15 @@ use crate::trace::Span;
 /// The wait after a failed receive: at most one call a second, growing to half a minute, with jitter.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// The least time between the beginnings of two receives that bring nothing. A short poll (`wait =
+/// "0s"`), and a server that does not wait, answer at once.
+const EMPTY_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a poll that is under way when the host is told to stop may still bring something, once
+/// nothing runs any more. What it brings is released. After that it is given up, so that an idle
+/// host ends within two seconds.
+const LAST_POLL: Duration = Duration::from_millis(1_200);
 
 /// How often the poller of a paused queue looks whether it goes on.
 const PAUSE_LOOK: Duration = Duration::from_millis(500);
@@ -33,18 +43,21 @@ pub struct Worker {
     permits: Arc<Semaphore>,
     /// Held by the poller that collects permits: two would each wait for those that the other has.
     collecting: Mutex<()>,
+    /// Those of all the host's queues.
     deliveries: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Worker {
-    pub fn new(services: Arc<Services>, lane: Arc<Lane>, stop: CancellationToken) -> Self {
+    /// `deliveries` is shared by all workers: what one of them still has keeps the polls of the
+    /// others open.
+    pub fn new(services: Arc<Services>, lane: Arc<Lane>, deliveries: TaskTracker, stop: CancellationToken) -> Self {
         let permits = Arc::new(Semaphore::new(lane.config.concurrency));
-        Self { services, lane, permits, collecting: Mutex::new(()), deliveries: TaskTracker::new(), stop }
+        Self { services, lane, permits, collecting: Mutex::new(()), deliveries, stop }
     }
 
-    /// Runs until `stop`, and then until the last long poll has ended and the last delivery is settled. Pollers come with
-    /// full receives and go with empty ones.
+    /// Runs until `stop`, and then until the last poll has ended or is given up, and the last
+    /// delivery is settled. Each full receive adds a poller, and each empty one ends one.
     pub async fn run(self) {
         self.services.health.begun(&self.lane.name);
         let worker = Arc::new(self);
@@ -77,8 +90,14 @@ impl Worker {
     async fn poll(self: Arc<Self>) -> Polled {
         let Some(mut permits) = self.permits().await else { return Polled::Empty };
         let config = &self.lane.config;
-        // Never cancelled once it is under way: what an abandoned poll brings is hidden for a whole visibility.
-        let received = self.lane.queue.receive(permits.len(), config.wait, config.visibility).await;
+        let began = clock::now();
+        // Given up at the very end only: what a poll brings that nobody reads is hidden for a whole
+        // visibility.
+        let received = tokio::select! {
+            biased;
+            received = self.lane.queue.receive(permits.len(), config.poll_wait(), config.visibility) => received,
+            () = self.nothing_is_left() => return Polled::Empty,
+        };
         match received {
             Ok(deliveries) => {
                 self.services.health.polled(&self.lane.name);
@@ -89,9 +108,13 @@ impl Worker {
                     count if count >= permits.len() => Polled::Full,
                     _ => Polled::Some,
                 };
-                for group in in_groups(deliveries, self.lane.queue.name().ends_with(".fifo")) {
+                for group in in_groups(deliveries, self.lane.queue.is_fifo()) {
                     let permit = permits.pop();
                     self.deliveries.spawn(self.clone().deliver(group, permit));
+                }
+                if let Polled::Empty = polled {
+                    drop(permits);
+                    self.sleep_unless_stopped((began + EMPTY_PAUSE).saturating_duration_since(clock::now())).await;
                 }
                 polled
             }
@@ -171,12 +194,23 @@ impl Worker {
 
     async fn back_off(&self, failures: u32) {
         let full = (BACKOFF_MIN * 2u32.pow(failures.saturating_sub(1).min(5))).min(BACKOFF_MAX);
-        let wait = full.mul_f64(1.0 + fastrand::f64() / 2.0);
+        self.sleep_unless_stopped(clock::jittered(full)).await;
+    }
+
+    async fn sleep_unless_stopped(&self, time: Duration) {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(time) => {}
         }
+    }
+
+    /// Waits for the stop, and then until nothing runs on any queue and a moment has passed.
+    async fn nothing_is_left(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(LAST_POLL).await;
+        self.deliveries.close();
+        self.deliveries.wait().await;
     }
 
     /// Takes the deliveries of one group their way, one after the other. When one is not settled for good, the rest of its

@@ -23,7 +23,8 @@ pub struct Outgoing<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewMessage {
-    /// A queue's name in the operator's config, or empty for the queue that the handled message came from.
+    /// A queue's name in the operator's config, or `self`, or empty, for the queue that the handled
+    /// message came from.
     pub queue: String,
     /// The new message's type.
     pub kind: String,
@@ -72,8 +73,8 @@ impl<'a> Outgoing<'a> {
     ///
     /// # Errors
     ///
-    /// A [`Failure::Reject`] when the body has no JSON, or when the message is over a limit; a [`Failure::Retry`] when
-    /// the operator has not granted this handler the queue.
+    /// A [`Failure::Reject`] when the body has no JSON, or when the queue would refuse the message;
+    /// a [`Failure::Retry`] when the operator has not granted this handler the queue.
     pub fn send(self, body: &impl Serialize) -> Result<(), Failure> {
         match serde_json::to_vec(body) {
             Ok(body) => self.send_bytes(body),
@@ -115,6 +116,6 @@ impl<'a> Outgoing<'a> {
 pub(crate) enum SendError {
     /// The queue is not one that this handler was granted.
     Denied(String),
-    /// Too many messages, or one too large.
+    /// Too many messages, or one that its queue would refuse.
     Limit(String),
 }

@@ -58,16 +58,27 @@ async fn a_second_signal_cuts_the_drain_short() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_long_poll_brings_during_shutdown_is_released() {
-    let mut rig = Setup::probe().queue("jobs", |queue| queue.wait = Duration::from_secs(20)).start().await;
-    rig.sqs.faults().calls_reach("ReceiveMessage", 1).await;
+    let setup = Setup::probe().queue("jobs", |queue| {
+        queue.wait = Duration::from_secs(20);
+        queue.visibility = Duration::from_secs(60);
+        queue.max_pollers = 1;
+    });
+    let mut rig = setup.start().await;
+    let held = rig.sink.hold("work");
+    rig.send(rig.sink.ask("work")).await;
+    rig.until_called("work", 1).await;
+    rig.sqs.faults().calls_reach("ReceiveMessage", 2).await;
     let services = rig.services().clone();
     let host = rig.take_host();
     let stopping = tokio::spawn(host.shutdown(std::future::pending()));
     until("the shutdown has begun", || async { !services.health.ready().ok }).await;
-    rig.send(rig.sink.ask("work")).await;
+    // As long as anything runs the open poll is read.
+    rig.send(rig.sink.ask("late")).await;
+    until("it was put back", || async { rig.sqs.faults().calls("ChangeMessageVisibilityBatch") >= 1 }).await;
+    drop(held);
     stopping.await.unwrap();
     assert_eq!(rig.counts("jobs").await, (1, 0, 0));
-    assert_eq!(rig.sink.count("work"), 0);
+    assert_eq!((rig.sink.count("work"), rig.sink.count("late")), (1, 0));
     rig.end().await;
 }
 

@@ -29,6 +29,7 @@ mod moto;
 mod pauses;
 mod plugins;
 mod process;
+mod queues;
 mod rollout;
 mod secrets;
 mod shop;

@@ -13,7 +13,7 @@ use wasq::queue::Queue;
 
 use crate::cli::binary::{Running, wasq};
 use crate::cli::config_file;
-use crate::support::{Rig, Setup};
+use crate::support::{Rig, Setup, until};
 
 /// Fargate gives a container 30 s; the host must be gone before.
 const STOP_MAX: Duration = Duration::from_secs(25);
@@ -40,10 +40,16 @@ fn reports(rig: &Rig, name: &str) -> Vec<Value> {
 #[tokio::test]
 async fn a_sigterm_in_a_long_poll_ends_it_and_what_arrives_is_put_back() {
     let rig = Setup::probe().without_host().await;
-    let run = run(&rig, "", "wait = '20s'\nvisibility = '60s'").await;
-    rig.sqs.faults().calls_reach("ReceiveMessage", 1).await;
+    let hold = rig.sink.hold("work");
+    let run = run(&rig, "", "wait = '20s'\nvisibility = '60s'\nmax_pollers = 1").await;
+    rig.send(rig.sink.ask("work")).await;
+    rig.until_called("work", 1).await;
+    rig.sqs.faults().calls_reach("ReceiveMessage", 2).await;
     stopping(&run).await;
+    // As long as anything runs the open poll is read.
     rig.send(rig.sink.ask("late")).await;
+    until("it was put back", || async { rig.sqs.faults().calls("ChangeMessageVisibilityBatch") >= 1 }).await;
+    drop(hold);
     assert_eq!(run.ends_within(STOP_MAX).await, Some(0));
 
     let queue = rig.queue("jobs").await;
@@ -52,6 +58,21 @@ async fn a_sigterm_in_a_long_poll_ends_it_and_what_arrives_is_put_back() {
     assert_eq!(shown[0].receive_count, 2, "the open poll had brought it");
     assert_eq!(rig.sink.count("late"), 0, "and no handler saw it");
     rig.end().await;
+}
+
+/// Two seconds by themselves; more on a machine that is busy. The poll would take 20.
+const IDLE_STOP_MAX: Duration = Duration::from_secs(8);
+
+#[tokio::test]
+async fn an_idle_host_ends_at_once_whichever_signal_stops_it() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let rig = Setup::probe().without_host().await;
+        let run = run(&rig, "", "wait = '20s'\nvisibility = '60s'").await;
+        rig.sqs.faults().calls_reach("ReceiveMessage", 1).await;
+        run.signal(signal).await;
+        assert_eq!(run.ends_within(IDLE_STOP_MAX).await, Some(0), "{signal}");
+        rig.end().await;
+    }
 }
 
 #[tokio::test]

@@ -16,10 +16,10 @@ use wasq::clock;
 use wasq::config::Config;
 use wasq::exit::Exit;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
-use wasq::message::{Attributes, Key, Message, MessageId, MessageType, UnixMs};
+use wasq::message::{Attributes, Key, KeySource, Message, MessageId, MessageType, UnixMs};
 use wasq::pause::{Pause, Target};
 use wasq::plugins::{Loader, Plugin};
-use wasq::sandbox::{Job, Report, Sandbox};
+use wasq::sandbox::{Destinations, Job, Report, Sandbox};
 use wasq::trace::Span;
 
 /// How much the host's resident memory may grow.
@@ -128,6 +128,7 @@ impl Bench {
             body: Bytes::from_static(br#"{"do":"done"}"#),
             content_type: "application/json".into(),
             key: "k".into(),
+            key_source: KeySource::MessageId,
             traceparent: None,
             attributes: Attributes::new(),
         };
@@ -139,6 +140,7 @@ impl Bench {
             key: Key::of("hostile", &plugin.manifest.name, &MessageType("t".into()), "k"),
             fence: Fence(1),
             ledger: Arc::new(Nowhere),
+            destinations: Destinations::default(),
             span: Span::NONE,
             message: Arc::new(message),
         };

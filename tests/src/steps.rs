@@ -30,8 +30,8 @@ use wasq::metrics::QueueMeters;
 use wasq::pausing::Pauses;
 use wasq::permits::Permits;
 use wasq::plugins::{Catalogs, Loader, Plugin};
-use wasq::queue::Queue;
-use wasq::sandbox::{Job, Sandbox};
+use wasq::queue::{MaximumMessageSize, Queue, Retention};
+use wasq::sandbox::{Destinations, Job, Sandbox};
 use wasq::stats::Stats;
 use wasq::trace::{Span, Tracing};
 
@@ -198,6 +198,7 @@ impl Steps {
                 key: Key([1; 32]),
                 fence: Fence(1),
                 ledger: ledger.clone(),
+                destinations: Destinations::default(),
                 span: Span::NONE,
             };
             let report = self.runtime.block_on(self.kit.sandbox.run(&self.plugin.handler, job));
@@ -271,7 +272,7 @@ impl Kit {
             pauses: Pauses::default(),
             recent: Recent::default(),
             tracing: Tracing::default(),
-            outlets: [].into(),
+            outlets: Arc::default(),
             interrupt: CancellationToken::new(),
             limits,
         };
@@ -284,7 +285,10 @@ impl Kit {
             keeper,
             settler: Settler::start(queue.clone(), meters.clone()),
             meters,
+            retention: Retention::default(),
+            max_bytes: MaximumMessageSize::default(),
             dlq: queue.clone() as Arc<dyn Queue>,
+            dlq_max_bytes: MaximumMessageSize::default(),
             queue: queue.clone(),
             config,
         });

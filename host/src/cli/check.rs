@@ -7,10 +7,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::config::Config;
-use crate::host::open_queue;
 use crate::plugins::{Catalogs, Loader};
 use crate::queue::Queue;
 use crate::queue::sqs::Sqs;
+use crate::queues;
 use crate::sandbox::Sandbox;
 use crate::sandbox::egress::Fetcher;
 
@@ -56,6 +56,15 @@ impl Check {
                         kinds.join(", ")
                     );
                 }
+                for plugin in catalog.plugins() {
+                    for queue in plugin.policy.grants.queues.iter().filter(|queue| !config.is_sent_to(queue)) {
+                        let name = &plugin.manifest.name;
+                        problem(format!(
+                            "{name} is granted the queue `{queue}`, which is not in the config; add [queues.{queue}], or \
+                             [outlets.{queue}] if it is only sent to"
+                        ));
+                    }
+                }
                 for failure in catalog.failures() {
                     problem(format!("{}: {}", failure.path.display(), failure.reason));
                 }
@@ -74,11 +83,25 @@ impl Check {
             Fetcher::start(secrets.clone(), &config.aws, config.egress.secrets_refresh).await;
             secrets.missing().into_iter().for_each(&mut problem);
             let sqs = Sqs::connect(&config.aws).await;
+            let mut open = Vec::new();
             for (name, queue_config) in &config.queues {
-                match open_queue(&sqs, name, queue_config, attempts).await {
-                    Ok((queue, dlq)) => println!("ok       {} with the DLQ {}", queue.name(), dlq.name()),
+                match queues::open_queue(&sqs, name, queue_config, attempts).await {
+                    Ok(queue) => {
+                        println!("ok       {} with the DLQ {}", queue.queue.name(), queue.dlq.name());
+                        queue.warnings.iter().for_each(|warning| println!("warning  queue `{name}`: {warning}"));
+                        open.push(queue);
+                    }
                     Err(error) => problem(error.to_string()),
                 }
+            }
+            for (name, outlet) in &config.outlets {
+                match queues::open_outlet(&sqs, name, outlet).await {
+                    Ok(outlet) => println!("ok       {}, only sent to", outlet.queue.name()),
+                    Err(error) => problem(error.to_string()),
+                }
+            }
+            if let Err(error) = queues::check_rings(&open) {
+                problem(error.to_string());
             }
         }
         Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

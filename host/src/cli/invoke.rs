@@ -15,7 +15,7 @@ use crate::ledger::local::LocalLedger;
 use crate::ledger::{Claim, ClaimRequest, Ledger};
 use crate::message::{AttributeValue, BodyDigest, Delivery, Key, MessageId, Receipt};
 use crate::plugins::{Loader, Plugin};
-use crate::sandbox::{Job, Sandbox};
+use crate::sandbox::{Destinations, Job, Sandbox};
 use crate::trace::Span;
 
 /// Run one message through a plugin, without a queue, and show what came of it.
@@ -104,6 +104,7 @@ impl Invoke {
             key,
             fence: fresh.fence,
             ledger,
+            destinations: Destinations::default(),
             span: Span::NONE,
         };
         let report = sandbox.run(&plugin.handler, job).await;

@@ -12,8 +12,8 @@ use crate::host::Host;
 /// Run the host with a config file: production.
 ///
 /// The config names the queues and the plugin directory; AWS's region and credentials come from the
-/// SDK's own chain. SIGTERM drains: receiving stops, what runs may finish for `drain_s` (20), the rest
-/// is put back uncounted. A second signal skips the drain.
+/// SDK's own chain. SIGTERM drains, and so do SIGINT and SIGHUP: receiving stops, what runs may
+/// finish for `drain_s` (20), the rest is put back uncounted. A second signal skips the drain.
 ///
 /// The smallest config:
 ///

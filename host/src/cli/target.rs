@@ -16,7 +16,8 @@ pub const DEV_QUEUE: &str = "jobs";
 /// Where the queue is.
 #[derive(Args, Clone, Debug)]
 pub struct Target {
-    /// The queue: its name in the config or in SQS, or its URL. Default: the config's only queue, or `jobs`.
+    /// The queue: its name in the config or in SQS, its URL, or its ARN. Default: the config's only
+    /// queue, or `jobs`.
     #[arg(long, short, value_name = "QUEUE")]
     queue: Option<String>,
     /// The config file, if there is one.
@@ -88,10 +89,14 @@ impl Target {
 impl Targeted {
     /// The queue's DLQ: the config's, the redrive policy's target, or the one that `wasq dev` makes beside a queue.
     pub async fn dlq(&self) -> anyhow::Result<SqsQueue> {
-        let attributes = self.queue.attributes().await?;
-        let name = match crate::redrive::check(self.queue.name(), self.queue.is_fifo(), &self.config, &attributes, 0) {
+        let attributes = match self.queue.attributes().await {
+            Err(error) if error.says_denied() => None,
+            answer => Some(answer?),
+        };
+        let (name, fifo) = (self.queue.name(), self.queue.is_fifo());
+        let name = match crate::redrive::check(name, fifo, &self.config, attributes.as_ref(), 0) {
             Err(RedriveError::NoDlq { .. }) => dlq_name(self.queue.name()),
-            checked => checked?,
+            checked => checked?.dlq,
         };
         self.sqs.queue(&name).await.with_context(|| format!("cannot open the DLQ `{name}`"))
     }

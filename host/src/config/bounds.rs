@@ -48,6 +48,7 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("step_total_bytes", limits.step_total_bytes as u64, 0..=GIB),
         ("outbox_messages", limits.outbox_messages as u64, 0..=10_000),
         ("outbox_bytes", limits.outbox_bytes as u64, 0..=GIB),
+        ("outbox_depth", u64::from(limits.outbox_depth), 1..=10_000),
         ("max_crashes", u64::from(limits.max_crashes), 1..=1_000),
         ("breaker_failures", u64::from(limits.breaker_failures), 1..=1_000_000),
     ] {
@@ -140,6 +141,7 @@ mod tests {
             ("step_total_bytes", none, "2000000000"),
             ("outbox_messages", none, "10001"),
             ("outbox_bytes", none, "2000000000"),
+            ("outbox_depth", "0", "10001"),
             ("permit_wait", none, "'13h'"),
             ("settle_grace", none, "'18446744073709551615s'"),
             ("max_crashes", "0", "1001"),

@@ -57,6 +57,8 @@ pub struct Limits {
     pub outbox_messages: usize,
     /// Bytes of all bodies, attributes and names in one run's outbox. Default 16 MiB.
     pub outbox_bytes: usize,
+    /// How many outboxes in a row may have led to a message: 1 to 10,000. Default 32.
+    pub outbox_depth: u32,
     /// Outbound requests of one message: 0 to 100,000. Default 100.
     pub requests: usize,
     /// Outbound requests of one message at once, until each's response is read or dropped: 1 to 1,000. Default 16.
@@ -128,6 +130,7 @@ impl Default for Limits {
             step_total_bytes: 4 * 1024 * 1024,
             outbox_messages: 100,
             outbox_bytes: 16 * 1024 * 1024,
+            outbox_depth: 32,
             requests: 100,
             requests_at_once: 16,
             request_bytes: 16 * 1024 * 1024,

@@ -76,7 +76,7 @@ impl<'a> Hand<'a> {
                     break;
                 }
                 batch = failed;
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(clock::jittered(wait)).await;
                 wait *= 2;
             }
         }

@@ -18,7 +18,7 @@ use super::watch::{Pace, Watch};
 use crate::clock;
 use crate::message::{Key, MessageId};
 use crate::queue::sqs::SqsQueue;
-use crate::queue::{Outgoing, Queue, QueueError};
+use crate::queue::{Outgoing, Queue, QueueError, send_in_order};
 
 /// Letters in a row that could not be sent, after which the replay ends: it is not the letters.
 pub const UNSENT_MAX: u64 = 50;
@@ -69,6 +69,8 @@ struct Progress<'t> {
     covered: HashSet<Key>,
     kept: u64,
     kept_in_a_row: u64,
+    /// Groups of which a letter stayed: none may overtake it.
+    blocked: HashSet<String>,
     /// The queues that letters were sent to.
     queues: HashMap<String, SqsQueue>,
     looked_at: Instant,
@@ -148,7 +150,7 @@ impl Replay<'_, '_> {
         for (queue, sends) in by_queue {
             let (batch, messages): (Vec<_>, Vec<_>) =
                 sends.into_iter().map(|send| (send.letters, send.message)).unzip();
-            let answers = queue.send(&messages).await;
+            let answers = send_in_order(&queue, &messages).await;
             for (letters, answer) in batch.into_iter().zip(answers) {
                 match answer {
                     Ok(id) => {
@@ -158,7 +160,10 @@ impl Replay<'_, '_> {
                     }
                     Err(error) => {
                         let why = format!("cannot send it to {}: {error}", queue.name());
-                        letters.iter().for_each(|found| progress.keep(found, &why));
+                        for found in letters {
+                            progress.block_group_of(found);
+                            progress.keep(found, &why);
+                        }
                     }
                 }
             }
@@ -182,7 +187,6 @@ impl Replay<'_, '_> {
         letters: &'l [Found],
     ) -> (Vec<&'l Found>, Vec<(SqsQueue, Vec<Send<'l>>)>) {
         let (mut settled, mut by_queue): (Vec<&Found>, Vec<(SqsQueue, Vec<Send<'l>>)>) = (Vec::new(), Vec::new());
-        let mut blocked: HashSet<&str> = HashSet::new();
         for found in letters {
             let source = source(found);
             if source.is_some_and(|source| progress.covered.contains(&source)) {
@@ -195,7 +199,7 @@ impl Replay<'_, '_> {
                 continue;
             }
             let message = match found.group().filter(|_| self.ordered) {
-                Some(group) if blocked.contains(group) => Err("one before it in its group stays".to_owned()),
+                Some(group) if progress.blocked.contains(group) => Err("one before it in its group stays".to_owned()),
                 Some(_) | None => self.message(found).await,
             };
             match message {
@@ -207,7 +211,7 @@ impl Replay<'_, '_> {
                     }
                 }
                 Err(why) => {
-                    blocked.extend(found.group());
+                    progress.block_group_of(found);
                     progress.keep(found, &why);
                 }
             }
@@ -311,6 +315,7 @@ impl<'t> Progress<'t> {
             covered: HashSet::new(),
             kept: 0,
             kept_in_a_row: 0,
+            blocked: HashSet::new(),
             queues: HashMap::new(),
             looked_at: now,
             scan_from: now,
@@ -327,6 +332,10 @@ impl<'t> Progress<'t> {
         self.watch.sent(id);
         self.covered.extend(source(found));
         self.kept_in_a_row = 0;
+    }
+
+    fn block_group_of(&mut self, found: &Found) {
+        self.blocked.extend(found.group().map(str::to_owned));
     }
 
     fn keep(&mut self, found: &Found, why: &str) {

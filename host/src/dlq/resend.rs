@@ -4,7 +4,9 @@ use bytes::Bytes;
 
 use super::found::{Envelope, Found};
 use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
-use crate::message::{AttributeValue, Attributes, Delivery, KEY_ATTRIBUTE, KEY_FIELD, Key, size_bytes};
+use crate::message::{
+    AttributeValue, Attributes, DEPTH_ATTRIBUTE, Delivery, KEY_ATTRIBUTE, KEY_FIELD, Key, size_bytes,
+};
 use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, size_limit_error, takes_char};
 
 /// The group of a message that goes to a FIFO queue and has none.
@@ -53,9 +55,10 @@ impl Found {
     }
 }
 
-/// Makes a delivery from the DLQ a message again, for a FIFO queue or a standard one: its body and attributes, and its
-/// key. The key is its letter's. What SQS itself moved has no letter: its key is what it was in its queue, its deduplication
-/// id or its message id, which SQS keeps.
+/// Makes a delivery from the DLQ a message again, for a FIFO queue or a standard one: its body and
+/// attributes, and its key. The key is its letter's. What SQS itself moved has no letter: its key
+/// is what it was in its queue, its message id, which SQS keeps. Somebody has decided to send it
+/// again, so its outboxes are counted anew.
 ///
 /// # Errors
 /// See [`Unfit`].
@@ -63,6 +66,7 @@ pub fn replayed(delivery: &Delivery, letter: Option<&Letter>, fifo: bool, how: &
     let body = how.body.clone().unwrap_or_else(|| delivery.body.clone());
     let mut attributes = delivery.attributes.clone();
     attributes.remove(LETTER_ATTRIBUTE);
+    attributes.remove(DEPTH_ATTRIBUTE);
     if let Some(character) = std::str::from_utf8(&body).ok().and_then(|text| text.chars().find(|c| !takes_char(*c))) {
         return Err(Unfit::Refused(format!("its body has the character {character:?}")));
     }
@@ -101,7 +105,7 @@ fn add_key(
         // It has none of its own, so it had the id that it had in its queue.
         None => match letter {
             Some(letter) => &letter.message_id.0,
-            None => delivery.deduplication_id.as_ref().unwrap_or(&delivery.message_id.0),
+            None => &delivery.message_id.0,
         },
     };
     let full = match key.chars().all(takes_char) {

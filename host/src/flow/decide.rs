@@ -160,6 +160,7 @@ fn settlement(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
         | Exit::Invalid { .. }
         | Exit::Conflict
         | Exit::OversizedKey { .. }
+        | Exit::OutboxDepth { .. }
         | Exit::HostCrash { .. }
         | Exit::LedgerDamaged { .. }
         | Exit::Verdict { .. }
@@ -272,6 +273,7 @@ mod tests {
         check(Exit::Invalid { reason: text() }, 0, DeadLetter);
         check(Exit::Conflict, 0, DeadLetter);
         check(Exit::OversizedKey { size_bytes: 2, limit_bytes: 1 }, 0, DeadLetter);
+        check(Exit::OutboxDepth { depth: 33, limit: 32 }, 0, DeadLetter);
         check(Exit::HostCrash { crashes: 3 }, 4, DeadLetter);
         check(Exit::Unroutable { kind: text() }, 0, delay(240, Record::Nothing));
         let paused = |remaining| Exit::Paused { target: text(), remaining };

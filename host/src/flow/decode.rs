@@ -5,9 +5,9 @@ mod fields;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::config::Envelope;
+use crate::config::{Envelope, KeyFrom, QueueConfig};
 use crate::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
-use crate::message::{AttributeValue, Attributes, Delivery, KEY_FIELD, Message, MessageType};
+use crate::message::{AttributeValue, Attributes, Delivery, KEY_FIELD, KeySource, Message, MessageType};
 pub use crate::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use fields::Fields;
 
@@ -37,15 +37,27 @@ pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str
         };
         return Err(format!("the message has no type: no attribute `type`, {why}, and the queue has no default_type"));
     };
-    let key = attribute(KEY_ATTRIBUTE)
-        .or_else(|| field(KEY_FIELD))
-        .or_else(|| attribute(OWN_KEY_ATTRIBUTE))
-        .or_else(|| delivery.deduplication_id.clone())
-        .unwrap_or_else(|| delivery.message_id.0.clone());
+    let from = |source: KeySource| move |key: String| (key, source);
+    let (key, key_source) = attribute(KEY_ATTRIBUTE)
+        .map(from(KeySource::Attribute))
+        .or_else(|| field(KEY_FIELD).map(from(KeySource::BodyField)))
+        .or_else(|| attribute(OWN_KEY_ATTRIBUTE).map(from(KeySource::OwnKey)))
+        .unwrap_or_else(|| (delivery.message_id.0.clone(), KeySource::MessageId));
     let content_type = attribute("content-type").unwrap_or_else(|| "application/json".to_owned());
     let traceparent = attribute("traceparent");
     let body = opened.map_or_else(|| delivery.body.clone(), |opened| opened.body);
-    Ok(Message { kind: MessageType(kind), body, content_type, key, traceparent, attributes })
+    Ok(Message { kind: MessageType(kind), body, content_type, key, key_source, traceparent, attributes })
+}
+
+/// The key of a message that names none, where its queue asks for another than SQS's id of it: the
+/// deduplication id, and in which window of the clock the message was sent. SQS itself drops a
+/// second one within its five minutes; what it takes after that is a new message, unless the
+/// queue's window is longer.
+pub fn with_key_of_queue(message: Message, delivery: &Delivery, queue: &QueueConfig) -> Message {
+    let asked = message.key_source == KeySource::MessageId && queue.key_from == KeyFrom::DeduplicationId;
+    let Some(id) = delivery.deduplication_id.as_ref().filter(|_| asked) else { return message };
+    let window = delivery.sent_at.0 / 1_000 / queue.deduplication_window.as_secs().max(1);
+    Message { key: format!("{id}@{window}"), key_source: KeySource::DeduplicationId, ..message }
 }
 
 /// What was in an envelope.
@@ -195,6 +207,32 @@ mod tests {
         let binary = r#"{"specversion":"1.0","type":"t","data_base64":"aGk="}"#;
         check(Auto, binary, &[], Ok(("t", "hi", "id-1")));
         check(Auto, r#"{"type":"t"}"#, &[], Ok(("t", r#"{"type":"t"}"#, "id-1")));
+    }
+
+    #[test]
+    fn a_deduplication_id_is_a_key_only_where_the_queue_asks_for_it_and_only_within_its_window() {
+        use std::time::Duration;
+        let key = |key_from, window_s, sent_at_s: u64, attributes: &[(&str, &str)]| {
+            let sent = Delivery {
+                deduplication_id: Some("nightly".into()),
+                sent_at: UnixMs(sent_at_s * 1_000),
+                ..delivery("x", attributes)
+            };
+            let queue =
+                QueueConfig { key_from, deduplication_window: Duration::from_secs(window_s), ..QueueConfig::default() };
+            let message = decode(&sent, Envelope::Plain, Some("t")).unwrap();
+            let message = with_key_of_queue(message, &sent, &queue);
+            (message.key, message.key_source)
+        };
+        assert_eq!(key(KeyFrom::MessageId, 300, 0, &[]), ("id-1".into(), KeySource::MessageId));
+        let asked = |window_s, sent_at_s| key(KeyFrom::DeduplicationId, window_s, sent_at_s, &[]);
+        assert_eq!(asked(300, 299), ("nightly@0".into(), KeySource::DeduplicationId));
+        for first in [0, 1, 299, 1_000_000] {
+            assert_ne!(asked(300, first), asked(300, first + 300), "SQS took it again: it is new");
+        }
+        assert_eq!(asked(86_400, 100), asked(86_400, 86_399));
+        let own = key(KeyFrom::DeduplicationId, 300, 0, &[("idempotency-key", "k")]);
+        assert_eq!(own, ("k".into(), KeySource::Attribute));
     }
 
     #[test]

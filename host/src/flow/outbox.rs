@@ -2,14 +2,19 @@
 //! completion is recorded. A host that dies in between leaves the record ([`super::pending`]), and the next attempt sends it
 //! again without a run: a twin has the same key and the same body, so it is a duplicate at its consumer.
 
+use std::time::Duration;
+
 use super::Share;
-use super::decode::TYPE_ATTRIBUTE;
-use crate::dlq::OWN_KEY_ATTRIBUTE;
-use crate::message::{AttributeValue, Attributes};
-use crate::queue::{Outgoing, batches, size_limit_error};
-use crate::sandbox::OutboxMessage;
+use crate::clock;
+use crate::message::{AttributeValue, Attributes, Message};
+use crate::queue::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
+use crate::sandbox::{Destinations, OutboxMessage};
 
 const TRACE_ATTRIBUTE: &str = "traceparent";
+/// How often what a queue has not accepted is sent within one attempt; the wait doubles from the
+/// first.
+const TRIES: u32 = 4;
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// A handler's success whose outbox is not yet known to be sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,43 +23,74 @@ pub struct Finished {
     pub messages: Vec<OutboxMessage>,
 }
 
+impl Share<'_> {
+    /// What the message's outbox may send to.
+    pub fn destinations(&self) -> Destinations {
+        let own = QueueRules::of(&*self.lane.queue, &self.lane.max_bytes);
+        Destinations { own, outlets: Some(self.services.outlets.clone()) }
+    }
+}
+
 /// Sends it. The error says to which queue it could not be sent, and why.
 pub async fn send(share: &Share<'_>, messages: Vec<OutboxMessage>) -> Result<(), String> {
+    let depth = share.message.map_or(0, Message::depth).saturating_add(1);
+    let trace = share.span.traceparent().or_else(|| share.message?.traceparent.clone());
     // What follows one another to one queue goes in as few calls as SQS allows, in its order.
     for run in messages.chunk_by(|a, b| a.queue == b.queue) {
         let queue = match run[0].queue.as_str() {
             "" => &share.lane.queue,
-            name => share.services.outlets.get(name).ok_or_else(|| {
-                format!("the outbox names the queue `{name}`, which is not in the config; add [queues.{name}]")
-            })?,
+            name => match share.services.outlets.get(name) {
+                Some(outlet) => &outlet.queue,
+                None => {
+                    return Err(format!(
+                        "the outbox names the queue `{name}`, which is not in the config; add [queues.{name}] or \
+                         [outlets.{name}]"
+                    ));
+                }
+            },
         };
-        let fifo = queue.name().ends_with(".fifo");
-        let trace = share.span.traceparent().or_else(|| share.message?.traceparent.clone());
-        let outgoing = |message: &OutboxMessage| outgoing(message.clone(), fifo, trace.as_deref());
-        let run: Vec<Outgoing> = run.iter().map(outgoing).collect();
-        for batch in batches(&run) {
-            if let Some(error) = queue.send(batch).await.into_iter().find_map(Result::err) {
-                return Err(format!("cannot send to {}: {error}", queue.name()));
+        let outgoing = |message: &OutboxMessage| {
+            let mut outgoing = message.outgoing(queue.is_fifo(), depth);
+            if let Some(trace) = &trace {
+                carry_on(trace, &outgoing.body, &mut outgoing.attributes);
             }
-        }
+            outgoing
+        };
+        let run = run.iter().map(outgoing).collect();
+        send_to(share, queue.as_ref(), run)
+            .await
+            .map_err(|error| format!("cannot send to {}: {error}", queue.name()))?;
     }
     Ok(())
 }
 
-fn outgoing(message: OutboxMessage, fifo: bool, trace: Option<&str>) -> Outgoing {
-    let mut attributes = message.attributes;
-    attributes.insert(TYPE_ATTRIBUTE.into(), AttributeValue::string(message.kind));
-    attributes.insert(OWN_KEY_ATTRIBUTE.into(), AttributeValue::string(message.key.clone()));
-    if let Some(trace) = trace {
-        carry_on(trace, &message.body, &mut attributes);
+/// Sends to one queue, and what was not accepted again, while that may help. What was accepted is
+/// not sent twice.
+async fn send_to(share: &Share<'_>, queue: &dyn Queue, mut messages: Vec<Outgoing>) -> Result<(), QueueError> {
+    let mut wait = TRY_AGAIN;
+    for tries in 1.. {
+        let answers = send_in_order(queue, &messages).await;
+        let (mut left, mut failed) = (Vec::new(), None);
+        for (message, answer) in messages.into_iter().zip(answers) {
+            if let Err(error) = answer {
+                failed.get_or_insert(error);
+                left.push(message);
+            }
+        }
+        let Some(error) = failed else { break };
+        let may_pass = matches!(error, QueueError::Transient { .. });
+        if !may_pass || tries == TRIES || share.lease.is_over() {
+            return Err(error);
+        }
+        messages = left;
+        tokio::select! {
+            biased;
+            () = share.lease.lost().cancelled() => return Err(error),
+            () = share.services.interrupt.cancelled() => return Err(error),
+            () = tokio::time::sleep(clock::jittered(wait)) => wait *= 2,
+        }
     }
-    Outgoing {
-        body: message.body,
-        attributes,
-        delay_s: message.delay_s,
-        group: message.group.or_else(|| fifo.then(|| "wasq".to_owned())),
-        deduplication_id: fifo.then_some(message.key),
-    }
+    Ok(())
 }
 
 /// Names the span that sends it, unless the handler did, and where there is room: a message is worth more than its trace.

@@ -7,6 +7,7 @@ use super::decide::{HELD_BACK, Record, Settlement, letter_wait};
 use super::pending;
 use super::recent::{Outcome, REASON_MAX_BYTES};
 use super::{Ended, Share};
+use crate::clock;
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
 use crate::ledger::{Finish, LedgerError};
@@ -193,7 +194,7 @@ where
             biased;
             () = share.lease.lost().cancelled() => {}
             () = services.interrupt.cancelled() => {}
-            () = tokio::time::sleep(wait.mul_f64(1.0 - fastrand::f64() / 2.0)) => wait = (wait * 2).min(TRY_AGAIN_MAX),
+            () = tokio::time::sleep(clock::jittered(wait)) => wait = (wait * 2).min(TRY_AGAIN_MAX),
         }
     }
 }
@@ -201,14 +202,15 @@ where
 async fn send_letter(share: &Share<'_>, letter: &Letter) -> Result<(), dlq::LetterError> {
     let (dlq, ledger) = (share.lane.dlq.as_ref(), share.services.ledger.as_ref());
     let mut wait = TRY_AGAIN;
-    let send = || dlq::send(dlq, ledger, share.delivery, letter, MESSAGE_MAX_BYTES);
+    let max_bytes = share.lane.dlq_max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES);
+    let send = || dlq::send(dlq, ledger, share.delivery, letter, max_bytes);
     let mut answer = send().await;
     for _ in 1..TRIES {
         let may_pass = answer.as_ref().is_err_and(dlq::LetterError::is_transient);
         if !may_pass || share.lease.lost().is_cancelled() {
             return answer;
         }
-        tokio::time::sleep(wait.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
+        tokio::time::sleep(clock::jittered(wait)).await;
         wait *= 2;
         answer = send().await;
     }

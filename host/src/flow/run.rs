@@ -101,6 +101,7 @@ async fn attempt(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, cla
         key: claim.key,
         fence: claim.fresh.fence,
         ledger: services.ledger.clone(),
+        destinations: share.destinations(),
         span: share.span.clone(),
     };
     let report = services.sandbox.run(&plugin.handler, job).await;

@@ -172,7 +172,7 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
             return;
         }
         batch = failed;
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(clock::jittered(wait)).await;
         wait *= 2;
     }
 }

@@ -6,13 +6,8 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Code, SqsError, SqsResult};
-
-/// Bytes of a message, and of all messages of a batch, at most: 1 MiB (SQS quotas, "Message size").
-pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
-/// Attributes of a message at most (SQS quotas, "Message attributes").
-pub const MAX_ATTRIBUTES: usize = 10;
-/// Characters of an attribute's name at most (SQS developer guide, "Message attribute components").
-const MAX_ATTRIBUTE_NAME_CHARS: usize = 256;
+use crate::sqs_rules::{self, Refused, Value};
+pub use crate::sqs_rules::{MAX_ATTRIBUTES, MAX_MESSAGE_BYTES};
 
 /// Attributes by name.
 pub type Attributes = BTreeMap<String, Attribute>;
@@ -80,62 +75,27 @@ impl Attribute {
     }
 
     fn check(&self, name: &str) -> SqsResult<()> {
-        let invalid = |reason: &str| {
-            let message = format!("The message attribute '{name}' is invalid. Reason: {reason}");
-            Err(SqsError::new(Code::InvalidParameterValue, message))
+        let value = match &self.value {
+            AttributeValue::Text(text) => Value::Text(text),
+            AttributeValue::Binary(bytes) => Value::Binary(bytes),
         };
-        if !is_attribute_name(name) {
-            return invalid(
-                "a name has 1 to 256 letters, digits, hyphens, underscores and periods, neither begins nor ends with a \
-                 period, has no two in a row, and does not begin with AWS. or Amazon.",
-            );
-        }
-        match (self.data_type.split('.').next(), &self.value) {
-            (Some("String"), AttributeValue::Text(text)) if text.is_empty() => {
-                invalid("the value of type String must not be empty.")
+        sqs_rules::check_attribute(name, &self.data_type, value).map_err(|refused| match refused {
+            Refused::Character(c) => bad_character(c),
+            Refused::AttributeName | Refused::Empty(_) | Refused::NoNumber | Refused::OtherType | Refused::DataType => {
+                let message = format!("The message attribute '{name}' is invalid. Reason: {refused}");
+                SqsError::new(Code::InvalidParameterValue, message)
             }
-            (Some("String"), AttributeValue::Text(text)) => check_characters(text),
-            (Some("Number"), AttributeValue::Text(text)) if text.parse::<f64>().is_err() => {
-                invalid("the value of type Number must be a number.")
-            }
-            (Some("Number"), AttributeValue::Text(_)) => Ok(()),
-            (Some("Binary"), AttributeValue::Binary(bytes)) if bytes.is_empty() => {
-                invalid("the value of type Binary must not be empty.")
-            }
-            (Some("Binary"), AttributeValue::Binary(_)) => Ok(()),
-            (Some("String" | "Number" | "Binary"), _) => invalid("its value is not of its data type."),
-            _ => invalid("the data type must be String, Number or Binary, with an optional label after a period."),
-        }
+        })
     }
 }
 
-fn is_attribute_name(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    (1..=MAX_ATTRIBUTE_NAME_CHARS).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-        && !name.starts_with('.')
-        && !name.ends_with('.')
-        && !name.contains("..")
-        && !lower.starts_with("aws.")
-        && !lower.starts_with("amazon.")
-}
-
-/// SQS takes only the characters that XML 1.0 takes (SendMessage in the API reference).
-fn check_characters(text: &str) -> SqsResult<()> {
-    let bad = text.chars().find(|&char| {
-        !matches!(char, '\u{9}' | '\u{a}' | '\u{d}' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-    });
-    match bad {
-        None => Ok(()),
-        Some(char) => {
-            let message = format!(
-                "Invalid binary character '#x{:X}' was found in the message body, the set of allowed characters is \
-                 #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
-                char as u32
-            );
-            Err(SqsError::new(Code::InvalidMessageContents, message))
-        }
-    }
+fn bad_character(c: char) -> SqsError {
+    let message = format!(
+        "Invalid binary character '#x{:X}' was found in the message body, the set of allowed characters is \
+         #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+        c as u32
+    );
+    SqsError::new(Code::InvalidMessageContents, message)
 }
 
 /// Bytes of a message as SQS counts them: the body, and name, type and value of each attribute.
@@ -169,7 +129,10 @@ pub fn check(body: &str, attributes: &Attributes, system: &Attributes, max_bytes
             format!("One or more parameters are invalid. Reason: Message must be shorter than {max_bytes} bytes.");
         return Err(SqsError::new(Code::InvalidParameterValue, message));
     }
-    check_characters(body)
+    match body.chars().find(|c| !sqs_rules::takes_char(*c)) {
+        None => Ok(()),
+        Some(c) => Err(bad_character(c)),
+    }
 }
 
 /// The one system attribute that a client may send.

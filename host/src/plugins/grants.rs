@@ -30,9 +30,9 @@ pub fn granted(manifest: &Manifest, operator: &PluginConfig, config: &Config) ->
         secrets: secrets_of(operator),
     };
     check_secrets(manifest, &grants, config.grant_all)?;
-    let known = |queue: &&String| *queue != OWN_QUEUE && !config.queues.contains_key(*queue);
-    match grants.queues.iter().find(known) {
-        // Where everything is accepted, a queue that is not there yet is found out when it is sent to.
+    match grants.queues.iter().find(|queue| !config.is_sent_to(queue)) {
+        // Where everything is accepted, a queue that is not there is found out by `wasq check`, or
+        // when it is sent to.
         Some(queue) if !config.grant_all => Err(Reason::NoQueue { queue: queue.clone() }),
         Some(_) | None => Ok(grants),
     }
@@ -125,6 +125,8 @@ mod tests {
         check(asks, &hosts, Err("[plugins.p]\n  queues = [\"self\", \"mails\"]"));
         check(asks, &format!("{hosts}queues = ['self']"), Ok((&["https://b:443"], &["self"])));
         check(asks, &format!("{hosts}queues = ['mials']"), Err("[queues.mials]"));
+        let outlet = "[queues.jobs]\n[outlets.mails]\n[plugins.p]\nallowed_outbound_hosts = ['https://b:443']\n";
+        check(asks, &format!("{outlet}queues = ['mails']"), Ok((&["https://b:443"], &["mails"])));
         let empty = "empty_interfaces = ['wasi:sockets']";
         check(empty, queues, Err("[plugins.p]\n  empty_interfaces = [\"wasi:sockets\"]"));
         check(empty, &format!("{queues}[plugins.p]\n{empty}"), Ok((&[], &[])));

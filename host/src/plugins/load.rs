@@ -10,7 +10,7 @@ use super::grants::{check_imports, granted};
 use super::manifest::{Manifest, ManifestError};
 use super::signature::{self, Unsigned};
 use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig, SignerKey};
-use crate::message::Message;
+use crate::message::{KeySource, Message};
 use crate::permits::Pools;
 use crate::sandbox::egress::{DestinationError, Dialer, EgressError, Secrets};
 use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
@@ -87,7 +87,10 @@ pub enum Reason {
          destination wants:\n  [plugins.{name}.headers.\"{destination}\"]\n  authorization = \"Bearer {{secret:{secret}}}\""
     )]
     NoSecret { name: String, secret: String, destination: String },
-    #[error("it is granted the queue `{queue}`, which is not in the config; add [queues.{queue}]")]
+    #[error(
+        "it is granted the queue `{queue}`, which is not in the config; add [queues.{queue}], or [outlets.{queue}] if it is only \
+         sent to"
+    )]
     NoQueue { queue: String },
     #[error(
         "it imports {import}, for which nothing is granted; ask for it in the manifest and grant it in the config, as in:\n  \
@@ -109,9 +112,17 @@ pub enum Reason {
 impl Plugin {
     /// The text of a message's key as this plugin sees it: its template's, else the message's own.
     pub fn key_text(&self, message: &Message) -> String {
-        let template = self.manifest.idempotency.key.as_ref();
-        let named = template.and_then(|template| template.render(&serde_json::from_slice(&message.body).ok()?));
-        named.unwrap_or_else(|| message.key.clone())
+        self.key_of_template(message).unwrap_or_else(|| message.key.clone())
+    }
+
+    /// Where that key comes from.
+    pub fn key_source(&self, message: &Message) -> KeySource {
+        self.key_of_template(message).map_or(message.key_source, |_| KeySource::Template)
+    }
+
+    fn key_of_template(&self, message: &Message) -> Option<String> {
+        let template = self.manifest.idempotency.key.as_ref()?;
+        template.render(&serde_json::from_slice(&message.body).ok()?)
     }
 
     /// What tells its version from others: the component and its manifest, which may stand beside it.

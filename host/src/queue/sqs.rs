@@ -6,10 +6,11 @@ mod lesson;
 mod wire;
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::IdentityCache;
 use aws_sdk_sqs::config::retry::RetryConfig;
@@ -25,8 +26,8 @@ use error::{by_code, classify};
 use fast::Failed;
 use lesson::Lessons;
 
-use super::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError, batches};
-use crate::config::Aws;
+use super::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueAttributes, QueueError, batches};
+use crate::config::{Aws, QueueRef};
 use crate::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
 use crate::{aws, clock};
 
@@ -54,6 +55,9 @@ const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 5] = [
 /// Clients for one account and region.
 #[derive(Clone)]
 pub struct Sqs {
+    shared: Arc<SdkConfig>,
+    /// Those of other regions, made when a queue there is first named.
+    others: Arc<Mutex<HashMap<String, Sqs>>>,
     calls: Client,
     /// Its receives are tried once: the worker's own loop backs off, and counts what fails.
     receives: Client,
@@ -75,7 +79,23 @@ impl Sqs {
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
             .retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS));
         let receives = calls.clone().timeout_config(TimeoutConfig::disabled()).retry_config(RetryConfig::disabled());
-        Self { calls: Client::from_conf(calls.build()), receives: Client::from_conf(receives.build()), lessons }
+        Self {
+            shared: Arc::new(shared.clone()),
+            others: Arc::default(),
+            calls: Client::from_conf(calls.build()),
+            receives: Client::from_conf(receives.build()),
+            lessons,
+        }
+    }
+
+    /// The clients for a queue that says its region: SQS is asked there, and calls are signed for
+    /// it.
+    fn in_region(&self, region: Option<&str>) -> Self {
+        let is_ours = |region: &&str| self.shared.region().is_some_and(|ours| ours.as_ref() == *region);
+        let Some(region) = region.filter(|region| !is_ours(region)) else { return self.clone() };
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = || Self::new(&self.shared.to_builder().region(Region::new(region.to_owned())).build());
+        others.entry(region.to_owned()).or_insert_with(there).clone()
     }
 
     /// The SDK's client, for rare calls.
@@ -83,18 +103,29 @@ impl Sqs {
         &self.calls
     }
 
-    /// A queue by its name or URL.
-    pub async fn queue(&self, name_or_url: &str) -> Result<SqsQueue, QueueError> {
-        let url = match name_or_url.starts_with("http://") || name_or_url.starts_with("https://") {
-            true => name_or_url.to_owned(),
-            false => {
-                let answer =
-                    self.calls.get_queue_url().queue_name(name_or_url).send().await.map_err(|e| classify(&e))?;
-                answer.queue_url().unwrap_or_default().to_owned()
-            }
+    /// A queue by its name, URL or ARN, in the account and region that these say.
+    pub async fn queue(&self, named: &str) -> Result<SqsQueue, QueueError> {
+        let reference = QueueRef::parse(named)
+            .map_err(|error| QueueError::Permanent { code: "Configuration".into(), message: error.to_string() })?;
+        let sqs = self.in_region(reference.region());
+        let url = match &reference {
+            QueueRef::Name(name) => sqs.url_of(name, None).await?,
+            QueueRef::Url { url, .. } => url.clone(),
+            QueueRef::Arn(arn) => match sqs.url_of(&arn.name, Some(&arn.account)).await {
+                // Another account's policy often allows sending and receiving alone. At AWS the URL
+                // is known without asking.
+                Err(error) if error.says_denied() => arn.url(),
+                answer => answer?,
+            },
         };
         let name = url.rsplit('/').next().unwrap_or_default().to_owned();
-        Ok(SqsQueue { sqs: self.clone(), url, name })
+        Ok(SqsQueue { sqs, url, name })
+    }
+
+    async fn url_of(&self, name: &str, owner: Option<&str>) -> Result<String, QueueError> {
+        let call = self.calls.get_queue_url().queue_name(name).set_queue_owner_aws_account_id(owner.map(str::to_owned));
+        let answer = call.send().await.map_err(|error| classify(&error))?;
+        Ok(answer.queue_url().unwrap_or_default().to_owned())
     }
 }
 
@@ -111,8 +142,13 @@ impl SqsQueue {
         &self.url
     }
 
+    /// The region in which it is asked.
+    pub fn region(&self) -> Option<String> {
+        self.sqs.shared.region().map(ToString::to_string)
+    }
+
     pub fn is_fifo(&self) -> bool {
-        self.name.ends_with(".fifo")
+        Queue::is_fifo(self)
     }
 
     /// Whether its counts and its empty answers can be trusted at once. AWS answers from a fleet of servers: a short poll
@@ -225,7 +261,7 @@ impl Queue for SqsQueue {
         answers
     }
 
-    async fn attributes(&self) -> Result<HashMap<String, String>, QueueError> {
+    async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
         let call = self.sqs.calls.get_queue_attributes().queue_url(&self.url).attribute_names(QueueAttributeName::All);
         let answer = call.send().await.map_err(|error| classify(&error))?;
         let attributes = answer.attributes.unwrap_or_default();
@@ -276,8 +312,7 @@ impl SqsQueue {
             message: format!("the body is not UTF-8: {error}"),
         })?;
         let attributes = message.attributes.iter().map(|(name, value)| (name.clone(), to_sdk(value)));
-        // A FIFO queue takes no delay a message.
-        let delay_s = (!self.is_fifo() && message.delay_s > 0).then_some(message.delay_s as i32);
+        let delay_s = (message.delay_s > 0).then_some(message.delay_s as i32);
         Ok(SendMessageBatchRequestEntry::builder()
             .id(place.to_string())
             .message_body(body)

@@ -1,9 +1,8 @@
 //! What one plugin may do.
 
-use crate::config::EmptyInterface;
+pub use crate::config::OWN_QUEUE;
 
-/// What `queues` calls the queue that a handler's message came from.
-pub const OWN_QUEUE: &str = "self";
+use crate::config::EmptyInterface;
 
 /// What the operator granted. Files and sockets are never granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,12 +1,19 @@
 //! Messages that a handler wants sent when it succeeds.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::bindings::wasq::worker::outbox::{Error, Host, Options};
 use super::bindings::wasq::worker::types::AttributeValue as GuestValue;
+use super::grants::OWN_QUEUE;
 use super::state::State;
-use crate::message::{AttributeData, AttributeValue, Attributes, Key};
-use crate::queue::{DELAY_MAX_S, size_limit_error};
+use crate::dlq::OWN_KEY_ATTRIBUTE;
+use crate::message::{AttributeData, AttributeValue, Attributes, DEPTH_ATTRIBUTE, Key, TYPE_ATTRIBUTE};
+use crate::queue::{MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules};
+
+/// The group of a message to a FIFO queue whose handler names none.
+const GROUP: &str = "wasq";
 
 /// One message to send.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,15 +42,65 @@ impl Outbox {
     }
 }
 
-/// Attributes that the host itself adds to a message from an outbox: `type` and `wasq-key`.
-const OWN_ATTRIBUTES: usize = 2;
+impl OutboxMessage {
+    /// The message as its queue gets it. `depth` is how many outboxes in a row have led to it, this
+    /// one included.
+    pub fn outgoing(&self, fifo: bool, depth: u32) -> Outgoing {
+        let mut attributes = self.attributes.clone();
+        attributes.insert(TYPE_ATTRIBUTE.into(), AttributeValue::string(&self.kind));
+        attributes.insert(OWN_KEY_ATTRIBUTE.into(), AttributeValue::string(&self.key));
+        attributes.insert(DEPTH_ATTRIBUTE.into(), number(depth.to_string()));
+        Outgoing {
+            body: self.body.clone(),
+            attributes,
+            delay_s: self.delay_s,
+            group: self.group.clone().or_else(|| fifo.then(|| GROUP.to_owned())),
+            deduplication_id: fifo.then(|| self.key.clone()),
+        }
+    }
+}
+
+/// The queues that a run's outbox may name, and what they take.
+#[derive(Clone)]
+pub struct Destinations {
+    /// The queue that the message came from.
+    pub own: QueueRules,
+    /// None where nothing is sent: then any other queue is taken as one that follows the rules for
+    /// all.
+    pub outlets: Option<Arc<Outlets>>,
+}
+
+impl Default for Destinations {
+    fn default() -> Self {
+        Self { own: QueueRules { fifo: false, max_bytes: MESSAGE_MAX_BYTES }, outlets: None }
+    }
+}
+
+impl Destinations {
+    /// By a name in the config; empty is the message's own. None for a queue that the config does
+    /// not have.
+    fn rules(&self, queue: &str) -> Option<QueueRules> {
+        match &self.outlets {
+            _ if queue.is_empty() => Some(self.own),
+            None => Some(QueueRules { fifo: queue.ends_with(".fifo"), max_bytes: MESSAGE_MAX_BYTES }),
+            Some(outlets) => outlets.get(queue).map(|outlet| QueueRules::of(&*outlet.queue, &outlet.max_bytes)),
+        }
+    }
+}
 
 impl Host for State {
     fn send(&mut self, queue: String, kind: String, body: Vec<u8>, options: Option<Options>) -> Result<(), Error> {
+        // Recorded under one name, so that the key of what is sent is the same under both.
+        let queue = if queue == OWN_QUEUE { String::new() } else { queue };
         if !self.policy.grants.may_send_to(&queue) {
-            let asked = if queue.is_empty() { "self" } else { &queue };
+            let asked = if queue.is_empty() { OWN_QUEUE } else { &queue };
             return Err(Error::Denied(format!("this handler was not granted the queue `{asked}`")));
         }
+        let Some(rules) = self.destinations.rules(&queue) else {
+            return Err(Error::Denied(format!(
+                "the queue `{queue}` is not in the config; add [queues.{queue}], or [outlets.{queue}] if it is only sent to"
+            )));
+        };
         let place = self.outbox.messages.len();
         if place >= self.limits.outbox_messages {
             let limit = self.limits.outbox_messages;
@@ -59,14 +116,14 @@ impl Host for State {
             group: None,
         };
         if let Some(options) = options {
-            if options.delay_s > DELAY_MAX_S {
-                return Err(Error::Limit(format!("a delay has at most {DELAY_MAX_S} s")));
-            }
             message.delay_s = options.delay_s;
             message.group = options.group;
             message.attributes = options.attributes.into_iter().map(|a| (a.name, attribute(a.value))).collect();
         }
-        if let Some(reason) = size_limit_error(&message.body, &message.attributes, OWN_ATTRIBUTES) {
+        // What the queue would refuse for good must not be recorded: it would stand in the way of
+        // every later attempt.
+        let outgoing = message.outgoing(rules.fifo, self.depth.saturating_add(1));
+        if let Some(reason) = rules.refusal(&outgoing) {
             return Err(Error::Limit(reason));
         }
         let bytes = self.outbox.bytes.saturating_add(size_bytes(&message));
@@ -100,10 +157,15 @@ fn derived_key(parent: Key, queue: &str, kind: &str, place: usize) -> String {
 }
 
 fn attribute(value: GuestValue) -> AttributeValue {
-    let (data_type, value) = match value {
-        GuestValue::Text(text) => ("String", AttributeData::Text(text)),
-        GuestValue::Number(text) => ("Number", AttributeData::Text(text)),
-        GuestValue::Binary(bytes) => ("Binary", AttributeData::Binary(bytes.into())),
-    };
-    AttributeValue { data_type: data_type.into(), value }
+    match value {
+        GuestValue::Text(text) => AttributeValue::string(text),
+        GuestValue::Number(text) => number(text),
+        GuestValue::Binary(bytes) => {
+            AttributeValue { data_type: "Binary".into(), value: AttributeData::Binary(bytes.into()) }
+        }
+    }
+}
+
+fn number(text: String) -> AttributeValue {
+    AttributeValue { data_type: "Number".into(), value: AttributeData::Text(text) }
 }

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::bindings::wasq::worker::{delivery, types};
 use super::egress::{Hooks, Seen, Trace};
 use super::logging::{GuestLog, Stdio};
-use super::outbox::{Outbox, OutboxMessage};
+use super::outbox::{Destinations, Outbox, OutboxMessage};
 use super::steps::Recorded;
 use super::{Job, Policy, text};
 use crate::clock;
@@ -36,6 +36,9 @@ pub struct State {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) key: Key,
     pub(super) fence: Fence,
+    pub(super) destinations: Destinations,
+    /// How many outboxes have led to the message.
+    pub(super) depth: u32,
     pub(super) outbox: Outbox,
     pub(super) log: Arc<GuestLog>,
     pub(super) steps: Recorded,
@@ -122,6 +125,8 @@ impl State {
             ledger: job.ledger,
             key: job.key,
             fence: job.fence,
+            destinations: job.destinations,
+            depth: job.message.depth(),
             outbox: Outbox::default(),
             steps: Recorded::default(),
             claim_is_void: false,

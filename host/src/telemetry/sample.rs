@@ -8,9 +8,7 @@ use crate::config::Telemetry;
 use crate::flow::Lane;
 use crate::message::UnixMs;
 use crate::metrics::Gauge;
-use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError};
-
-type Attributes = std::collections::HashMap<String, String>;
+use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueAttributes, QueueError};
 
 /// Samples every queue, again and again; and the ledger, which was opened just now, from the second time on.
 pub async fn sample(source: Source, config: Telemetry) {
@@ -34,6 +32,8 @@ pub async fn sample(source: Source, config: Telemetry) {
 async fn queue(lane: &Lane) {
     let meters = &lane.meters;
     let attributes = answered(lane, lane.queue.as_ref(), lane.queue.attributes().await);
+    lane.retention.update(&attributes);
+    lane.max_bytes.update(&attributes);
     set(&meters.visible, &attributes, "ApproximateNumberOfMessages");
     set(&meters.in_flight, &attributes, "ApproximateNumberOfMessagesNotVisible");
     set(&meters.delayed, &attributes, "ApproximateNumberOfMessagesDelayed");
@@ -42,6 +42,7 @@ async fn queue(lane: &Lane) {
 async fn dlq(lane: &Lane, config: &Telemetry, now: UnixMs) {
     let (meters, dlq) = (&lane.meters, lane.dlq.as_ref());
     let attributes = answered(lane, dlq, dlq.attributes().await);
+    lane.dlq_max_bytes.update(&attributes);
     set(&meters.dead_letters, &attributes, "ApproximateNumberOfMessages");
     // A DLQ with a redrive policy of its own counts receives: looking would move its messages on.
     let may_look = config.peek_dlq && !attributes.contains_key("RedrivePolicy");
@@ -71,14 +72,19 @@ async fn peek(dlq: &dyn Queue) -> Result<Option<UnixMs>, QueueError> {
 }
 
 /// No attributes where there is no answer: what is not known is not shown.
-fn answered(lane: &Lane, queue: &dyn Queue, answer: Result<Attributes, QueueError>) -> Attributes {
+fn answered(lane: &Lane, queue: &dyn Queue, answer: Result<QueueAttributes, QueueError>) -> QueueAttributes {
     answer.unwrap_or_else(|error| {
+        if error.says_denied() {
+            // Said once, when the host began.
+            tracing::debug!(queue = lane.name, asked = queue.name(), %error, "may not ask for a queue's attributes");
+            return QueueAttributes::new();
+        }
         tracing::warn!(queue = lane.name, asked = queue.name(), %error, "cannot ask for a queue's attributes; its metrics pause");
-        Attributes::new()
+        QueueAttributes::new()
     })
 }
 
-fn set(gauge: &Gauge, attributes: &Attributes, name: &str) {
+fn set(gauge: &Gauge, attributes: &QueueAttributes, name: &str) {
     match attributes.get(name).and_then(|value| value.parse().ok()) {
         Some(value) => gauge.set(value),
         None => gauge.clear(),

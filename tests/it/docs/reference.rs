@@ -37,6 +37,7 @@ const CONFIG: &[Section] = &[
     section("Top level", "KEY\n[queues.q]"),
     section("`[aws]`", "[queues.q]\n[aws]\nKEY"),
     section("`[queues.NAME]`", "[queues.q]\nKEY"),
+    section("`[outlets.NAME]`", "[queues.q]\n[outlets.o]\nKEY"),
     section("`[plugins.NAME]`", "[queues.q]\n[plugins.p]\nKEY"),
     section("`[rollout]`", "[queues.q]\n[rollout]\nKEY"),
     section("`store = \"local\"`", "[queues.q]\n[ledger]\nstore = 'local'\nKEY"),

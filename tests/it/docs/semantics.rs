@@ -46,6 +46,7 @@ fn exits() -> Vec<(&'static str, Exit, u32)> {
         ("", Exit::Invalid { reason: text() }, 1),
         ("", Exit::Conflict, 1),
         ("", Exit::OversizedKey { size_bytes: 2, limit_bytes: 1 }, 1),
+        ("", Exit::OutboxDepth { depth: 33, limit: 32 }, 1),
         (", 1st receive", unroutable(), 1),
         (", 3rd receive", unroutable(), 3),
         (", 9th receive", unroutable(), 9),
@@ -141,6 +142,7 @@ fn the_numbers_in_its_prose_are_the_defaults() {
     let (limits, queue, text) = (Limits::default(), QueueConfig::default(), document("semantics.md"));
     for sentence in [
         format!("after `max_crashes` ({}) claims", limits.max_crashes),
+        format!("More than `outbox_depth` ({}) outboxes", limits.outbox_depth),
         format!("`breaker_failures` ({}) failures in a row", limits.breaker_failures),
         format!("`breaker_probe` ({} s)", limits.breaker_probe.as_secs()),
         format!("`visibility` ({} s)", queue.visibility.as_secs()),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use wasq::dlq::resend::{How, replayed};
+use wasq::local_sqs::{Effect, Fault};
+use wasq::queue::Queue;
 
 use crate::support::{Answer, Plugin, Setup, until};
 
@@ -192,14 +195,69 @@ async fn the_outbox_is_sent_when_the_handler_has_succeeded_and_its_consumer_runs
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outbox_that_cannot_be_sent_is_a_failed_attempt_that_says_why() {
-    let rig = Setup::new().plugin(Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1")).start().await;
-    rig.send(
-        json!({ "do": "outbox", "queue": "nowhere", "kind": "x", "body": {}, "count": 1, "then": { "do": "done" } }),
-    )
-    .await;
+    let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1");
+    let rig = Setup::new().plugin(probe).queue("jobs", |_| {}).queue("mails", |_| {}).start().await;
+    let denied = Effect::FailBefore { code: "AccessDeniedException".into(), status: 403 };
+    rig.sqs.faults().add(Fault::on("SendMessageBatch", denied).queue("mails"));
+    rig.send(outbox("mails", None)).await;
     let dead = rig.letter().await;
     assert_eq!(dead.letter.class, "outbox");
-    assert!(dead.letter.reason.contains("[queues.nowhere]"), "{}", dead.letter.reason);
+    assert!(dead.letter.reason.contains("cannot send to mails: AccessDenied"), "{}", dead.letter.reason);
+    rig.end().await;
+}
+
+/// An order for one message to a queue.
+fn outbox(queue: &str, group: Option<&str>) -> Value {
+    json!({
+        "do": "outbox", "queue": queue, "kind": "x", "body": {}, "count": 1, "group": group, "then": { "do": "done" },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_the_config_does_not_have_is_an_error_when_it_is_sent_to() {
+    let rig = Setup::new().plugin(Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1")).start().await;
+    rig.send(outbox("nowhere", None)).await;
+    let dead = rig.letter().await;
+    assert_eq!(dead.letter.class, "retry", "the handler saw it, and nothing was recorded");
+    for part in ["[queues.nowhere]", "[outlets.nowhere]"] {
+        assert!(dead.letter.reason.contains(part), "{}", dead.letter.reason);
+    }
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_queue_would_refuse_is_refused_when_it_is_sent_and_nothing_is_recorded() {
+    let rig = Setup::probe().start().await;
+    rig.sink.answers("work", [outbox("self", Some("two words"))]);
+    rig.send(rig.sink.ask("work")).await;
+    let dead = rig.letter().await;
+    assert_eq!(dead.letter.class, "reject");
+    assert!(dead.letter.reason.contains("the group \"two words\""), "{}", dead.letter.reason);
+    // With what was recorded in its way, its replay could not run.
+    let again = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+    rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
+    rig.emptied().await;
+    assert_eq!((rig.sink.count("work"), rig.exits("done"), rig.exits("outbox")), (2, 1, 0));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbox_that_always_sends_again_ends_at_its_depth() {
+    let rig = Setup::probe().config(|config| config.limits.outbox_depth = 3).start().await;
+    let again = json!({
+        "do": "outbox", "queue": "self", "kind": "probe", "body": rig.sink.ask("again"), "count": 1,
+        "then": { "do": "done" },
+    });
+    rig.sink.answers("again", vec![again; 10]);
+    rig.send(rig.sink.ask("again")).await;
+    let dead = rig.letter().await;
+    rig.emptied().await;
+    assert_eq!((rig.sink.count("again"), dead.letter.class.as_str()), (4, "outbox-depth"));
+    assert!(dead.letter.reason.contains("limits.outbox_depth"), "{}", dead.letter.reason);
+    assert_eq!(dead.delivery.attributes["wasq-depth"].text(), Some("4"));
+    // Whoever replays it has decided that it goes on.
+    let again = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+    assert!(!again.attributes.contains_key("wasq-depth"));
     rig.end().await;
 }
 

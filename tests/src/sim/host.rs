@@ -23,7 +23,7 @@ use wasq::metrics::QueueMeters;
 use wasq::pausing::Pauses;
 use wasq::permits::Permits;
 use wasq::plugins::{Catalogs, Loader};
-use wasq::queue::Queue;
+use wasq::queue::{MaximumMessageSize, Outlet, Queue, Retention};
 use wasq::sandbox::Sandbox;
 use wasq::stats::Stats;
 use wasq::trace::Tracing;
@@ -289,6 +289,7 @@ impl Life {
 fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
     let queue = |which| Arc::new(SimQueue::new(which, seat.clone())) as Arc<dyn Queue>;
     let ledger: Arc<dyn Ledger> = Arc::new(SimLedger::new(seat.clone()));
+    let out = Outlet { queue: queue(Which::Out), max_bytes: MaximumMessageSize::default() };
     let services = Services {
         scope: SCOPE.into(),
         limits: kit.limits.clone(),
@@ -303,7 +304,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         pauses: Pauses::default(),
         recent: Recent::default(),
         tracing: Tracing::default(),
-        outlets: [("out".to_owned(), queue(Which::Out))].into(),
+        outlets: Arc::new([("out".to_owned(), out)].into()),
         interrupt: CancellationToken::new(),
     };
     let config = QueueConfig {
@@ -324,7 +325,10 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         settler: Settler::start(jobs.clone(), meters.clone()),
         meters,
         queue: jobs,
+        retention: Retention::default(),
+        max_bytes: MaximumMessageSize::default(),
         dlq: queue(Which::Dlq),
+        dlq_max_bytes: MaximumMessageSize::default(),
         config,
     });
     crew

@@ -122,6 +122,26 @@ impl SimQueue {
     }
 }
 
+/// What a poll was given and nobody has read yet. If the poll is given up, its host cannot know of it.
+struct Unread<'a> {
+    queue: &'a SimQueue,
+    ids: Vec<MessageId>,
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if self.ids.is_empty() {
+            return;
+        }
+        let state = &mut *self.queue.seat.world.lock();
+        for message in &mut state.backlogs[self.queue.which as usize].messages {
+            if self.ids.contains(&message.id) {
+                message.holder = None;
+            }
+        }
+    }
+}
+
 /// What can be received now, in the order in which it may come.
 fn available(state: &mut State, which: Which, now_ms: u64) -> Vec<usize> {
     // Now and then a lease ends before its time.
@@ -177,8 +197,11 @@ impl Queue for SimQueue {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         };
-        self.after().await?;
-        Ok(taken)
+        let mut unread =
+            Unread { queue: self, ids: taken.iter().map(|delivery| delivery.message_id.clone()).collect() };
+        let answer = self.after().await;
+        unread.ids.clear();
+        answer.map(|()| taken)
     }
 
     async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>> {

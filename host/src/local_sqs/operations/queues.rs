@@ -12,7 +12,7 @@ use super::{
         error::{Code, SqsError, SqsResult},
         log::Durability,
         record::{Definition, Record, is_fifo},
-        service::{Queue, QueueState, Service},
+        service::{ACCOUNT, Queue, QueueState, Service},
     },
     Caller, Empty, QueueOnly, in_range,
     queue_attributes::merge,
@@ -37,6 +37,8 @@ pub struct CreateQueue {
 pub struct GetQueueUrl {
     #[serde(default)]
     queue_name: String,
+    #[serde(rename = "QueueOwnerAWSAccountId")]
+    owner: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -124,7 +126,8 @@ impl Service {
     }
 
     pub async fn get_queue_url(&self, request: GetQueueUrl, caller: &Caller) -> SqsResult<QueueUrl> {
-        let queue = self.named(&request.queue_name).ok_or_else(SqsError::no_queue)?;
+        let is_ours = request.owner.as_deref().is_none_or(|owner| owner == ACCOUNT);
+        let queue = self.named(&request.queue_name).filter(|_| is_ours).ok_or_else(SqsError::no_queue)?;
         Ok(QueueUrl { queue_url: caller.queue_url(&queue.name) })
     }
 

@@ -16,6 +16,7 @@ use super::{
     BatchAnswer, check_entries, in_range,
     messages::{Incoming, Kept},
 };
+use crate::sqs_rules;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -188,10 +189,8 @@ fn not_for_this_type(parameter: &str, value: &str) -> SqsError {
     SqsError::invalid_value(parameter, value, reason)
 }
 
-/// Group and deduplication ids: 1 to 128 letters, digits and punctuation (SendMessage in the API reference).
 fn check_id(parameter: &str, id: &str) -> SqsResult<()> {
-    const MAX_ID_CHARS: usize = 128;
-    if (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if sqs_rules::is_id(id) {
         return Ok(());
     }
     let reason = format!("{parameter} can only include alphanumeric and punctuation characters. 1 to 128 in length.");

@@ -46,13 +46,28 @@ impl Lessons {
         let lesson = self.latest().ok_or(Failed::Unknown)?;
         let body = serde_json::to_vec(body).expect("a request is plain data");
         let request = request(&lesson, operation, body, lesson.now()).ok_or(Failed::Unknown)?;
+        // A caller that has lost its patience drops the call, which then has failed too.
+        let mut unanswered = Unanswered(Some(self));
         let answer = tokio::time::timeout(within, ask(&lesson, request)).await;
         let answer = answer.unwrap_or_else(|_| Err(error::no_answer_in_time()));
+        if answer.is_ok() {
+            unanswered.0 = None;
+        }
         answer.map_err(|error| {
             tracing::debug!(operation, %error, "a call has failed; the next goes the SDK's way");
-            self.forget();
             Failed::Call(error)
         })
+    }
+}
+
+/// A call that has no good answer yet. Dropped, it sends the next one the SDK's way.
+struct Unanswered<'a>(Option<&'a Lessons>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(lessons) = self.0 {
+            lessons.forget();
+        }
     }
 }
 

@@ -164,6 +164,33 @@ async fn a_fifo_groups_letters_keep_their_order() {
 }
 
 #[tokio::test]
+async fn no_letter_overtakes_one_of_its_group_that_could_not_be_sent() {
+    let rig = setup().queue("jobs.fifo", |_| {}).without_host().await;
+    allow_redrive(&rig, 1000).await;
+    let dead = rig.queue("jobs-dlq.fifo").await;
+    for (n, group) in ["a", "a", "b", "a"].into_iter().enumerate() {
+        let mut letter = letter(&format!("k{n}"), n, json!({ "queue": "jobs.fifo" }));
+        letter.group = Some(group.into());
+        letter.deduplication_id = Some(n.to_string());
+        dead.send(&[letter]).await.remove(0).unwrap();
+    }
+    let refused = Effect::FailEntries { places: vec![0], code: "InternalError".into() };
+    rig.sqs.faults().add(Fault::on("SendMessageBatch", refused).queue("jobs.fifo").times(1));
+    dlq(&rig, &["replay", "--all"]).check(1, &["InternalError", "1 replayed", "3 left"]).await;
+    dlq(&rig, &["replay", "--all"]).check(0, &["3 replayed", "0 left"]).await;
+    let (queue, mut order) = (rig.queue("jobs.fifo").await, Vec::new());
+    while order.len() < 4 {
+        for delivery in queue.receive(10, Duration::ZERO, Duration::from_secs(60)).await.unwrap() {
+            order.push(String::from_utf8(delivery.body.to_vec()).unwrap());
+            queue.delete(&[delivery.receipt]).await.remove(0).unwrap();
+        }
+    }
+    order.retain(|body| body != "2");
+    assert_eq!(order, ["0", "1", "3"]);
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn letters_of_one_mib_are_replayed_in_batches_that_sqs_takes() {
     let rig = still().await;
     let room = 1024 * 1024 - 4 * 1024;

@@ -1,0 +1,249 @@
+//! How a queue is named: by its name in our own account and region, by its URL, or by its ARN. The
+//! config, the command line and redrive policies all use these.
+
+use std::fmt;
+
+/// A queue's name, URL or ARN, as somebody wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueRef {
+    /// In our own account and region.
+    Name(String),
+    /// `region` where the host name tells it, as AWS's own do.
+    Url {
+        url: String,
+        region: Option<String>,
+    },
+    Arn(QueueArn),
+}
+
+/// `arn:PARTITION:sqs:REGION:ACCOUNT:NAME`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueArn {
+    pub text: String,
+    pub region: String,
+    pub account: String,
+    pub name: String,
+}
+
+/// What a text is that is none of these.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadQueueRef {
+    #[error("a queue's URL begins with http:// or https:// and ends with /ACCOUNT/NAME: {0}")]
+    Url(String),
+    #[error("a queue's ARN is arn:aws:sqs:REGION:ACCOUNT:NAME")]
+    Arn,
+    #[error(
+        "a queue's name has letters, digits, hyphens and underscores, and .fifo at the end of a FIFO queue's; or give its URL \
+         or ARN"
+    )]
+    Name,
+}
+
+impl QueueRef {
+    /// Reads it, without the blanks around it.
+    pub fn parse(text: &str) -> Result<Self, BadQueueRef> {
+        let text = text.trim();
+        if text.contains("://") {
+            return Self::url(text);
+        }
+        if text.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("arn:")) {
+            return QueueArn::parse(text).map(Self::Arn).ok_or(BadQueueRef::Arn);
+        }
+        if is_name(text) { Ok(Self::Name(text.to_owned())) } else { Err(BadQueueRef::Name) }
+    }
+
+    fn url(text: &str) -> Result<Self, BadQueueRef> {
+        let bad = |why: &str| BadQueueRef::Url(why.to_owned());
+        // Scheme and host in lower case, as the standard has them.
+        let url = url::Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad(&format!("its scheme is {}", url.scheme())));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(bad("nothing follows its name"));
+        }
+        let name = url.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        if !is_name(name) {
+            return Err(bad("it does not end with a queue's name"));
+        }
+        let region = url.host_str().and_then(region_of).map(str::to_owned);
+        Ok(Self::Url { url: url.as_str().trim_end_matches('/').to_owned(), region })
+    }
+
+    /// The queue's name in SQS.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Url { url, .. } => url.rsplit('/').next().unwrap_or_default(),
+            Self::Arn(arn) => &arn.name,
+        }
+    }
+
+    pub fn is_fifo(&self) -> bool {
+        self.name().ends_with(".fifo")
+    }
+
+    /// The region that it names.
+    pub fn region(&self) -> Option<&str> {
+        match self {
+            Self::Name(_) => None,
+            Self::Url { region, .. } => region.as_deref(),
+            Self::Arn(arn) => Some(&arn.region),
+        }
+    }
+
+    /// The same for two texts that are known to name one queue, whichever way they do. A bare name
+    /// is known to be one with the same bare name only.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Name(name) => name.clone(),
+            Self::Arn(arn) => identity(&arn.region, &arn.account, &arn.name),
+            Self::Url { url, region: None } => url.clone(),
+            Self::Url { url, region: Some(region) } => {
+                let mut parts = url.rsplit('/');
+                let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                identity(region, account, name)
+            }
+        }
+    }
+}
+
+fn identity(region: &str, account: &str, name: &str) -> String {
+    format!("{region}:{account}:{name}")
+}
+
+impl QueueArn {
+    fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let [_, partition, service, region, account, name] = parts[..] else { return None };
+        let is_whole = partition.starts_with("aws") && service == "sqs" && !region.is_empty() && !account.is_empty();
+        (is_whole && is_name(name)).then(|| Self {
+            text: text.to_owned(),
+            region: region.to_owned(),
+            account: account.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// Its URL at AWS's own endpoint.
+    pub fn url(&self) -> String {
+        let domain = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        format!("https://sqs.{}.{domain}/{}/{}", self.region, self.account, self.name)
+    }
+}
+
+impl fmt::Display for QueueRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name(name) => name,
+            Self::Url { url, .. } => url,
+            Self::Arn(arn) => &arn.text,
+        })
+    }
+}
+
+/// SQS's rule for names, without its limit of 80: other servers have their own.
+fn is_name(text: &str) -> bool {
+    let stem = text.strip_suffix(".fifo").unwrap_or(text);
+    !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// The region in a host name: `sqs.REGION.amazonaws.com`, `sqs-fips.…`, `vpce-….sqs.REGION.vpce.…`,
+/// `sqs.REGION.api.aws`; the older `REGION.queue.amazonaws.com`, and `queue.amazonaws.com` for
+/// us-east-1.
+fn region_of(host: &str) -> Option<&str> {
+    let labels: Vec<&str> = host.split('.').collect();
+    if host == "queue.amazonaws.com" {
+        return Some("us-east-1");
+    }
+    let after_service = labels.iter().position(|label| matches!(*label, "sqs" | "sqs-fips")).map(|at| at + 1);
+    let before_queue = labels.iter().position(|label| *label == "queue").and_then(|at| at.checked_sub(1));
+    let region = labels.get(after_service.or(before_queue)?)?;
+    is_region(region).then_some(*region)
+}
+
+/// `eu-west-1`, `us-gov-east-1`.
+fn is_region(label: &str) -> bool {
+    let mut parts = label.rsplit('-');
+    let number = parts.next().is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    let words: Vec<&str> = parts.collect();
+    number && words.len() >= 2 && words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> QueueRef {
+        QueueRef::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
+    }
+
+    #[test]
+    fn a_queue_is_named_by_its_name_url_or_arn() {
+        let check = |text: &str, name: &str, region: Option<&str>| {
+            let read = parse(text);
+            assert_eq!((read.name(), read.region()), (name, region), "{text:?}");
+            assert_eq!(read.is_fifo(), name.ends_with(".fifo"));
+        };
+        check("jobs", "jobs", None);
+        check(" jobs.fifo\n", "jobs.fifo", None);
+        check("https://sqs.eu-west-1.amazonaws.com/123456789012/jobs", "jobs", Some("eu-west-1"));
+        check(" HTTPS://SQS.eu-west-1.AmazonAWS.com/123456789012/Jobs ", "Jobs", Some("eu-west-1"));
+        check("https://sqs.us-gov-west-1.amazonaws.com/1/jobs.fifo", "jobs.fifo", Some("us-gov-west-1"));
+        check("https://sqs.cn-north-1.amazonaws.com.cn/1/jobs", "jobs", Some("cn-north-1"));
+        check("https://sqs-fips.us-east-1.amazonaws.com/1/jobs", "jobs", Some("us-east-1"));
+        check("https://vpce-0a1-x.sqs.eu-west-1.vpce.amazonaws.com/1/jobs", "jobs", Some("eu-west-1"));
+        check("https://sqs.us-east-1.api.aws/1/jobs", "jobs", Some("us-east-1"));
+        check("https://eu-west-1.queue.amazonaws.com/1/jobs", "jobs", Some("eu-west-1"));
+        check("https://queue.amazonaws.com/1/jobs", "jobs", Some("us-east-1"));
+        check("http://sqs.eu-west-1.localhost.localstack.cloud:4566/1/jobs", "jobs", Some("eu-west-1"));
+        check("http://127.0.0.1:9324/000000000000/jobs/", "jobs", None);
+        check("http://sqs.example:9324/000000000000/jobs", "jobs", None);
+        check("arn:aws:sqs:eu-west-1:123456789012:jobs", "jobs", Some("eu-west-1"));
+        check("arn:aws-cn:sqs:cn-north-1:123456789012:jobs.fifo", "jobs.fifo", Some("cn-north-1"));
+    }
+
+    #[test]
+    fn a_text_that_names_no_queue_is_refused_with_the_rule() {
+        let check = |text: &str, part: &str| {
+            let error = QueueRef::parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text:?}: {error}");
+        };
+        check("", "letters, digits");
+        check("two words", "letters, digits");
+        check("a/b", "letters, digits");
+        check(".fifo", "letters, digits");
+        check("ftp://x/1/jobs", "its scheme is ftp");
+        check("https://sqs.eu-west-1.amazonaws.com/", "end with a queue's name");
+        check("https://sqs.eu-west-1.amazonaws.com/1/jobs?x=1", "nothing follows");
+        check("http://", "/ACCOUNT/NAME");
+        check("arn:aws:sns:eu-west-1:1:topic", "arn:aws:sqs:");
+        check("arn:aws:sqs:eu-west-1:1", "arn:aws:sqs:");
+        check("arn:aws:sqs:::jobs", "arn:aws:sqs:");
+    }
+
+    #[test]
+    fn a_queue_is_recognised_whichever_way_it_is_named() {
+        let same = |a: &str, b: &str, expect: bool| {
+            assert_eq!(parse(a).identity() == parse(b).identity(), expect, "{a} and {b}")
+        };
+        let (arn, url) = ("arn:aws:sqs:eu-west-1:1:jobs", "https://sqs.eu-west-1.amazonaws.com/1/jobs");
+        same(arn, url, true);
+        same(url, "https://eu-west-1.queue.amazonaws.com/1/jobs", true);
+        same(url, "https://sqs.eu-west-1.amazonaws.com/2/jobs", false);
+        same(url, "https://sqs.us-east-1.amazonaws.com/1/jobs", false);
+        same("jobs", " jobs", true);
+        same("jobs", url, false);
+        same("http://127.0.0.1:1/0/jobs", "HTTP://127.0.0.1:1/0/jobs/", true);
+    }
+
+    #[test]
+    fn an_arn_has_its_url_at_aws() {
+        let url = |text: &str| match parse(text) {
+            QueueRef::Arn(arn) => arn.url(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(url("arn:aws:sqs:eu-west-1:1:jobs"), "https://sqs.eu-west-1.amazonaws.com/1/jobs");
+        assert_eq!(url("arn:aws-cn:sqs:cn-north-1:1:jobs"), "https://sqs.cn-north-1.amazonaws.com.cn/1/jobs");
+    }
+}

@@ -1,0 +1,136 @@
+//! What SQS takes as a message, by its API reference. The host refuses by these rules what a
+//! handler wants sent, before it is recorded; the local queue refuses by them what any client
+//! sends. Pure, and without any type of either.
+
+/// Bytes of a message with its attributes, and of all messages of a batch, at most: 1 MiB (SQS
+/// quotas, "Message size").
+pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
+/// Attributes of a message at most (SQS quotas, "Message attributes").
+pub const MAX_ATTRIBUTES: usize = 10;
+/// Seconds for which a message can be delayed at most (SendMessage, `DelaySeconds`).
+pub const MAX_DELAY_S: u32 = 900;
+/// Characters of an attribute's name at most (SQS developer guide, "Message attribute components").
+const MAX_ATTRIBUTE_NAME_CHARS: usize = 256;
+/// Characters of group and deduplication ids at most (SendMessage).
+const MAX_ID_CHARS: usize = 128;
+
+/// An attribute's value.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    Text(&'a str),
+    Binary(&'a [u8]),
+}
+
+/// Why SQS would refuse something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("the character {0:?} is none that SQS takes: those of XML 1.0")]
+    Character(char),
+    #[error(
+        "a name has 1 to 256 letters, digits, hyphens, underscores and periods, neither begins nor ends with a period, has no \
+         two in a row, and does not begin with AWS. or Amazon."
+    )]
+    AttributeName,
+    #[error("the value of type {0} must not be empty.")]
+    Empty(&'static str),
+    #[error("the value of type Number must be a number.")]
+    NoNumber,
+    #[error("its value is not of its data type.")]
+    OtherType,
+    #[error("the data type must be String, Number or Binary, with an optional label after a period.")]
+    DataType,
+}
+
+/// The characters of XML 1.0 (SendMessage, `MessageBody`).
+pub fn takes_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
+}
+
+/// A body, or a text attribute's value.
+pub fn check_characters(text: &str) -> Result<(), Refused> {
+    match text.chars().find(|c| !takes_char(*c)) {
+        None => Ok(()),
+        Some(c) => Err(Refused::Character(c)),
+    }
+}
+
+/// One attribute of a message.
+pub fn check_attribute(name: &str, data_type: &str, value: Value<'_>) -> Result<(), Refused> {
+    if !is_attribute_name(name) {
+        return Err(Refused::AttributeName);
+    }
+    match (data_type.split('.').next(), value) {
+        (Some("String"), Value::Text("")) => Err(Refused::Empty("String")),
+        (Some("String"), Value::Text(text)) => check_characters(text),
+        (Some("Number"), Value::Text(text)) if is_number(text) => Ok(()),
+        (Some("Number"), Value::Text(_)) => Err(Refused::NoNumber),
+        (Some("Binary"), Value::Binary([])) => Err(Refused::Empty("Binary")),
+        (Some("Binary"), Value::Binary(_)) => Ok(()),
+        (Some("String" | "Number" | "Binary"), Value::Text(_) | Value::Binary(_)) => Err(Refused::OtherType),
+        (_, Value::Text(_) | Value::Binary(_)) => Err(Refused::DataType),
+    }
+}
+
+/// Whether it may be a group or deduplication id: 1 to 128 letters, digits and punctuation.
+pub fn is_id(text: &str) -> bool {
+    (1..=MAX_ID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_attribute_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    (1..=MAX_ATTRIBUTE_NAME_CHARS).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && !name.starts_with('.')
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !lower.starts_with("aws.")
+        && !lower.starts_with("amazon.")
+}
+
+/// Digits, with sign, point and exponent; `inf` and `NaN` are none.
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'))
+        && text.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_taken_and_refused_as_sqs_does() {
+        let check = |name: &str, data_type: &str, value: Value<'_>, expect: Result<(), Refused>| {
+            assert_eq!(check_attribute(name, data_type, value), expect, "{name} {data_type} {value:?}");
+        };
+        let text = Value::Text;
+        check("ok.name-1_", "Number.int", text("-1.5e3"), Ok(()));
+        check("a", "String", text("é\t\u{10ffff}"), Ok(()));
+        check("a", "Binary.png", Value::Binary(&[0]), Ok(()));
+        for name in ["", ".a", "a.", "a..b", "aws.x", "Amazon.x", "a b", "é", &"x".repeat(257)] {
+            check(name, "String", text("x"), Err(Refused::AttributeName));
+        }
+        check("a", "String", text(""), Err(Refused::Empty("String")));
+        check("a", "Binary", Value::Binary(&[]), Err(Refused::Empty("Binary")));
+        check("a", "String", text("a\0"), Err(Refused::Character('\0')));
+        for number in ["", "many", "inf", "NaN", "1e999", "0x1"] {
+            check("a", "Number", text(number), Err(Refused::NoNumber));
+        }
+        check("a", "Binary", text("x"), Err(Refused::OtherType));
+        check("a", "String", Value::Binary(b"x"), Err(Refused::OtherType));
+        check("a", "Text", text("x"), Err(Refused::DataType));
+        check("a", "", text("x"), Err(Refused::DataType));
+    }
+
+    #[test]
+    fn ids_have_up_to_128_letters_digits_and_punctuation() {
+        assert!(is_id("a-Z_0.!~") && is_id(&"x".repeat(128)));
+        assert!(!is_id("") && !is_id("a b") && !is_id("é") && !is_id(&"x".repeat(129)));
+    }
+
+    #[test]
+    fn the_characters_are_those_of_xml() {
+        for (c, taken) in [('\t', true), ('\u{1f}', false), (' ', true), ('\u{fffe}', false), ('\u{10000}', true)] {
+            assert_eq!(check_characters(&c.to_string()).is_ok(), taken, "{c:?}");
+        }
+    }
+}
