@@ -19,6 +19,7 @@ mod record;
 pub mod retry;
 mod run;
 pub mod settle;
+pub mod unroutable;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -126,7 +127,11 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
             }
             let catalog = services.catalogs.current();
             match catalog.route(&message.kind) {
-                [] => whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement,
+                [] => {
+                    let after = lane.config.unroutable_after;
+                    services.recent.unroutable.met(&lane.name, &message.kind.0, after, now());
+                    whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement
+                }
                 all => {
                     let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
                     lease.keep_until(keep_until + longest);

@@ -126,7 +126,7 @@ impl Host {
             tracing::warn!(%error, "what is paused cannot be read; nothing is polled until it can");
         }
         let mut host = Self {
-            admin: admin::Server::bind(config.admin.listen).await?,
+            admin: admin::Server::bind(&config.admin).await?,
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone())),
             fetcher: tokio::spawn(keep_secrets(fetcher, services.clone())),
             telling: JoinSet::new(),
@@ -134,10 +134,7 @@ impl Host {
             config: config.clone(),
             crew: Crew::new(services),
         };
-        let places = queues
-            .iter()
-            .map(|(name, _, queue, dlq)| Arc::new(admin::Place::new(name, sqs.clone(), queue.clone(), dlq.clone())));
-        let places = places.collect();
+        let places = admin::places(&sqs, queues.iter().map(|(name, _, queue, dlq)| (name.as_str(), queue, dlq)));
         for (name, queue_config, queue, dlq) in queues {
             host.begin(name, queue_config, queue, dlq);
         }

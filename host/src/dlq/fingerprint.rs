@@ -1,11 +1,12 @@
-//! Reasons that are alike: the names in them say the cause and are kept, the values are taken out, and what is left is named
-//! by a hash.
+//! Reasons that are alike: the names in them say the cause and are kept, the values are taken out,
+//! and what is left is named by a hash.
 //!
-//! `wasq dlq groups`, the filter `--fingerprint` and the dashboard use it. docs/dead-letters.md has the rules as a table for
-//! operators, and `fingerprint/tests.rs` as examples.
+//! `wasq dlq groups`, the filter `--fingerprint` and the dashboard use it. docs/dead-letters.md has
+//! the rules as a table for operators, and `fingerprint/tests.rs` as examples.
 
 mod quotation;
 mod token;
+mod words;
 
 use quotation::{Quotation, Role};
 use token::Token;
@@ -20,7 +21,8 @@ pub fn fingerprint(reason: &str) -> String {
     hash[..DIGITS].to_owned()
 }
 
-/// A reason without its values: each becomes a word in angle brackets, and a list of the same words becomes one of them.
+/// A reason without its values: each becomes a word in angle brackets, and a list of the same words
+/// becomes one of them.
 ///
 /// What counts as a value: [`quotation`] says it of quoted text, [`token`] of the rest.
 pub fn normalised(reason: &str) -> String {

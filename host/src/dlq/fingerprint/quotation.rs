@@ -1,46 +1,17 @@
 //! Whether quoted text in a reason is a name, which says the cause, or a value, which does not.
 //!
-//! The words around it decide first: `column "total"` and `'total' is required` are names, `string "total"` is a value. Where
-//! they say nothing the mark decides: what stands in backticks is a name, as Rust's libraries and this host write them; what
-//! stands in double or single quotes is a value. A name looks like an identifier; whatever does not is a value.
+//! The words around it decide first: `column "total"` and `'total' is required` are names, `string
+//! "total"` is a value. Where they say nothing the mark decides: what stands in backticks is a
+//! name, as Rust's libraries and this host write them; what stands in double or single quotes is a
+//! value. A name looks like an identifier; whatever does not is a value.
 
 use super::token;
+use super::words::{AFTER_NAMES, BEFORE_NAMES, BEFORE_VALUES, TYPES};
 
 /// What stands for a quoted value.
 pub const VALUE: &str = "<text>";
 /// Longer text is no name.
 const NAME_MAX_CHARS: usize = 80;
-
-/// The words before a name, in lower case.
-const BEFORE_NAMES: &[&str] = &[
-    "argument", "arguments", "attribute", "capability", "class", "code", "column", "columns", "constraint", "database",
-    "dependency", "element", "enum", "error", "event", "extension", "field", "fields", "function", "header", "host",
-    "import", "index", "interface", "key", "keyerror", "keyword", "kind", "loc", "member", "method", "missing", "module",
-    "named", "namespace", "operator", "option", "parameter", "param", "parameters", "permission", "pool", "plugin",
-    "properties", "property", "queue", "reading", "reason", "relation", "required", "role", "schema", "secret", "sequence",
-    "setting", "struct", "symbol", "table", "tag", "topic", "trait", "trigger", "type", "types", "variable", "view",
-];
-
-/// The words before a value, in lower case; they win over a mark that says a name.
-const BEFORE_VALUES: &[&str] = &[
-    "bool", "boolean", "byte", "bytes", "char", "character", "content", "customer", "data", "email", "entry", "float", "found",
-    "got", "id", "input", "integer", "invoice", "item", "literal", "number", "order", "point", "received", "sku", "str",
-    "string", "text", "token", "user", "uuid", "value", "values", "variant",
-];
-
-/// What follows a name, after a space.
-const AFTER_NAMES: &[&str] = &[
-    "argument", "attribute", "cannot be null", "column", "field", "header", "is a required", "is missing", "is not a function",
-    "is not allowed", "is not defined", "is not iterable", "is null", "is required", "is undefined", "key", "may not be",
-    "module", "must be", "must have", "must not", "object", "parameter", "property", "should be",
-];
-
-/// Types of the languages that reasons come from: they are as good as names wherever they stand.
-const TYPES: &[&str] = &[
-    "NoneType", "array", "bigint", "bool", "boolean", "bytes", "date", "dict", "double", "float", "int", "integer", "list",
-    "map", "number", "numeric", "object", "real", "sequence", "set", "str", "string", "struct", "timestamp", "tuple", "unit",
-    "usize", "uuid", "varchar",
-];
 
 /// What a quotation is, by what stands around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +34,8 @@ pub struct Quotation<'t> {
 }
 
 impl<'t> Quotation<'t> {
-    /// The quotation that `rest` begins with, if it does. `listed` is the end of the one before it, and what that was.
+    /// The quotation that `rest` begins with, if it does. `listed` is the end of the one before it,
+    /// and what that was.
     pub fn at(before: &str, rest: &'t str, listed: Option<(usize, Role)>) -> Option<Self> {
         let open = rest.chars().next()?;
         let within_a_word = before.chars().next_back().is_some_and(char::is_alphanumeric);
@@ -98,14 +70,16 @@ impl<'t> Quotation<'t> {
     }
 }
 
-/// Where a quotation closes. An apostrophe within a word does not close it, and nothing after a backslash.
+/// Where a quotation closes. An apostrophe within a word does not close it, and nothing after a
+/// backslash.
 fn end(inside: &str, close: char) -> Option<usize> {
     let mut chars = inside.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
         if c == '\\' {
             chars.next();
         } else if c == close {
-            let within_a_word = matches!(close, '\'' | '’') && chars.peek().is_some_and(|(_, next)| next.is_alphanumeric());
+            let within_a_word =
+                matches!(close, '\'' | '’') && chars.peek().is_some_and(|(_, next)| next.is_alphanumeric());
             if !within_a_word {
                 return Some(at);
             }
@@ -128,7 +102,8 @@ fn role(before: &str, inside: &str, marks: (char, char), after: &str) -> Role {
     // `"key": "a value"`, where `key "total"` is a name.
     let labels_a_value = separator.contains([':', '=']) && matches!(word.as_str(), "key" | "host" | "topic" | "event");
     let follows = after.strip_prefix(' ').is_some_and(|after| {
-        let starts = |phrase: &str| after.strip_prefix(phrase).is_some_and(|after| !after.starts_with(char::is_alphanumeric));
+        let starts =
+            |phrase: &str| after.strip_prefix(phrase).is_some_and(|after| !after.starts_with(char::is_alphanumeric));
         AFTER_NAMES.iter().any(|phrase| starts(*phrase))
     });
     if BEFORE_VALUES.contains(&word.as_str()) || word.ends_with("_id") || labels_a_value {

@@ -1,8 +1,14 @@
-//! The tokens of a reason outside of quotations: which of them are values, and what stands for them.
+//! The tokens of a reason outside of quotations: which of them are values, and what stands for
+//! them.
 //!
-//! Kept are words, the names of types and algorithms with their digits (`u64`, `sha256`), error classes (`S3UploadFailedError`),
-//! codes where something says that they are one (`HTTP 503`, `os error 111`, `SQLSTATE 23505`), hosts and ports. Values are
-//! numbers with their units, times, UUIDs, hexadecimal words, other ids, IP addresses, e-mail addresses, and a URL's query.
+//! Kept are words, the names of types and algorithms with their digits (`u64`, `sha256`), error
+//! classes (`S3UploadFailedError`), codes where something says that they are one (`HTTP 503`, `os
+//! error 111`, `SQLSTATE 23505`), hosts and ports. Values are numbers with their units, times,
+//! UUIDs, hexadecimal words, other ids, IP addresses, e-mail addresses, and a URL's query.
+
+use super::words::{
+    BEFORE_CODES, BEFORE_STATUSES, CODE_PREFIXES, DAYS, ERROR_CLASSES, FILES, MONTHS, NUMBERED, STATUS_PHRASES, UNITS,
+};
 
 /// From so many digits on a hexadecimal word is an id, and no word.
 const HEX_MIN_DIGITS: usize = 7;
@@ -13,39 +19,6 @@ const EPHEMERAL_PORTS: u32 = 32_768;
 /// Where a UUID has its dashes, and its length.
 const UUID_DASHES: [usize; 4] = [8, 13, 18, 23];
 const UUID_CHARS: usize = 36;
-
-/// Before a number they make it a code.
-const BEFORE_CODES: &[&str] = &["code", "errno", "error", "exit", "http", "signal", "sqlstate", "status"];
-/// Before a number of three digits, with nothing after it, they make it an HTTP status.
-const BEFORE_STATUSES: &[&str] = &["answered", "answers", "got", "received", "replied", "responded", "returned", "with"];
-/// The first words of the phrases of HTTP statuses.
-const STATUS_PHRASES: &[&str] = &[
-    "Accepted", "Bad", "Client", "Conflict", "Content", "Created", "Expectation", "Failed", "Forbidden", "Found", "Gateway", "Gone",
-    "HTTP", "Internal", "Length", "Locked", "Method", "Misdirected", "Moved", "Multi", "Network", "No", "Not", "OK", "Payload",
-    "Payment", "Permanent", "Precondition", "Proxy", "Range", "Request", "See", "Server", "Service", "Temporary", "Too", "URI",
-    "Unauthorized", "Unavailable", "Unprocessable", "Unsupported", "Upgrade",
-];
-/// With a few digits after them they are the name of a type, an algorithm or a protocol.
-const NUMBERED: &[&str] = &[
-    "base", "boto", "decimal", "ec", "es", "f", "float", "h", "http", "i", "int", "ip", "ipv", "md", "oauth", "psycopg", "s", "sha",
-    "sqlite", "u", "uint", "urllib", "utf", "wasip", "wasm", "x",
-];
-/// What the codes of databases and compilers begin with.
-const CODE_PREFIXES: &[&str] = &["DPY-", "E", "HY", "ORA-", "P", "SQL", "TS"];
-/// How the names of error classes end.
-const ERROR_CLASSES: &[&str] = &["Error", "Exception", "Failure", "Fault", "Exit", "Timeout", "Warning"];
-/// Last parts of a dotted name that make it a file, and no host.
-const FILES: &[&str] = &[
-    "c", "cjs", "cpp", "csv", "gif", "go", "html", "java", "jpeg", "jpg", "js", "json", "log", "mjs", "mp4", "parquet", "pdf", "php",
-    "png", "py", "rb", "rs", "sql", "tar", "toml", "ts", "tsx", "txt", "wasm", "xlsx", "xml", "yaml", "yml", "zip",
-];
-/// What a number may be counted in. Longer ones first.
-const UNITS: &[&str] = &[
-    "milliseconds", "millisecond", "seconds", "minutes", "second", "minute", "bytes", "hours", "secs", "mins", "byte", "hour",
-    "days", "sec", "min", "day", "KiB", "MiB", "GiB", "kB", "KB", "MB", "GB", "ns", "µs", "us", "ms", "B", "s", "m", "h", "d",
-];
-const MONTHS: &[&str] = &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const DAYS: &[&str] = &["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// What some text begins with.
 pub struct Token {
@@ -71,14 +44,17 @@ pub fn at(before: &str, rest: &str) -> Token {
     let starts = !previous.is_some_and(char::is_alphanumeric);
     let begins = starts && !previous.is_some_and(|c| matches!(c, '_' | '-' | '.' | '@' | '/'));
     let found = begins
-        .then(|| url(rest).or_else(|| email(rest)).or_else(|| address(rest)).or_else(|| time(rest)).or_else(|| host(rest)))
+        .then(|| {
+            url(rest).or_else(|| email(rest)).or_else(|| address(rest)).or_else(|| time(rest)).or_else(|| host(rest))
+        })
         .flatten()
         .or_else(|| starts.then(|| uuid(rest).or_else(|| code(before, rest)).or_else(|| word(rest))).flatten())
         .or_else(|| number(previous, rest));
     found.unwrap_or(Token { word: None, len: c.len_utf8() })
 }
 
-/// Text that looks like an identifier, with indices and longer numbers taken out; none where it looks like something else.
+/// Text that looks like an identifier, with indices and longer numbers taken out; none where it
+/// looks like something else.
 pub fn name(text: &str, chars_max: usize) -> Option<String> {
     let is_part = |c: char| c.is_alphanumeric() || "_-.:/[]$@<>&*()#".contains(c);
     let starts = text.chars().next().is_some_and(|c| c.is_alphabetic() || matches!(c, '_' | '$' | '@' | '/' | '['));
@@ -133,7 +109,8 @@ fn scheme(rest: &str) -> Option<usize> {
     (end > 0 && rest.starts_with(|c: char| c.is_ascii_alphabetic()) && rest[..end].chars().all(fits)).then_some(end + 3)
 }
 
-/// A URL keeps its scheme, host and port; what is in its path is looked at like other text, its query is a value.
+/// A URL keeps its scheme, host and port; what is in its path is looked at like other text, its
+/// query is a value.
 fn url(rest: &str) -> Option<Token> {
     let scheme = scheme(rest)?;
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')' | ']' | '}' | ',' | ';');
@@ -172,8 +149,8 @@ fn address(rest: &str) -> Option<Token> {
     Some(with_port("<ip>", rest, len))
 }
 
-/// A host, with its port: labels with dots between, the last of them a word. One dot alone may be a member's; a port or a
-/// second dot makes it a host.
+/// A host, with its port: labels with dots between, the last of them a word. One dot alone may be a
+/// member's; a port or a second dot makes it a host.
 fn host(rest: &str) -> Option<Token> {
     let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))).unwrap_or(rest.len());
     let text = rest[..end].trim_end_matches(['.', '-']);
@@ -194,12 +171,16 @@ fn with_port(word: &str, rest: &str, len: usize) -> Token {
     Token { word: Some(format!("{word}:{shown}")), len: len + 1 + port.len() }
 }
 
-/// `2026-11-28T13:50:47.123Z`, `2026-11-28`, `13:50:47`, `Sat, 28 Nov 2026 13:50:47 GMT`, `Nov 28 13:50:47`.
+/// `2026-11-28T13:50:47.123Z`, `2026-11-28`, `13:50:47`, `Sat, 28 Nov 2026 13:50:47 GMT`, `Nov 28
+/// 13:50:47`.
 fn time(rest: &str) -> Option<Token> {
-    let len = date(rest).map_or_else(|| clock(rest), |date| {
-        let after = rest[date..].strip_prefix(['T', 't', ' ']).and_then(clock);
-        Some(date + after.map_or(0, |clock| 1 + clock))
-    });
+    let len = date(rest).map_or_else(
+        || clock(rest),
+        |date| {
+            let after = rest[date..].strip_prefix(['T', 't', ' ']).and_then(clock);
+            Some(date + after.map_or(0, |clock| 1 + clock))
+        },
+    );
     len.filter(|len| ends_word(&rest[*len..])).and_then(|len| Token::value("<time>", len))
 }
 
@@ -246,15 +227,22 @@ fn clock(rest: &str) -> Option<usize> {
     }
     let zone = &rest[len..];
     let named = ["Z", " UTC", " GMT", " Z"].iter().find(|name| zone.starts_with(**name)).map_or(0, |name| name.len());
-    let is_offset = zone.starts_with(['+', '-']) && (digits(&zone[1..]) == 4 || (digits(&zone[1..]) == 2 && zone.len() >= 3));
-    let offset = if is_offset { zone[1..].find(|c: char| !(c.is_ascii_digit() || c == ':')).map_or(zone.len(), |at| at + 1) } else { 0 };
+    let is_offset =
+        zone.starts_with(['+', '-']) && (digits(&zone[1..]) == 4 || (digits(&zone[1..]) == 2 && zone.len() >= 3));
+    let offset = if is_offset {
+        zone[1..].find(|c: char| !(c.is_ascii_digit() || c == ':')).map_or(zone.len(), |at| at + 1)
+    } else {
+        0
+    };
     Some(len + named.max(offset))
 }
 
 fn uuid(rest: &str) -> Option<Token> {
     let text = rest.get(..UUID_CHARS)?;
     let fits = |(at, c): (usize, char)| if UUID_DASHES.contains(&at) { c == '-' } else { c.is_ascii_hexdigit() };
-    (text.char_indices().all(fits) && ends_word(&rest[UUID_CHARS..])).then(|| Token::value("<uuid>", UUID_CHARS)).flatten()
+    (text.char_indices().all(fits) && ends_word(&rest[UUID_CHARS..]))
+        .then(|| Token::value("<uuid>", UUID_CHARS))
+        .flatten()
 }
 
 /// A number, or a short word of digits and capitals, that something says is a code.
@@ -297,7 +285,9 @@ fn word_before(before: &str) -> String {
 /// A word that is kept or dropped as a whole.
 fn word(rest: &str) -> Option<Token> {
     let prefixed = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X"));
-    if let Some(hex) = prefixed.map(alphanumeric).filter(|hex| !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit())) {
+    if let Some(hex) =
+        prefixed.map(alphanumeric).filter(|hex| !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    {
         return Token::value("<hex>", 2 + hex.len());
     }
     let run = alphanumeric(rest);
@@ -324,7 +314,8 @@ fn is_hex(run: &str) -> bool {
         && has(u8::is_ascii_alphabetic)
 }
 
-/// Letters and digits with no order that a word would have: letters after digits, several times or in a long word.
+/// Letters and digits with no order that a word would have: letters after digits, several times or
+/// in a long word.
 fn is_id(run: &str) -> bool {
     let kinds: Vec<bool> = run.bytes().map(|b| b.is_ascii_digit()).collect();
     let changes = kinds.windows(2).filter(|pair| pair[0] != pair[1]).count();
@@ -342,7 +333,8 @@ fn is_numbered(run: &str) -> bool {
 }
 
 fn is_error_class(run: &str) -> bool {
-    ERROR_CLASSES.iter().any(|end| run.len() > end.len() && run.ends_with(end)) && run.starts_with(|c: char| c.is_alphabetic())
+    ERROR_CLASSES.iter().any(|end| run.len() > end.len() && run.ends_with(end))
+        && run.starts_with(|c: char| c.is_alphabetic())
 }
 
 /// A number that begins here, with its sign, its currency, its groups, its fraction and its unit.
