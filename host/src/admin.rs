@@ -190,7 +190,7 @@ impl Server {
         let api = Router::new()
             .route("/status", get(status))
             .route("/plugins", get(plugins))
-            .route("/envelopes/{id}", get(envelope))
+            .route("/envelopes/{*id}", get(envelope))
             .route("/pauses", get(pauses::list).post(pauses::pause))
             .route("/pauses/resume", post(pauses::resume))
             .layer(from_fn_with_state(app.clone(), gate::api_by_own_name));

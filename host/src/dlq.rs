@@ -5,18 +5,24 @@ pub mod fingerprint;
 pub mod found;
 mod held;
 pub mod listing;
+mod oversized;
 pub mod plan;
 pub mod reader;
+mod redriven;
 pub mod replay;
 pub mod resend;
 pub mod sources;
 pub mod watch;
 
+pub use oversized::InLedger;
+pub use redriven::reopen;
 use serde::{Deserialize, Serialize};
+
+use bytes::Bytes;
 
 use crate::ledger::{Ledger, LedgerError};
 use crate::message::{AttributeData, AttributeValue, Attributes, Delivery, Key, MessageId, UnixMs};
-use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, Queue, QueueError};
+use crate::queue::{MESSAGE_MAX_ATTRIBUTES, Outgoing, Queue, QueueError};
 
 /// The attribute that holds a dead letter's envelope. A message without it has its envelope in the ledger, under its
 /// [`content_id`], or was moved by SQS itself and has none.
@@ -59,6 +65,9 @@ pub struct Letter {
     /// How often a dead letter of its key had come back before.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub replays: u32,
+    /// Where the message is, if it is larger than its DLQ takes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub in_ledger: Option<InLedger>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -76,33 +85,49 @@ pub enum LetterError {
     Envelope(String),
     #[error("its envelope may be in the ledger, and no host can be asked: {0}")]
     NoHost(String),
+    #[error("the message was larger than its DLQ takes, and the ledger no longer keeps it (content {0})")]
+    Gone(String),
+}
+
+impl LetterError {
+    /// Whether the same may go well when it is tried again soon.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Queue(QueueError::Transient { .. }) | Self::Ledger(LedgerError::Unavailable(_)) => true,
+            Self::Queue(QueueError::Permanent { .. } | QueueError::LeaseLost { .. })
+            | Self::Ledger(LedgerError::Stale | LedgerError::Damaged(_))
+            | Self::Envelope(_)
+            | Self::NoHost(_)
+            | Self::Gone(_) => false,
+        }
+    }
 }
 
 /// Sends a delivery to the DLQ: its body byte for byte, its attributes, and one more with the letter. When SQS's ten
-/// attributes or its 1 MiB leave no room for the letter, the ledger keeps it.
+/// attributes or `max_bytes`, the DLQ's `MaximumMessageSize`, leave no room for the letter, the ledger keeps it. When they
+/// leave none for the message, the ledger keeps the message, and the letter says where.
 pub async fn send(
     dlq: &dyn Queue,
     ledger: &dyn Ledger,
     delivery: &Delivery,
     letter: &Letter,
+    max_bytes: usize,
 ) -> Result<(), LetterError> {
-    let json = serde_json::to_string(letter).map_err(|error| LetterError::Envelope(error.to_string()))?;
-    // A key or a type out of a JSON body may hold any character; these two JSON leaves as they are, and SQS refuses them.
-    let json = json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
-    let mut attributes = original_attributes(&delivery.attributes);
-    let mut full = attributes.clone();
-    full.insert(LETTER_ATTRIBUTE.into(), AttributeValue::string(&json));
-    let bytes = crate::message::size_bytes(&delivery.body, &full);
-    if full.len() <= MESSAGE_MAX_ATTRIBUTES && bytes <= MESSAGE_MAX_BYTES {
-        attributes = full;
+    let attributes = original_attributes(&delivery.attributes);
+    let fits = crate::message::size_bytes(&delivery.body, &attributes) <= max_bytes;
+    let (body, attributes) = if fits {
+        let attributes = with_letter(ledger, &delivery.body, attributes, letter, max_bytes).await?;
+        (delivery.body.clone(), attributes)
     } else {
-        // There may be no room for even a pointer, so the envelope is found by what the message holds.
-        let id = content_id(&delivery.body, &attributes);
-        ledger.put_envelope(&id, json.as_bytes(), ENVELOPE_TTL).await?;
-    }
+        let kept = InLedger::keep(ledger, &delivery.body, &attributes).await?;
+        let stub = Bytes::from(kept.stub(&delivery.message_id.0));
+        let letter = Letter { in_ledger: Some(kept), ..letter.clone() };
+        let attributes = with_letter(ledger, &stub, Attributes::new(), &letter, max_bytes).await?;
+        (stub, attributes)
+    };
     let fifo = dlq.name().ends_with(".fifo");
     let outgoing = Outgoing {
-        body: delivery.body.clone(),
+        body,
         attributes,
         delay_s: 0,
         // A FIFO queue wants a group, and an id by which a second send within five minutes is the same letter.
@@ -116,6 +141,27 @@ pub async fn send(
         answer?;
     }
     Ok(())
+}
+
+/// The attributes with the letter; where there is no room for it, the ledger keeps it.
+async fn with_letter(
+    ledger: &dyn Ledger,
+    body: &[u8],
+    attributes: Attributes,
+    letter: &Letter,
+    max_bytes: usize,
+) -> Result<Attributes, LetterError> {
+    let json = serde_json::to_string(letter).map_err(|error| LetterError::Envelope(error.to_string()))?;
+    // A key or a type out of a JSON body may hold any character; these two JSON leaves as they are, and SQS refuses them.
+    let json = json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+    let mut full = attributes.clone();
+    full.insert(LETTER_ATTRIBUTE.into(), AttributeValue::string(&json));
+    if full.len() <= MESSAGE_MAX_ATTRIBUTES && crate::message::size_bytes(body, &full) <= max_bytes {
+        return Ok(full);
+    }
+    // There may be no room for even a pointer, so the envelope is found by what the message holds.
+    ledger.put_envelope(&content_id(body, &attributes), json.as_bytes(), ENVELOPE_TTL).await?;
+    Ok(attributes)
 }
 
 /// The letter of a message in the DLQ; none if SQS itself moved it there.

@@ -55,8 +55,16 @@ pub enum Exit {
     Busy { remaining: Duration },
     /// No run: done by an earlier delivery; of the same message, or of another with the same key.
     Duplicate { same_message: bool },
+    /// No run: this plugin's own delay is not over yet. Another plugin of the type brought the message back.
+    BackingOff { remaining: Duration },
     /// The ledger could not be asked, or could not record.
     LedgerDown { reason: String },
+    /// What the ledger holds under the key cannot be read. Other keys are not affected.
+    LedgerDamaged { reason: String },
+    /// No run: an earlier delivery of the message has decided that it is dead-lettered, and its letter could not be sent yet.
+    Verdict { class: String, reason: String },
+    /// The message would have to wait until after its queue deletes it.
+    Retention { retention: Duration, waiting_for: String },
 }
 
 impl Exit {
@@ -88,7 +96,11 @@ impl Exit {
             Self::BreakerOpen { .. } => "breaker-open",
             Self::Busy { .. } => "busy",
             Self::Duplicate { .. } => "duplicate",
+            Self::BackingOff { .. } => "backing-off",
             Self::LedgerDown { .. } => "ledger-down",
+            Self::LedgerDamaged { .. } => "ledger-damaged",
+            Self::Verdict { .. } => "verdict",
+            Self::Retention { .. } => "retention",
         }
     }
 
@@ -118,7 +130,11 @@ impl Exit {
             | Self::BreakerOpen { .. }
             | Self::Busy { .. }
             | Self::Duplicate { .. }
-            | Self::LedgerDown { .. } => None,
+            | Self::BackingOff { .. }
+            | Self::LedgerDown { .. }
+            | Self::LedgerDamaged { .. }
+            | Self::Verdict { .. }
+            | Self::Retention { .. } => None,
         }
     }
 
@@ -134,7 +150,9 @@ impl Exit {
             | Self::BadResult { reason }
             | Self::Outbox { reason }
             | Self::Invalid { reason }
-            | Self::LedgerDown { reason } => reason.clone(),
+            | Self::LedgerDown { reason }
+            | Self::LedgerDamaged { reason }
+            | Self::Verdict { reason, .. } => reason.clone(),
             Self::Snooze { delay } => format!("snoozed for {delay:?}"),
             Self::Unavailable { dependency, reason, .. } => format!("{dependency} is unavailable: {reason}"),
             Self::Timeout { limit } => format!("did not return within its timeout of {limit:?}"),
@@ -153,6 +171,11 @@ impl Exit {
             Self::BreakerOpen { dependency, .. } => format!("{dependency} is unavailable; its breaker is open"),
             Self::Busy { .. } => "another delivery of this message is running".into(),
             Self::Duplicate { .. } => "already done".into(),
+            Self::BackingOff { .. } => "another plugin's delay has brought it back before this one's is over".into(),
+            Self::Retention { retention, waiting_for } => format!(
+                "its queue keeps messages for {} (MessageRetentionPeriod), and it could not run before: {waiting_for}",
+                humantime_serde::re::humantime::format_duration(*retention)
+            ),
         }
     }
 }

@@ -14,6 +14,7 @@ mod claim;
 pub mod decide;
 pub mod decode;
 mod outbox;
+mod pending;
 pub mod recent;
 mod record;
 pub mod retry;
@@ -30,16 +31,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use breaker::{BreakerStatus, Breakers};
 use claim::Claimed;
-use decide::{Circumstances, Record, Settlement, decide};
+use decide::{Circumstances, Record, Settlement, decide, within_retention};
 use recent::Recent;
 use settle::Settler;
 
 use crate::clock::SharedClock;
 use crate::config::{Limits, QueueConfig};
+use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
 use crate::health::Health;
 use crate::lease::{Keeper, Lease};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::message::{Delivery, Message};
 use crate::metrics::QueueMeters;
 use crate::pausing::Pauses;
@@ -93,6 +95,8 @@ struct Share<'a> {
     /// None when it cannot be read.
     message: Option<&'a Message>,
     plugin: Option<&'a Plugin>,
+    /// Whether no other plugin handles the type: then its delay is the delivery's.
+    is_only_plugin: bool,
     /// The plugin's `process`, which its calls and logs are in.
     span: &'a Span,
 }
@@ -108,13 +112,28 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
     let limits = &services.limits;
     let keep_until = services.clock.now() + limits.permit_wait + limits.settle_grace;
     lease.keep_until(keep_until);
-    let whole = Share { services, lane, delivery, lease: &lease, message: None, plugin: None, span: &Span::NONE };
+    let reopened = dlq::reopen(delivery, &services.ledger).await;
+    let delivery = reopened.as_ref().ok().and_then(Option::as_ref).unwrap_or(delivery);
+    let whole = Share {
+        services,
+        lane,
+        delivery,
+        lease: &lease,
+        message: None,
+        plugin: None,
+        is_only_plugin: true,
+        span: &Span::NONE,
+    };
 
-    let decoded = decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref());
-    let decoded = decoded.map(Arc::new);
+    let decoded = match &reopened {
+        Ok(_) => decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref())
+            .map(Arc::new)
+            .map_err(|reason| Exit::Invalid { reason }),
+        Err(error) => Err(not_reopened(services, error)),
+    };
     let way = services.tracing.way(lane.queue.name(), delivery, decoded.as_deref().ok());
     let settlement = match &decoded {
-        Err(reason) => whole.without_a_run(Exit::Invalid { reason: reason.clone() }).await.settlement,
+        Err(exit) => whole.without_a_run(exit.clone()).await.settlement,
         Ok(message) => {
             let whole = Share { message: Some(message), ..whole };
             let now = || services.clock.unix_ms();
@@ -135,6 +154,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
                 all => {
                     let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
                     lease.keep_until(keep_until + longest);
+                    let whole = Share { is_only_plugin: all.len() == 1, ..whole };
                     let shares = all.iter().map(|serving| whole.of(&serving.stable).attempt(&way, message, serving));
                     let ended = join_all(shares).await;
                     let settlement = combine(ended.iter().map(|ended| &ended.settlement));
@@ -148,6 +168,22 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
     settlement
 }
 
+/// Why a dead letter that came back cannot be taken for the message that it was.
+fn not_reopened(services: &Services, error: &LetterError) -> Exit {
+    let reason = error.to_string();
+    match error {
+        LetterError::Ledger(LedgerError::Unavailable(why)) => {
+            services.health.ledger_failed(why);
+            Exit::LedgerDown { reason }
+        }
+        LetterError::Ledger(LedgerError::Stale | LedgerError::Damaged(_))
+        | LetterError::Queue(_)
+        | LetterError::Envelope(_)
+        | LetterError::NoHost(_)
+        | LetterError::Gone(_) => Exit::Invalid { reason },
+    }
+}
+
 impl<'a> Share<'a> {
     fn of(&self, plugin: &'a Plugin) -> Share<'a> {
         Share { plugin: Some(plugin), ..*self }
@@ -157,18 +193,18 @@ impl<'a> Share<'a> {
     async fn attempt(self, way: &Way, message: &Arc<Message>, serving: &Serving) -> Ended {
         let span = way.process(&message.kind.0, &serving.stable.manifest.name);
         let whole = Share { span: &span, ..self };
-        let claim = match claim::claim(&whole, message, &serving.stable).await {
+        let mut claim = match claim::claim(&whole, message, &serving.stable).await {
             Ok(claim) => claim,
             Err(exit) => return whole.without_a_run(exit).await,
         };
         let (plugin, version) = serving.version(&message.kind, &claim.key, whole.delivery.receive_count);
         let share = whole.of(plugin);
-        let exit = run::run(&share, message, plugin, &claim).await;
-        let settlement = match share.failed_on_trial(serving, version, &exit) {
-            true => Settlement::ON_THE_EARLIER_VERSION,
+        let exit = run::run(&share, message, plugin, &mut claim).await;
+        let (exit, settlement) = match share.failed_on_trial(serving, version, &exit) {
+            true => (exit, Settlement::ON_THE_EARLIER_VERSION),
             false => {
                 let next_probe = record::feed_breakers(&share, plugin, &exit);
-                decide(&exit, &share.circumstances(&plugin.manifest.retry, Some(&claim), next_probe))
+                share.decide(exit, &plugin.manifest.retry, Some(&claim), next_probe)
             }
         };
         record::record(&share, Some(claim), exit, settlement).await
@@ -183,8 +219,14 @@ impl<'a> Share<'a> {
     /// The way of a share that no handler sees.
     async fn without_a_run(&self, exit: Exit) -> Ended {
         let retry = self.plugin.map_or_else(Retry::default, |plugin| plugin.manifest.retry.clone());
-        let settlement = decide(&exit, &self.circumstances(&retry, None, Duration::ZERO));
+        let (exit, settlement) = self.decide(exit, &retry, None, Duration::ZERO);
         record::record(self, None, exit, settlement).await
+    }
+
+    fn decide(&self, exit: Exit, retry: &Retry, claim: Option<&Claimed>, next_probe: Duration) -> (Exit, Settlement) {
+        let at = self.circumstances(retry, claim, next_probe);
+        let settlement = decide(&exit, &at);
+        within_retention(exit, settlement, &at)
     }
 
     fn circumstances<'r>(&self, retry: &'r Retry, claim: Option<&Claimed>, next_probe: Duration) -> Circumstances<'r> {
@@ -196,6 +238,7 @@ impl<'a> Share<'a> {
             age: self.age(),
             unroutable_after: self.lane.config.unroutable_after,
             pause_hold: self.services.limits.pause_hold,
+            retention: None,
             on_exhausted: self.lane.config.on_exhausted,
             next_probe,
         }
@@ -205,6 +248,11 @@ impl<'a> Share<'a> {
     fn names(&self) -> (&'a str, &'a str) {
         let kind = self.message.map_or("", |message| message.kind.0.as_str());
         (kind, self.plugin.map_or("", |plugin| plugin.manifest.name.as_str()))
+    }
+
+    /// blake3 of the plugin's component, in hexadecimal.
+    fn digest(&self) -> Option<&'a str> {
+        self.plugin.map(|plugin| plugin.digest.as_str())
     }
 
     /// How long ago the message was sent, by the wall clock.

@@ -116,13 +116,16 @@ pub enum Claim {
 pub struct Fresh {
     /// Counted attempts, this one included: 1 at first.
     pub attempt: u32,
-    /// Claims before this one that ended without a finish: their host died or lost its lease.
+    /// Claims that ended without a finish since the handler last ran to its end: their host died or lost
+    /// its lease.
     pub crashes: u32,
     /// How often a dead letter of this key has come back.
     pub replays: u32,
     pub fence: Fence,
     /// When the first failed attempt ended, if one did.
     pub first_failed_at: Option<UnixMs>,
+    /// Whether nothing was known of the key before this claim, so that no step can be recorded.
+    pub is_new: bool,
 }
 
 /// Grows with every claim of a key; a change with an older one is refused.
@@ -134,10 +137,11 @@ pub struct Fence(pub u64);
 pub enum Finish {
     /// The handler succeeded, or discarded the message. Kept for `ttl`; the steps are forgotten.
     Done { result: Option<Vec<u8>>, discarded: bool, ttl: Duration },
-    /// The attempt failed and counts; the next claim is the next attempt.
+    /// The attempt failed and counts; the next claim is the next attempt. Crashes before it are forgotten.
     Failed { at: UnixMs },
-    /// The attempt does not count: snoozed, interrupted, or a dependency was unavailable.
-    Released,
+    /// The attempt does not count: snoozed, interrupted, or a dependency was unavailable. Crashes before it
+    /// are forgotten if the handler `ran` to its end: its host has lived through it.
+    Released { ran: bool },
     /// The message is in the DLQ. Attempts, crashes and the body's digest start afresh for a replay,
     /// which is counted; steps are kept; all for `ttl`.
     DeadLettered { message_id: MessageId, ttl: Duration },

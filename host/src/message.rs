@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -46,6 +48,37 @@ pub struct AttributeValue {
     /// `String`, `Number` or `Binary`, with its label: `Number.int`.
     pub data_type: String,
     pub value: AttributeData,
+}
+
+/// An attribute with its name, as it is kept in the ledger: base64 for bytes.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct NamedAttribute {
+    name: String,
+    data_type: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    binary: Option<String>,
+}
+
+impl NamedAttribute {
+    pub fn of(name: &str, value: &AttributeValue) -> Self {
+        let (text, binary) = match &value.value {
+            AttributeData::Text(text) => (Some(text.clone()), None),
+            AttributeData::Binary(bytes) => (None, Some(BASE64_STANDARD.encode(bytes))),
+        };
+        Self { name: name.to_owned(), data_type: value.data_type.clone(), text, binary }
+    }
+
+    /// # Errors
+    /// If its bytes are no base64.
+    pub fn read(self) -> Result<(String, AttributeValue), base64::DecodeError> {
+        let value = match self.binary {
+            Some(binary) => AttributeData::Binary(Bytes::from(BASE64_STANDARD.decode(binary)?)),
+            None => AttributeData::Text(self.text.unwrap_or_default()),
+        };
+        Ok((self.name, AttributeValue { data_type: self.data_type, value }))
+    }
 }
 
 /// The value beside a data type.
@@ -158,6 +191,10 @@ pub struct BodyDigest(pub [u8; 32]);
 impl BodyDigest {
     pub fn of(body: &[u8]) -> Self {
         Self(*blake3::hash(body).as_bytes())
+    }
+
+    pub fn to_hex(self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
 }
 

@@ -170,3 +170,19 @@ async fn a_completion_is_recorded_through_a_short_outage_without_another_run() {
     assert_eq!((rig.sink.count("work"), rig.exits("done")), (1, 1));
     rig.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_costs_its_own_message_and_no_other() {
+    let mut rig = Setup::probe().without_host().await;
+    let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::DamagedOnce);
+    rig.start_on(ledger).await;
+    rig.send(json!({ "do": "done" })).await;
+    let dead = rig.letter().await;
+    assert_eq!(dead.letter.class, "ledger-damaged");
+    assert!(dead.letter.reason.contains("`state`"), "{}", dead.letter.reason);
+    assert_eq!(rig.ready().await.0, 200, "the ledger is not down");
+    rig.send(json!({ "do": "done" })).await;
+    rig.until_exits("done", 1).await;
+    rig.emptied().await;
+    rig.end().await;
+}

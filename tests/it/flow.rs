@@ -5,3 +5,4 @@ mod envelopes;
 mod outcomes;
 mod routing;
 mod safety;
+mod verdicts;

@@ -21,7 +21,7 @@ fn whatever_goes_wrong_nothing_is_lost_and_nothing_is_done_twice() {
     // A simulation in which nothing happened would find nothing.
     let seeds = seeds();
     assert!(total.runs > seeds && total.faults > seeds && total.crashes * 10 > seeds, "{total:?}");
-    assert!(total.stalls * 10 > seeds && total.drains * 10 > seeds, "{total:?}");
+    assert!(total.stalls * 10 > seeds && total.drains * 10 > seeds && total.verdicts > seeds, "{total:?}");
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub struct Summary {
     pub drains: u64,
     /// Calls that were made to fail, or whose answer was lost.
     pub faults: u64,
+    /// Verdicts that were recorded before their letters were sent.
+    pub verdicts: u64,
     /// Simulated time.
     pub ms: u64,
     /// A hash of all that happened; of several seeds, the sum.
@@ -142,6 +144,7 @@ impl Summary {
         self.stalls += other.stalls;
         self.drains += other.drains;
         self.faults += other.faults;
+        self.verdicts += other.verdicts;
         self.ms += other.ms;
         self.digest = self.digest.wrapping_add(other.digest);
     }

@@ -32,13 +32,23 @@ fn with_token(request: http::request::Builder) -> http::request::Builder {
 }
 
 impl Admin {
-    /// What the host answers at `path`; none for 404.
+    /// What the host answers at `path`, as JSON; none for 404. A host that is not ready answers too.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        let answer = self.get_if(path, |status| matches!(status.as_u16(), 200 | 503)).await?;
+        answer.map(|bytes| serde_json::from_slice(&bytes).context("the host's answer is no JSON")).transpose()
+    }
+
+    /// What the host answers at `path`, as it is; none for 404.
+    pub async fn get_bytes(&self, path: &str) -> anyhow::Result<Option<bytes::Bytes>> {
+        self.get_if(path, |status| status == StatusCode::OK).await
+    }
+
+    async fn get_if(&self, path: &str, is_answer: impl Fn(StatusCode) -> bool) -> anyhow::Result<Option<bytes::Bytes>> {
         let (status, bytes) = self.ask(with_token(Request::get(self.uri(path))), bytes::Bytes::new()).await?;
-        match status.as_u16() {
-            200 | 503 => Ok(Some(serde_json::from_slice(&bytes).context("the host's answer is no JSON")?)),
-            404 => Ok(None),
-            _ => bail!(self.refused(status, &bytes)),
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if is_answer(status) => Ok(Some(bytes)),
+            status => bail!(self.refused(status, &bytes)),
         }
     }
 

@@ -37,9 +37,12 @@ pub enum Envelope {
 
 impl Found {
     /// Reads the envelope of a delivery from the DLQ.
-    pub async fn read(delivery: Delivery, envelopes: &dyn Envelopes) -> Self {
+    pub async fn read(mut delivery: Delivery, envelopes: &dyn Envelopes) -> Self {
         let envelope = match read(&delivery, envelopes).await {
-            Ok(Some(letter)) => Envelope::Letter(Box::new(letter)),
+            Ok(Some(letter)) => match restore(&letter, &mut delivery, envelopes).await {
+                Ok(()) => Envelope::Letter(Box::new(letter)),
+                Err(error) => Envelope::Unreadable(error.to_string()),
+            },
             Ok(None) => Envelope::MovedBySqs,
             Err(LetterError::Ledger(_) | LetterError::NoHost(_)) if has_room_for_a_letter(&delivery) => {
                 Envelope::MovedBySqs
@@ -117,6 +120,14 @@ impl Found {
     }
 }
 
+/// What was larger than its DLQ takes is the whole message again.
+async fn restore(letter: &Letter, delivery: &mut Delivery, envelopes: &dyn Envelopes) -> Result<(), LetterError> {
+    match &letter.in_ledger {
+        Some(in_ledger) => in_ledger.restore(delivery, envelopes).await,
+        None => Ok(()),
+    }
+}
+
 /// A message that leaves so much room has its letter with it, or has none. Its key and its type are
 /// in the letter again.
 fn has_room_for_a_letter(delivery: &Delivery) -> bool {
@@ -171,6 +182,7 @@ mod tests {
             traceparent: Some("t".repeat(55)),
             group: Some("g".repeat(128)),
             replays: u32::MAX,
+            in_ledger: None,
         };
         serde_json::to_string(&letter).unwrap().len()
     }

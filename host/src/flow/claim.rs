@@ -1,9 +1,9 @@
 //! The claim: durable in the ledger before the handler starts.
 
 use super::Share;
-use crate::dlq::AGAIN_ATTRIBUTE;
+use crate::dlq::{AGAIN_ATTRIBUTE, Letter};
 use crate::exit::Exit;
-use crate::ledger::{Claim, ClaimRequest, Fresh};
+use crate::ledger::{Claim, ClaimRequest, Fresh, LedgerError};
 use crate::message::{AttributeValue, BodyDigest, Key, Message};
 use crate::plugins::Plugin;
 
@@ -11,6 +11,9 @@ use crate::plugins::Plugin;
 pub struct Claimed {
     pub key: Key,
     pub fresh: Fresh,
+    pub body: BodyDigest,
+    /// What an earlier delivery has decided, if it decided that the message is dead-lettered.
+    pub verdict: Option<Box<Letter>>,
 }
 
 /// Claims the message for one attempt of the plugin, or says why there is none.
@@ -26,26 +29,26 @@ pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Res
     if share.lease.is_over() {
         return Err(Exit::LeaseLost);
     }
-    let request = ClaimRequest {
-        body: BodyDigest::of(&message.body),
-        message_id: share.delivery.message_id.clone(),
-        lease: share.lease.remaining(),
-    };
+    let body = BodyDigest::of(&message.body);
+    let request = ClaimRequest { body, message_id: share.delivery.message_id.clone(), lease: share.lease.remaining() };
     let ends_at = services.clock.now() + request.lease;
     match services.ledger.claim(key, &request).await {
         Ok(Claim::Fresh(fresh)) => {
             services.health.ledger_answered();
             share.lease.add_claim(key, fresh.fence, ends_at);
             // An answer that took longer than the lease says nothing about now.
-            if share.lease.is_over() { Err(Exit::LeaseLost) } else { Ok(Claimed { key, fresh }) }
+            if share.lease.is_over() { Err(Exit::LeaseLost) } else { Ok(Claimed { key, fresh, body, verdict: None }) }
         }
         Ok(Claim::Done { same_message }) => Err(Exit::Duplicate { same_message }),
         Ok(Claim::DeadLettered) => Err(Exit::Duplicate { same_message: true }),
         Ok(Claim::Busy { remaining }) => Err(Exit::Busy { remaining }),
         Ok(Claim::Conflict) => Err(Exit::Conflict),
-        Err(error) => {
-            services.health.ledger_failed(&error.to_string());
-            Err(Exit::LedgerDown { reason: error.to_string() })
+        // One row that cannot be read says nothing about the others.
+        Err(LedgerError::Damaged(reason)) => Err(Exit::LedgerDamaged { reason }),
+        Err(LedgerError::Stale) => Err(Exit::LeaseLost),
+        Err(LedgerError::Unavailable(reason)) => {
+            services.health.ledger_failed(&reason);
+            Err(Exit::LedgerDown { reason })
         }
     }
 }

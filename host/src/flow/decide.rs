@@ -6,6 +6,7 @@ use super::retry::backoff;
 use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::manifest::Retry;
+use crate::queue::VISIBILITY_MAX;
 
 /// What happens to a delivery, or to one plugin's share of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,8 @@ pub struct Circumstances<'a> {
     pub unroutable_after: Duration,
     /// The longest time for which a paused message is hidden.
     pub pause_hold: Duration,
+    /// How long the queue keeps a message; none where the host may not ask.
+    pub retention: Option<Duration>,
     /// When an unavailable dependency is probed next.
     pub next_probe: Duration,
     /// What becomes of a message that would be dead-lettered.
@@ -82,13 +85,43 @@ const PAUSED_MIN: Duration = Duration::from_secs(5);
 /// A message whose plugin had no permit, or whose ledger was down, comes back after about this long; one whose key another
 /// delivery holds, after this long at first.
 pub const HELD_BACK: Duration = Duration::from_secs(2);
+/// What counts no attempt waits at least so long: nothing else would end its loop.
+const UNCOUNTED_MIN: Duration = Duration::from_secs(1);
+/// A message that keeps its place in a blocked group comes back after this long at least.
+const BLOCKED_MIN: Duration = Duration::from_secs(1);
+/// A dead letter that cannot be sent is tried again after at most so long.
+const LETTER_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+/// A message is dead-lettered so long before its queue deletes it, or a tenth of the retention if that is shorter: time
+/// for a letter whose DLQ does not answer at once.
+const RETENTION_MARGIN_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// From an exit to a settlement.
 pub fn decide(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
     match (settlement(exit, at), at.on_exhausted) {
-        (Settlement::DeadLetter, OnExhausted::BlockGroup) => blocked(exit, at),
+        // A verdict was recorded: its message is not run again.
+        (Settlement::DeadLetter, OnExhausted::BlockGroup) if !matches!(exit, Exit::Verdict { .. }) => blocked(exit, at),
         (settlement, OnExhausted::DeadLetter | OnExhausted::BlockGroup) => settlement,
     }
+}
+
+/// As [`decide`] has it, unless the queue would delete the message while it waits: then it is dead-lettered now. A
+/// message that another delivery runs is that one's to settle.
+pub fn within_retention(exit: Exit, settlement: Settlement, at: &Circumstances<'_>) -> (Exit, Settlement) {
+    let (Settlement::Delay { delay, .. }, Some(retention)) = (&settlement, at.retention) else {
+        return (exit, settlement);
+    };
+    let margin = (retention / 10).min(RETENTION_MARGIN_MAX);
+    if matches!(exit, Exit::Busy { .. })
+        || at.age.saturating_add((*delay).min(VISIBILITY_MAX)).saturating_add(margin) < retention
+    {
+        return (exit, settlement);
+    }
+    (Exit::Retention { retention, waiting_for: exit.reason() }, Settlement::DeadLetter)
+}
+
+/// How long a message waits whose dead letter could not be sent: longer each time.
+pub fn letter_wait(receive_count: u32, draw: f64) -> Duration {
+    jitter(doubled(HELD_BACK, receive_count).min(LETTER_WAIT_MAX), draw)
 }
 
 /// A message that keeps its place, and its group behind it: it comes again at the longest interval until it goes through or
@@ -100,7 +133,7 @@ fn blocked(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
         _ if was_run => Record::Failed,
         _ => Record::Released,
     };
-    Settlement::Delay { delay: at.retry.maximum_interval, record }
+    Settlement::Delay { delay: at.retry.maximum_interval.max(BLOCKED_MIN), record }
 }
 
 fn settlement(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
@@ -110,9 +143,11 @@ fn settlement(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
         Exit::Discard { .. } => Delete { record: Record::Discarded },
         Exit::Duplicate { .. } => Delete { record: Record::Nothing },
         Exit::Expired { discard: true } => Delete { record: Record::Discarded },
-        Exit::Snooze { delay } => Delay { delay: *delay, record: Record::Released },
+        Exit::Snooze { delay } => Delay { delay: (*delay).max(UNCOUNTED_MIN), record: Record::Released },
+        // Not before it was told to come back, nor before the next probe; and not all who were told the same at once.
         Exit::Unavailable { after, .. } => {
-            Delay { delay: after.unwrap_or_else(|| jitter(at.next_probe, at.draw)), record: Record::Released }
+            let wait = after.unwrap_or_default().max(at.next_probe).max(UNCOUNTED_MIN);
+            Delay { delay: jitter(wait, at.draw), record: Record::Released }
         }
         Exit::Retry { after, .. } => again(at, *after),
         Exit::Timeout { .. }
@@ -126,16 +161,19 @@ fn settlement(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
         | Exit::Conflict
         | Exit::OversizedKey { .. }
         | Exit::HostCrash { .. }
+        | Exit::LedgerDamaged { .. }
+        | Exit::Verdict { .. }
+        | Exit::Retention { .. }
         | Exit::Expired { discard: false } => DeadLetter,
         Exit::Unroutable { .. } if at.age >= at.unroutable_after => DeadLetter,
         Exit::Unroutable { .. } => {
-            let doublings = at.receive_count.saturating_sub(1).min(10);
-            Delay { delay: (UNROUTABLE_MIN * 2u32.pow(doublings)).min(UNROUTABLE_MAX), record: Record::Nothing }
+            let delay = doubled(UNROUTABLE_MIN, at.receive_count).min(UNROUTABLE_MAX);
+            Delay { delay, record: Record::Nothing }
         }
         // Hidden longer each time, and past the end of the pause by its jitter alone: a resumed type comes back within the hold.
         Exit::Paused { remaining, .. } => {
-            let doublings = at.receive_count.saturating_sub(1).min(10);
-            let hold = (PAUSED_MIN * 2u32.pow(doublings)).min(at.pause_hold).min(remaining.unwrap_or(Duration::MAX));
+            let longest = at.pause_hold.min(remaining.unwrap_or(Duration::MAX));
+            let hold = doubled(PAUSED_MIN, at.receive_count).min(longest);
             Delay { delay: jitter(hold, at.draw), record: Record::Nothing }
         }
         Exit::Interrupted => Delay { delay: Duration::ZERO, record: Record::Released },
@@ -146,9 +184,9 @@ fn settlement(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
         }
         // The other run mostly ends long before its lease: look again soon, and less and less often.
         Exit::Busy { remaining } => {
-            let doublings = at.receive_count.saturating_sub(1).min(10);
-            Delay { delay: (HELD_BACK * 2u32.pow(doublings)).min(*remaining), record: Record::Nothing }
+            Delay { delay: doubled(HELD_BACK, at.receive_count).min(*remaining), record: Record::Nothing }
         }
+        Exit::BackingOff { remaining } => Delay { delay: *remaining, record: Record::Released },
         Exit::LeaseLost => Leave,
     }
 }
@@ -160,6 +198,11 @@ fn again(at: &Circumstances<'_>, after: Option<Duration>) -> Settlement {
     }
     let delay = after.unwrap_or_else(|| backoff(at.retry, at.attempt, at.draw));
     Settlement::Delay { delay, record: Record::Failed }
+}
+
+/// Twice as long at each receive after the first.
+fn doubled(first: Duration, receive_count: u32) -> Duration {
+    first * 2u32.pow(receive_count.saturating_sub(1).min(10))
 }
 
 /// A uniform draw from [d, 1.5 d]: never earlier than asked, and not all at once.
@@ -183,6 +226,7 @@ mod tests {
             age: S(100),
             unroutable_after: S(3600),
             pause_hold: S(60),
+            retention: None,
             next_probe: S(7),
             on_exhausted: OnExhausted::DeadLetter,
         };
@@ -208,7 +252,8 @@ mod tests {
         check(Exit::Retry { reason: text(), after: Some(S(40)) }, 3, DeadLetter);
         let down = |after| Exit::Unavailable { dependency: text(), reason: text(), after };
         check(down(None), 3, delay(7, Record::Released));
-        check(down(Some(S(5))), 3, delay(5, Record::Released));
+        check(down(Some(S(5))), 3, delay(7, Record::Released));
+        check(down(Some(S(9))), 3, delay(9, Record::Released));
         check(Exit::Reject { reason: text() }, 1, DeadLetter);
 
         let host_found = [
@@ -232,6 +277,9 @@ mod tests {
         let paused = |remaining| Exit::Paused { target: text(), remaining };
         check(paused(None), 0, delay(20, Record::Nothing));
         check(paused(Some(S(9))), 0, delay(9, Record::Nothing));
+        check(Exit::LedgerDamaged { reason: text() }, 0, DeadLetter);
+        check(Exit::Verdict { class: text(), reason: text() }, 1, DeadLetter);
+        check(Exit::BackingOff { remaining: S(6) }, 2, delay(6, Record::Released));
         check(Exit::LeaseLost, 1, Leave);
         check(Exit::Interrupted, 1, delay(0, Record::Released));
         check(Exit::Expired { discard: true }, 1, delete(Record::Discarded));
@@ -257,6 +305,7 @@ mod tests {
                 age: S(0),
                 unroutable_after: S(3600),
                 pause_hold: S(60),
+                retention: None,
                 next_probe: S(1),
                 on_exhausted: OnExhausted::BlockGroup,
             };
@@ -271,6 +320,7 @@ mod tests {
         check(Exit::Conflict, 0, held(Record::Nothing));
         check(Exit::HostCrash { crashes: 3 }, 4, held(Record::Released));
         check(Exit::Done { result: None }, 4, Settlement::Delete { record: Record::Done });
+        check(Exit::Verdict { class: "x".into(), reason: "x".into() }, 1, Settlement::DeadLetter);
     }
 
     #[test]
@@ -285,6 +335,7 @@ mod tests {
                 age: S(age_s),
                 unroutable_after: S(3600),
                 pause_hold: S(60),
+                retention: None,
                 next_probe: S(1),
                 on_exhausted: OnExhausted::DeadLetter,
             };
@@ -295,5 +346,68 @@ mod tests {
         assert_eq!(settle(2, 60), hidden(120));
         assert_eq!(settle(1000, 60), hidden(900));
         assert_eq!(settle(5, 3600), Settlement::DeadLetter);
+    }
+
+    fn with_retention(retention: Option<Duration>, age: Duration) -> Circumstances<'static> {
+        static RETRY: std::sync::LazyLock<Retry> =
+            std::sync::LazyLock::new(|| Retry { maximum_interval: Duration::ZERO, ..Retry::default() });
+        Circumstances {
+            attempt: 1,
+            retry: &RETRY,
+            draw: 0.0,
+            receive_count: 1,
+            age,
+            unroutable_after: S(3600),
+            pause_hold: S(60),
+            retention,
+            next_probe: Duration::ZERO,
+            on_exhausted: OnExhausted::BlockGroup,
+        }
+    }
+
+    #[test]
+    fn what_counts_no_attempt_waits_at_least_a_second() {
+        let at = with_retention(None, S(0));
+        let at_once = Duration::ZERO;
+        let exits = [
+            Exit::Snooze { delay: at_once },
+            Exit::Unavailable { dependency: "x".into(), reason: "x".into(), after: Some(at_once) },
+            Exit::Reject { reason: "its group is blocked".into() },
+        ];
+        for exit in exits {
+            let Settlement::Delay { delay, .. } = decide(&exit, &at) else { panic!("{exit:?} waits") };
+            assert_eq!(delay, S(1), "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_waits_until_its_queue_deletes_it() {
+        let check = |exit: Exit, retention_s, age_s, dies| {
+            let at = with_retention(Some(S(retention_s)), S(age_s));
+            let (exit, settlement) = within_retention(exit.clone(), decide(&exit, &at), &at);
+            assert_eq!(settlement == Settlement::DeadLetter, dies, "{exit:?} of {retention_s} s after {age_s} s");
+            assert_eq!(matches!(exit, Exit::Retention { .. }), dies);
+        };
+        let snooze = |delay_s| Exit::Snooze { delay: S(delay_s) };
+        check(snooze(30), 60, 23, false);
+        check(snooze(30), 60, 24, true);
+        check(snooze(1), 60, 60, true);
+        check(snooze(600), 4 * 86_400, 0, false);
+        check(snooze(600), 4 * 86_400, 4 * 86_400 - 901, false);
+        check(snooze(600), 4 * 86_400, 4 * 86_400 - 900, true);
+        // It comes back when SQS has hidden it for as long as it can.
+        check(snooze(1_000_000), 86_400, 0, false);
+        check(Exit::Reject { reason: "its group is blocked".into() }, 60, 58, true);
+        check(Exit::LedgerDown { reason: "x".into() }, 60, 58, true);
+        check(Exit::Busy { remaining: S(30) }, 60, 58, false);
+        check(Exit::Done { result: None }, 60, 58, false);
+        check(Exit::LeaseLost, 60, 58, false);
+    }
+
+    #[test]
+    fn a_letter_that_cannot_be_sent_waits_longer_each_time() {
+        let waits: Vec<_> = [1, 2, 5, 8, 9, 1_000].map(|receive| letter_wait(receive, 0.0).as_secs()).into();
+        assert_eq!(waits, [2, 4, 32, 256, 300, 300]);
+        assert_eq!(letter_wait(1, 1.0), S(3));
     }
 }

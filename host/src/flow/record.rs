@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::claim::Claimed;
-use super::decide::{HELD_BACK, Record, Settlement};
+use super::decide::{HELD_BACK, Record, Settlement, letter_wait};
+use super::pending;
 use super::recent::{Outcome, REASON_MAX_BYTES};
 use super::{Ended, Share};
 use crate::dlq::{self, Letter};
@@ -11,6 +12,7 @@ use crate::exit::Exit;
 use crate::ledger::{Finish, LedgerError};
 use crate::plugins::Plugin;
 use crate::plugins::manifest::Idempotency;
+use crate::queue::MESSAGE_MAX_BYTES;
 use crate::sandbox::text::sanitize;
 
 /// How often a dead letter is tried while the lease holds.
@@ -38,7 +40,10 @@ pub async fn record(share: &Share<'_>, claim: Option<Claimed>, exit: Exit, settl
         Settlement::DeadLetter => dead_letter(share, claim.as_ref(), &exit).await,
         Settlement::Delete { record } | Settlement::Delay { record, .. } => {
             match (&claim, finish(share, record, &exit)) {
-                (Some(claim), Some(finish)) => finish_claim(share, claim, finish, settlement).await,
+                (Some(claim), Some(finish)) => match hold_back(share, claim, &exit, &settlement).await {
+                    Ok(()) => finish_claim(share, claim, finish, settlement).await,
+                    Err(error) => unrecorded(share, claim, &error),
+                },
                 (_, _) => settlement,
             }
         }
@@ -61,33 +66,66 @@ fn finish(share: &Share<'_>, record: Record, exit: &Exit) -> Option<Finish> {
         }
         Record::Discarded => Some(Finish::Done { result: None, discarded: true, ttl }),
         Record::Failed => Some(Finish::Failed { at: share.services.clock.unix_ms() }),
-        Record::Released => Some(Finish::Released),
+        Record::Released => Some(Finish::Released { ran: exit.handler_failed().is_some() }),
         Record::Nothing => None,
     }
 }
 
-/// Sends the dead letter, then records it. If it cannot be sent, the message stays in its queue.
-async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Settlement {
-    // A letter cannot be taken back: whoever wakes up late asks first whether another has the message now.
-    if let Some(claim) = claim
-        && let Err(error) = confirm(share, claim).await
-    {
-        return unrecorded(share, claim, &error);
+/// Where another plugin's delay may bring the message back earlier, the ledger keeps this one's.
+async fn hold_back(
+    share: &Share<'_>,
+    claim: &Claimed,
+    exit: &Exit,
+    settlement: &Settlement,
+) -> Result<(), LedgerError> {
+    let asked_for = exit.handler_failed().is_some() || matches!(exit, Exit::Outbox { .. });
+    match settlement {
+        Settlement::Delay { delay, .. } if asked_for && !share.is_only_plugin && !delay.is_zero() => {
+            pending::keep_not_before(share, claim, *delay).await
+        }
+        Settlement::Delay { .. } | Settlement::Delete { .. } | Settlement::DeadLetter | Settlement::Leave => Ok(()),
     }
-    let sent = send_letter(share, &letter(share, claim, exit)).await;
-    let (finish, settlement) = match sent {
-        Ok(()) => {
-            let message_id = share.delivery.message_id.clone();
-            (Finish::DeadLettered { message_id, ttl: ttl(share.plugin) }, Settlement::DeadLetter)
+}
+
+/// Records the verdict, sends the dead letter, then records that it was sent. If it cannot be sent, the message stays in its
+/// queue, and whoever receives it next sends the letter, without a run.
+async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Settlement {
+    let letter = letter(share, claim, exit);
+    if let Some(claim) = claim {
+        match keep_verdict(share, claim, &letter).await {
+            // Nobody can read what stands there: the letter has to do without it.
+            Ok(()) | Err(LedgerError::Damaged(_)) => {}
+            Err(error @ (LedgerError::Stale | LedgerError::Unavailable(_))) => return unrecorded(share, claim, &error),
         }
-        Err(error) => {
-            about!(error, share, attempt(claim), class = exit.class(), %error, "a message stays in its queue: its dead letter cannot be sent");
-            (Finish::Released, Settlement::Delay { delay: HELD_BACK, record: Record::Released })
-        }
-    };
-    match claim {
-        Some(claim) => finish_claim(share, claim, finish, settlement).await,
-        None => settlement,
+    }
+    let (health, queue) = (&share.services.health, share.lane.queue.name());
+    if let Err(error) = send_letter(share, &letter).await {
+        let class = letter.class.as_str();
+        about!(error, share, letter.attempts, class, %error, "a message stays in its queue: its dead letter cannot be sent");
+        health.letters_failing(queue, share.lane.dlq.name(), &error.to_string());
+        let delay = letter_wait(share.delivery.receive_count, fastrand::f64());
+        let settlement = Settlement::Delay { delay, record: Record::Released };
+        return match claim {
+            Some(claim) => finish_claim(share, claim, Finish::Released { ran: false }, settlement).await,
+            None => settlement,
+        };
+    }
+    health.letters_sent(queue);
+    let message_id = share.delivery.message_id.clone();
+    let finish = Finish::DeadLettered { message_id, ttl: ttl(share.plugin) };
+    let Some(claim) = claim else { return Settlement::DeadLetter };
+    match tell(share, claim, finish).await {
+        Ok(()) | Err(LedgerError::Damaged(_)) => Settlement::DeadLetter,
+        Err(error @ (LedgerError::Stale | LedgerError::Unavailable(_))) => unrecorded(share, claim, &error),
+    }
+}
+
+/// From here on no handler runs for the message. A letter cannot be taken back either, so this also asks whether another
+/// delivery has the message by now.
+async fn keep_verdict(share: &Share<'_>, claim: &Claimed, letter: &Letter) -> Result<(), LedgerError> {
+    match &claim.verdict {
+        Some(_recorded) => confirm(share, claim).await,
+        None => pending::keep_letter(share, claim, letter).await,
     }
 }
 
@@ -102,11 +140,15 @@ async fn confirm(share: &Share<'_>, claim: &Claimed) -> Result<(), LedgerError> 
 
 /// Tells the ledger. What it could not record is not settled.
 async fn finish_claim(share: &Share<'_>, claim: &Claimed, finish: Finish, settlement: Settlement) -> Settlement {
-    let ledger = &share.services.ledger;
-    match insist(share, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await {
+    match tell(share, claim, finish).await {
         Ok(()) => settlement,
         Err(error) => unrecorded(share, claim, &error),
     }
+}
+
+async fn tell(share: &Share<'_>, claim: &Claimed, finish: Finish) -> Result<(), LedgerError> {
+    let ledger = &share.services.ledger;
+    insist(share, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await
 }
 
 /// What becomes of a delivery whose outcome the ledger has not taken.
@@ -118,7 +160,9 @@ fn unrecorded(share: &Share<'_>, claim: &Claimed, error: &LedgerError) -> Settle
             Settlement::Leave
         }
         LedgerError::Unavailable(_) | LedgerError::Damaged(_) => {
-            share.services.health.ledger_failed(&error.to_string());
+            if let LedgerError::Unavailable(reason) = error {
+                share.services.health.ledger_failed(reason);
+            }
             about!(error, share, attempt, %error, "an outcome could not be recorded; the message stays in its queue");
             Settlement::Delay { delay: HELD_BACK, record: Record::Nothing }
         }
@@ -149,7 +193,7 @@ where
             biased;
             () = share.lease.lost().cancelled() => {}
             () = services.interrupt.cancelled() => {}
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(TRY_AGAIN_MAX),
+            () = tokio::time::sleep(wait.mul_f64(1.0 - fastrand::f64() / 2.0)) => wait = (wait * 2).min(TRY_AGAIN_MAX),
         }
     }
 }
@@ -157,14 +201,16 @@ where
 async fn send_letter(share: &Share<'_>, letter: &Letter) -> Result<(), dlq::LetterError> {
     let (dlq, ledger) = (share.lane.dlq.as_ref(), share.services.ledger.as_ref());
     let mut wait = TRY_AGAIN;
-    let mut answer = dlq::send(dlq, ledger, share.delivery, letter).await;
+    let send = || dlq::send(dlq, ledger, share.delivery, letter, MESSAGE_MAX_BYTES);
+    let mut answer = send().await;
     for _ in 1..TRIES {
-        if answer.is_ok() || share.lease.lost().is_cancelled() {
+        let may_pass = answer.as_ref().is_err_and(dlq::LetterError::is_transient);
+        if !may_pass || share.lease.lost().is_cancelled() {
             return answer;
         }
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(wait.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
         wait *= 2;
-        answer = dlq::send(dlq, ledger, share.delivery, letter).await;
+        answer = send().await;
     }
     answer
 }
@@ -172,6 +218,11 @@ async fn send_letter(share: &Share<'_>, letter: &Letter) -> Result<(), dlq::Lett
 fn letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Letter {
     let Share { services, lane, delivery, message, plugin, .. } = *share;
     let now = services.clock.unix_ms();
+    if let Some(verdict) = claim.and_then(|claim| claim.verdict.as_deref()) {
+        // A twin of the message may be the one that comes next.
+        let message_id = delivery.message_id.clone();
+        return Letter { message_id, receive_count: delivery.receive_count, ..verdict.clone() };
+    }
     Letter {
         queue: lane.queue.name().to_owned(),
         message_id: delivery.message_id.clone(),
@@ -189,6 +240,7 @@ fn letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Letter {
         traceparent: message.and_then(|message| message.traceparent.clone()),
         group: delivery.group.clone(),
         replays: claim.map_or(0, |claim| claim.fresh.replays),
+        in_ledger: None,
     }
 }
 

@@ -6,6 +6,7 @@ use super::Share;
 use super::breaker::Admission;
 use super::claim::Claimed;
 use super::outbox::{self, Finished};
+use super::pending::{self, Pending};
 use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::message::Message;
@@ -13,12 +14,22 @@ use crate::plugins::Plugin;
 use crate::plugins::manifest::OnExpired;
 use crate::sandbox::{Job, Report};
 
-/// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt succeeded and died over its
-/// outbox, nothing is run: what is left is sent.
-pub async fn run(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &Claimed) -> Exit {
-    match outbox::left_behind(share, claim).await {
+/// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt has left something to be
+/// sent, its outbox or its dead letter, nothing is run.
+pub async fn run(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &mut Claimed) -> Exit {
+    match pending::load(share, claim).await {
         Err(exit) => return exit,
-        Ok(Some(finished)) => return send(share, finished).await,
+        Ok(Some(Pending::Outbox(finished))) => return send(share, finished).await,
+        Ok(Some(Pending::Letter(letter))) => {
+            let exit = Exit::Verdict { class: letter.class.clone(), reason: letter.reason.clone() };
+            claim.verdict = Some(letter);
+            return exit;
+        }
+        Ok(None) => {}
+    }
+    match pending::backing_off(share, claim).await {
+        Err(exit) => return exit,
+        Ok(Some(remaining)) => return Exit::BackingOff { remaining },
         Ok(None) => {}
     }
     if let Some(exit) = refusal(share, plugin, claim) {
@@ -35,7 +46,7 @@ pub async fn run(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, cla
         Err(exit) => exit,
         Ok(Report { exit: Exit::Done { result }, outbox, .. }) if !outbox.is_empty() => {
             let finished = Finished { result, messages: outbox };
-            match outbox::keep(share, claim, &finished).await {
+            match pending::keep_outbox(share, claim, &finished).await {
                 Ok(()) => send(share, finished).await,
                 Err(exit) => exit,
             }

@@ -170,7 +170,7 @@ impl Ledger for DynamodbLedger {
         let now = self.table.now()?.earliest();
         let dead_until = match &finish {
             Finish::DeadLettered { ttl, .. } => Some(after(now, *ttl)),
-            Finish::Done { .. } | Finish::Failed { .. } | Finish::Released => None,
+            Finish::Done { .. } | Finish::Failed { .. } | Finish::Released { .. } => None,
         };
         let returned = if dead_until.is_some() { ReturnValue::AllNew } else { ReturnValue::None };
         let update = finish::update(fence, &finish, now);

@@ -123,10 +123,10 @@ pub fn claim(
     now: UnixMs,
 ) -> (Claim, Option<Change>) {
     let start = |before, steps| fresh(before, request, fence, now, steps);
-    let Some(entry) = found else { return start(Before::default(), Steps::Kept) };
+    let Some(entry) = found else { return start(Before::nothing(), Steps::Kept) };
     // A live lease outlasts every jump of the wall clock.
     if entry.removable_at <= now && held_for.is_none() {
-        return start(Before::default(), Steps::Forgotten);
+        return start(Before::nothing(), Steps::Forgotten);
     }
     if entry.dead.contains(&request.message_id) {
         return (Claim::DeadLettered, None);
@@ -156,9 +156,14 @@ struct Before {
     replays: u32,
     first_failed_at: Option<UnixMs>,
     dead: DeadIds,
+    is_new: bool,
 }
 
 impl Before {
+    fn nothing() -> Self {
+        Self { is_new: true, ..Self::default() }
+    }
+
     fn of(entry: &Entry, new_crashes: u32) -> Self {
         Self {
             attempts: entry.attempts,
@@ -166,12 +171,13 @@ impl Before {
             replays: entry.replays,
             first_failed_at: entry.first_failed_at,
             dead: entry.dead.clone(),
+            is_new: false,
         }
     }
 }
 
 fn fresh(before: Before, request: &ClaimRequest, fence: Fence, now: UnixMs, steps: Steps) -> (Claim, Option<Change>) {
-    let Before { attempts, crashes, replays, first_failed_at, dead } = before;
+    let Before { attempts, crashes, replays, first_failed_at, dead, is_new } = before;
     let entry = Entry {
         state: State::Claimed,
         fence,
@@ -184,7 +190,7 @@ fn fresh(before: Before, request: &ClaimRequest, fence: Fence, now: UnixMs, step
         first_failed_at,
         removable_at: after(now, IDLE_KEPT),
     };
-    let fresh = Fresh { attempt: entry.attempts, crashes, replays, fence, first_failed_at };
+    let fresh = Fresh { attempt: entry.attempts, crashes, replays, fence, first_failed_at, is_new };
     (Claim::Fresh(fresh), Some(Change { entry, steps }))
 }
 
@@ -198,7 +204,7 @@ pub fn finish(found: Option<Entry>, fence: Fence, finish: Finish, now: UnixMs) -
     let entry = found.filter(|entry| entry.fence == fence).ok_or(LedgerError::Stale)?;
     match (&entry.state, &finish) {
         (State::Claimed, _) => Ok(Some(ended(entry, finish, now))),
-        (State::Released, Finish::Failed { .. } | Finish::Released)
+        (State::Released, Finish::Failed { .. } | Finish::Released { .. })
         | (State::Done { .. }, Finish::Done { .. })
         | (State::DeadLettered, Finish::DeadLettered { .. }) => Ok(None),
         (State::Released | State::Done { .. } | State::DeadLettered, _) => Err(LedgerError::Stale),
@@ -215,15 +221,17 @@ fn ended(entry: Entry, finish: Finish, now: UnixMs) -> Change {
         Finish::Failed { at } => Change {
             entry: Entry {
                 state: State::Released,
+                crashes: 0,
                 first_failed_at: entry.first_failed_at.or(Some(at)),
                 removable_at: idle_until,
                 ..entry
             },
             steps: Steps::Kept,
         },
-        Finish::Released => Change {
+        Finish::Released { ran } => Change {
             entry: Entry {
                 state: State::Released,
+                crashes: if ran { 0 } else { entry.crashes },
                 attempts: entry.attempts.saturating_sub(1),
                 removable_at: idle_until,
                 ..entry

@@ -88,7 +88,7 @@ impl Ledger for PostgresLedger {
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
         let fence = column(fence).ok_or(LedgerError::Stale)?;
         let ended = Ended::of(finish);
-        let parameters: [&(dyn ToSql + Sync); 11] = [
+        let parameters: [&(dyn ToSql + Sync); 12] = [
             &&key.0[..],
             &fence,
             &ended.state,
@@ -100,6 +100,7 @@ impl Ledger for PostgresLedger {
             &ended.result,
             &ended.mark,
             &(DeadIds::MAX as i32),
+            &ended.forgets_crashes,
         ];
         let row = self.store.query_opt(&self.statements.finish, &parameters).await?.ok_or(LedgerError::Stale)?;
         match get::<i16>(&row, "state")? {
@@ -167,6 +168,7 @@ struct Ended {
     ttl: Duration,
     /// The attempt is taken off.
     uncounted: bool,
+    forgets_crashes: bool,
     failed_at_ms: Option<i64>,
     message_id: Option<Vec<u8>>,
     mark: Option<i64>,
@@ -180,6 +182,7 @@ impl Ended {
             state,
             ttl,
             uncounted: false,
+            forgets_crashes: false,
             failed_at_ms: None,
             message_id: None,
             mark: None,
@@ -189,12 +192,14 @@ impl Ended {
         match finish {
             Finish::Done { result, discarded, ttl } => Self { discarded: Some(discarded), result, ..plain(DONE, ttl) },
             Finish::Failed { at: UnixMs(at) } => {
-                Self { failed_at_ms: Some(i64::try_from(at).unwrap_or(i64::MAX)), ..plain(RELEASED, IDLE_KEPT) }
+                let failed_at_ms = Some(i64::try_from(at).unwrap_or(i64::MAX));
+                Self { failed_at_ms, forgets_crashes: true, ..plain(RELEASED, IDLE_KEPT) }
             }
-            Finish::Released => Self { uncounted: true, ..plain(RELEASED, IDLE_KEPT) },
+            Finish::Released { ran } => Self { uncounted: true, forgets_crashes: ran, ..plain(RELEASED, IDLE_KEPT) },
             Finish::DeadLettered { message_id, ttl } => {
                 let mark = Some(mark(&message_id));
-                Self { message_id: Some(message_id.0.into_bytes()), mark, ..plain(DEAD_LETTERED, ttl) }
+                let message_id = Some(message_id.0.into_bytes());
+                Self { message_id, mark, forgets_crashes: true, ..plain(DEAD_LETTERED, ttl) }
             }
         }
     }
@@ -211,6 +216,7 @@ fn answer(row: &Row, key: Key) -> Result<Claim, LedgerError> {
             first_failed_at: get::<Option<i64>>(row, "first_failed_at_ms")?
                 .map(|at| natural(at, "first_failed_at_ms", key).map(UnixMs))
                 .transpose()?,
+            is_new: get(row, "is_new")?,
         })),
         "done" => Ok(Claim::Done { same_message: get(row, "same_message")? }),
         "dead-lettered" => Ok(Claim::DeadLettered),

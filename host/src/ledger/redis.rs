@@ -109,16 +109,19 @@ impl Ledger for RedisLedger {
         call.arg(span_ms(request.lease)).arg(span_ms(IDLE_KEPT)).arg(&DeadIds::mark(&request.message_id)[..]);
         let answer = self.store.run(&call).await?;
         match words(&answer)[..] {
-            [b"fresh", attempt, crashes, replays, fence, first_failed_at] => Ok(Claim::Fresh(Fresh {
-                attempt: number(attempt, key)?,
-                crashes: number(crashes, key)?,
-                replays: number(replays, key)?,
-                fence: Fence(number(fence, key)?),
-                first_failed_at: match first_failed_at {
-                    b"" => None,
-                    at => Some(UnixMs(number(at, key)?)),
-                },
-            })),
+            [b"fresh", attempt, crashes, replays, fence, first_failed_at, is_new @ (b"0" | b"1")] => {
+                Ok(Claim::Fresh(Fresh {
+                    attempt: number(attempt, key)?,
+                    crashes: number(crashes, key)?,
+                    replays: number(replays, key)?,
+                    fence: Fence(number(fence, key)?),
+                    first_failed_at: match first_failed_at {
+                        b"" => None,
+                        at => Some(UnixMs(number(at, key)?)),
+                    },
+                    is_new: is_new == b"1",
+                }))
+            }
             [b"done", same_message @ (b"0" | b"1")] => Ok(Claim::Done { same_message: same_message == b"1" }),
             [b"dead-lettered"] => Ok(Claim::DeadLettered),
             [b"busy", remaining_ms] => Ok(Claim::Busy { remaining: until(number(remaining_ms, key)?) }),
@@ -142,7 +145,7 @@ impl Ledger for RedisLedger {
                 call.arg("done").arg(span_ms(ttl)).arg(u8::from(discarded)).arg(result)
             }
             Finish::Failed { at } => call.arg("failed").arg(span_ms(IDLE_KEPT)).arg(at.0),
-            Finish::Released => call.arg("released").arg(span_ms(IDLE_KEPT)),
+            Finish::Released { ran } => call.arg("released").arg(span_ms(IDLE_KEPT)).arg(u8::from(ran)),
             Finish::DeadLettered { message_id, ttl } => {
                 let mark = DeadIds::mark(&message_id);
                 call.arg("dead-lettered").arg(span_ms(ttl)).arg(message_id.0).arg(&mark[..]).arg(DeadIds::MAX)

@@ -9,7 +9,7 @@ use crate::message::{AttributeData, AttributeValue, Attributes, Key};
 use crate::queue::{DELAY_MAX_S, size_limit_error};
 
 /// One message to send.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OutboxMessage {
     /// A name in the operator's config; empty for the queue that the handled message came from.
     pub queue: String,

@@ -63,7 +63,11 @@ fn exits() -> Vec<(&'static str, Exit, u32)> {
         (", 1st receive", Exit::Busy { remaining: S(60) }, 1),
         (", 4th receive", Exit::Busy { remaining: S(60) }, 4),
         ("", Exit::Duplicate { same_message: true }, 1),
+        (", with 7 s left", Exit::BackingOff { remaining: S(7) }, 1),
         ("", Exit::LedgerDown { reason: text() }, 1),
+        ("", Exit::LedgerDamaged { reason: text() }, 1),
+        ("", Exit::Verdict { class: text(), reason: text() }, 1),
+        ("", Exit::Retention { retention: S(345_600), waiting_for: text() }, 1),
     ]
 }
 
@@ -95,6 +99,7 @@ fn row(words: &str, exit: &Exit, receive_count: u32) -> String {
             receive_count,
             age: S(60),
             unroutable_after: QueueConfig::default().unroutable_after,
+            retention: None,
             next_probe: S(4),
             pause_hold: Limits::default().pause_hold,
             on_exhausted: OnExhausted::DeadLetter,

@@ -30,6 +30,8 @@ macro_rules! contract {
             what_is_done_is_forgotten_after_its_time
             another_body_conflicts
             a_lease_that_ends_without_a_finish_is_a_crash
+            crashes_are_forgotten_when_a_run_has_ended
+            only_a_key_of_which_nothing_is_known_is_new
             fences_grow
             a_stale_fence_changes_nothing
             an_unknown_key_has_no_fence
@@ -149,7 +151,7 @@ pub async fn a_released_attempt_does_not_count(ledger: Shared) {
     for _ in 0..3 {
         let claim = fresh(&*ledger, key, LONG).await;
         assert_eq!((claim.attempt, claim.crashes, claim.first_failed_at), (1, 0, None));
-        finish(&*ledger, key, claim.fence, Finish::Released).await;
+        finish(&*ledger, key, claim.fence, Finish::Released { ran: true }).await;
     }
 }
 
@@ -178,7 +180,7 @@ pub async fn another_body_conflicts(ledger: Shared) {
     let claim_other = async || ledger.claim(key, &request("another body", "message", LONG)).await.expect("it answers");
     let first = fresh(&*ledger, key, LONG).await.fence;
     assert_eq!(claim_other().await, Claim::Conflict, "while it is claimed");
-    finish(&*ledger, key, first, Finish::Released).await;
+    finish(&*ledger, key, first, Finish::Released { ran: true }).await;
     assert_eq!(claim_other().await, Claim::Conflict, "when it is released");
     let second = fresh(&*ledger, key, LONG).await;
     assert_eq!(second.attempt, 1, "a conflict is no attempt");
@@ -193,15 +195,49 @@ pub async fn a_lease_that_ends_without_a_finish_is_a_crash(ledger: Shared) {
         assert_eq!((claim.attempt, claim.crashes), (crashes + 1, crashes));
     }
     let claim = fresh(&*ledger, key, LONG).await;
-    finish(&*ledger, key, claim.fence, Finish::Failed { at: UnixMs(1) }).await;
+    finish(&*ledger, key, claim.fence, Finish::Released { ran: false }).await;
     let after = fresh(&*ledger, key, LONG).await;
-    assert_eq!((after.attempt, after.crashes), (5, 3), "a failure is no crash, and takes none away");
+    assert_eq!((after.attempt, after.crashes), (4, 3), "where no handler ran, its host has not lived through it");
+}
+
+pub async fn crashes_are_forgotten_when_a_run_has_ended(ledger: Shared) {
+    for ends in [Finish::Failed { at: UnixMs(1) }, Finish::Released { ran: true }] {
+        let key = new_key();
+        for _ in 0..2 {
+            fresh(&*ledger, key, ENDED).await;
+        }
+        let claim = fresh(&*ledger, key, LONG).await;
+        assert_eq!(claim.crashes, 2);
+        finish(&*ledger, key, claim.fence, ends.clone()).await;
+        let after = fresh(&*ledger, key, LONG).await;
+        assert_eq!(after.crashes, 0, "{ends:?}: the host has lived through a run");
+    }
+}
+
+pub async fn only_a_key_of_which_nothing_is_known_is_new(ledger: Shared) {
+    let key = new_key();
+    let is_new = async |ends: Finish| {
+        let claim = fresh(&*ledger, key, LONG).await;
+        finish(&*ledger, key, claim.fence, ends).await;
+        claim.is_new
+    };
+    assert!(is_new(Finish::Released { ran: false }).await, "nothing was recorded before");
+    assert!(!is_new(Finish::Released { ran: true }).await, "released before");
+    assert!(!is_new(Finish::Failed { at: UnixMs(1) }).await, "released before");
+    assert!(!is_new(dead_lettered("another message", LONG)).await, "failed before");
+    assert!(!is_new(done(ENDED)).await, "a replay");
+    assert!(is_new(done(LONG)).await, "what was done is forgotten");
+    let crashed = new_key();
+    fresh(&*ledger, crashed, ENDED).await;
+    assert!(!fresh(&*ledger, crashed, LONG).await.is_new, "claimed before");
 }
 
 pub async fn fences_grow(ledger: Shared) {
     let key = new_key();
     let mut last = fresh(&*ledger, key, ENDED).await.fence;
-    for ends in [None, Some(Finish::Released), Some(dead_lettered("message 0", LONG)), Some(done(ENDED)), None] {
+    for ends in
+        [None, Some(Finish::Released { ran: true }), Some(dead_lettered("message 0", LONG)), Some(done(ENDED)), None]
+    {
         if let Some(ends) = ends {
             finish(&*ledger, key, last, ends).await;
         }
@@ -215,7 +251,9 @@ pub async fn a_stale_fence_changes_nothing(ledger: Shared) {
     let key = new_key();
     let stale = fresh(&*ledger, key, ENDED).await.fence;
     let ours = fresh(&*ledger, key, LONG).await;
-    for ends in [done(LONG), Finish::Released, Finish::Failed { at: UnixMs(1) }, dead_lettered("message", LONG)] {
+    for ends in
+        [done(LONG), Finish::Released { ran: true }, Finish::Failed { at: UnixMs(1) }, dead_lettered("message", LONG)]
+    {
         assert_stale(ledger.finish(key, stale, ends).await);
     }
     assert_stale(ledger.put_step(key, stale, "step", b"stale").await);
@@ -244,7 +282,7 @@ pub async fn a_finish_may_be_said_twice(ledger: Shared) {
     let key = new_key();
     let fence = fresh(&*ledger, key, LONG).await.fence;
     for _ in 0..2 {
-        finish(&*ledger, key, fence, Finish::Released).await;
+        finish(&*ledger, key, fence, Finish::Released { ran: true }).await;
     }
     assert_stale(ledger.finish(key, fence, done(LONG)).await);
     let again = fresh(&*ledger, key, LONG).await;
@@ -252,7 +290,7 @@ pub async fn a_finish_may_be_said_twice(ledger: Shared) {
     for _ in 0..2 {
         finish(&*ledger, key, again.fence, done(LONG)).await;
     }
-    assert_stale(ledger.finish(key, again.fence, Finish::Released).await);
+    assert_stale(ledger.finish(key, again.fence, Finish::Released { ran: true }).await);
     assert_eq!(claim(&*ledger, key, LONG).await, Claim::Done { same_message: true });
 }
 
@@ -266,7 +304,7 @@ pub async fn extending_says_which_claims_are_ours(ledger: Shared) {
         (new_key(), Fence(7)),
     ];
     fresh(&*ledger, taken, LONG).await;
-    finish(&*ledger, finished, claims[2].1, Finish::Released).await;
+    finish(&*ledger, finished, claims[2].1, Finish::Released { ran: true }).await;
     let ours = ledger.extend(&claims, LONG).await.expect("the store answers");
     assert_eq!(ours, [true, false, false, true, false]);
     assert!(ledger.extend(&[], LONG).await.expect("the store answers").is_empty());

@@ -230,7 +230,7 @@ async fn a_write_whose_answer_is_lost_counts_once() {
         lossy();
         ledger.put_step(key, first.fence, "charge", b"receipt").await.expect("the claim is ours");
         lossy();
-        finish(&ledger, key, first.fence, Finish::Released).await;
+        finish(&ledger, key, first.fence, Finish::Released { ran: true }).await;
         lossy();
         let second = fresh(&ledger, key, LONG).await;
         assert_eq!(

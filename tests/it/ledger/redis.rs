@@ -107,9 +107,12 @@ async fn everything_goes_by_itself() {
     // What has ended stays a minute longer; what has not ended has an end all the same.
     let (ended, idle) = (3_600..=3_660, 1_209_600..=1_209_660);
     let letter = Finish::DeadLettered { message_id: wasq::message::MessageId("message".into()), ttl: LONG };
-    for (ends, goes_in_s) in
-        [(Some(done(LONG)), &ended), (Some(letter), &ended), (Some(Finish::Released), &idle), (None, &idle)]
-    {
+    for (ends, goes_in_s) in [
+        (Some(done(LONG)), &ended),
+        (Some(letter), &ended),
+        (Some(Finish::Released { ran: true }), &idle),
+        (None, &idle),
+    ] {
         let key = new_key();
         let fence = fresh(&ledger, key, LONG).await.fence;
         ledger.put_step(key, fence, "step", b"value").await.expect("ours");

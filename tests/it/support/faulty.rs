@@ -21,6 +21,8 @@ pub enum Trouble {
     NoPauses,
     /// The next claim panics, and the ones after it do not.
     PanicOnce,
+    /// What stands under the next claim's key cannot be read.
+    DamagedOnce,
 }
 
 /// A local ledger with troubles.
@@ -51,7 +53,11 @@ impl Faulty {
                 drop(trouble);
                 panic!("this claim panics, as the test wants it");
             }
-            Trouble::PanicOnce => Ok(()),
+            Trouble::DamagedOnce if claiming => {
+                *trouble = Trouble::None;
+                Err(LedgerError::Damaged("its attribute `state` is `asleep`".into()))
+            }
+            Trouble::PanicOnce | Trouble::DamagedOnce => Ok(()),
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Watch {
     claims: BTreeMap<(Key, Fence), Claimed>,
     latest: BTreeMap<Key, Fence>,
     completions: BTreeMap<Key, u32>,
+    /// Messages that are to be dead-lettered by the ledger's word, under their keys.
+    condemned: BTreeSet<(Key, MessageId)>,
     /// Dead letters that were sent, by message id and plugin.
     dead: BTreeSet<(String, String)>,
     /// When each host was last awake again after it had stood still.
@@ -70,6 +72,13 @@ impl Watch {
         Ok(())
     }
 
+    /// The ledger has recorded, under a claim, that the claim's message is to be dead-lettered.
+    pub fn condemned(&mut self, key: Key, fence: Fence) {
+        if let Some(claim) = self.claims.get(&(key, fence)) {
+            self.condemned.insert((key, claim.message.clone()));
+        }
+    }
+
     /// A handler starts under a claim; `holder` is who has the key now, if its lease holds.
     pub fn run_starts(&mut self, key: Key, fence: Fence, host: usize, holder: Option<Fence>) -> Verdict {
         let Some(claim) = self.claims.get_mut(&(key, fence)) else {
@@ -87,6 +96,9 @@ impl Watch {
             return Err(format!("a handler runs for {key:?} under {fence:?} while another holds it under {holder:?}"));
         }
         let message = claim.message.clone();
+        if self.condemned.contains(&(key, message.clone())) {
+            return Err(format!("a handler runs for {message} after the verdict that it is dead-lettered"));
+        }
         self.in_order(&message)
     }
 

@@ -169,6 +169,11 @@ impl SimHost {
             state.outage_until_ms = now_ms + state.rng.u64(500..=15_000);
             let until = state.outage_until_ms;
             state.trace(now_ms, || format!("the ledger is down until {until}"));
+        } else if rng.f64() < rates.dlq_outage {
+            let state = &mut *self.world.lock();
+            state.dlq_gone_until_ms = now_ms + state.rng.u64(500..=60_000);
+            let until = state.dlq_gone_until_ms;
+            state.trace(now_ms, || format!("the DLQ is gone until {until}"));
         }
     }
 

@@ -112,6 +112,12 @@ fn is_guests(name: &str) -> bool {
     !name.starts_with('\0')
 }
 
+/// Whether the host records that a message is to be dead-lettered: behind four bytes, JSON with the letter.
+fn has_verdict(name: &str, value: &[u8]) -> bool {
+    let json = value.get(4..).unwrap_or_default();
+    !is_guests(name) && serde_json::from_slice::<serde_json::Value>(json).is_ok_and(|json| json["letter"].is_object())
+}
+
 #[async_trait]
 impl Ledger for SimLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
@@ -201,6 +207,12 @@ impl Ledger for SimLedger {
             let before = state.books.steps.insert((key, name.to_owned()), value.to_vec());
             if is_guests(name) && before.is_some() {
                 state.violated(now_ms, format!("the step `{name}` of {key:?} is done a second time"));
+            }
+            if has_verdict(name, value) {
+                state.summary.verdicts += 1;
+                state.watch.condemned(key, fence);
+                let host = self.seat.host;
+                state.trace(now_ms, || format!("host {host} records the verdict on {key:?} under {fence:?}"));
             }
             Ok(())
         })

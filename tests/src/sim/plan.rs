@@ -63,6 +63,8 @@ pub struct Rates {
     pub stall: f64,
     pub term: f64,
     pub outage: f64,
+    /// In each turn of a host: the DLQ is gone for a while, and refuses every letter for good.
+    pub dlq_outage: f64,
     /// Nothing goes wrong but that hosts are told to end: what they held must be there for others when they have.
     pub is_gentle: bool,
 }
@@ -138,6 +140,7 @@ impl Rates {
             stall: rate(rng, 0.004),
             term: rate(rng, 0.003),
             outage: rate(rng, 0.003),
+            dlq_outage: rate(rng, 0.003),
             is_gentle: false,
         }
     }

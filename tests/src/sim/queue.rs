@@ -218,6 +218,11 @@ impl Queue for SimQueue {
 
     async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
         self.batch(messages, |state, message, now_ms| {
+            if self.which == Which::Dlq && state.dlq_gone_until_ms > now_ms {
+                state.summary.faults += 1;
+                let (code, message) = ("QueueDoesNotExist".into(), "as the seed has it".into());
+                return Err(QueueError::Permanent { code, message });
+            }
             if self.which == Which::Dlq {
                 let letter = message.attributes.get(LETTER_ATTRIBUTE).and_then(AttributeValue::text).unwrap_or("null");
                 let letter = serde_json::from_str(letter).expect("the host writes JSON");

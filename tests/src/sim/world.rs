@@ -39,6 +39,7 @@ pub struct State {
     /// The latest moment that anybody has named.
     pub now_ms: u64,
     pub outage_until_ms: u64,
+    pub dlq_gone_until_ms: u64,
     pub backlogs: [Backlog; 3],
     pub books: Books,
     pub watch: Watch,
@@ -82,6 +83,7 @@ impl World {
             visibility_ms: plan.visibility.as_millis() as u64,
             now_ms: 0,
             outage_until_ms: 0,
+            dlq_gone_until_ms: 0,
             backlogs: Default::default(),
             books: Books::default(),
             watch: Watch::default(),
@@ -127,6 +129,7 @@ impl World {
         let mut state = self.lock();
         state.rates = Rates::default();
         state.outage_until_ms = 0;
+        state.dlq_gone_until_ms = 0;
         state.trace(now_ms, || "from here on nothing goes wrong".into());
     }
 

@@ -14,7 +14,8 @@ pub struct NoLedger;
 #[async_trait]
 impl Ledger for NoLedger {
     async fn claim(&self, _: Key, _: &ClaimRequest) -> Result<Claim, LedgerError> {
-        Ok(Claim::Fresh(Fresh { attempt: 1, crashes: 0, replays: 0, fence: Fence(1), first_failed_at: None }))
+        let fence = Fence(1);
+        Ok(Claim::Fresh(Fresh { attempt: 1, crashes: 0, replays: 0, fence, first_failed_at: None, is_new: true }))
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], _: Duration) -> Result<Vec<bool>, LedgerError> {

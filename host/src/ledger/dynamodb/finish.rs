@@ -28,10 +28,13 @@ pub fn update(fence: Fence, finish: &Finish, now: UnixMs) -> Update {
         }
         Finish::Failed { at } => claim
             .set(STATE, text(RELEASED))
+            .set(CRASHES, number(0))
             .set_first(FIRST_FAILED_AT, number(at.0))
             .set_all(kept_until(after(now, IDLE_KEPT))),
-        Finish::Released => {
-            claim.set(STATE, text(RELEASED)).subtract(ATTEMPTS, 1).set_all(kept_until(after(now, IDLE_KEPT)))
+        Finish::Released { ran } => {
+            let released =
+                claim.set(STATE, text(RELEASED)).subtract(ATTEMPTS, 1).set_all(kept_until(after(now, IDLE_KEPT)));
+            if *ran { released.set(CRASHES, number(0)) } else { released }
         }
         Finish::DeadLettered { message_id, ttl } => claim
             .set(STATE, text(DEAD_LETTERED))

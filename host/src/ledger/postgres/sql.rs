@@ -134,11 +134,13 @@ WITH begun AS (
     RETURNING e.fence, e.attempts, e.crashes, e.replays, e.first_failed_at_ms
 )
 SELECT 'fresh' AS ruling, false AS same_message, 0::bigint AS remaining_ms,
-       fence, 1::bigint AS attempts, 0::bigint AS crashes, 0::bigint AS replays, NULL::bigint AS first_failed_at_ms
+       fence, 1::bigint AS attempts, 0::bigint AS crashes, 0::bigint AS replays, NULL::bigint AS first_failed_at_ms,
+       true AS is_new
 FROM begun
 UNION ALL
 SELECT CASE WHEN taken.fence IS NULL THEN ruling ELSE 'fresh' END, same_message, lease_until_ms - now_ms,
-       taken.fence, taken.attempts, taken.crashes, taken.replays, taken.first_failed_at_ms
+       taken.fence, taken.attempts, taken.crashes, taken.replays, taken.first_failed_at_ms,
+       ruling = 'forgotten'
 FROM ruled LEFT JOIN taken ON true";
 
 /// Extends claims. $1 keys, $2 their fences, $3 lease. Gives back those that are ours.
@@ -151,8 +153,8 @@ RETURNING e.key, e.fence";
 
 /// Ends a claim. $1 key, $2 fence, $3 the state that it shall be in, $4 time to live, $5 whether the attempt is taken off,
 /// $6 when it failed, $7 the dead letter's message id, $8 discarded, $9 result, $10 the mark of the
-/// message id, $11 how many of these are kept. Gives back the state in which it was, and
-/// nothing when the fence is not the entry's.
+/// message id, $11 how many of these are kept, $12 whether crashes before it are forgotten. Gives back the state in which it
+/// was, and nothing when the fence is not the entry's.
 const FINISH: &str = "
 WITH found AS (
     SELECT state FROM {schema}.entries WHERE key = $1::bytea AND fence = $2::bigint FOR UPDATE
@@ -160,7 +162,7 @@ WITH found AS (
     UPDATE {schema}.entries AS e SET
         state = $3::smallint,
         attempts = CASE WHEN $3::smallint = 4 THEN 0 WHEN $5::boolean THEN greatest(attempts - 1, 0) ELSE attempts END,
-        crashes = CASE $3::smallint WHEN 4 THEN 0 ELSE crashes END,
+        crashes = CASE WHEN $12::boolean THEN 0 ELSE crashes END,
         message_id = coalesce($7::bytea, message_id),
         dead = CASE $3::smallint WHEN 4 THEN (dead || $10::bigint)[greatest(cardinality(dead) + 2 - $11::integer, 1):] ELSE dead END,
         first_failed_at_ms = CASE $3::smallint WHEN 4 THEN NULL ELSE coalesce(first_failed_at_ms, $6::bigint) END,

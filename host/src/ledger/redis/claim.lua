@@ -48,4 +48,4 @@ if not known then
     redis.call('DEL', KEYS[2])
 end
 expire(removable_at, lease_until)
-return {'fresh', text(attempts), text(crashes), text(replays), text(fence), first_failed_at}
+return {'fresh', text(attempts), text(crashes), text(replays), text(fence), first_failed_at, known and '0' or '1'}

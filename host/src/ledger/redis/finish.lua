@@ -1,5 +1,6 @@
 -- The end of a claim. KEYS: entry, steps. ARGV: fence, how it ends (done, failed, released, dead-lettered), time to live in
--- ms, and of these one: the moment of the failure, the dead letter's message id, discarded (1 or 0); then the result, if
+-- ms, and of these one: the moment of the failure, the dead letter's message id, whether the handler ran to its end,
+-- discarded (1 or 0); then the result, if
 -- there is one, or the mark of the dead letter's message id, and how many marks are kept.
 -- What it decides is what `finish` in entry.rs decides.
 local now_ms = now()
@@ -33,11 +34,15 @@ if ends == 'done' then
         change('result', ARGV[5])
     end
 elseif ends == 'failed' then
+    change('crashes', '0')
     if e.first_failed_at == '' then
         change('first_failed_at', ARGV[4])
     end
 elseif ends == 'released' then
     change('attempts', text(math.max(e.attempts - 1, 0)))
+    if ARGV[4] == '1' then
+        change('crashes', '0')
+    end
 else
     change('message_id', ARGV[4])
     change('dead', string.sub(e.dead .. ARGV[5], -MARK_BYTES * ARGV[6]))

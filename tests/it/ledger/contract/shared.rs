@@ -253,7 +253,7 @@ impl Operation {
                 ttl: span,
             }),
             7 => Self::Finish(Finish::Failed { at: UnixMs(choose.u64(1..1_000)) }),
-            8 => Self::Finish(Finish::Released),
+            8 => Self::Finish(Finish::Released { ran: true }),
             9 => Self::Finish(dead_lettered(["message", "another message"][choose.usize(..2)], span)),
             10 => Self::PutStep(choose.u8(..)),
             _ => Self::GetStep,

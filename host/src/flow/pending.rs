@@ -1,0 +1,353 @@
+//! What the host still owes under a key, recorded beside the handler's own steps: an outbox that is to be sent, or a verdict
+//! whose dead letter is. The next attempt finds it and pays it, without a run.
+//!
+//! `run` asks for it behind each claim, and records an outbox; `record` records a verdict. Both are written under the claim's
+//! fence, so that a host whose claim was taken over owes nothing any more.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::Share;
+use super::claim::Claimed;
+use super::outbox::Finished;
+use super::record::insist;
+use crate::dlq::Letter;
+use crate::exit::Exit;
+use crate::ledger::{Fresh, LedgerError};
+use crate::message::{Attributes, BodyDigest, MessageId, NamedAttribute};
+use crate::sandbox::OutboxMessage;
+
+/// The step under which it is recorded. No guest's step can have this name.
+const STEP: &str = "\0outbox";
+/// The step that says when a plugin's own delay is over, where several plugins handle the type.
+const NOT_BEFORE_STEP: &str = "\0not-before";
+/// Bytes of one recorded part. DynamoDB keeps 400 KB in an item.
+const PART_BYTES: usize = 256 * 1024;
+
+/// What an earlier attempt left to be done.
+#[derive(Debug, PartialEq)]
+pub enum Pending {
+    /// The handler has succeeded. Its outbox is to be sent, then the completion recorded.
+    Outbox(Finished),
+    /// The message goes to the DLQ. The handler never runs for it again.
+    Letter(Box<Letter>),
+}
+
+/// What an earlier attempt recorded, if it still counts.
+pub async fn load(share: &Share<'_>, claim: &Claimed) -> Result<Option<Pending>, Exit> {
+    if claim.fresh.is_new {
+        return Ok(None);
+    }
+    let Some(mut head) = part(share, claim, 0).await? else { return Ok(None) };
+    if head.len() < size_of::<u32>() {
+        return Err(damaged("it is too short"));
+    }
+    let mut json = head.split_off(size_of::<u32>());
+    let parts = u32::from_le_bytes(head.try_into().expect("four bytes were left"));
+    for index in 1..parts {
+        match part(share, claim, index).await? {
+            Some(more) => json.extend(more),
+            None => return Err(damaged("a part of it is missing")),
+        }
+    }
+    let stored: Stored = serde_json::from_slice(&json).map_err(|error| damaged(&error.to_string()))?;
+    if !stored.counts_for(&claim.fresh, &share.delivery.message_id, claim.body, share.digest()) {
+        return Ok(None);
+    }
+    stored.read().map(Some).map_err(|error| damaged(&error.to_string()))
+}
+
+/// Records a success whose outbox is to be sent.
+pub async fn keep_outbox(share: &Share<'_>, claim: &Claimed, finished: &Finished) -> Result<(), Exit> {
+    let stored = Stored::outbox(finished, claim, share.digest());
+    keep(share, claim, &stored).await.map_err(|error| exit_of(share, error))
+}
+
+/// Records that the message goes to the DLQ.
+pub async fn keep_letter(share: &Share<'_>, claim: &Claimed, letter: &Letter) -> Result<(), LedgerError> {
+    keep(share, claim, &Stored { letter: Some(letter.clone()), ..Stored::default() }).await
+}
+
+async fn keep(share: &Share<'_>, claim: &Claimed, stored: &Stored) -> Result<(), LedgerError> {
+    let json = serde_json::to_vec(stored).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+    let parts: Vec<&[u8]> = json.chunks(PART_BYTES).collect();
+    // The first part goes last: where it is, all are.
+    for (index, bytes) in parts.iter().enumerate().rev() {
+        let index = index as u32;
+        let mut value = if index == 0 { (parts.len() as u32).to_le_bytes().to_vec() } else { Vec::new() };
+        value.extend_from_slice(bytes);
+        put(share, claim, &part_name(index), &value).await?;
+    }
+    Ok(())
+}
+
+/// Records that this plugin is not to run before its own delay is over, whatever brings the message back.
+pub async fn keep_not_before(share: &Share<'_>, claim: &Claimed, delay: Duration) -> Result<(), LedgerError> {
+    let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    let until_ms = share.services.clock.unix_ms().0.saturating_add(delay_ms);
+    let value = [until_ms.to_le_bytes(), delay_ms.to_le_bytes()].concat();
+    put(share, claim, NOT_BEFORE_STEP, &value).await
+}
+
+/// How much of its own delay this plugin has still to wait.
+pub async fn backing_off(share: &Share<'_>, claim: &Claimed) -> Result<Option<Duration>, Exit> {
+    if share.is_only_plugin || claim.fresh.is_new {
+        return Ok(None);
+    }
+    let Some(value) = get(share, claim, NOT_BEFORE_STEP).await? else { return Ok(None) };
+    Ok(left_of(&value, share.services.clock.unix_ms().0))
+}
+
+/// A wall clock that was set back would make a delay longer than it ever was: then it counts as over.
+fn left_of(not_before: &[u8], now_ms: u64) -> Option<Duration> {
+    let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
+    let (until_ms, delay_ms) = not_before.split_at_checked(size_of::<u64>())?;
+    let left_ms = number(until_ms)?.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)?;
+    (left_ms <= number(delay_ms)?).then(|| Duration::from_millis(left_ms))
+}
+
+async fn part(share: &Share<'_>, claim: &Claimed, index: u32) -> Result<Option<Vec<u8>>, Exit> {
+    get(share, claim, &part_name(index)).await
+}
+
+fn part_name(index: u32) -> String {
+    if index == 0 { STEP.to_owned() } else { format!("{STEP}/{index}") }
+}
+
+async fn get(share: &Share<'_>, claim: &Claimed, name: &str) -> Result<Option<Vec<u8>>, Exit> {
+    let ask = || share.services.ledger.get_step(claim.key, claim.fresh.fence, name);
+    insist(share, ask).await.map_err(|error| exit_of(share, error))
+}
+
+async fn put(share: &Share<'_>, claim: &Claimed, name: &str, value: &[u8]) -> Result<(), LedgerError> {
+    insist(share, || share.services.ledger.put_step(claim.key, claim.fresh.fence, name, value)).await
+}
+
+fn exit_of(share: &Share<'_>, error: LedgerError) -> Exit {
+    match error {
+        LedgerError::Stale => Exit::LeaseLost,
+        LedgerError::Damaged(reason) => Exit::LedgerDamaged { reason },
+        LedgerError::Unavailable(reason) => {
+            share.services.health.ledger_failed(&reason);
+            Exit::LedgerDown { reason }
+        }
+    }
+}
+
+fn damaged(why: &str) -> Exit {
+    Exit::Outbox { reason: format!("the outbox that was recorded cannot be read: {why}") }
+}
+
+/// A [`Pending`] as the ledger keeps it: JSON, with base64 for bytes.
+#[derive(Default, Serialize, Deserialize)]
+struct Stored {
+    /// There for a verdict, and then all the rest is not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    letter: Option<Letter>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    result: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    messages: Vec<StoredMessage>,
+    /// What an outbox was made of: the body's digest and the component's, in hexadecimal, and the replays before it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    body: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    component: Option<String>,
+    #[serde(default)]
+    replays: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMessage {
+    queue: String,
+    kind: String,
+    body: String,
+    attributes: Vec<NamedAttribute>,
+    delay_s: u32,
+    group: Option<String>,
+    key: String,
+}
+
+impl Stored {
+    fn outbox(finished: &Finished, claim: &Claimed, component: Option<&str>) -> Self {
+        let encode = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
+        let message = |message: &OutboxMessage| StoredMessage {
+            queue: message.queue.clone(),
+            kind: message.kind.clone(),
+            body: encode(&message.body),
+            attributes: message.attributes.iter().map(|(name, value)| NamedAttribute::of(name, value)).collect(),
+            delay_s: message.delay_s,
+            group: message.group.clone(),
+            key: message.key.clone(),
+        };
+        Self {
+            letter: None,
+            result: finished.result.as_deref().map(encode),
+            messages: finished.messages.iter().map(message).collect(),
+            body: Some(claim.body.to_hex()),
+            component: component.map(str::to_owned),
+            replays: claim.fresh.replays,
+        }
+    }
+
+    /// Whether it is still owed when a message with this id and body is claimed for this component.
+    ///
+    /// A replay starts afresh, so a verdict from before it is over; unless it is of this very message, whose letter was
+    /// never sent. An outbox outlasts a replay that changes nothing: the handler has succeeded. If the body was edited, or
+    /// the component mended, the handler runs.
+    fn counts_for(&self, fresh: &Fresh, id: &MessageId, body: BodyDigest, component: Option<&str>) -> bool {
+        match &self.letter {
+            Some(letter) => letter.replays == fresh.replays || letter.message_id == *id,
+            None => {
+                let same_body = self.body.as_ref().is_none_or(|made_of| *made_of == body.to_hex());
+                let same_component = self.component.is_none() || self.component.as_deref() == component;
+                same_body && (self.replays == fresh.replays || same_component)
+            }
+        }
+    }
+
+    fn read(self) -> Result<Pending, base64::DecodeError> {
+        if let Some(letter) = self.letter {
+            return Ok(Pending::Letter(Box::new(letter)));
+        }
+        let decode = |text: String| BASE64_STANDARD.decode(text);
+        let message = |stored: StoredMessage| {
+            let attributes =
+                stored.attributes.into_iter().map(NamedAttribute::read).collect::<Result<Attributes, _>>()?;
+            Ok(OutboxMessage {
+                queue: stored.queue,
+                kind: stored.kind,
+                body: decode(stored.body)?.into(),
+                attributes,
+                delay_s: stored.delay_s,
+                group: stored.group,
+                key: stored.key,
+            })
+        };
+        Ok(Pending::Outbox(Finished {
+            result: self.result.map(decode).transpose()?,
+            messages: self.messages.into_iter().map(message).collect::<Result<_, base64::DecodeError>>()?,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::ledger::Fence;
+    use crate::message::{AttributeData, AttributeValue, Key, UnixMs};
+
+    fn fresh(replays: u32) -> Fresh {
+        Fresh { attempt: 1, crashes: 0, replays, fence: Fence(7), first_failed_at: None, is_new: false }
+    }
+
+    fn claim(replays: u32, body: &str) -> Claimed {
+        let body = BodyDigest::of(body.as_bytes());
+        Claimed { key: Key([1; 32]), fresh: fresh(replays), body, verdict: None }
+    }
+
+    fn letter(message_id: &str, replays: u32) -> Letter {
+        Letter {
+            queue: "jobs".into(),
+            message_id: MessageId(message_id.into()),
+            kind: Some("t".into()),
+            plugin: Some("p".into()),
+            digest: None,
+            class: "reject".into(),
+            reason: "no such order".into(),
+            attempts: 1,
+            receive_count: 1,
+            first_failed_at: None,
+            last_failed_at: UnixMs(1),
+            key: None,
+            traceparent: None,
+            group: None,
+            replays,
+            in_ledger: None,
+        }
+    }
+
+    fn through_json(stored: &Stored) -> Stored {
+        serde_json::from_slice(&serde_json::to_vec(stored).expect("it is JSON")).expect("it was written so")
+    }
+
+    #[test]
+    fn what_is_recorded_is_what_was_to_be_sent() {
+        let binary =
+            AttributeValue { data_type: "Binary.png".into(), value: AttributeData::Binary(vec![0, 255].into()) };
+        let message = OutboxMessage {
+            queue: "emails".into(),
+            kind: "receipt".into(),
+            body: Bytes::from_static(b"\xff\0body"),
+            attributes: [("a".into(), AttributeValue::string("b")), ("image".into(), binary)].into(),
+            delay_s: 3,
+            group: Some("g".into()),
+            key: "k".into(),
+        };
+        let finished = Finished { result: Some(vec![1, 2]), messages: vec![message] };
+        let stored = through_json(&Stored::outbox(&finished, &claim(0, "body"), Some("component")));
+        assert_eq!(stored.read(), Ok(Pending::Outbox(finished)));
+        let verdict = Stored { letter: Some(letter("m", 2)), ..Stored::default() };
+        assert_eq!(through_json(&verdict).read(), Ok(Pending::Letter(Box::new(letter("m", 2)))));
+    }
+
+    #[test]
+    fn an_outbox_of_an_earlier_version_is_read() {
+        let json = r#"{"messages":[{"queue":"q","kind":"k","body":"aGk=","attributes":[],"delay_s":0,"group":null,"key":"x"}]}"#;
+        let stored: Stored = serde_json::from_str(json).expect("it reads");
+        assert!(stored.counts_for(&fresh(3), &MessageId("any".into()), BodyDigest::of(b"any"), Some("any")));
+        let Pending::Outbox(finished) = stored.read().expect("it reads") else { panic!("it is an outbox") };
+        assert_eq!(finished.messages[0].body, "hi");
+    }
+
+    #[test]
+    fn an_outbox_is_owed_until_a_replay_brings_another_body_or_another_component() {
+        let finished = Finished { result: None, messages: Vec::new() };
+        let stored = Stored::outbox(&finished, &claim(1, "body"), Some("old"));
+        let check = |replays, body: &str, component, expect| {
+            let counts = stored.counts_for(
+                &fresh(replays),
+                &MessageId("m".into()),
+                BodyDigest::of(body.as_bytes()),
+                Some(component),
+            );
+            assert_eq!(counts, expect, "{replays} replays, {body}, {component}");
+        };
+        check(1, "body", "old", true);
+        check(1, "body", "new", true);
+        check(2, "body", "old", true);
+        check(2, "body", "new", false);
+        check(2, "edited", "old", false);
+    }
+
+    #[test]
+    fn a_verdict_is_final_until_its_letter_comes_back() {
+        let stored = Stored { letter: Some(letter("m", 1)), ..Stored::default() };
+        let check = |replays, id: &str, expect| {
+            let counts = stored.counts_for(&fresh(replays), &MessageId(id.into()), BodyDigest::of(b"x"), Some("any"));
+            assert_eq!(counts, expect, "{replays} replays, {id}");
+        };
+        check(1, "m", true);
+        check(1, "its twin", true);
+        check(2, "its replay", false);
+        check(2, "m", true);
+    }
+
+    #[test]
+    fn a_delay_is_over_in_time_and_never_longer_than_it_was() {
+        let step = [5_000u64.to_le_bytes(), 2_000u64.to_le_bytes()].concat();
+        let check = |now_ms, expect| assert_eq!(left_of(&step, now_ms), expect, "at {now_ms}");
+        check(3_000, Some(Duration::from_secs(2)));
+        check(4_999, Some(Duration::from_millis(1)));
+        check(5_000, None);
+        check(9_000, None);
+        check(2_999, None);
+        assert_eq!(left_of(b"", 0), None);
+        assert_eq!(left_of(&step[..9], 0), None);
+    }
+}
