@@ -344,6 +344,9 @@ async fn envelope(State(source): State<Source>, _looker: ApiLooker, Path(id): Pa
     match source.services.ledger.get_envelope(&id).await {
         Ok(Some(json)) => json.into_response(),
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+        Err(error) => {
+            let why = serde_json::json!({ "error": error.to_string() });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(why)).into_response()
+        }
     }
 }
