@@ -2,17 +2,18 @@
 
 mod access;
 mod gate;
-mod groups;
 mod history;
 mod letters;
 mod pages;
 pub mod pauses;
+mod serve;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRef, Path, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -21,17 +22,24 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::config;
 use crate::flow::Lane;
+use crate::flow::recent::{self, MessageOutcome};
+use crate::flow::unroutable::UnroutableType;
 use crate::health::Verdict;
+use crate::message::MessageType;
+use crate::metrics::Gauge;
 use crate::pause::Pause;
 use crate::permits::Usage;
 use crate::plugins::Catalog;
 use crate::plugins::rollout::{Rollout, Runs};
 use crate::telemetry::{self, Source};
 
+use gate::ApiLooker;
+
 pub use access::{Access, TOKEN_VARIABLE, TokenError};
 pub use history::History;
-pub use letters::Place;
+pub use letters::{Place, places};
 
 /// What the port serves.
 pub struct App {
@@ -52,6 +60,7 @@ impl FromRef<Arc<App>> for Source {
 pub struct Server {
     listener: Option<TcpListener>,
     addr: SocketAddr,
+    config: config::Admin,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
@@ -70,11 +79,13 @@ struct Status {
     ready: Verdict,
     queues: Vec<QueueStatus>,
     lines: Vec<crate::stats::LineStats>,
+    /// Types that came and that no plugin handles.
+    unroutable: Vec<UnroutableType>,
     breakers: Vec<crate::flow::BreakerStatus>,
     paused: Vec<Pause>,
     permits: Vec<PermitStatus>,
-    /// The latest, newest first.
-    failures: Vec<crate::flow::recent::Outcome>,
+    /// The latest, newest first; a message once for all plugins in which it failed alike.
+    failures: Vec<MessageOutcome>,
 }
 
 /// Failures that `/status` shows.
@@ -88,7 +99,8 @@ struct PermitStatus {
     limit: usize,
 }
 
-/// One queue, as `/status` shows it.
+/// One queue, as `/status` shows it. Its counts and its DLQ's are those of the last sample
+/// (`telemetry.sample_interval`).
 #[derive(Serialize)]
 struct QueueStatus {
     name: String,
@@ -158,10 +170,12 @@ impl CanaryStatus {
 }
 
 impl Server {
-    pub async fn bind(addr: SocketAddr) -> Result<Self, ServeError> {
+    pub async fn bind(config: &config::Admin) -> Result<Self, ServeError> {
+        let addr = config.listen;
         let listener = TcpListener::bind(addr).await.map_err(|source| ServeError { addr, source })?;
         let addr = listener.local_addr().map_err(|source| ServeError { addr, source })?;
-        Ok(Self { listener: Some(listener), addr, stop: CancellationToken::new(), task: None })
+        let (config, stop) = (config.clone(), CancellationToken::new());
+        Ok(Self { listener: Some(listener), addr, config, stop, task: None })
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -169,41 +183,31 @@ impl Server {
     }
 
     pub fn serve(&mut self, app: App) {
-        let router = Router::new()
-            .route("/livez", get(livez))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
+        let app = Arc::new(app);
+        // Orchestrators and scrapers ask by whatever name leads them here.
+        let probes =
+            Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(metrics));
+        let api = Router::new()
             .route("/status", get(status))
             .route("/plugins", get(plugins))
-            .route("/envelopes/{id}", get(envelope))
+            .route("/envelopes/{*id}", get(envelope))
             .route("/pauses", get(pauses::list).post(pauses::pause))
             .route("/pauses/resume", post(pauses::resume))
-            .merge(pages::routes())
-            .with_state(Arc::new(app))
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let stop = self.stop.clone();
+            .layer(from_fn_with_state(app.clone(), gate::api_by_own_name));
+        let pages = pages::routes().layer(from_fn_with_state(app.clone(), gate::page_by_own_name));
+        let router = probes.merge(api).merge(pages).with_state(app);
         if let Some(listener) = self.listener.take() {
-            self.task = Some(tokio::spawn(async move {
-                let served =
-                    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
-                if let Err(error) = served.await {
-                    tracing::error!(%error, "the admin port has failed");
-                }
-            }));
+            self.task = Some(tokio::spawn(serve::serve(listener, router, self.config.clone(), self.stop.clone())));
         }
     }
 
-    /// Ends the server. Connections that are idle are closed.
+    /// Ends the server with all its connections, within seconds. Nothing holds the [`App`] then.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        if let Some(task) = self.task {
-            // A client that keeps its connection open must not hold up the drain.
-            task.abort();
-            if let Err(error) = task.await
-                && error.is_panic()
-            {
-                tracing::error!(%error, "the admin server panicked");
-            }
+        if let Some(task) = self.task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the admin server panicked");
         }
     }
 }
@@ -226,16 +230,18 @@ async fn metrics(State(source): State<Source>) -> Response {
     ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response()
 }
 
+/// Answered from what the host knows: whoever asks again and again costs no call to SQS.
 async fn status(State(source): State<Source>) -> Json<Status> {
-    let queues = futures::future::join_all(source.lanes.iter().map(|lane| queue_status(lane))).await;
+    let services = &source.services;
     Json(Status {
         ready: source.ready(),
-        queues,
-        lines: source.services.stats.snapshot(),
-        breakers: source.services.breakers.status(source.services.clock.now()),
-        paused: source.services.pauses.current(source.services.clock.unix_ms()),
+        queues: source.lanes.iter().map(|lane| QueueStatus::of(lane)).collect(),
+        lines: services.stats.snapshot(),
+        unroutable: source.unroutable(),
+        breakers: services.breakers.status(services.clock.now()),
+        paused: services.pauses.current(services.clock.unix_ms()),
         permits: source.permits().map(|(name, usage)| PermitStatus::of(name, usage)).collect(),
-        failures: source.services.recent.failures().into_iter().take(FAILURES_SHOWN).collect(),
+        failures: recent::by_message(services.recent.failures()).into_iter().take(FAILURES_SHOWN).collect(),
     })
 }
 
@@ -261,6 +267,14 @@ impl Source {
         verdict
     }
 
+    /// The types that came and that no plugin handles.
+    fn unroutable(&self) -> Vec<UnroutableType> {
+        let services = &self.services;
+        let catalog = services.catalogs.current();
+        let has_plugin = |kind: &str| !catalog.route(&MessageType(kind.to_owned())).is_empty();
+        services.recent.unroutable.listed(services.clock.unix_ms(), has_plugin)
+    }
+
     /// How full all permits are, by the names that the metrics have for them.
     fn permits(&self) -> impl Iterator<Item = (String, Usage)> {
         let services = &self.services;
@@ -276,22 +290,22 @@ impl Source {
     }
 }
 
-async fn queue_status(lane: &Lane) -> QueueStatus {
-    let (queue, dlq) = futures::future::join(lane.queue.attributes(), lane.dlq.attributes()).await;
-    let number = |attributes: &Result<std::collections::HashMap<String, String>, _>, name: &str| {
-        attributes.as_ref().ok().and_then(|attributes| attributes.get(name)?.parse().ok())
-    };
-    QueueStatus {
-        name: lane.name.clone(),
-        queue: lane.queue.name().to_owned(),
-        dlq: lane.dlq.name().to_owned(),
-        in_hand: lane.keeper.held(),
-        concurrency: lane.config.concurrency,
-        lag_s: lane.meters.lag_s.get(),
-        visible: number(&queue, "ApproximateNumberOfMessages"),
-        in_flight: number(&queue, "ApproximateNumberOfMessagesNotVisible"),
-        delayed: number(&queue, "ApproximateNumberOfMessagesDelayed"),
-        dead_letters: number(&dlq, "ApproximateNumberOfMessages"),
+impl QueueStatus {
+    fn of(lane: &Lane) -> Self {
+        let sampled = |gauge: &Gauge| gauge.get().map(|value| value as u64);
+        let meters = &lane.meters;
+        Self {
+            name: lane.name.clone(),
+            queue: lane.queue.name().to_owned(),
+            dlq: lane.dlq.name().to_owned(),
+            in_hand: lane.keeper.held(),
+            concurrency: lane.config.concurrency,
+            lag_s: meters.lag_s.get(),
+            visible: sampled(&meters.visible),
+            in_flight: sampled(&meters.in_flight),
+            delayed: sampled(&meters.delayed),
+            dead_letters: sampled(&meters.dead_letters),
+        }
     }
 }
 
@@ -324,10 +338,15 @@ fn plugin_statuses(catalog: &Catalog) -> Vec<PluginStatus> {
         .collect()
 }
 
-async fn envelope(State(source): State<Source>, Path(id): Path<String>) -> Response {
+/// A letter's envelope that did not fit into its message: the reason, the key. So it is for those
+/// who may see letters.
+async fn envelope(State(source): State<Source>, _looker: ApiLooker, Path(id): Path<String>) -> Response {
     match source.services.ledger.get_envelope(&id).await {
         Ok(Some(json)) => json.into_response(),
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+        Err(error) => {
+            let why = serde_json::json!({ "error": error.to_string() });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(why)).into_response()
+        }
     }
 }

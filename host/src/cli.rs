@@ -16,6 +16,7 @@ mod plugins;
 mod run;
 mod send;
 mod status;
+mod table;
 mod target;
 
 use std::io::IsTerminal;
@@ -229,13 +230,6 @@ fn here(listen: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, listen.port())
-}
-
-/// A table as all listings draw it.
-fn table(header: &[&str]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::TableStyle::new()).set_header(header);
-    table
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The operator's config, `wasq.toml`: every limit with its default and its bounds.
 
-mod bounds;
+mod admin;
+pub mod bounds;
 mod egress;
 mod empty;
 mod ledger;
@@ -12,13 +13,13 @@ mod signer;
 mod telemetry;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+pub use admin::Admin;
 pub use egress::{AwsPlace, Egress, SecretPlace, SecretSource};
 pub use empty::EmptyInterface;
 pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
@@ -109,25 +110,6 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// The admin port.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Admin {
-    pub listen: SocketAddr,
-    /// Whether its dashboard may change anything: pause, resume, replay, discard. Default: true where `listen` is this machine
-    /// alone (loopback), false elsewhere.
-    pub actions: Option<bool>,
-    /// A file with the token that the dashboard asks for. `WASQ_ADMIN_TOKEN` goes before it. Without one, a dashboard that
-    /// listens on more than loopback shows nothing.
-    pub token_file: Option<PathBuf>,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT)), actions: None, token_file: None }
-    }
-}
-
 /// The port of the admin server.
 pub const ADMIN_PORT: u16 = 9325;
 /// The port of the local queue.
@@ -208,11 +190,24 @@ pub struct QueueConfig {
     /// [`QueueConfig::poll_wait`].
     #[serde(with = "humantime_serde")]
     pub wait: Duration,
-    /// After how long in the queue an unroutable message is dead-lettered. Default 24 h.
+    /// After how long in the queue an unroutable message is dead-lettered. Default 24 h; on a FIFO
+    /// queue 5 min, since its group waits behind it.
     #[serde(with = "humantime_serde")]
     pub unroutable_after: Duration,
     /// What becomes of a message that would go to the DLQ. Default `dead-letter`.
     pub on_exhausted: OnExhausted,
+}
+
+/// How long an unroutable message waits unless the config says it: a plugin may be deployed within
+/// a day, and a FIFO group cannot wait for that.
+const UNROUTABLE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const UNROUTABLE_AFTER_FIFO: Duration = Duration::from_secs(5 * 60);
+
+impl QueueConfig {
+    /// Whether it is a FIFO queue, by its URL or its name.
+    fn is_fifo(&self, name: &str) -> bool {
+        self.url.as_deref().unwrap_or(name).ends_with(".fifo")
+    }
 }
 
 impl Default for QueueConfig {
@@ -228,7 +223,7 @@ impl Default for QueueConfig {
             max_pollers: 8,
             visibility: Duration::from_secs(60),
             wait: Duration::from_secs(20),
-            unroutable_after: Duration::from_secs(24 * 60 * 60),
+            unroutable_after: UNROUTABLE_AFTER,
             on_exhausted: OnExhausted::default(),
         }
     }
@@ -333,10 +328,21 @@ impl Config {
 
     /// Reads and checks a config; `path` is for errors.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text)
-            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
+        let mut config: Self = toml::from_str(text).map_err(syntax)?;
+        config.set_fifo_defaults(&toml::from_str(text).map_err(syntax)?);
         config.check(path)?;
         Ok(config)
+    }
+
+    /// The defaults of FIFO queues, where the text does not say otherwise.
+    fn set_fifo_defaults(&mut self, text: &toml::Table) {
+        for (name, queue) in self.queues.iter_mut().filter(|(name, queue)| queue.is_fifo(name)) {
+            let said = text.get("queues").and_then(|queues| queues.get(name)?.get("unroutable_after"));
+            if said.is_none() {
+                queue.unroutable_after = UNROUTABLE_AFTER_FIFO;
+            }
+        }
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
@@ -544,6 +550,15 @@ mod tests {
         for place in ["env = 'A'", "file = 'a'"] {
             assert!(source(place).fault("TOKEN", false).is_none(), "{place}");
         }
+    }
+
+    #[test]
+    fn on_a_fifo_queue_an_unroutable_message_waits_for_minutes_unless_the_config_says_it() {
+        let text = "[queues.jobs]\n['queues'.'jobs.fifo']\n[queues.ordered]\nurl = 'https://sqs.eu-west-1.amazonaws.com/1/o.fifo'\n\
+                    ['queues'.'patient.fifo']\nunroutable_after = '24h'";
+        let config = Config::parse(text, Path::new("wasq.toml")).unwrap();
+        let minutes = |name: &str| config.queues[name].unroutable_after.as_secs() / 60;
+        assert_eq!(["jobs", "jobs.fifo", "ordered", "patient.fifo"].map(minutes), [24 * 60, 5, 5, 24 * 60]);
     }
 
     #[test]

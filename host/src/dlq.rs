@@ -4,6 +4,7 @@ pub mod filter;
 pub mod fingerprint;
 pub mod found;
 mod held;
+pub mod listing;
 mod oversized;
 pub mod plan;
 pub mod reader;

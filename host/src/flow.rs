@@ -20,6 +20,7 @@ mod record;
 pub mod retry;
 mod run;
 pub mod settle;
+pub mod unroutable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,7 +155,11 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
                     let (depth, limit) = (message.depth(), limits.outbox_depth);
                     whole.without_a_run(Exit::OutboxDepth { depth, limit }).await.settlement
                 }
-                [] => whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement,
+                [] => {
+                    let after = lane.config.unroutable_after;
+                    services.recent.unroutable.met(&lane.name, &message.kind.0, after, now());
+                    whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement
+                }
                 all => {
                     let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
                     lease.keep_until(keep_until + longest);

@@ -93,8 +93,8 @@ impl Health {
         failures
     }
 
-    /// A dead letter of `queue` could not be sent to `dlq`. The latest reason is the one that is shown: it says what to mend
-    /// now, where the first may have passed.
+    /// A dead letter of `queue` could not be sent to `dlq`. The latest reason is the one that is
+    /// shown: it says what to mend now, where the first may have passed.
     pub fn letters_failing(&self, queue: &str, dlq: &str, reason: &str) {
         let failing = LettersHealth { dlq: dlq.to_owned(), reason: reason.to_owned() };
         if self.lock().letters.insert(queue.to_owned(), failing).is_none() {

@@ -125,7 +125,7 @@ impl Host {
             tracing::warn!(%error, "what is paused cannot be read; nothing is polled until it can");
         }
         let mut host = Self {
-            admin: admin::Server::bind(config.admin.listen).await?,
+            admin: admin::Server::bind(&config.admin).await?,
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone(), receives.clone())),
             receives,
             fetcher: tokio::spawn(keep_secrets(fetcher, services.clone())),
@@ -134,11 +134,7 @@ impl Host {
             config: config.clone(),
             crew: Crew::new(services),
         };
-        let places = open
-            .queues
-            .iter()
-            .map(|open| Arc::new(admin::Place::new(&open.name, sqs.clone(), open.queue.clone(), open.dlq.clone())));
-        let places = places.collect();
+        let places = admin::places(&sqs, open.queues.iter().map(|open| (open.name.as_str(), &open.queue, &open.dlq)));
         for queue in open.queues {
             host.begin(queue);
         }

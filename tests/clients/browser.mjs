@@ -2,6 +2,7 @@
 // what it should, or if the page breaks its own content policy. `node browser.mjs URL shots DIR` takes a picture of each page in
 // both themes and at a phone's width.
 import { mkdirSync } from "node:fs";
+import { createServer } from "node:http";
 import puppeteer from "puppeteer-core";
 
 const [base, step, ...rest] = process.argv.slice(2);
@@ -100,6 +101,24 @@ const steps = {
     await refuse(word);
     console.log("watching");
     await page.waitForFunction((word) => document.body.innerText.includes(word), {}, word);
+  },
+  /** A page of another origin makes the browser ask for letters: it is refused. A person who types the address is not. */
+  async "drive-by"(queue) {
+    const letters = `/dashboard/letters/${queue}`;
+    const site = createServer((_, answer) => {
+      answer.setHeader("content-type", "text/html");
+      answer.end(`<h1>another site</h1><img src="${base}${letters}"><iframe src="${base}${letters}"></iframe>`);
+    });
+    await new Promise((listens) => site.listen(0, "127.0.0.1", listens));
+    const seen = [];
+    page.on("response", (response) => response.url() === base + letters && seen.push(response.status()));
+    await page.goto(`http://127.0.0.1:${site.address().port}/`, { waitUntil: "networkidle0" });
+    site.close();
+    if (seen.join() !== "403,403") throw new Error(`another site's page was answered ${seen}`);
+    // The browser says that it was refused, and that the frame is not to be shown.
+    complaints.length = 0;
+    await open(letters);
+    await expect("Dead letters", "to be seen");
   },
   /** By keyboard alone: Tab to the fourth page, Enter; what has the focus shows it. */
   async keyboard() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use wasq::config::Envelope;
 
-use crate::support::{Plugin, Setup, until};
+use crate::cli::binary::wasq;
+use crate::support::{Plugin, Setup, hosts, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unreadable_bodies_are_dead_lettered() {
@@ -74,6 +75,29 @@ async fn a_type_that_nobody_handles_is_held_and_not_deleted() {
     assert_eq!(rig.counts("jobs").await, (0, 4, 0));
     assert_eq!(rig.counts("jobs-dlq").await, (0, 0, 0));
     assert_eq!(rig.sqs.faults().calls("DeleteMessageBatch"), 0);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_nobody_handles_is_warned_of_once_with_what_to_do() {
+    let rig = Setup::probe().without_host().await;
+    let config = crate::cli::config_file(
+        &rig,
+        "admin = { listen = '127.0.0.1:0' }",
+        "[queues.jobs]\ndlq = 'jobs-dlq'\nwait = '1s'",
+    );
+    let host = wasq(["run", "--config", config.to_str().unwrap()]).spawn();
+    for _ in 0..3 {
+        rig.message(json!({ "do": "done" })).kind("order_completd").send().await;
+    }
+    hosts::until_exits(&host, "unroutable", 3).await;
+    let line = host.line("no plugin handles this type").await;
+    for part in ["WARN", "order_completd", "jobs", "1day after they were sent", "`types`"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert_eq!(host.shown().matches("no plugin handles this type").count(), 1);
+    host.signal("TERM").await;
+    assert_eq!(host.ends_within(Duration::from_secs(25)).await, Some(0));
     rig.end().await;
 }
 

@@ -61,6 +61,8 @@ pub enum Refusal {
     ReadOnly,
     /// The request comes from another site, or its form does not come from this host.
     CrossSite,
+    /// Another site led to a page that has an effect.
+    LedHere,
 }
 
 impl Refusal {
@@ -68,7 +70,7 @@ impl Refusal {
         match self {
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Login => StatusCode::UNAUTHORIZED,
-            Self::NoToken | Self::ReadOnly | Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::NoToken | Self::ReadOnly | Self::CrossSite | Self::LedHere => StatusCode::FORBIDDEN,
         }
     }
 
@@ -83,6 +85,9 @@ impl Refusal {
             Self::Login => "Log in with the admin token; a script sends it as `Authorization: Bearer TOKEN`.",
             Self::ReadOnly => "Actions are off here. Set admin.actions = true in the config to allow them.",
             Self::CrossSite => "This did not come from a page of this host, or the page is too old. Load it again.",
+            Self::LedHere => {
+                "Another site led here, and a look at letters hides them from others for a moment. Come from the overview, or type the address."
+            }
         }
     }
 }
@@ -140,6 +145,13 @@ impl Access {
         Ok(Visitor { peer, session: session.to_owned() })
     }
 
+    /// Whether a page may be shown that has an effect: it was asked for by a page of this host or
+    /// by a person, by a bookmark for instance, and not by whatever another site makes a browser
+    /// load.
+    pub fn may_look(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if is_of(headers, &["same-origin", "none"]) { Ok(()) } else { Err(Refusal::LedHere) }
+    }
+
     /// Whether what somebody asks for may be done at all.
     pub fn may_act(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         Self::check_site(headers)?;
@@ -177,7 +189,7 @@ impl Access {
     }
 
     /// A name that leads here from the outside, such as one whose address was changed after a page was loaded, is refused.
-    fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         if !self.is_loopback {
             return Ok(());
         }
@@ -189,21 +201,9 @@ impl Access {
         if is_ours { Ok(()) } else { Err(Refusal::Host) }
     }
 
-    /// Browsers say where a request comes from; what says nothing is no browser, and has no session by accident.
-    fn check_site(headers: &HeaderMap) -> Result<(), Refusal> {
-        let host = text(headers, header::HOST).unwrap_or_default();
-        let same_site = match headers.get("sec-fetch-site") {
-            Some(site) => site == "same-origin",
-            None => true,
-        };
-        let same_origin = match headers.get(header::ORIGIN) {
-            Some(origin) => {
-                let origin = origin.to_str().unwrap_or_default();
-                origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
-            }
-            None => true,
-        };
-        if same_site && same_origin { Ok(()) } else { Err(Refusal::CrossSite) }
+    /// Whether a request was made by a page of this host.
+    pub fn check_site(headers: &HeaderMap) -> Result<(), Refusal> {
+        if is_of(headers, &["same-origin"]) { Ok(()) } else { Err(Refusal::CrossSite) }
     }
 
     fn is_token(&self, given: &str) -> bool {
@@ -219,6 +219,20 @@ impl Access {
     fn sign(&self, purpose: &str, text: &str) -> blake3::Hash {
         blake3::keyed_hash(&self.key, format!("{purpose} {text}").as_bytes())
     }
+}
+
+/// Whether a request comes from one of these sites, by its `Sec-Fetch-Site`, and from no other
+/// origin. Browsers say so to this machine and over TLS; over plain HTTP from elsewhere they do
+/// not, and there the session's cookie is kept from other sites. What says nothing is no browser,
+/// and has no session by accident.
+fn is_of(headers: &HeaderMap, sites: &[&str]) -> bool {
+    let host = text(headers, header::HOST).unwrap_or_default();
+    let is_site = headers.get("sec-fetch-site").is_none_or(|site| sites.iter().any(|known| site == known));
+    let is_origin = headers.get(header::ORIGIN).is_none_or(|origin| {
+        let origin = origin.to_str().unwrap_or_default();
+        origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+    });
+    is_site && is_origin
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
@@ -238,7 +252,7 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_000_000);
 
     fn access(listen: &str, token: Option<&str>, actions: Option<bool>) -> Access {
-        let config = config::Admin { listen: listen.parse().unwrap(), actions, token_file: None };
+        let config = config::Admin { listen: listen.parse().unwrap(), actions, ..config::Admin::default() };
         Access::new(&config, token.map(str::to_owned)).unwrap()
     }
 
@@ -298,6 +312,13 @@ mod tests {
         }
         for site in ["cross-site", "same-site", "none"] {
             assert_eq!(act(&[host, ("sec-fetch-site", site)]), Err(Refusal::CrossSite), "{site}");
+        }
+        let look_at = |site: &str| access.may_look(&headers(&[host, ("sec-fetch-site", site)]));
+        assert_eq!([look_at("same-origin"), look_at("none"), access.may_look(&headers(&[host]))], [Ok(()); 3]);
+        for other in
+            [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "http://evil.example")]
+        {
+            assert_eq!(access.may_look(&headers(&[host, other])), Err(Refusal::LedHere), "{other:?}");
         }
         let visitor = look(&access, &[host], NOW).unwrap();
         let token = access.form_token(&visitor);

@@ -1,12 +1,16 @@
-//! The rules of [`Access`] as what handlers are given: a page that takes a [`Viewer`] is shown to those who may look, an action
-//! that takes an [`Act`] or an [`ApiActor`] is done for those who may do it.
+//! The rules of [`Access`] as what handlers are given: a page that takes a [`Viewer`] is shown to
+//! those who may look, one that has an effect takes a [`Looker`], and an action that takes an
+//! [`Act`] or an [`ApiActor`] is done for those who may do it.
+//!
+//! [`Access`]: super::access::Access
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Form, FromRequest, FromRequestParts, Request};
+use axum::extract::{ConnectInfo, Form, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Json, RequestPartsExt};
 use serde::de::DeserializeOwned;
@@ -17,6 +21,13 @@ use super::pages;
 
 /// Somebody who may look at pages.
 pub struct Viewer(pub Visitor);
+
+/// Somebody who may look at a page that has an effect, such as letters that are hidden from others
+/// meanwhile: another site has not made their browser ask for it.
+pub struct Looker(pub Visitor);
+
+/// Somebody who may have what holds parts of messages, by whatever way they ask.
+pub struct ApiLooker;
 
 /// Somebody who may do what the form says.
 pub struct Act<T> {
@@ -70,6 +81,26 @@ impl FromRequestParts<Arc<App>> for Viewer {
     }
 }
 
+impl FromRequestParts<Arc<App>> for Looker {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refused> {
+        let visitor = visitor(parts, app).await.map_err(Refused)?;
+        app.access.may_look(&parts.headers).map_err(Refused)?;
+        Ok(Self(visitor))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for ApiLooker {
+    type Rejection = ApiRefused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiRefused> {
+        visitor(parts, app).await.map_err(ApiRefused)?;
+        app.access.may_look(&parts.headers).map_err(ApiRefused)?;
+        Ok(Self)
+    }
+}
+
 impl FromRequestParts<Arc<App>> for ApiActor {
     type Rejection = ApiRefused;
 
@@ -96,6 +127,22 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Act<T> {
         })?;
         app.access.check_form(&visitor, &form_token).map_err(refused)?;
         Ok(Self { visitor, form })
+    }
+}
+
+/// Asked by a name that leads here from the outside, a page is not shown.
+pub async fn page_by_own_name(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match app.access.check_host(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => Refused(refusal).into_response(),
+    }
+}
+
+/// The same of what scripts ask for.
+pub async fn api_by_own_name(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match app.access.check_host(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => ApiRefused(refusal).into_response(),
     }
 }
 

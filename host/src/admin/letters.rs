@@ -1,17 +1,18 @@
 //! The dead letters of a queue, as the dashboard looks at them and acts on them: with the same reader and the same replay as
 //! `wasq dlq`. What is read is hidden from others meanwhile, and put back.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::groups::{Alike, Row};
 use crate::dlq::filter::Filter;
 use crate::dlq::found::Found;
+use crate::dlq::listing::{GroupKey, Row};
 use crate::dlq::plan::{Event, Plan, Summary};
 use crate::dlq::reader::{Notes, Reader};
 use crate::dlq::replay::Replay;
@@ -24,6 +25,8 @@ use crate::queue::{BATCH_MAX_ENTRIES, QueueError};
 
 /// Letters that one look reads at most, and one action acts on. `wasq dlq` knows no such limit.
 pub const LETTERS_MAX: u64 = 1_000;
+/// How long a look waits for another that is under way.
+const TURN_WAIT: Duration = Duration::from_secs(2);
 /// How long an action may take before it ends between two batches.
 const ACTION_TIME: Duration = Duration::from_secs(60);
 
@@ -34,8 +37,8 @@ pub struct Place {
     sqs: Sqs,
     queue: SqsQueue,
     pub dlq: SqsQueue,
-    /// One look at a time: two would see a part each.
-    turn: Mutex<()>,
+    /// One look into a DLQ at a time: two would see a part each. Queues with one DLQ share it.
+    turn: Arc<Mutex<()>>,
 }
 
 /// What a look has seen.
@@ -51,25 +54,40 @@ pub enum LettersError {
     Queue(#[from] QueueError),
     #[error("there is no such letter in the DLQ now; it was replayed or discarded, or another command has it in hand")]
     Gone,
+    #[error("somebody looks into this DLQ just now, which hides its letters from others; try again in a moment")]
+    Busy,
     #[error("it stays in the DLQ: {0}")]
     Kept(String),
     #[error("the work on it has panicked; letters in hand show again when their visibility ends")]
     Panicked,
 }
 
-impl Place {
-    pub fn new(name: &str, sqs: Sqs, queue: SqsQueue, dlq: SqsQueue) -> Self {
-        Self { name: name.to_owned(), sqs, queue, dlq, turn: Mutex::new(()) }
-    }
+/// Where the letters of these queues are: each with its queue and its DLQ.
+pub fn places<'q>(sqs: &Sqs, queues: impl Iterator<Item = (&'q str, &'q SqsQueue, &'q SqsQueue)>) -> Vec<Arc<Place>> {
+    let mut turns: HashMap<String, Arc<Mutex<()>>> = HashMap::new();
+    let place = |(name, queue, dlq): (&str, &SqsQueue, &SqsQueue)| {
+        let turn = turns.entry(account_and_name(dlq.url()).to_owned()).or_default().clone();
+        Arc::new(Place { name: name.to_owned(), sqs: sqs.clone(), queue: queue.clone(), dlq: dlq.clone(), turn })
+    };
+    queues.map(place).collect()
+}
 
-    /// Reads the letters, at most [`LETTERS_MAX`], and puts them back.
+/// A queue's URL without the endpoint, of which AWS has several.
+fn account_and_name(url: &str) -> &str {
+    url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or(url, |(_, path)| path)
+}
+
+impl Place {
+    /// Reads the letters, at most [`LETTERS_MAX`], and puts them back; also when nobody waits for
+    /// them any more.
     pub async fn look(self: Arc<Self>, ledger: Arc<dyn Ledger>) -> Result<Looked, LettersError> {
-        whole(move || async move {
-            let _turn = self.turn.lock().await;
-            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
+        let stop = CancellationToken::new();
+        let _nobody_waits = stop.clone().drop_guard();
+        self.in_turn(move |place| async move {
+            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
             let read = async {
                 let mut rows = Vec::new();
-                while (rows.len() as u64) < LETTERS_MAX {
+                while (rows.len() as u64) < LETTERS_MAX && !stop.is_cancelled() {
                     let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await? else {
                         return Ok((rows, reader.unseen().await?));
                     };
@@ -89,10 +107,11 @@ impl Place {
 
     /// One letter, whole; it stays where it is.
     pub async fn show(self: Arc<Self>, ledger: Arc<dyn Ledger>, id: MessageId) -> Result<Found, LettersError> {
-        whole(move || async move {
-            let _turn = self.turn.lock().await;
-            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
-            let found = find(&mut reader, &id).await;
+        let stop = CancellationToken::new();
+        let _nobody_waits = stop.clone().drop_guard();
+        self.in_turn(move |place| async move {
+            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+            let found = find(&mut reader, &id, &stop).await;
             log_notes(reader.put_back().await);
             found
         })
@@ -106,13 +125,12 @@ impl Place {
         id: MessageId,
         body: Option<Bytes>,
     ) -> Result<(), LettersError> {
-        whole(move || async move {
-            let _turn = self.turn.lock().await;
-            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
-            let done = match find(&mut reader, &id).await {
+        self.in_turn(move |place| async move {
+            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+            let done = match find(&mut reader, &id, &CancellationToken::new()).await {
                 Ok(found) => {
                     let how = How { body, ..How::default() };
-                    let (summary, kept) = self.run(&mut reader, Filter::default(), how, Some(&found)).await;
+                    let (summary, kept) = place.run(&mut reader, Filter::default(), how, Some(&found)).await;
                     if summary.replayed > 0 { Ok(()) } else { Err(LettersError::Kept(kept.unwrap_or_default())) }
                 }
                 Err(error) => Err(error),
@@ -127,12 +145,11 @@ impl Place {
     pub async fn replay_group(
         self: Arc<Self>,
         ledger: Arc<dyn Ledger>,
-        alike: Alike,
+        group: GroupKey,
     ) -> Result<(u64, Option<String>), LettersError> {
-        whole(move || async move {
-            let _turn = self.turn.lock().await;
-            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
-            let (summary, kept) = self.run(&mut reader, alike.filter(), How::default(), None).await;
+        self.in_turn(move |place| async move {
+            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+            let (summary, kept) = place.run(&mut reader, group.filter(), How::default(), None).await;
             log_notes(reader.put_back().await);
             Ok((summary.replayed, kept))
         })
@@ -141,10 +158,9 @@ impl Place {
 
     /// Deletes one letter for good.
     pub async fn discard(self: Arc<Self>, ledger: Arc<dyn Ledger>, id: MessageId) -> Result<(), LettersError> {
-        whole(move || async move {
-            let _turn = self.turn.lock().await;
-            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
-            let done = match find(&mut reader, &id).await {
+        self.in_turn(move |place| async move {
+            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+            let done = match find(&mut reader, &id, &CancellationToken::new()).await {
                 Ok(found) => match reader.delete(&[found.id().clone()]).await.pop() {
                     None => Ok(()),
                     Some((_, error)) => Err(LettersError::Kept(error.to_string())),
@@ -161,13 +177,12 @@ impl Place {
     pub async fn discard_group(
         self: Arc<Self>,
         ledger: Arc<dyn Ledger>,
-        alike: Alike,
+        group: GroupKey,
         began: UnixMs,
     ) -> Result<u64, LettersError> {
-        whole(move || async move {
-            let _turn = self.turn.lock().await;
-            let mut reader = Reader::open(&self.dlq, &ledger, None).await?;
-            let filter = Filter { failed_by: Some(began), ..alike.filter() };
+        self.in_turn(move |place| async move {
+            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+            let filter = Filter { failed_by: Some(began), ..group.filter() };
             let work = async {
                 let mut count = 0;
                 while count < LETTERS_MAX
@@ -183,6 +198,28 @@ impl Place {
             done
         })
         .await
+    }
+
+    /// Works on the letters while nobody else of this host does. Until it is its turn it holds no
+    /// task and no thread; then it holds one, since a reader stays on the thread that it was opened
+    /// on. Once begun it goes on to its end, so that letters in hand are put back although whoever
+    /// asked has gone.
+    async fn in_turn<T, F>(
+        self: Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+    ) -> Result<T, LettersError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, LettersError>>,
+    {
+        let turn: OwnedMutexGuard<()> =
+            tokio::time::timeout(TURN_WAIT, self.turn.clone().lock_owned()).await.map_err(|_| LettersError::Busy)?;
+        let runtime = tokio::runtime::Handle::current();
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            runtime.block_on(work(self))
+        });
+        done.await.unwrap_or(Err(LettersError::Panicked))
     }
 
     async fn run(
@@ -226,25 +263,15 @@ impl Place {
 }
 
 /// Reads on until the letter is met. It is held, with all that was read on the way.
-async fn find(reader: &mut Reader<'_>, id: &MessageId) -> Result<Found, LettersError> {
-    while let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await? {
+async fn find(reader: &mut Reader<'_>, id: &MessageId, stop: &CancellationToken) -> Result<Found, LettersError> {
+    while !stop.is_cancelled()
+        && let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await?
+    {
         if let Some(found) = batch.into_iter().find(|found| found.id() == id) {
             return Ok(found);
         }
     }
     Err(LettersError::Gone)
-}
-
-/// To its end even when whoever asked has gone, so that letters in hand are put back; and on a thread of its own, since a
-/// reader stays on the thread that it was opened on.
-async fn whole<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T, LettersError>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, LettersError>>,
-{
-    let runtime = tokio::runtime::Handle::current();
-    let done = tokio::task::spawn_blocking(move || runtime.block_on(work())).await;
-    done.unwrap_or(Err(LettersError::Panicked))
 }
 
 fn log_notes(notes: Notes) {

@@ -160,7 +160,7 @@ impl IntoResponse for Failed {
                 let code = match &error {
                     LettersError::Queue(_) | LettersError::Panicked => StatusCode::SERVICE_UNAVAILABLE,
                     LettersError::Gone => StatusCode::NOT_FOUND,
-                    LettersError::Kept(_) => StatusCode::CONFLICT,
+                    LettersError::Kept(_) | LettersError::Busy => StatusCode::CONFLICT,
                 };
                 (code, error.to_string())
             }

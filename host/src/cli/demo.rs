@@ -20,6 +20,7 @@ use indicatif::ProgressBar;
 use super::build;
 use super::dev::create_queues;
 use super::send::progress;
+use super::table::columns;
 use crate::clock;
 use crate::config::{Config, LedgerConfig, PluginConfig};
 use crate::dlq;
@@ -101,7 +102,7 @@ impl Demo {
         let inline = inline_checkout(&demand).await?;
 
         let rows = rows(&shop.host.services().stats.snapshot(), &demand);
-        println!("\n{}", table::render(&rows, &Comparison { inline, enqueue }));
+        println!("\n{}", table::render(&rows, &Comparison { inline, enqueue }, columns()));
         println!("{}", before.words("before the replay"));
         println!("the order that no handler could read left {replayed} dead letters; mended, they were replayed");
         println!("{}", after.words("after the replay"));

@@ -15,7 +15,7 @@ mod view;
 use std::process::ExitCode;
 
 pub use select::duration;
-pub use view::{cut, time};
+pub use view::time;
 
 use clap::{Args, Subcommand};
 

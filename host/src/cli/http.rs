@@ -23,31 +23,54 @@ pub struct Admin {
     pub admin: String,
 }
 
+/// Where the host's port wants a token, that is the one in the environment.
+fn with_token(request: http::request::Builder) -> http::request::Builder {
+    match std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()) {
+        Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+        None => request,
+    }
+}
+
 impl Admin {
-    /// What the host answers at `path`; none for 404.
+    /// What the host answers at `path`, as JSON; none for 404. A host that is not ready answers too.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
-        let (status, bytes) = self.ask(Request::get(self.uri(path)), bytes::Bytes::new()).await?;
-        match status.as_u16() {
-            200 | 503 => Ok(Some(serde_json::from_slice(&bytes).context("the host's answer is no JSON")?)),
-            404 => Ok(None),
-            code => bail!("the host at {} answered {code}", self.admin),
+        let answer = self.get_if(path, |status| matches!(status.as_u16(), 200 | 503)).await?;
+        answer.map(|bytes| serde_json::from_slice(&bytes).context("the host's answer is no JSON")).transpose()
+    }
+
+    /// What the host answers at `path`, as it is; none for 404.
+    pub async fn get_bytes(&self, path: &str) -> anyhow::Result<Option<bytes::Bytes>> {
+        self.get_if(path, |status| status == StatusCode::OK).await
+    }
+
+    async fn get_if(&self, path: &str, is_answer: impl Fn(StatusCode) -> bool) -> anyhow::Result<Option<bytes::Bytes>> {
+        let (status, bytes) = self.ask(with_token(Request::get(self.uri(path))), bytes::Bytes::new()).await?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if is_answer(status) => Ok(Some(bytes)),
+            status => bail!(self.refused(status, &bytes)),
         }
     }
 
-    /// Has the host do something, and gives its answer. Where its port wants a token, that is the one in the environment.
+    /// Has the host do something, and gives its answer.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, asked: &impl Serialize) -> anyhow::Result<T> {
-        let mut request = Request::post(self.uri(path)).header(header::CONTENT_TYPE, "application/json");
-        if let Some(token) = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()) {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let request = with_token(Request::post(self.uri(path)).header(header::CONTENT_TYPE, "application/json"));
         let (status, bytes) = self.ask(request, serde_json::to_vec(asked)?.into()).await?;
         if status == StatusCode::OK {
             return serde_json::from_slice(&bytes).context("the host's answer is no JSON");
         }
+        bail!(self.refused(status, &bytes))
+    }
+
+    fn refused(&self, status: StatusCode, answer: &[u8]) -> String {
         let why =
-            serde_json::from_slice::<Value>(&bytes).ok().and_then(|json| Some(json["error"].as_str()?.to_owned()));
+            serde_json::from_slice::<Value>(answer).ok().and_then(|json| Some(json["error"].as_str()?.to_owned()));
         let hint = if status == StatusCode::UNAUTHORIZED { format!(" Here: {TOKEN_VARIABLE}.") } else { String::new() };
-        bail!("the host at {} answered {status}: {}{hint}", self.admin, why.unwrap_or_else(|| "no reason given".into()))
+        format!(
+            "the host at {} answered {status}: {}{hint}",
+            self.admin,
+            why.unwrap_or_else(|| "no reason given".into())
+        )
     }
 
     fn uri(&self, path: &str) -> String {

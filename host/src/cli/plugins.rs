@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::http::Admin;
-use super::table;
+use super::table::{Table, list, name, number, whole};
 use crate::admin::{CanaryStatus, PluginStatus};
 
 /// List a running host's plugins: types, version, limits, what they may do, and what could not be loaded.
@@ -68,10 +68,17 @@ fn on_trial(name: &str, canary: &CanaryStatus) -> String {
     )
 }
 
-fn limits(plugins: &[PluginStatus]) -> comfy_table::Table {
-    let mut rows = table(&["plugin", "types", "version", "timeout", "memory", "busy"]);
+fn limits(plugins: &[PluginStatus]) -> Table {
+    let mut rows = Table::new([
+        name("plugin"),
+        list("types"),
+        whole("version"),
+        number("timeout"),
+        number("memory"),
+        number("busy"),
+    ]);
     for plugin in plugins {
-        rows.add_row([
+        rows.add([
             plugin.name.clone(),
             plugin.types.join(", "),
             plugin.digest.chars().take(12).collect(),
@@ -83,14 +90,15 @@ fn limits(plugins: &[PluginStatus]) -> comfy_table::Table {
     rows
 }
 
-fn grants(plugins: &[PluginStatus]) -> comfy_table::Table {
-    let mut rows = table(&["plugin", "may call", "may send to", "secrets", "variables", "pools", "empty imports"]);
-    let all = |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join("\n") };
+fn grants(plugins: &[PluginStatus]) -> Table {
+    let lists = ["may call", "may send to", "secrets", "variables", "pools", "empty imports"].map(list);
+    let mut rows = Table::new([name("plugin")].into_iter().chain(lists));
+    let all = |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join(", ") };
     for plugin in plugins {
         let PluginStatus { name, allowed_outbound_hosts, queues, secrets, variables, pools, empty_interfaces, .. } =
             plugin;
         let lists = [allowed_outbound_hosts, queues, secrets, variables, pools, empty_interfaces].map(|list| all(list));
-        rows.add_row([name.clone()].into_iter().chain(lists));
+        rows.add([name.clone()].into_iter().chain(lists));
     }
     rows
 }

@@ -9,19 +9,17 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
-use super::dlq::{cut, duration, time};
+use super::Signals;
+use super::dlq::{duration, time};
 use super::http::Admin;
-use super::{Signals, table};
+use super::table::{self, Table, list as names, name, number, text, whole, wrapped};
 use crate::clock;
 use crate::message::UnixMs;
 
-/// Columns and rows of a terminal that does not tell how many it has.
-const WIDTH: u16 = 80;
+/// Rows of a terminal that does not tell how many it has.
 const HEIGHT: u16 = 24;
 /// Failures that are shown.
 const FAILURES: usize = 5;
-/// Characters of a reason: the dashboard and `wasq dlq` have it all.
-const REASON_CHARS: usize = 60;
 /// Moves to the top left; and clears from there on. What is drawn over is not cleared before: that would flicker.
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
@@ -54,7 +52,7 @@ impl Status {
         if self.json {
             println!("{status:#}");
         } else {
-            print!("{}", page(&status, clock::unix_ms(), size().0));
+            print!("{}", page(&status, clock::unix_ms(), table::columns()));
         }
         Ok(if is_ready(&status) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -76,12 +74,12 @@ impl Status {
             let text = match self.ask().await {
                 Ok(status) => {
                     ready = is_ready(&status);
-                    if self.json { format!("{status}\n") } else { page(&status, clock::unix_ms(), size().0) }
+                    if self.json { format!("{status}\n") } else { page(&status, clock::unix_ms(), table::columns()) }
                 }
                 Err(error) if self.json => format!("{}\n", serde_json::json!({ "error": format!("{error:#}") })),
                 Err(error) => format!("{error:#}\n"),
             };
-            let text = if redraw { frame(&text, size().1) } else { text };
+            let text = if redraw { frame(&text, rows()) } else { text };
             // Whoever read it may have gone, as `head` does.
             if write!(stdout, "{text}").and_then(|()| stdout.flush()).is_err() {
                 break;
@@ -119,77 +117,101 @@ fn is_ready(status: &Value) -> bool {
     status["ready"]["ok"] == true
 }
 
-/// The terminal's columns and rows.
-fn size() -> (u16, u16) {
-    let known = rustix::termios::tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
-    known.map_or((WIDTH, HEIGHT), |size| (size.ws_col, size.ws_row))
+/// The terminal's rows.
+fn rows() -> u16 {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| size.ws_row);
+    size.filter(|rows| *rows > 0).unwrap_or(HEIGHT)
 }
 
 /// The status in words and tables, no wider than the terminal.
-fn page(status: &Value, now: UnixMs, width: u16) -> String {
+fn page(status: &Value, now: UnixMs, width: usize) -> String {
     let mut page = String::new();
-    let mut say = |line: String| writeln!(page, "{line}").expect("a String takes whatever is written");
-    say(if is_ready(status) { "ready" } else { "not ready" }.into());
-    for reason in list(&status["ready"]["reasons"]) {
-        say(format!("  {}", text(reason)));
+    let mut say = |line: &str| writeln!(page, "{line}").expect("a String takes whatever is written");
+    let sentence = |text: &str| {
+        let lines = wrapped(text, width.saturating_sub(4));
+        lines
+            .iter()
+            .enumerate()
+            .map(|(n, line)| format!("{}{line}", if n == 0 { "  " } else { "    " }))
+            .collect::<Vec<_>>()
+    };
+    say(if is_ready(status) { "ready" } else { "not ready" });
+    for reason in items(&status["ready"]["reasons"]) {
+        sentence(&shown(reason)).iter().for_each(|line| say(line));
     }
-    for pause in list(&status["paused"]) {
+    for pause in items(&status["paused"]) {
         let until = pause["until"]
             .as_u64()
             .map_or_else(|| "until it is resumed".into(), |at| format!("until {} UTC", time(UnixMs(at))));
-        say(format!("  paused: {}, by {}, {until}", text(&pause["target"]), text(&pause["by"])));
+        let paused = format!("paused: {}, by {}, {until}", shown(&pause["target"]), shown(&pause["by"]));
+        sentence(&paused).iter().for_each(|line| say(line));
     }
-    say(format!("\n{}", fit(queues(status), width)));
-    if list(&status["lines"]).next().is_some() {
-        say(format!("\n{}", fit(lines(status), width)));
+    say(&format!("\n{}", queues(status).render(width)));
+    if items(&status["unroutable"]).next().is_some() {
+        say(&format!("\n{}", unroutable(status, now).render(width)));
     }
-    let busy = list(&status["permits"]).filter(|permit| permit["busy"] != 0);
+    if items(&status["lines"]).next().is_some() {
+        say(&format!("\n{}", lines(status).render(width)));
+    }
+    let busy = items(&status["permits"]).filter(|permit| permit["busy"] != 0);
     let busy: Vec<_> =
-        busy.map(|permit| format!("{} {} of {}", text(&permit["name"]), permit["busy"], permit["limit"])).collect();
+        busy.map(|permit| format!("{} {} of {}", shown(&permit["name"]), permit["busy"], permit["limit"])).collect();
     if !busy.is_empty() {
-        say(format!("\npermits busy: {}", busy.join(", ")));
+        say("");
+        wrapped(&format!("permits busy: {}", busy.join(", ")), width).iter().for_each(|line| say(line));
     }
-    for breaker in list(&status["breakers"]).filter(|breaker| breaker["open"] == true) {
-        let (dependency, probe) = (text(&breaker["dependency"]), text(&breaker["probe_in_ms"]));
-        say(format!("\nbreaker open: {dependency}, next probe in {probe} ms"));
+    for breaker in items(&status["breakers"]).filter(|breaker| breaker["open"] == true) {
+        let (dependency, probe) = (shown(&breaker["dependency"]), shown(&breaker["probe_in_ms"]));
+        say("");
+        wrapped(&format!("breaker open: {dependency}, next probe in {probe} ms"), width)
+            .iter()
+            .for_each(|line| say(line));
     }
-    if list(&status["failures"]).next().is_some() {
-        say(format!("\n{}", fit(failures(status, now), width)));
+    if items(&status["failures"]).next().is_some() {
+        say(&format!("\n{}", failures(status, now).render(width)));
     }
     page
 }
 
-fn fit(mut table: comfy_table::Table, width: u16) -> comfy_table::Table {
-    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic).set_width(width);
-    table
-}
-
-fn queues(status: &Value) -> comfy_table::Table {
-    let mut queues = table(&["queue", "visible", "in flight", "delayed", "lag", "in hand", "dead letters"]);
-    for queue in list(&status["queues"]) {
+fn queues(status: &Value) -> Table {
+    let numbers = ["visible", "in flight", "delayed", "lag", "in hand", "dead letters"].map(number);
+    let mut queues = Table::new([name("queue")].into_iter().chain(numbers));
+    for queue in items(&status["queues"]) {
         let lag = queue["lag_s"].as_f64().map_or_else(|| "?".into(), |s| format!("{s:.1} s"));
         let [name, visible, in_flight, delayed, in_hand, dead_letters] =
-            ["name", "visible", "in_flight", "delayed", "in_hand", "dead_letters"].map(|name| text(&queue[name]));
-        queues.add_row([name, visible, in_flight, delayed, lag, in_hand, dead_letters]);
+            ["name", "visible", "in_flight", "delayed", "in_hand", "dead_letters"].map(|name| shown(&queue[name]));
+        queues.add([name, visible, in_flight, delayed, lag, in_hand, dead_letters]);
     }
     queues
 }
 
-fn lines(status: &Value) -> comfy_table::Table {
-    let mut lines = table(&["type", "plugin", "done", "retried", "dup", "dead", "run ms p50/p99", "in all ms p50/p99"]);
-    for line in list(&status["lines"]) {
+/// The types that no plugin handles.
+fn unroutable(status: &Value, now: UnixMs) -> Table {
+    let mut types =
+        Table::new([name("unroutable type"), name("queue"), number("looks"), whole("last"), text("reason")]);
+    for row in items(&status["unroutable"]) {
+        let [kind, queue, looks, reason] = ["type", "queue", "deliveries", "reason"].map(|name| shown(&row[name]));
+        types.add([kind, queue, looks, ago(&row["last_at"], now), reason]);
+    }
+    types
+}
+
+fn lines(status: &Value) -> Table {
+    let numbers = ["done", "retried", "dup", "dead", "run ms p50/p99", "in all ms p50/p99"].map(number);
+    let mut lines = Table::new([name("type"), name("plugin")].into_iter().chain(numbers));
+    for line in items(&status["lines"]) {
         let exits = |class: &str| line["exits"][class].as_u64().unwrap_or(0);
         let pair = |name: &str| {
             let ms = |q: &str| milliseconds(line[format!("{name}_{q}_ms")].as_f64().unwrap_or(0.0));
             format!("{}/{}", ms("p50"), ms("p99"))
         };
-        lines.add_row([
-            text(&line["type"]),
-            text(&line["plugin"]),
+        lines.add([
+            shown(&line["type"]),
+            shown(&line["plugin"]),
             exits("done").to_string(),
-            text(&line["delayed"]),
-            text(&line["duplicates"]),
-            text(&line["dead_lettered"]),
+            shown(&line["delayed"]),
+            shown(&line["duplicates"]),
+            shown(&line["dead_lettered"]),
             pair("run"),
             pair("sent_to_done"),
         ]);
@@ -206,22 +228,26 @@ fn milliseconds(ms: f64) -> String {
     }
 }
 
-fn failures(status: &Value, now: UnixMs) -> comfy_table::Table {
-    let mut failures = table(&["failed", "type", "plugin", "exit", "reason"]);
-    for failure in list(&status["failures"]).take(FAILURES) {
-        let ago_s = now.0.saturating_sub(failure["at"].as_u64().unwrap_or(now.0)) / 1_000;
-        let ago = humantime_serde::re::humantime::format_duration(Duration::from_secs(ago_s));
-        let [kind, plugin, class, reason] = ["type", "plugin", "class", "reason"].map(|name| text(&failure[name]));
-        failures.add_row([format!("{ago} ago"), kind, plugin, class, cut(&reason, REASON_CHARS)]);
+fn failures(status: &Value, now: UnixMs) -> Table {
+    let mut failures = Table::new([whole("failed"), name("type"), names("plugins"), whole("exit"), text("reason")]);
+    for failure in items(&status["failures"]).take(FAILURES) {
+        let [kind, class, reason] = ["type", "class", "reason"].map(|name| shown(&failure[name]));
+        let plugins: Vec<_> = items(&failure["plugins"]).map(shown).collect();
+        failures.add([ago(&failure["at"], now), kind, plugins.join(", "), class, reason]);
     }
     failures
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+fn ago(at: &Value, now: UnixMs) -> String {
+    let ago_s = now.0.saturating_sub(at.as_u64().unwrap_or(now.0)) / 1_000;
+    format!("{} ago", humantime_serde::re::humantime::format_duration(Duration::from_secs(ago_s)))
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn text(value: &Value) -> String {
+fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "?".into(),
@@ -234,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_fits_eighty_columns_and_says_what_is_paused_and_what_failed() {
+    fn it_fits_its_terminal_and_says_what_is_paused_what_has_no_plugin_and_what_failed() {
         let status = serde_json::json!({
             "ready": { "ok": true, "reasons": [] },
             "paused": [{ "target": "type:order_completed", "by": "ada@laptop", "at": 0, "until": 60_000 }],
@@ -243,9 +269,11 @@ mod tests {
                 "duplicates": 0, "dead_lettered": 7, "run_p50_ms": 12.5, "run_p99_ms": 250.0 }],
             "permits": [{ "name": "host", "busy": 3, "limit": 512 }, { "name": "pool:smtp", "busy": 0, "limit": 4 }],
             "breakers": [{ "dependency": "api.mail.example", "open": true, "probe_in_ms": 700 }],
-            "failures": [{ "at": 1_000, "type": "t", "plugin": "p", "class": "retry", "reason": "a long reason ".repeat(20) }],
+            "unroutable": [{ "queue": "orders", "type": "order_completd", "deliveries": 3, "first_at": 0, "last_at": 1_000,
+                "reason": "no plugin handles it; its messages go to the DLQ 5m after they were sent" }],
+            "failures": [{ "at": 1_000, "type": "t", "plugin": "p", "plugins": ["p", "q"], "class": "retry", "reason": "a long reason ".repeat(20) }],
         });
-        let page = page(&status, UnixMs(6_000), 80);
+        let wide = page(&status, UnixMs(6_000), 80);
         for words in [
             "ready",
             "paused: type:order_completed, by ada@laptop, until 1970-01-01 00:01:00 UTC",
@@ -253,11 +281,23 @@ mod tests {
             "breaker open: api.mail.example",
             "1.2 s",
             "5s ago",
+            "order_completd",
+            "no plugin handles it; its messages go to the DLQ 5m",
+            "p, q",
         ] {
-            assert!(page.contains(words), "{words}: {page}");
+            assert!(wide.contains(words), "{words}: {wide}");
         }
-        let widest = page.lines().map(|line| line.chars().count()).max().unwrap();
-        assert!(widest <= 80, "{widest}:\n{page}");
+        let names = ["order_completed_and_some_more", "send-receipt-by-mail", "api.mail.example", "pool:smtp"];
+        for width in [80, 60, 40] {
+            let page = page(&status, UnixMs(6_000), width);
+            let widest = page.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= width, "{widest} of {width}:\n{page}");
+            for word in page.split([' ', '\n', ',']).filter(|word| word.contains('_') || word.contains('-')) {
+                let start = word.trim_end_matches('…');
+                let is_cut = start != word && names.iter().any(|name| name.starts_with(start));
+                assert!(is_cut || wide.contains(word) || names.contains(&word), "{word} at {width}:\n{page}");
+            }
+        }
         assert_eq!(frame("a\nb\n", 24), "\x1b[Ha\x1b[K\nb\x1b[K\x1b[J");
         assert_eq!(
             frame("a\nb\nc\nd\n", 4),

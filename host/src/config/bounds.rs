@@ -15,6 +15,10 @@ pub struct OutOfBounds {
     pub rule: String,
 }
 
+/// The most that `limits.key_bytes` and `limits.reason_bytes` may be. A dead letter has both.
+pub const KEY_BYTES_MAX: usize = 256 * 1024;
+pub const REASON_BYTES_MAX: usize = 64 * 1024;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -35,9 +39,9 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("tables", u64::from(limits.tables), 1..=64),
         ("table_elements", limits.table_elements as u64, 1..=1_000_000),
         ("open_handles", limits.open_handles as u64, 16..=1_000_000),
-        ("key_bytes", limits.key_bytes as u64, 36..=256 * KIB),
+        ("key_bytes", limits.key_bytes as u64, 36..=KEY_BYTES_MAX as u64),
         ("result_bytes", limits.result_bytes as u64, 0..=256 * KIB),
-        ("reason_bytes", limits.reason_bytes as u64, 16..=64 * KIB),
+        ("reason_bytes", limits.reason_bytes as u64, 16..=REASON_BYTES_MAX as u64),
         ("log_bytes", limits.log_bytes as u64, 0..=64 * MIB),
         ("log_records", limits.log_records as u64, 0..=1_000_000),
         ("random_bytes", limits.random_bytes, 1..=64 * MIB),
@@ -66,6 +70,11 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         within_time(&format!("limits.{name}"), value, bounds)?;
     }
     within("drain_s", config.drain_s, 0..=3_600)?;
+    let admin = &config.admin;
+    within("admin.max_connections", admin.max_connections as u64, 1..=10_000)?;
+    within_time("admin.header_timeout", admin.header_timeout, Duration::from_millis(100)..=60 * MINUTE)?;
+    within_time("admin.request_timeout", admin.request_timeout, Duration::from_secs(1)..=60 * MINUTE)?;
+    within_time("admin.connection_time", admin.connection_time, Duration::from_secs(1)..=2 * HOURS_12)?;
     for (name, value) in
         [("sample_interval", config.telemetry.sample_interval), ("export_interval", config.telemetry.export_interval)]
     {

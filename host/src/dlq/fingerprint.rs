@@ -1,12 +1,18 @@
-//! Reasons that are alike: what differs between them is taken out, and the rest is named by a hash.
+//! Reasons that are alike: the names in them say the cause and are kept, the values are taken out,
+//! and what is left is named by a hash.
+//!
+//! `wasq dlq groups`, the filter `--fingerprint` and the dashboard use it. docs/dead-letters.md has
+//! the rules as a table for operators, and `fingerprint/tests.rs` as examples.
+
+mod quotation;
+mod token;
+mod words;
+
+use quotation::{Quotation, Role};
+use token::Token;
 
 /// Hexadecimal digits of a fingerprint.
 const DIGITS: usize = 8;
-/// From so many digits on a hexadecimal word is an id, and no word.
-const HEX_MIN_DIGITS: usize = 8;
-/// Where a UUID has its dashes, and its length.
-const UUID_DASHES: [usize; 4] = [8, 13, 18, 23];
-const UUID_CHARS: usize = 36;
 
 /// Names a reason: the first 8 hexadecimal digits of blake3 over its [`normalised`] text. Reasons that differ in their
 /// values only have the same name, on every machine and in every version that normalises alike.
@@ -15,119 +21,63 @@ pub fn fingerprint(reason: &str) -> String {
     hash[..DIGITS].to_owned()
 }
 
-/// A reason without its values. In the order in which they are looked for:
+/// A reason without its values: each becomes a word in angle brackets, and a list of the same words
+/// becomes one of them.
 ///
-/// - text in `"…"`, `` `…` `` or `'…'` becomes `<text>`; the apostrophe of a word opens nothing
-/// - a UUID becomes `<uuid>`
-/// - a word of 8 hexadecimal digits or more, among them a digit and a letter, or any word after `0x`, becomes `<hex>`
-/// - a number, with its fraction or its groups, becomes `<n>`; also within a word, as in `order<n>`
-/// - white space becomes one space
+/// What counts as a value: [`quotation`] says it of quoted text, [`token`] of the rest.
 pub fn normalised(reason: &str) -> String {
-    let chars: Vec<char> = reason.chars().collect();
-    let mut text = String::with_capacity(reason.len());
-    let mut at = 0;
-    while let Some(&c) = chars.get(at) {
-        let word_starts = at == 0 || !chars[at - 1].is_alphanumeric();
-        let value = quoted(&chars, at, word_starts).map(|end| ("<text>", end));
-        let value = value.or_else(|| word_starts.then(|| id(&chars, at)).flatten());
-        let value = value.or_else(|| c.is_ascii_digit().then(|| ("<n>", number(&chars, at))));
-        match value {
-            Some((name, end)) => {
-                text.push_str(name);
-                at = end;
+    let mut text = Normalised::default();
+    let mut rest = reason;
+    let mut quoted_before: Option<(usize, Role)> = None;
+    while let Some(c) = rest.chars().next() {
+        let at = reason.len() - rest.len();
+        let before = &reason[..at];
+        let len = if let Some(quotation) = Quotation::at(before, rest, quoted_before) {
+            match quotation.name() {
+                Some(name) => text.keep(&name),
+                None => text.value(quotation::VALUE),
             }
-            None => {
-                match c.is_whitespace() {
-                    true if text.ends_with(' ') => {}
-                    true => text.push(' '),
-                    false => text.push(c),
-                }
-                at += 1;
+            quoted_before = Some((at + quotation.len, quotation.role));
+            quotation.len
+        } else {
+            let Token { word, len } = token::at(before, rest);
+            match word {
+                Some(word) if word.starts_with('<') && word.ends_with('>') => text.value(&word),
+                Some(word) => text.keep(&word),
+                None if c.is_whitespace() => text.space(),
+                None => text.keep(&rest[..len]),
             }
-        }
-    }
-    text.trim().to_owned()
-}
-
-/// The end of a quotation that begins here.
-fn quoted(chars: &[char], at: usize, word_starts: bool) -> Option<usize> {
-    let quote = chars[at];
-    let opens = matches!(quote, '"' | '`') || (quote == '\'' && word_starts);
-    if !opens {
-        return None;
-    }
-    let mut end = at + 1;
-    while let Some(&c) = chars.get(end) {
-        let within_a_word = quote == '\'' && chars.get(end + 1).is_some_and(|next| next.is_alphanumeric());
-        if c == quote && !within_a_word {
-            return Some(end + 1);
-        }
-        end += if c == '\\' { 2 } else { 1 };
-    }
-    None
-}
-
-/// A UUID or a hexadecimal word that begins here, and its end.
-fn id(chars: &[char], at: usize) -> Option<(&'static str, usize)> {
-    let ends_at = |end: usize| !chars.get(end).is_some_and(|c| c.is_alphanumeric());
-    if let Some(uuid) = chars.get(at..at + UUID_CHARS) {
-        let fits = |(place, c): (usize, &char)| match UUID_DASHES.contains(&place) {
-            true => *c == '-',
-            false => c.is_ascii_hexdigit(),
+            len
         };
-        if uuid.iter().enumerate().all(fits) && ends_at(at + UUID_CHARS) {
-            return Some(("<uuid>", at + UUID_CHARS));
-        }
+        rest = &rest[len..];
     }
-    let prefixed = chars[at] == '0' && matches!(chars.get(at + 1), Some('x' | 'X'));
-    let start = if prefixed { at + 2 } else { at };
-    let word: Vec<char> = chars[start..].iter().copied().take_while(char::is_ascii_hexdigit).collect();
-    let end = start + word.len();
-    let mixed = word.iter().any(char::is_ascii_digit) && word.iter().any(char::is_ascii_alphabetic);
-    let is_id = if prefixed { !word.is_empty() } else { word.len() >= HEX_MIN_DIGITS && mixed };
-    (is_id && ends_at(end)).then_some(("<hex>", end))
+    text.0.trim().to_owned()
 }
 
-/// The end of a number that begins here: `12`, `1.5`, `12,345`, `10.0.0.7`.
-fn number(chars: &[char], at: usize) -> usize {
-    let digit = |place: usize| chars.get(place).is_some_and(char::is_ascii_digit);
-    let mut end = at;
-    while digit(end) || (matches!(chars.get(end), Some('.' | ',')) && digit(end + 1)) {
-        end += 1;
+/// The text so far.
+#[derive(Default)]
+struct Normalised(String);
+
+impl Normalised {
+    fn keep(&mut self, text: &str) {
+        self.0.push_str(text);
     }
-    end
+
+    fn space(&mut self) {
+        if !self.0.ends_with(' ') {
+            self.0.push(' ');
+        }
+    }
+
+    /// A value's word; none more where the same one stands before a comma, an `or` or an `and`.
+    fn value(&mut self, word: &str) {
+        let is_listed = |separator: &str| self.0.strip_suffix(separator).is_some_and(|list| list.ends_with(word));
+        match [", ", ",", " and ", " or ", ", and ", ", or "].into_iter().find(|separator| is_listed(separator)) {
+            Some(separator) => self.0.truncate(self.0.len() - separator.len()),
+            None => self.0.push_str(word),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_taken_out_of_a_reason_and_words_stay() {
-        let check = |reason: &str, expect: &str| assert_eq!(normalised(reason), expect, "{reason}");
-        check("order 17 was not found", "order <n> was not found");
-        check("order17: 3 of 12.5 kg, 1,024 left", "order<n>: <n> of <n> kg, <n> left");
-        check("10.0.0.7:8080 refused", "<n>:<n> refused");
-        check("no user 6f1c2d3e-4a5b-6c7d-8e9f-0a1b2c3d4e5f here", "no user <uuid> here");
-        check("commit 9fceb02d0ae5 and 0xFF and 0x", "commit <hex> and <hex> and <n>x");
-        check("facade, deadbeef and 12345678", "facade, deadbeef and <n>");
-        check(r#"no field "total" in 'order' of `shop`"#, "no field <text> in <text> of <text>");
-        check(r#"said "a \"b\" c" and stopped"#, "said <text> and stopped");
-        check("can't read the customer's card", "can't read the customer's card");
-        check("it said 'don't' 3 times", "it said <text> <n> times");
-        check("an open \" quote 5", "an open \" quote <n>");
-        check("  much\t\n white   space ", "much white space");
-        check("", "");
-        check("Zahl 5 für Größe 12", "Zahl <n> für Größe <n>");
-    }
-
-    #[test]
-    fn reasons_that_differ_in_values_only_have_one_fingerprint() {
-        let one = fingerprint("timeout after 10 s at 'https://a.example/1'");
-        assert_eq!(one, fingerprint("timeout after 30 s at 'https://b.example/2'"));
-        assert_ne!(one, fingerprint("timeout before 10 s at 'https://a.example/1'"));
-        assert!(one.len() == 8 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
-        // The same for all time: operators write it down.
-        assert_eq!(fingerprint("order 17 was not found"), blake3::hash(b"order <n> was not found").to_hex()[..8]);
-    }
-}
+mod tests;

@@ -2,15 +2,21 @@
 
 use super::fingerprint::fingerprint;
 use super::{Envelopes, Letter, LetterError, read};
-use crate::message::{AttributeValue, Delivery, MessageId, TYPE_ATTRIBUTE, UnixMs, size_bytes};
+use crate::config::bounds::{KEY_BYTES_MAX, REASON_BYTES_MAX};
+use crate::message::{AttributeValue, Delivery, Key, MessageId, TYPE_ATTRIBUTE, UnixMs, size_bytes};
 use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES};
 
 /// The class of a message that SQS itself moved to the DLQ.
 pub const MOVED_CLASS: &str = "moved-by-sqs";
 /// The class of a message whose envelope cannot be read.
 pub const UNREADABLE_CLASS: &str = "unreadable";
-/// More bytes than any letter has. A message that leaves so much room has its letter with it, or has none.
-pub const LETTER_MAX_BYTES: usize = 64 * 1024;
+/// Bytes of a letter beside its key, its reason and what it has from the message itself: names of
+/// SQS and of plugins, digests, times and counts, with the JSON around them.
+const LETTER_REST_BYTES: usize = 8 * 1024;
+/// More bytes than any letter has of its own, whatever the limits are set to. In JSON a quotation
+/// mark or a backslash takes two bytes. A control character takes six; a reason has none, and in a
+/// key it has taken as many in the message's own body.
+const LETTER_MAX_BYTES: usize = 2 * (KEY_BYTES_MAX + REASON_BYTES_MAX) + LETTER_REST_BYTES;
 
 /// A message in the DLQ, in hand.
 #[derive(Clone, Debug)]
@@ -55,6 +61,14 @@ impl Found {
             Envelope::Letter(letter) => Some(letter),
             Envelope::MovedBySqs | Envelope::Unreadable(_) => None,
         }
+    }
+
+    /// Names the message that the letter was; none where it does not say. A type's plugins each
+    /// send a letter of a message that fails them all.
+    pub fn message(&self) -> Option<Key> {
+        let letter = self.letter()?;
+        let parts = [letter.queue.as_bytes(), letter.message_id.0.as_bytes(), &self.delivery.body];
+        Some(Key::derive(&parts))
     }
 
     /// The type, by its letter or its attribute.
@@ -114,7 +128,75 @@ async fn restore(letter: &Letter, delivery: &mut Delivery, envelopes: &dyn Envel
     }
 }
 
+/// A message that leaves so much room has its letter with it, or has none. Its key and its type are
+/// in the letter again.
 fn has_room_for_a_letter(delivery: &Delivery) -> bool {
-    delivery.attributes.len() < MESSAGE_MAX_ATTRIBUTES
-        && size_bytes(&delivery.body, &delivery.attributes) + LETTER_MAX_BYTES <= MESSAGE_MAX_BYTES
+    let own = size_bytes(&delivery.body, &delivery.attributes);
+    delivery.attributes.len() < MESSAGE_MAX_ATTRIBUTES && own + 2 * own + LETTER_MAX_BYTES <= MESSAGE_MAX_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{AttributeValue, Receipt};
+
+    struct NoHost;
+
+    #[async_trait::async_trait]
+    impl Envelopes for NoHost {
+        async fn get(&self, _id: &str) -> Result<Option<String>, LetterError> {
+            Err(LetterError::NoHost("it does not answer".into()))
+        }
+    }
+
+    fn delivery(body: String) -> Delivery {
+        Delivery {
+            message_id: MessageId("m".into()),
+            receipt: Receipt("r".into()),
+            body: body.into(),
+            attributes: [(TYPE_ATTRIBUTE.to_owned(), AttributeValue::string("t"))].into(),
+            receive_count: 1,
+            sent_at: UnixMs(0),
+            group: None,
+            deduplication_id: None,
+            trace_header: None,
+            received_at: crate::clock::now(),
+        }
+    }
+
+    /// The longest letter that limits at their bounds allow, beside a body of so many bytes.
+    fn longest_letter(body_bytes: usize) -> usize {
+        let letter = Letter {
+            queue: "q".repeat(80),
+            message_id: MessageId("m".repeat(100)),
+            kind: Some("\"".repeat(body_bytes / 2)),
+            plugin: Some("p".repeat(200)),
+            digest: Some("d".repeat(64)),
+            class: "out-of-memory".into(),
+            reason: "\"".repeat(REASON_BYTES_MAX),
+            attempts: u32::MAX,
+            receive_count: u32::MAX,
+            first_failed_at: Some(UnixMs(u64::MAX)),
+            last_failed_at: UnixMs(u64::MAX),
+            key: Some("\"".repeat(KEY_BYTES_MAX)),
+            traceparent: Some("t".repeat(55)),
+            group: Some("g".repeat(128)),
+            replays: u32::MAX,
+            in_ledger: None,
+        };
+        serde_json::to_string(&letter).unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn without_a_host_a_message_that_may_have_its_letter_in_the_ledger_is_not_taken_for_one_that_sqs_moved() {
+        let class = async |bytes: usize| {
+            let found = Found::read(delivery("x".repeat(bytes)), &NoHost).await;
+            found.class().to_owned()
+        };
+        assert_eq!((class(2).await, class(64 * 1024).await), (MOVED_CLASS.to_owned(), MOVED_CLASS.to_owned()));
+        for bytes in [200 * 1024, MESSAGE_MAX_BYTES - 100 * 1024] {
+            let needs_the_ledger = bytes + longest_letter(bytes) > MESSAGE_MAX_BYTES;
+            assert_eq!((class(bytes).await, needs_the_ledger), (UNREADABLE_CLASS.to_owned(), true), "{bytes}");
+        }
+    }
 }

@@ -11,11 +11,22 @@ use crate::message::{Delivery, MessageId, Receipt};
 use crate::queue::sqs::SqsQueue;
 use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
-/// How often a call is tried, and the wait after the first failure; it doubles.
+/// How often a call is tried, and the wait after the first failure.
 pub const TRIES: u32 = 4;
-pub const TRY_AGAIN: Duration = Duration::from_millis(200);
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Calls under way at once.
 const CALLS: usize = 8;
+
+/// The waits between the tries: each twice the one before, and half of each drawn, so that batches
+/// that failed together do not come back together.
+pub fn waits() -> impl Iterator<Item = Duration> {
+    (0..TRIES - 1).map(|doublings| wait(doublings, fastrand::f64()))
+}
+
+fn wait(doublings: u32, draw: f64) -> Duration {
+    let longest = TRY_AGAIN * 2_u32.pow(doublings);
+    longest / 2 + (longest / 2).mul_f64(draw)
+}
 
 /// Letters in hand.
 pub struct Hand<'a> {
@@ -60,24 +71,22 @@ impl<'a> Hand<'a> {
         for batch in ids.chunks(BATCH_MAX_ENTRIES) {
             let held = batch.iter().filter_map(|id| Some((id.clone(), self.held.get(id)?.receipt.clone())));
             let mut batch: Vec<(MessageId, Receipt)> = held.collect();
-            let mut wait = TRY_AGAIN;
-            for attempt in 1..=TRIES {
+            let mut waits = waits();
+            loop {
+                let wait = waits.next();
                 let receipts: Vec<_> = batch.iter().map(|(_, receipt)| receipt.clone()).collect();
                 let answers = self.dlq.delete(&receipts).await;
                 let mut failed = Vec::new();
                 for ((id, receipt), answer) in batch.into_iter().zip(answers) {
                     match answer {
                         Ok(()) => drop(self.held.remove(&id)),
-                        Err(QueueError::Transient { .. }) if attempt < TRIES => failed.push((id, receipt)),
+                        Err(QueueError::Transient { .. }) if wait.is_some() => failed.push((id, receipt)),
                         Err(error) => left.push((id, error)),
                     }
                 }
-                if failed.is_empty() {
-                    break;
-                }
+                let Some(wait) = wait.filter(|_| !failed.is_empty()) else { break };
                 batch = failed;
-                tokio::time::sleep(clock::jittered(wait)).await;
-                wait *= 2;
+                tokio::time::sleep(wait).await;
             }
         }
         left
@@ -118,10 +127,11 @@ impl<'a> Hand<'a> {
 /// Hides letters for so many seconds from now; 0 shows them. Gives the errors of those that are as they were. A letter whose
 /// receipt has run out shows already.
 async fn hide_for(dlq: &SqsQueue, receipts: Vec<Receipt>, visibility_s: u32) -> Vec<QueueError> {
-    let mut pause = TRY_AGAIN;
+    let mut waits = waits();
     let mut left = receipts;
     let mut errors = Vec::new();
-    for attempt in 1..=TRIES {
+    loop {
+        let wait = waits.next();
         let batches = left.chunks(BATCH_MAX_ENTRIES).map(|batch| async move {
             let changes: Vec<_> = batch.iter().map(|receipt| (receipt.clone(), visibility_s)).collect();
             let answers = dlq.change_visibility(&changes).await;
@@ -132,16 +142,26 @@ async fn hide_for(dlq: &SqsQueue, receipts: Vec<Receipt>, visibility_s: u32) -> 
         for (receipt, answer) in answers {
             match answer {
                 Ok(()) | Err(QueueError::LeaseLost { .. }) => {}
-                Err(QueueError::Transient { .. }) if attempt < TRIES => failed.push(receipt),
+                Err(QueueError::Transient { .. }) if wait.is_some() => failed.push(receipt),
                 Err(error) => errors.push(error),
             }
         }
-        if failed.is_empty() {
-            break;
-        }
+        let Some(wait) = wait.filter(|_| !failed.is_empty()) else { return errors };
         left = failed;
-        tokio::time::sleep(pause).await;
-        pause *= 2;
+        tokio::time::sleep(wait).await;
     }
-    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_are_apart_by_waits_that_double_and_are_half_drawn() {
+        assert_eq!(waits().count() as u32, TRIES - 1);
+        for (doublings, longest_ms) in [(0, 200), (1, 400), (2, 800)] {
+            let longest = Duration::from_millis(longest_ms);
+            assert_eq!((wait(doublings, 0.0), wait(doublings, 1.0)), (longest / 2, longest));
+        }
+    }
 }

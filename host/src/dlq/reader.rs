@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Envelopes;
 use super::found::Found;
-use super::held::{Hand, TRIES, TRY_AGAIN};
+use super::held::{Hand, waits};
 use crate::clock;
 use crate::message::{Delivery, MessageId, UnixMs};
 use crate::queue::sqs::SqsQueue;
@@ -197,13 +197,11 @@ impl<'a> Reader<'a> {
     }
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-        let mut pause = TRY_AGAIN;
-        for _ in 1..TRIES {
+        for pause in waits() {
             match self.dlq.receive(max, wait, self.hand.hide()).await {
                 Err(QueueError::Transient { code, message }) => {
                     tracing::warn!(code, message, "cannot read the DLQ; trying again");
                     tokio::time::sleep(pause).await;
-                    pause *= 2;
                 }
                 answer => return answer,
             }

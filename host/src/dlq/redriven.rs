@@ -5,6 +5,9 @@ use super::{Envelopes, LETTER_ATTRIBUTE, LetterError, MESSAGE_MAX_ATTRIBUTES, OW
 use crate::message::{AttributeValue, Delivery, KEY_ATTRIBUTE, size_bytes};
 use crate::queue::MESSAGE_MAX_BYTES;
 
+/// More bytes than a letter has, unless the limits on keys and reasons are raised far above their defaults.
+const LETTER_ROOM_BYTES: usize = 64 * 1024;
+
 /// The message that a delivery was before it was dead-lettered; none if it never was. It has its letter's key as the
 /// attribute `wasq-key`, as a replay has.
 ///
@@ -35,6 +38,6 @@ pub async fn reopen(delivery: &Delivery, envelopes: &dyn Envelopes) -> Result<Op
 fn had_no_room_for_its_letter(delivery: &Delivery) -> bool {
     let attributes = &delivery.attributes;
     let is_full = attributes.len() >= MESSAGE_MAX_ATTRIBUTES
-        || size_bytes(&delivery.body, attributes) + super::found::LETTER_MAX_BYTES > MESSAGE_MAX_BYTES;
+        || size_bytes(&delivery.body, attributes) + LETTER_ROOM_BYTES > MESSAGE_MAX_BYTES;
     is_full && !attributes.contains_key(KEY_ATTRIBUTE) && !attributes.contains_key(OWN_KEY_ATTRIBUTE)
 }

@@ -51,12 +51,10 @@ struct Send<'l> {
     letters: Vec<&'l Found>,
 }
 
-/// Names the message that a letter was. A type's plugins each send a letter of a message that fails them all; sent once, it
-/// runs again in every one that is not done. Sent once for each letter it would fail them all once for each letter.
+/// Names the message that a letter was. Sent once, it runs again in every plugin that is not done.
+/// Sent once for each letter it would fail them all once for each letter.
 fn source(found: &Found) -> Option<Key> {
-    let letter = found.letter()?;
-    let parts = [letter.queue.as_bytes(), letter.message_id.0.as_bytes(), &found.delivery.body];
-    Some(Key::derive(&parts))
+    found.message()
 }
 
 /// What a replay knows of itself.

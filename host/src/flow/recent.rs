@@ -1,10 +1,12 @@
-//! What has ended lately: failures always, everything only while somebody looks. No bodies.
+//! What has ended lately: failures always, everything only while somebody looks; and the types that
+//! no plugin handles. No bodies.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::unroutable::Unroutable;
 use crate::message::{MessageId, UnixMs};
 
 /// Endings that are kept of each kind.
@@ -29,9 +31,19 @@ pub struct Outcome {
     pub reason: String,
 }
 
+/// What one message came to, in all the plugins in which it came to the same.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct MessageOutcome {
+    /// The latest of them; its reason has those of the others too, where they differ.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub plugins: Vec<String>,
+}
+
 /// The latest outcomes.
 #[derive(Default)]
 pub struct Recent {
+    pub unroutable: Unroutable,
     watched_until: AtomicU64,
     all: Mutex<VecDeque<Outcome>>,
     failures: Mutex<VecDeque<Outcome>>,
@@ -70,6 +82,30 @@ impl Recent {
     }
 }
 
+/// Outcomes with each message once for all plugins that ended its attempt in the same way; in the
+/// order of the first of each.
+pub fn by_message(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<MessageOutcome> {
+    let mut merged: Vec<MessageOutcome> = Vec::new();
+    for outcome in outcomes {
+        let is_same = |known: &&mut MessageOutcome| {
+            let MessageOutcome { outcome: of, plugins } = known;
+            of.message_id == outcome.message_id
+                && (of.attempt, of.class, of.settlement) == (outcome.attempt, outcome.class, outcome.settlement)
+                && !plugins.contains(&outcome.plugin)
+        };
+        match merged.iter_mut().find(is_same) {
+            Some(known) => {
+                if !known.outcome.reason.split("; ").any(|reason| reason == outcome.reason) {
+                    known.outcome.reason = format!("{}; {}", known.outcome.reason, outcome.reason);
+                }
+                known.plugins.push(outcome.plugin);
+            }
+            None => merged.push(MessageOutcome { plugins: vec![outcome.plugin.clone()], outcome }),
+        }
+    }
+    merged
+}
+
 fn push(kept: &Mutex<VecDeque<Outcome>>, outcome: Outcome) {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() >= KEPT_MAX {
@@ -85,6 +121,32 @@ fn read(kept: &Mutex<VecDeque<Outcome>>) -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_that_several_plugins_reject_is_one_outcome_with_its_plugins() {
+        let outcome = |id: &str, plugin: &str, attempt, reason: &str| Outcome {
+            at: UnixMs(1),
+            message_id: MessageId(id.into()),
+            kind: "t".into(),
+            plugin: plugin.into(),
+            attempt,
+            class: "reject",
+            settlement: "dead-letter",
+            reason: reason.into(),
+        };
+        let merged = by_message([
+            outcome("1", "a", 1, "no"),
+            outcome("2", "a", 1, "no"),
+            outcome("1", "b", 1, "no"),
+            outcome("1", "c", 1, "never"),
+            outcome("1", "a", 2, "no"),
+        ]);
+        let seen: Vec<_> = merged.iter().map(|m| (m.outcome.message_id.0.as_str(), m.plugins.join("+"))).collect();
+        assert_eq!(seen, [("1", "a+b+c".to_owned()), ("2", "a".to_owned()), ("1", "a".to_owned())]);
+        assert_eq!(merged[0].outcome.reason, "no; never");
+        let json = serde_json::to_value(&merged[0]).unwrap();
+        assert_eq!((&json["plugin"], &json["plugins"][2]), (&"a".into(), &"c".into()));
+    }
 
     #[test]
     fn failures_are_always_kept_and_the_rest_while_somebody_looks() {

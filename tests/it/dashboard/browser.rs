@@ -92,6 +92,16 @@ async fn letters_are_replayed_mended_and_discarded_by_clicks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_makes_the_browser_ask_for_letters_in_vain() {
+    let rig = setup().start().await;
+    rig.send(json!({ "do": "reject", "reason": "to be seen" })).await;
+    until("the letter is there", || async { rig.counts("jobs-dlq").await.0 == 1 }).await;
+    browse(&rig, &["drive-by", "jobs"]).await;
+    assert_eq!(rig.counts("jobs-dlq").await, (1, 0, 0), "it is not hidden");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn elsewhere_a_person_logs_in_and_may_only_look() {
     let rig = open(setup(), None).start().await;
     browse(&rig, &["login", TOKEN]).await;

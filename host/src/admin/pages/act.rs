@@ -9,11 +9,12 @@ use bytes::Bytes;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::letters::{AlikeQuery, place, queue_href};
+use super::letters::{GroupQuery, place, queue_href};
 use super::{Failed, words};
 use crate::admin::App;
 use crate::admin::gate::Act;
 use crate::admin::letters::LettersError;
+use crate::dlq::listing::GroupKey;
 use crate::message::{MessageId, UnixMs};
 use crate::pause::Target;
 
@@ -97,8 +98,8 @@ pub struct Many {
 }
 
 impl Many {
-    fn alike(&self) -> crate::admin::groups::Alike {
-        AlikeQuery::new(&self.kind, &self.class, &self.fingerprint).alike()
+    fn group(&self) -> GroupKey {
+        GroupQuery::new(&self.kind, &self.class, &self.fingerprint).key()
     }
 }
 
@@ -166,10 +167,10 @@ pub(super) async fn replay_group(
     Path(queue): Path<String>,
     act: Act<Many>,
 ) -> Result<Redirect, Failed> {
-    let (place, alike) = (place(&app, &queue)?, act.form.alike());
-    let done = place.replay_group(app.source.services.ledger.clone(), alike.clone()).await;
+    let (place, group) = (place(&app, &queue)?, act.form.group());
+    let done = place.replay_group(app.source.services.ledger.clone(), group.clone()).await;
     let count = done.as_ref().map(|(count, _)| *count);
-    audit("replay", act.visitor.peer.to_string(), &queue, &alike.fingerprint, false, count);
+    audit("replay", act.visitor.peer.to_string(), &queue, &group.fingerprint, false, count);
     match done? {
         (0, Some(why)) => Err(LettersError::Kept(why).into()),
         (count, _) => Ok(back_to(&queue, "replayed", count)),
@@ -182,10 +183,10 @@ pub(super) async fn discard_group(
     act: Act<Many>,
 ) -> Result<Redirect, Failed> {
     sure(act.form.sure.as_deref())?;
-    let (place, alike) = (place(&app, &queue)?, act.form.alike());
+    let (place, group) = (place(&app, &queue)?, act.form.group());
     let services = &app.source.services;
-    let done = place.discard_group(services.ledger.clone(), alike.clone(), services.clock.unix_ms()).await;
-    audit("discard", act.visitor.peer.to_string(), &queue, &alike.fingerprint, false, done.as_ref().copied());
+    let done = place.discard_group(services.ledger.clone(), group.clone(), services.clock.unix_ms()).await;
+    audit("discard", act.visitor.peer.to_string(), &queue, &group.fingerprint, false, done.as_ref().copied());
     Ok(back_to(&queue, "discarded", done?))
 }
 

@@ -11,10 +11,10 @@ use super::parts::signed;
 use super::{Failed, Tab, page as whole_page, words};
 use crate::admin::App;
 use crate::admin::access::Visitor;
-use crate::admin::gate::Viewer;
-use crate::admin::groups::Row;
+use crate::admin::gate::Looker;
 use crate::dlq::LETTER_ATTRIBUTE;
 use crate::dlq::found::{Envelope, Found};
+use crate::dlq::listing::Row;
 use crate::message::{AttributeData, MessageId};
 
 /// Bytes of a body that a page shows; one that is longer is edited with `wasq dlq edit`.
@@ -27,7 +27,7 @@ pub struct Id {
 
 pub(super) async fn page(
     State(app): State<Arc<App>>,
-    Viewer(visitor): Viewer,
+    Looker(visitor): Looker,
     Path(queue): Path<String>,
     Query(Id { id }): Query<Id>,
 ) -> Result<Markup, Failed> {
@@ -37,13 +37,13 @@ pub(super) async fn page(
 }
 
 fn content(app: &App, visitor: &Visitor, queue: &str, found: &Found) -> Markup {
-    let alike = Row::of(found).alike;
+    let group = Row::of(found).group;
     let body = Body::of(found);
     let title = format!("Letter {}", found.id().0.chars().take(8).collect::<String>());
     let steps = [
         ("Dead letters", "/dashboard/letters".to_owned()),
         (queue, queue_href(queue)),
-        (alike.kind.as_deref().unwrap_or("unknown"), group_href(queue, &alike)),
+        (group.kind.as_deref().unwrap_or("unknown"), group_href(queue, &group)),
     ];
     let main = html! {
         (trail(&steps, &title))

@@ -12,33 +12,33 @@ use super::act::Done;
 use super::parts::signed;
 use super::{Failed, Tab, page as whole_page, words};
 use crate::admin::App;
-use crate::admin::gate::Viewer;
-use crate::admin::groups::{Alike, Group, Row, groups as grouped};
+use crate::admin::gate::Looker;
 use crate::admin::letters::{Looked, Place};
+use crate::dlq::listing::{ByMessage, Group, GroupKey, Groups, MessageLetters};
 use crate::dlq::reader::Counts;
-use crate::message::MessageId;
+use crate::message::{MessageId, UnixMs};
 use crate::queue::Queue;
 
-/// Letters that a group's page lists.
+/// Messages that a group's page lists.
 const LISTED_MAX: usize = 200;
 
 /// A group, in a page's address and in its forms.
 #[derive(Clone, Debug, Deserialize)]
-pub struct AlikeQuery {
+pub struct GroupQuery {
     #[serde(rename = "type", default)]
     kind: Option<String>,
     class: String,
     fingerprint: String,
 }
 
-impl AlikeQuery {
+impl GroupQuery {
     pub fn new(kind: &str, class: &str, fingerprint: &str) -> Self {
         Self { kind: Some(kind.to_owned()), class: class.to_owned(), fingerprint: fingerprint.to_owned() }
     }
 
-    pub fn alike(&self) -> Alike {
+    pub fn key(&self) -> GroupKey {
         let kind = self.kind.clone().filter(|kind| !kind.is_empty());
-        Alike { kind, class: self.class.clone(), fingerprint: self.fingerprint.clone() }
+        GroupKey { kind, class: self.class.clone(), fingerprint: self.fingerprint.clone() }
     }
 }
 
@@ -51,7 +51,7 @@ fn letter_href(queue: &str, id: &MessageId) -> String {
     format!("{}/letter?id={}", queue_href(queue), encoded(&id.0))
 }
 
-pub(super) fn group_href(queue: &str, Alike { kind, class, fingerprint }: &Alike) -> String {
+pub(super) fn group_href(queue: &str, GroupKey { kind, class, fingerprint }: &GroupKey) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("type", kind.as_deref().unwrap_or_default());
     query.append_pair("class", class).append_pair("fingerprint", fingerprint);
@@ -68,7 +68,7 @@ pub(super) fn place(app: &App, queue: &str) -> Result<Arc<Place>, Failed> {
     app.places.iter().find(|place| place.name == queue).cloned().ok_or(Failed::NoQueue)
 }
 
-pub async fn queues(State(app): State<Arc<App>>, _viewer: Viewer) -> Markup {
+pub async fn queues(State(app): State<Arc<App>>, _looker: Looker) -> Markup {
     let counts = futures::future::join_all(app.places.iter().map(|place| Counts::of(&place.dlq))).await;
     let main = html! {
         div .scroll {
@@ -98,14 +98,17 @@ pub async fn queues(State(app): State<Arc<App>>, _viewer: Viewer) -> Markup {
 
 pub(super) async fn groups(
     State(app): State<Arc<App>>,
-    _viewer: Viewer,
+    _looker: Looker,
     Path(queue): Path<String>,
     Query(done): Query<Done>,
 ) -> Result<Markup, Failed> {
     let place = place(&app, &queue)?;
     let Looked { rows, notes } = place.clone().look(app.source.services.ledger.clone()).await?;
     let now = app.source.services.clock.unix_ms();
-    let groups = grouped(&rows);
+    let letters = rows.len() as u64;
+    let mut groups = Groups::default();
+    groups.extend(rows);
+    let groups = groups.largest_first();
     let main = html! {
         (trail(&[("Dead letters", "/dashboard/letters".to_owned())], &queue))
         (done.banner())
@@ -113,23 +116,11 @@ pub(super) async fn groups(
         @if groups.is_empty() {
             p .empty { "No dead letters. All is well." }
         } @else {
-            p .dim { (words::count(rows.len() as u64)) " letters in " (groups.len()) " groups: alike are those whose reasons differ in their values only." }
+            p .dim { (words::count(letters)) " letters in " (groups.len()) " groups: those of a group have one cause, and their reasons differ in values only. A message has a letter of each plugin that gave up on it." }
             div .scroll {
                 table .stacked {
-                    thead { tr { th .num { "Letters" } th { "Type" } th { "Class" } th { "Reason of one" } th { "Plugins" } th { "First" } th { "Last" } } }
-                    tbody {
-                        @for Group { alike, count, first, last, plugins, reason } in &groups {
-                            tr {
-                                td .num data-name="letters" { a href=(group_href(&queue, alike)) { (words::count(*count)) } }
-                                th scope="row" { a href=(group_href(&queue, alike)) { (words::cut(alike.kind.as_deref().unwrap_or("unknown"), 60)) } }
-                                td { span .pill.bad { (alike.class) } }
-                                td .reason title=(reason) { (words::cut(reason, 160)) }
-                                td { (plugins.iter().map(String::as_str).collect::<Vec<_>>().join(", ")) }
-                                td .when data-name="first" title=(words::time(*first)) { (words::ago(*first, now)) }
-                                td .when data-name="last" title=(words::time(*last)) { (words::ago(*last, now)) }
-                            }
-                        }
-                    }
+                    thead { tr { th .num { "Messages" } th .num { "Letters" } th { "Type" } th { "Class" } th { "Reasons" } th { "Plugins" } th { "First" } th { "Last" } } }
+                    tbody { @for group in &groups { (group_row(&queue, group, now)) } }
                 }
             }
         }
@@ -137,60 +128,100 @@ pub(super) async fn groups(
     Ok(whole_page(&app, Tab::Letters, "Dead letters", None, &main))
 }
 
+fn group_row(queue: &str, group: &Group, now: UnixMs) -> Markup {
+    let (key, href) = (&group.key, group_href(queue, &group.key));
+    html! {
+        tr {
+            td .num data-name="messages" { a href=(href) { (words::count(group.messages())) } }
+            td .num data-name="letters" { (words::count(group.letters)) }
+            th scope="row" { a href=(href) { (words::cut(key.kind.as_deref().unwrap_or("unknown"), 60)) } }
+            td { span .pill.bad { (key.class) } }
+            td .reason title=(group.reason()) { (words::cut(group.reason(), 160)) (variants(group, 100)) }
+            td { (group.plugins.iter().map(String::as_str).collect::<Vec<_>>().join(", ")) }
+            td .when data-name="first" title=(words::time(group.first_failed_at)) { (words::ago(group.first_failed_at, now)) }
+            td .when data-name="last" title=(words::time(group.last_failed_at)) { (words::ago(group.last_failed_at, now)) }
+        }
+    }
+}
+
+/// The other reasons of a group, if it has some.
+fn variants(group: &Group, chars: usize) -> Markup {
+    html! {
+        @if group.variants.len() > 1 {
+            ul .variants {
+                @for (reason, letters) in group.variants.iter().skip(1) {
+                    li title=(reason) { (words::count(*letters)) " × " (words::cut(reason, chars)) }
+                }
+                @if group.others() > 0 { li { (words::count(group.others())) " × other values" } }
+            }
+        }
+    }
+}
+
 pub(super) async fn group(
     State(app): State<Arc<App>>,
-    Viewer(visitor): Viewer,
+    Looker(visitor): Looker,
     Path(queue): Path<String>,
-    Query(query): Query<AlikeQuery>,
+    Query(query): Query<GroupQuery>,
 ) -> Result<Markup, Failed> {
-    let (place, alike) = (place(&app, &queue)?, query.alike());
+    let (place, key) = (place(&app, &queue)?, query.key());
     let looked = place.clone().look(app.source.services.ledger.clone()).await?;
-    let rows: Vec<_> = looked.rows.iter().filter(|row| row.alike == alike).collect();
-    let now = app.source.services.clock.unix_ms();
-    let title = alike.kind.as_deref().unwrap_or("unknown");
+    let rows: Vec<_> = looked.rows.into_iter().filter(|row| row.group == key).collect();
+    let (letters, now) = (rows.len(), app.source.services.clock.unix_ms());
+    let (mut groups, mut all) = (Groups::default(), ByMessage::default());
+    groups.extend(rows.iter().cloned());
+    all.extend(rows);
+    let title = key.kind.as_deref().unwrap_or("unknown");
     let main = html! {
         (trail(&[("Dead letters", "/dashboard/letters".to_owned()), (&queue, queue_href(&queue))], title))
-        @if let Some(Row { reason, .. }) = rows.first() {
-            p .lead { span .pill.bad { (alike.class) } " " (words::cut(reason, 400)) }
-        }
-        @if rows.is_empty() {
-            p .empty { "No letter of this group is there now." }
-        } @else {
-            @if let Some(token) = app.form_token(&visitor) { (group_forms(&queue, &alike, rows.len(), &token)) }
-            (list(&queue, &rows, now))
+        @match groups.largest_first().first() {
+            None => p .empty { "No letter of this group is there now." },
+            Some(group) => {
+                p .lead { span .pill.bad { (key.class) } " " (words::cut(group.reason(), 400)) }
+                (variants(group, 200))
+                @if let Some(token) = app.form_token(&visitor) { (group_forms(&queue, &key, letters, &token)) }
+                (list(&queue, all.messages(), now))
+            }
         }
     };
     Ok(whole_page(&app, Tab::Letters, title, None, &main))
 }
 
-fn list(queue: &str, rows: &[&Row], now: crate::message::UnixMs) -> Markup {
+/// Messages, each once; a plugin's name leads to its letter.
+fn list(queue: &str, messages: &[MessageLetters], now: UnixMs) -> Markup {
     html! {
         div .scroll {
             table .stacked {
-                thead { tr { th { "Letter" } th { "Failed" } th { "Plugin" } th .num { "Attempts" } th { "Reason" } } }
+                thead { tr { th { "Letter" } th { "Failed" } th { "Plugins" } th .num { "Attempts" } th { "Reason" } } }
                 tbody {
-                    @for row in rows.iter().take(LISTED_MAX) {
+                    @for message in messages.iter().take(LISTED_MAX) {
+                        @let shown = message.shown();
                         tr {
-                            th scope="row" .id { a href=(letter_href(queue, &row.id)) { (row.id.0.chars().take(8).collect::<String>()) } }
-                            td .when data-name="failed" title=(words::time(row.failed_at)) { (words::ago(row.failed_at, now)) }
-                            td { (row.plugin.as_deref().unwrap_or("–")) }
-                            td .num data-name="attempts" { @if let Some(attempts) = row.attempts { (attempts) } @else { "–" } }
-                            td .reason title=(row.reason) { (words::cut(&row.reason, 160)) }
+                            th scope="row" .id { a href=(letter_href(queue, &shown.id)) { (shown.id.0.chars().take(8).collect::<String>()) } }
+                            td .when data-name="failed" title=(words::time(message.failed_at())) { (words::ago(message.failed_at(), now)) }
+                            td {
+                                @for (n, row) in message.letters().enumerate() {
+                                    @if n > 0 { ", " }
+                                    a href=(letter_href(queue, &row.id)) { (row.plugin.as_deref().unwrap_or("–")) }
+                                }
+                            }
+                            td .num data-name="attempts" { @if let Some(attempts) = message.attempts() { (attempts) } @else { "–" } }
+                            td .reason title=(message.reason()) { (words::cut(&message.reason(), 160)) }
                         }
                     }
                 }
             }
         }
-        @if rows.len() > LISTED_MAX { p .dim { "and " (words::count((rows.len() - LISTED_MAX) as u64)) " more" } }
+        @if messages.len() > LISTED_MAX { p .dim { "and " (words::count((messages.len() - LISTED_MAX) as u64)) " more" } }
     }
 }
 
-fn group_forms(queue: &str, alike: &Alike, count: usize, token: &str) -> Markup {
+fn group_forms(queue: &str, key: &GroupKey, count: usize, token: &str) -> Markup {
     let hidden = html! {
         (signed(token))
-        input type="hidden" name="type" value=(alike.kind.as_deref().unwrap_or_default());
-        input type="hidden" name="class" value=(alike.class);
-        input type="hidden" name="fingerprint" value=(alike.fingerprint);
+        input type="hidden" name="type" value=(key.kind.as_deref().unwrap_or_default());
+        input type="hidden" name="class" value=(key.class);
+        input type="hidden" name="fingerprint" value=(key.fingerprint);
     };
     html! {
         div .actions {

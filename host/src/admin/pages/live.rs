@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::{Tab, page as whole_page, parts};
 use crate::admin::App;
-use crate::admin::gate::Viewer;
+use crate::admin::gate::Looker;
+use crate::flow::recent;
 
 /// Outcomes that the page shows, of those that are kept.
 const SHOWN_MAX: usize = 100;
@@ -18,11 +19,11 @@ pub struct Which {
     only: Option<String>,
 }
 
-pub async fn page(State(app): State<Arc<App>>, _viewer: Viewer, Query(which): Query<Which>) -> Markup {
+pub async fn page(State(app): State<Arc<App>>, _looker: Looker, Query(which): Query<Which>) -> Markup {
     let services = &app.source.services;
     let failures_only = which.only.as_deref() == Some("failures");
     let all = services.recent.watch(services.clock.unix_ms());
-    let shown = if failures_only { services.recent.failures() } else { all };
+    let shown = recent::by_message(if failures_only { services.recent.failures() } else { all });
     let main = html! {
         nav .window aria-label="Outcomes shown" {
             a href="/dashboard/live" aria-current=[(!failures_only).then_some("true")] { "All" }

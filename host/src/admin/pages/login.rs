@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::document;
+use super::{document, message};
 use crate::admin::App;
 use crate::admin::access::{Access, Refusal};
 
@@ -42,7 +42,10 @@ pub async fn login(
     }
 }
 
-pub async fn logout() -> Response {
+pub async fn logout(headers: HeaderMap) -> Response {
+    if let Err(refusal) = Access::check_site(&headers) {
+        return (refusal.status(), message("Not here", refusal.words())).into_response();
+    }
     ([(header::SET_COOKIE, Access::logout())], Redirect::to("/dashboard/login")).into_response()
 }
 

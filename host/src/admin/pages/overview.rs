@@ -12,7 +12,9 @@ use super::{Tab, parts, words};
 use crate::admin::App;
 use crate::admin::gate::Viewer;
 use crate::admin::history::{SAMPLES_MAX, STEP, Sample};
-use crate::flow::Lane;
+use crate::flow::unroutable::UnroutableType;
+use crate::flow::{Lane, recent};
+use crate::message::UnixMs;
 use crate::stats::LineStats;
 
 /// Samples of the short view: a quarter of an hour.
@@ -30,7 +32,7 @@ fn content(app: &App, samples_shown: usize) -> Markup {
     let samples = app.history.latest(samples_shown + 1);
     let now = Sample::now(&app.source);
     let services = &app.source.services;
-    let failures = services.recent.failures();
+    let failures = recent::by_message(services.recent.failures());
     html! {
         (reasons(app))
         (tiles(app, &samples, &now))
@@ -41,6 +43,7 @@ fn content(app: &App, samples_shown: usize) -> Markup {
         div .charts { (charts(app, &samples, samples_shown)) }
         h2 { "Queues" }
         (queues(app))
+        (unroutable(&app.source.unroutable(), now.at))
         h2 { "Types" }
         (types(&services.stats.snapshot()))
         h2 { "Latest failures" }
@@ -179,6 +182,32 @@ fn queues(app: &App) -> Markup {
                             td .num data-name="lag" { (lane.meters.lag_s.get().map_or_else(|| "–".into(), |s| words::span(Duration::from_secs_f64(s)))) }
                             td .gauge data-name="in hand" { (meter("deliveries in hand", held as f64, lane.config.concurrency as f64, "s1")) span { (held) " of " (lane.config.concurrency) } }
                             td .num data-name="dead letters" { a href=(super::letters::queue_href(&lane.name)) { (words::known(lane.meters.dead_letters.get())) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What came and has no plugin, if there is such.
+fn unroutable(types: &[UnroutableType], now: UnixMs) -> Markup {
+    html! {
+        @if !types.is_empty() {
+            h2 { "Unroutable" }
+            div .scroll {
+                table .stacked {
+                    thead { tr { th { "Type" } th { "Queue" } th .num { "Looks" } th { "First" } th { "Last" } th { "Reason" } } }
+                    tbody {
+                        @for row in types {
+                            tr {
+                                th scope="row" { (words::cut(&row.kind, 60)) }
+                                td { (row.queue) }
+                                td .num data-name="looks" { (words::count(row.deliveries)) }
+                                td .when data-name="first" { (words::ago(row.first_at, now)) }
+                                td .when data-name="last" { (words::ago(row.last_at, now)) }
+                                td .reason { span .pill.warn { "unroutable" } " " (row.reason) }
+                            }
                         }
                     }
                 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::words;
-use crate::flow::recent::Outcome;
+use crate::flow::recent::{MessageOutcome, Outcome};
 use crate::message::UnixMs;
 
 /// A fact in large type.
@@ -26,19 +26,19 @@ pub fn tone(outcome: &Outcome) -> &'static str {
 }
 
 /// Outcomes as a table. Without a `now` their time is the clock's.
-pub fn outcomes(all: &[Outcome], now: Option<UnixMs>) -> Markup {
+pub fn outcomes(all: &[MessageOutcome], now: Option<UnixMs>) -> Markup {
     html! {
         div .scroll {
             table .outcomes.stacked {
-                thead { tr { th { "When" } th { "Type" } th { "Plugin" } th .num { "Attempt" } th { "Exit" } th { "Then" } th { "Reason" } th { "Message" } } }
+                thead { tr { th { "When" } th { "Type" } th { "Plugins" } th .num { "Attempt" } th { "Exit" } th { "Then" } th { "Reason" } th { "Message" } } }
                 tbody {
-                    @for outcome in all {
+                    @for MessageOutcome { outcome, plugins } in all {
                         tr {
                             td .when {
                                 @match now { Some(now) => (words::ago(outcome.at, now)), None => (words::clock(outcome.at)) }
                             }
                             td { (words::cut(&outcome.kind, 60)) }
-                            td { (outcome.plugin) }
+                            td { (plugins.join(", ")) }
                             td .num data-name="attempt" { @if outcome.attempt > 0 { (outcome.attempt) } @else { "–" } }
                             td { span class=(format!("pill {}", tone(outcome))) { (outcome.class) } }
                             td .dim { (outcome.settlement) }

@@ -9,7 +9,7 @@ use super::chart::meter;
 use super::{Tab, page as whole_page, parts, words};
 use crate::admin::gate::Viewer;
 use crate::admin::{App, PluginStatus, plugin_statuses};
-use crate::flow::recent::Outcome;
+use crate::flow::recent::{self, Outcome};
 use crate::message::UnixMs;
 use crate::metrics::Snapshot;
 use crate::stats::{Line, LineStats};
@@ -65,7 +65,7 @@ fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[Outcome], now: Uni
             }
             @if lines.is_empty() { p .empty { "It has run nothing yet." } } @else { (times(lines)) }
             @if !failed.is_empty() {
-                details { summary { "Latest failures (" (failed.len()) ")" } (parts::outcomes(failed, Some(now))) }
+                details { summary { "Latest failures (" (failed.len()) ")" } (parts::outcomes(&recent::by_message(failed.iter().cloned()), Some(now))) }
             }
             details { summary { "Grants and limits" } (grants(plugin)) }
         }

@@ -1,10 +1,8 @@
 //! The report as text, the ratios last.
 
-use comfy_table::{Cell, CellAlignment};
-
 use super::contender::Contender;
 use super::report::{Ratio, Report, Standing, Watched};
-use crate::cli::table;
+use crate::cli::table::{Table, name, number};
 
 pub fn print(report: &Report) {
     let (machine, settings) = (&report.machine, &report.settings);
@@ -38,21 +36,21 @@ pub fn print(report: &Report) {
 }
 
 fn contenders(standings: &[Standing]) -> String {
-    let mut all = table(&[
-        "",
-        "messages/s",
-        "CPU µs a message",
-        "host",
-        "guest",
-        "queue",
-        "calls a message",
-        "RSS MiB",
-        "pollers",
+    let mut all = Table::new([
+        name(""),
+        number("messages/s"),
+        number("CPU µs a message"),
+        number("host"),
+        number("guest"),
+        number("queue"),
+        number("calls a message"),
+        number("RSS MiB"),
+        number("pollers"),
     ]);
     for standing in standings {
         let median = &standing.median;
         let or_dash = |value: Option<f64>, digits: usize| value.map_or("-".into(), |value| format!("{value:.digits$}"));
-        let mut cells = vec![Cell::new(standing.name.name())];
+        let mut cells = vec![standing.name.name().to_owned()];
         let figures = [
             format!("{:.0}", median.messages_per_s),
             format!("{:.1}", median.cpu_us.contender),
@@ -63,35 +61,31 @@ fn contenders(standings: &[Standing]) -> String {
             format!("{:.1}", median.rss_peak_bytes as f64 / f64::from(1 << 20)),
             standing.pace.pollers.to_string(),
         ];
-        cells.extend(figures.map(right));
-        all.add_row(cells);
+        cells.extend(figures);
+        all.add(cells);
     }
-    all.trim_fmt()
+    all.to_string()
 }
 
 fn latency(watched: &[Watched]) -> String {
-    let mut all = table(&[
-        "latency, ms",
-        "messages/s",
-        "send → start p50",
-        "p99",
-        "p99.9",
-        "start → settled p50",
-        "p99",
-        "p99.9",
+    let mut all = Table::new([
+        name("latency, ms"),
+        number("messages/s"),
+        number("send → start p50"),
+        number("p99"),
+        number("p99.9"),
+        number("start → settled p50"),
+        number("p99"),
+        number("p99.9"),
     ]);
     for watched in watched {
-        let mut cells = vec![Cell::new(watched.name.name()), right(format!("{:.0}", watched.messages_per_s))];
+        let mut cells = vec![watched.name.name().to_owned(), format!("{:.0}", watched.messages_per_s)];
         for times in [&watched.latency.sent_to_start_ms, &watched.latency.start_to_settled_ms] {
-            cells.extend([times.p50, times.p99, times.p999].map(|ms| right(format!("{ms:.1}"))));
+            cells.extend([times.p50, times.p99, times.p999].map(|ms| format!("{ms:.1}")));
         }
-        all.add_row(cells);
+        all.add(cells);
     }
-    all.trim_fmt()
-}
-
-fn right(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
+    all.to_string()
 }
 
 fn line(ratio: &Ratio) -> String {

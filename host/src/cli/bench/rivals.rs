@@ -11,7 +11,7 @@ use super::peers::{FAUXQS, MOTO, Peers};
 use super::pins::Pins;
 use super::process::Process;
 use super::report::middle;
-use crate::cli::table;
+use crate::cli::table::{Table, name, number};
 
 /// The queues that are compared: name, and script of those that are not ours.
 const QUEUES: [(&str, Option<&str>); 3] = [("wasq", None), ("fauxqs", Some(FAUXQS)), ("moto", Some(MOTO))];
@@ -111,7 +111,8 @@ fn median(rounds: &[Called]) -> Called {
 impl Report {
     fn print(&self) {
         println!("{} messages of {} bytes, 8 clients, ten a call; {}", self.messages, self.bytes, self.pins.words());
-        let mut all = table(&["", "sent/s", "wasq ×", "received and deleted/s", "wasq ×"]);
+        let figures = ["sent/s", "wasq ×", "received and deleted/s", "wasq ×"].map(number);
+        let mut all = Table::new([name("")].into_iter().chain(figures));
         for Standing { name, median, wasq_is_so_many_times: times, .. } in &self.queues {
             let cells = [
                 (*name).to_owned(),
@@ -120,9 +121,9 @@ impl Report {
                 format!("{:.0}", median.received_and_deleted_per_s),
                 format!("{:.2}", times.received_and_deleted_per_s),
             ];
-            all.add_row(cells);
+            all.add(cells);
         }
-        println!("{}", all.trim_fmt());
+        println!("{all}");
         self.left_out.iter().for_each(|left_out| println!("left out: {left_out}"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+use crate::cli::table::{Table, name, number};
 
 /// The middle and the slow end of some durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,27 +48,23 @@ pub struct Comparison {
     pub enqueue: Percentiles,
 }
 
-/// The table, and under it the comparison. Ends with a newline.
-pub fn render(rows: &[Row], comparison: &Comparison) -> String {
-    let mut table = Table::new();
-    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
-    let texts = ["type", "plugin"].map(Cell::new);
-    let numbers = ["sent", "done", "retried", "duplicates\nsuppressed", "dead-\nlettered", "p50", "p99"];
-    table.set_header(texts.into_iter().chain(numbers.map(|name| right(name.to_owned()))));
+/// The table, no wider than so many columns, and under it the comparison. Ends with a newline.
+pub fn render(rows: &[Row], comparison: &Comparison, width: usize) -> String {
+    let numbers = ["sent", "done", "retried", "duplicates suppressed", "dead lettered", "p50", "p99"].map(number);
+    let mut table = Table::new([name("type"), name("plugin")].into_iter().chain(numbers));
     for row in rows {
         let counts = [row.sent, row.done, row.retried, row.duplicates, row.dead_lettered];
-        let mut cells = vec![Cell::new(&row.kind), Cell::new(&row.plugin)];
-        cells.extend(counts.map(|count| right(count.to_string())));
-        let time =
-            |of: fn(&Percentiles) -> Duration| right(row.latency.as_ref().map_or("-".to_owned(), |l| time(of(l))));
-        cells.extend([time(|latency| latency.p50), time(|latency| latency.p99)]);
-        table.add_row(cells);
+        let latency =
+            |of: fn(&Percentiles) -> Duration| row.latency.as_ref().map_or("-".to_owned(), |latency| time(of(latency)));
+        let counts = counts.map(|count| count.to_string());
+        let times = [latency(|latency| latency.p50), latency(|latency| latency.p99)];
+        table.add([row.kind.clone(), row.plugin.clone()].into_iter().chain(counts).chain(times));
     }
     let Comparison { inline, enqueue } = comparison;
     format!(
         "{}\n\n What the customer waits for\n  inline, every call in the request   p50 {:>8}   p99 {:>8}\n  \
          enqueued, then 202                  p50 {:>8}   p99 {:>8}\n{}",
-        table.trim_fmt(),
+        table.render(width),
         time(inline.p50),
         time(inline.p99),
         time(enqueue.p50),
@@ -93,10 +89,6 @@ fn time(duration: Duration) -> String {
         ..1000.0 => format!("{ms:.0} ms"),
         _ => format!("{:.2} s", ms / 1000.0),
     }
-}
-
-fn right(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
 #[cfg(test)]
@@ -151,13 +143,13 @@ mod tests {
             inline: Percentiles { p50: ms(480), p99: ms(510) },
             enqueue: Percentiles { p50: Duration::from_micros(1200), p99: ms(4) },
         };
-        let text = render(&rows, &comparison);
+        let text = render(&rows, &comparison, 80);
         let cells =
             |line: &str| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect();
         let lines: Vec<Vec<String>> = text.lines().map(cells).collect();
         for expect in [
-            vec!["type", "plugin", "sent", "done", "retried", "duplicates", "dead-", "p50", "p99"],
-            vec!["suppressed", "lettered"],
+            vec!["duplicates", "dead"],
+            vec!["type", "plugin", "sent", "done", "retried", "suppressed", "lettered", "p50", "p99"],
             vec!["order_completed", "send-receipt", "211", "200", "0", "10", "1", "150 ms", "420 ms"],
             vec!["order_completed", "notify-partner", "211", "200", "17", "10", "1", "-", "-"],
             vec!["inline, every call in the request", "p50", "480 ms", "p99", "510 ms"],
@@ -165,6 +157,12 @@ mod tests {
             vec!["400 times shorter, by p50"],
         ] {
             assert!(lines.iter().any(|line| *line == expect), "{expect:?} is not in\n{text}");
+        }
+        for width in [80, 60] {
+            let shown = render(&rows, &comparison, width);
+            let table = shown.split("\n\n").next().unwrap();
+            assert!(table.lines().all(|line| line.chars().count() <= width), "{width}:\n{shown}");
+            assert!(["order_comple…", "order_completed"].iter().any(|kind| table.contains(kind)), "{shown}");
         }
     }
 }

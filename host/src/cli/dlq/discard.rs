@@ -81,7 +81,7 @@ impl Discard {
 
     /// Shows and counts what is meant.
     async fn count(&self, opened: &Opened, wanted: &Wanted<'_>, stop: &CancellationToken) -> anyhow::Result<u64> {
-        let (mut rows, mut count) = (Rows::new(), 0);
+        let (mut rows, mut count) = (Rows::default(), 0);
         let read = opened.look_through(stop, |found| {
             if wanted.is(&found) {
                 if count < LISTED {

@@ -1,6 +1,5 @@
 //! `wasq dlq groups`.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,19 +9,21 @@ use tokio_util::sync::CancellationToken;
 use super::place::{Next, Place};
 use super::select::Filters;
 use super::view::{cut, short, time};
-use crate::cli::table;
+use crate::cli::table::{Table, list, name, number, text, whole};
 use crate::clock;
-use crate::dlq::found::Found;
-use crate::message::{MessageId, UnixMs};
+use crate::dlq::listing::{self, Group, GroupKey, Row};
 use crate::queue::Queue;
 
 /// Characters of an example's reason that the table shows.
 const REASON_CHARS: usize = 120;
 
-/// Sum dead letters up: how many of which type and class failed for like reasons, since when, and one of each.
+/// Sum dead letters up: how many messages of which type and class failed for one cause, since when,
+/// and one of each.
 ///
-/// Reasons are alike when they differ in their values only: numbers, hexadecimal words, UUIDs and quoted text. A group's
-/// fingerprint names its reason; --fingerprint of the other commands takes it. All letters stay where they are.
+/// Two reasons are one cause when they differ in their values only: numbers, times, ids, quoted
+/// text. Names tell causes apart: fields, types, codes, hosts, error classes. Below a group stand
+/// other reasons that it has. Its fingerprint names the cause; --fingerprint of the other commands
+/// takes it. All letters stay where they are.
 #[derive(Args)]
 pub struct Groups {
     /// Prints JSON.
@@ -34,90 +35,76 @@ pub struct Groups {
     filters: Filters,
 }
 
-/// Type, class and fingerprint.
-type Alike = (Option<String>, String, String);
-
-struct Group {
-    count: u64,
-    first: UnixMs,
-    last: UnixMs,
-    plugins: BTreeSet<String>,
-    example: MessageId,
-    reason: String,
-}
-
 impl Groups {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
         let opened = self.place.open().await?;
         let filter = self.filters.at(clock::unix_ms());
-        let mut groups: BTreeMap<Alike, Group> = BTreeMap::new();
+        let mut groups = listing::Groups::default();
         let read = opened.look_through(&stop, |found| {
             if filter.matches(&found) {
-                let alike = (found.kind().map(str::to_owned), found.class().to_owned(), found.fingerprint());
-                groups.entry(alike).or_insert_with(|| Group::of(&found)).add(&found);
+                groups.add(&Row::of(&found));
             }
             Ok(Next::More)
         });
         read.await?;
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
+        let groups = groups.largest_first();
         if self.json {
             let all: Vec<_> = groups.iter().map(to_json).collect();
             println!("{:#}", serde_json::Value::Array(all));
         } else if groups.is_empty() {
             println!("no dead letters in {}", opened.dlq.name());
         } else {
-            print(&groups);
+            println!("{}", in_a_table(&groups));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-impl Group {
-    /// An empty one, with an example.
-    fn of(found: &Found) -> Self {
-        Self {
-            count: 0,
-            first: found.first_failed_at(),
-            last: found.failed_at(),
-            plugins: BTreeSet::new(),
-            example: found.id().clone(),
-            reason: found.reason().to_owned(),
-        }
-    }
-
-    fn add(&mut self, found: &Found) {
-        self.count += 1;
-        self.first = self.first.min(found.first_failed_at());
-        self.last = self.last.max(found.failed_at());
-        self.plugins.extend(found.plugin().map(str::to_owned));
-    }
-}
-
-fn to_json(((kind, class, fingerprint), group): &(Alike, Group)) -> serde_json::Value {
+fn to_json(group: &Group) -> serde_json::Value {
+    let GroupKey { kind, class, fingerprint } = &group.key;
+    let variants = group.variants.iter().map(|(reason, letters)| json!({ "reason": reason, "letters": letters }));
     json!({
-        "type": kind, "class": class, "fingerprint": fingerprint, "count": group.count,
-        "first_failed_at": group.first, "last_failed_at": group.last, "plugins": group.plugins,
-        "example": { "id": group.example, "reason": group.reason },
+        "type": kind, "class": class, "fingerprint": fingerprint, "count": group.letters, "messages": group.messages(),
+        "first_failed_at": group.first_failed_at, "last_failed_at": group.last_failed_at, "plugins": group.plugins,
+        "example": { "id": group.example, "reason": group.reason() },
+        "variants": variants.collect::<Vec<_>>(), "letters_of_other_variants": group.others(),
     })
 }
 
-fn print(groups: &[(Alike, Group)]) {
-    let mut rows =
-        table(&["count", "type", "class", "fingerprint", "plugins", "first", "last", "example", "its reason"]);
-    for ((kind, class, fingerprint), group) in groups {
+fn in_a_table(groups: &[Group]) -> Table {
+    let mut rows = Table::new([
+        number("messages"),
+        number("letters"),
+        name("type"),
+        whole("class"),
+        whole("fingerprint"),
+        whole("example"),
+        whole("first"),
+        whole("last"),
+        list("plugins"),
+        text("its reason"),
+    ]);
+    for group in groups {
+        let GroupKey { kind, class, fingerprint } = &group.key;
         let plugins: Vec<_> = group.plugins.iter().map(String::as_str).collect();
-        rows.add_row([
-            group.count.to_string(),
+        rows.add([
+            group.messages().to_string(),
+            group.letters.to_string(),
             kind.clone().unwrap_or_else(|| "?".into()),
             class.clone(),
             fingerprint.clone(),
-            if plugins.is_empty() { "-".into() } else { plugins.join(", ") },
-            time(group.first),
-            time(group.last),
             short(&group.example),
-            cut(&group.reason, REASON_CHARS),
+            time(group.first_failed_at),
+            time(group.last_failed_at),
+            if plugins.is_empty() { "-".into() } else { plugins.join(", ") },
+            cut(group.reason(), REASON_CHARS),
         ]);
+        for (reason, letters) in group.variants.iter().skip(1) {
+            rows.note(&format!("{letters} × {}", cut(reason, REASON_CHARS)));
+        }
+        if group.others() > 0 {
+            rows.note(&format!("{} × other values", group.others()));
+        }
     }
-    println!("{rows}");
+    rows
 }

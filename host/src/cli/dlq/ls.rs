@@ -7,19 +7,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::place::{Next, Place};
 use super::select::Filters;
-use super::view::{Rows, listed};
+use super::view::{in_a_table, listed, listed_message};
 use crate::clock;
+use crate::dlq::listing::{ByMessage, Row};
 use crate::queue::Queue;
 
-/// Letters that a listing shows unless told otherwise.
+/// Messages that a listing shows unless told otherwise.
 const LISTED: usize = 100;
 
-/// List dead letters: when, type, plugin, class, attempts, reason.
+/// List dead letters: when, type, class, attempts, plugins, reason.
 ///
-/// They are listed as SQS gives them, in no order. All stay where they are.
+/// A message that several plugins gave up on has a letter of each in the DLQ; it is listed once,
+/// with its plugins, by the id of one of its letters. They are listed as SQS gives them, in no
+/// order. All stay where they are.
 #[derive(Args)]
 pub struct Ls {
-    /// How many letters to list, of those that match.
+    /// How many messages to list, of those that match.
     #[arg(long, default_value_t = LISTED)]
     limit: usize,
     /// Prints JSON.
@@ -35,31 +38,36 @@ impl Ls {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
         let opened = self.place.open().await?;
         let filter = self.filters.at(clock::unix_ms());
-        let (mut rows, mut json) = (Rows::new(), Vec::new());
-        let mut count = 0;
+        let mut all = ByMessage::default();
+        // The first letter of each message, where JSON is asked for.
+        let mut first = Vec::new();
         let read = opened.look_through(&stop, |found| {
             if !filter.matches(&found) {
                 return Ok(Next::More);
             }
-            if count == self.limit {
+            let row = Row::of(&found);
+            let is_known = all.knows(&row);
+            if !is_known && all.messages().len() == self.limit {
                 return Ok(Next::Enough);
             }
-            count += 1;
-            match self.json {
-                true => json.push(listed(&found)),
-                false => rows.add(&found),
+            all.add(row);
+            if self.json && !is_known {
+                first.push(listed(&found));
             }
             Ok(Next::More)
         });
         let read = read.await?;
+        let messages = all.messages();
         if self.json {
-            println!("{:#}", serde_json::Value::Array(json));
-        } else if rows.is_empty() {
+            let listed = first.into_iter().zip(messages).map(|(letter, message)| listed_message(letter, message));
+            println!("{:#}", serde_json::Value::Array(listed.collect()));
+        } else if messages.is_empty() {
             println!("no dead letters in {}", opened.dlq.name());
         } else {
-            rows.print();
+            println!("{}", in_a_table(messages));
         }
         if read == Next::Enough {
+            let count = messages.len();
             eprintln!("note: there are more than these {count}; --limit shows more, `wasq dlq groups` sums them up");
         }
         Ok(ExitCode::SUCCESS)

@@ -67,9 +67,12 @@ impl Envelopes for FromHost {
             return Err(LetterError::NoHost("it did not answer before".into()));
         }
         let path = format!("/envelopes/{id}");
-        let answer = tokio::time::timeout(HOST_ANSWERS, Admin::get::<serde_json::Value>(&self.admin, &path)).await;
+        let answer = tokio::time::timeout(HOST_ANSWERS, self.admin.get_bytes(&path)).await;
+        let text = |bytes: bytes::Bytes| {
+            String::from_utf8(bytes.into()).map_err(|error| LetterError::Envelope(error.to_string()))
+        };
         let error = match answer {
-            Ok(Ok(json)) => return Ok(json.map(|json| json.to_string())),
+            Ok(Ok(answer)) => return answer.map(text).transpose(),
             Ok(Err(error)) => format!("{error:#}"),
             Err(_) => format!("the host at {} did not answer in {HOST_ANSWERS:?}", self.admin.admin),
         };

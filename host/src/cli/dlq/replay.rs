@@ -167,7 +167,7 @@ impl Replay {
         if let (Some(id), 0) = (&self.id, count) {
             anyhow::bail!("no dead letter {id} in {}; `wasq dlq ls` lists them", opened.dlq.name());
         }
-        let (mut rows, mut unfit, mut queues) = (Rows::new(), Vec::new(), std::collections::BTreeSet::new());
+        let (mut rows, mut unfit, mut queues) = (Rows::default(), Vec::new(), std::collections::BTreeSet::new());
         for found in &meant {
             rows.add(found);
             let fits = match sources.of(found).await {

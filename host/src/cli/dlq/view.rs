@@ -4,8 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::cli::table;
+use crate::cli::table::{Table, list, name, number, text, whole};
 use crate::dlq::found::{Envelope, Found};
+use crate::dlq::listing::{ByMessage, MessageLetters, Row};
 use crate::dlq::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE};
 use crate::message::{AttributeData, MessageId, UnixMs};
 
@@ -14,37 +15,49 @@ const ID_CHARS: usize = 8;
 /// Characters of a reason that a listing shows.
 const REASON_CHARS: usize = 120;
 
-/// A listing's rows.
-pub struct Rows(comfy_table::Table);
+/// A listing's rows: a message once, with all plugins that gave up on it.
+#[derive(Default)]
+pub struct Rows(ByMessage);
 
 impl Rows {
-    pub fn new() -> Self {
-        Self(table(&["id", "failed", "type", "plugin", "class", "attempts", "reason"]))
-    }
-
     pub fn add(&mut self, found: &Found) {
-        let (failed, attempts) = match found.letter() {
-            Some(letter) => (time(letter.last_failed_at), letter.attempts.to_string()),
-            None => ("?".into(), "?".into()),
-        };
-        self.0.add_row([
-            short(found.id()),
-            failed,
-            found.kind().unwrap_or("?").to_owned(),
-            found.plugin().unwrap_or("-").to_owned(),
-            found.class().to_owned(),
-            attempts,
-            cut(found.reason(), REASON_CHARS),
-        ]);
+        self.0.add(Row::of(found));
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.messages().is_empty()
     }
 
     pub fn print(&self) {
-        println!("{}", self.0);
+        println!("{}", in_a_table(self.0.messages()));
     }
+}
+
+/// Messages as a listing has them. The id is that of one letter of the message.
+pub fn in_a_table(messages: &[MessageLetters]) -> Table {
+    let mut table = Table::new([
+        whole("id"),
+        whole("failed"),
+        name("type"),
+        whole("class"),
+        number("attempts"),
+        list("plugins"),
+        text("reason"),
+    ]);
+    for message in messages {
+        let shown = message.shown();
+        let plugins = message.plugins();
+        table.add([
+            short(&shown.id),
+            shown.attempts.map_or_else(|| "?".into(), |_| time(message.failed_at())),
+            shown.group.kind.clone().unwrap_or_else(|| "?".into()),
+            message.classes().join(", "),
+            message.attempts().map_or_else(|| "?".into(), |attempts| attempts.to_string()),
+            if plugins.is_empty() { "-".into() } else { plugins.join(", ") },
+            cut(&message.reason(), REASON_CHARS),
+        ]);
+    }
+    table
 }
 
 /// The beginning of an id.
@@ -131,6 +144,20 @@ pub fn listed(found: &Found) -> Value {
         "group": found.group(),
         "body": String::from_utf8_lossy(&found.delivery.body),
     })
+}
+
+/// A message as listings have it: one of its letters, the plugins that gave up on it, and what each
+/// of them has said.
+pub fn listed_message(mut letter: Value, message: &MessageLetters) -> Value {
+    letter["plugins"] = json!(message.plugins());
+    let letters = message.letters().map(|row| {
+        json!({
+            "id": row.id, "plugin": row.plugin, "class": row.group.class, "fingerprint": row.group.fingerprint,
+            "reason": row.reason, "attempts": row.attempts,
+        })
+    });
+    letter["letters"] = Value::Array(letters.collect());
+    letter
 }
 
 /// A letter as an export has it: whole. Attributes have their types, and binary ones are in base64.
