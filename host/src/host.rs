@@ -1,5 +1,7 @@
 //! The host, whole: built from its config, run until it is told to stop, drained.
 
+mod opened;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::sandbox::egress::Fetcher;
 use crate::stats::Stats;
 use crate::telemetry::otlp::{self, Otlp};
 use crate::telemetry::{self, Source};
+pub use opened::{OpenQueue, Opened};
 
 /// A running host.
 pub struct Host {
@@ -67,6 +70,14 @@ pub enum StartError {
     Admin(#[from] admin::ServeError),
     #[error("{0}")]
     AdminToken(#[from] admin::TokenError),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<StartError>),
+}
+
+impl From<Vec<StartError>> for StartError {
+    fn from(mut errors: Vec<Self>) -> Self {
+        if errors.len() == 1 { errors.remove(0) } else { Self::Several(errors) }
+    }
 }
 
 impl Host {
@@ -85,23 +96,19 @@ impl Host {
     /// As [`Host::start_on`], in a sandbox that is made already.
     pub async fn start_in(config: Config, ledger: Arc<dyn Ledger>, sandbox: Sandbox) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let otlp = Otlp::new(otlp::Settings::new(&config.telemetry, |name| std::env::var(name).ok())?, &config.scope);
-        let access = admin::Access::new(&config.admin, std::env::var(admin::TOKEN_VARIABLE).ok())?;
-        let versions = kept_versions(&config)?;
         let loader = Loader::new(sandbox.clone(), config.clone())?;
-        let secrets_aws = config.secrets_aws.as_ref().unwrap_or(&config.aws);
-        let fetcher = Fetcher::start(loader.secrets(), secrets_aws, config.egress.secrets_refresh).await;
-        let catalogs = Arc::new(Catalogs::new(loader, versions));
-        let watch = Watch::new(&config.plugins_dir);
+        let secrets = loader.secrets();
+        let catalogs = Arc::new(Catalogs::new(loader, kept_versions(&config)?));
+        let watch = Watch::new(&config.plugins_dir).await;
         let catalog = load_plugins(&catalogs, &config).await?;
-        let sqs = Sqs::connect(&config.aws).await;
-        let mut queues = Vec::new();
-        let mut outlets: HashMap<String, Arc<dyn Queue>> = HashMap::new();
-        for (name, queue_config) in &config.queues {
-            let (queue, dlq) = open_queue(&sqs, name, queue_config, catalog.most_attempts()).await?;
-            outlets.insert(name.clone(), Arc::new(queue.clone()));
-            queues.push((name.clone(), queue_config.clone(), queue, dlq));
-        }
+        let opened = Opened::open(&config, secrets, catalog.most_attempts()).await?;
+        let Opened { otlp, access, fetcher, sqs, queues } = opened;
+        let otlp = Otlp::new(otlp, &config.scope);
+        let outlets = queues.iter().map(|OpenQueue { name, queue, .. }| {
+            let outlet: Arc<dyn Queue> = Arc::new(queue.clone());
+            (name.clone(), outlet)
+        });
+        let outlets: HashMap<String, Arc<dyn Queue>> = outlets.collect();
         let services = Arc::new(Services {
             scope: config.scope.clone(),
             clock: Arc::new(SystemClock),
@@ -134,11 +141,12 @@ impl Host {
             config: config.clone(),
             crew: Crew::new(services),
         };
-        let places = queues
-            .iter()
-            .map(|(name, _, queue, dlq)| Arc::new(admin::Place::new(name, sqs.clone(), queue.clone(), dlq.clone())));
+        let places = queues.iter().map(|OpenQueue { name, queue, dlq }| {
+            Arc::new(admin::Place::new(name, sqs.clone(), queue.clone(), dlq.clone()))
+        });
         let places = places.collect();
-        for (name, queue_config, queue, dlq) in queues {
+        for OpenQueue { name, queue, dlq } in queues {
+            let queue_config = config.queues[&name].clone();
             host.begin(name, queue_config, queue, dlq);
         }
         let source = host.source();
@@ -233,7 +241,7 @@ async fn keep_pauses(services: Arc<Services>) {
 }
 
 /// Where versions are kept while others are on trial; none where no plugin has a canary.
-fn kept_versions(config: &Config) -> Result<Option<Versions>, CacheError> {
+pub fn kept_versions(config: &Config) -> Result<Option<Versions>, CacheError> {
     let has_canary = config.plugins.values().any(|plugin| plugin.canary.is_some());
     has_canary.then(|| Versions::open(&config.compile_cache.join("rollouts"))).transpose()
 }
@@ -273,38 +281,4 @@ async fn load_plugins(catalogs: &Arc<Catalogs>, config: &Config) -> Result<Arc<C
     loaded
         .map_err(|error| StartError::Engine(error.to_string()))?
         .map_err(|source| StartError::PluginsDir { dir: config.plugins_dir.clone(), source })
-}
-
-/// The queue and its DLQ, with the redrive policy checked against the most `attempts` that a plugin makes.
-pub async fn open_queue(
-    sqs: &Sqs,
-    name: &str,
-    queue_config: &QueueConfig,
-    attempts: u32,
-) -> Result<(SqsQueue, SqsQueue), StartError> {
-    let fail = |error: QueueError| {
-        let hint = match &error {
-            QueueError::Permanent { code, .. }
-                if code.contains("NonExistentQueue") || code.contains("QueueDoesNotExist") =>
-            {
-                "; create it, or set `url`"
-            }
-            _ => "",
-        };
-        StartError::Queue { name: name.to_owned(), error, hint }
-    };
-    let queue = sqs.queue(queue_config.url.as_deref().unwrap_or(name)).await.map_err(fail)?;
-    let attributes = queue.attributes().await.map_err(fail)?;
-    let dlq_name = redrive::check(name, queue.is_fifo(), queue_config, &attributes, attempts)?;
-    let dlq = sqs.queue(&dlq_name).await.map_err(|error| match fail(error) {
-        StartError::Queue { name, error, .. } => StartError::Queue {
-            name: format!("{name}` with the DLQ `{dlq_name}"),
-            error,
-            hint: "; create it, or set `dlq`",
-        },
-        other => other,
-    })?;
-    dlq.attributes().await.map_err(fail)?;
-    redrive::check_kinds(name, queue.is_fifo(), &dlq_name, dlq.is_fifo())?;
-    Ok((queue, dlq))
 }

@@ -17,8 +17,7 @@ use crate::support::{Plugin, Rig, Setup, until};
 /// What is not run: the document, what the command begins with, and why.
 const EXCUSED: &[(&str, &str, &str)] = &[
     ("README.md", "cargo run --release", "a release build takes ten minutes; `cli::demo` and `bench` run the same"),
-    ("README.md", "bash tests/clients/setup.sh", "it sets up what these tests need: they have run behind it"),
-    ("README.md", "cargo test --workspace", "it is these tests"),
+    ("README.md", "cargo xtask test", "it is these tests"),
     ("README.md", "cargo install --path host ", "a release build; the tests' own binary stands for it"),
     ("quick-start.md", "cargo install --path host", "a release build; the tests' own binary stands for it"),
     (
