@@ -41,7 +41,11 @@ fn plugins(root: &Path) -> Vec<String> {
 
 fn build(target_dir: &Path, dir: &Path, what: &[String]) {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(dir).args(["build", "--release", "--target", WASM_TARGET, "--target-dir"]).arg(target_dir).args(what);
+    cargo
+        .current_dir(dir)
+        .args(["build", "--release", "--target", WASM_TARGET, "--target-dir"])
+        .arg(target_dir)
+        .args(what);
     for (name, _) in env::vars_os() {
         if leaks(&name.to_string_lossy()) {
             cargo.env_remove(name);

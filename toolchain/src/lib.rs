@@ -63,8 +63,8 @@ impl Toolchain {
         let mut rustup = Command::new(&self.rustup);
         rustup.current_dir(dir).args(["target", "add", "--toolchain", &toolchain, WASM_TARGET]);
         let added = rustup.output();
-        let output = added
-            .map_err(|error| TargetError::NoRustup { toolchain: toolchain.clone(), reason: error.to_string() })?;
+        let output =
+            added.map_err(|error| TargetError::NoRustup { toolchain: toolchain.clone(), reason: error.to_string() })?;
         if is_installed(&library) {
             return Ok(());
         }
@@ -239,7 +239,10 @@ mod tests {
         check(&Home::new(None), &["rustup does not run", run]);
 
         let home = Home::new(Some(ADDS));
-        home.program("rustc", "printf \"error: toolchain '1.95.0' is not installed\\nhelp: run \\`rustup install\\`\\n\" >&2; exit 1");
+        home.program(
+            "rustc",
+            "printf \"error: toolchain '1.95.0' is not installed\\nhelp: run \\`rustup install\\`\\n\" >&2; exit 1",
+        );
         check(&home, &["toolchain '1.95.0' is not installed; help: run `rustup install`"]);
         home.program("rustc", "echo /usr/lib/rustlib/wasm32-wasip2/lib");
         check(&home, &["/usr/lib/rustlib/wasm32-wasip2/lib", "not one of rustup's"]);

@@ -55,10 +55,8 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
     }
     // What no call can lift out of the guest, no step can record.
     let steps = limits.step_bytes as u64;
-    within("limits.step_bytes", steps, 0..=limits.hostcall_bytes as u64).map_err(|out| OutOfBounds {
-        rule: format!("{} (limits.hostcall_bytes)", out.rule),
-        ..out
-    })?;
+    within("limits.step_bytes", steps, 0..=limits.hostcall_bytes as u64)
+        .map_err(|out| OutOfBounds { rule: format!("{} (limits.hostcall_bytes)", out.rule), ..out })?;
     for (name, value, bounds) in [
         ("max_timeout", limits.max_timeout, MS..=HOURS_12),
         ("compile_time", limits.compile_time, Duration::from_secs(1)..=60 * MINUTE),

@@ -13,7 +13,7 @@ use super::manifest::{Manifest, Retry, default_memory, default_timeout};
 use crate::config::{Config, PluginConfig};
 use crate::permits::Permits;
 use crate::sandbox::Grants;
-use crate::sandbox::egress::{DialError, Destination};
+use crate::sandbox::egress::{Destination, DialError};
 
 /// What is granted in vain, with the setting that takes it back and the way out.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,8 @@ pub fn conflicts(
             found.push(Conflict::NoRoom { what, limit });
         }
     }
-    let cut = |key, wanted: String, limit, most: String| Conflict::Cut { plugin: plugin.clone(), key, wanted, limit, most };
+    let cut =
+        |key, wanted: String, limit, most: String| Conflict::Cut { plugin: plugin.clone(), key, wanted, limit, most };
     // What nobody wrote, nobody asked for: a limit below a default is no contradiction.
     let timeout = asked(manifest.timeout, default_timeout(), operator.timeout);
     if let Some(timeout) = timeout.filter(|timeout| *timeout > limits.max_timeout) {
@@ -134,7 +135,8 @@ mod tests {
             }
         };
         check("", "", &[]);
-        let local = "allowed_outbound_hosts = ['http://127.0.0.1:7799', 'https://api.example', 'http://localhost:7799']";
+        let local =
+            "allowed_outbound_hosts = ['http://127.0.0.1:7799', 'https://api.example', 'http://localhost:7799']";
         let closed: [&[&str]; 2] = [
             &["http://127.0.0.1:7799", "egress.open_hosts = [\"127.0.0.1:7799\"]"],
             &["http://localhost:7799", "egress.open_hosts = [\"localhost:7799\"]"],
@@ -145,7 +147,11 @@ mod tests {
         let headers = "[plugins.p.headers.'https://other.example']\nx = 'y'";
         let named = ["https://other.example:443", "plugins.p.allowed_outbound_hosts"];
         check("allowed_outbound_hosts = ['https://api.example']", headers, &[&named]);
-        check("allowed_outbound_hosts = ['https://api.example']", "[limits]\nrequests = 0", &[&["limits.requests = 0"]]);
+        check(
+            "allowed_outbound_hosts = ['https://api.example']",
+            "[limits]\nrequests = 0",
+            &[&["limits.requests = 0"]],
+        );
         check("queues = ['self']", "[limits]\noutbox_messages = 0", &[&["limits.outbox_messages = 0"]]);
 
         let minute = "[limits]\nmax_timeout = '1m'";
