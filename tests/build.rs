@@ -5,7 +5,7 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
-const TARGET: &str = "wasm32-wasip2";
+use wasq_toolchain::{WASM_TARGET, ensure_wasm_target};
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the repository");
@@ -17,12 +17,16 @@ fn main() {
     let target_dir =
         Path::new(&out_dir).ancestors().nth(4).expect("OUT_DIR is deep in the target directory").join("guests");
 
+    for dir in [root.to_owned(), root.join("tests/guests")] {
+        let said = ensure_wasm_target(&dir, |line| println!("cargo::warning={line}"));
+        said.unwrap_or_else(|error| panic!("{error}"));
+    }
     build(&target_dir, &root.join("tests/guests"), &["--examples".to_owned()]);
     let plugins = plugins(root).into_iter().chain(["bench-handler".to_owned()]);
     let plugins: Vec<String> = plugins.flat_map(|name| ["-p".to_owned(), name]).collect();
     build(&target_dir, root, &plugins);
 
-    let built = target_dir.join(TARGET).join("release");
+    let built = target_dir.join(WASM_TARGET).join("release");
     println!("cargo::rustc-env=WASQ_BUILT={}", built.display());
 }
 
@@ -37,7 +41,11 @@ fn plugins(root: &Path) -> Vec<String> {
 
 fn build(target_dir: &Path, dir: &Path, what: &[String]) {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(dir).args(["build", "--release", "--target", TARGET, "--target-dir"]).arg(target_dir).args(what);
+    cargo
+        .current_dir(dir)
+        .args(["build", "--release", "--target", WASM_TARGET, "--target-dir"])
+        .arg(target_dir)
+        .args(what);
     for (name, _) in env::vars_os() {
         if leaks(&name.to_string_lossy()) {
             cargo.env_remove(name);
@@ -46,11 +54,7 @@ fn build(target_dir: &Path, dir: &Path, what: &[String]) {
     let output = cargo.output().unwrap_or_else(|error| panic!("cannot run {cargo:?}: {error}"));
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        let hint = match errors.contains("target may not be installed") {
-            true => "\nInstall the target: rustup target add wasm32-wasip2",
-            false => "",
-        };
-        panic!("the components in {} cannot be built ({}):\n{errors}{hint}", dir.display(), output.status);
+        panic!("the components in {} cannot be built ({}):\n{errors}", dir.display(), output.status);
     }
 }
 

@@ -413,6 +413,9 @@ impl Config {
             if !whole || !(2..=43_200).contains(&queue.visibility.as_secs()) {
                 return refuse(key("visibility"), format!("{:?}", queue.visibility), "use whole seconds, 2 s to 12 h");
             }
+            if queue.default_type.as_ref().is_some_and(String::is_empty) {
+                return refuse(key("default_type"), "empty".into(), "name a type, or leave it out");
+            }
             if queue.wait > Duration::from_secs(20) {
                 return refuse(key("wait"), format!("{:?}", queue.wait), "SQS waits at most 20 s");
             }
@@ -509,6 +512,7 @@ mod tests {
         check("[queues.a]\nconcurrency = 0", &["wasq.toml", "queues.a.concurrency", "1 to 10000"]);
         check("scope = \"x\"", &["queues"]);
         check("[queues.a]\nwait = \"30s\"", &["queues.a.wait", "20 s"]);
+        check("[queues.a]\ndefault_type = \"\"", &["queues.a.default_type", "name a type"]);
         check("[queues.a]\nvisibility = \"1500ms\"", &["queues.a.visibility"]);
         check("[queues.self]", &["`queues.self`", "own queue"]);
         check("[queues.a]\n[outlets.self]", &["`outlets.self`", "own queue"]);

@@ -1,5 +1,7 @@
 //! The host, whole: built from its config, run until it is told to stop, drained.
 
+mod opened;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use crate::sandbox::egress::Fetcher;
 use crate::stats::Stats;
 use crate::telemetry::otlp::{self, Otlp};
 use crate::telemetry::{self, Source};
+pub use opened::Opened;
 
 /// A running host.
 pub struct Host {
@@ -66,6 +69,14 @@ pub enum StartError {
     Admin(#[from] admin::ServeError),
     #[error("{0}")]
     AdminToken(#[from] admin::TokenError),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<StartError>),
+}
+
+impl From<Vec<StartError>> for StartError {
+    fn from(mut errors: Vec<Self>) -> Self {
+        if errors.len() == 1 { errors.remove(0) } else { Self::Several(errors) }
+    }
 }
 
 impl Host {
@@ -84,17 +95,14 @@ impl Host {
     /// As [`Host::start_on`], in a sandbox that is made already.
     pub async fn start_in(config: Config, ledger: Arc<dyn Ledger>, sandbox: Sandbox) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let otlp = Otlp::new(otlp::Settings::new(&config.telemetry, |name| std::env::var(name).ok())?, &config.scope);
-        let access = admin::Access::new(&config.admin, std::env::var(admin::TOKEN_VARIABLE).ok())?;
-        let versions = kept_versions(&config)?;
         let loader = Loader::new(sandbox.clone(), config.clone())?;
-        let secrets_aws = config.secrets_aws.as_ref().unwrap_or(&config.aws);
-        let fetcher = Fetcher::start(loader.secrets(), secrets_aws, config.egress.secrets_refresh).await;
-        let catalogs = Arc::new(Catalogs::new(loader, versions));
-        let watch = Watch::new(&config.plugins_dir);
+        let secrets = loader.secrets();
+        let catalogs = Arc::new(Catalogs::new(loader, kept_versions(&config)?));
+        let watch = Watch::new(&config.plugins_dir).await;
         let catalog = load_plugins(&catalogs, &config).await?;
-        let sqs = Sqs::connect(&config.aws).await;
-        let open = queues::open_all(&sqs, &config, catalog.most_attempts()).await?;
+        let opened = Opened::open(&config, secrets, catalog.most_attempts()).await?;
+        let Opened { otlp, access, fetcher, sqs, queues: open } = opened;
+        let otlp = Otlp::new(otlp, &config.scope);
         for queue in &open.queues {
             for warning in &queue.warnings {
                 tracing::warn!(queue = queue.name, "{warning}");
@@ -235,7 +243,7 @@ async fn keep_pauses(services: Arc<Services>) {
 }
 
 /// Where versions are kept while others are on trial; none where no plugin has a canary.
-fn kept_versions(config: &Config) -> Result<Option<Versions>, CacheError> {
+pub fn kept_versions(config: &Config) -> Result<Option<Versions>, CacheError> {
     let has_canary = config.plugins.values().any(|plugin| plugin.canary.is_some());
     has_canary.then(|| Versions::open(&config.compile_cache.join("rollouts"))).transpose()
 }

@@ -45,8 +45,19 @@ impl Usage {
 impl Permits {
     pub fn new(limits: &Limits) -> Self {
         let all = limits.max_instances as usize;
-        let share = |permits: usize| Arc::new(Semaphore::new(permits.max(1)));
-        Self { limit: all, all: share(all), normal: share(all - all / 4), low: share(all / 2) }
+        let share = |priority| Arc::new(Semaphore::new(Self::room(limits, priority)));
+        Self { limit: all, all: share(Priority::High), normal: share(Priority::Normal), low: share(Priority::Low) }
+    }
+
+    /// How many runs of this priority there can be at once.
+    pub fn room(limits: &Limits, priority: Priority) -> usize {
+        let all = limits.max_instances as usize;
+        let room = match priority {
+            Priority::High => all,
+            Priority::Normal => all - all / 4,
+            Priority::Low => all / 2,
+        };
+        room.max(1)
     }
 
     /// What runs on the whole host.

@@ -3,6 +3,8 @@
 mod cache;
 mod catalog;
 pub mod compile;
+mod conflicts;
+mod gone;
 pub mod grants;
 pub mod key_template;
 mod load;
@@ -14,5 +16,6 @@ pub mod watch;
 
 pub use cache::CacheError;
 pub use catalog::{Catalog, Catalogs, LoadFailure, Serving};
+pub use conflicts::Conflict;
 pub use load::{LoadError, Loader, Plugin, Reason, check_format, read_manifest};
 pub use versions::Versions;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use futures::future::{join, join_all};
+
 use crate::config::{Config, DeadLetterEdge, OutletConfig, QueueConfig, QueueRef, dead_letter_ring, ring_rule};
 use crate::queue::sqs::{Sqs, SqsQueue};
 use crate::queue::{MaximumMessageSize, Outlet, Outlets, Queue, QueueAttributes, QueueError, Retention};
@@ -77,22 +79,24 @@ impl ReceiveLimits {
     }
 }
 
-/// Opens all of them. The first that cannot be opened is an error.
-pub async fn open_all(sqs: &Sqs, config: &Config, attempts: u32) -> Result<OpenQueues, OpenError> {
-    let mut open = OpenQueues { queues: Vec::new(), outlets: Vec::new() };
-    for (name, queue) in &config.queues {
-        open.queues.push(open_queue(sqs, name, queue, attempts).await?);
-    }
-    for (name, outlet) in &config.outlets {
-        open.outlets.push(open_outlet(sqs, name, outlet).await?);
-    }
-    check_rings(&open.queues)?;
-    Ok(open)
+/// Opens all of them.
+///
+/// # Errors
+/// All that cannot be opened, and not the first of it alone.
+pub async fn open_all(sqs: &Sqs, config: &Config, attempts: u32) -> Result<OpenQueues, Vec<OpenError>> {
+    let queues = config.queues.iter().map(|(name, queue)| open_queue(sqs, name, queue, attempts));
+    let outlets = config.outlets.iter().map(|(name, outlet)| open_outlet(sqs, name, outlet));
+    let (queues, outlets) = join(join_all(queues), join_all(outlets)).await;
+    let mut errors = Vec::new();
+    let queues: Vec<_> = queues.into_iter().filter_map(|open| open.map_err(|error| errors.push(error)).ok()).collect();
+    let outlets = outlets.into_iter().filter_map(|open| open.map_err(|error| errors.push(error)).ok()).collect();
+    errors.extend(check_rings(&queues).err());
+    if errors.is_empty() { Ok(OpenQueues { queues, outlets }) } else { Err(errors) }
 }
 
 /// Opens the queue and its DLQ. The redrive policy is checked against the most `attempts` that a
 /// plugin makes.
-pub async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u32) -> Result<OpenQueue, OpenError> {
+async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u32) -> Result<OpenQueue, OpenError> {
     let fail = |name: String, error, hint| OpenError::Queue { table: "queue", name, error, hint };
     let missing = |error: QueueError| {
         let hint = if error.says_missing() { "; create it, or set `url`" } else { "" };
@@ -143,7 +147,7 @@ pub async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u
 }
 
 /// Opens a queue that is only sent to. What may only be sent to is not asked for more.
-pub async fn open_outlet(sqs: &Sqs, name: &str, config: &OutletConfig) -> Result<OpenOutlet, OpenError> {
+async fn open_outlet(sqs: &Sqs, name: &str, config: &OutletConfig) -> Result<OpenOutlet, OpenError> {
     let missing = |error: QueueError| {
         let hint = if error.says_missing() { "; create it, or set `url`" } else { "" };
         OpenError::Queue { table: "outlet", name: name.to_owned(), error, hint }
@@ -158,7 +162,7 @@ pub async fn open_outlet(sqs: &Sqs, name: &str, config: &OutletConfig) -> Result
 
 /// Refuses DLQs that are their own sources, or each other's. Two names may be one queue, so this is
 /// asked of those that were found in SQS.
-pub fn check_rings(queues: &[OpenQueue]) -> Result<(), OpenError> {
+fn check_rings(queues: &[OpenQueue]) -> Result<(), OpenError> {
     let edges: Vec<_> = queues
         .iter()
         .map(|open| {

@@ -14,6 +14,7 @@ mod local_queue;
 mod new;
 mod send;
 mod status;
+mod wasm_target;
 
 use std::path::{Path, PathBuf};
 

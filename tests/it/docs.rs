@@ -49,6 +49,16 @@ fn every_invariant_has_a_test_of_its_name() {
 }
 
 #[test]
+fn one_command_passes_the_tests_and_ci_runs_that_very_one() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let readme = read("README.md");
+    let of_cargo: Vec<_> = readme.lines().filter(|line| line.starts_with("cargo ") && line.contains("test")).collect();
+    assert_eq!(of_cargo[0], "cargo xtask test");
+    assert!(!readme.contains("setup.sh"), "what sets up the tests stands behind their command");
+    assert!(read(".ci/run").lines().any(|line| line.starts_with("cargo xtask test ")));
+}
+
+#[test]
 fn every_config_and_every_manifest_in_the_documents_is_one() {
     let mut blocks = 0;
     for (path, text) in documents() {

@@ -121,6 +121,18 @@ async fn a_version_that_does_well_takes_all_messages_at_the_end_of_its_window() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_gone_for_a_moment_keeps_the_version_to_go_back_to() {
+    let (rig, _kept) = rig("50%", "").await;
+    fs::remove_file(rig.plugins_dir().join("probe.wasm")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(rig.host().reload_plugins().await.unwrap().plugins().count(), 0);
+    }
+    drop_in(&rig, &rejects()).await;
+    assert_eq!(versions(&rig).await, (digest(&wat::done()), Some(digest(&rejects())), None));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_comes_again_runs_on_the_earlier_version() {
     let (rig, _kept) = rig("100%", "min_runs = 1000").await;
     drop_in(&rig, &rejects()).await;

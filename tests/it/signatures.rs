@@ -59,6 +59,8 @@ async fn rig(key: &Key) -> (Rig, [PathBuf; 2]) {
     });
     let rig = setup.without_host().await;
     let files = ["probe.wasm", "probe.toml"].map(|name| rig.plugins_dir().join(name));
+    let text = fs::read_to_string(&files[1]).unwrap();
+    fs::write(&files[1], format!("component_blake3 = \"{}\"\n{text}", blake3::hash(&wat::done()).to_hex())).unwrap();
     (rig, files)
 }
 
@@ -126,6 +128,35 @@ async fn a_file_that_no_trusted_key_has_signed_as_it_is_is_refused_and_named() {
     fs::write(&signature, text.replace("trusted comment: timestamp", "trusted comment: Timestamp")).unwrap();
     check("changed or replaced").await;
     fs::write(&signature, text).unwrap();
+    assert!(rig.host().reload_plugins().await.unwrap().failures().is_empty());
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_manifest_beside_another_signed_component_is_refused() {
+    let key = Key::new().await;
+    let (mut rig, [component, manifest]) = rig(&key).await;
+    // Of another plugin of the same releaser, with its good signature.
+    let other = [wat::done(), vec![0, 2, 1, b'x']].concat();
+    let write = async |file: &Path, bytes: &[u8]| {
+        fs::write(file, bytes).unwrap();
+        key.sign(file).await;
+    };
+    let naming_one = fs::read_to_string(&manifest).unwrap();
+    let naming_none = naming_one.split_once('\n').unwrap().1;
+    rig.start_host().await;
+    let check = async |expect: &str| {
+        rig.host().reload_plugins().await.unwrap();
+        let reason = refused(&rig).await;
+        assert!(reason.contains(expect) && reason.contains("probe.toml"), "{reason} has no {expect:?}");
+    };
+    key.sign(&component).await;
+    write(&manifest, naming_none.as_bytes()).await;
+    check(&format!("component_blake3 = \"{}\"", blake3::hash(&wat::done()).to_hex())).await;
+    write(&component, &other).await;
+    write(&manifest, naming_one.as_bytes()).await;
+    check("another component's manifest").await;
+    write(&component, &wat::done()).await;
     assert!(rig.host().reload_plugins().await.unwrap().failures().is_empty());
     rig.end().await;
 }

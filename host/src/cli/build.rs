@@ -7,11 +7,10 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Deserialize;
+use wasq_toolchain::{WASM_TARGET, ensure_wasm_target};
 
 /// Where built plugins are put, under the directory that was built.
 pub const OUT_DIR: &str = ".wasq/plugins";
-/// The target that handlers are compiled for.
-const TARGET: &str = "wasm32-wasip2";
 /// How deep handler projects are looked for.
 const DEPTH_MAX: usize = 4;
 
@@ -33,9 +32,8 @@ impl Build {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let out = self.out.unwrap_or_else(|| self.dir.join(OUT_DIR));
         for plugin in build(&self.dir, &out, true)? {
-            let bytes = std::fs::metadata(&plugin.path)?.len();
             let state = if plugin.changed { "built" } else { "unchanged" };
-            println!("{state:>9}  {}  {} KiB", plugin.path.display(), bytes / 1024);
+            println!("{state:>9}  {}  {} KiB  blake3 {}", plugin.path.display(), plugin.bytes / 1024, plugin.digest);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -46,6 +44,9 @@ pub struct Built {
     pub path: PathBuf,
     /// Whether the file differs from what was there before.
     pub changed: bool,
+    pub bytes: usize,
+    /// Its blake3: what a pin in the config, and a manifest beside it, name it by.
+    pub digest: String,
 }
 
 /// Builds every handler project under `dir` into `out`. `verbose` shows cargo's own progress.
@@ -62,6 +63,10 @@ pub fn build(dir: &Path, out: &Path, verbose: bool) -> anyhow::Result<Vec<Built>
     let mut by_workspace: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for project in projects {
         by_workspace.entry(workspace_of(&project)?).or_default().push(project);
+    }
+    // Of all, before the first is compiled.
+    for workspace in by_workspace.keys() {
+        ensure_wasm_target(directory_of(workspace), |line| eprintln!("{line}"))?;
     }
     let mut built = Vec::new();
     for (workspace, projects) in by_workspace {
@@ -93,9 +98,10 @@ fn find(dir: &Path, depth: usize, projects: &mut Vec<PathBuf>) -> std::io::Resul
     Ok(())
 }
 
-/// cargo, as the one that runs us or the one on the path.
-fn cargo() -> Command {
+/// cargo, as the one that runs us or the one on the path. It runs in `dir`, whose toolchain file counts.
+fn cargo(dir: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(dir);
     // What an outer `cargo run` set for its own package is not meant for these.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -106,8 +112,14 @@ fn cargo() -> Command {
     command
 }
 
+/// The directory of a Cargo.toml.
+fn directory_of(manifest: &Path) -> &Path {
+    manifest.parent().unwrap_or(manifest)
+}
+
+/// The Cargo.toml of the workspace that a project belongs to.
 fn workspace_of(project: &Path) -> anyhow::Result<PathBuf> {
-    let output = cargo()
+    let output = cargo(project)
         .args(["locate-project", "--workspace", "--message-format", "plain", "--manifest-path"])
         .arg(project.join("Cargo.toml"))
         .output()
@@ -129,8 +141,8 @@ struct Message {
 
 /// One run of cargo for all projects of a workspace; the components that it made.
 fn compile(workspace: &Path, projects: &[PathBuf], verbose: bool) -> anyhow::Result<Vec<PathBuf>> {
-    let mut command = cargo();
-    command.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    let mut command = cargo(directory_of(workspace));
+    command.args(["build", "--release", "--target", WASM_TARGET, "--message-format", "json-render-diagnostics"]);
     command.arg("--manifest-path").arg(workspace);
     for project in projects {
         command.arg("-p").arg(package_of(project)?);
@@ -140,7 +152,7 @@ fn compile(workspace: &Path, projects: &[PathBuf], verbose: bool) -> anyhow::Res
     }
     let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo; install Rust by rustup")?;
     if !output.status.success() {
-        bail!("the handlers do not compile; if the target is missing: rustup target add {TARGET}");
+        bail!("the handlers do not compile; what cargo says of them stands above");
     }
     let mut artifacts = Vec::new();
     for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -184,5 +196,5 @@ fn put(artifact: &Path, out: &Path) -> anyhow::Result<Built> {
         std::fs::write(&whole, &bytes).with_context(|| format!("cannot write {}", whole.display()))?;
         std::fs::rename(&whole, &path).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(Built { path, changed })
+    Ok(Built { path, changed, bytes: bytes.len(), digest: blake3::hash(&bytes).to_hex().to_string() })
 }

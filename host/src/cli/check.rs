@@ -7,22 +7,24 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::config::Config;
+use crate::host::{Opened, StartError, kept_versions};
+use crate::ledger::{self, OpenError, local};
 use crate::plugins::{Catalogs, Loader};
 use crate::queue::Queue;
-use crate::queue::sqs::Sqs;
-use crate::queues;
 use crate::sandbox::Sandbox;
-use crate::sandbox::egress::Fetcher;
 
-/// Check the config, every plugin with its manifest and grants, and with --live the queues.
+/// Check the config, every plugin with its manifest and grants, and with --live all that a run opens.
 ///
-/// Prints a line for each thing checked, and every problem with its place and the way out. Exits with 1 if there is any.
+/// Prints a line for each thing checked, and every problem with its place and the way out; what one setting grants and
+/// another takes back is one. Exits with 1 if there is any. Host names that a plugin may call are not looked up: whether
+/// their addresses may be reached is found out when a handler calls them.
 #[derive(Args)]
 pub struct Check {
     /// The config file.
     #[arg(long, env = "WASQ_CONFIG", default_value = "wasq.toml", value_name = "FILE")]
     config: PathBuf,
-    /// Also ask SQS for each queue, its DLQ and its redrive policy, and AWS for the secrets that are there.
+    /// Also open what a run opens: the ledger, each queue with its DLQ and its redrive policy, the secrets that are with
+    /// AWS, the admin port's token. It fails where `wasq run` would.
     #[arg(long)]
     live: bool,
 }
@@ -55,6 +57,9 @@ impl Check {
                         plugin.manifest.name,
                         kinds.join(", ")
                     );
+                    for conflict in plugin.conflicts.iter() {
+                        problem(format!("{}: {conflict}", plugin.path.display()));
+                    }
                 }
                 for plugin in catalog.plugins() {
                     for queue in plugin.policy.grants.queues.iter().filter(|queue| !config.is_sent_to(queue)) {
@@ -73,6 +78,12 @@ impl Check {
                         problem(format!("[plugins.{name}]: no plugin of that name is loaded"));
                     }
                 }
+                for (name, queue) in &config.queues {
+                    let Some(kind) = &queue.default_type else { continue };
+                    if catalog.route(&MessageType(kind.clone())).is_empty() {
+                        problem(format!("queues.{name}.default_type is `{kind}`, which no plugin handles"));
+                    }
+                }
                 if catalog.plugins().next().is_none() {
                     problem(format!("plugins_dir {}: no plugin in it", config.plugins_dir.display()));
                 }
@@ -80,29 +91,31 @@ impl Check {
             }
         }
         if self.live {
-            Fetcher::start(secrets.clone(), &config.aws, config.egress.secrets_refresh).await;
-            secrets.missing().into_iter().for_each(&mut problem);
-            let sqs = Sqs::connect(&config.aws).await;
-            let mut open = Vec::new();
-            for (name, queue_config) in &config.queues {
-                match queues::open_queue(&sqs, name, queue_config, attempts).await {
-                    Ok(queue) => {
-                        println!("ok       {} with the DLQ {}", queue.queue.name(), queue.dlq.name());
-                        queue.warnings.iter().for_each(|warning| println!("warning  queue `{name}`: {warning}"));
-                        open.push(queue);
-                    }
-                    Err(error) => problem(error.to_string()),
-                }
+            match ledger::open(&config.ledger, &config.aws).await {
+                Ok(_) => println!("ok       the ledger"),
+                // By the host beside which this is run, most likely.
+                Err(OpenError::Local(local::OpenError::InUse { .. })) => println!("ok       the ledger: it is in use"),
+                Err(error) => problem(super::in_words(&StartError::Ledger(error).into())),
             }
-            for (name, outlet) in &config.outlets {
-                match queues::open_outlet(&sqs, name, outlet).await {
-                    Ok(outlet) => println!("ok       {}, only sent to", outlet.queue.name()),
-                    Err(error) => problem(error.to_string()),
-                }
-            }
-            if let Err(error) = queues::check_rings(&open) {
+            if let Err(error) = kept_versions(&config) {
                 problem(error.to_string());
             }
+            match Opened::open(&config, secrets.clone(), attempts).await {
+                Ok(opened) => {
+                    for queue in opened.queues.queues {
+                        println!("ok       {} with the DLQ {}", queue.queue.name(), queue.dlq.name());
+                        queue
+                            .warnings
+                            .iter()
+                            .for_each(|warning| println!("warning  queue `{}`: {warning}", queue.name));
+                    }
+                    for outlet in opened.queues.outlets {
+                        println!("ok       {}, only sent to", outlet.queue.name());
+                    }
+                }
+                Err(errors) => errors.into_iter().for_each(|error| problem(super::in_words(&error.into()))),
+            }
+            secrets.missing().into_iter().for_each(&mut problem);
         }
         Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

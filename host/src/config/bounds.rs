@@ -58,6 +58,10 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
     ] {
         within(&format!("limits.{name}"), value, bounds)?;
     }
+    // What no call can lift out of the guest, no step can record.
+    let steps = limits.step_bytes as u64;
+    within("limits.step_bytes", steps, 0..=limits.hostcall_bytes as u64)
+        .map_err(|out| OutOfBounds { rule: format!("{} (limits.hostcall_bytes)", out.rule), ..out })?;
     for (name, value, bounds) in [
         ("max_timeout", limits.max_timeout, MS..=HOURS_12),
         ("compile_time", limits.compile_time, Duration::from_secs(1)..=60 * MINUTE),
@@ -163,6 +167,12 @@ mod tests {
                 refused(&format!("limits = {{ {name} = {value} }}"), &format!("limits.{name}"));
             }
         }
+    }
+
+    #[test]
+    fn a_step_larger_than_what_a_call_may_carry_is_refused() {
+        refused("limits = { step_bytes = 9000000 }", "limits.step_bytes");
+        refused("limits = { step_bytes = 3000000, hostcall_bytes = 2500000 }", "limits.step_bytes");
     }
 
     #[test]

@@ -25,14 +25,15 @@ pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str
 
     let attribute = |name: &str| attributes.get(name).and_then(AttributeValue::text).map(str::to_owned);
     let field = |name: &str| fields.as_ref().ok().and_then(|fields| fields.text(name));
-    let kind = attribute(TYPE_ATTRIBUTE)
-        .or_else(|| opened.as_ref()?.kind.clone())
-        .or_else(|| field("type"))
-        .or_else(|| default_type.map(str::to_owned))
-        .filter(|kind| !kind.is_empty());
+    // An empty type is none, and does not stand before another.
+    let named = |kind: Option<String>| kind.filter(|kind| !kind.is_empty());
+    let kind = named(attribute(TYPE_ATTRIBUTE))
+        .or_else(|| named(opened.as_ref()?.kind.clone()))
+        .or_else(|| named(field("type")))
+        .or_else(|| default_type.map(str::to_owned));
     let Some(kind) = kind else {
         let why = match fields {
-            Ok(_) => "its JSON body has no string field `type`".to_owned(),
+            Ok(_) => "its JSON body has no string field `type` with anything in it".to_owned(),
             Err(error) => format!("its body is no JSON ({error})"),
         };
         return Err(format!("the message has no type: no attribute `type`, {why}, and the queue has no default_type"));
@@ -239,5 +240,19 @@ mod tests {
     fn the_queue_may_have_a_default_type() {
         let message = decode(&delivery("x", &[]), Envelope::Plain, Some("fallback")).unwrap();
         assert_eq!(message.kind.0, "fallback");
+    }
+
+    #[test]
+    fn an_empty_type_counts_as_none() {
+        let check = |envelope, body: &str, attributes: &[(&str, &str)], expect: &str| {
+            let message = decode(&delivery(body, attributes), envelope, Some("fallback")).unwrap();
+            assert_eq!(message.kind.0, expect, "{body} {attributes:?}");
+        };
+        check(Envelope::Plain, r#"{"type":""}"#, &[], "fallback");
+        check(Envelope::Plain, r#"{"type":"t"}"#, &[("type", "")], "t");
+        check(Envelope::Eventbridge, r#"{"detail-type":"","detail":{}}"#, &[], "fallback");
+        check(Envelope::Eventbridge, r#"{"detail-type":"","detail":{"type":"t"}}"#, &[], "t");
+        let error = decode(&delivery(r#"{"type":""}"#, &[]), Envelope::Plain, None).unwrap_err();
+        assert!(error.contains("no type") && error.contains("no default_type"), "{error}");
     }
 }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::gone::Gone;
 use super::load::{LoadError, Loader, Plugin, Reason};
 use super::rollout::{Outcome, Rollout, Version};
 use super::versions::Versions;
+use crate::clock;
 use crate::message::{Key, MessageType};
 use crate::permits::Pools;
 
@@ -136,7 +138,7 @@ pub struct Catalogs {
     versions: Option<Versions>,
     current: RwLock<Arc<Catalog>>,
     /// Held while the directory is read: one reload ends before the next begins.
-    reloading: Mutex<()>,
+    reloading: Mutex<Gone>,
 }
 
 impl Catalogs {
@@ -157,7 +159,8 @@ impl Catalogs {
     /// Reads the directory and swaps the catalog. A file that has not changed is kept as it is; one that cannot be loaded
     /// leaves its earlier version serving. Trials that have ended are concluded. Blocks while it compiles.
     pub fn reload(&self, dir: &Path) -> std::io::Result<Arc<Catalog>> {
-        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.forget(gone.for_long(clock::now()));
         let before = self.current();
         let mut by_name: BTreeMap<String, Arc<Serving>> = BTreeMap::new();
         let mut failures = Vec::new();
@@ -178,7 +181,7 @@ impl Catalogs {
                 by_name.entry(serving.stable.manifest.name.clone()).or_insert(serving);
             }
         }
-        self.forget(before.by_name.keys().filter(|name| !by_name.contains_key(*name)));
+        gone.note(&before.by_name, &by_name, clock::now());
         let catalog = Arc::new(Catalog::of(by_name, failures));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = catalog.clone();
         Ok(catalog)
@@ -192,7 +195,12 @@ impl Catalogs {
         let new = self.loader.load(path)?;
         match earlier {
             Some(serving) if serving.of_the_file().fingerprint() == new.fingerprint() => Ok(serving.clone()),
-            Some(_) | None => Ok(self.introduce(path, new, earlier)),
+            Some(_) | None => {
+                for conflict in new.conflicts.iter() {
+                    tracing::warn!(plugin = new.manifest.name, "{conflict}");
+                }
+                Ok(self.introduce(path, new, earlier))
+            }
         }
     }
 
@@ -261,10 +269,11 @@ impl Catalogs {
         }
     }
 
-    fn forget<'a>(&self, gone: impl Iterator<Item = &'a String>) {
+    /// Of plugins that were taken away, the version to go back to.
+    fn forget(&self, names: Vec<String>) {
         let Some(versions) = &self.versions else { return };
-        for name in gone {
-            if let Err(error) = versions.forget(name) {
+        for name in names {
+            if let Err(error) = versions.forget(&name) {
                 tracing::warn!(plugin = name, %error, "the kept version of a plugin that was taken away cannot be removed");
             }
         }

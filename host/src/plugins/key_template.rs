@@ -1,7 +1,9 @@
 //! The template that makes a message's key out of its body: `receipt:{/order_id}`.
 
+mod pointer;
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Text with JSON pointers (RFC 6901) in braces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,22 +20,28 @@ enum Part {
 }
 
 impl KeyTemplate {
-    /// The key for this body; none if a pointer leads nowhere, or to something that is no string, number or boolean.
+    /// The key for this body; none if it is no JSON, or a pointer leads nowhere, or to something that is no string, number
+    /// or boolean.
     ///
-    /// Each value is preceded by its length, so that `{/a}|{/b}` of `x|y` and `z` differs from that of `x` and `y|z`.
-    pub fn render(&self, body: &Value) -> Option<String> {
+    /// A number is taken as it is written: through floating point, different ones would become the same. Each value is
+    /// preceded by its length, so that `{/a}|{/b}` of `x|y` and `z` differs from that of `x` and `y|z`; and what is no
+    /// string by a mark before that, so that `1` differs from `"1"`.
+    pub fn render(&self, body: &[u8]) -> Option<String> {
+        let body: &RawValue = serde_json::from_slice(body).ok()?;
         let mut key = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => key.push_str(text),
                 Part::Pointer(pointer) => {
-                    let value = match body.pointer(pointer)? {
-                        Value::String(text) => text.clone(),
-                        Value::Number(number) => number.to_string(),
-                        Value::Bool(flag) => flag.to_string(),
-                        Value::Null | Value::Array(_) | Value::Object(_) => return None,
-                    };
-                    key.push_str(&format!("{}:{value}", value.len()));
+                    let json = pointer::find(body, pointer)?.get();
+                    match json.as_bytes().first()? {
+                        b'"' => {
+                            let text: String = serde_json::from_str(json).ok()?;
+                            key.push_str(&format!("{}:{text}", text.len()));
+                        }
+                        b't' | b'f' | b'-' | b'0'..=b'9' => key.push_str(&format!("={}:{json}", json.len())),
+                        _ => return None,
+                    }
                 }
             }
         }
@@ -82,18 +90,47 @@ impl From<KeyTemplate> for String {
 mod tests {
     use super::*;
 
+    fn render(template: &str, body: &str) -> Option<String> {
+        KeyTemplate::try_from(template.to_owned()).unwrap().render(body.as_bytes())
+    }
+
     #[test]
     fn renders_pointers_and_refuses_what_is_not_there() {
-        let template = KeyTemplate::try_from("r:{/a/b}-{/n}".to_owned()).unwrap();
         let check = |body: &str, expect: Option<&str>| {
-            assert_eq!(template.render(&serde_json::from_str(body).unwrap()).as_deref(), expect, "{body}");
+            assert_eq!(render("r:{/a/b}-{/n}", body).as_deref(), expect, "{body}");
         };
-        check(r#"{"a":{"b":"x"},"n":7}"#, Some("r:1:x-1:7"));
+        check(r#"{"a":{"b":"x"},"n":"7"}"#, Some("r:1:x-1:7"));
+        check(r#"{"a":{"b":"\u00e9|"},"n":""}"#, Some("r:3:é|-0:"));
+        check(r#" { "n" : true , "a" : { "b" : -7.50 } } "#, Some("r:=5:-7.50-=4:true"));
         check(r#"{"a":{"b":"x"}}"#, None);
         check(r#"{"a":{"b":[]},"n":7}"#, None);
+        check(r#"{"a":{"b":null},"n":7}"#, None);
+        check(r#"{"a":{"b":"\ud800"},"n":7}"#, None);
+        check(r#"{"a":{"b":"x"},"n":7"#, None);
         check("[]", None);
         for bad in ["", "fixed", "{a}", "{/a"] {
             assert!(KeyTemplate::try_from(bad.to_owned()).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn values_that_are_written_differently_make_different_keys() {
+        let values = [
+            "12345678901234567890123",
+            "12345678901234567890124",
+            "\"12345678901234567890123\"",
+            "1",
+            "\"1\"",
+            "\"=1:1\"",
+            "1.0",
+            "1e0",
+            "1e400",
+            "true",
+            "\"true\"",
+            "\"\"",
+        ];
+        let keys: std::collections::BTreeSet<_> =
+            values.iter().map(|value| render("o:{/id}", &format!("{{\"id\":{value}}}")).expect(value)).collect();
+        assert_eq!(keys.len(), values.len(), "{keys:?}");
     }
 }

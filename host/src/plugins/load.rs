@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::compile::Compiler;
+use super::conflicts::{Conflict, conflicts};
 use super::grants::{check_imports, granted};
 use super::manifest::{Manifest, ManifestError};
 use super::signature::{self, Unsigned};
@@ -32,6 +33,8 @@ pub struct Plugin {
     /// Permits that it shares with other plugins, by the pools' names.
     pub pools: Vec<Arc<Semaphore>>,
     pub max_concurrency: usize,
+    /// What it is granted in vain.
+    pub conflicts: Arc<[Conflict]>,
 }
 
 /// Loads plugins for one config.
@@ -105,6 +108,16 @@ pub enum Reason {
         "its blake3 is {digest}, and the config pins {pinned}; if this file is meant, set\n  [plugins.{name}]\n  blake3 = \"{digest}\""
     )]
     Digest { name: String, pinned: String, digest: String },
+    #[error(
+        "{} is another component's manifest: it names blake3 {named} (component_blake3), and this one has {digest}; bring both of \
+         one version, or name this one and sign again", manifest.display()
+    )]
+    OtherComponent { manifest: PathBuf, named: String, digest: String },
+    #[error(
+        "{} names no component, so its signature would hold for any other one too (plugins_signed_by); add this line, and sign \
+         it again:\n  component_blake3 = \"{digest}\"", manifest.display()
+    )]
+    AnyComponent { manifest: PathBuf, digest: String },
     #[error("another file, {}, is a plugin named `{name}` too", first.display())]
     SameName { name: String, first: PathBuf },
 }
@@ -122,7 +135,7 @@ impl Plugin {
 
     fn key_of_template(&self, message: &Message) -> Option<String> {
         let template = self.manifest.idempotency.key.as_ref()?;
-        template.render(&serde_json::from_slice(&message.body).ok()?)
+        template.render(&message.body)
     }
 
     /// What tells its version from others: the component and its manifest, which may stand beside it.
@@ -170,7 +183,7 @@ impl Loader {
 
     fn try_load(&self, path: &Path) -> Result<Plugin, Reason> {
         let limits = &self.config.limits;
-        let (bytes, manifest, imports) = read(path, limits, self.config.plugins_signed_by.as_deref())?;
+        let Contents { bytes, manifest, imports } = read(path, limits, self.config.plugins_signed_by.as_deref())?;
         let own = PluginConfig::default();
         let operator = self.config.plugins.get(&manifest.name).unwrap_or(&own);
         let digest = blake3::hash(&bytes).to_hex().to_string();
@@ -180,6 +193,8 @@ impl Loader {
         let grants = granted(&manifest, operator, &self.config)?;
         check_imports(&grants, &manifest.name, &imports)?;
         let policy = self.policy(&manifest, operator, grants)?;
+        let (closed, unused) = (self.dialer.closed(&policy.egress), policy.egress.unused_headers().cloned());
+        let conflicts = conflicts(&manifest, operator, &self.config, &policy.grants, closed, unused).into();
         let pools = self.pools(&manifest)?;
         let handler = self.compiler.compile(&bytes)?;
         let asked = manifest.max_concurrency.unwrap_or(usize::MAX);
@@ -193,6 +208,7 @@ impl Loader {
             permits: Arc::new(Semaphore::new(max_concurrency)),
             pools,
             max_concurrency,
+            conflicts,
             manifest,
         })
     }
@@ -228,16 +244,21 @@ impl Loader {
 /// A file's manifest, without compiling it and whoever has signed it. `limits` bound the file.
 pub fn read_manifest(path: &Path, limits: &Limits) -> Result<Manifest, LoadError> {
     read(path, limits, None)
-        .map(|(_, manifest, _)| manifest)
+        .map(|contents| contents.manifest)
         .map_err(|reason| LoadError { path: path.to_owned(), reason })
 }
 
-/// The component, its manifest and what it imports. With `signers`, nothing is made of bytes that none of them has signed.
-fn read(
-    path: &Path,
-    limits: &Limits,
-    signers: Option<&[SignerKey]>,
-) -> Result<(Vec<u8>, Manifest, Vec<String>), Reason> {
+/// What the files of a plugin have.
+struct Contents {
+    /// The component.
+    bytes: Vec<u8>,
+    manifest: Manifest,
+    imports: Vec<String>,
+}
+
+/// Reads a component, its manifest and what it imports. With `signers`, nothing is made of bytes that none of them has signed,
+/// nor of a manifest beside a component that it does not name: two good signatures do not say that the two belong together.
+fn read(path: &Path, limits: &Limits, signers: Option<&[SignerKey]>) -> Result<Contents, Reason> {
     let check = |path: &Path, bytes: &[u8]| signers.map_or(Ok(()), |keys| signature::check(path, bytes, keys));
     let size = std::fs::metadata(path)?.len();
     let limit = limits.max_component.as_u64();
@@ -248,16 +269,34 @@ fn read(
     check(path, &bytes)?;
     let (section, imports) = check_format(&bytes)?;
     let beside = path.with_extension("toml");
-    let text = match std::fs::read_to_string(&beside) {
+    let manifest = match std::fs::read_to_string(&beside) {
         // It wins over the signed one inside.
-        Ok(text) => check(&beside, text.as_bytes()).map(|()| text)?,
+        Ok(text) => {
+            check(&beside, text.as_bytes())?;
+            let manifest = Manifest::parse(&text)?;
+            check_component(&manifest, &beside, &bytes, signers.is_some())?;
+            manifest
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let section = section.ok_or_else(|| Reason::NoManifest(beside.clone()))?;
-            String::from_utf8(section).map_err(|_| Reason::ManifestEncoding)?
+            Manifest::parse(&String::from_utf8(section).map_err(|_| Reason::ManifestEncoding)?)?
         }
         Err(error) => return Err(error.into()),
     };
-    Ok((bytes, Manifest::parse(&text)?, imports))
+    Ok(Contents { bytes, manifest, imports })
+}
+
+/// Whether a manifest that stands beside a component is that one's.
+fn check_component(manifest: &Manifest, beside: &Path, component: &[u8], must_name: bool) -> Result<(), Reason> {
+    let digest = || blake3::hash(component).to_hex().to_string();
+    match &manifest.component_blake3 {
+        Some(named) if named.eq_ignore_ascii_case(&digest()) => Ok(()),
+        Some(named) => {
+            Err(Reason::OtherComponent { manifest: beside.to_owned(), named: named.clone(), digest: digest() })
+        }
+        None if must_name => Err(Reason::AnyComponent { manifest: beside.to_owned(), digest: digest() }),
+        None => Ok(()),
+    }
 }
 
 /// Whether the bytes are a component; and the manifest's section, wherever in it, and the names of what it imports. The bytes

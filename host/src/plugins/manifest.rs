@@ -16,6 +16,10 @@ use crate::message::MessageType;
 pub struct Manifest {
     /// Names the plugin in config, logs and the ledger: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
     pub name: String,
+    /// The blake3 of the component that this manifest stands beside, 64 hexadecimal digits: it is no other component's. A
+    /// manifest inside of a component needs none. Required of a signed manifest that stands beside its component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_blake3: Option<String>,
     /// The message types it handles.
     pub types: Vec<MessageType>,
     /// How long one attempt may take by the wall clock: 1 ms to 12 h. Default 30 s.
@@ -124,11 +128,11 @@ impl Default for Idempotency {
     }
 }
 
-fn default_timeout() -> Duration {
+pub(super) fn default_timeout() -> Duration {
     Duration::from_secs(30)
 }
 
-fn default_memory() -> ByteSize {
+pub(super) fn default_memory() -> ByteSize {
     ByteSize::mib(64)
 }
 

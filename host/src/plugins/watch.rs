@@ -38,8 +38,11 @@ impl Listing {
 }
 
 /// Waits for changes of one directory.
+///
+/// It looks on a thread that may block: a network file system that does not answer takes that one, and none that serves.
 pub struct Watch {
     dir: PathBuf,
+    list: fn(&Path) -> Listing,
     /// What was there when it was acted upon last, and at the last look.
     known: Listing,
     seen: Listing,
@@ -47,16 +50,32 @@ pub struct Watch {
 
 impl Watch {
     /// What is there now is known.
-    pub fn new(dir: &Path) -> Self {
-        let known = Listing::of(dir);
-        Self { dir: dir.to_owned(), seen: known.clone(), known }
+    pub async fn new(dir: &Path) -> Self {
+        Self::with(dir, Listing::of).await
+    }
+
+    async fn with(dir: &Path, list: fn(&Path) -> Listing) -> Self {
+        let mut watch = Self { dir: dir.to_owned(), list, known: Listing::default(), seen: Listing::default() };
+        watch.known = watch.listing().await;
+        watch.seen = watch.known.clone();
+        watch
+    }
+
+    async fn listing(&self) -> Listing {
+        let (dir, list) = (self.dir.clone(), self.list);
+        let listing = tokio::task::spawn_blocking(move || list(&dir)).await;
+        listing.unwrap_or_else(|error| {
+            tracing::error!(%error, "the look at the plugin directory panicked");
+            self.seen.clone()
+        })
     }
 
     /// Completes when the directory has changed since the last time and has come to rest, or for what `else_if` looks at.
     pub async fn changed(&mut self, else_if: impl Fn() -> bool) {
         loop {
             tokio::time::sleep(LOOK).await;
-            if self.look(Listing::of(&self.dir)) || else_if() {
+            let listing = self.listing().await;
+            if self.look(listing) || else_if() {
                 return;
             }
         }
@@ -75,14 +94,47 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Condvar, Mutex};
+
     use super::*;
 
-    #[test]
-    fn a_change_is_told_once_when_it_has_come_to_rest() {
+    #[tokio::test(start_paused = true)]
+    async fn a_file_system_that_does_not_answer_holds_up_nobody_else() {
+        static ANSWERS: (Mutex<bool>, Condvar) = (Mutex::new(true), Condvar::new());
+        let answers = |now| {
+            *ANSWERS.0.lock().unwrap() = now;
+            ANSWERS.1.notify_all();
+        };
+        let mut watch = Watch::with(Path::new("."), |_| {
+            drop(ANSWERS.1.wait_while(ANSWERS.0.lock().unwrap(), |answers| !*answers).unwrap());
+            Listing::default()
+        })
+        .await;
+        answers(false);
+        // The runtime has one thread: a look on it would never come back here.
+        let changed = watch.changed(|| true);
+        let mut changed = std::pin::pin!(changed);
+        let others = async {
+            tokio::time::advance(2 * LOOK).await;
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = &mut changed => panic!("the directory has not answered"),
+            () = others => {}
+        }
+        answers(true);
+        changed.await;
+    }
+
+    #[tokio::test]
+    async fn a_change_is_told_once_when_it_has_come_to_rest() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
         write("a.wasm", "1");
-        let mut watch = Watch::new(dir.path());
+        let mut watch = Watch::new(dir.path()).await;
         let mut look = || watch.look(Listing::of(dir.path()));
         assert!(!look());
         write("a.wasm", "12");

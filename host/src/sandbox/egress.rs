@@ -32,8 +32,8 @@ use crate::trace::Span;
 use body::{RequestBody, ResponseBody};
 use destination::Target;
 pub use destination::{Destination, DestinationError};
-use dial::{Connector, DialError};
-pub use dial::{Dialer, EgressError};
+use dial::Connector;
+pub use dial::{DialError, Dialer, EgressError};
 use exceeded::{Bounds, Exceeded, Side, check_headers};
 pub use headers::secrets_in;
 use headers::{Headers, NoSecret};
@@ -170,6 +170,11 @@ impl<E: Into<Error>> From<E> for Unsent {
 }
 
 impl Egress {
+    /// The destinations of headers that are never sent: the plugin may not call there.
+    pub fn unused_headers(&self) -> impl Iterator<Item = &Destination> {
+        self.headers.unused(&self.allowed)
+    }
+
     /// Sends a request, if this plugin may, and gives the host that was asked with its answer.
     async fn send(
         &self,
@@ -237,7 +242,8 @@ impl Egress {
 fn send_error(error: &hyper_util::client::legacy::Error, limits: &Limits) -> Error {
     if let Some(dial) = cause::<DialError>(error) {
         return match dial {
-            DialError::Prohibited { .. } => Error::DestinationIpProhibited,
+            // Its own code has no words, and the operator is to learn which setting is meant.
+            DialError::Prohibited { .. } => Error::InternalError(Some(dial.to_string())),
             DialError::Dns { .. } => Error::DnsError { rcode: Some(dial.to_string()), info_code: None },
             DialError::Timeout(_) => Error::ConnectionTimeout,
             DialError::Refused(_) => Error::ConnectionRefused,

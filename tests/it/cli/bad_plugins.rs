@@ -81,6 +81,34 @@ async fn check_names_the_line_that_grants_an_outbound_host() {
 }
 
 #[tokio::test]
+async fn what_one_setting_grants_and_another_takes_back_is_said_by_check_and_when_it_is_loaded() {
+    let rig = Setup::new().without_host().await;
+    let asks = "allowed_outbound_hosts = ['http://127.0.0.1:7799']\ntimeout = '13m'";
+    install(&rig.plugins_dir(), "mailer", &good(), asks);
+    let queues = "max_timeout = '10m'\n[queues.jobs]\ndlq = 'jobs-dlq'\ndefault_type = 'mialer'";
+    let config = config_file(&rig, "admin = { listen = '127.0.0.1:0' }", "");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("limits = { max_instances = 64 }", "[limits]\nmax_instances = 64");
+    std::fs::write(&config, format!("{text}{queues}")).unwrap();
+
+    let closed = "egress.open_hosts = [\"127.0.0.1:7799\"]";
+    let said = ["mailer.wasm: it is granted http://127.0.0.1:7799", closed, "plugins.mailer.timeout = \"10m\""];
+    let named = |command: &'static str| [command.as_ref(), "--config".as_ref(), config.as_os_str()];
+    let ran = wasq(named("check")).check(1, &said).await;
+    assert!(ran.says("queues.jobs.default_type is `mialer`"), "{ran:?}");
+    assert_eq!(ran.out.lines().filter(|line| line.starts_with("problem ")).count(), 3, "{}", ran.out);
+
+    // It may be meant: the host runs, and says so.
+    let run = wasq(named("run")).spawn();
+    run.line(closed).await;
+    run.line("limits.max_timeout").await;
+    run.line("running").await;
+    run.signal("TERM").await;
+    assert_eq!(run.ends_within(std::time::Duration::from_secs(40)).await, Some(0));
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn check_finds_settings_for_a_plugin_that_is_not_there_and_a_bad_manifest() {
     let dir = place("[queues.jobs]\n[plugins.mialer]\ntimeout = '3s'\n");
     install(&dir.path().join("plugins"), "mailer", &good(), "timout = '3s'");

@@ -44,6 +44,39 @@ async fn a_queue_or_a_dlq_that_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_ledger_or_a_token_that_cannot_be_opened() {
+    let rig = rig().await;
+    let queues = "[queues.jobs]\ndlq = 'jobs-dlq'";
+    let config = config_file(&rig, ADMIN, queues);
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("path = 'ledger'", "path = 'wasq.toml'")).unwrap();
+    check(&config, &["the ledger", "wasq.toml cannot be used"]).await;
+    let sqs = format!("store = 'dynamodb', table = 'ledger', endpoint_url = '{}'", rig.sqs.endpoint_url());
+    std::fs::write(&config, text.replace("store = 'local', path = 'ledger'", &sqs)).unwrap();
+    check(&config, &["the ledger"]).await;
+    let token = "admin = { listen = '127.0.0.1:0', token_file = 'nowhere' }";
+    check(&config_file(&rig, token, queues), &["nowhere"]).await;
+
+    // A queue that is not there does not keep the next from being told of.
+    let two = config_file(&rig, ADMIN, "[queues.one]\ndlq = 'jobs-dlq'\n[queues.two]\ndlq = 'jobs-dlq'");
+    check(&two, &["`one`", "`two`"]).await;
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn check_beside_a_host_that_runs() {
+    let rig = rig().await;
+    let config = config_file(&rig, ADMIN, "[queues.jobs]\ndlq = 'jobs-dlq'\nwait = '1s'");
+    let run = wasq([OsStr::new("run"), OsStr::new("--config"), config.as_os_str()]).spawn();
+    run.line("running").await;
+    let arguments = [OsStr::new("check"), OsStr::new("--live"), OsStr::new("--config"), config.as_os_str()];
+    wasq(arguments).check(0, &["ok       the ledger: it is in use", "jobs with the DLQ jobs-dlq"]).await;
+    run.signal("TERM").await;
+    assert_eq!(run.ends_within(std::time::Duration::from_secs(40)).await, Some(0));
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn a_redrive_policy_that_would_take_messages_away() {
     let rig = rig().await;
     let arn = rig.queue("jobs-dlq").await;

@@ -17,8 +17,7 @@ use crate::support::{Plugin, Rig, Setup, until};
 /// What is not run: the document, what the command begins with, and why.
 const EXCUSED: &[(&str, &str, &str)] = &[
     ("README.md", "cargo run --release", "a release build takes ten minutes; `cli::demo` and `bench` run the same"),
-    ("README.md", "bash tests/clients/setup.sh", "it sets up what these tests need: they have run behind it"),
-    ("README.md", "cargo test --workspace", "it is these tests"),
+    ("README.md", "cargo xtask test", "it is these tests"),
     ("README.md", "cargo install --path host ", "a release build; the tests' own binary stands for it"),
     ("quick-start.md", "cargo install --path host", "a release build; the tests' own binary stands for it"),
     (
@@ -41,6 +40,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "minutes of measuring with a release build; `bench` runs what it runs",
     ),
     ("performance-curves.md", "bench/curves/plot.py", "it draws what was measured"),
+    ("building.md", "cargo build --release --timings", "a release build"),
     ("testing.md", "cargo build --workspace --bins", "CI runs it, and its renewal is a decision"),
     ("security.md", "cargo run --bin wasq-tests -- fuzz", "a minute of fuzzing; `fuzz` runs it short"),
     ("security.md", "cargo deny check advisories", "it fetches a database from elsewhere"),

@@ -39,6 +39,14 @@ impl Destination {
         Ok(Self { scheme, host, subdomains, port })
     }
 
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(super) fn has_wildcard(&self) -> bool {
         self.subdomains
     }

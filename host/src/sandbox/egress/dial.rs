@@ -1,7 +1,7 @@
 //! Connections: a plugin's pool of them, made to the very addresses that were checked.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -90,10 +90,13 @@ impl Dialer {
     pub fn egress(&self, plugin: &str, allowed: &[String]) -> Result<Egress, DestinationError> {
         let allowed: Vec<_> = allowed.iter().map(|text| Destination::parse(text)).collect::<Result<_, _>>()?;
         let headers = self.headers.get(plugin).unwrap_or(&self.none).clone();
-        for destination in headers.unused(&allowed) {
-            tracing::warn!(plugin, %destination, "headers are set for a destination that the plugin may not call");
-        }
         Ok(Egress { allowed, headers, client: self.client() })
+    }
+
+    /// The destinations of a way out that egress is closed to, each with the reason. No name is looked up.
+    pub fn closed(&self, egress: &Egress) -> Vec<(Destination, DialError)> {
+        let closed = egress.allowed.iter().map(|to| (to.clone(), self.addresses.closed(to.host(), to.port())));
+        closed.filter_map(|(destination, error)| Some((destination, error?))).collect()
     }
 
     fn client(&self) -> HttpClient {
@@ -153,14 +156,33 @@ fn tls(config: &config::Egress) -> Result<rustls::ClientConfig, EgressError> {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    #[error("{host} resolves to {address}, which is not a public address")]
-    Prohibited { host: String, address: std::net::IpAddr },
+    /// The words are for the handler, whose failure has them as its reason: so they have no address that a look-up gave.
+    #[error("its address is a prohibited one: {} is not public; {}", endpoint(host, *port), way_out(host, *port, *can_open))]
+    Prohibited {
+        host: String,
+        port: u16,
+        address: IpAddr,
+        /// Whether `egress.open_hosts` can have it.
+        can_open: bool,
+    },
     #[error("cannot resolve {host}: {reason}")]
     Dns { host: String, reason: String },
     #[error("no connection within {0:?} (egress.connect_timeout)")]
     Timeout(Duration),
     #[error("cannot connect: {0}")]
     Refused(std::io::Error),
+}
+
+/// `host:port`, as a config has it.
+fn endpoint(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn way_out(host: &str, port: u16, can_open: bool) -> String {
+    match can_open {
+        true => format!("if it is meant, set egress.open_hosts = [\"{}\"]", endpoint(host, port)),
+        false => "no setting opens a name for it".to_owned(),
+    }
 }
 
 /// Makes a connection, TLS included, in its time: also when the request that wanted it is gone.

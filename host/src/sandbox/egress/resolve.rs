@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -39,23 +39,36 @@ impl Addresses {
     /// look-up could answer differently.
     pub async fn of(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
         let dns = |reason: String| DialError::Dns { host: host.to_owned(), reason };
-        let literal = host.parse::<IpAddr>().ok();
-        let addresses = match literal {
+        let addresses = match host.parse::<IpAddr>().ok() {
             Some(address) => vec![SocketAddr::new(address, port)],
             None => (self.resolver)(host.to_owned(), port).await.map_err(|error| dns(error.to_string()))?,
         };
         if addresses.is_empty() {
             return Err(dns("no address".into()));
         }
-        let open = self.open_hosts.contains(&(host.to_owned(), port));
-        // An operator who opened an address, and not a name, meant that one.
-        let may = |address: IpAddr| is_public(address) || (open && (literal.is_some() || is_local(address)));
-        match addresses.iter().find(|address| !may(address.ip())) {
-            None => Ok(addresses),
-            Some(address) => {
+        for address in &addresses {
+            self.check(host, port, address.ip()).inspect_err(|_| {
                 tracing::warn!(%host, %address, "a handler called a host with an address that it may not reach");
-                Err(DialError::Prohibited { host: host.to_owned(), address: address.ip() })
-            }
+            })?;
+        }
+        Ok(addresses)
+    }
+
+    /// Why this host could not be reached, as far as that is known without a look-up: of addresses that are written as such,
+    /// and of the names of this machine.
+    pub fn closed(&self, host: &str, port: u16) -> Option<DialError> {
+        let is_localhost = host == "localhost" || host.ends_with(".localhost");
+        let address = if is_localhost { Some(Ipv4Addr::LOCALHOST.into()) } else { host.parse().ok() };
+        self.check(host, port, address?).err()
+    }
+
+    fn check(&self, host: &str, port: u16, address: IpAddr) -> Result<(), DialError> {
+        // An operator who opens an address, and not a name, means that one.
+        let can_open = is_local(address) || host.parse::<IpAddr>().is_ok();
+        let is_open = can_open && self.open_hosts.contains(&(host.to_owned(), port));
+        match is_public(address) || is_open {
+            true => Ok(()),
+            false => Err(DialError::Prohibited { host: host.to_owned(), port, address, can_open }),
         }
     }
 }
@@ -131,6 +144,34 @@ mod tests {
         assert!(addresses.of("::1", 80).await.is_ok());
         assert!(matches!(addresses.of("169.254.169.254", 81).await, Err(DialError::Prohibited { .. })));
         assert!(matches!(addresses.of("127.0.0.1", 80).await, Err(DialError::Prohibited { .. })));
+    }
+
+    #[test]
+    fn what_is_closed_is_known_without_a_look_up_where_the_address_is_written_or_the_machine_itself() {
+        let check = |host: &str, port: u16, expect: Option<&str>| {
+            let open = ["127.0.0.1:7799".to_owned(), "localhost:7799".to_owned()];
+            let closed = Addresses::new(&open, answers(&[])).unwrap().closed(host, port);
+            match (&closed, expect) {
+                (Some(error), Some(part)) => assert!(error.to_string().contains(part), "{host}: {error}"),
+                (closed, expect) => assert!(closed.is_none() && expect.is_none(), "{host}:{port} gave {closed:?}"),
+            }
+        };
+        check("127.0.0.1", 7799, None);
+        check("127.0.0.1", 7798, Some("egress.open_hosts = [\"127.0.0.1:7798\"]"));
+        check("::1", 80, Some("egress.open_hosts = [\"[::1]:80\"]"));
+        check("169.254.169.254", 80, Some("egress.open_hosts"));
+        check("localhost", 7799, None);
+        check("localhost", 80, Some("egress.open_hosts = [\"localhost:80\"]"));
+        check("a.localhost", 80, Some("egress.open_hosts"));
+        check("8.8.8.8", 80, None);
+        check("api.example", 80, None);
+    }
+
+    #[test]
+    fn what_no_setting_opens_is_not_told_to_be_opened() {
+        let addresses = Addresses::new(&["api.example:80".to_owned()], answers(&[])).unwrap();
+        let error = addresses.check("api.example", 80, "169.254.169.254".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("no setting opens") && !error.contains("egress.open_hosts"), "{error}");
     }
 
     #[tokio::test]

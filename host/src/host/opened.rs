@@ -1,0 +1,46 @@
+//! What a host needs beside its plugins and its ledger: opened, and nothing begun.
+//!
+//! `wasq run` goes on from here; `wasq check --live` stops here, and so it fails where a run would.
+
+use std::sync::Arc;
+
+use super::StartError;
+use crate::admin;
+use crate::config::Config;
+use crate::queue::sqs::Sqs;
+use crate::queues::{self, OpenQueues};
+use crate::sandbox::egress::{Fetcher, Secrets};
+use crate::telemetry::otlp;
+
+/// What stands open.
+pub struct Opened {
+    pub otlp: otlp::Settings,
+    pub access: admin::Access,
+    /// Secrets that are with AWS were asked for once. Those that were not given are [`Secrets::missing`].
+    pub fetcher: Fetcher,
+    pub sqs: Sqs,
+    pub queues: OpenQueues,
+}
+
+impl Opened {
+    /// Opens everything. `attempts` are the most that a plugin makes.
+    ///
+    /// # Errors
+    /// All that cannot be opened, and not the first of it alone.
+    pub async fn open(config: &Config, secrets: Arc<Secrets>, attempts: u32) -> Result<Self, Vec<StartError>> {
+        let mut errors = Vec::new();
+        let otlp = otlp::Settings::new(&config.telemetry, |name| std::env::var(name).ok());
+        let otlp = otlp.map_err(|error| errors.push(error.into())).ok();
+        let access = admin::Access::new(&config.admin, std::env::var(admin::TOKEN_VARIABLE).ok());
+        let access = access.map_err(|error| errors.push(error.into())).ok();
+        let secrets_aws = config.secrets_aws.as_ref().unwrap_or(&config.aws);
+        let fetcher = Fetcher::start(secrets, secrets_aws, config.egress.secrets_refresh).await;
+        let sqs = Sqs::connect(&config.aws).await;
+        let queues = queues::open_all(&sqs, config, attempts).await;
+        let queues = queues.map_err(|failed| errors.extend(failed.into_iter().map(StartError::Queues))).ok();
+        match (otlp, access, queues) {
+            (Some(otlp), Some(access), Some(queues)) => Ok(Self { otlp, access, fetcher, sqs, queues }),
+            _ => Err(errors),
+        }
+    }
+}
