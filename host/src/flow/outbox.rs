@@ -134,7 +134,7 @@ fn part_name(place: u32) -> String {
 fn exit_of(share: &Share<'_>, error: LedgerError) -> Exit {
     match error {
         LedgerError::Stale => Exit::LeaseLost,
-        error @ (LedgerError::Unavailable(_) | LedgerError::Damaged(_)) => {
+        error @ (LedgerError::Unavailable(_) | LedgerError::Damaged(_) | LedgerError::TooLarge(_)) => {
             share.services.health.ledger_failed(&error.to_string());
             Exit::LedgerDown { reason: error.to_string() }
         }

@@ -94,9 +94,10 @@ async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) ->
 /// Whether the claim is still ours.
 async fn confirm(share: &Share<'_>, claim: &Claimed) -> Result<(), LedgerError> {
     let (claims, lease) = ([(claim.key, claim.fresh.fence)], share.lease.remaining());
-    match insist(share, || share.services.ledger.extend(&claims, lease)).await?[..] {
-        [true] => Ok(()),
-        _ => Err(LedgerError::Stale),
+    let extend = async || share.services.ledger.extend(&claims, lease).await.pop().unwrap_or(Ok(false));
+    match insist(share, extend).await? {
+        true => Ok(()),
+        false => Err(LedgerError::Stale),
     }
 }
 
@@ -117,7 +118,7 @@ fn unrecorded(share: &Share<'_>, claim: &Claimed, error: &LedgerError) -> Settle
             about!(warn, share, attempt, "the ledger refused an outcome: the claim was taken over");
             Settlement::Leave
         }
-        LedgerError::Unavailable(_) | LedgerError::Damaged(_) => {
+        LedgerError::Unavailable(_) | LedgerError::Damaged(_) | LedgerError::TooLarge(_) => {
             share.services.health.ledger_failed(&error.to_string());
             about!(error, share, attempt, %error, "an outcome could not be recorded; the message stays in its queue");
             Settlement::Delay { delay: HELD_BACK, record: Record::Nothing }
