@@ -95,7 +95,7 @@ impl LetterError {
         match self {
             Self::Queue(QueueError::Transient { .. }) | Self::Ledger(LedgerError::Unavailable(_)) => true,
             Self::Queue(QueueError::Permanent { .. } | QueueError::LeaseLost { .. })
-            | Self::Ledger(LedgerError::Stale | LedgerError::Damaged(_))
+            | Self::Ledger(LedgerError::Stale | LedgerError::Damaged(_) | LedgerError::TooLarge(_))
             | Self::Envelope(_)
             | Self::NoHost(_)
             | Self::Gone(_) => false,

@@ -185,7 +185,7 @@ fn not_reopened(services: &Services, error: &LetterError) -> Exit {
             services.health.ledger_failed(why);
             Exit::LedgerDown { reason }
         }
-        LetterError::Ledger(LedgerError::Stale | LedgerError::Damaged(_))
+        LetterError::Ledger(LedgerError::Stale | LedgerError::Damaged(_) | LedgerError::TooLarge(_))
         | LetterError::Queue(_)
         | LetterError::Envelope(_)
         | LetterError::NoHost(_)

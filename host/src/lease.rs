@@ -108,7 +108,10 @@ impl Keeper {
                 .enable_all()
                 .build()
                 .expect("a runtime can be made when the host starts");
-            runtime.block_on(async { keeping.run(connect().await, ledger).await });
+            runtime.block_on(async {
+                let ledger = ledger.with_own_connections().await.unwrap_or(ledger);
+                keeping.run(connect().await, ledger).await;
+            });
         });
         keeper.thread = Some(thread.expect("a thread can be started when the host starts"));
         keeper
@@ -345,25 +348,27 @@ impl Keeping {
         let keys: Vec<_> = claims.iter().map(|(_, key, fence)| (*key, *fence)).collect();
         let from = clock::now();
         let longest = visibility / CALLS_PER_VISIBILITY;
-        let answer = tokio::time::timeout(longest, ledger.extend(&keys, visibility)).await;
-        match answer.unwrap_or_else(|_| Err(LedgerError::Unavailable(format!("no answer within {longest:?}")))) {
-            Ok(ours) => {
-                for ((inner, key, fence), ours) in claims.iter().zip(ours) {
-                    let mut state = lock(&inner.state);
-                    // A claim that was finished meanwhile is not ours, and that is well.
-                    let Some(claim) = state.claims.iter_mut().find(|claim| claim.key == *key && claim.fence == *fence)
-                    else {
-                        continue;
-                    };
-                    if ours {
-                        claim.ends_at = from + visibility;
-                    } else {
-                        tracing::warn!(message_id = %inner.message_id, "a ledger claim is lost");
-                        self.lose(inner);
-                    }
+        let answers = tokio::time::timeout(longest, ledger.extend(&keys, visibility)).await.unwrap_or_else(|_| {
+            let none = LedgerError::Unavailable(format!("no answer within {longest:?}"));
+            vec![Err(none); keys.len()]
+        });
+        for ((inner, key, fence), answer) in claims.iter().zip(answers) {
+            let mut state = lock(&inner.state);
+            // A claim that was finished meanwhile is not ours, and that is well.
+            let Some(claim) = state.claims.iter_mut().find(|claim| claim.key == *key && claim.fence == *fence) else {
+                continue;
+            };
+            match answer {
+                Ok(true) => claim.ends_at = from + visibility,
+                Ok(false) => {
+                    tracing::warn!(message_id = %inner.message_id, "a ledger claim is lost");
+                    self.lose(inner);
+                }
+                // It is tried again at the next tick, until the lease has ended.
+                Err(error) => {
+                    tracing::warn!(message_id = %inner.message_id, %error, "cannot extend a claim in the ledger");
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot extend claims in the ledger; trying again at the next tick"),
         }
     }
 

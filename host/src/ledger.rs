@@ -19,6 +19,7 @@ use async_trait::async_trait;
 
 use crate::config::{Aws, LedgerConfig};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
+use crate::metrics::LedgerMeters;
 use crate::pause::{Pause, Target};
 
 /// Opens the ledger that the config names.
@@ -53,8 +54,10 @@ pub trait Ledger: Send + Sync + 'static {
     /// Claims `key` for one attempt, before the handler starts. Counts the attempt.
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError>;
 
-    /// Makes each claim last `lease` from now. The answer says, place by place, whether the claim is still ours.
-    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError>;
+    /// Makes each claim last `lease` from now. Each has an answer of its own, in their order:
+    /// whether it is still ours, or why the store cannot say. One that cannot be extended does not
+    /// keep the others from it.
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>>;
 
     /// Ends the claim that `fence` was given for.
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError>;
@@ -82,6 +85,18 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Whether the store can record something now; readiness asks.
     async fn ping(&self) -> Result<(), LedgerError>;
+
+    /// A handle of the same store whose connections are driven by the runtime that asks, for a
+    /// thread that must not wait for another runtime's tasks. None where this handle needs no
+    /// runtime to be answered.
+    async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {
+        None
+    }
+
+    /// What the store counts of itself; None where the store is a server with metrics of its own.
+    fn meters(&self) -> Option<&LedgerMeters> {
+        None
+    }
 }
 
 /// What a claim is made for.
@@ -148,7 +163,7 @@ pub enum Finish {
 }
 
 /// Why the ledger did not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LedgerError {
     /// Permanent: another claim was given out since; this one's outcome is void.
     #[error("the claim is no longer ours: another delivery of this message has taken it")]
@@ -156,7 +171,11 @@ pub enum LedgerError {
     /// Transient: the store did not answer or could not write.
     #[error("ledger unavailable: {0}")]
     Unavailable(String),
-    /// Permanent: what the store holds cannot be read.
+    /// Permanent, for this key: what the store holds under it cannot be read. Other keys are not
+    /// concerned.
     #[error("ledger entry is damaged: {0}")]
     Damaged(String),
+    /// Permanent, for this value: the store takes none of its size.
+    #[error("too large for the ledger: {0}")]
+    TooLarge(String),
 }

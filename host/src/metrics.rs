@@ -3,9 +3,11 @@
 //! A meter is a few atomics. Whoever counts holds it, or finds it without a lock; only a scrape or an export reads them all.
 
 mod definitions;
+mod ledger;
 mod queue;
 mod values;
 
 pub use definitions::*;
+pub use ledger::LedgerMeters;
 pub use queue::QueueMeters;
 pub use values::{Counter, Gauge, Histogram, Snapshot};

@@ -85,7 +85,7 @@ impl Ledger for Robbed {
         Ok(ours)
     }
 
-    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError> {
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
         self.inner.extend(claims, lease).await
     }
 

@@ -2,6 +2,7 @@
 
 mod contract;
 mod dynamodb;
+mod keeper;
 mod local;
 mod outage;
 mod postgres;

@@ -51,7 +51,7 @@ pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Res
         Ok(Claim::Busy { remaining }) => Err(Exit::Busy { remaining }),
         Ok(Claim::Conflict) => Err(Exit::Conflict),
         // One row that cannot be read says nothing about the others.
-        Err(LedgerError::Damaged(reason)) => Err(Exit::LedgerDamaged { reason }),
+        Err(LedgerError::Damaged(reason) | LedgerError::TooLarge(reason)) => Err(Exit::LedgerDamaged { reason }),
         Err(LedgerError::Stale) => Err(Exit::LeaseLost),
         Err(LedgerError::Unavailable(reason)) => {
             services.health.ledger_failed(&reason);

@@ -131,6 +131,7 @@ fn exit_of(share: &Share<'_>, error: LedgerError) -> Exit {
     match error {
         LedgerError::Stale => Exit::LeaseLost,
         LedgerError::Damaged(reason) => Exit::LedgerDamaged { reason },
+        LedgerError::TooLarge(reason) => Exit::Outbox { reason },
         LedgerError::Unavailable(reason) => {
             share.services.health.ledger_failed(&reason);
             Exit::LedgerDown { reason }

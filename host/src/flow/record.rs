@@ -95,7 +95,7 @@ async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) ->
     if let Some(claim) = claim {
         match keep_verdict(share, claim, &letter).await {
             // Nobody can read what stands there: the letter has to do without it.
-            Ok(()) | Err(LedgerError::Damaged(_)) => {}
+            Ok(()) | Err(LedgerError::Damaged(_) | LedgerError::TooLarge(_)) => {}
             Err(error @ (LedgerError::Stale | LedgerError::Unavailable(_))) => return unrecorded(share, claim, &error),
         }
     }
@@ -116,7 +116,7 @@ async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) ->
     let finish = Finish::DeadLettered { message_id, ttl: ttl(share.plugin) };
     let Some(claim) = claim else { return Settlement::DeadLetter };
     match tell(share, claim, finish).await {
-        Ok(()) | Err(LedgerError::Damaged(_)) => Settlement::DeadLetter,
+        Ok(()) | Err(LedgerError::Damaged(_) | LedgerError::TooLarge(_)) => Settlement::DeadLetter,
         Err(error @ (LedgerError::Stale | LedgerError::Unavailable(_))) => unrecorded(share, claim, &error),
     }
 }
@@ -133,9 +133,10 @@ async fn keep_verdict(share: &Share<'_>, claim: &Claimed, letter: &Letter) -> Re
 /// Whether the claim is still ours.
 async fn confirm(share: &Share<'_>, claim: &Claimed) -> Result<(), LedgerError> {
     let (claims, lease) = ([(claim.key, claim.fresh.fence)], share.lease.remaining());
-    match insist(share, || share.services.ledger.extend(&claims, lease)).await?[..] {
-        [true] => Ok(()),
-        _ => Err(LedgerError::Stale),
+    let extend = async || share.services.ledger.extend(&claims, lease).await.pop().unwrap_or(Ok(false));
+    match insist(share, extend).await? {
+        true => Ok(()),
+        false => Err(LedgerError::Stale),
     }
 }
 
@@ -160,7 +161,7 @@ fn unrecorded(share: &Share<'_>, claim: &Claimed, error: &LedgerError) -> Settle
             about!(warn, share, attempt, "the ledger refused an outcome: the claim was taken over");
             Settlement::Leave
         }
-        LedgerError::Unavailable(_) | LedgerError::Damaged(_) => {
+        LedgerError::Unavailable(_) | LedgerError::Damaged(_) | LedgerError::TooLarge(_) => {
             if let LedgerError::Unavailable(reason) = error {
                 share.services.health.ledger_failed(reason);
             }

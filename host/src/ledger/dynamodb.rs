@@ -13,6 +13,7 @@ mod table;
 mod time;
 mod update;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,6 +53,7 @@ const PING: &str = "ping";
 #[derive(Clone)]
 pub struct DynamodbLedger {
     table: Table,
+    aws: Aws,
 }
 
 impl DynamodbLedger {
@@ -61,14 +63,15 @@ impl DynamodbLedger {
     /// [`OpenError`] says what is missing, or not allowed, and the way out.
     pub async fn open(config: &DynamodbConfig, aws: &Aws) -> Result<Self, OpenError> {
         let endpoint_url = config.endpoint_url.clone().or_else(|| aws.endpoint_url.clone());
-        let shared = aws::sdk_config(&Aws { endpoint_url, region: aws.region.clone() }).await;
+        let aws = Aws { endpoint_url, region: aws.region.clone() };
+        let shared = aws::sdk_config(&aws).await;
         let table = Table::new(&shared, &config.table);
         let whereabouts = Whereabouts {
             region: shared.region().map(ToString::to_string),
             endpoint_url: shared.endpoint_url().map(ToOwned::to_owned),
         };
         open::prepare(&table, config.create, &whereabouts).await?;
-        Ok(Self { table })
+        Ok(Self { table, aws })
     }
 
     /// The entry, from a write's refusal if that holds it.
@@ -120,7 +123,8 @@ impl DynamodbLedger {
         let update = Update::of_claim(fence).set_all(item::leased(lease));
         match self.table.update(&Place::entry(key), update, ReturnValue::None).await? {
             Written::Done(_) => Ok(true),
-            Written::Refused(_) => Ok(false),
+            // Another's, unless nobody can tell whose it is.
+            Written::Refused(refusal) => self.found(key, refusal).await.map(|_| false),
         }
     }
 }
@@ -160,10 +164,9 @@ impl Ledger for DynamodbLedger {
         Err(LedgerError::Unavailable(format!("others changed the entry {CLAIM_TRIES} times while it was claimed")))
     }
 
-    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError> {
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
         let calls: Vec<_> = claims.iter().map(|(key, fence)| self.extend_one(*key, *fence, lease)).collect();
-        let answers: Vec<_> = futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await;
-        answers.into_iter().collect()
+        futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
@@ -235,6 +238,13 @@ impl Ledger for DynamodbLedger {
         item.insert(EXPIRES_AT.into(), item::number(item::expires_at_s(until)));
         self.table.put(item).await
     }
+
+    async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {
+        let shared = aws::sdk_config(&self.aws).await;
+        // What is known of the server's time is true for both.
+        let table = Table { time: self.table.time.clone(), ..Table::new(&shared, &self.table.name) };
+        Some(Arc::new(Self { table, aws: self.aws.clone() }))
+    }
 }
 
 fn envelope(id: &str) -> Place {
@@ -247,7 +257,7 @@ fn fits(what: &str, value: &[u8]) -> Result<(), LedgerError> {
         return Ok(());
     }
     let len = value.len();
-    Err(LedgerError::Unavailable(format!(
-        "{what} of {len} bytes does not fit into DynamoDB: at most {DYNAMODB_VALUE_MAX_BYTES}"
+    Err(LedgerError::TooLarge(format!(
+        "{what} has {len} bytes, an item in DynamoDB at most {DYNAMODB_VALUE_MAX_BYTES}"
     )))
 }

@@ -95,6 +95,11 @@ pub enum State {
     DeadLettered,
 }
 
+/// What is wrong with an entry in a state that is none of [`State`]'s.
+pub fn unknown_state(state: impl std::fmt::Display) -> String {
+    format!("its state is `{state}`, which this version does not know: written by a newer wasq, or damaged")
+}
+
 /// An entry that is neither done nor dead-lettered is forgotten after so long without a claim or a finish: no SQS queue
 /// keeps a message longer (`MessageRetentionPeriod` is at most 14 days).
 pub const IDLE_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);

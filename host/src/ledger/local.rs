@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use self::disk::Disk;
 pub use self::disk::OpenError;
@@ -32,6 +33,7 @@ use super::entry::{self, Change, Entry, State, Steps};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use crate::clock;
 use crate::message::Key;
+use crate::metrics::LedgerMeters;
 use crate::pause::{Pause, Target};
 
 /// The ledger in a directory. Clones share it; the last one dropped, or [`LocalLedger::close`], waits until everything
@@ -42,6 +44,7 @@ use crate::pause::{Pause, Target};
 pub struct LocalLedger(Arc<Handle>);
 
 struct Handle {
+    meters: Arc<LedgerMeters>,
     /// Gone once closed.
     open: Mutex<Option<Open>>,
 }
@@ -60,9 +63,10 @@ impl LocalLedger {
         let at = |source: io::Error| OpenError::Directory { dir: dir.to_owned(), source };
         let (disk, first) = Disk::open(dir)?;
         let (jobs, inbox) = mpsc::channel(WAITING_MAX);
-        let writer = Writer::new(disk, dir.to_owned(), first, inbox).map_err(at)?;
+        let meters = Arc::new(LedgerMeters::default());
+        let writer = Writer::new(disk, dir.to_owned(), first, inbox, meters.clone()).map_err(at)?;
         let writer = thread::Builder::new().name("wasq-ledger".into()).spawn(|| writer.run()).map_err(at)?;
-        Ok(Self(Arc::new(Handle { open: Mutex::new(Some(Open { jobs, writer })) })))
+        Ok(Self(Arc::new(Handle { meters, open: Mutex::new(Some(Open { jobs, writer })) })))
     }
 
     /// Writes what was handed in and lets go of the directory, for every clone. Blocks until that is done; whatever is asked
@@ -154,26 +158,19 @@ impl Ledger for LocalLedger {
         .await
     }
 
-    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError> {
-        let (claims, now) = (claims.to_vec(), clock::now());
-        self.ask(with_os, move |books| {
-            claims
-                .into_iter()
-                .map(|(key, fence)| {
-                    if books.leases.is_held_by(key, fence) {
-                        books.leases.extend(key, now, lease);
-                        return Ok(true);
-                    }
-                    let claimed = books.claimed_by(key, fence)?;
-                    let ours = claimed.is_some();
-                    if let Some(entry) = claimed {
-                        books.leases.hold(key, entry, true, now, lease);
-                    }
-                    Ok(ours)
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
+        let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
+        let answers = self.ask(with_os, move |books| {
+            let extended = claims.into_iter().map(|(key, fence)| books.extend(key, fence, now, lease));
+            // What the store fails at is the whole batch's matter; a damaged entry is its key's.
+            extended
+                .map(|answer| match answer {
+                    Err(LedgerError::Unavailable(reason)) => Err(LedgerError::Unavailable(reason)),
+                    answer => Ok(answer),
                 })
-                .collect()
-        })
-        .await
+                .collect::<Result<Vec<_>, _>>()
+        });
+        answers.await.unwrap_or_else(|error| vec![Err(error); count])
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
@@ -235,6 +232,10 @@ impl Ledger for LocalLedger {
     async fn ping(&self) -> Result<(), LedgerError> {
         self.ask(on_disk, |books| books.batch.ping()).await
     }
+
+    fn meters(&self) -> Option<&LedgerMeters> {
+        Some(&self.0.meters)
+    }
 }
 
 impl Books<'_> {
@@ -259,6 +260,19 @@ impl Books<'_> {
     /// as nobody else has claimed the key.
     fn claimed_by(&self, key: Key, fence: Fence) -> Result<Option<Entry>, LedgerError> {
         Ok(self.entry(key)?.filter(|entry| entry.fence == fence && entry.state == State::Claimed))
+    }
+
+    fn extend(&mut self, key: Key, fence: Fence, now: Instant, lease: Duration) -> Result<bool, LedgerError> {
+        if self.leases.is_held_by(key, fence) {
+            self.leases.extend(key, now, lease);
+            return Ok(true);
+        }
+        let claimed = self.claimed_by(key, fence)?;
+        let ours = claimed.is_some();
+        if let Some(entry) = claimed {
+            self.leases.hold(key, entry, true, now, lease);
+        }
+        Ok(ours)
     }
 
     fn check(&self, key: Key, fence: Fence) -> Result<(), LedgerError> {

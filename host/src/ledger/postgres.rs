@@ -10,7 +10,7 @@ mod sql;
 mod store;
 mod sweep;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::error::OpenError;
 use self::sql::{Schema, Statements};
 use self::store::Store;
-use super::entry::{DeadIds, IDLE_KEPT};
+use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::remote::{span_ms, until};
 use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::PostgresConfig;
@@ -31,6 +31,9 @@ use crate::pause::{Pause, Target};
 
 /// How often a claim is asked again when another host inserted its key at the same moment.
 const CLAIM_TRIES: u32 = 10;
+/// Connections of each lease keeper's own handle. Its extensions are short, and come after one
+/// another.
+const KEEPER_CONNECTIONS: usize = 1;
 
 /// The ledger in a PostgreSQL database. It sweeps out what has expired until it is dropped.
 ///
@@ -39,7 +42,8 @@ const CLAIM_TRIES: u32 = 10;
 pub struct PostgresLedger {
     store: Store,
     statements: Arc<Statements>,
-    _sweep: AbortOnDropHandle<()>,
+    /// The keepers' handles leave it to the host's own.
+    _sweep: Option<AbortOnDropHandle<()>>,
 }
 
 impl PostgresLedger {
@@ -53,7 +57,31 @@ impl PostgresLedger {
         migrate::migrate(&store, &schema).await?;
         let statements = Arc::new(Statements::of(&schema));
         let sweep = sweep::start(store.clone(), statements.clone());
-        Ok(Self { store, statements, _sweep: sweep })
+        Ok(Self { store, statements, _sweep: Some(sweep) })
+    }
+
+    /// All in one statement.
+    async fn extend_all(
+        &self,
+        claims: &[(Key, Fence)],
+        lease: Duration,
+    ) -> Result<Vec<Result<bool, LedgerError>>, LedgerError> {
+        let keys: Vec<&[u8]> = claims.iter().map(|(key, _)| &key.0[..]).collect();
+        // A fence that no column can hold is not found there.
+        let fences: Vec<i64> = claims.iter().map(|&(_, fence)| column(fence).unwrap_or(-1)).collect();
+        let rows = self.store.query(&self.statements.extend, &[&keys, &fences, &span_ms(lease)]).await?;
+        let states: HashMap<(&[u8], i64), i16> = rows
+            .iter()
+            .map(|row| Ok(((get(row, "key")?, get(row, "fence")?), get(row, "state")?)))
+            .collect::<Result<_, LedgerError>>()?;
+        let answers = claims.iter().zip(keys.iter().zip(&fences)).map(|((key, _), (bytes, fence))| {
+            match states.get(&(*bytes, *fence)) {
+                None => Ok(false),
+                Some(&CLAIMED) => Ok(true),
+                Some(state) => Err(unknown_state(*key, state)),
+            }
+        });
+        Ok(answers.collect())
     }
 }
 
@@ -72,17 +100,23 @@ impl Ledger for PostgresLedger {
         Err(LedgerError::Unavailable(format!("{CLAIM_TRIES} claims met another host's at the same moment")))
     }
 
-    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError> {
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
         if claims.is_empty() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        let keys: Vec<&[u8]> = claims.iter().map(|(key, _)| &key.0[..]).collect();
-        // A fence that no column can hold is not found there.
-        let fences: Vec<i64> = claims.iter().map(|&(_, fence)| column(fence).unwrap_or(-1)).collect();
-        let rows = self.store.query(&self.statements.extend, &[&keys, &fences, &span_ms(lease)]).await?;
-        let ours: HashSet<(&[u8], i64)> =
-            rows.iter().map(|row| Ok((get(row, "key")?, get(row, "fence")?))).collect::<Result<_, LedgerError>>()?;
-        Ok(keys.into_iter().zip(fences).map(|claim| ours.contains(&claim)).collect())
+        let error = match self.extend_all(claims, lease).await {
+            Ok(answers) => return answers,
+            Err(error) => error,
+        };
+        if !matches!(error, LedgerError::Damaged(_)) {
+            return vec![Err(error); claims.len()];
+        }
+        // A damaged entry fails the statement for all of them: so each is asked for by itself.
+        let mut answers = Vec::with_capacity(claims.len());
+        for claim in claims.chunks(1) {
+            answers.extend(self.extend_all(claim, lease).await.unwrap_or_else(|error| vec![Err(error)]));
+        }
+        answers
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
@@ -108,7 +142,7 @@ impl Ledger for PostgresLedger {
             // It was said before.
             state if state == ended.state => Ok(()),
             RELEASED | DONE | DEAD_LETTERED => Err(LedgerError::Stale),
-            state => Err(LedgerError::Damaged(format!("{}: state {state}", key.to_hex()))),
+            state => Err(unknown_state(key, state)),
         }
     }
 
@@ -116,7 +150,11 @@ impl Ledger for PostgresLedger {
         let fence = column(fence).ok_or(LedgerError::Stale)?;
         let parameters: [&(dyn ToSql + Sync); 3] = [&&key.0[..], &fence, &name.as_bytes()];
         let row = self.store.query_opt(&self.statements.get_step, &parameters).await?.ok_or(LedgerError::Stale)?;
-        get(&row, "value")
+        match get::<i16>(&row, "state")? {
+            CLAIMED => nullable(&row, "value"),
+            RELEASED | DONE | DEAD_LETTERED => Err(LedgerError::Stale),
+            state => Err(unknown_state(key, state)),
+        }
     }
 
     async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
@@ -153,6 +191,11 @@ impl Ledger for PostgresLedger {
 
     async fn ping(&self) -> Result<(), LedgerError> {
         self.store.query(&self.statements.ping, &[]).await.map(drop)
+    }
+
+    async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {
+        let store = self.store.with_own_connections(KEEPER_CONNECTIONS);
+        Some(Arc::new(Self { store, statements: self.statements.clone(), _sweep: None }))
     }
 }
 
@@ -213,7 +256,7 @@ fn answer(row: &Row, key: Key) -> Result<Claim, LedgerError> {
             crashes: count(row, "crashes", key)?,
             replays: count(row, "replays", key)?,
             fence: Fence(natural(get(row, "fence")?, "fence", key)?),
-            first_failed_at: get::<Option<i64>>(row, "first_failed_at_ms")?
+            first_failed_at: nullable::<i64>(row, "first_failed_at_ms")?
                 .map(|at| natural(at, "first_failed_at_ms", key).map(UnixMs))
                 .transpose()?,
             is_new: get(row, "is_new")?,
@@ -222,7 +265,10 @@ fn answer(row: &Row, key: Key) -> Result<Claim, LedgerError> {
         "dead-lettered" => Ok(Claim::DeadLettered),
         "busy" => Ok(Claim::Busy { remaining: until(get(row, "remaining_ms")?) }),
         "conflict" => Ok(Claim::Conflict),
-        ruling => Err(LedgerError::Damaged(format!("{}: a claim was {ruling} and not made", key.to_hex()))),
+        ruling => Err(match ruling.strip_prefix("state ") {
+            Some(state) => unknown_state(key, state),
+            None => LedgerError::Damaged(format!("{}: a claim was {ruling} and not made", key.to_hex())),
+        }),
     }
 }
 
@@ -236,8 +282,20 @@ fn column(fence: Fence) -> Option<i64> {
     i64::try_from(fence.0).ok()
 }
 
+fn unknown_state(key: Key, state: impl std::fmt::Display) -> LedgerError {
+    LedgerError::Damaged(format!("{}: {}", key.to_hex(), entry::unknown_state(state)))
+}
+
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, LedgerError> {
-    row.try_get(column).map_err(|error| LedgerError::Damaged(error::reason(&error)))
+    nullable(row, column)?.ok_or_else(|| LedgerError::Damaged(format!("{column} is null")))
+}
+
+/// A column of another type is no entry's damage: the tables are not those that this version knows.
+fn nullable<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<Option<T>, LedgerError> {
+    row.try_get(column).map_err(|error| {
+        let reason = error::reason(&error);
+        LedgerError::Unavailable(format!("the tables in PostgreSQL are not this version's: {column}: {reason}"))
+    })
 }
 
 fn natural<T: TryFrom<i64>>(value: i64, column: &str, key: Key) -> Result<T, LedgerError> {

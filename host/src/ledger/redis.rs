@@ -8,6 +8,7 @@ mod error;
 mod store;
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use redis::{Script, ScriptInvocation, cmd};
 
 pub use self::error::OpenError;
 use self::store::Store;
-use super::entry::{DeadIds, IDLE_KEPT};
+use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::remote::{span_ms, until};
 use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::RedisConfig;
@@ -131,10 +132,10 @@ impl Ledger for RedisLedger {
     }
 
     /// One script a claim; all are on the way at once, over the same connection.
-    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError> {
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
         let lease_ms = span_ms(lease);
         let calls = claims.iter().map(|&(key, fence)| self.extend_one(key, fence, lease_ms));
-        futures::future::try_join_all(calls).await
+        futures::future::join_all(calls).await
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
@@ -209,6 +210,11 @@ impl Ledger for RedisLedger {
         let name = format!("{}:ping", self.prefix);
         self.store.ask(cmd("SET").arg(name).arg(1).arg("PX").arg(span_ms(PING_KEPT))).await
     }
+
+    async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {
+        let store = self.store.with_own_connection();
+        Some(Arc::new(Self { store, scripts: Scripts::new(), prefix: self.prefix.clone() }))
+    }
 }
 
 fn words(answer: &[Vec<u8>]) -> Vec<&[u8]> {
@@ -223,5 +229,10 @@ fn number<T: FromStr>(word: &[u8], key: Key) -> Result<T, LedgerError> {
 /// value comes only behind the word for it.
 fn nonsense(key: Key, answer: &[&[u8]]) -> LedgerError {
     let said: Vec<_> = answer.iter().map(|word| String::from_utf8_lossy(word)).collect();
-    LedgerError::Damaged(format!("{}: {}", key.to_hex(), said.join(" ")))
+    let said = said.join(" ");
+    let what = match said.strip_prefix("damaged unknown state: ") {
+        Some(state) => entry::unknown_state(state.escape_debug()),
+        None => said,
+    };
+    LedgerError::Damaged(format!("{}: {what}", key.to_hex()))
 }

@@ -92,6 +92,10 @@ impl Families {
         self.permits("host", services.permits.usage());
         let is = |truth: bool| f64::from(u8::from(truth));
         self.number(&m::LEDGER_UP, &[], is(!services.health.ledger_is_down()));
+        if let Some(meters) = services.ledger.meters() {
+            self.gauge(&m::LEDGER_ENTRIES, &[], &meters.entries);
+            self.gauge(&m::LEDGER_OVERDUE, &[], &meters.overdue_s);
+        }
         self.number(&m::READY, &[], is(services.health.ready().ok));
     }
 

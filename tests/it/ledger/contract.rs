@@ -70,7 +70,9 @@ macro_rules! contract {
 }
 pub(crate) use contract;
 
+pub mod damaged;
 pub mod shared;
+pub(crate) use damaged::damage_contract;
 pub(crate) use shared::shared_contract;
 
 type Shared = Arc<dyn Ledger>;
@@ -117,6 +119,12 @@ pub fn dead_lettered(message: &str, ttl: Duration) -> Finish {
 
 pub async fn finish(ledger: &dyn Ledger, key: Key, fence: Fence, finish: Finish) {
     ledger.finish(key, fence, finish).await.expect("the claim is ours");
+}
+
+/// Which of the claims are ours.
+pub async fn extend(ledger: &dyn Ledger, claims: &[(Key, Fence)], lease: Duration) -> Vec<bool> {
+    let answers = ledger.extend(claims, lease).await.into_iter();
+    answers.collect::<Result<_, _>>().expect("the store answers")
 }
 
 pub fn assert_stale<T: std::fmt::Debug>(answer: Result<T, LedgerError>) {
@@ -305,17 +313,16 @@ pub async fn extending_says_which_claims_are_ours(ledger: Shared) {
     ];
     fresh(&*ledger, taken, LONG).await;
     finish(&*ledger, finished, claims[2].1, Finish::Released { ran: true }).await;
-    let ours = ledger.extend(&claims, LONG).await.expect("the store answers");
-    assert_eq!(ours, [true, false, false, true, false]);
-    assert!(ledger.extend(&[], LONG).await.expect("the store answers").is_empty());
+    assert_eq!(extend(&*ledger, &claims, LONG).await, [true, false, false, true, false]);
+    assert!(extend(&*ledger, &[], LONG).await.is_empty());
 }
 
 pub async fn extending_keeps_the_key_busy(ledger: Shared) {
     let key = new_key();
     let fence = fresh(&*ledger, key, ENDED).await.fence;
-    assert_eq!(ledger.extend(&[(key, fence)], LONG).await.expect("the store answers"), [true]);
+    assert_eq!(extend(&*ledger, &[(key, fence)], LONG).await, [true]);
     assert!(matches!(claim(&*ledger, key, LONG).await, Claim::Busy { .. }));
-    assert_eq!(ledger.extend(&[(key, fence)], ENDED).await.expect("the store answers"), [true]);
+    assert_eq!(extend(&*ledger, &[(key, fence)], ENDED).await, [true]);
     assert_eq!(
         fresh(&*ledger, key, LONG).await.crashes,
         1,

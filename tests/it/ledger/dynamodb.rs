@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
+use futures::FutureExt;
 use wasq::aws::sdk_config;
 use wasq::clock;
 use wasq::config::{Aws, DynamodbConfig};
@@ -22,13 +23,19 @@ use wasq::message::{Key, MessageId, UnixMs};
 
 use self::proxy::{Proxy, Trouble};
 use self::servers::Server;
-use super::contract::{ENDED, LONG, claim, contract, done, finish, fresh, new_key, shared_contract};
+use super::contract::damaged::Damage;
+use super::contract::{
+    ENDED, LONG, claim, contract, damage_contract, done, extend, finish, fresh, new_key, shared_contract,
+};
 use crate::support::until;
 
 contract!(contract_of_dynamodb_on_moto, crate::ledger::dynamodb::open_on_moto);
 contract!(contract_of_dynamodb_on_dynalite, crate::ledger::dynamodb::open_on_dynalite);
 shared_contract!(shared_contract_of_dynamodb_on_moto, crate::ledger::dynamodb::open_two_on_moto);
 shared_contract!(shared_contract_of_dynamodb_on_dynalite, crate::ledger::dynamodb::open_two_on_dynalite);
+
+damage_contract!(damage_contract_of_dynamodb_on_moto, crate::ledger::dynamodb::open_to_damage_on_moto);
+damage_contract!(damage_contract_of_dynamodb_on_dynalite, crate::ledger::dynamodb::open_to_damage_on_dynalite);
 
 /// A lease that ends while a test waits.
 const SHORT: Duration = Duration::from_secs(6);
@@ -53,6 +60,35 @@ pub async fn open_two_on_moto() -> (Arc<dyn Ledger>, Arc<dyn Ledger>, ()) {
 
 pub async fn open_two_on_dynalite() -> (Arc<dyn Ledger>, Arc<dyn Ledger>, ()) {
     (open_on_dynalite().await.0, open_on_dynalite().await.0, ())
+}
+
+pub async fn open_to_damage_on_moto() -> (Arc<dyn Ledger>, Damage) {
+    open_to_damage(servers::moto().url()).await
+}
+
+pub async fn open_to_damage_on_dynalite() -> (Arc<dyn Ledger>, Damage) {
+    open_to_damage(servers::dynalite().url()).await
+}
+
+async fn open_to_damage(url: String) -> (Arc<dyn Ledger>, Damage) {
+    let ledger: Arc<dyn Ledger> = Arc::new(open(&url).await);
+    let same = ledger.clone();
+    let damage = move |key: Key| {
+        async move {
+            change(&url, key, "state", AttributeValue::S("asleep".into())).await;
+            (same, None)
+        }
+        .boxed()
+    };
+    (ledger, Box::new(damage))
+}
+
+/// Sets an attribute of a key's entry behind the ledger.
+async fn change(url: &str, key: Key, name: &str, value: AttributeValue) {
+    let call = client(url).await.update_item().table_name("wasq-ledger");
+    let call = call.key("key", AttributeValue::B(Blob::new(key.0))).key("item", AttributeValue::S("entry".into()));
+    let call = call.update_expression("SET #name = :value").expression_attribute_names("#name", name);
+    call.expression_attribute_values(":value", value).send().await.expect("the server answers");
 }
 
 fn config(url: &str, table: &str, create: bool) -> (DynamodbConfig, Aws) {
@@ -119,7 +155,7 @@ async fn each_operation_makes_as_few_calls_as_it_can() {
         assert_eq!(proxy.actions(), ["GetItem", "GetItem"], "reading it");
         let second = fresh(&ledger, other, LONG).await.fence;
         proxy.actions();
-        ledger.extend(&[(key, fence), (other, second)], LONG).await.unwrap();
+        extend(&ledger, &[(key, fence), (other, second)], LONG).await;
         assert_eq!(proxy.actions(), ["UpdateItem"; 2], "extending two claims");
         finish(&ledger, key, fence, done(LONG)).await;
         assert_eq!(proxy.actions(), ["UpdateItem"], "a finish");
@@ -175,7 +211,7 @@ async fn a_lease_ends_for_another_host_and_its_holder_is_refused() {
     assert_eq!((taken.attempt, taken.crashes), (2, 1));
     assert!(matches!(slow.finish(key, stale, done(LONG)).await, Err(LedgerError::Stale)));
     assert!(matches!(slow.put_step(key, stale, "step", b"late").await, Err(LedgerError::Stale)));
-    assert_eq!(slow.extend(&[(key, stale)], LONG).await.unwrap(), [false]);
+    assert_eq!(extend(&slow, &[(key, stale)], LONG).await, [false]);
     finish(&quick, key, taken.fence, done(LONG)).await;
 }
 
@@ -399,4 +435,46 @@ async fn an_entry_that_makes_no_sense_is_damaged() {
         matches!(&answer, Err(LedgerError::Damaged(what)) if what.contains(&key.to_hex()) && what.contains("`state`")),
         "{answer:?}"
     );
+}
+
+#[tokio::test]
+async fn an_attribute_that_an_update_cannot_build_on_is_damage() {
+    for url in [servers::dynalite().url(), servers::moto().url()] {
+        let ledger = open(&url).await;
+        let key = new_key();
+        let fence = fresh(&ledger, key, LONG).await.fence;
+        let damaged = |answer: Result<(), LedgerError>| {
+            let Err(LedgerError::Damaged(what)) = &answer else { panic!("{url}: expected damage, got {answer:?}") };
+            assert!(what.contains(&key.to_hex()) && what.contains("UpdateItem"), "{what}");
+        };
+        change(&url, key, "steps", AttributeValue::S("none".into())).await;
+        damaged(ledger.put_step(key, fence, "step", b"value").await);
+        change(&url, key, "attempts", AttributeValue::S("many".into())).await;
+        damaged(ledger.finish(key, fence, Finish::Released { ran: true }).await);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_an_item_is_no_outage() {
+    let ledger = open(&servers::dynalite().url()).await;
+    let key = new_key();
+    let fence = fresh(&ledger, key, LONG).await.fence;
+    let too_large = |answer: &Result<(), LedgerError>| matches!(answer, Err(LedgerError::TooLarge(_)));
+    let value = vec![b'x'; 400 * 1024];
+    let answer = ledger.put_step(key, fence, "large", &value).await;
+    assert!(too_large(&answer), "{answer:?}");
+    let answer = ledger.put_envelope(&key.to_hex(), &value, LONG).await;
+    assert!(too_large(&answer), "{answer:?}");
+    // All small steps stand in the key's item.
+    let steps = [("others".to_owned(), AttributeValue::B(Blob::new(&value[..390 * 1024])))];
+    change(&servers::dynalite().url(), key, "steps", AttributeValue::M(steps.into())).await;
+    let mut answer = Ok(());
+    for n in 0..20 {
+        answer = ledger.put_step(key, fence, &n.to_string(), &value[..1_000]).await;
+        if answer.is_err() {
+            break;
+        }
+    }
+    assert!(too_large(&answer), "{answer:?}");
+    finish(&ledger, key, fence, done(LONG)).await;
 }

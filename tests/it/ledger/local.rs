@@ -8,14 +8,18 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tempfile::TempDir;
 use wasq::ledger::local::{LocalLedger, OpenError};
 use wasq::ledger::{Claim, Fence, Finish, Ledger, LedgerError};
 use wasq::message::{Key, UnixMs};
 
-use super::contract::{LONG, claim, contract, done, finish, fresh, new_key};
+use super::contract::damaged::Damage;
+use super::contract::{ENDED, LONG, claim, contract, damage_contract, done, extend, finish, fresh, new_key};
+use crate::support::until;
 
 contract!(contract_of_local, crate::ledger::local::open_shared);
+damage_contract!(damage_contract_of_local, crate::ledger::local::open_to_damage);
 
 /// For a test that runs itself again as a child process: the child's part, and the directory it works in.
 const CHILD_DIR: &str = "WASQ_TEST_LEDGER_DIR";
@@ -23,6 +27,23 @@ const CHILD_DIR: &str = "WASQ_TEST_LEDGER_DIR";
 pub async fn open_shared() -> (Arc<dyn Ledger>, TempDir) {
     let dir = TempDir::new().expect("a temporary directory");
     (Arc::new(open(dir.path())), dir)
+}
+
+/// The store is one process's: it is closed, damaged, and opened again.
+pub async fn open_to_damage() -> (Arc<dyn Ledger>, Damage) {
+    let dir = TempDir::new().expect("a temporary directory");
+    let ledger = open(dir.path());
+    let damage = move |key: Key| {
+        async move {
+            let file = rusqlite::Connection::open(dir.path().join("ledger.sqlite")).expect("it opens");
+            let damaged = file.execute("UPDATE entries SET state = 9 WHERE key = ?1", [&key.0]).expect("it writes");
+            assert_eq!(damaged, 1);
+            drop(file);
+            (Arc::new(open(dir.path())) as Arc<dyn Ledger>, Some(dir))
+        }
+        .boxed()
+    };
+    (Arc::new(ledger), Box::new(damage))
 }
 
 fn open(dir: &Path) -> LocalLedger {
@@ -136,11 +157,24 @@ async fn a_lease_ends_by_the_monotonic_clock() {
     let fence = fresh(&*ledger, key, lease).await.fence;
     tokio::time::advance(lease - Duration::from_secs(1)).await;
     assert_eq!(claim(&*ledger, key, lease).await, Claim::Busy { remaining: Duration::from_secs(1) });
-    ledger.extend(&[(key, fence)], lease).await.expect("it answers");
+    assert_eq!(extend(&*ledger, &[(key, fence)], lease).await, [true]);
     tokio::time::advance(lease - Duration::from_secs(1)).await;
     assert_eq!(claim(&*ledger, key, lease).await, Claim::Busy { remaining: Duration::from_secs(1) });
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(fresh(&*ledger, key, lease).await.crashes, 1);
+}
+
+#[tokio::test]
+async fn what_has_expired_goes_and_what_is_kept_is_counted() {
+    let (ledger, _dir) = open_shared().await;
+    for ttl in [LONG, ENDED, ENDED] {
+        let key = new_key();
+        let fence = fresh(&*ledger, key, LONG).await.fence;
+        finish(&*ledger, key, fence, done(ttl)).await;
+    }
+    let meters = ledger.meters().expect("the local ledger counts");
+    until("one of three is left", || async { meters.entries.get() == Some(1.0) }).await;
+    until("nothing is overdue", || async { meters.overdue_s.get() == Some(0.0) }).await;
 }
 
 /// The log's last bytes are cut off, or scrambled, at many places: what was committed before that place is there, and

@@ -4,18 +4,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio_postgres::NoTls;
 use wasq::config::{PostgresConfig, Secret};
 use wasq::ledger::postgres::{OpenError, PostgresLedger};
 use wasq::ledger::{Claim, Ledger, LedgerError};
+use wasq::message::Key;
 use wasq_tests::servers::{PASSWORD, Server};
 
-use super::contract::{ENDED, LONG, claim, contract, done, finish, fresh, new_key, shared_contract};
+use super::contract::damaged::Damage;
+use super::contract::{
+    ENDED, LONG, claim, contract, damage_contract, done, finish, fresh, new_key, request, shared_contract,
+};
 use super::outage::outage;
 use crate::support::servers::{postgres, started};
 
 contract!(contract_of_postgres, crate::ledger::postgres::open_shared);
 shared_contract!(shared_contract_of_postgres, crate::ledger::postgres::open_two);
+damage_contract!(damage_contract_of_postgres, crate::ledger::postgres::open_to_damage);
 
 /// How long a test waits for what has to come.
 const SOON: Duration = Duration::from_secs(60);
@@ -29,6 +35,24 @@ pub async fn open_shared() -> (Arc<dyn Ledger>, ()) {
 pub async fn open_two() -> (Arc<dyn Ledger>, Arc<dyn Ledger>, ()) {
     let config = config(postgres(), "contract");
     (Arc::new(open(&config).await), Arc::new(open(&config).await), ())
+}
+
+pub async fn open_to_damage() -> (Arc<dyn Ledger>, Damage) {
+    let ledger: Arc<dyn Ledger> = Arc::new(open(&config(postgres(), "contract_damaged")).await);
+    let same = ledger.clone();
+    let damage = move |key: Key| {
+        async move {
+            let damage = format!(
+                "ALTER TABLE contract_damaged.entries DROP CONSTRAINT IF EXISTS entries_state_check;
+                 UPDATE contract_damaged.entries SET state = 9 WHERE key = '\\x{}'",
+                key.to_hex()
+            );
+            sql(postgres()).await.batch_execute(&damage).await.expect("it answers");
+            (same, None)
+        }
+        .boxed()
+    };
+    (ledger, Box::new(damage))
 }
 
 fn config(server: &Server, schema: &str) -> PostgresConfig {
@@ -145,11 +169,42 @@ async fn a_row_that_makes_no_sense_is_damage() {
     let damage =
         "ALTER TABLE damaged.entries DROP CONSTRAINT entries_state_check; UPDATE damaged.entries SET crashes = -7";
     sql(postgres()).await.batch_execute(damage).await.expect("it answers");
-    let answer = ledger.claim(key, &super::contract::request("body", "message", LONG)).await;
+    let answer = ledger.claim(key, &request("body", "message", LONG)).await;
     assert!(matches!(&answer, Err(LedgerError::Damaged(what)) if what.contains("crashes")), "{answer:?}");
     sql(postgres()).await.batch_execute("UPDATE damaged.entries SET state = 9").await.expect("it answers");
     let answer = ledger.finish(key, fence, done(LONG)).await;
     assert!(matches!(answer, Err(LedgerError::Damaged(_) | LedgerError::Stale)), "{answer:?}");
+}
+
+/// As by a page that the server cannot read: the statement that extends all of them fails.
+#[tokio::test]
+async fn an_entry_at_which_the_statement_fails_does_not_keep_others_from_their_extension() {
+    let ledger = open(&config(postgres(), "unreadable")).await;
+    let keys = [new_key(), new_key(), new_key()];
+    let mut claims = Vec::new();
+    for key in keys {
+        claims.push((key, fresh(&ledger, key, LONG).await.fence));
+    }
+    let damage = format!(
+        "CREATE FUNCTION unreadable.fails() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN RAISE EXCEPTION USING ERRCODE = ''data_corrupted'', MESSAGE = ''an unreadable page''; END';
+         CREATE TRIGGER fails BEFORE UPDATE ON unreadable.entries FOR EACH ROW
+             WHEN (OLD.key = '\\x{}') EXECUTE FUNCTION unreadable.fails()",
+        keys[1].to_hex()
+    );
+    sql(postgres()).await.batch_execute(&damage).await.expect("it answers");
+    let answers = ledger.extend(&claims, LONG).await;
+    assert!(matches!(&answers[..], [Ok(true), Err(LedgerError::Damaged(_)), Ok(true)]), "{answers:?}");
+}
+
+/// All entries have it, so that it is none's damage.
+#[tokio::test]
+async fn a_column_of_another_type_is_an_outage_and_says_so() {
+    let ledger = open(&config(postgres(), "another_type")).await;
+    let change = "ALTER TABLE another_type.entries ALTER COLUMN attempts TYPE numeric";
+    sql(postgres()).await.batch_execute(change).await.expect("it answers");
+    let answer = ledger.claim(new_key(), &request("body", "message", LONG)).await;
+    assert!(matches!(&answer, Err(LedgerError::Unavailable(reason)) if reason.contains("attempts")), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

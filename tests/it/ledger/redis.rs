@@ -4,17 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use wasq::config::{RedisConfig, Secret};
 use wasq::ledger::redis::{OpenError, RedisLedger};
 use wasq::ledger::{Claim, Finish, Ledger, LedgerError};
+use wasq::message::Key;
 use wasq_tests::servers::{PASSWORD, Server};
 
-use super::contract::{LONG, claim, contract, done, finish, fresh, new_key, request, shared_contract};
+use super::contract::damaged::Damage;
+use super::contract::{LONG, claim, contract, damage_contract, done, finish, fresh, new_key, request, shared_contract};
 use super::outage::outage;
 use crate::support::servers::{redis, started};
 
 contract!(contract_of_redis, crate::ledger::redis::open_shared);
 shared_contract!(shared_contract_of_redis, crate::ledger::redis::open_two);
+damage_contract!(damage_contract_of_redis, crate::ledger::redis::open_to_damage);
 
 /// How long a test waits for what has to come.
 const SOON: Duration = Duration::from_secs(60);
@@ -28,6 +32,22 @@ pub async fn open_shared() -> (Arc<dyn Ledger>, ()) {
 pub async fn open_two() -> (Arc<dyn Ledger>, Arc<dyn Ledger>, ()) {
     let config = config(redis(), "contract");
     (Arc::new(open(&config).await), Arc::new(open(&config).await), ())
+}
+
+pub async fn open_to_damage() -> (Arc<dyn Ledger>, Damage) {
+    let ledger: Arc<dyn Ledger> = open_shared().await.0;
+    let same = ledger.clone();
+    let damage = move |key: Key| {
+        async move {
+            let name = format!("contract:{{{}}}:entry", key.to_hex());
+            let mut damage = ::redis::cmd("HSET");
+            damage.arg(name).arg("state").arg("asleep");
+            damage.exec_async(&mut client(redis()).await).await.expect("it answers");
+            (same, None)
+        }
+        .boxed()
+    };
+    (ledger, Box::new(damage))
 }
 
 fn config(server: &Server, prefix: &str) -> RedisConfig {

@@ -69,9 +69,11 @@ impl Ledger for Faulty {
         self.inner.claim(key, request).await
     }
 
-    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError> {
-        self.check(false)?;
-        self.inner.extend(claims, lease).await
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
+        match self.check(false) {
+            Ok(()) => self.inner.extend(claims, lease).await,
+            Err(error) => vec![Err(error); claims.len()],
+        }
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {

@@ -146,18 +146,18 @@ impl Ledger for SimLedger {
         .await
     }
 
-    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Result<Vec<bool>, LedgerError> {
-        self.call(|state, now_ms| {
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
+        let answers = self.call(|state, now_ms| {
             let mut extend = |(key, fence): &(Key, Fence)| {
                 let ours = state.books.is_claimed_by(*key, *fence);
                 if ours {
                     state.books.leases_ms.insert(*key, now_ms + lease.as_millis() as u64);
                 }
-                ours
+                Ok(ours)
             };
             Ok(claims.iter().map(&mut extend).collect())
-        })
-        .await
+        });
+        answers.await.unwrap_or_else(|error| vec![Err(error); claims.len()])
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {

@@ -18,8 +18,8 @@ impl Ledger for NoLedger {
         Ok(Claim::Fresh(Fresh { attempt: 1, crashes: 0, replays: 0, fence, first_failed_at: None, is_new: true }))
     }
 
-    async fn extend(&self, claims: &[(Key, Fence)], _: Duration) -> Result<Vec<bool>, LedgerError> {
-        Ok(vec![true; claims.len()])
+    async fn extend(&self, claims: &[(Key, Fence)], _: Duration) -> Vec<Result<bool, LedgerError>> {
+        vec![Ok(true); claims.len()]
     }
 
     async fn finish(&self, _: Key, _: Fence, _: Finish) -> Result<(), LedgerError> {

@@ -123,7 +123,7 @@ impl Found {
             RELEASED => State::Released,
             DONE => State::Done { result: read.if_there(RESULT, Reader::bytes)?, discarded: read.bool(DISCARDED)? },
             DEAD_LETTERED => State::DeadLettered,
-            unknown => return Err(read.damaged(STATE, &format!("is `{}`", unknown.escape_debug()))),
+            unknown => return Err(read.unknown_state(unknown)),
         };
         let entry = Entry {
             state,
@@ -256,6 +256,20 @@ impl<'a> Reader<'a> {
         self.item.get(name).ok_or_else(|| self.damaged(name, "is missing"))
     }
 
+    /// Whether the claim that `fence` was given for stands.
+    pub fn is_claimed_by(&self, fence: Fence) -> Result<bool, LedgerError> {
+        let is_theirs = self.number(FENCE)? == fence.0;
+        match self.text(STATE)? {
+            CLAIMED => Ok(is_theirs),
+            RELEASED | DONE | DEAD_LETTERED => Ok(false),
+            unknown => Err(self.unknown_state(unknown)),
+        }
+    }
+
+    fn unknown_state(&self, state: &str) -> LedgerError {
+        LedgerError::Damaged(format!("{}: {}", self.key.to_hex(), entry::unknown_state(state.escape_debug())))
+    }
+
     pub fn damaged(&self, name: &str, what: &str) -> LedgerError {
         LedgerError::Damaged(format!("{}: its attribute `{name}` {what}", self.key.to_hex()))
     }
@@ -355,7 +369,11 @@ mod tests {
         check(FENCE, Some(text("1")), "`fence` is no whole number");
         check(FENCE, Some(AttributeValue::N("1.5".into())), "`fence` is no whole number");
         check(ATTEMPTS, Some(number(u64::MAX)), "`attempts` is too large");
-        check(STATE, Some(text("asleep")), "`state` is `asleep`");
+        check(
+            STATE,
+            Some(text("asleep")),
+            "state is `asleep`, which this version does not know: written by a newer wasq",
+        );
         check(STATE, Some(text(DONE)), "`discarded` is missing");
         check(BODY, Some(bytes(b"short")), "`body` has not 32 bytes");
         check(MESSAGE_ID, Some(number(1)), "`message_id` is no string");

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures::StreamExt;
 
 use super::item::{
-    CLAIMED, EXPIRES_AT, FENCE, Item, KEY, Place, Reader, STATE, STEPS, VALUE, bytes, expires_at_s, number, text,
+    EXPIRES_AT, FENCE, Item, KEY, Place, Reader, STATE, STEPS, VALUE, bytes, expires_at_s, number, text,
 };
 use super::table::{Projection, Table, Written};
 use super::update::Update;
@@ -55,7 +55,7 @@ pub async fn get(table: &Table, key: Key, fence: Fence, name: &str) -> Result<Op
     };
     let entry = table.get(&Place::entry(key), Some(projection)).await?.ok_or(LedgerError::Stale)?;
     let read = Reader { key, item: &entry };
-    if read.number(FENCE)? != fence.0 || read.text(STATE)? != CLAIMED {
+    if !read.is_claimed_by(fence)? {
         return Err(LedgerError::Stale);
     }
     match entry.get(STEPS).and_then(|steps| steps.as_m().ok()?.get(&name)) {

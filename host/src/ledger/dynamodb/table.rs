@@ -16,6 +16,7 @@ use super::time::{Bounds, ServerTime};
 use super::update::Update;
 use crate::aws::NoAnswer;
 use crate::ledger::LedgerError;
+use crate::message::Key;
 
 /// How long a call may take with all its attempts, and one of these.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,14 +76,14 @@ impl Table {
             }
         }
         let answer = call.customize().interceptor(self.time.watch()).send().await;
-        Ok(answer.map_err(|error| self.failed("GetItem", &error))?.item)
+        Ok(answer.map_err(|error| self.failed("GetItem", None, &error))?.item)
     }
 
     /// Writes the item over whatever is there.
     pub async fn put(&self, item: Item) -> Result<(), LedgerError> {
         let call = self.client.put_item().table_name(&self.name).set_item(Some(item));
         let answer = call.customize().interceptor(self.time.watch()).send().await;
-        answer.map(drop).map_err(|error| self.failed("PutItem", &error))
+        answer.map(drop).map_err(|error| self.failed("PutItem", None, &error))
     }
 
     /// Writes the item if there is none of its keys.
@@ -101,7 +102,7 @@ impl Table {
                 PutItemError::ConditionalCheckFailedException(refusal) => Ok(Written::Refused(refusal.item)),
                 _ => Ok(Written::Refused(None)),
             },
-            Err(error) => Err(self.failed("PutItem", &error)),
+            Err(error) => Err(self.failed("PutItem", None, &error)),
         }
     }
 
@@ -124,18 +125,33 @@ impl Table {
                 UpdateItemError::ConditionalCheckFailedException(refusal) => Ok(Written::Refused(refusal.item)),
                 _ => Ok(Written::Refused(None)),
             },
-            Err(error) => Err(self.failed("UpdateItem", &error)),
+            Err(error) => Err(self.failed("UpdateItem", Some(place.key), &error)),
         }
     }
 
-    fn failed<E, R>(&self, action: &str, error: &SdkError<E, R>) -> LedgerError
+    /// What an error means to a caller. `key` is the one whose item was to be changed.
+    fn failed<E, R>(&self, action: &str, key: Option<Key>, error: &SdkError<E, R>) -> LedgerError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        LedgerError::Unavailable(explain(&self.name, action, error))
+        let said = error.as_service_error().filter(|error| error.code() == Some("ValidationException"));
+        let said = said.and_then(ProvideErrorMetadata::message).unwrap_or_default();
+        let what = explain(&self.name, action, error);
+        match key {
+            _ if said.contains(ITEM_TOO_LARGE) => LedgerError::TooLarge(what),
+            Some(key) if UNFIT_ITEM.iter().any(|part| said.contains(part)) => {
+                LedgerError::Damaged(format!("{}: {what}", key.to_hex()))
+            }
+            Some(_) | None => LedgerError::Unavailable(what),
+        }
     }
 }
+
+/// How DynamoDB says that an item would grow over its limit.
+const ITEM_TOO_LARGE: &str = "maximum allowed size";
+/// How it says that an attribute which an update builds on is missing or of another type.
+const UNFIT_ITEM: [&str; 3] = ["document path provided", "incorrect data type", "does not exist in the item"];
 
 /// Some of an item's attributes.
 #[derive(Debug)]
@@ -169,7 +185,7 @@ where
                         "dynamodb:{action} is not allowed on the table `{table}`: grant it to the host's role ({message})"
                     )
                 }
-                "ValidationException" if message.contains("maximum allowed size") => {
+                "ValidationException" if message.contains(ITEM_TOO_LARGE) => {
                     format!("{action} on the table `{table}`: the item would be larger than DynamoDB's 400 KB")
                 }
                 code => format!("{action} on the table `{table}`: {code}: {message}"),

@@ -113,7 +113,9 @@ impl From<LedgerError> for Outage {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Unavailable(reason) => Self(reason),
-            other @ (LedgerError::Stale | LedgerError::Damaged(_)) => Self(other.to_string()),
+            other @ (LedgerError::Stale | LedgerError::Damaged(_) | LedgerError::TooLarge(_)) => {
+                Self(other.to_string())
+            }
         }
     }
 }

@@ -38,9 +38,15 @@ impl Places {
     pub fn load(transaction: &Transaction<'_>) -> Result<Self, rusqlite::Error> {
         let placed: Id = transaction.query_row("SELECT placed FROM counts", [], |row| row.get(0))?;
         let mut select = transaction.prepare("SELECT id, key FROM entries WHERE id > ?1 ORDER BY id")?;
-        let rows = select.query_map([placed], |row| Ok((Key(row.get(1)?), row.get(0)?)))?;
-        let recent: HashMap<Key, Id> = rows.collect::<Result<_, _>>()?;
-        let last = recent.values().copied().fold(placed, Id::max);
+        let mut rows = select.query([placed])?;
+        let (mut recent, mut last) = (HashMap::new(), placed);
+        while let Some(row) = rows.next()? {
+            last = row.get(0)?;
+            // A key that cannot be read is nobody's; the sweep removes its row in time.
+            if let Ok(key) = row.get(1) {
+                recent.insert(Key(key), last);
+            }
+        }
         Ok(Self { recent, last, round: None })
     }
 
@@ -57,6 +63,11 @@ impl Places {
     pub fn give(&mut self, key: Key) -> Id {
         self.last += 1;
         self.recent.insert(key, self.last);
+        self.last
+    }
+
+    /// The last number that was given.
+    pub fn last(&self) -> Id {
         self.last
     }
 
@@ -193,8 +204,8 @@ mod tests {
         let mut disk = open(dir.path());
         put(&mut disk, 0..RECENT_MAX);
         let batch = disk.begin().expect("it begins");
-        for (id, key, _) in batch.ages(0, 100).expect("it reads") {
-            batch.remove(id, key).expect("it writes");
+        for row in batch.ages(0, 100).expect("it reads") {
+            batch.remove(row.id, row.key).expect("it writes");
         }
         batch.commit().expect("it commits");
         while disk.places().is_due() {
@@ -205,8 +216,8 @@ mod tests {
             assert_eq!(places(&batch), RECENT_MAX - 100);
             assert!(batch.entry(key(0)).expect("it reads").is_none());
             // From the table, too.
-            for (id, key, _) in batch.ages(0, 100).expect("it reads") {
-                batch.remove(id, key).expect("it writes");
+            for row in batch.ages(0, 100).expect("it reads") {
+                batch.remove(row.id, row.key).expect("it writes");
             }
             batch.commit().expect("it commits");
         }
@@ -224,8 +235,8 @@ mod tests {
             disk.place().expect("it writes");
         }
         let batch = disk.begin().expect("it begins");
-        for (id, key, _) in batch.ages(0, u32::MAX).expect("it reads") {
-            batch.remove(id, key).expect("it writes");
+        for row in batch.ages(0, u32::MAX).expect("it reads") {
+            batch.remove(row.id, row.key).expect("it writes");
         }
         batch.commit().expect("it commits");
         drop(disk);

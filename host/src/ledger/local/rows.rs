@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::places::{Id, Places};
-use crate::ledger::entry::{DeadIds, Entry, State};
+use crate::ledger::entry::{self, DeadIds, Entry, State};
 use crate::ledger::{Fence, LedgerError};
 use crate::message::{BodyDigest, Key, MessageId, UnixMs};
 
@@ -32,7 +32,7 @@ impl<'a> Batch<'a> {
     }
 
     fn find(&self, key: Key) -> Result<Option<Id>, LedgerError> {
-        self.places.find(&self.transaction, key).map_err(failed)
+        self.places.find(&self.transaction, key).map_err(|error| unread(error, key))
     }
 
     /// Adds an entry. False if there is one under the key, which stays as it is.
@@ -107,7 +107,8 @@ impl<'a> Batch<'a> {
     }
 
     pub fn step(&self, key: Key, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.bytes("SELECT value FROM steps WHERE key = ?1 AND name = ?2", params![&key.0, name])
+        let value = self.bytes("SELECT value FROM steps WHERE key = ?1 AND name = ?2", params![&key.0, name]);
+        value.map_err(|error| unread(error, key))
     }
 
     pub fn put_step(&self, key: Key, name: &str, value: &[u8]) -> Result<(), LedgerError> {
@@ -116,7 +117,9 @@ impl<'a> Batch<'a> {
     }
 
     pub fn envelope(&self, id: &str, now: UnixMs) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.bytes("SELECT json FROM envelopes WHERE id = ?1 AND removable_at > ?2", params![id, to_column(now)])
+        let json =
+            self.bytes("SELECT json FROM envelopes WHERE id = ?1 AND removable_at > ?2", params![id, to_column(now)]);
+        json.map_err(failed)
     }
 
     pub fn put_envelope(&self, id: &str, json: &[u8], removable_at: UnixMs) -> Result<(), LedgerError> {
@@ -128,18 +131,23 @@ impl<'a> Batch<'a> {
     }
 
     /// The entries after `from`, at most `limit`, each with the moment from which it may be removed.
-    pub fn ages(&self, from: Id, limit: u32) -> Result<Vec<(Id, Key, UnixMs)>, LedgerError> {
+    pub fn ages(&self, from: Id, limit: u32) -> Result<Vec<Age>, LedgerError> {
         let mut select =
             self.prepare("SELECT id, key, removable_at FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2")?;
-        let age = |row: &Row<'_>| Ok((row.get(0)?, Key(row.get(1)?), UnixMs(from_column(row.get(2)?))));
+        let age = |row: &Row<'_>| {
+            let removable_at = UnixMs(from_column(row.get(2)?));
+            Ok(Age { id: row.get(0)?, key: row.get(1).ok().map(Key), removable_at })
+        };
         let rows = select.query_map(params![from, limit], age).map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
     }
 
     /// Removes the entry and its steps.
-    pub fn remove(&self, id: Id, key: Key) -> Result<(), LedgerError> {
-        self.forget_steps(key)?;
-        self.run("DELETE FROM places WHERE key = ?1 AND id = ?2", params![&key.0, id])?;
+    pub fn remove(&self, id: Id, key: Option<Key>) -> Result<(), LedgerError> {
+        if let Some(key) = key {
+            self.forget_steps(key)?;
+            self.run("DELETE FROM places WHERE key = ?1 AND id = ?2", params![&key.0, id])?;
+        }
         self.run("DELETE FROM entries WHERE id = ?1", params![id]).map(drop)
     }
 
@@ -173,10 +181,18 @@ impl<'a> Batch<'a> {
         count as usize
     }
 
-    fn bytes(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<Option<Vec<u8>>, LedgerError> {
-        let mut select = self.transaction.prepare_cached(sql).map_err(failed)?;
-        select.query_row(parameters, |row| row.get(0)).optional().map_err(failed)
+    fn bytes(&self, sql: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<Option<Vec<u8>>, rusqlite::Error> {
+        let mut select = self.transaction.prepare_cached(sql)?;
+        select.query_row(parameters, |row| row.get(0)).optional()
     }
+}
+
+/// What the sweep looks at of an entry.
+pub struct Age {
+    pub id: Id,
+    /// None where it is damaged.
+    pub key: Option<Key>,
+    pub removable_at: UnixMs,
 }
 
 // The states as the column `state` has them.
@@ -191,7 +207,7 @@ fn read_entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
         RELEASED => State::Released,
         DONE => State::Done { result: row.get("result")?, discarded: row.get("discarded")? },
         DEAD_LETTERED => State::DeadLettered,
-        unknown => return Err(rusqlite::Error::IntegralValueOutOfRange(0, unknown)),
+        unknown => return Err(unknown_state(unknown)),
     };
     Ok(Entry {
         state,
@@ -217,17 +233,43 @@ fn from_column(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
-/// The store did not do it; the next attempt may go well.
+/// The store did not do it; the next attempt may go well, unless it takes no value of that size.
 pub fn failed(error: rusqlite::Error) -> LedgerError {
-    LedgerError::Unavailable(error.to_string())
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::TooBig) => LedgerError::TooLarge(error.to_string()),
+        Some(_) | None => LedgerError::Unavailable(error.to_string()),
+    }
 }
 
-/// A row that is there but makes no sense is damage; anything else is the store's failure.
+fn unknown_state(state: i64) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Integer, entry::unknown_state(state).into())
+}
+
+/// A row that is there but makes no sense is damage, and so is a page that SQLite cannot read it
+/// from; anything else is the store's failure.
 fn unread(error: rusqlite::Error, key: Key) -> LedgerError {
+    let damaged = |what: &dyn std::fmt::Display| LedgerError::Damaged(format!("{}: {what}", key.to_hex()));
     match error {
-        rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..) => LedgerError::Damaged(format!("{}: {error}", key.to_hex())),
+        rusqlite::Error::FromSqlConversionFailure(_, _, what) => damaged(&what),
+        rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::IntegralValueOutOfRange(..) => damaged(&error),
+        error if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => damaged(&error),
         error => failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_cannot_be_read_is_its_keys_matter_and_a_full_disk_is_not() {
+        let failure = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        let key = Key([7; 32]);
+        let corrupt = unread(failure(rusqlite::ffi::SQLITE_CORRUPT), key);
+        assert!(matches!(&corrupt, LedgerError::Damaged(what) if what.contains(&key.to_hex())), "{corrupt:?}");
+        let full = unread(failure(rusqlite::ffi::SQLITE_FULL), key);
+        assert!(matches!(full, LedgerError::Unavailable(_)), "{full:?}");
+        let large = failed(failure(rusqlite::ffi::SQLITE_TOOBIG));
+        assert!(matches!(large, LedgerError::TooLarge(_)), "{large:?}");
     }
 }

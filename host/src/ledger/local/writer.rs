@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -11,16 +12,18 @@ use tokio::sync::mpsc;
 use super::disk::Disk;
 use super::job::{Books, Fences, Job, Outage};
 use super::leases::Leases;
+use super::places::Id;
 use super::sweep::Sweep;
 use super::syncer::{self, Syncer};
 use crate::clock;
 use crate::ledger::Fence;
+use crate::metrics::LedgerMeters;
 
 /// Operations that may wait for the writer before their callers wait to hand them in.
 pub const WAITING_MAX: usize = 1_024;
 /// Operations in one batch.
 const BATCH_MAX: usize = 256;
-/// How often what has expired is looked for.
+/// How often what has expired is looked for at least.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The writer's state; lives on its thread.
@@ -31,6 +34,9 @@ pub struct Writer {
     leases: Leases,
     fences: Fences,
     sweep: Sweep,
+    /// The last entry's number at the sweep's last turn.
+    swept_with: Id,
+    meters: Arc<LedgerMeters>,
     syncer: Syncer,
     timer: Runtime,
     /// Whether the last batch could not be recorded: the log says when that begins and when it ends.
@@ -39,9 +45,17 @@ pub struct Writer {
 
 impl Writer {
     /// A writer over `disk`, whose fences begin with `first`. Starts the thread that waits for the disk.
-    pub fn new(disk: Disk, dir: PathBuf, first: Fence, inbox: mpsc::Receiver<Box<dyn Job>>) -> io::Result<Self> {
+    pub fn new(
+        disk: Disk,
+        dir: PathBuf,
+        first: Fence,
+        inbox: mpsc::Receiver<Box<dyn Job>>,
+        meters: Arc<LedgerMeters>,
+    ) -> io::Result<Self> {
         let log = disk.log()?;
         Ok(Self {
+            swept_with: disk.places().last(),
+            meters,
             disk,
             dir,
             inbox,
@@ -76,9 +90,13 @@ impl Writer {
                 Err(_elapsed) => {}
             }
             // Under load, too: a busy store is the one that grows.
-            if clock::now() >= sweep_at {
-                self.sweep();
+            let is_time = clock::now() >= sweep_at;
+            if is_time {
+                self.leases.forget_ended();
                 sweep_at = clock::now() + SWEEP_EVERY;
+            }
+            if is_time || Sweep::is_due(self.inserted()) {
+                self.sweep();
             }
         }
     }
@@ -143,14 +161,28 @@ impl Writer {
         }
     }
 
+    /// Entries that have come in since the sweep's last turn.
+    fn inserted(&self) -> u32 {
+        u32::try_from(self.disk.places().last() - self.swept_with).unwrap_or(u32::MAX)
+    }
+
     fn sweep(&mut self) {
-        self.leases.forget_ended();
+        let inserted = self.inserted();
+        self.swept_with = self.disk.places().last();
         let swept = self.disk.begin().and_then(|batch| {
-            self.sweep.turn(&batch, &self.leases, clock::unix_ms())?;
-            batch.commit()
+            let next = self.sweep.turn(&batch, &self.leases, clock::unix_ms(), inserted)?;
+            batch.commit()?;
+            Ok(next)
         });
-        if let Err(error) = swept {
-            tracing::warn!(dir = %self.dir.display(), %error, "the ledger could not remove what has expired; it tries again");
+        match swept {
+            Ok(next) => {
+                self.sweep = next;
+                self.sweep.tell(&self.meters);
+            }
+            Err(error) => {
+                let dir = self.dir.display();
+                tracing::warn!(%dir, %error, "the ledger could not remove what has expired; it tries again");
+            }
         }
     }
 }

@@ -43,6 +43,8 @@ pub fn failed(place: &str, error: &tokio_postgres::Error) -> LedgerError {
         Some(code) if code.code().starts_with("22") || *code == SqlState::CHECK_VIOLATION => {
             LedgerError::Damaged(reason(error))
         }
+        // Program limits: no value of that size.
+        Some(code) if code.code().starts_with("54") => LedgerError::TooLarge(reason(error)),
         Some(_) | None => LedgerError::Unavailable(format!("PostgreSQL at {place}: {}", reason(error))),
     }
 }

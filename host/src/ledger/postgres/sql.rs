@@ -104,6 +104,7 @@ WITH begun AS (
     SELECT found.*, now_ms, message_id = $3::bytea AS same_message,
         CASE
             WHEN removable_at_ms <= now_ms AND NOT (state = 1 AND lease_until_ms > now_ms) THEN 'forgotten'
+            WHEN state NOT BETWEEN 1 AND 4 THEN 'state ' || state
             WHEN $6::bigint = ANY (dead) THEN 'dead-lettered'
             WHEN state = 4 THEN 'replayed'
             WHEN body <> $2::bytea THEN 'conflict'
@@ -143,13 +144,23 @@ SELECT CASE WHEN taken.fence IS NULL THEN ruling ELSE 'fresh' END, same_message,
        ruling = 'forgotten'
 FROM ruled LEFT JOIN taken ON true";
 
-/// Extends claims. $1 keys, $2 their fences, $3 lease. Gives back those that are ours.
+/// Extends claims. $1 keys, $2 their fences, $3 lease. Gives back those that are ours, and those
+/// whose state is unknown.
 const EXTEND: &str = "
-UPDATE {schema}.entries AS e
-SET lease_until_ms = {now_ms} + $3
-FROM unnest($1::bytea[], $2::bigint[]) AS claims (key, fence)
-WHERE e.key = claims.key AND e.fence = claims.fence AND e.state = 1
-RETURNING e.key, e.fence";
+WITH claims AS (
+    SELECT * FROM unnest($1::bytea[], $2::bigint[]) AS claims (key, fence)
+), extended AS (
+    UPDATE {schema}.entries AS e
+    SET lease_until_ms = {now_ms} + $3
+    FROM claims
+    WHERE e.key = claims.key AND e.fence = claims.fence AND e.state = 1
+    RETURNING e.key, e.fence, e.state
+)
+SELECT key, fence, state FROM extended
+UNION ALL
+SELECT e.key, claims.fence, e.state
+FROM {schema}.entries AS e JOIN claims ON e.key = claims.key
+WHERE e.state NOT BETWEEN 1 AND 4";
 
 /// Ends a claim. $1 key, $2 fence, $3 the state that it shall be in, $4 time to live, $5 whether the attempt is taken off,
 /// $6 when it failed, $7 the dead letter's message id, $8 discarded, $9 result, $10 the mark of the
@@ -177,11 +188,12 @@ WITH found AS (
 )
 SELECT state FROM found";
 
-/// A step's value. $1 key, $2 fence, $3 name. No row when the claim is not ours, NULL when there is no such step.
+/// A step's value, and the state of the entry that has the fence. $1 key, $2 fence, $3 name. No row
+/// when it has another one, a value of NULL when there is no such step.
 const GET_STEP: &str = "
-SELECT value
+SELECT e.state, value
 FROM {schema}.entries AS e LEFT JOIN {schema}.steps AS s ON s.key = e.key AND s.life = e.life AND s.name = $3
-WHERE e.key = $1 AND e.fence = $2 AND e.state = 1";
+WHERE e.key = $1 AND e.fence = $2";
 
 /// Records a step. $1 key, $2 fence, $3 name, $4 value. The entry is locked, so that no other claim comes between. No row
 /// when the claim is not ours.

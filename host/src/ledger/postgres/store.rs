@@ -27,6 +27,7 @@ const APPLICATION: &str = "wasq";
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    server: Arc<Config>,
     /// Host, port and database, for errors.
     place: Arc<str>,
 }
@@ -43,16 +44,13 @@ impl Store {
         let url = remote::url(config.url.as_ref()).ok_or(OpenError::NoUrl)?;
         let server = server(&url.0)?;
         let place = place(&server);
-        let recycling_method = RecyclingMethod::Fast;
-        let manager = Manager::from_config(server, tls(), ManagerConfig { recycling_method });
-        let pool = Pool::builder(manager)
-            .max_size(config.max_connections)
-            .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async { client.batch_execute(&settings()).await.map_err(HookError::Backend) })
-            }))
-            .build()
-            .expect("a pool without timeouts needs no runtime");
-        Ok(Self { pool, place: place.into() })
+        Ok(Self { pool: pool(&server, config.max_connections), server: server.into(), place: place.into() })
+    }
+
+    /// The same database over connections that are not shared. A connection is driven by the
+    /// runtime on which it is made, and it is made when an operation wants it.
+    pub fn with_own_connections(&self, max: usize) -> Self {
+        Self { pool: pool(&self.server, max), server: self.server.clone(), place: self.place.clone() }
     }
 
     pub fn place(&self) -> &str {
@@ -97,6 +95,18 @@ impl Store {
     fn unavailable(&self, reason: &str) -> LedgerError {
         LedgerError::Unavailable(format!("PostgreSQL at {}: {reason}", self.place))
     }
+}
+
+fn pool(server: &Config, max_connections: usize) -> Pool {
+    let recycling_method = RecyclingMethod::Fast;
+    let manager = Manager::from_config(server.clone(), tls(), ManagerConfig { recycling_method });
+    Pool::builder(manager)
+        .max_size(max_connections)
+        .post_create(Hook::async_fn(|client, _| {
+            Box::pin(async { client.batch_execute(&settings()).await.map_err(HookError::Backend) })
+        }))
+        .build()
+        .expect("a pool without timeouts needs no runtime")
 }
 
 /// What every connection is told before it is used. A stronger `synchronous_commit` than `on` is the operator's choice, and

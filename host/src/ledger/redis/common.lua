@@ -14,7 +14,7 @@ local function now()
     return time[1] * 1000 + math.floor(time[2] / 1000), time[1] * 1000000 + time[2]
 end
 
--- The entry with its numbers; nil if there is none. `damage` names a field that makes no sense.
+-- The entry with its numbers; nil if there is none. `damage` names what makes no sense.
 local function entry(key)
     local names = {'state', 'fence', 'attempts', 'crashes', 'replays', 'body', 'message_id', 'dead', 'first_failed_at',
         'lease_until', 'removable_at'}
@@ -40,7 +40,7 @@ local function entry(key)
         e[name] = tonumber(e[name])
     end
     if not ({claimed = 1, released = 1, done = 1, ['dead-lettered'] = 1})[e.state] then
-        return {damage = 'state is not known'}
+        return {damage = 'unknown state: ' .. e.state}
     end
     return e
 end

@@ -27,11 +27,12 @@ pub enum OpenError {
     Evicts { place: String, policy: String },
 }
 
-/// What a driver's error means to a caller: damage is what will not pass.
+/// What a driver's error means to a caller: damage is what will not pass, and is one name's matter.
+/// An answer that is not in Redis's own protocol says nothing of any name: whoever sent it is not
+/// the server, or not well.
 pub fn failed(place: &str, error: &RedisError) -> LedgerError {
     let reason = format!("Redis at {place}: {}", reason(error));
     match error.kind() {
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => LedgerError::Damaged(reason),
         // A name of the ledger's that holds something else.
         ErrorKind::Extension if error.code() == Some("WRONGTYPE") => LedgerError::Damaged(reason),
         ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask) => LedgerError::Unavailable(format!(
@@ -39,6 +40,11 @@ pub fn failed(place: &str, error: &RedisError) -> LedgerError {
         )),
         _ => LedgerError::Unavailable(reason),
     }
+}
+
+/// An answer of a kind that the ledger does not ask for.
+pub fn unexpected(place: &str, error: &redis::ParsingError) -> LedgerError {
+    LedgerError::Damaged(format!("Redis at {place}: {error}"))
 }
 
 /// The error's own words.

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::{TcpSettings, socket2};
-use redis::{Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisResult, ScriptInvocation, cmd};
+use redis::{
+    Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisResult, ScriptInvocation, Value, cmd,
+};
 
-use super::error::{OpenError, failed, reason};
+use super::error::{OpenError, failed, reason, unexpected};
 use crate::config::RedisConfig;
 use crate::ledger::{LedgerError, remote};
 
@@ -29,6 +31,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct Store {
     connection: ConnectionManager,
+    client: Client,
     /// Host, port and database, for errors.
     place: Arc<str>,
 }
@@ -48,18 +51,22 @@ impl Store {
         // that was made before stands.
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = Client::open(server).map_err(|error| unreachable(reason(&error)))?;
-        let settings = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(ANSWER_TIMEOUT))
-            .set_number_of_retries(CONNECT_RETRIES)
-            .set_pipeline_buffer_size(IN_FLIGHT);
-        let connection = tokio::time::timeout(OPERATION_TIMEOUT, ConnectionManager::new_with_config(client, settings))
+        let connect = ConnectionManager::new_with_config(client.clone(), settings());
+        let connection = tokio::time::timeout(OPERATION_TIMEOUT, connect)
             .await
             .map_err(|_| unreachable(format!("no answer within {OPERATION_TIMEOUT:?}")))?
             .map_err(|error| unreachable(reason(&error)))?;
-        let store = Self { connection, place: place.clone().into() };
+        let store = Self { connection, client, place: place.clone().into() };
         store.check().await?;
         Ok(store)
+    }
+
+    /// The same server over a connection that the runtime drives on which this is called; it is
+    /// made with the first operation.
+    pub fn with_own_connection(&self) -> Self {
+        let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), settings())
+            .expect("a connection was made with these settings before");
+        Self { connection, client: self.client.clone(), place: self.place.clone() }
     }
 
     /// What a script answers: words and values.
@@ -74,14 +81,16 @@ impl Store {
         self.within(command.query_async(&mut connection)).await
     }
 
-    async fn within<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, LedgerError> {
-        match tokio::time::timeout(OPERATION_TIMEOUT, answer).await {
-            Ok(answer) => answer.map_err(|error| failed(&self.place, &error)),
-            Err(_) => {
-                let place = &self.place;
-                Err(LedgerError::Unavailable(format!("Redis at {place}: no answer within {OPERATION_TIMEOUT:?}")))
-            }
-        }
+    async fn within<T: FromRedisValue>(
+        &self,
+        answer: impl Future<Output = RedisResult<Value>>,
+    ) -> Result<T, LedgerError> {
+        let Ok(answer) = tokio::time::timeout(OPERATION_TIMEOUT, answer).await else {
+            let place = &self.place;
+            return Err(LedgerError::Unavailable(format!("Redis at {place}: no answer within {OPERATION_TIMEOUT:?}")));
+        };
+        let answer = answer.map_err(|error| failed(&self.place, &error))?;
+        T::from_redis_value(answer).map_err(|error| unexpected(&self.place, &error))
     }
 
     /// A server that forgets what it was told when its memory is full is refused; one that may forget it when it goes down
@@ -118,6 +127,14 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn settings() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT))
+        .set_number_of_retries(CONNECT_RETRIES)
+        .set_pipeline_buffer_size(IN_FLIGHT)
 }
 
 fn place(server: &ConnectionInfo) -> String {
