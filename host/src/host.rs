@@ -207,8 +207,6 @@ impl Host {
         admin.shutdown().await;
         telling.shutdown().await;
         let last = otlp.last(&source);
-        // The flush takes the lanes apart; nobody else may hold them.
-        drop(source);
         crew.flush().await;
         otlp.flush(last).await;
     }

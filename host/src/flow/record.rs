@@ -103,6 +103,8 @@ async fn confirm(share: &Share<'_>, claim: &Claimed) -> Result<(), LedgerError> 
 /// Tells the ledger. What it could not record is not settled.
 async fn finish_claim(share: &Share<'_>, claim: &Claimed, finish: Finish, settlement: Settlement) -> Settlement {
     let ledger = &share.services.ledger;
+    // From here on the keeper may find the claim gone, because its end is recorded.
+    share.lease.finish_claim(claim.key);
     match insist(share, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await {
         Ok(()) => settlement,
         Err(error) => unrecorded(share, claim, &error),
