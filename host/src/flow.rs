@@ -158,11 +158,11 @@ impl<'a> Share<'a> {
         };
         let (plugin, version) = serving.version(&message.kind, &claim.key, whole.delivery.receive_count);
         let share = whole.of(plugin);
-        let exit = run::run(&share, message, plugin, &claim).await;
+        let (exit, admitted) = run::run(&share, message, plugin, &claim).await;
         let settlement = match share.failed_on_trial(serving, version, &exit) {
             true => Settlement::ON_THE_EARLIER_VERSION,
             false => {
-                let next_probe = record::feed_breakers(&share, plugin, &exit);
+                let next_probe = record::feed_breakers(&share, admitted, &exit);
                 decide(&exit, &share.circumstances(&plugin.manifest.retry, Some(&claim), next_probe))
             }
         };

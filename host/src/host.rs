@@ -108,7 +108,7 @@ impl Host {
             catalogs: catalogs.clone(),
             sandbox,
             permits: Permits::new(&config.limits),
-            breakers: Breakers::new(config.limits.breaker_failures, config.limits.breaker_probe),
+            breakers: Breakers::new(&config.limits),
             stats: Stats::default(),
             health: Health::default(),
             pauses: Pauses::default(),

@@ -265,7 +265,7 @@ impl Kit {
             sandbox: self.sandbox.clone(),
             permits: Permits::new(&limits),
             ledger: ledger.clone(),
-            breakers: Breakers::new(limits.breaker_failures, limits.breaker_probe),
+            breakers: Breakers::new(&limits),
             stats: Stats::default(),
             health: Health::default(),
             pauses: Pauses::default(),

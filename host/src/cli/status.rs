@@ -150,8 +150,8 @@ fn page(status: &Value, now: UnixMs, width: u16) -> String {
         say(format!("\npermits busy: {}", busy.join(", ")));
     }
     for breaker in list(&status["breakers"]).filter(|breaker| breaker["open"] == true) {
-        let (dependency, probe) = (text(&breaker["dependency"]), text(&breaker["probe_in_ms"]));
-        say(format!("\nbreaker open: {dependency}, next probe in {probe} ms"));
+        let [dependency, plugin, probe] = ["dependency", "plugin", "probe_in_ms"].map(|key| text(&breaker[key]));
+        say(format!("\nbreaker open: {dependency} for {plugin}, next probe in {probe} ms"));
     }
     if list(&status["failures"]).next().is_some() {
         say(format!("\n{}", fit(failures(status, now), width)));
@@ -242,7 +242,7 @@ mod tests {
             "lines": [{ "type": "order_completed_and_some_more", "plugin": "send-receipt-by-mail", "exits": { "done": 123_456 }, "delayed": 4,
                 "duplicates": 0, "dead_lettered": 7, "run_p50_ms": 12.5, "run_p99_ms": 250.0 }],
             "permits": [{ "name": "host", "busy": 3, "limit": 512 }, { "name": "pool:smtp", "busy": 0, "limit": 4 }],
-            "breakers": [{ "dependency": "api.mail.example", "open": true, "probe_in_ms": 700 }],
+            "breakers": [{ "plugin": "mail", "dependency": "api.mail.example", "open": true, "probe_in_ms": 700 }],
             "failures": [{ "at": 1_000, "type": "t", "plugin": "p", "class": "retry", "reason": "a long reason ".repeat(20) }],
         });
         let page = page(&status, UnixMs(6_000), 80);
@@ -250,7 +250,7 @@ mod tests {
             "ready",
             "paused: type:order_completed, by ada@laptop, until 1970-01-01 00:01:00 UTC",
             "permits busy: host 3 of 512\n",
-            "breaker open: api.mail.example",
+            "breaker open: api.mail.example for mail, next probe in 700 ms",
             "1.2 s",
             "5s ago",
         ] {

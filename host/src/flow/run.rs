@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Share;
-use super::breaker::Admission;
+use super::breaker::Admitted;
 use super::claim::Claimed;
 use super::outbox::{self, Finished};
 use crate::config::OnExhausted;
@@ -14,16 +14,25 @@ use crate::plugins::manifest::OnExpired;
 use crate::sandbox::{Job, Report};
 
 /// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt succeeded and died over its
-/// outbox, nothing is run: what is left is sent.
-pub async fn run(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &Claimed) -> Exit {
+/// outbox, nothing is run: what is left is sent. With the exit of a run that was admitted comes what tells the breakers of it.
+pub async fn run<'a>(
+    share: &Share<'a>,
+    message: &Arc<Message>,
+    plugin: &'a Plugin,
+    claim: &Claimed,
+) -> (Exit, Option<Admitted<'a>>) {
     match outbox::left_behind(share, claim).await {
-        Err(exit) => return exit,
-        Ok(Some(finished)) => return send(share, finished).await,
+        Err(exit) => return (exit, None),
+        Ok(Some(finished)) => return (send(share, finished).await, None),
         Ok(None) => {}
     }
-    if let Some(exit) = refusal(share, plugin, claim) {
-        return exit;
+    match admit(share, plugin, claim) {
+        Err(exit) => (exit, None),
+        Ok(admitted) => (run_admitted(share, message, plugin, claim).await, Some(admitted)),
     }
+}
+
+async fn run_admitted(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &Claimed) -> Exit {
     let attempt = attempt(share, message, plugin, claim);
     let report = tokio::select! {
         biased;
@@ -51,21 +60,19 @@ async fn send(share: &Share<'_>, finished: Finished) -> Exit {
     }
 }
 
-/// What speaks against a run before it starts.
-fn refusal(share: &Share<'_>, plugin: &Plugin, claim: &Claimed) -> Option<Exit> {
+/// Lets a run start, or says what speaks against it.
+fn admit<'a>(share: &Share<'a>, plugin: &'a Plugin, claim: &Claimed) -> Result<Admitted<'a>, Exit> {
     let (services, manifest, fresh) = (share.services, &plugin.manifest, &claim.fresh);
     let exhausted =
         fresh.attempt > manifest.retry.max_attempts && share.lane.config.on_exhausted == OnExhausted::DeadLetter;
     if fresh.crashes >= services.limits.max_crashes || exhausted {
-        return Some(Exit::HostCrash { crashes: fresh.crashes });
+        return Err(Exit::HostCrash { crashes: fresh.crashes });
     }
     if manifest.max_age.is_some_and(|max_age| share.age() > max_age) {
-        return Some(Exit::Expired { discard: manifest.on_expired == OnExpired::Discard });
+        return Err(Exit::Expired { discard: manifest.on_expired == OnExpired::Discard });
     }
-    match services.breakers.admit(&manifest.name, services.clock.now()) {
-        Admission::Run => None,
-        Admission::Wait { dependency, remaining } => Some(Exit::BreakerOpen { dependency, remaining }),
-    }
+    let admitted = services.breakers.admit(&manifest.name, services.clock.now());
+    admitted.map_err(|refused| Exit::BreakerOpen { dependency: refused.dependency, remaining: refused.remaining })
 }
 
 /// Waits for its permits and runs the handler.
