@@ -200,7 +200,7 @@ impl Steps {
                 ledger: ledger.clone(),
                 span: Span::NONE,
             };
-            let report = self.runtime.block_on(self.kit.sandbox.run(&self.plugin.handler, job));
+            let report = self.runtime.block_on(self.kit.sandbox.run(&self.plugin.handler, job, Vec::new()));
             // Handlers other than the bench's do not know its order.
             assert!(matches!(report.exit, Exit::Done { .. } | Exit::Reject { .. }), "{:?}", report.exit);
         }

@@ -79,7 +79,7 @@ fn admit<'a>(share: &Share<'a>, plugin: &'a Plugin, claim: &Claimed) -> Result<A
 async fn attempt(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &Claimed) -> Result<Report, Exit> {
     let services = share.services;
     let permits = services.permits.acquire(plugin);
-    let Ok(_permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
+    let Ok(permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
         return Err(Exit::NoPermit);
     };
     // A host that stood still has not heard yet that its lease is over.
@@ -99,7 +99,7 @@ async fn attempt(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, cla
         ledger: services.ledger.clone(),
         span: share.span.clone(),
     };
-    let report = services.sandbox.run(&plugin.handler, job).await;
+    let report = services.sandbox.run(&plugin.handler, job, permits).await;
     services.stats.ran(&message.kind.0, &plugin.manifest.name, claim.fresh.attempt, &report, sent_to_start);
     Ok(report)
 }
