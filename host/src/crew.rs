@@ -50,7 +50,8 @@ impl Crew {
         &self.lanes
     }
 
-    /// Stops receiving, lets what runs come to its end for `patience` or until `hurry`, then interrupts the rest.
+    /// Stops receiving, lets what runs come to its end for `patience` or until `hurry`, then
+    /// interrupts the rest.
     pub async fn drain(&mut self, patience: Duration, hurry: impl Future<Output = ()>) {
         self.services.health.draining();
         self.stop.cancel();
@@ -71,13 +72,15 @@ impl Crew {
 
     /// After the drain: waits for the last deletes, and ends the keepers.
     pub async fn flush(self) {
-        for lane in self.lanes {
-            // A worker that did not end holds its lane; what it settles now is settled again by the next delivery.
-            let Some(Lane { name, settler, keeper, .. }) = Arc::into_inner(lane) else { continue };
-            if tokio::time::timeout(FLUSH, settler.finish()).await.is_err() {
-                tracing::warn!(queue = name, "the last deletes were not confirmed; the ledger knows what is done");
-            }
-            keeper.stop().await;
-        }
+        futures::future::join_all(self.lanes.iter().map(|lane| flush(lane))).await;
     }
+}
+
+/// Whoever else has the lane, a worker whose poll is still open or a client of the admin port, does
+/// not keep it from its end. What a worker settles after this, the next delivery settles again.
+async fn flush(lane: &Lane) {
+    if tokio::time::timeout(FLUSH, lane.settler.finish()).await.is_err() {
+        tracing::warn!(queue = lane.name, "the last deletes were not confirmed; the ledger knows what is done");
+    }
+    lane.keeper.stop().await;
 }

@@ -208,11 +208,11 @@ impl<'a> Share<'a> {
         };
         let (plugin, version) = serving.version(&message.kind, &claim.key, whole.delivery.receive_count);
         let share = whole.of(plugin);
-        let exit = run::run(&share, message, plugin, &mut claim).await;
+        let (exit, admitted) = run::run(&share, message, plugin, &mut claim).await;
         let (exit, settlement) = match share.failed_on_trial(serving, version, &exit) {
             true => (exit, Settlement::ON_THE_EARLIER_VERSION),
             false => {
-                let next_probe = record::feed_breakers(&share, plugin, &exit);
+                let next_probe = record::feed_breakers(&share, admitted, &exit);
                 share.decide(exit, &plugin.manifest.retry, Some(&claim), next_probe)
             }
         };

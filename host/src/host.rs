@@ -114,7 +114,7 @@ impl Host {
             catalogs: catalogs.clone(),
             sandbox,
             permits: Permits::new(&config.limits),
-            breakers: Breakers::new(config.limits.breaker_failures, config.limits.breaker_probe),
+            breakers: Breakers::new(&config.limits),
             stats: Stats::default(),
             health: Health::default(),
             pauses: Pauses::default(),
@@ -217,8 +217,6 @@ impl Host {
         admin.shutdown().await;
         telling.shutdown().await;
         let last = otlp.last(&source);
-        // The flush takes the lanes apart; nobody else may hold them.
-        drop(source);
         crew.flush().await;
         otlp.flush(last).await;
     }

@@ -1,8 +1,14 @@
-//! The keeper: extends the leases of what we hold, on a thread of its own so that busy handlers cannot starve it.
+//! The keeper: extends the leases of what we hold, on a thread of its own so that busy handlers
+//! cannot starve it.
 //!
-//! One lease drives a delivery's visibility, its ledger claims and its guest's deadline. The keeper ticks at least every second
-//! and renews at half the visibility, always to the whole of it. A lease that cannot be renewed, in the queue or in the ledger, is
-//! lost: whoever runs under it stops, and touches nothing.
+//! One lease drives a delivery's visibility, its ledger claims and its guest's deadline. A worker
+//! tracks each delivery; the flow adds the claims and reads [`Lease::lost`]; the settler drops the
+//! lease. The renewals themselves are in [`renewal`]. A lease that cannot be renewed, in the queue
+//! or in the ledger, is lost: whoever runs under it stops, and touches nothing.
+
+mod renewal;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,38 +19,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::ledger::{Fence, Ledger, LedgerError};
+use crate::ledger::{Fence, Ledger};
 use crate::message::{Delivery, Key, MessageId, Receipt};
 use crate::metrics::QueueMeters;
-use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
+use crate::queue::{Queue, VISIBILITY_MAX};
 
-/// How often the keeper looks, at least.
-const TICK: Duration = Duration::from_secs(1);
-/// And so often within a visibility: of the half that is left when a renewal is due, most must be left when it is made.
-const TICKS_PER_VISIBILITY: u32 = 16;
-/// A call is given up after this part of the visibility: in the half that is left there is time for another one, and a lease
-/// whose calls hang is seen to end.
-const CALLS_PER_VISIBILITY: u32 = 4;
+pub use renewal::Keeping;
 
 /// The leases of one queue.
 pub struct Keeper {
     held: Arc<Held>,
     visibility: Duration,
     stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The work of keeping a [`Keeper`]'s leases, for whoever runs it; it ends when the keeper is dropped.
-pub struct Keeping {
-    held: Arc<Held>,
-    visibility: Duration,
-    stop: CancellationToken,
-    meters: Arc<QueueMeters>,
-}
-
-#[derive(Default)]
 struct Held {
     by_message: Mutex<BTreeMap<MessageId, Arc<Inner>>>,
+    meters: Arc<QueueMeters>,
 }
 
 /// A delivery that is ours. Dropping it ends the keeping.
@@ -59,7 +51,8 @@ struct Inner {
     received_at: Instant,
     lost: CancellationToken,
     state: Mutex<State>,
-    /// Held while a renewal or a settlement's visibility change is under way: one must not overtake the other.
+    /// Held while a renewal or a settlement's visibility change is under way: one must not overtake
+    /// the other.
     visibility_call: tokio::sync::Mutex<()>,
 }
 
@@ -72,8 +65,19 @@ struct State {
     claims: Vec<Claimed>,
     /// When a handler was first started under it.
     started_at: Option<Instant>,
+    stage: Stage,
+    /// Its renewal is under way.
+    renewing: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    /// Its message is being worked on.
+    Held,
+    /// Its delete is under way: that the queue knows the message no more is no loss.
+    Deleting,
     /// Its visibility has been settled: renewing would undo it.
-    settled: bool,
+    Settled,
 }
 
 /// A ledger claim that goes with the lease.
@@ -81,12 +85,29 @@ struct Claimed {
     key: Key,
     fence: Fence,
     ends_at: Instant,
+    /// The ledger has been told how it ended, and may know it no more. No guest runs under it, and
+    /// the fence has the last word: neither its end nor its loss is the lease's.
+    finishing: bool,
 }
 
 impl State {
     /// When it ends unless it is renewed: the first of its visibility and its claims.
     fn ends_at(&self) -> Instant {
-        self.claims.iter().map(|claim| claim.ends_at).fold(self.visible_at, Instant::min)
+        self.claims_end_at().fold(self.visible_at, Instant::min)
+    }
+
+    fn claims_end_at(&self) -> impl Iterator<Item = Instant> {
+        self.claims.iter().filter(|claim| !claim.finishing).map(|claim| claim.ends_at)
+    }
+}
+
+impl Held {
+    /// Tells whoever works under a lease that it is over.
+    fn lose(&self, inner: &Inner) {
+        if !inner.lost.is_cancelled() {
+            self.meters.lease_losses.add(1);
+        }
+        inner.lost.cancel();
     }
 }
 
@@ -102,7 +123,7 @@ impl Keeper {
         F: FnOnce() -> Q + Send + 'static,
         Q: Future<Output = Arc<dyn Queue>>,
     {
-        let (mut keeper, keeping) = Self::new(visibility, meters);
+        let (keeper, keeping) = Self::new(visibility, meters);
         let thread = std::thread::Builder::new().name("wasq-lease".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -113,29 +134,39 @@ impl Keeper {
                 keeping.run(connect().await, ledger).await;
             });
         });
-        keeper.thread = Some(thread.expect("a thread can be started when the host starts"));
+        *lock(&keeper.thread) = Some(thread.expect("a thread can be started when the host starts"));
         keeper
     }
 
     /// A keeper without a thread, and the work that its thread would do.
     pub fn new(visibility: Duration, meters: Arc<QueueMeters>) -> (Self, Keeping) {
-        let (held, stop) = (Arc::new(Held::default()), CancellationToken::new());
-        let keeping = Keeping { held: held.clone(), visibility, stop: stop.clone(), meters };
-        (Self { held, visibility, stop, thread: None }, keeping)
+        let held = Arc::new(Held { by_message: Mutex::default(), meters });
+        let stop = CancellationToken::new();
+        let keeping = Keeping::new(held.clone(), visibility, stop.clone());
+        (Self { held, visibility, stop, thread: Mutex::default() }, keeping)
     }
 
-    /// Begins to keep a delivery, as long as SQS allows unless [`Lease::keep_until`] sets a bound. None when the same message is
-    /// in hand already: its run goes on with the newest handle, which this delivery brought.
+    /// Begins to keep a delivery, as long as SQS allows unless [`Lease::keep_until`] sets a bound.
+    /// None when the same message is in hand already: its run goes on with the newest handle, which
+    /// this delivery brought. A run whose lease is over does not go on.
+    #[must_use]
     pub fn track(&self, delivery: &Delivery) -> Option<Lease> {
         let mut by_message = lock(&self.held.by_message);
         let visible_at = delivery.received_at + self.visibility;
         if let Some(inner) = by_message.get(&delivery.message_id) {
             let mut state = lock(&inner.state);
-            // One that was put back is done with its message; its last call may still wait for an answer.
-            if !state.settled {
-                state.receipt = delivery.receipt.clone();
-                state.visible_at = visible_at;
-                return None;
+            match state.stage {
+                // Its visibility may have ended; its claims must not.
+                Stage::Held | Stage::Deleting
+                    if !inner.lost.is_cancelled() && state.claims_end_at().all(|end| end > clock::now()) =>
+                {
+                    state.receipt = delivery.receipt.clone();
+                    state.visible_at = visible_at;
+                    return None;
+                }
+                Stage::Held | Stage::Deleting => self.held.lose(inner),
+                // It is done with its message; its last call may still wait for an answer.
+                Stage::Settled => {}
             }
         }
         let inner = Arc::new(Inner {
@@ -148,7 +179,8 @@ impl Keeper {
                 keep_until: delivery.received_at + VISIBILITY_MAX,
                 claims: Vec::new(),
                 started_at: None,
-                settled: false,
+                stage: Stage::Held,
+                renewing: false,
             }),
             visibility_call: tokio::sync::Mutex::default(),
         });
@@ -156,10 +188,13 @@ impl Keeper {
         Some(Lease { inner, held: self.held.clone() })
     }
 
-    /// Ends the keeping, and waits for its thread, at most a tick.
-    pub async fn stop(self) {
-        if self.thread.is_some()
-            && let Err(error) = tokio::task::spawn_blocking(move || drop(self)).await
+    /// Ends the keeping, and waits for its thread, at most a tick. Whoever still has a part of the
+    /// keeper may go on with it; nothing is renewed any more.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread
+            && let Err(error) = tokio::task::spawn_blocking(move || join(thread)).await
         {
             tracing::error!(%error, "the lease keeper could not be stopped");
         }
@@ -174,11 +209,15 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.stop.cancel();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the lease keeper's thread panicked");
+        if let Some(thread) = lock(&self.thread).take() {
+            join(thread);
         }
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("the lease keeper's thread panicked");
     }
 }
 
@@ -215,7 +254,13 @@ impl Lease {
 
     /// From now on the keeper extends this claim with the lease; until then it holds to `ends_at`.
     pub fn add_claim(&self, key: Key, fence: Fence, ends_at: Instant) {
-        lock(&self.inner.state).claims.push(Claimed { key, fence, ends_at });
+        lock(&self.inner.state).claims.push(Claimed { key, fence, ends_at, finishing: false });
+    }
+
+    /// The ledger is about to be told how the claim ended.
+    pub fn finish_claim(&self, key: Key) {
+        let mut state = lock(&self.inner.state);
+        state.claims.iter_mut().filter(|claim| claim.key == key).for_each(|claim| claim.finishing = true);
     }
 
     /// The claim was finished.
@@ -233,10 +278,15 @@ impl Lease {
         (self.inner.received_at + VISIBILITY_MAX).saturating_duration_since(clock::now())
     }
 
+    /// The message is about to be deleted. It is kept until that is confirmed.
+    pub fn begin_delete(&self) {
+        lock(&self.inner.state).stage = Stage::Deleting;
+    }
+
     /// Ends the renewals, once none is under way, so that a visibility set after this stays.
     pub async fn settle(&self) {
         let _no_renewal = self.inner.visibility_call.lock().await;
-        lock(&self.inner.state).settled = true;
+        lock(&self.inner.state).stage = Stage::Settled;
     }
 }
 
@@ -246,136 +296,5 @@ impl Drop for Lease {
         if by_message.get(&self.inner.message_id).is_some_and(|inner| Arc::ptr_eq(inner, &self.inner)) {
             by_message.remove(&self.inner.message_id);
         }
-    }
-}
-
-impl Keeping {
-    /// Renews what is due, tick by tick.
-    pub async fn run(self, queue: Arc<dyn Queue>, ledger: Arc<dyn Ledger>) {
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => {}
-            () = self.keep(queue.as_ref(), ledger.as_ref()) => {}
-        }
-    }
-
-    async fn keep(&self, queue: &dyn Queue, ledger: &dyn Ledger) {
-        let mut ticks = tokio::time::interval(TICK.min(self.visibility / TICKS_PER_VISIBILITY));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let due = self.take_due();
-            let batches = due.chunks(BATCH_MAX_ENTRIES).map(|batch| self.renew(batch, queue, ledger));
-            futures::future::join_all(batches).await;
-        }
-    }
-
-    /// The leases that want renewing now. Those that have ended are lost on the way.
-    fn take_due(&self) -> Vec<Arc<Inner>> {
-        let visibility = self.visibility;
-        let now = clock::now();
-        let all: Vec<_> = lock(&self.held.by_message).values().cloned().collect();
-        all.into_iter()
-            .filter(|inner| {
-                let state = lock(&inner.state);
-                if state.settled || inner.lost.is_cancelled() {
-                    return false;
-                }
-                let ends_at = state.ends_at();
-                if ends_at <= now {
-                    tracing::warn!(message_id = %inner.message_id, "a lease ended before it could be renewed");
-                    self.lose(inner);
-                    return false;
-                }
-                let allowed = state.keep_until > now && now + visibility < inner.received_at + VISIBILITY_MAX;
-                allowed && ends_at - now <= visibility / 2
-            })
-            .collect()
-    }
-
-    async fn renew(&self, batch: &[Arc<Inner>], queue: &dyn Queue, ledger: &dyn Ledger) {
-        let visibility = self.visibility;
-        let mut guards = Vec::with_capacity(batch.len());
-        let mut leases = Vec::with_capacity(batch.len());
-        for inner in batch {
-            // Whoever is settling it now has no use for a renewal.
-            if let Ok(guard) = inner.visibility_call.try_lock()
-                && !lock(&inner.state).settled
-            {
-                guards.push(guard);
-                leases.push(inner);
-            }
-        }
-        if leases.is_empty() {
-            return;
-        }
-        let from = clock::now();
-        let changes: Vec<_> =
-            leases.iter().map(|inner| (lock(&inner.state).receipt.clone(), visibility.as_secs() as u32)).collect();
-        let longest = visibility / CALLS_PER_VISIBILITY;
-        let answers = tokio::time::timeout(longest, queue.change_visibility(&changes)).await.unwrap_or_else(|_| {
-            let message = format!("no answer within {longest:?}");
-            vec![Err(QueueError::Transient { code: "Timeout".into(), message }); changes.len()]
-        });
-        let mut claims = Vec::new();
-        for (inner, answer) in leases.iter().zip(answers) {
-            match answer {
-                Ok(()) => {
-                    let mut state = lock(&inner.state);
-                    state.visible_at = from + visibility;
-                    self.meters.lease_renewals.add(1);
-                    claims.extend(state.claims.iter().map(|claim| (*inner, claim.key, claim.fence)));
-                }
-                Err(QueueError::LeaseLost { message }) => {
-                    tracing::warn!(message_id = %inner.message_id, %message, "a lease is lost");
-                    self.lose(inner);
-                }
-                Err(error @ (QueueError::Transient { .. } | QueueError::Permanent { .. })) => {
-                    // It is tried again at the next tick, until the lease has ended.
-                    tracing::warn!(message_id = %inner.message_id, %error, "cannot renew a lease");
-                }
-            }
-        }
-        drop(guards);
-        self.extend_claims(&claims, ledger).await;
-    }
-
-    async fn extend_claims(&self, claims: &[(&Arc<Inner>, Key, Fence)], ledger: &dyn Ledger) {
-        let visibility = self.visibility;
-        if claims.is_empty() {
-            return;
-        }
-        let keys: Vec<_> = claims.iter().map(|(_, key, fence)| (*key, *fence)).collect();
-        let from = clock::now();
-        let longest = visibility / CALLS_PER_VISIBILITY;
-        let answers = tokio::time::timeout(longest, ledger.extend(&keys, visibility)).await.unwrap_or_else(|_| {
-            let none = LedgerError::Unavailable(format!("no answer within {longest:?}"));
-            vec![Err(none); keys.len()]
-        });
-        for ((inner, key, fence), answer) in claims.iter().zip(answers) {
-            let mut state = lock(&inner.state);
-            // A claim that was finished meanwhile is not ours, and that is well.
-            let Some(claim) = state.claims.iter_mut().find(|claim| claim.key == *key && claim.fence == *fence) else {
-                continue;
-            };
-            match answer {
-                Ok(true) => claim.ends_at = from + visibility,
-                Ok(false) => {
-                    tracing::warn!(message_id = %inner.message_id, "a ledger claim is lost");
-                    self.lose(inner);
-                }
-                // It is tried again at the next tick, until the lease has ended.
-                Err(error) => {
-                    tracing::warn!(message_id = %inner.message_id, %error, "cannot extend a claim in the ledger");
-                }
-            }
-        }
-    }
-
-    fn lose(&self, inner: &Inner) {
-        if !inner.lost.is_cancelled() {
-            self.meters.lease_losses.add(1);
-        }
-        inner.lost.cancel();
     }
 }

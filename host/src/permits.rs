@@ -1,15 +1,17 @@
-//! Permits: how much may run at once, over the whole host, for one plugin, and in the pools that plugins share.
+//! Permits: how much may run at once, over the whole host, for one plugin, and in the pools that
+//! plugins share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::config::Limits;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::Priority;
 
-/// What the host runs at once. Work of lower priority leaves a part of it free, so that more important work finds room.
+/// What the host runs at once. Work of lower priority leaves a part of it free, so that more
+/// important work finds room.
 pub struct Permits {
     limit: usize,
     all: Arc<Semaphore>,
@@ -65,22 +67,62 @@ impl Permits {
         Usage::of(&self.all, self.limit)
     }
 
-    /// Waits for everything that a run of the plugin needs. Hold what it gives while the handler runs.
+    /// Waits for everything that a run of the plugin needs. The permits belong to the run: it gives
+    /// them back when its instance is gone.
     pub async fn acquire(&self, plugin: &Plugin) -> Vec<OwnedSemaphorePermit> {
-        let by_priority: &[&Arc<Semaphore>] = match plugin.manifest.priority {
+        let shared = self.shared(&plugin.pools, plugin.manifest.priority);
+        acquire(&plugin.permits, plugin.handler.alone(), &shared).await
+    }
+
+    /// What a run shares with other plugins, the narrowest first.
+    fn shared<'a>(&'a self, pools: &'a [Arc<Semaphore>], priority: Priority) -> Vec<&'a Arc<Semaphore>> {
+        let by_priority: &[&Arc<Semaphore>] = match priority {
             Priority::High => &[],
             Priority::Normal => &[&self.normal],
-            Priority::Low => &[&self.normal, &self.low],
+            Priority::Low => &[&self.low, &self.normal],
         };
-        // Always in this order, and pools by name, so that no two wait for each other.
-        let needed =
-            [&plugin.permits].into_iter().chain(&plugin.pools).chain(by_priority.iter().copied()).chain([&self.all]);
-        let mut permits = Vec::new();
-        for semaphore in needed {
-            permits.push(semaphore.clone().acquire_owned().await.expect("the semaphores are never closed"));
-        }
-        permits
+        pools.iter().chain(by_priority.iter().copied()).chain([&self.all]).collect()
     }
+}
+
+/// One permit of the plugin's `own`, one of `alone` where its runs take turns, and one of each that
+/// it shares. Who holds the plugin's own keeps nobody else waiting; so those are held meanwhile.
+async fn acquire(
+    own: &Arc<Semaphore>,
+    alone: Option<&Arc<Semaphore>>,
+    shared: &[&Arc<Semaphore>],
+) -> Vec<OwnedSemaphorePermit> {
+    let mut permits = vec![wait_for(own).await];
+    if let Some(alone) = alone {
+        permits.push(wait_for(alone).await);
+    }
+    permits.extend(one_of_each(shared).await);
+    permits
+}
+
+/// One permit of each, of which there is at least one. Who waits for one of them holds none of the
+/// others: neither would a deadlock end, nor would others find room that nobody uses.
+async fn one_of_each(semaphores: &[&Arc<Semaphore>]) -> Vec<OwnedSemaphorePermit> {
+    let mut exhausted = 0;
+    loop {
+        let mut permits = vec![wait_for(semaphores[exhausted]).await];
+        let mut others = semaphores.iter().enumerate().filter(|(index, _)| *index != exhausted);
+        let lacking = others.find_map(|(index, semaphore)| match (*semaphore).clone().try_acquire_owned() {
+            Ok(permit) => {
+                permits.push(permit);
+                None
+            }
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => Some(index),
+        });
+        match lacking {
+            None => return permits,
+            Some(index) => exhausted = index,
+        }
+    }
+}
+
+async fn wait_for(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    semaphore.clone().acquire_owned().await.expect("the semaphores are never closed")
 }
 
 impl Pools {
@@ -106,7 +148,121 @@ impl Pools {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+
+    const HOST: u32 = 8;
+
+    fn permits() -> Permits {
+        Permits::new(&Limits { max_instances: HOST, ..Limits::default() })
+    }
+
+    fn semaphore(permits: usize) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(permits))
+    }
+
+    /// Runs of a plugin with permits enough of its own, as many as get theirs at once; and one that
+    /// waits.
+    fn fill(host: &Permits, pools: &[Arc<Semaphore>], priority: Priority) -> (Vec<Vec<OwnedSemaphorePermit>>, Waiting) {
+        let mut running = Vec::new();
+        loop {
+            let (own, shared) = (semaphore(1), host.shared(pools, priority));
+            let shared: Vec<_> = shared.into_iter().cloned().collect();
+            let wait = async move { acquire(&own, None, &shared.iter().collect::<Vec<_>>()).await };
+            let mut waiting: Waiting = Box::pin(wait);
+            match (&mut waiting).now_or_never() {
+                Some(permits) => running.push(permits),
+                None => return (running, waiting),
+            }
+        }
+    }
+
+    type Waiting = futures::future::BoxFuture<'static, Vec<OwnedSemaphorePermit>>;
+
+    #[test]
+    fn each_priority_has_its_share_of_the_host() {
+        for (priority, expect) in [(Priority::Low, 4), (Priority::Normal, 6), (Priority::High, 8)] {
+            let host = permits();
+            let (running, _waiting) = fill(&host, &[], priority);
+            assert_eq!(running.len(), expect, "{priority:?}");
+            assert_eq!(host.usage(), Usage { busy: expect, limit: HOST as usize });
+        }
+    }
+
+    #[test]
+    fn the_smallest_host_runs_each_priority() {
+        for priority in [Priority::Low, Priority::Normal, Priority::High] {
+            let host = Permits::new(&Limits { max_instances: 1, ..Limits::default() });
+            assert_eq!(fill(&host, &[], priority).0.len(), 1, "{priority:?}");
+        }
+    }
+
+    #[test]
+    fn what_waits_at_low_priority_leaves_the_rest_to_normal_and_that_to_high() {
+        let host = permits();
+        let (low, _low_waits) = fill(&host, &[], Priority::Low);
+        let more_wait: Vec<_> = (0..20).map(|_| fill(&host, &[], Priority::Low).1).collect();
+        let (normal, _normal_waits) = fill(&host, &[], Priority::Normal);
+        let (high, _high_waits) = fill(&host, &[], Priority::High);
+        assert_eq!((low.len(), normal.len(), high.len()), (4, 2, 2), "{} wait", more_wait.len());
+    }
+
+    #[test]
+    fn what_waits_for_room_on_the_host_keeps_no_pool_from_others() {
+        let (host, pool) = (permits(), [semaphore(1)]);
+        let (_low, _) = fill(&host, &[], Priority::Low);
+        let (none, _low_waits) = fill(&host, &pool, Priority::Low);
+        assert!(none.is_empty());
+        assert_eq!(fill(&host, &pool, Priority::Normal).0.len(), 1, "the pool's permit is free");
+    }
+
+    #[test]
+    fn what_waits_for_its_pool_keeps_no_room_on_the_host_from_others() {
+        let (host, pool) = (permits(), [semaphore(1)]);
+        let (one, _waits) = fill(&host, &pool, Priority::Low);
+        let more_wait: Vec<_> = (0..20).map(|_| fill(&host, &pool, Priority::Low).1).collect();
+        assert_eq!((one.len(), fill(&host, &[], Priority::Low).0.len()), (1, 3), "{} wait", more_wait.len());
+    }
+
+    #[test]
+    fn who_waits_goes_on_when_the_last_of_what_it_needs_is_free() {
+        let (host, pool) = (permits(), [semaphore(1)]);
+        let (pooled, mut waiting) = fill(&host, &pool, Priority::Low);
+        let (low, _) = fill(&host, &[], Priority::Low);
+        drop(pooled);
+        let (taken, _) = fill(&host, &[], Priority::Low);
+        assert!((&mut waiting).now_or_never().is_none(), "its pool has room, and the host has none at its priority");
+        assert_eq!(pool[0].available_permits(), 1);
+        drop((low, taken));
+        let permits = (&mut waiting).now_or_never().expect("there is room");
+        assert_eq!((permits.len(), pool[0].available_permits(), host.usage().busy), (5, 0, 1));
+        drop(permits);
+        assert_eq!((pool[0].available_permits(), host.usage().busy), (1, 0), "it gives all back");
+    }
+
+    #[test]
+    fn a_plugin_runs_so_often_at_once_as_it_may_and_one_by_one_where_it_must() {
+        let (host, own, alone) = (permits(), semaphore(2), semaphore(1));
+        let shared = host.shared(&[], Priority::High);
+        let first = acquire(&own, None, &shared).now_or_never().expect("two may run");
+        let second = acquire(&own, Some(&alone), &shared).now_or_never().expect("and the first alone");
+        assert!(acquire(&own, None, &shared).now_or_never().is_none(), "not three");
+        drop(first);
+        assert!(acquire(&own, Some(&alone), &shared).now_or_never().is_none(), "not two of those that take turns");
+        drop(second);
+        assert!(acquire(&own, Some(&alone), &shared).now_or_never().is_some());
+        assert_eq!(host.usage().busy, 0);
+    }
+
+    #[test]
+    fn pools_say_how_full_they_are() {
+        let pools = Pools::new(&[("a".to_owned(), 1), ("b".to_owned(), 2)].into());
+        let b = pools.of(&["b".to_owned()]).unwrap().remove(0);
+        let _permit = b.try_acquire().unwrap();
+        let usage: Vec<_> = pools.usage().collect();
+        assert_eq!(usage, [("a", Usage { busy: 0, limit: 1 }), ("b", Usage { busy: 1, limit: 2 })]);
+    }
 
     #[test]
     fn pools_are_shared_by_name_and_an_unknown_one_is_named() {

@@ -1,4 +1,5 @@
-//! Runs a handler: a fresh instance of its component for every message, inside every limit, then gone.
+//! Runs a handler: a fresh instance of its component for every message, inside every limit, then
+//! gone.
 
 mod address;
 mod bindings;
@@ -16,7 +17,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Store};
 
@@ -39,8 +40,6 @@ pub struct Sandbox {
     engine: Engine,
     linker: Arc<Linker<State>>,
     limits: Arc<Limits>,
-    /// One for each slot of the pool. A run gives its back when its instance is gone.
-    slots: Arc<Semaphore>,
     /// Held as long as guests may run.
     ticker: Option<Arc<engine::Ticker>>,
     /// Runs in place of every handler.
@@ -93,7 +92,8 @@ pub struct Report {
     /// What to send before the message is deleted; empty unless the exit is done.
     pub outbox: Vec<OutboxMessage>,
     pub elapsed: Duration,
-    /// The processor time that the guest had, its calls into the host included; none where nothing is weighed.
+    /// The processor time that the guest had, its calls into the host included; none where nothing
+    /// is weighed.
     pub cpu: Duration,
     /// The most linear memory that the instance had.
     pub memory_bytes: u64,
@@ -122,6 +122,14 @@ pub enum CompileError {
     Apart(String),
 }
 
+impl Handler {
+    /// Where its last run computed until its timeout, the next ones go one by one: what a run needs
+    /// one permit of, until one of them has ended otherwise.
+    pub fn alone(&self) -> Option<&Arc<Semaphore>> {
+        self.weight.alone()
+    }
+}
+
 impl Sandbox {
     /// Makes the engine, its linker and the thread that ticks its epochs.
     pub fn new(limits: &Limits) -> wasmtime::Result<Self> {
@@ -130,30 +138,25 @@ impl Sandbox {
         Ok(Self { ticker: Some(Arc::new(engine::Ticker::start(&sandbox.engine))), ..sandbox })
     }
 
-    /// A sandbox whose guests yield only when they wait: what they do is the same every time. An endless loop ends never.
+    /// A sandbox whose guests yield only when they wait: what they do is the same every time. An
+    /// endless loop ends never.
     pub fn without_ticks(limits: &Limits) -> wasmtime::Result<Self> {
         let engine = engine::engine(limits)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         bindings::Worker::add_to_linker::<_, wasmtime::component::HasSelf<State>>(&mut linker, |state| state)?;
-        let slots = Arc::new(Semaphore::new(limits.max_instances as usize));
-        Ok(Self {
-            engine,
-            linker: Arc::new(linker),
-            limits: Arc::new(limits.clone()),
-            slots,
-            ticker: None,
-            native: None,
-        })
+        Ok(Self { engine, linker: Arc::new(linker), limits: Arc::new(limits.clone()), ticker: None, native: None })
     }
 
-    /// The same, with this function in place of every handler: what a sandbox costs is the difference.
+    /// The same, with this function in place of every handler: what a sandbox costs is the
+    /// difference.
     pub fn natively(self, native: Native) -> Self {
         Self { native: Some(native), ..self }
     }
 
-    /// Compiles a component. Takes 0.1 s to seconds of CPU, and no bound holds it: call it off the serving threads.
+    /// Compiles a component. Takes 0.1 s to seconds of CPU, and no bound holds it: call it off the
+    /// serving threads.
     pub fn compile(&self, bytes: &[u8]) -> Result<Handler, CompileError> {
         let component = Component::new(&self.engine, bytes).map_err(|error| refused(&error))?;
         self.handler(&component)
@@ -174,11 +177,13 @@ impl Sandbox {
         hasher.finish()
     }
 
-    /// A handler from machine code that [`Sandbox::precompile`] made, in this process or in one that this host started.
+    /// A handler from machine code that [`Sandbox::precompile`] made, in this process or in one
+    /// that this host started.
     #[allow(unsafe_code, reason = "machine code is run as it is; this is the one place that takes it")]
     pub fn load_code(&self, code: &[u8]) -> Result<Handler, CompileError> {
-        // SAFETY: The code comes from `precompile`: over a pipe from our own binary, or out of the cache, where its keyed
-        // digest says that this host put it there. The engine refuses code of another version or other settings.
+        // SAFETY: The code comes from `precompile`: over a pipe from our own binary, or out of the
+        // cache, where its keyed digest says that this host put it there. The engine refuses code
+        // of another version or other settings.
         let component = unsafe { Component::deserialize(&self.engine, code) };
         self.handler(&component.map_err(|error| refused(&error))?)
     }
@@ -197,16 +202,16 @@ impl Sandbox {
         Ok(Handler { pre, weight: heavy::Weight::default() })
     }
 
-    /// Runs one attempt to its end or its timeout. Dropping the future stops the guest, at the latest with the next tick. No more
-    /// than `max_instances` run at once: the caller holds a permit for each.
-    pub async fn run(&self, handler: &Handler, job: Job) -> Report {
+    /// Runs one attempt to its end or its timeout. Dropping the future stops the guest, at the
+    /// latest with the next tick. No more than `max_instances` run at once: `permits` are what the
+    /// caller has for the run, and are given back when its instance is gone.
+    pub async fn run(&self, handler: &Handler, job: Job, permits: Vec<OwnedSemaphorePermit>) -> Report {
         if let Some(native) = self.native {
             let started_at = clock::now();
             let exit = native(&job);
             let elapsed = clock::now() - started_at;
             return Report { exit, outbox: Vec::new(), elapsed, cpu: Duration::ZERO, memory_bytes: 0 };
         }
-        let slot = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         let started_at = clock::now();
         let limit = job.policy.timeout;
         let (message, state) = State::new(job, self.limits.clone(), started_at + limit);
@@ -214,7 +219,8 @@ impl Sandbox {
         store.limiter(|state| state);
         store.set_hostcall_fuel(self.limits.hostcall_bytes);
         store.set_max_component_handles(self.limits.open_handles);
-        // Yields to the runtime at every tick, so that the timeout below is polled while the guest computes.
+        // Yields to the runtime at every tick, so that the timeout below is polled while the guest
+        // computes.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
 
@@ -227,7 +233,7 @@ impl Sandbox {
             };
             let returned = tokio::time::timeout(limit, call).await;
             let state = store.into_data();
-            drop((slot, ticks));
+            drop((permits, ticks));
             (returned, state)
         };
         // Without ticks no guest yields, and what it does is the same every time.
@@ -287,5 +293,6 @@ fn refused(error: &wasmtime::Error) -> CompileError {
     }
 }
 
-/// The longest name of a dependency that a guest may report. No setting: it is a host's name, which has 253 bytes.
+/// The longest name of a dependency that a guest may report. No setting: it is a host's name, which
+/// has 253 bytes.
 const DEPENDENCY_MAX_BYTES: usize = 256;

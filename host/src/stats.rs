@@ -12,7 +12,9 @@ use crate::flow::decide::{Record, Settlement};
 use crate::metrics::{self, Counter, Histogram};
 use crate::sandbox::Report;
 
-/// Types and plugins counted apart; what is over it counts as the type `(other)`.
+/// The type that is counted for all those that have no line of their own.
+const OTHER: &str = "(other)";
+/// Types and plugins counted apart; what is over it counts as [`OTHER`].
 const LINES_MAX: usize = 1_000;
 /// And types that no plugin has: producers name them, and must not use up the others' room.
 const UNROUTED_MAX: usize = 100;
@@ -36,7 +38,8 @@ impl Times {
         self.0.saturating_record((time.as_micros() as u64).min(LONGEST_US));
     }
 
-    /// The time that this part of them does not exceed, in milliseconds: 0.99 is the 99th percentile.
+    /// The time that this part of them does not exceed, in milliseconds: 0.99 is the 99th
+    /// percentile.
     pub fn ms(&self, part: f64) -> f64 {
         self.0.value_at_quantile(part) as f64 / 1_000.0
     }
@@ -59,7 +62,8 @@ impl std::ops::AddAssign<&Times> for Times {
     }
 }
 
-/// Counts and times since the host started. A line is found without a lock; only a new one takes one.
+/// Counts and times since the host started. A line is found without a lock; only a new one takes
+/// one.
 #[derive(Default)]
 pub struct Stats {
     lines: ArcSwap<Lines>,
@@ -82,7 +86,8 @@ pub struct Line {
     percentiles: Mutex<Percentiles>,
 }
 
-/// How often one exit had one settlement. There are few of them: a list is looked through faster than a map.
+/// How often one exit had one settlement. There are few of them: a list is looked through faster
+/// than a map.
 struct ExitCount {
     exit: &'static str,
     settlement: &'static str,
@@ -170,23 +175,37 @@ impl Stats {
     }
 
     fn line(&self, kind: &str, plugin: &str) -> Arc<Line> {
-        let found = |lines: &Lines| lines.get(plugin)?.get(kind).cloned();
-        if let Some(line) = found(&self.lines.load()) {
+        if let Some(line) = find(&self.lines.load(), kind, plugin) {
             return line;
         }
         let _alone = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = self.lines.load_full();
-        let (unrouted, all) =
-            (lines.get("").map_or(0, |by_type| by_type.len()), lines.values().map(|by_type| by_type.len()));
-        let full =
-            if plugin.is_empty() { unrouted >= UNROUTED_MAX } else { all.sum::<usize>() - unrouted >= LINES_MAX };
-        let kind = if full && found(&lines).is_none() { "(other)" } else { kind };
+        if let Some(line) = find(&lines, kind, plugin) {
+            return line;
+        }
+        let kind = if is_full(&lines, plugin) { OTHER } else { kind };
         let mut lines = Lines::clone(&lines);
         let by_type = Arc::make_mut(lines.entry(plugin.to_owned()).or_default());
         let line = by_type.entry(kind.to_owned()).or_default().clone();
         self.lines.store(Arc::new(lines));
         line
     }
+}
+
+/// The line that counts this type of this plugin, once there is one.
+fn find(lines: &Lines, kind: &str, plugin: &str) -> Option<Arc<Line>> {
+    let by_type = lines.get(plugin)?;
+    let others = || by_type.get(OTHER).filter(|_| is_full(lines, plugin));
+    by_type.get(kind).or_else(others).cloned()
+}
+
+/// Whether there is no room for one more type of this plugin; or for one that no plugin has.
+fn is_full(lines: &Lines, plugin: &str) -> bool {
+    let unrouted = lines.get("").map_or(0, |by_type| by_type.len());
+    if plugin.is_empty() {
+        return unrouted >= UNROUTED_MAX;
+    }
+    lines.values().map(|by_type| by_type.len()).sum::<usize>() - unrouted >= LINES_MAX
 }
 
 impl Default for Line {
@@ -275,5 +294,27 @@ mod tests {
         let count = |kind: &str| lines[&(kind.to_owned(), String::new())].exits()[&("unroutable", "delay")];
         assert_eq!((count("made-up-0"), count("(other)"), lines.len()), (2, 7, UNROUTED_MAX + 2));
         assert_eq!(lines[&("order".to_owned(), "ship".to_owned())].duplicates.get(), 1);
+    }
+
+    #[test]
+    fn what_has_no_line_of_its_own_is_counted_without_waiting_for_whoever_adds_one() {
+        let stats = Arc::new(Stats::default());
+        let count = |stats: &Stats, kind: &str| {
+            let exit = Exit::Unroutable { kind: String::new() };
+            stats.exit(kind, "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+        };
+        (0..=UNROUTED_MAX).for_each(|number| count(&stats, &format!("made-up-{number}")));
+        let (counted, is_counted) = std::sync::mpsc::sync_channel(1);
+        let _adding = stats.adding.lock().expect("nobody has panicked");
+        std::thread::spawn({
+            let stats = stats.clone();
+            move || {
+                count(&stats, "one-more");
+                counted.send(())
+            }
+        });
+        is_counted.recv_timeout(Duration::from_secs(10)).expect("it waits for no lock");
+        let others = &stats.lines()[&(OTHER.to_owned(), String::new())];
+        assert_eq!(others.exits()[&("unroutable", "delay")], 2);
     }
 }

@@ -12,7 +12,7 @@ use wasq::message::Key;
 use wasq::pause::{Pause, Target};
 
 use crate::support::servers::postgres;
-use crate::support::{Plugin, Rig, Setup, hosts, until};
+use crate::support::{Faulty, Plugin, Rig, Setup, Trouble, hosts, until};
 
 fn short_leases() -> Setup {
     Setup::probe()
@@ -192,5 +192,32 @@ async fn a_renewal_that_hangs_is_made_again_within_the_lease() {
     assert!(began.elapsed() < Duration::from_secs(24), "the second call came after {:?} of 24 s", began.elapsed());
     rig.emptied().await;
     assert_eq!((rig.sink.count("work"), rig.exits("done"), rig.exits("lease-lost")), (1, 1, 0));
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_the_keeper_meets_while_it_is_finished_stops_no_sibling_and_is_no_crash() {
+    let setup = Setup::new().plugin(Plugin::probe("first")).plugin(Plugin::probe("second"));
+    let setup = setup.queue("jobs", |queue| queue.visibility = Duration::from_secs(4));
+    let mut rig = setup.without_host().await;
+    let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::LateFinish);
+    rig.start_on(ledger.clone()).await;
+    // One of the two is done at once, and its end is recorded; the other works on.
+    let hold = rig.sink.hold("slow");
+    rig.sink.answers("work", [json!({ "do": "done" }), rig.sink.ask("slow")]);
+    rig.send(rig.sink.ask("work")).await;
+    rig.until_called("slow", 1).await;
+    // The second renewal is made when what the first one found has had its effect.
+    until("the keeper has met the finished claim twice", || async {
+        ledger.refused() >= 2 || rig.exits("lease-lost") > 0
+    })
+    .await;
+    assert_eq!(rig.exits("lease-lost"), 0, "nobody has lost the message");
+    ledger.set(Trouble::None);
+    drop(hold);
+    rig.emptied().await;
+    assert_eq!((rig.exits("done"), rig.exits("lease-lost"), rig.runs()), (2, 0, 2));
+    assert!(rig.sink.calls("slow").iter().all(|call| call.report["attempt"] == 1));
+    assert_eq!(rig.host().lanes()[0].meters.lease_losses.get(), 0);
     rig.end().await;
 }

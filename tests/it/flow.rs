@@ -1,5 +1,6 @@
 //! The way of a delivery, from a producer's send to the delete, over a real queue and a real ledger.
 
+mod admission;
 mod dead_letters;
 mod envelopes;
 mod outcomes;

@@ -18,6 +18,7 @@ use wasq::exit::Exit;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::message::{Attributes, Key, KeySource, Message, MessageId, MessageType, UnixMs};
 use wasq::pause::{Pause, Target};
+use wasq::permits::Permits;
 use wasq::plugins::{Loader, Plugin};
 use wasq::sandbox::{Destinations, Job, Report, Sandbox};
 use wasq::trace::Span;
@@ -91,6 +92,7 @@ fn guest(path: &Path) -> Guest {
 /// A sandbox and plugins, without queues and without a ledger that keeps anything.
 pub struct Bench {
     pub sandbox: Sandbox,
+    pub permits: Permits,
     loader: Loader,
     dir: tempfile::TempDir,
 }
@@ -101,9 +103,9 @@ impl Bench {
     pub fn new(max_instances: usize) -> Result<Self> {
         let text = format!("grant_all = true\n[limits]\nmax_instances = {max_instances}\n[queues.jobs]\n");
         let config = Config::parse(&text, Path::new("wasq.toml"))?;
-        let sandbox = Sandbox::new(&config.limits)?;
+        let (sandbox, permits) = (Sandbox::new(&config.limits)?, Permits::new(&config.limits));
         let loader = Loader::new(sandbox.clone(), Arc::new(config))?;
-        Ok(Self { sandbox, loader, dir: tempfile::tempdir()? })
+        Ok(Self { sandbox, permits, loader, dir: tempfile::tempdir()? })
     }
 
     /// # Errors
@@ -121,7 +123,7 @@ impl Bench {
         Ok(self.loader.load(&path)?)
     }
 
-    /// One run, with an order that the probe understands.
+    /// One run, as soon as the plugin may have one, with an order that the probe understands.
     pub async fn run(&self, plugin: &Plugin) -> Report {
         let message = Message {
             kind: plugin.manifest.types[0].clone(),
@@ -144,7 +146,7 @@ impl Bench {
             span: Span::NONE,
             message: Arc::new(message),
         };
-        self.sandbox.run(&plugin.handler, job).await
+        self.sandbox.run(&plugin.handler, job, self.permits.acquire(plugin).await).await
     }
 }
 

@@ -201,7 +201,7 @@ impl Steps {
                 destinations: Destinations::default(),
                 span: Span::NONE,
             };
-            let report = self.runtime.block_on(self.kit.sandbox.run(&self.plugin.handler, job));
+            let report = self.runtime.block_on(self.kit.sandbox.run(&self.plugin.handler, job, Vec::new()));
             // Handlers other than the bench's do not know its order.
             assert!(matches!(report.exit, Exit::Done { .. } | Exit::Reject { .. }), "{:?}", report.exit);
         }
@@ -266,7 +266,7 @@ impl Kit {
             sandbox: self.sandbox.clone(),
             permits: Permits::new(&limits),
             ledger: ledger.clone(),
-            breakers: Breakers::new(limits.breaker_failures, limits.breaker_probe),
+            breakers: Breakers::new(&limits),
             stats: Stats::default(),
             health: Health::default(),
             pauses: Pauses::default(),

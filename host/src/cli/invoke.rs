@@ -107,7 +107,7 @@ impl Invoke {
             destinations: Destinations::default(),
             span: Span::NONE,
         };
-        let report = sandbox.run(&plugin.handler, job).await;
+        let report = sandbox.run(&plugin.handler, job, Vec::new()).await;
         let done = matches!(report.exit, Exit::Done { .. });
         self.print(&report, &text);
         Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })

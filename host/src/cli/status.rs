@@ -161,9 +161,9 @@ fn page(status: &Value, now: UnixMs, width: usize) -> String {
         wrapped(&format!("permits busy: {}", busy.join(", ")), width).iter().for_each(|line| say(line));
     }
     for breaker in items(&status["breakers"]).filter(|breaker| breaker["open"] == true) {
-        let (dependency, probe) = (shown(&breaker["dependency"]), shown(&breaker["probe_in_ms"]));
+        let [dependency, plugin, probe] = ["dependency", "plugin", "probe_in_ms"].map(|key| shown(&breaker[key]));
         say("");
-        wrapped(&format!("breaker open: {dependency}, next probe in {probe} ms"), width)
+        wrapped(&format!("breaker open: {dependency} for {plugin}, next probe in {probe} ms"), width)
             .iter()
             .for_each(|line| say(line));
     }
@@ -268,7 +268,7 @@ mod tests {
             "lines": [{ "type": "order_completed_and_some_more", "plugin": "send-receipt-by-mail", "exits": { "done": 123_456 }, "delayed": 4,
                 "duplicates": 0, "dead_lettered": 7, "run_p50_ms": 12.5, "run_p99_ms": 250.0 }],
             "permits": [{ "name": "host", "busy": 3, "limit": 512 }, { "name": "pool:smtp", "busy": 0, "limit": 4 }],
-            "breakers": [{ "dependency": "api.mail.example", "open": true, "probe_in_ms": 700 }],
+            "breakers": [{ "plugin": "mail", "dependency": "api.mail.example", "open": true, "probe_in_ms": 700 }],
             "unroutable": [{ "queue": "orders", "type": "order_completd", "deliveries": 3, "first_at": 0, "last_at": 1_000,
                 "reason": "no plugin handles it; its messages go to the DLQ 5m after they were sent" }],
             "failures": [{ "at": 1_000, "type": "t", "plugin": "p", "plugins": ["p", "q"], "class": "retry", "reason": "a long reason ".repeat(20) }],
@@ -278,7 +278,7 @@ mod tests {
             "ready",
             "paused: type:order_completed, by ada@laptop, until 1970-01-01 00:01:00 UTC",
             "permits busy: host 3 of 512\n",
-            "breaker open: api.mail.example",
+            "breaker open: api.mail.example for mail, next probe in 700 ms",
             "1.2 s",
             "5s ago",
             "order_completd",

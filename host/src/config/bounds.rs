@@ -55,6 +55,7 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("outbox_depth", u64::from(limits.outbox_depth), 1..=10_000),
         ("max_crashes", u64::from(limits.max_crashes), 1..=1_000),
         ("breaker_failures", u64::from(limits.breaker_failures), 1..=1_000_000),
+        ("breaker_dependencies", limits.breaker_dependencies as u64, 1..=1_024),
     ] {
         within(&format!("limits.{name}"), value, bounds)?;
     }
@@ -159,6 +160,7 @@ mod tests {
             ("settle_grace", none, "'18446744073709551615s'"),
             ("max_crashes", "0", "1001"),
             ("breaker_failures", "0", "1000001"),
+            ("breaker_dependencies", "0", "1025"),
             ("breaker_probe", "'0s'", "'2m'"),
             ("pause_refresh", "'99ms'", "'2m'"),
             ("pause_hold", "'0s'", "'13h'"),

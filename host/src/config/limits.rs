@@ -95,6 +95,8 @@ pub struct Limits {
     /// How long an open breaker waits for its first probe; doubles up to a minute. Default 2 s.
     #[serde(with = "humantime_serde")]
     pub breaker_probe: Duration,
+    /// Dependencies of one plugin that have a breaker: 1 to 1,024. Default 32.
+    pub breaker_dependencies: usize,
     /// How often the ledger is asked what is paused: 100 ms to 1 min. Default 2 s.
     #[serde(with = "humantime_serde")]
     pub pause_refresh: Duration,
@@ -146,6 +148,7 @@ impl Default for Limits {
             max_crashes: 3,
             breaker_failures: 5,
             breaker_probe: Duration::from_secs(2),
+            breaker_dependencies: 32,
             pause_refresh: Duration::from_secs(2),
             pause_hold: Duration::from_secs(60),
         }

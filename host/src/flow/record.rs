@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::breaker::Admitted;
 use super::claim::Claimed;
 use super::decide::{HELD_BACK, Record, Settlement, letter_wait};
 use super::pending;
@@ -23,13 +24,14 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the breakers how the run went. The answer is when an unavailable dependency is probed next.
-pub fn feed_breakers(share: &Share<'_>, plugin: &Plugin, exit: &Exit) -> Duration {
-    let (breakers, name) = (&share.services.breakers, &plugin.manifest.name);
+pub fn feed_breakers(share: &Share<'_>, admitted: Option<Admitted<'_>>, exit: &Exit) -> Duration {
+    let Some(admitted) = admitted else { return Duration::ZERO };
     if let Exit::Done { .. } = exit {
-        breakers.succeeded(name);
+        admitted.succeeded();
+        return Duration::ZERO;
     }
     if let Exit::Unavailable { dependency, after, .. } = exit {
-        return breakers.unavailable(name, dependency, *after, share.services.clock.now());
+        return admitted.unavailable(dependency, *after, share.services.clock.now());
     }
     Duration::ZERO
 }
@@ -150,6 +152,8 @@ async fn finish_claim(share: &Share<'_>, claim: &Claimed, finish: Finish, settle
 
 async fn tell(share: &Share<'_>, claim: &Claimed, finish: Finish) -> Result<(), LedgerError> {
     let ledger = &share.services.ledger;
+    // From here on the keeper may find the claim gone, because its end is recorded.
+    share.lease.finish_claim(claim.key);
     insist(share, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await
 }
 

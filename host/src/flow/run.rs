@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Share;
-use super::breaker::Admission;
+use super::breaker::Admitted;
 use super::claim::Claimed;
 use super::outbox::{self, Finished};
 use super::pending::{self, Pending};
@@ -15,26 +15,43 @@ use crate::plugins::manifest::OnExpired;
 use crate::sandbox::{Job, Report};
 
 /// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt has left something to be
-/// sent, its outbox or its dead letter, nothing is run.
-pub async fn run(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &mut Claimed) -> Exit {
-    match pending::load(share, claim).await {
-        Err(exit) => return exit,
-        Ok(Some(Pending::Outbox(finished))) => return send(share, finished).await,
-        Ok(Some(Pending::Letter(letter))) => {
+/// sent, its outbox or its dead letter, nothing is run. With the exit of a run that was admitted comes what tells the
+/// breakers of it.
+pub async fn run<'a>(
+    share: &Share<'a>,
+    message: &Arc<Message>,
+    plugin: &'a Plugin,
+    claim: &mut Claimed,
+) -> (Exit, Option<Admitted<'a>>) {
+    match owed(share, claim).await {
+        Err(exit) => return (exit, None),
+        Ok(Some(finished)) => return (send(share, finished).await, None),
+        Ok(None) => {}
+    }
+    match admit(share, plugin, claim) {
+        Err(exit) => (exit, None),
+        Ok(admitted) => (run_admitted(share, message, plugin, claim).await, Some(admitted)),
+    }
+}
+
+/// What is left of an earlier attempt to be sent, or why nothing is run now.
+async fn owed(share: &Share<'_>, claim: &mut Claimed) -> Result<Option<Finished>, Exit> {
+    match pending::load(share, claim).await? {
+        Some(Pending::Outbox(finished)) => return Ok(Some(finished)),
+        Some(Pending::Letter(letter)) => {
             let exit = Exit::Verdict { class: letter.class.clone(), reason: letter.reason.clone() };
             claim.verdict = Some(letter);
-            return exit;
+            return Err(exit);
         }
-        Ok(None) => {}
+        None => {}
     }
-    match pending::backing_off(share, claim).await {
-        Err(exit) => return exit,
-        Ok(Some(remaining)) => return Exit::BackingOff { remaining },
-        Ok(None) => {}
+    match pending::backing_off(share, claim).await? {
+        Some(remaining) => Err(Exit::BackingOff { remaining }),
+        None => Ok(None),
     }
-    if let Some(exit) = refusal(share, plugin, claim) {
-        return exit;
-    }
+}
+
+async fn run_admitted(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &mut Claimed) -> Exit {
     let attempt = attempt(share, message, plugin, claim);
     let report = tokio::select! {
         biased;
@@ -62,28 +79,26 @@ async fn send(share: &Share<'_>, finished: Finished) -> Exit {
     }
 }
 
-/// What speaks against a run before it starts.
-fn refusal(share: &Share<'_>, plugin: &Plugin, claim: &Claimed) -> Option<Exit> {
+/// Lets a run start, or says what speaks against it.
+fn admit<'a>(share: &Share<'a>, plugin: &'a Plugin, claim: &Claimed) -> Result<Admitted<'a>, Exit> {
     let (services, manifest, fresh) = (share.services, &plugin.manifest, &claim.fresh);
     let exhausted =
         fresh.attempt > manifest.retry.max_attempts && share.lane.config.on_exhausted == OnExhausted::DeadLetter;
     if fresh.crashes >= services.limits.max_crashes || exhausted {
-        return Some(Exit::HostCrash { crashes: fresh.crashes });
+        return Err(Exit::HostCrash { crashes: fresh.crashes });
     }
     if manifest.max_age.is_some_and(|max_age| share.age() > max_age) {
-        return Some(Exit::Expired { discard: manifest.on_expired == OnExpired::Discard });
+        return Err(Exit::Expired { discard: manifest.on_expired == OnExpired::Discard });
     }
-    match services.breakers.admit(&manifest.name, services.clock.now()) {
-        Admission::Run => None,
-        Admission::Wait { dependency, remaining } => Some(Exit::BreakerOpen { dependency, remaining }),
-    }
+    let admitted = services.breakers.admit(&manifest.name, services.clock.now());
+    admitted.map_err(|refused| Exit::BreakerOpen { dependency: refused.dependency, remaining: refused.remaining })
 }
 
 /// Waits for its permits and runs the handler.
 async fn attempt(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &Claimed) -> Result<Report, Exit> {
     let services = share.services;
     let permits = services.permits.acquire(plugin);
-    let Ok(_permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
+    let Ok(permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
         return Err(Exit::NoPermit);
     };
     // A host that stood still has not heard yet that its lease is over.
@@ -104,7 +119,7 @@ async fn attempt(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, cla
         destinations: share.destinations(),
         span: share.span.clone(),
     };
-    let report = services.sandbox.run(&plugin.handler, job).await;
+    let report = services.sandbox.run(&plugin.handler, job, permits).await;
     services.stats.ran(&message.kind.0, &plugin.manifest.name, claim.fresh.attempt, &report, sent_to_start);
     Ok(report)
 }

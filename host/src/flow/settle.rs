@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::decide::Settlement;
@@ -33,7 +34,9 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// Settles one queue's deliveries.
 pub struct Settler {
     items: mpsc::Sender<Item>,
-    task: JoinHandle<()>,
+    /// No more is taken; what was handed over is settled.
+    closing: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
     times: Arc<Mutex<Times>>,
 }
 
@@ -63,8 +66,9 @@ impl Settler {
     pub fn start(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>) -> Self {
         let (items, waiting) = mpsc::channel(WAITING);
         let times = Arc::new(Mutex::new(Times::default()));
-        let task = tokio::spawn(collect(queue, meters, waiting, times.clone()));
-        Self { items, task, times }
+        let closing = CancellationToken::new();
+        let task = tokio::spawn(collect(queue, meters, waiting, closing.clone(), times.clone()));
+        Self { items, closing, task: Mutex::new(Some(task)), times }
     }
 
     /// How long it took from the start of a message's handler until its delete was confirmed.
@@ -84,15 +88,22 @@ impl Settler {
                 Operation::Hide { visibility_s: visibility_s(*delay, lease.room()) }
             }
         };
+        if operation == Operation::Delete {
+            lease.begin_delete();
+        }
         if self.items.send(Item { lease, operation, decided_at, span }).await.is_err() {
             tracing::error!("the settler has ended; the message is delivered again");
         }
     }
 
-    /// Waits until everything that was handed over is settled.
-    pub async fn finish(self) {
-        drop(self.items);
-        if let Err(error) = self.task.await {
+    /// Takes no more, and waits until everything that was handed over is settled. Whoever else has
+    /// the settler's lane does not keep it from its end.
+    pub async fn finish(&self) {
+        self.closing.cancel();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
             tracing::error!(%error, "the settler panicked");
         }
     }
@@ -102,12 +113,13 @@ async fn collect(
     queue: Arc<dyn Queue>,
     meters: Arc<QueueMeters>,
     mut waiting: mpsc::Receiver<Item>,
+    closing: CancellationToken,
     times: Arc<Mutex<Times>>,
 ) {
     let calls = TaskTracker::new();
     let room = Arc::new(Semaphore::new(CALLS));
     let longest = if queue.name().ends_with(".fifo") { Duration::ZERO } else { LINGER };
-    while let Some(first) = waiting.recv().await {
+    while let Some(first) = receive(&mut waiting, &closing).await {
         let linger = tokio::time::sleep(longest);
         tokio::pin!(linger);
         let (mut deletes, mut hides) = (Vec::new(), Vec::new());
@@ -137,6 +149,16 @@ async fn collect(
     }
     calls.close();
     calls.wait().await;
+}
+
+/// The next settlement; none after the last that was handed over before the end.
+async fn receive(waiting: &mut mpsc::Receiver<Item>, closing: &CancellationToken) -> Option<Item> {
+    tokio::select! {
+        biased;
+        item = waiting.recv() => return item,
+        () = closing.cancelled() => waiting.close(),
+    }
+    waiting.recv().await
 }
 
 /// Makes the call, and tries what failed again while its lease holds.

@@ -1,10 +1,18 @@
-//! Guests that compute for long go on in threads of their own, which the kernel serves after all others.
+//! Guests that compute for long go on in threads of their own, which the kernel serves after all
+//! others.
 //!
-//! A runtime has as many workers as the machine has cores, and a computing guest holds one of them for a whole tick at a time:
-//! a few such guests would have every other message wait for its turn behind them. So each poll of a run is weighed. The one in
-//! which the guest computed for most of a tick is its last among the others, and the plugin's next runs begin in threads of
-//! their own, until one of them shows that it was light. The kernel shares what is left of the cores among those threads. After a
-//! run that computed until its timeout, the plugin's next gets only what nobody else wants.
+//! A runtime has as many workers as the machine has cores, and a computing guest holds one of them
+//! for a whole tick at a time: a few such guests would have every other message wait for its turn
+//! behind them. So each poll of a run is weighed. The one in which the guest computed for most of a
+//! tick is its last among the others, and the plugin's next runs begin in threads of their own,
+//! until one of them shows that it was light. The kernel shares what is left of the cores among
+//! those threads. After a run that computed until its timeout, the plugin's next ones go one by
+//! one.
+//!
+//! None of these threads is idle to the kernel (`SCHED_IDLE`), although that would keep them
+//! further back: a run takes locks that others need (the instance pool, standard output, the
+//! connections), and on a busy machine an idle thread may not come to give one back for as long as
+//! others compute.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,7 +22,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -23,18 +31,22 @@ use crate::clock;
 
 /// Processor time of one poll from which on a run is heavy.
 const HEAVY: Duration = Duration::from_millis(EPOCH_TICK.as_millis() as u64 / 2);
-/// A run that was timed out is endless if it had this share of its time on a processor. Less is no sign of it: on a host that has
-/// no processor to spare, a thread that steps back waits more than it computes.
+/// A run that was timed out is endless if it had this share of its time on a processor. Less is no
+/// sign of it: on a host that has no processor to spare, a thread that steps back waits more than
+/// it computes.
 const ENDLESS_SHARE: u32 = 100;
-/// How far a heavy run steps back: where cores are short, ten steps of niceness leave it about a tenth of one.
-/// More would time out an honest run on a busy machine, whose other processes it steps behind too. An endless
-/// one is idle to the kernel (`SCHED_IDLE`): anybody who wakes up takes its place at once, where a nice thread keeps the core for
-/// what is left of its slice.
+/// How far a heavy run steps back: where cores are short, ten steps of niceness leave it about a
+/// tenth of one. More would time out an honest run on a busy machine, whose other processes it
+/// steps behind too.
 const NICENESS: i32 = 10;
 
 /// What a plugin's last run weighed.
-#[derive(Clone, Default)]
-pub struct Weight(Arc<AtomicU8>);
+#[derive(Clone)]
+pub struct Weight {
+    class: Arc<AtomicU8>,
+    /// One permit, for the next run where the last was endless.
+    alone: Arc<Semaphore>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(u8)]
@@ -44,9 +56,24 @@ enum Class {
     Endless,
 }
 
+impl Default for Weight {
+    fn default() -> Self {
+        Self { class: Arc::default(), alone: Arc::new(Semaphore::new(1)) }
+    }
+}
+
 impl Weight {
+    /// What the next run needs a permit of, if it must go alone: several endless ones would each
+    /// keep a core from others for what is left of its slice.
+    pub fn alone(&self) -> Option<&Arc<Semaphore>> {
+        match self.get() {
+            Class::Endless => Some(&self.alone),
+            Class::Light | Class::Heavy => None,
+        }
+    }
+
     fn get(&self) -> Class {
-        match self.0.load(Ordering::Relaxed) {
+        match self.class.load(Ordering::Relaxed) {
             0 => Class::Light,
             1 => Class::Heavy,
             _ => Class::Endless,
@@ -54,41 +81,20 @@ impl Weight {
     }
 
     fn set(&self, class: Class) {
-        self.0.store(class as u8, Ordering::Relaxed);
+        self.class.store(class as u8, Ordering::Relaxed);
     }
 }
 
 /// Puts this thread, which is a run's own, behind others.
-fn step_back(class: Class) {
-    let stepped = match class {
-        Class::Light | Class::Heavy => {
-            rustix::process::setpriority_process(None, NICENESS).map_err(|error| error.to_string())
-        }
-        Class::Endless => be_idle().map_err(|error| format!("{error:?}")),
-    };
-    if let Err(error) = stepped {
-        tracing::debug!(error, "a thread cannot step back; it runs beside the others");
+fn step_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "a thread cannot step back; it runs beside the others");
     }
 }
 
-#[cfg(target_os = "linux")]
-fn be_idle() -> Result<(), thread_priority::Error> {
-    use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let set =
-        thread_priority::set_thread_priority_and_policy(thread_priority::thread_native_id(), ThreadPriority::Min, idle);
-    // It sets the niceness too, which only root may lower, and which means nothing to an idle thread.
-    set.or_else(|error| if thread_priority::thread_schedule_policy() == Ok(idle) { Ok(()) } else { Err(error) })
-}
-
-/// Elsewhere niceness is all there is.
-#[cfg(not(target_os = "linux"))]
-fn be_idle() -> Result<(), thread_priority::Error> {
-    Ok(())
-}
-
-/// Drives a run to its end, here or in a thread of its own, and tells how much processor time its polls had. Dropping the
-/// future ends the run, at the latest with its next tick. `timed_out` tells whether what it ended with is a timeout.
+/// Drives a run to its end, here or in a thread of its own, and tells how much processor time its
+/// polls had. Dropping the future ends the run, at the latest with its next tick. `timed_out` tells
+/// whether what it ended with is a timeout.
 pub async fn drive<T: Send + 'static>(
     run: impl Future<Output = T> + Send + 'static,
     weight: &Weight,
@@ -153,7 +159,8 @@ impl<T> Scale<T> {
     }
 }
 
-/// Goes on with a run in a thread of its own. The runtime is the same: whatever the run starts there stays there.
+/// Goes on with a run in a thread of its own. The runtime is the same: whatever the run starts
+/// there stays there.
 async fn apart<T: Send + 'static>(run: Run<T>, weight: &Weight, scale: Scale<T>) -> (T, Duration) {
     let work = Arc::new(Mutex::new(Some((run, scale))));
     let take = |work: &Mutex<Option<(Run<T>, Scale<T>)>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -163,7 +170,7 @@ async fn apart<T: Send + 'static>(run: Run<T>, weight: &Weight, scale: Scale<T>)
         let (work, stop, weight) = (work.clone(), stop.clone(), weight.clone());
         move || {
             let Some((run, scale)) = take(&work) else { return };
-            step_back(weight.get());
+            step_back();
             runtime.block_on(async {
                 tokio::select! {
                     biased;
@@ -185,8 +192,6 @@ async fn apart<T: Send + 'static>(run: Run<T>, weight: &Weight, scale: Scale<T>)
 
 #[cfg(test)]
 mod tests {
-    use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy};
-
     use super::*;
 
     const OWN: &str = "wasq-heavy";
@@ -240,31 +245,28 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn after_a_run_that_computed_until_its_timeout_the_next_is_idle_to_the_kernel() {
-        let policy = || thread_priority::thread_schedule_policy().unwrap();
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    async fn after_a_run_that_computed_until_its_timeout_the_next_goes_alone_and_is_not_idle_to_the_kernel() {
         let weight = Weight::default();
-        // So much that it is a hundredth of its time even where its threads wait long for a processor.
+        // So much that it is a hundredth of its time even where its threads wait long for a
+        // processor.
         let computes = async {
             (0..ENDLESS_SHARE / 2).for_each(|_| compute());
             tokio::task::yield_now().await;
         };
-        let timed_out = |policy: &Option<ThreadSchedulePolicy>| policy.is_none();
-        drive(
-            async {
-                computes.await;
-                None
-            },
-            &weight,
-            timed_out,
-        )
-        .await;
-        assert_eq!(drive(async move { Some(policy()) }, &weight, timed_out).await.0, Some(idle));
-        assert_ne!(
-            drive(async move { Some(policy()) }, &weight, timed_out).await.0,
-            Some(idle),
-            "the one before was light"
-        );
+        assert!(weight.alone().is_none());
+        drive(computes, &weight, |()| true).await;
+        assert_eq!(weight.alone().map(|alone| alone.available_permits()), Some(1));
+        // The scheduling policy is the 41st field; the state is the third, and the first after the
+        // name.
+        let looks = async {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells it");
+            let after_name = stat.rsplit(')').next().expect("there is a name");
+            let policy = after_name.split_whitespace().nth(41 - 3).expect("it is there").to_owned();
+            (thread(), rustix::process::getpriority_process(None).expect("every thread has one"), policy)
+        };
+        let looked = drive(looks, &weight, |_| false).await.0;
+        assert_eq!(looked, (OWN.to_owned(), NICENESS, "0".to_owned()), "0 is SCHED_OTHER, 5 SCHED_IDLE");
+        assert!(weight.alone().is_none(), "the one before was light");
     }
 
     #[test]

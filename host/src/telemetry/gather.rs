@@ -170,12 +170,10 @@ impl Families {
             (true, 0) => 1.0,
             (true, _) => 2.0,
         };
-        for plugin in &breaker.plugins {
-            let labels = [plugin.as_str(), breaker.dependency.as_str()];
-            self.number(&m::BREAKER_STATE, &labels, state);
-            if breaker.open {
-                self.number(&m::BREAKER_OPEN_SINCE, &labels, now_s - breaker.open_for_ms as f64 / 1_000.0);
-            }
+        let labels = [breaker.plugin.as_str(), breaker.dependency.as_str()];
+        self.number(&m::BREAKER_STATE, &labels, state);
+        if breaker.open {
+            self.number(&m::BREAKER_OPEN_SINCE, &labels, now_s - breaker.open_for_ms as f64 / 1_000.0);
         }
     }
 }

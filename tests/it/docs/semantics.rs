@@ -145,6 +145,7 @@ fn the_numbers_in_its_prose_are_the_defaults() {
         format!("More than `outbox_depth` ({}) outboxes", limits.outbox_depth),
         format!("`breaker_failures` ({}) failures in a row", limits.breaker_failures),
         format!("`breaker_probe` ({} s)", limits.breaker_probe.as_secs()),
+        format!("`breaker_dependencies` ({})", limits.breaker_dependencies),
         format!("`visibility` ({} s)", queue.visibility.as_secs()),
         format!("after `unroutable_after` ({} h)", queue.unroutable_after.as_secs() / 3_600),
         format!("`permit_wait` ({} s)", limits.permit_wait.as_secs()),

@@ -1,9 +1,11 @@
 //! A ledger that fails when a test says so.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use wasq::ledger::local::LocalLedger;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq::message::Key;
@@ -23,28 +25,50 @@ pub enum Trouble {
     PanicOnce,
     /// What stands under the next claim's key cannot be read.
     DamagedOnce,
+    /// How a claim ended is recorded at once, and answered when the trouble is over.
+    LateFinish,
 }
 
 /// A local ledger with troubles.
 pub struct Faulty {
     inner: LocalLedger,
     trouble: Mutex<Trouble>,
+    changed: Notify,
+    refused: AtomicUsize,
 }
 
 impl Faulty {
     pub fn new(inner: LocalLedger, trouble: Trouble) -> Arc<Self> {
-        Arc::new(Self { inner, trouble: Mutex::new(trouble) })
+        let (changed, refused) = (Notify::new(), AtomicUsize::new(0));
+        Arc::new(Self { inner, trouble: Mutex::new(trouble), changed, refused })
     }
 
     pub fn set(&self, trouble: Trouble) {
         *self.trouble.lock().unwrap() = trouble;
+        self.changed.notify_waiters();
+    }
+
+    /// Extensions that were refused: their claims had ended.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    async fn until_answered(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if *self.trouble.lock().unwrap() != Trouble::LateFinish {
+                return;
+            }
+            changed.await;
+        }
     }
 
     fn check(&self, claiming: bool) -> Result<(), LedgerError> {
         let full = || Err(LedgerError::Unavailable("no space left on device".into()));
         let mut trouble = self.trouble.lock().unwrap();
         match *trouble {
-            Trouble::None | Trouble::NoPauses => Ok(()),
+            Trouble::None | Trouble::NoPauses | Trouble::LateFinish => Ok(()),
             Trouble::Down => full(),
             Trouble::DownAfterClaim if claiming => Ok(()),
             Trouble::DownAfterClaim => full(),
@@ -70,15 +94,19 @@ impl Ledger for Faulty {
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
-        match self.check(false) {
-            Ok(()) => self.inner.extend(claims, lease).await,
-            Err(error) => vec![Err(error); claims.len()],
+        if let Err(error) = self.check(false) {
+            return vec![Err(error); claims.len()];
         }
+        let answers = self.inner.extend(claims, lease).await;
+        self.refused.fetch_add(answers.iter().filter(|answer| matches!(answer, Ok(false))).count(), Ordering::Relaxed);
+        answers
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
         self.check(false)?;
-        self.inner.finish(key, fence, finish).await
+        let answer = self.inner.finish(key, fence, finish).await;
+        self.until_answered().await;
+        answer
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {

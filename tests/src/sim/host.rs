@@ -298,7 +298,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         sandbox: kit.sandbox.clone(),
         permits: Permits::new(&kit.limits),
         ledger: ledger.clone(),
-        breakers: Breakers::new(kit.limits.breaker_failures, kit.limits.breaker_probe),
+        breakers: Breakers::new(&kit.limits),
         stats: Stats::default(),
         health: Health::default(),
         pauses: Pauses::default(),

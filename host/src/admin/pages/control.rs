@@ -114,7 +114,7 @@ fn breakers(breakers: &[BreakerStatus]) -> Markup {
         } @else {
             div .scroll {
                 table {
-                    thead { tr { th { "Dependency" } th { "State" } th .num { "Failures in a row" } th { "Next probe" } th { "Plugins that wait" } } }
+                    thead { tr { th { "Dependency" } th { "State" } th .num { "Failures in a row" } th { "Next probe" } th { "Plugin that waits" } } }
                     tbody {
                         @for breaker in breakers {
                             tr {
@@ -129,13 +129,14 @@ fn breakers(breakers: &[BreakerStatus]) -> Markup {
                                 }
                                 td .num { (breaker.failures) }
                                 td {
-                                    @match (breaker.open, breaker.probe_in_ms) {
-                                        (false, _) => "–",
-                                        (true, 0) => "the next message",
-                                        (true, ms) => { "in " (words::span(Duration::from_millis(ms))) }
+                                    @match (breaker.open, breaker.probing, breaker.probe_in_ms) {
+                                        (false, _, _) => "–",
+                                        (true, true, _) => "under way",
+                                        (true, false, 0) => "the next message",
+                                        (true, false, ms) => { "in " (words::span(Duration::from_millis(ms))) }
                                     }
                                 }
-                                td { (breaker.plugins.join(", ")) }
+                                td { (breaker.plugin) }
                             }
                         }
                     }
