@@ -9,6 +9,7 @@ use clap::Args;
 use crate::config::Config;
 use crate::host::{Opened, StartError, kept_versions};
 use crate::ledger::{self, OpenError, local};
+use crate::message::MessageType;
 use crate::plugins::{Catalogs, Loader};
 use crate::queue::Queue;
 use crate::sandbox::Sandbox;
