@@ -109,6 +109,15 @@ async fn what_one_setting_grants_and_another_takes_back_is_said_by_check_and_whe
 }
 
 #[tokio::test]
+async fn check_names_a_granted_queue_that_is_neither_a_queue_nor_an_outlet() {
+    let dir = place("grant_all = true\n[queues.jobs]\n");
+    install(&dir.path().join("plugins"), "mailer", &good(), "queues = ['self', 'mails']");
+    wasq(["check"]).dir(&dir).check(1, &["mailer is granted the queue `mails`", "[outlets.mails]"]).await;
+    std::fs::write(dir.path().join("wasq.toml"), "grant_all = true\n[queues.jobs]\n[outlets.mails]\n").unwrap();
+    wasq(["check"]).dir(&dir).check(0, &["mailer handles mailer"]).await;
+}
+
+#[tokio::test]
 async fn check_finds_settings_for_a_plugin_that_is_not_there_and_a_bad_manifest() {
     let dir = place("[queues.jobs]\n[plugins.mialer]\ntimeout = '3s'\n");
     install(&dir.path().join("plugins"), "mailer", &good(), "timout = '3s'");
