@@ -38,6 +38,23 @@ pub struct Usage {
     pub limit: usize,
 }
 
+/// What a run needs one permit of each.
+pub struct Needs<'a> {
+    /// The plugin's own.
+    pub own: &'a Arc<Semaphore>,
+    /// What its runs take turns with, where they must.
+    pub alone: Option<&'a Arc<Semaphore>>,
+    pub pools: &'a [Arc<Semaphore>],
+    pub priority: Priority,
+}
+
+impl<'a> From<&'a Plugin> for Needs<'a> {
+    fn from(plugin: &'a Plugin) -> Self {
+        let (own, alone, pools) = (&plugin.permits, plugin.handler.alone(), &plugin.pools);
+        Self { own, alone, pools, priority: plugin.manifest.priority }
+    }
+}
+
 impl Usage {
     pub fn of(permits: &Semaphore, limit: usize) -> Self {
         Self { busy: limit.saturating_sub(permits.available_permits()), limit }
@@ -67,37 +84,24 @@ impl Permits {
         Usage::of(&self.all, self.limit)
     }
 
-    /// Waits for everything that a run of the plugin needs. The permits belong to the run: it gives
-    /// them back when its instance is gone.
-    pub async fn acquire(&self, plugin: &Plugin) -> Vec<OwnedSemaphorePermit> {
-        let shared = self.shared(&plugin.pools, plugin.manifest.priority);
-        acquire(&plugin.permits, plugin.handler.alone(), &shared).await
-    }
-
-    /// What a run shares with other plugins, the narrowest first.
-    fn shared<'a>(&'a self, pools: &'a [Arc<Semaphore>], priority: Priority) -> Vec<&'a Arc<Semaphore>> {
+    /// Waits for everything that a run needs. The permits belong to the run: it gives them back when
+    /// its instance is gone.
+    pub async fn acquire<'a>(&self, run: impl Into<Needs<'a>>) -> Vec<OwnedSemaphorePermit> {
+        let Needs { own, alone, pools, priority } = run.into();
         let by_priority: &[&Arc<Semaphore>] = match priority {
             Priority::High => &[],
             Priority::Normal => &[&self.normal],
             Priority::Low => &[&self.low, &self.normal],
         };
-        pools.iter().chain(by_priority.iter().copied()).chain([&self.all]).collect()
+        let shared: Vec<_> = pools.iter().chain(by_priority.iter().copied()).chain([&self.all]).collect();
+        // Who holds a plugin's own permits keeps nobody else waiting, so they are held meanwhile.
+        let mut permits = vec![wait_for(own).await];
+        if let Some(alone) = alone {
+            permits.push(wait_for(alone).await);
+        }
+        permits.extend(one_of_each(&shared).await);
+        permits
     }
-}
-
-/// One permit of the plugin's `own`, one of `alone` where its runs take turns, and one of each that
-/// it shares. Who holds the plugin's own keeps nobody else waiting; so those are held meanwhile.
-async fn acquire(
-    own: &Arc<Semaphore>,
-    alone: Option<&Arc<Semaphore>>,
-    shared: &[&Arc<Semaphore>],
-) -> Vec<OwnedSemaphorePermit> {
-    let mut permits = vec![wait_for(own).await];
-    if let Some(alone) = alone {
-        permits.push(wait_for(alone).await);
-    }
-    permits.extend(one_of_each(shared).await);
-    permits
 }
 
 /// One permit of each, of which there is at least one. Who waits for one of them holds none of the
@@ -164,13 +168,16 @@ mod tests {
 
     /// Runs of a plugin with permits enough of its own, as many as get theirs at once; and one that
     /// waits.
-    fn fill(host: &Permits, pools: &[Arc<Semaphore>], priority: Priority) -> (Vec<Vec<OwnedSemaphorePermit>>, Waiting) {
+    fn fill<'h>(
+        host: &'h Permits,
+        pools: &'h [Arc<Semaphore>],
+        priority: Priority,
+    ) -> (Vec<Vec<OwnedSemaphorePermit>>, Waiting<'h>) {
         let mut running = Vec::new();
         loop {
-            let (own, shared) = (semaphore(1), host.shared(pools, priority));
-            let shared: Vec<_> = shared.into_iter().cloned().collect();
-            let wait = async move { acquire(&own, None, &shared.iter().collect::<Vec<_>>()).await };
-            let mut waiting: Waiting = Box::pin(wait);
+            let own = semaphore(1);
+            let wait = async move { host.acquire(Needs { own: &own, alone: None, pools, priority }).await };
+            let mut waiting: Waiting<'_> = Box::pin(wait);
             match (&mut waiting).now_or_never() {
                 Some(permits) => running.push(permits),
                 None => return (running, waiting),
@@ -178,7 +185,7 @@ mod tests {
         }
     }
 
-    type Waiting = futures::future::BoxFuture<'static, Vec<OwnedSemaphorePermit>>;
+    type Waiting<'h> = futures::future::BoxFuture<'h, Vec<OwnedSemaphorePermit>>;
 
     #[test]
     fn each_priority_has_its_share_of_the_host() {
@@ -243,15 +250,18 @@ mod tests {
 
     #[test]
     fn a_plugin_runs_so_often_at_once_as_it_may_and_one_by_one_where_it_must() {
-        let (host, own, alone) = (permits(), semaphore(2), semaphore(1));
-        let shared = host.shared(&[], Priority::High);
-        let first = acquire(&own, None, &shared).now_or_never().expect("two may run");
-        let second = acquire(&own, Some(&alone), &shared).now_or_never().expect("and the first alone");
-        assert!(acquire(&own, None, &shared).now_or_never().is_none(), "not three");
+        let (host, own, one) = (permits(), semaphore(2), semaphore(1));
+        let acquire = |alone| {
+            let needs = Needs { own: &own, alone, pools: &[], priority: Priority::High };
+            host.acquire(needs).now_or_never()
+        };
+        let first = acquire(None).expect("two may run");
+        let second = acquire(Some(&one)).expect("and the first alone");
+        assert!(acquire(None).is_none(), "not three");
         drop(first);
-        assert!(acquire(&own, Some(&alone), &shared).now_or_never().is_none(), "not two of those that take turns");
+        assert!(acquire(Some(&one)).is_none(), "not two of those that take turns");
         drop(second);
-        assert!(acquire(&own, Some(&alone), &shared).now_or_never().is_some());
+        assert!(acquire(Some(&one)).is_some());
         assert_eq!(host.usage().busy, 0);
     }
 

@@ -220,7 +220,6 @@ impl Open {
     fn stays(&mut self, after: Option<Duration>, now: Instant) {
         self.until = now + after.unwrap_or_default().max(self.wait).min(PROBE_MAX);
         self.wait = (self.wait * 2).min(PROBE_MAX);
-        self.probe = None;
     }
 }
 

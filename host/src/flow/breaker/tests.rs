@@ -230,6 +230,19 @@ fn a_plugin_has_so_many_breakers_and_forgets_the_closed_one_that_failed_first() 
 }
 
 #[test]
+fn a_dependency_that_failed_again_is_not_the_one_that_is_forgotten() {
+    let mut bench = Bench::new();
+    let limits = Limits { breaker_failures: 3, breaker_dependencies: 2, ..Limits::default() };
+    bench.breakers = Box::leak(Box::new(Breakers::new(&limits)));
+    for name in ["x", "y", "x", "z"] {
+        bench.pass(MS(1));
+        bench.fails("p", name);
+    }
+    let names: Vec<_> = bench.listed().into_iter().map(|one| one.1).collect();
+    assert_eq!(names, ["x", "z"]);
+}
+
+#[test]
 fn where_all_of_a_plugins_breakers_are_open_one_more_dependency_is_told_to_wait_and_not_kept() {
     let bench = Bench::open();
     for name in ["x", "x", "y", "y"] {
