@@ -59,7 +59,6 @@ pub fn build(dir: &Path, out: &Path, verbose: bool) -> anyhow::Result<Vec<Built>
             dir.display()
         );
     }
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let mut by_workspace: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for project in projects {
         by_workspace.entry(workspace_of(&project)?).or_default().push(project);
@@ -68,6 +67,7 @@ pub fn build(dir: &Path, out: &Path, verbose: bool) -> anyhow::Result<Vec<Built>
     for workspace in by_workspace.keys() {
         ensure_wasm_target(directory_of(workspace), |line| eprintln!("{line}"))?;
     }
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let mut built = Vec::new();
     for (workspace, projects) in by_workspace {
         for artifact in compile(&workspace, &projects, verbose)? {

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::binary::wasq;
+use super::new::make;
 
 /// Puts a script into a directory.
 fn program(dir: &Path, name: &str, script: &str) {
@@ -23,12 +24,14 @@ async fn without_the_target_and_a_network_one_line_says_what_to_run_before_anyth
     let handlers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
     let handlers = handlers.to_str().unwrap();
 
-    for arguments in [&["demo", "--plugins", handlers][..], &["build", handlers], &["dev", handlers]] {
+    make(dir.path(), "hello").await;
+    for arguments in [&["demo", "--plugins", handlers][..], &["build", "hello"], &["dev", "hello"]] {
         let ran = wasq(arguments).dir(&dir).env("PATH", &path).env("CARGO_TARGET_DIR", &target).env("RUSTC", "rustc");
         let ran = ran.env("RUSTUP_TOOLCHAIN", "1.95.0-here");
         let run = "`rustup target add --toolchain 1.95.0-here wasm32-wasip2`";
         let ran = ran.check(1, &["adding the Rust target", "(could not download file)", run]).await;
         assert_eq!(ran.err.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{}", ran.err);
         assert!(!target.exists(), "{arguments:?}: nothing is compiled in vain");
+        assert!(!dir.path().join("hello/.wasq").exists(), "{arguments:?}: nothing is left behind");
     }
 }
