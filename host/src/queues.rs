@@ -96,7 +96,7 @@ pub async fn open_all(sqs: &Sqs, config: &Config, attempts: u32) -> Result<OpenQ
 
 /// Opens the queue and its DLQ. The redrive policy is checked against the most `attempts` that a
 /// plugin makes.
-async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u32) -> Result<OpenQueue, OpenError> {
+pub async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u32) -> Result<OpenQueue, OpenError> {
     let fail = |name: String, error, hint| OpenError::Queue { table: "queue", name, error, hint };
     let missing = |error: QueueError| {
         let hint = if error.says_missing() { "; create it, or set `url`" } else { "" };
@@ -147,7 +147,7 @@ async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u32) 
 }
 
 /// Opens a queue that is only sent to. What may only be sent to is not asked for more.
-async fn open_outlet(sqs: &Sqs, name: &str, config: &OutletConfig) -> Result<OpenOutlet, OpenError> {
+pub async fn open_outlet(sqs: &Sqs, name: &str, config: &OutletConfig) -> Result<OpenOutlet, OpenError> {
     let missing = |error: QueueError| {
         let hint = if error.says_missing() { "; create it, or set `url`" } else { "" };
         OpenError::Queue { table: "outlet", name: name.to_owned(), error, hint }
