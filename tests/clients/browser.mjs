@@ -114,7 +114,8 @@ const steps = {
     page.on("response", (response) => response.url() === base + letters && seen.push(response.status()));
     await page.goto(`http://127.0.0.1:${site.address().port}/`, { waitUntil: "networkidle0" });
     site.close();
-    if (seen.join() !== "403,403") throw new Error(`another site's page was answered ${seen}`);
+    // Chromium may ask once for both.
+    if (!seen.length || seen.some((status) => status !== 403)) throw new Error(`another site's page was answered ${seen}`);
     // The browser says that it was refused, and that the frame is not to be shown.
     complaints.length = 0;
     await open(letters);

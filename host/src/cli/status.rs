@@ -187,11 +187,11 @@ fn queues(status: &Value) -> Table {
 
 /// The types that no plugin handles.
 fn unroutable(status: &Value, now: UnixMs) -> Table {
-    let mut types =
-        Table::new([name("unroutable type"), name("queue"), number("looks"), whole("last"), text("reason")]);
+    let mut types = Table::new([name("unroutable type"), name("queue"), number("looks"), whole("last")]);
     for row in items(&status["unroutable"]) {
         let [kind, queue, looks, reason] = ["type", "queue", "deliveries", "reason"].map(|name| shown(&row[name]));
-        types.add([kind, queue, looks, ago(&row["last_at"], now), reason]);
+        types.add([kind, queue, looks, ago(&row["last_at"], now)]);
+        types.note(&reason);
     }
     types
 }

@@ -23,7 +23,7 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["dlq"], &["ls", "show", "groups", "replay", "edit", "discard", "export", "hide", "Examples"]),
         (&["dlq", "ls"], &["--limit", "--type", "--class", "--plugin", "--reason", "--older-than", "--json"]),
         (&["dlq", "show"], &["<ID>", "envelope", "--json"]),
-        (&["dlq", "groups"], &["fingerprint", "UUIDs", "--newer-than", "--json"]),
+        (&["dlq", "groups"], &["fingerprint", "--newer-than", "--json"]),
         (
             &["dlq", "replay"],
             &["[ID]", "--all", "--dry-run", "--rate", "--canary", "--max-failures", "--again", "--to"],

@@ -143,13 +143,12 @@ mod tests {
             inline: Percentiles { p50: ms(480), p99: ms(510) },
             enqueue: Percentiles { p50: Duration::from_micros(1200), p99: ms(4) },
         };
-        let text = render(&rows, &comparison, 80);
+        let text = render(&rows, &comparison, 110);
         let cells =
             |line: &str| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect();
         let lines: Vec<Vec<String>> = text.lines().map(cells).collect();
         for expect in [
-            vec!["duplicates", "dead"],
-            vec!["type", "plugin", "sent", "done", "retried", "suppressed", "lettered", "p50", "p99"],
+            vec!["type", "plugin", "sent", "done", "retried", "duplicates suppressed", "dead lettered", "p50", "p99"],
             vec!["order_completed", "send-receipt", "211", "200", "0", "10", "1", "150 ms", "420 ms"],
             vec!["order_completed", "notify-partner", "211", "200", "17", "10", "1", "-", "-"],
             vec!["inline, every call in the request", "p50", "480 ms", "p99", "510 ms"],
