@@ -27,6 +27,9 @@ const NOT_BEFORE_STEP: &str = "\0not-before";
 /// Bytes of one recorded part. DynamoDB keeps 400 KB in an item.
 const PART_BYTES: usize = 256 * 1024;
 
+/// Messages of one key whose verdicts are kept. More of them at once, all waiting for their letters, are not to be expected.
+const LETTERS_MAX: usize = 16;
+
 /// What an earlier attempt left to be done.
 #[derive(Debug, PartialEq)]
 pub enum Pending {
@@ -69,7 +72,7 @@ pub async fn keep_outbox(share: &Share<'_>, claim: &mut Claimed, finished: &Fini
 
 /// Records that the message goes to the DLQ, beside an outbox that was recorded before: its replay may send that.
 pub async fn keep_letter(share: &Share<'_>, claim: &Claimed, letter: &Letter) -> Result<(), LedgerError> {
-    keep(share, claim, &Record { letter: Some(letter.clone()), ..claim.record.clone() }).await
+    keep(share, claim, &claim.record.with_letter(letter.clone())).await
 }
 
 async fn keep(share: &Share<'_>, claim: &Claimed, record: &Record) -> Result<(), LedgerError> {
@@ -146,8 +149,9 @@ fn damaged(why: &str) -> Exit {
 /// What is owed, as the ledger keeps it: JSON, with base64 for bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    letter: Option<Letter>,
+    /// Of the key's messages that are to be dead-lettered, the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    letters: Vec<Letter>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     result: Option<String>,
     /// Empty where no outbox is recorded.
@@ -186,7 +190,7 @@ impl Record {
             key: message.key.clone(),
         };
         Self {
-            letter: None,
+            letters: claim.record.letters.clone(),
             result: finished.result.as_deref().map(encode),
             messages: finished.messages.iter().map(message).collect(),
             body: Some(claim.body.to_hex()),
@@ -198,8 +202,17 @@ impl Record {
     /// The letter that is owed for a message with this id. A replay starts afresh, so a verdict from before it is over;
     /// unless it is of this very message, whose letter was never sent.
     fn letter_for(&self, fresh: &Fresh, id: &MessageId) -> Option<Box<Letter>> {
-        let letter = self.letter.as_ref()?;
-        (letter.replays == fresh.replays || letter.message_id == *id).then(|| Box::new(letter.clone()))
+        let newest = self.letters.last().filter(|letter| letter.replays == fresh.replays);
+        let its_own = || self.letters.iter().find(|letter| letter.message_id == *id);
+        newest.or_else(its_own).map(|letter| Box::new(letter.clone()))
+    }
+
+    fn with_letter(&self, letter: Letter) -> Self {
+        let mut letters: Vec<_> =
+            self.letters.iter().filter(|other| other.message_id != letter.message_id).cloned().collect();
+        letters.push(letter);
+        letters.drain(..letters.len().saturating_sub(LETTERS_MAX));
+        Self { letters, ..self.clone() }
     }
 
     /// The outbox that is owed for this body and this component. It outlasts a replay that changes nothing: the handler has
@@ -208,8 +221,8 @@ impl Record {
         let same_body = self.body.as_ref().is_none_or(|made_of| *made_of == body.to_hex());
         let same_component = self.component.is_none() || self.component.as_deref() == component;
         match same_body && (self.replays == fresh.replays || same_component) {
-            true => Self { letter: None, ..self.clone() },
-            false => Self::default(),
+            true => self.clone(),
+            false => Self { letters: self.letters.clone(), ..Self::default() },
         }
     }
 
@@ -299,7 +312,7 @@ mod tests {
     fn what_is_recorded_is_what_was_to_be_sent() {
         let record = through_json(&Record::of_outbox(&outbox(), &claim(0, "body"), Some("component")));
         assert_eq!(record.outbox(), Ok(Some(outbox())));
-        let verdict = Record { letter: Some(letter("m", 2)), ..record };
+        let verdict = record.with_letter(letter("m", 2));
         let verdict = through_json(&verdict);
         assert_eq!(verdict.letter_for(&fresh(2), &MessageId("m".into())), Some(Box::new(letter("m", 2))));
         assert_eq!(verdict.outbox(), Ok(Some(outbox())), "a verdict leaves the outbox to its replay");
@@ -330,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_verdict_is_final_until_its_letter_comes_back() {
-        let record = Record { letter: Some(letter("m", 1)), ..Record::default() };
+        let record = Record::default().with_letter(letter("first", 0)).with_letter(letter("m", 1));
         let check = |replays, id: &str, expect| {
             let owed = record.letter_for(&fresh(replays), &MessageId(id.into())).is_some();
             assert_eq!(owed, expect, "{replays} replays, {id}");
@@ -339,6 +352,9 @@ mod tests {
         check(1, "its twin", true);
         check(2, "its replay", false);
         check(2, "m", true);
+        check(2, "first", true);
+        let many = (0..100).fold(Record::default(), |record, n| record.with_letter(letter(&n.to_string(), n)));
+        assert_eq!(many.letters.len(), LETTERS_MAX);
     }
 
     #[test]

@@ -157,7 +157,9 @@ async fn the_collector_gets_the_metrics_that_a_scrape_shows() {
     until("all series are there", || async {
         let (_, text) = crate::support::get(rig.host().admin_addr(), "/metrics").await;
         let settled = "wasq_settle_duration_seconds_count{queue=\"jobs\"} 3\n";
-        [settled, "wasq_dlq_oldest_age_seconds{", "state=\"delayed\"}"].iter().all(|line| text.contains(line))
+        let sampled =
+            ["wasq_dlq_oldest_age_seconds{", "state=\"delayed\"}", "\nwasq_ledger_entries", "\nwasq_ledger_overdue"];
+        sampled.iter().chain([&settled]).all(|line| text.contains(line))
     })
     .await;
     let (_, scrape) = crate::support::get(rig.host().admin_addr(), "/metrics").await;

@@ -72,11 +72,13 @@ impl Watch {
         Ok(())
     }
 
-    /// The ledger has recorded, under a claim, that the claim's message is to be dead-lettered.
-    pub fn condemned(&mut self, key: Key, fence: Fence) {
-        if let Some(claim) = self.claims.get(&(key, fence)) {
-            self.condemned.insert((key, claim.message.clone()));
-        }
+    /// The ledger has recorded, under a claim, that `message` is to be dead-lettered. Whether it is the claim's own.
+    pub fn condemned(&mut self, key: Key, fence: Fence, message: &str) -> bool {
+        let Some(claim) = self.claims.get(&(key, fence)).filter(|claim| claim.message.0 == message) else {
+            return false;
+        };
+        self.condemned.insert((key, claim.message.clone()));
+        true
     }
 
     /// A handler starts under a claim; `holder` is who has the key now, if its lease holds.

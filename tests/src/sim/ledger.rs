@@ -112,10 +112,10 @@ fn is_guests(name: &str) -> bool {
     !name.starts_with('\0')
 }
 
-/// Whether the host records that a message is to be dead-lettered: behind four bytes, JSON with the letter.
-fn has_verdict(name: &str, value: &[u8]) -> bool {
-    let json = value.get(4..).unwrap_or_default();
-    !is_guests(name) && serde_json::from_slice::<serde_json::Value>(json).is_ok_and(|json| json["letter"].is_object())
+/// The newest message of which the host records that it is to be dead-lettered: behind four bytes, JSON with its letter.
+fn verdict(name: &str, value: &[u8]) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(value.get(4..).filter(|_| !is_guests(name))?).ok()?;
+    Some(json["letters"].as_array()?.last()?["message_id"].as_str()?.to_owned())
 }
 
 #[async_trait]
@@ -208,9 +208,10 @@ impl Ledger for SimLedger {
             if is_guests(name) && before.is_some() {
                 state.violated(now_ms, format!("the step `{name}` of {key:?} is done a second time"));
             }
-            if has_verdict(name, value) {
+            if let Some(message) = verdict(name, value)
+                && state.watch.condemned(key, fence, &message)
+            {
                 state.summary.verdicts += 1;
-                state.watch.condemned(key, fence);
                 let host = self.seat.host;
                 state.trace(now_ms, || format!("host {host} records the verdict on {key:?} under {fence:?}"));
             }

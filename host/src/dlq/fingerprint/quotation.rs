@@ -104,7 +104,7 @@ fn role(before: &str, inside: &str, marks: (char, char), after: &str) -> Role {
     let follows = after.strip_prefix(' ').is_some_and(|after| {
         let starts =
             |phrase: &str| after.strip_prefix(phrase).is_some_and(|after| !after.starts_with(char::is_alphanumeric));
-        AFTER_NAMES.iter().any(|phrase| starts(*phrase))
+        AFTER_NAMES.iter().any(|phrase| starts(phrase))
     });
     if BEFORE_VALUES.contains(&word.as_str()) || word.ends_with("_id") || labels_a_value {
         Role::Value
