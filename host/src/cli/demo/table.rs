@@ -161,7 +161,7 @@ mod tests {
             let shown = render(&rows, &comparison, width);
             let table = shown.split("\n\n").next().unwrap();
             assert!(table.lines().all(|line| line.chars().count() <= width), "{width}:\n{shown}");
-            assert!(["order_comple…", "order_completed"].iter().any(|kind| table.contains(kind)), "{shown}");
+            assert!(table.contains("order_comple"), "{shown}");
         }
     }
 }
