@@ -115,8 +115,8 @@ pub fn check_receives(name: &str, max_receive_count: u32, attempts: u32) -> Resu
 /// default to hold in a queue of a short retention: there it ends with the retention, as every wait
 /// does.
 pub fn check_retention(name: &str, config: &QueueConfig, retention: Option<Duration>) -> Result<(), RedriveError> {
-    let is_default = config.unroutable_after == QueueConfig::default().unroutable_after;
-    match retention.filter(|retention| config.unroutable_after >= *retention && !is_default) {
+    let is_meant = !config.has_default_unroutable_after();
+    match retention.filter(|retention| is_meant && config.unroutable_after >= *retention) {
         None => Ok(()),
         Some(retention) => Err(RedriveError::Retention {
             queue: name.to_owned(),
@@ -196,6 +196,7 @@ mod tests {
         check(3_600, Some(3_600), false);
         check(3_600, None, true);
         check(86_400, Some(60), true);
+        check(300, Some(60), true);
         let config = QueueConfig { unroutable_after: Duration::from_secs(90), ..QueueConfig::default() };
         let error = check_retention("q", &config, Some(Duration::from_secs(60))).unwrap_err().to_string();
         assert!(error.contains("`unroutable_after` is 1m 30s") && error.contains("after 1m ("), "{error}");
