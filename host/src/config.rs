@@ -206,7 +206,7 @@ const UNROUTABLE_AFTER_FIFO: Duration = Duration::from_secs(5 * 60);
 impl QueueConfig {
     /// Whether `unroutable_after` is what it is where the config does not say it, of either kind of queue.
     pub fn has_default_unroutable_after(&self) -> bool {
-        [Self::default().unroutable_after, UNROUTABLE_AFTER_FIFO].contains(&self.unroutable_after)
+        [UNROUTABLE_AFTER, UNROUTABLE_AFTER_FIFO].contains(&self.unroutable_after)
     }
 
     /// Whether it is a FIFO queue, by its URL or its name.
