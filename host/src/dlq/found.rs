@@ -1,6 +1,7 @@
 //! A message in the DLQ, as it is found there.
 
 use super::fingerprint::fingerprint;
+use super::oversized::is_stub;
 use super::{Envelopes, Letter, LetterError, read};
 use crate::config::bounds::{KEY_BYTES_MAX, REASON_BYTES_MAX};
 use crate::message::{AttributeValue, Delivery, Key, MessageId, TYPE_ATTRIBUTE, UnixMs, size_bytes};
@@ -132,7 +133,9 @@ async fn restore(letter: &Letter, delivery: &mut Delivery, envelopes: &dyn Envel
 /// in the letter again.
 fn has_room_for_a_letter(delivery: &Delivery) -> bool {
     let own = size_bytes(&delivery.body, &delivery.attributes);
-    delivery.attributes.len() < MESSAGE_MAX_ATTRIBUTES && own + 2 * own + LETTER_MAX_BYTES <= MESSAGE_MAX_BYTES
+    !is_stub(&delivery.body)
+        && delivery.attributes.len() < MESSAGE_MAX_ATTRIBUTES
+        && own + 2 * own + LETTER_MAX_BYTES <= MESSAGE_MAX_BYTES
 }
 
 #[cfg(test)]

@@ -11,6 +11,15 @@ use crate::message::{Attributes, Delivery, NamedAttribute};
 /// Bytes of one part. DynamoDB keeps 400 KB in an item, and a part is JSON in JSON on its way to the command line.
 const PART_BYTES: usize = 128 * 1024;
 
+/// How a body begins that stands in the DLQ for a larger message.
+const STUB_START: &str =
+    r#"{"wasq":"larger than this queue takes; the ledger keeps the message, and `wasq dlq show` shows it","#;
+
+/// Whether a body stands for a larger message. Its letter may be in the ledger, too.
+pub fn is_stub(body: &[u8]) -> bool {
+    body.starts_with(STUB_START.as_bytes())
+}
+
 /// Where in the ledger a message is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InLedger {
@@ -67,13 +76,9 @@ impl InLedger {
 
     /// The body that stands in the DLQ for the message's own. The message id keeps two of the same content apart.
     pub fn stub(&self, message_id: &str) -> String {
-        serde_json::json!({
-            "wasq": "larger than this queue takes; the ledger keeps the message, and `wasq dlq show` shows it",
-            "message_id": message_id,
-            "content": self.content,
-            "body_bytes": self.body_bytes,
-        })
-        .to_string()
+        let message_id = serde_json::Value::from(message_id);
+        let Self { content, body_bytes, .. } = self;
+        format!(r#"{STUB_START}"message_id":{message_id},"content":"{content}","body_bytes":{body_bytes}}}"#)
     }
 
     fn part_id(&self, index: u32) -> String {
@@ -96,6 +101,16 @@ fn parts(json: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stub_is_json_and_known_as_one() {
+        let kept = InLedger { content: "c".repeat(64), parts: 1, body_bytes: 300_000 };
+        let stub = kept.stub("a \"quoted\" id");
+        let json: serde_json::Value = serde_json::from_str(&stub).expect("it is JSON");
+        assert_eq!((&json["message_id"], &json["body_bytes"]), (&"a \"quoted\" id".into(), &300_000.into()));
+        assert!(is_stub(stub.as_bytes()) && stub.len() < 512);
+        assert!(!is_stub(br#"{"wasq":"something else"}"#) && !is_stub(b""));
+    }
 
     #[test]
     fn parts_are_cut_between_characters_and_nothing_is_left_out() {

@@ -1,6 +1,7 @@
 //! A dead letter of ours that AWS itself has moved back to its source: the console's redrive button, or StartMessageMoveTask.
 //! It is a replay like `wasq dlq replay`'s, so it keeps its key: what was done stays done, and steps stay.
 
+use super::oversized::is_stub;
 use super::{Envelopes, LETTER_ATTRIBUTE, LetterError, MESSAGE_MAX_ATTRIBUTES, OWN_KEY_ATTRIBUTE, read};
 use crate::message::{AttributeValue, Delivery, KEY_ATTRIBUTE, size_bytes};
 use crate::queue::MESSAGE_MAX_BYTES;
@@ -14,7 +15,10 @@ const LETTER_ROOM_BYTES: usize = 64 * 1024;
 /// # Errors
 /// The ledger does not answer, or it no longer keeps what did not fit into the DLQ.
 pub async fn reopen(delivery: &Delivery, envelopes: &dyn Envelopes) -> Result<Option<Delivery>, LetterError> {
-    if !delivery.attributes.contains_key(LETTER_ATTRIBUTE) && !had_no_room_for_its_letter(delivery) {
+    let may_be_ours = delivery.attributes.contains_key(LETTER_ATTRIBUTE)
+        || is_stub(&delivery.body)
+        || had_no_room_for_its_letter(delivery);
+    if !may_be_ours {
         return Ok(None);
     }
     let letter = match read(delivery, envelopes).await {
