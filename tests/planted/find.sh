@@ -20,7 +20,8 @@ for bug in "$@"; do
     patch=tests/planted/$bug.patch
     git apply "$patch"
     planted=$patch
-    cargo build --quiet --workspace --bins
+    # With the benchmark, dependencies have the same features as for the tests, and are not built again.
+    cargo build --quiet --workspace --bins --bench steps
     found=$(target/debug/wasq-tests sim --seeds "$seeds" || true)
     if ! grep -q "^seed [0-9]*: " <<<"$found"; then
         echo "$bug: NOT FOUND in $seeds seeds: $(tail -n 1 <<<"$found")"

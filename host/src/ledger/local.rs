@@ -36,6 +36,11 @@ use crate::message::Key;
 use crate::metrics::LedgerMeters;
 use crate::pause::{Pause, Target};
 
+/// How often what has expired is looked for at least.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Longer than a process lives.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// The ledger in a directory. Clones share it; the last one dropped, or [`LocalLedger::close`], waits until everything
 /// handed in is written.
 ///
@@ -60,11 +65,24 @@ impl LocalLedger {
     /// # Errors
     /// [`OpenError`] names the directory and the way out; [`OpenError::InUse`] if another process has it open.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        Self::start(dir, SWEEP_EVERY)
+    }
+
+    /// As [`open`](Self::open), but what has expired is looked for by the number of new entries alone: the work for so many is then
+    /// the same on a slow and on a fast machine.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn without_ticks(dir: &Path) -> Result<Self, OpenError> {
+        Self::start(dir, NEVER)
+    }
+
+    fn start(dir: &Path, sweep_every: Duration) -> Result<Self, OpenError> {
         let at = |source: io::Error| OpenError::Directory { dir: dir.to_owned(), source };
         let (disk, first) = Disk::open(dir)?;
         let (jobs, inbox) = mpsc::channel(WAITING_MAX);
         let meters = Arc::new(LedgerMeters::default());
-        let writer = Writer::new(disk, dir.to_owned(), first, inbox, meters.clone()).map_err(at)?;
+        let writer = Writer::new(disk, dir.to_owned(), first, inbox, meters.clone(), sweep_every).map_err(at)?;
         let writer = thread::Builder::new().name("wasq-ledger".into()).spawn(|| writer.run()).map_err(at)?;
         Ok(Self(Arc::new(Handle { meters, open: Mutex::new(Some(Open { jobs, writer })) })))
     }

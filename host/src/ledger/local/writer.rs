@@ -23,9 +23,6 @@ use crate::metrics::LedgerMeters;
 pub const WAITING_MAX: usize = 1_024;
 /// Operations in one batch.
 const BATCH_MAX: usize = 256;
-/// How often what has expired is looked for at least.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
 /// The writer's state; lives on its thread.
 pub struct Writer {
     disk: Disk,
@@ -34,6 +31,7 @@ pub struct Writer {
     leases: Leases,
     fences: Fences,
     sweep: Sweep,
+    sweep_every: Duration,
     /// The last entry's number at the sweep's last turn.
     swept_with: Id,
     meters: Arc<LedgerMeters>,
@@ -51,6 +49,7 @@ impl Writer {
         first: Fence,
         inbox: mpsc::Receiver<Box<dyn Job>>,
         meters: Arc<LedgerMeters>,
+        sweep_every: Duration,
     ) -> io::Result<Self> {
         let log = disk.log()?;
         Ok(Self {
@@ -62,6 +61,7 @@ impl Writer {
             leases: Leases::default(),
             fences: Fences::starting_with(first),
             sweep: Sweep::default(),
+            sweep_every,
             syncer: Syncer::start(move || log.sync_data())?,
             timer: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
             is_out: false,
@@ -76,7 +76,7 @@ impl Writer {
     }
 
     fn work(&mut self) {
-        let mut sweep_at = clock::now() + SWEEP_EVERY;
+        let mut sweep_at = clock::now() + self.sweep_every;
         loop {
             match self.timer.block_on(async { tokio::time::timeout_at(sweep_at, self.inbox.recv()).await }) {
                 Ok(Some(first)) => {
@@ -93,7 +93,7 @@ impl Writer {
             let is_time = clock::now() >= sweep_at;
             if is_time {
                 self.leases.forget_ended();
-                sweep_at = clock::now() + SWEEP_EVERY;
+                sweep_at = clock::now() + self.sweep_every;
             }
             if is_time || Sweep::is_due(self.inserted()) {
                 self.sweep();
