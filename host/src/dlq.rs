@@ -165,12 +165,18 @@ async fn with_letter(
 }
 
 /// The letter of a message in the DLQ; none if SQS itself moved it there.
+///
+/// # Errors
+/// The letter cannot be had, or it is none. What stands for a larger message always has one: [`LetterError::Gone`] if not.
 pub async fn read(delivery: &Delivery, envelopes: &dyn Envelopes) -> Result<Option<Letter>, LetterError> {
     let json = match delivery.attributes.get(LETTER_ATTRIBUTE).and_then(AttributeValue::text) {
         Some(json) => json.to_owned(),
         None => match envelopes.get(&content_id(&delivery.body, &delivery.attributes)).await? {
             Some(json) => json,
-            None => return Ok(None),
+            None => match oversized::content_of_stub(&delivery.body) {
+                Some(content) => return Err(LetterError::Gone(content)),
+                None => return Ok(None),
+            },
         },
     };
     serde_json::from_str(&json).map(Some).map_err(|error| LetterError::Envelope(error.to_string()))

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +23,7 @@ use wasq::queue::sqs::{Sqs, SqsQueue};
 use wasq::queue::{Outgoing, Queue, QueueError};
 
 use crate::cli::binary::client;
+use crate::support::until;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const NOTHING: &str = "{}";
@@ -58,6 +59,8 @@ struct GateState {
     ordered: Mutex<VecDeque<(StatusCode, &'static str)>>,
     seen: Mutex<Vec<Seen>>,
     keys: Mutex<Vec<String>>,
+    /// Notes calls and never answers them.
+    silent: AtomicBool,
 }
 
 impl Gate {
@@ -68,6 +71,7 @@ impl Gate {
             ordered: Mutex::default(),
             seen: Mutex::default(),
             keys: Mutex::default(),
+            silent: AtomicBool::default(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -116,6 +120,10 @@ async fn answer(State(gate): State<Arc<GateState>>, request: Request) -> Respons
     let by = if header("amz-sdk-request").is_some() { By::Sdk } else { By::Us };
     let authorization = header(AUTHORIZATION.as_str()).unwrap();
     gate.keys.lock().unwrap().push(authorization.split(['=', '/']).nth(1).unwrap().to_owned());
+    if gate.silent.load(Ordering::Relaxed) {
+        gate.seen.lock().unwrap().push(Seen { operation, by, status: 0 });
+        return std::future::pending().await;
+    }
     let now = now() + *gate.ahead.lock().unwrap();
     let signed: jiff::Timestamp =
         jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ%z", format!("{}+0000", header("x-amz-date").unwrap()))
@@ -306,6 +314,27 @@ async fn a_batch_that_does_not_come_back_well_is_made_again_by_the_sdk() {
         assert!(matches!(answers[..], [Ok(())]), "{body}: {answers:?}");
         assert_eq!(gate.seen(), [call(By::Us, status.as_u16()), call(By::Sdk, 200)], "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_its_caller_gave_up_is_followed_by_one_of_the_sdks() {
+    let gate = Gate::start().await;
+    let queue = gate.queue(static_credentials()).await;
+    receive(&queue).await.unwrap();
+    gate.seen();
+    gate.state.silent.store(true, Ordering::Relaxed);
+    let receipts = [wasq::message::Receipt("r".into())];
+    let arrived = until("the call has arrived", || async { !gate.state.seen.lock().unwrap().is_empty() });
+    tokio::select! {
+        answers = queue.delete(&receipts) => panic!("nobody answers: {answers:?}"),
+        () = arrived => {}
+    }
+    assert_eq!(gate.seen(), [seen("DeleteMessageBatch", By::Us, 0)]);
+
+    gate.state.silent.store(false, Ordering::Relaxed);
+    gate.order(StatusCode::OK, r#"{"Successful":[{"Id":"0"}],"Failed":[]}"#);
+    queue.delete(&receipts).await.remove(0).unwrap();
+    assert_eq!(gate.seen(), [seen("DeleteMessageBatch", By::Sdk, 200)]);
 }
 
 #[tokio::test]

@@ -140,6 +140,8 @@ fn has_room_for_a_letter(delivery: &Delivery) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::InLedger;
+    use super::super::resend::How;
     use super::*;
     use crate::message::{AttributeValue, Receipt};
 
@@ -149,6 +151,35 @@ mod tests {
     impl Envelopes for NoHost {
         async fn get(&self, _id: &str) -> Result<Option<String>, LetterError> {
             Err(LetterError::NoHost("it does not answer".into()))
+        }
+    }
+
+    /// A ledger that keeps nothing.
+    struct Nothing;
+
+    #[async_trait::async_trait]
+    impl Envelopes for Nothing {
+        async fn get(&self, _id: &str) -> Result<Option<String>, LetterError> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_stands_for_a_larger_message_is_never_sent_in_its_place() {
+        let kept = InLedger { content: "c0ffee".into(), parts: 1, body_bytes: 300_000 };
+        for envelopes in [&NoHost as &dyn Envelopes, &Nothing] {
+            let found = Found::read(delivery(kept.stub("m")), envelopes).await;
+            assert_eq!(found.class(), UNREADABLE_CLASS);
+            let new_key = How { new_key: true, ..How::default() };
+            for how in [How::default(), new_key.clone()] {
+                let refused = found.replayed(false, &how).expect_err("it is not the message").to_string();
+                assert!(
+                    refused.contains("only stands for its message") && refused.contains("wasq dlq edit"),
+                    "{refused}"
+                );
+            }
+            let whole = How { body: Some("{}".into()), ..new_key };
+            assert_eq!(found.replayed(false, &whole).expect("somebody gives the body").body, "{}");
         }
     }
 

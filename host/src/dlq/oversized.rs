@@ -20,6 +20,15 @@ pub fn is_stub(body: &[u8]) -> bool {
     body.starts_with(STUB_START.as_bytes())
 }
 
+/// What the larger message holds that a body stands for, as [`content_id`] names it; none if it stands for none.
+pub fn content_of_stub(body: &[u8]) -> Option<String> {
+    if !is_stub(body) {
+        return None;
+    }
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    Some(json["content"].as_str().unwrap_or("unknown").to_owned())
+}
+
 /// Where in the ledger a message is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InLedger {
@@ -109,7 +118,11 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&stub).expect("it is JSON");
         assert_eq!((&json["message_id"], &json["body_bytes"]), (&"a \"quoted\" id".into(), &300_000.into()));
         assert!(is_stub(stub.as_bytes()) && stub.len() < 512);
-        assert!(!is_stub(br#"{"wasq":"something else"}"#) && !is_stub(b""));
+        assert_eq!(content_of_stub(stub.as_bytes()), Some(kept.content));
+        assert_eq!(content_of_stub(STUB_START.as_bytes()).as_deref(), Some("unknown"));
+        for body in [r#"{"wasq":"something else"}"#, ""] {
+            assert!(!is_stub(body.as_bytes()) && content_of_stub(body.as_bytes()).is_none(), "{body}");
+        }
     }
 
     #[test]

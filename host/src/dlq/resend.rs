@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::found::{Envelope, Found};
+use super::oversized::is_stub;
 use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
 use crate::message::{
     AttributeValue, Attributes, DEPTH_ATTRIBUTE, Delivery, KEY_ATTRIBUTE, KEY_FIELD, Key, size_bytes,
@@ -39,6 +40,11 @@ pub enum Unfit {
         "its queue and its key are not known, and under a new key it could run twice: {0}; take the new key with --new-key"
     )]
     Unreadable(String),
+    #[error(
+        "what is in the DLQ only stands for its message, which was larger than the DLQ takes: {0}; start the host whose ledger keeps \
+         the message (--admin says where it answers), or give the whole body with `wasq dlq edit`"
+    )]
+    StandsForIt(String),
     #[error("SQS would refuse it: {0}")]
     Refused(String),
 }
@@ -47,6 +53,9 @@ impl Found {
     /// Makes it a message again; see [`replayed`].
     pub fn replayed(&self, fifo: bool, how: &How) -> Result<Outgoing, Unfit> {
         match &self.envelope {
+            Envelope::Unreadable(why) if how.body.is_none() && is_stub(&self.delivery.body) => {
+                Err(Unfit::StandsForIt(why.clone()))
+            }
             Envelope::Unreadable(why) if !how.new_key => Err(Unfit::Unreadable(why.clone())),
             Envelope::Letter(_) | Envelope::MovedBySqs | Envelope::Unreadable(_) => {
                 replayed(&self.delivery, self.letter(), fifo, how)

@@ -186,7 +186,11 @@ impl Ledger for PostgresLedger {
 
     async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
         let rows = self.store.query(&self.statements.pauses, &[&service.as_bytes()]).await?;
-        rows.iter().map(|row| pauses::from_json(get(row, "json")?)).collect()
+        let pause = |row: &Row| -> Result<Option<Pause>, LedgerError> {
+            let target: &[u8] = get(row, "target")?;
+            Ok(pauses::from_json(std::str::from_utf8(target).ok(), get(row, "json")?))
+        };
+        rows.iter().filter_map(|row| pause(row).transpose()).collect()
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

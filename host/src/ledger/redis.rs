@@ -202,8 +202,9 @@ impl Ledger for RedisLedger {
     }
 
     async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
-        let all: Vec<Vec<u8>> = self.store.ask(cmd("HVALS").arg(self.pauses_of(service))).await?;
-        all.iter().map(|json| pauses::from_json(json)).collect()
+        let all: Vec<(Vec<u8>, Vec<u8>)> = self.store.ask(cmd("HGETALL").arg(self.pauses_of(service))).await?;
+        let pause = |(target, json): &(Vec<u8>, Vec<u8>)| pauses::from_json(std::str::from_utf8(target).ok(), json);
+        Ok(all.iter().filter_map(pause).collect())
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

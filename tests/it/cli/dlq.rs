@@ -6,6 +6,7 @@ mod export;
 mod groups;
 mod ls;
 mod moved;
+mod oversized;
 mod replay;
 mod watch;
 

@@ -97,3 +97,35 @@ async fn a_record_about_a_message_says_which_in_json() {
     hosts::end(host).await;
     rig.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_is_one_record_a_plugin_that_says_where_its_key_came_from() {
+    let by_order = Plugin::probe("by-order").manifest("[idempotency]\nkey = \"{/order}\"\n");
+    let rig = Setup::new().plugin(Plugin::probe("probe")).plugin(by_order).without_host().await;
+    let host = run(&rig, "info").await;
+    let order = json!({ "do": "done", "order": "7" });
+    rig.message(&order).key("k").send().await;
+    hosts::until_exits(&host, "done", 2).await;
+    let second = rig.message(&order).key("k").send().await;
+    let records = || {
+        let log = host.shown();
+        let records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let duplicates =
+            records.filter(|record| record["message"].as_str().is_some_and(|said| said.contains("duplicate")));
+        let mut duplicates: Vec<_> = duplicates
+            .map(|record| {
+                ["level", "message_id", "plugin", "key_from"].map(|field| record[field].as_str().unwrap().to_owned())
+            })
+            .collect();
+        duplicates.sort();
+        duplicates
+    };
+    let record = |plugin: &str, key_from: &str| ["INFO", &second, plugin, key_from].map(str::to_owned);
+    until("both are logged", || async { records().len() >= 2 }).await;
+    assert_eq!(
+        records(),
+        [record("by-order", "the manifest's key template"), record("probe", "the attribute idempotency-key")]
+    );
+    hosts::end(host).await;
+    rig.end().await;
+}

@@ -26,9 +26,10 @@ impl Batch<'_> {
     }
 
     pub fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
-        let json = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
-        let mut select = self.prepare("SELECT json FROM pauses WHERE service = ?1")?;
-        let rows = select.query_map(params![service], json).map_err(failed)?;
-        rows.map(|json| pauses::from_json(json.map_err(failed)?.as_bytes())).collect()
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+        let mut select = self.prepare("SELECT target, json FROM pauses WHERE service = ?1")?;
+        let rows = select.query_map(params![service], row).map_err(failed)?;
+        let rows = rows.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        Ok(rows.iter().filter_map(|(target, json)| pauses::from_json(Some(target), json.as_bytes())).collect())
     }
 }

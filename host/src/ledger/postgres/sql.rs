@@ -227,7 +227,7 @@ ON CONFLICT (service, target) DO UPDATE SET json = excluded.json";
 const REMOVE_PAUSE: &str = "DELETE FROM {schema}.pauses WHERE service = $1 AND target = $2";
 
 /// A service's pauses. $1 service.
-const PAUSES: &str = "SELECT json FROM {schema}.pauses WHERE service = $1";
+const PAUSES: &str = "SELECT target, json FROM {schema}.pauses WHERE service = $1";
 
 /// Writes something.
 const PING: &str = "UPDATE {schema}.pings SET count = count + 1";
