@@ -15,12 +15,12 @@ pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
 pub use in_order::send_in_order;
 
 use crate::message::{AttributeData, Attributes, Delivery, MessageId, Receipt};
-pub use crate::sqs_rules::takes_char;
-use crate::sqs_rules::{self, MAX_DELAY_S, Value};
+pub use wasq_sqs_rules::takes_char;
+use wasq_sqs_rules::{self as sqs_rules, MAX_DELAY_S, Value};
 
 /// SQS's limit on entries in one batch call.
 pub const BATCH_MAX_ENTRIES: usize = 10;
-pub use crate::sqs_rules::{MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES};
+pub use wasq_sqs_rules::{MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES};
 /// SQS's limit on visibility, counted from receipt: 12 hours.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::process::Command;
-use wasq::local_sqs::{LocalSqs, Options};
+use wasq_local_sqs::{LocalSqs, Options};
 
 /// How long a client's script may take.
 const PATIENCE: Duration = Duration::from_secs(120);

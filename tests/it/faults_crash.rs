@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use wasq::dlq::Letter;
 use wasq::dlq::resend::{How, replayed};
 use wasq::ledger::Claim;
-use wasq::local_sqs::{Effect, Fault};
+use wasq_local_sqs::{Effect, Fault};
 use wasq::message::Delivery;
 use wasq::queue::Queue;
 use wasq_tests::crash::proxy::Proxy;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wasq::config::OnExhausted;
 use wasq::dlq::Letter;
 use wasq::host::Host;
-use wasq::local_sqs::{Effect, Fault};
+use wasq_local_sqs::{Effect, Fault};
 use wasq::message::Delivery;
 use wasq::queue::{Outgoing, Queue};
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use wasq::ledger::local::LocalLedger;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
-use wasq::local_sqs::{Effect, Fault};
+use wasq_local_sqs::{Effect, Fault};
 use wasq::message::Key;
 use wasq::pause::{Pause, Target};
 

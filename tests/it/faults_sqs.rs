@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wasq::dlq::Letter;
-use wasq::local_sqs::{Effect, Fault};
+use wasq_local_sqs::{Effect, Fault};
 use wasq::queue::Queue;
 
 use crate::support::{Plugin, Rig, Setup, until};

@@ -12,7 +12,7 @@ use aws_sdk_sqs::{
     types::{Message, QueueAttributeName},
 };
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use wasq::local_sqs::{LocalSqs, Options};
+use wasq_local_sqs::{LocalSqs, Options};
 
 /// An SDK client of an endpoint, which tries everything once.
 fn client(endpoint: &str) -> Client {

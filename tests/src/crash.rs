@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasq::clock;
 use wasq::config::Aws;
-use wasq::local_sqs::{LocalSqs, Options as SqsOptions};
+use wasq_local_sqs::{LocalSqs, Options as SqsOptions};
 use wasq::message::AttributeValue;
 use wasq::queue::sqs::{Sqs, SqsQueue};
 use wasq::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue};

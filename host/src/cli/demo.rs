@@ -28,7 +28,6 @@ use crate::dlq::resend::{self, How};
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use crate::host::Host;
 use crate::ledger::Ledger;
-use crate::local_sqs::{LocalSqs, Options};
 use crate::message::AttributeValue;
 use crate::queue::sqs::{Sqs, SqsQueue};
 use crate::queue::{Outgoing, Queue};
@@ -37,6 +36,7 @@ use expected::Expected;
 use orders::{Demand, Message, THUMBNAIL_SIZES};
 use sink::Sink;
 use table::{Comparison, Percentiles, Row};
+use wasq_local_sqs::{LocalSqs, Options};
 
 /// The demo's queue.
 const QUEUE: &str = "orders";

@@ -10,12 +10,12 @@ use anyhow::Context;
 use clap::Args;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
+use wasq_local_sqs::{LocalSqs, Options};
 
 use super::build::{self, OUT_DIR};
 use super::target::{DEV_QUEUE, dlq_name};
 use crate::config::{ADMIN_PORT, Aws, Config, LOCAL_SQS_PORT, LedgerConfig};
 use crate::host::Host;
-use crate::local_sqs::{LocalSqs, Options};
 use crate::queue::sqs::Sqs;
 
 /// Changes within this long of each other are one.

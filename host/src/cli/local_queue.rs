@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use wasq_local_sqs::{LocalSqs, Options};
 
 use super::dev::make_queues;
 use super::target::{DEV_QUEUE, dlq_name};
 use crate::config::{Aws, LOCAL_SQS_PORT};
-use crate::local_sqs::{LocalSqs, Options};
 
 /// Run the local queue alone: an endpoint that speaks SQS, for hosts, containers and any AWS client.
 ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use wasq::dlq::resend::{How, replayed};
-use wasq::local_sqs::{Effect, Fault};
+use wasq_local_sqs::{Effect, Fault};
 use wasq::message::{AttributeData, AttributeValue};
 use wasq::queue::Queue;
 

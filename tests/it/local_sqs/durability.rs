@@ -8,7 +8,7 @@ use std::{
 
 use aws_sdk_sqs::types::{MessageSystemAttributeName as System, SendMessageBatchRequestEntry};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use wasq::local_sqs::{LocalSqs, Options};
+use wasq_local_sqs::{LocalSqs, Options};
 
 use super::{Local, bodies, client};
 

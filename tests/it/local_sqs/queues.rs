@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
-use wasq::local_sqs::{LocalSqs, Options, StartError};
+use wasq_local_sqs::{LocalSqs, Options, StartError};
 
 use super::{Local, bodies, code};
 

@@ -17,7 +17,7 @@ use wasq::dlq::{Letter, read};
 use wasq::flow::Services;
 use wasq::host::Host;
 use wasq::ledger::Ledger;
-use wasq::local_sqs::LocalSqs;
+use wasq_local_sqs::LocalSqs;
 use wasq::message::Delivery;
 use wasq::queue::Queue;
 use wasq::queue::sqs::{Sqs, SqsQueue};

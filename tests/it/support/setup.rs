@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use wasq::config::{Config, QueueConfig};
-use wasq::local_sqs::{LocalSqs, Options};
+use wasq_local_sqs::{LocalSqs, Options};
 
 use super::{Rig, Sink};
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use wasq_local_sqs::{LocalSqs, Options};
 
 use super::part::{rss_peak_bytes, say};
 use crate::clock;
-use crate::local_sqs::{LocalSqs, Options};
 
 /// What the queue has done since it started.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -87,8 +87,8 @@ async fn a_long_dlq_is_read_to_its_end_and_put_back() {
     assert_eq!(cut.as_array().unwrap().len(), 100);
     assert_eq!(rig.counts("jobs-dlq").await, (230, 0, 0));
     // Letters whose hiding runs out while the rest is read are met again, and listed once.
-    let slow = wasq::local_sqs::Effect::Delay(std::time::Duration::from_millis(80));
-    rig.sqs.faults().add(wasq::local_sqs::Fault::on("ReceiveMessage", slow));
+    let slow = wasq_local_sqs::Effect::Delay(std::time::Duration::from_millis(80));
+    rig.sqs.faults().add(wasq_local_sqs::Fault::on("ReceiveMessage", slow));
     let listed = dlq(&rig, &["ls", "--json", "--limit", "1000", "--hide", "1s"]).check(0, &[]).await.json();
     assert_eq!(ids(&listed), buried);
     rig.end().await;

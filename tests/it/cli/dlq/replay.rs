@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use wasq::local_sqs::{Effect, Fault};
+use wasq_local_sqs::{Effect, Fault};
 use wasq::message::AttributeValue;
 use wasq::queue::Queue;
 

@@ -16,7 +16,7 @@ use super::{
     BatchAnswer, check_entries, in_range,
     messages::{Incoming, Kept},
 };
-use crate::sqs_rules;
+use wasq_sqs_rules as sqs_rules;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
