@@ -21,7 +21,7 @@ for bug in "$@"; do
     git apply "$patch"
     planted=$patch
     # With the benchmark, dependencies have the same features as for the tests, and are not built again.
-    cargo build --quiet --workspace --bins --bench steps
+    cargo build --quiet --workspace --bin wasq-tests --bench steps
     found=$(target/debug/wasq-tests sim --seeds "$seeds" || true)
     if ! grep -q "^seed [0-9]*: " <<<"$found"; then
         echo "$bug: NOT FOUND in $seeds seeds: $(tail -n 1 <<<"$found")"
