@@ -140,13 +140,14 @@ impl Pools {
         self.0.iter().map(|(name, pool)| (name.as_str(), Usage::of(&pool.permits, pool.size)))
     }
 
-    /// The pools of these names, by name; or the first name that the operator has not sized.
-    pub fn of(&self, names: &[String]) -> Result<Vec<Arc<Semaphore>>, String> {
+    /// The pools of these names that the operator has sized, by name; and the names of the others.
+    pub fn of(&self, names: &[String]) -> (Vec<Arc<Semaphore>>, Vec<String>) {
         let mut names: Vec<_> = names.iter().collect();
         names.sort();
         names.dedup();
-        let permits = |name: &String| self.0.get(name).map(|pool| pool.permits.clone());
-        names.into_iter().map(|name| permits(name).ok_or_else(|| name.clone())).collect()
+        let (sized, unsized_names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| self.0.contains_key(*name));
+        let permits = sized.into_iter().map(|name| self.0[name].permits.clone()).collect();
+        (permits, unsized_names.into_iter().cloned().collect())
     }
 }
 
@@ -268,19 +269,21 @@ mod tests {
     #[test]
     fn pools_say_how_full_they_are() {
         let pools = Pools::new(&[("a".to_owned(), 1), ("b".to_owned(), 2)].into());
-        let b = pools.of(&["b".to_owned()]).unwrap().remove(0);
+        let b = pools.of(&["b".to_owned()]).0.remove(0);
         let _permit = b.try_acquire().unwrap();
         let usage: Vec<_> = pools.usage().collect();
         assert_eq!(usage, [("a", Usage { busy: 0, limit: 1 }), ("b", Usage { busy: 1, limit: 2 })]);
     }
 
     #[test]
-    fn pools_are_shared_by_name_and_an_unknown_one_is_named() {
+    fn pools_are_shared_by_name_and_those_that_nobody_sized_are_named_and_take_none_away() {
         let pools = Pools::new(&[("a".to_owned(), 1), ("b".to_owned(), 2)].into());
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let first = pools.of(&names(&["b", "a", "b"])).unwrap();
+        let (first, unsized_names) = pools.of(&names(&["b", "a", "b"]));
+        assert_eq!(unsized_names, names(&[]));
         assert_eq!(first.iter().map(|pool| pool.available_permits()).collect::<Vec<_>>(), [1, 2]);
-        assert!(Arc::ptr_eq(&first[0], &pools.of(&names(&["a"])).unwrap()[0]));
-        assert_eq!(pools.of(&names(&["a", "c"])).err().as_deref(), Some("c"));
+        let (some, unsized_names) = pools.of(&names(&["d", "a", "c"]));
+        assert_eq!((some.len(), unsized_names), (1, names(&["c", "d"])));
+        assert!(Arc::ptr_eq(&first[0], &some[0]));
     }
 }

@@ -129,11 +129,12 @@ fn add_key(
 
 /// The key that its producer gave a message.
 fn given_key(attributes: &Attributes, body: &[u8]) -> Option<String> {
-    if let Some(key) = attributes.get(KEY_ATTRIBUTE).and_then(AttributeValue::text) {
-        return Some(key.to_owned());
-    }
-    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
-    json.get(KEY_FIELD)?.as_str().map(str::to_owned)
+    // As the host reads it: an empty one is none.
+    let named = |key: Option<&str>| key.filter(|key| !key.is_empty()).map(str::to_owned);
+    named(attributes.get(KEY_ATTRIBUTE).and_then(AttributeValue::text)).or_else(|| {
+        let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+        named(json.get(KEY_FIELD)?.as_str())
+    })
 }
 
 /// Inserts an attribute if SQS's limits leave room for it; else says what is full.

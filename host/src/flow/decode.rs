@@ -25,8 +25,8 @@ pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str
 
     let attribute = |name: &str| attributes.get(name).and_then(AttributeValue::text).map(str::to_owned);
     let field = |name: &str| fields.as_ref().ok().and_then(|fields| fields.text(name));
-    // An empty type is none, and does not stand before another.
-    let named = |kind: Option<String>| kind.filter(|kind| !kind.is_empty());
+    // An empty type or key is none, and does not stand before another.
+    let named = |text: Option<String>| text.filter(|text| !text.is_empty());
     let kind = named(attribute(TYPE_ATTRIBUTE))
         .or_else(|| named(opened.as_ref()?.kind.clone()))
         .or_else(|| named(field("type")))
@@ -39,10 +39,10 @@ pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str
         return Err(format!("the message has no type: no attribute `type`, {why}, and the queue has no default_type"));
     };
     let from = |source: KeySource| move |key: String| (key, source);
-    let (key, key_source) = attribute(KEY_ATTRIBUTE)
+    let (key, key_source) = named(attribute(KEY_ATTRIBUTE))
         .map(from(KeySource::Attribute))
-        .or_else(|| field(KEY_FIELD).map(from(KeySource::BodyField)))
-        .or_else(|| attribute(OWN_KEY_ATTRIBUTE).map(from(KeySource::OwnKey)))
+        .or_else(|| named(field(KEY_FIELD)).map(from(KeySource::BodyField)))
+        .or_else(|| named(attribute(OWN_KEY_ATTRIBUTE)).map(from(KeySource::OwnKey)))
         .unwrap_or_else(|| (delivery.message_id.0.clone(), KeySource::MessageId));
     let content_type = attribute("content-type").unwrap_or_else(|| "application/json".to_owned());
     let traceparent = attribute("traceparent");
@@ -240,6 +240,18 @@ mod tests {
     fn the_queue_may_have_a_default_type() {
         let message = decode(&delivery("x", &[]), Envelope::Plain, Some("fallback")).unwrap();
         assert_eq!(message.kind.0, "fallback");
+    }
+
+    #[test]
+    fn an_empty_key_counts_as_none() {
+        let check = |body: &str, attributes: &[(&str, &str)], expect: (&str, KeySource)| {
+            let message = decode(&delivery(body, attributes), Envelope::Plain, Some("t")).unwrap();
+            assert_eq!((message.key.as_str(), message.key_source), expect, "{body} {attributes:?}");
+        };
+        check(r#"{"idempotency_key":""}"#, &[], ("id-1", KeySource::MessageId));
+        check(r#"{"idempotency_key":"b"}"#, &[("idempotency-key", "")], ("b", KeySource::BodyField));
+        check(r#"{"idempotency_key":""}"#, &[("wasq-key", "own")], ("own", KeySource::OwnKey));
+        check("{}", &[("wasq-key", "")], ("id-1", KeySource::MessageId));
     }
 
     #[test]

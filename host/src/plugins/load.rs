@@ -215,10 +215,10 @@ impl Loader {
 
     /// The plugin's pools. Where everything is granted, a pool that nobody sized does not bound it.
     fn pools(&self, manifest: &Manifest) -> Result<Vec<Arc<Semaphore>>, Reason> {
-        match self.pools.of(&manifest.pools) {
-            Ok(pools) => Ok(pools),
-            Err(_) if self.config.grant_all => Ok(Vec::new()),
-            Err(pool) => Err(Reason::NoPool { pool }),
+        let (pools, mut unsized_names) = self.pools.of(&manifest.pools);
+        match unsized_names.pop() {
+            Some(pool) if !self.config.grant_all => Err(Reason::NoPool { pool }),
+            Some(_) | None => Ok(pools),
         }
     }
 
