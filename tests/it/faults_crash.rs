@@ -9,9 +9,9 @@ use tempfile::TempDir;
 use wasq::dlq::Letter;
 use wasq::dlq::resend::{How, replayed};
 use wasq::ledger::Claim;
-use wasq_local_sqs::{Effect, Fault};
 use wasq::message::Delivery;
 use wasq::queue::Queue;
+use wasq_local_sqs::{Effect, Fault};
 use wasq_tests::crash::proxy::Proxy;
 
 use crate::support::servers::postgres;

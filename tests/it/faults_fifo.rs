@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use wasq::config::OnExhausted;
 use wasq::dlq::Letter;
 use wasq::host::Host;
-use wasq_local_sqs::{Effect, Fault};
 use wasq::message::Delivery;
 use wasq::queue::{Outgoing, Queue};
+use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Rig, Setup, hosts};
 

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use wasq::ledger::local::LocalLedger;
 use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
-use wasq_local_sqs::{Effect, Fault};
 use wasq::message::Key;
 use wasq::pause::{Pause, Target};
+use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::servers::postgres;
 use crate::support::{Faulty, Plugin, Rig, Setup, Trouble, hosts, until};

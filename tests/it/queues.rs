@@ -6,10 +6,10 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use wasq::config::{OutletConfig, PluginConfig, QueueConfig};
 use wasq::host::Host;
-use wasq_local_sqs::{Effect, Fault};
 use wasq::queue::Queue;
 use wasq::queue::sqs::Sqs;
 use wasq::queues;
+use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Rig, Setup, until, wat};
 

@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasq::clock;
 use wasq::config::Aws;
-use wasq_local_sqs::{LocalSqs, Options as SqsOptions};
 use wasq::message::AttributeValue;
 use wasq::queue::sqs::{Sqs, SqsQueue};
 use wasq::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue};
+use wasq_local_sqs::{LocalSqs, Options as SqsOptions};
 
 use self::hosts::{Hosts, Kill};
 use self::proxy::Proxy;

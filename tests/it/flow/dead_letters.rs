@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use wasq::dlq::resend::{How, replayed};
-use wasq_local_sqs::{Effect, Fault};
 use wasq::message::{AttributeData, AttributeValue};
 use wasq::queue::Queue;
+use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Setup};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wasq::dlq::resend::{How, replayed};
-use wasq_local_sqs::{Effect, Fault};
 use wasq::queue::Queue;
+use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Answer, Plugin, Setup, until};
 

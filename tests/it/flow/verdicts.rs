@@ -6,8 +6,8 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 use wasq::dlq::found::Found;
 use wasq::dlq::resend::{How, replayed};
-use wasq_local_sqs::{Effect, Fault};
 use wasq::queue::Queue;
+use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Rig, Setup, until};
 

@@ -17,10 +17,10 @@ use wasq::dlq::{Letter, read};
 use wasq::flow::Services;
 use wasq::host::Host;
 use wasq::ledger::Ledger;
-use wasq_local_sqs::LocalSqs;
 use wasq::message::Delivery;
 use wasq::queue::Queue;
 use wasq::queue::sqs::{Sqs, SqsQueue};
+use wasq_local_sqs::LocalSqs;
 
 use super::setup::{KIND, dlq};
 use super::sink::{Sink, until};

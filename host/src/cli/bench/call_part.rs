@@ -21,6 +21,8 @@ use crate::clock;
 const CLIENTS: u64 = 8;
 /// Messages in a call.
 const BATCH: u64 = 10;
+/// Calls of one request at most, where the server fails.
+const CALLS_MAX: u32 = 3;
 /// A queue that is not done with its part by then is slow, and is measured by what it has done.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -126,7 +128,22 @@ impl Calls {
         Ok(count as u64)
     }
 
+    /// A server's own error (5xx) is called again, as every client of SQS does; an emulator under load has some.
     async fn call(&self, operation: &str, request: Value) -> anyhow::Result<Value> {
+        let mut calls_left = CALLS_MAX;
+        loop {
+            calls_left -= 1;
+            let (status, body) = self.call_once(operation, &request).await?;
+            if status.is_success() {
+                return Ok(serde_json::from_slice(&body)?);
+            }
+            if calls_left == 0 || !status.is_server_error() {
+                anyhow::bail!("{operation}: {status}: {}", String::from_utf8_lossy(&body));
+            }
+        }
+    }
+
+    async fn call_once(&self, operation: &str, request: &Value) -> anyhow::Result<(http::StatusCode, Bytes)> {
         // Emulators do not check signatures; some read the service and the region out of them.
         let scope = "Credential=local/20260101/us-east-1/sqs/aws4_request";
         let request = http::Request::post(&self.endpoint)
@@ -136,8 +153,6 @@ impl Calls {
             .body(Full::from(request.to_string()))?;
         let answer = self.http.request(request).await.with_context(|| format!("{operation} at {}", self.endpoint))?;
         let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        anyhow::ensure!(status.is_success(), "{operation}: {status}: {}", String::from_utf8_lossy(&body));
-        Ok(serde_json::from_slice(&body)?)
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
     }
 }

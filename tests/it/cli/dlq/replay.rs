@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use wasq_local_sqs::{Effect, Fault};
 use wasq::message::AttributeValue;
 use wasq::queue::Queue;
+use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Rig, Setup};
 
