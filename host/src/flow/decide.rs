@@ -236,6 +236,18 @@ mod tests {
 
     /// The table of exits and settlements, line by line.
     #[test]
+    fn a_settlement_is_named_as_metrics_and_traces_name_it() {
+        let record = Record::Nothing;
+        let all = [
+            Settlement::Delete { record },
+            Settlement::Delay { delay: Duration::ZERO, record },
+            Settlement::DeadLetter,
+            Settlement::Leave,
+        ];
+        assert_eq!(all.map(|settlement| settlement.name()), ["delete", "delay", "dead-letter", "leave"]);
+    }
+
+    #[test]
     fn every_exit_has_its_settlement() {
         use Settlement::{DeadLetter, Leave};
         let delete = |record| Settlement::Delete { record };
