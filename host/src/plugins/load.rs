@@ -215,8 +215,8 @@ impl Loader {
 
     /// The plugin's pools. Where everything is granted, a pool that nobody sized does not bound it.
     fn pools(&self, manifest: &Manifest) -> Result<Vec<Arc<Semaphore>>, Reason> {
-        let (pools, mut unsized_names) = self.pools.of(&manifest.pools);
-        match unsized_names.pop() {
+        let (pools, unsized_names) = self.pools.of(&manifest.pools);
+        match unsized_names.into_iter().next() {
             Some(pool) if !self.config.grant_all => Err(Reason::NoPool { pool }),
             Some(_) | None => Ok(pools),
         }

@@ -28,7 +28,7 @@ pub async fn all(table: &Table, service: &str) -> Result<Vec<Pause>, LedgerError
     let Some(item) = table.get(&place, None).await? else { return Ok(Vec::new()) };
     let read = Reader { key: place.key, item: &item };
     let names = item.keys().filter(|name| *name != KEY && *name != ITEM);
-    // What is no text is no pause of ours.
+    // One that is no text cannot be read, and is logged as such.
     let records = names.map(|name| read.text(name).unwrap_or_default());
     Ok(records.filter_map(|json| pauses::from_json(None, json.as_bytes())).collect())
 }
