@@ -167,7 +167,8 @@ async fn with_letter(
 /// The letter of a message in the DLQ; none if SQS itself moved it there.
 ///
 /// # Errors
-/// The letter cannot be had, or it is none. What stands for a larger message always has one: [`LetterError::Gone`] if not.
+/// The letter cannot be read. A stub, which stands for a larger message, always has a letter:
+/// [`LetterError::Gone`] if it has none any more.
 pub async fn read(delivery: &Delivery, envelopes: &dyn Envelopes) -> Result<Option<Letter>, LetterError> {
     let json = match delivery.attributes.get(LETTER_ATTRIBUTE).and_then(AttributeValue::text) {
         Some(json) => json.to_owned(),

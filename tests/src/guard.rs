@@ -19,8 +19,8 @@ const TOLERANCE_PERCENT: f64 = 5.0;
 /// What a step may always differ by: a hash map's seed or a lock moves some, and in the shortest steps that is much.
 const SLACK_INSTRUCTIONS: f64 = 150.0;
 const SLACK_ALLOCATIONS: f64 = 0.3;
-/// Messages of the two runs. The first is long enough that everything has been made once; the second has as many more as the local
-/// ledger takes before it looks for what has expired.
+/// Messages of the two runs. The first is long enough that everything has been made once. The
+/// second has 500 more: after so many entries the local ledger looks for expired ones once.
 const SHORT: u64 = 200;
 const LONG: u64 = 700;
 /// How the figures are renewed.
@@ -28,7 +28,8 @@ const RENEW: &str = "cargo build --workspace --bins --bench steps && target/debu
 
 /// Count what each step of a message's way costs, and compare it with tests/guard.json.
 ///
-/// Exits with 1 if a step takes 5 % more than its figure, or as much less: then the figure is out of date. Needs valgrind.
+/// Exits with 1 if a step takes 5 % more than its figure, or as much less: then the figure is out
+/// of date. Needs valgrind.
 #[derive(clap::Args)]
 pub struct Guard {
     /// Write what was counted into tests/guard.json.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::ProgressBar;
+use wasq_local_sqs::{LocalSqs, Options};
 
 use super::build;
 use super::dev::create_queues;
@@ -36,7 +37,6 @@ use expected::Expected;
 use orders::{Demand, Message, THUMBNAIL_SIZES};
 use sink::Sink;
 use table::{Comparison, Percentiles, Row};
-use wasq_local_sqs::{LocalSqs, Options};
 
 /// The demo's queue.
 const QUEUE: &str = "orders";

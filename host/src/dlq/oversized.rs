@@ -11,16 +11,16 @@ use crate::message::{Attributes, Delivery, NamedAttribute};
 /// Bytes of one part. DynamoDB keeps 400 KB in an item, and a part is JSON in JSON on its way to the command line.
 const PART_BYTES: usize = 128 * 1024;
 
-/// How a body begins that stands in the DLQ for a larger message.
+/// The beginning of a stub: a body that stands in the DLQ for a larger message.
 const STUB_START: &str =
     r#"{"wasq":"larger than this queue takes; the ledger keeps the message, and `wasq dlq show` shows it","#;
 
-/// Whether a body stands for a larger message. Its letter may be in the ledger, too.
+/// Whether a body is a stub. Its letter may be in the ledger, too.
 pub fn is_stub(body: &[u8]) -> bool {
     body.starts_with(STUB_START.as_bytes())
 }
 
-/// What the larger message holds that a body stands for, as [`content_id`] names it; none if it stands for none.
+/// The content of the larger message, as [`content_id`] names it; none if the body is no stub.
 pub fn content_of_stub(body: &[u8]) -> Option<String> {
     if !is_stub(body) {
         return None;

@@ -68,8 +68,8 @@ impl LocalLedger {
         Self::start(dir, SWEEP_EVERY)
     }
 
-    /// As [`open`](Self::open), but what has expired is looked for by the number of new entries alone: the work for so many is then
-    /// the same on a slow and on a fast machine.
+    /// As [`open`](Self::open), but the number of new entries alone decides when expired ones are
+    /// looked for. The work for so many entries is then the same on a slow and on a fast machine.
     ///
     /// # Errors
     /// As `open`.

@@ -128,7 +128,8 @@ impl Calls {
         Ok(count as u64)
     }
 
-    /// A server's own error (5xx) is called again, as every client of SQS does; an emulator under load has some.
+    /// Makes a call again where the server fails (5xx), as every client of SQS does. An emulator
+    /// under load has some such answers.
     async fn call(&self, operation: &str, request: Value) -> anyhow::Result<Value> {
         let mut calls_left = CALLS_MAX;
         loop {

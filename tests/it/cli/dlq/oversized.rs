@@ -1,18 +1,26 @@
-//! Letters whose message was too large for the DLQ: the ledger has it, and the running host gives it out.
+//! Letters whose message was too large for the DLQ. The ledger has the message, and the running
+//! host gives it out.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 use super::{allow_redrive, dead, dlq, setup};
+use crate::support::Rig;
 
-#[tokio::test]
-async fn a_message_that_was_too_large_for_its_dlq_is_shown_exported_and_replayed_whole() {
+/// A host whose DLQ takes 1 KiB.
+async fn rig_with_small_dlq() -> Rig {
     let mut rig = setup().without_host().await;
     allow_redrive(&rig, 1000).await;
     let letters = rig.queue("jobs-dlq").await;
     let limit = rig.client.set_queue_attributes().queue_url(letters.url());
     limit.attributes(QueueAttributeName::MaximumMessageSize, "1024").send().await.unwrap();
     rig.start_host().await;
+    rig
+}
+
+#[tokio::test]
+async fn a_message_that_was_too_large_for_its_dlq_is_shown_exported_and_replayed_whole() {
+    let rig = rig_with_small_dlq().await;
     rig.sink.answers("work", [json!({ "do": "reject", "reason": "no such order" })]);
     let mut order = rig.sink.ask("work");
     order["padding"] = json!("ü".repeat(50_000));
@@ -41,12 +49,7 @@ async fn a_message_that_was_too_large_for_its_dlq_is_shown_exported_and_replayed
 
 #[tokio::test]
 async fn without_its_host_such_a_letter_says_where_its_message_is_and_stays() {
-    let mut rig = setup().without_host().await;
-    allow_redrive(&rig, 1000).await;
-    let letters = rig.queue("jobs-dlq").await;
-    let limit = rig.client.set_queue_attributes().queue_url(letters.url());
-    limit.attributes(QueueAttributeName::MaximumMessageSize, "1024").send().await.unwrap();
-    rig.start_host().await;
+    let mut rig = rig_with_small_dlq().await;
     rig.send(json!({ "do": "reject", "reason": "no", "padding": "x".repeat(50_000) })).await;
     dead(&rig, 1).await;
     rig.stop_host().await;
