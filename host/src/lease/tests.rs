@@ -295,6 +295,15 @@ async fn a_message_that_comes_again_stops_the_run_whose_claim_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_comes_again_stops_no_run_whose_claim_holds() {
+    let bench = Bench::new().await;
+    let lease = bench.track("a");
+    bench.claim(&lease, 1);
+    assert!(bench.keeper.track(&delivery("a", "newer")).is_none());
+    assert!(!is_lost(&lease) && bench.losses() == 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_start_of_the_first_handler_is_remembered() {
     let bench = Bench::new().await;
     let lease = bench.track("a");
