@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use url::Url;
-use wasq::clock;
+use wasq_core::clock;
 use wasq::config::{Envelope, Limits};
 use wasq::flow::decode;
-use wasq::message::{AttributeData, AttributeValue, Attributes, Delivery, MessageId, Receipt, UnixMs};
+use wasq_core::message::{AttributeData, AttributeValue, Attributes, Delivery, MessageId, Receipt, UnixMs};
 use wasq::plugins::manifest::Manifest;
 use wasq::sandbox::Sandbox;
 use wasq::sandbox::egress::Destination;

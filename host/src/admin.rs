@@ -26,14 +26,14 @@ use crate::config;
 use crate::flow::Lane;
 use crate::flow::recent::{self, MessageOutcome};
 use crate::flow::unroutable::UnroutableType;
-use crate::health::Verdict;
-use crate::message::MessageType;
-use crate::metrics::Gauge;
-use crate::pause::Pause;
-use crate::permits::Usage;
+use crate::telemetry::health::Verdict;
+use wasq_core::message::MessageType;
+use crate::telemetry::metrics::Gauge;
+use wasq_core::pause::Pause;
+use crate::admission::permits::Usage;
 use crate::plugins::Catalog;
 use crate::plugins::rollout::{Rollout, Runs};
-use crate::telemetry::{self, Source};
+use crate::telemetry::export::{self, Source};
 
 use gate::ApiLooker;
 
@@ -78,10 +78,10 @@ pub struct ServeError {
 struct Status {
     ready: Verdict,
     queues: Vec<QueueStatus>,
-    lines: Vec<crate::stats::LineStats>,
+    lines: Vec<crate::telemetry::stats::LineStats>,
     /// Types that came and that no plugin handles.
     unroutable: Vec<UnroutableType>,
-    breakers: Vec<crate::flow::BreakerStatus>,
+    breakers: Vec<crate::admission::breaker::BreakerStatus>,
     paused: Vec<Pause>,
     permits: Vec<PermitStatus>,
     /// The latest, newest first; a message once for all plugins in which it failed alike.
@@ -226,8 +226,8 @@ async fn readyz(State(source): State<Source>) -> Response {
 }
 
 async fn metrics(State(source): State<Source>) -> Response {
-    let text = telemetry::text(&telemetry::gather(&source));
-    ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response()
+    let text = export::text(&export::gather(&source));
+    ([(header::CONTENT_TYPE, export::CONTENT_TYPE)], text).into_response()
 }
 
 /// Answered from what the host knows: whoever asks again and again costs no call to SQS.

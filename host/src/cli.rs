@@ -1,7 +1,7 @@
 //! The command line: one file a command.
 
-pub mod bench;
-mod build;
+pub mod body;
+pub mod build;
 mod check;
 mod demo;
 mod dev;
@@ -16,7 +16,7 @@ mod plugins;
 mod run;
 mod send;
 mod status;
-mod table;
+pub mod table;
 mod target;
 
 use std::io::IsTerminal;
@@ -72,16 +72,10 @@ enum Command {
     Resume(pause::ResumeCommand),
     Plugins(plugins::Plugins),
     Dlq(Box<dlq::Dlq>),
-    Bench(Box<bench::Bench>),
     /// Compile a component from standard input to machine code on standard output: the host runs this for itself.
     #[command(hide = true)]
     CompileComponent {
         arguments: String,
-    },
-    /// A part of the bench, in a process of its own: `wasq bench` runs this for itself.
-    #[command(hide = true)]
-    BenchPart {
-        part: String,
     },
     /// Print a completion script for a shell.
     ///
@@ -99,7 +93,6 @@ pub fn main() -> ExitCode {
         // What it finds it prints itself.
         Command::Check(_) => "off",
         Command::Pause(_) | Command::Resume(_) => "error,audit=info,aws_config=off",
-        Command::BenchPart { .. } => "warn,guest=info,aws_config=off",
         _ => "error,aws_config=off",
     };
     let configured = if let Command::Run(run) = &arguments.command { run.log_format() } else { None };
@@ -130,8 +123,6 @@ pub fn main() -> ExitCode {
             Command::Resume(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
             Command::Dlq(command) => command.run().await,
-            Command::Bench(command) => command.run().await,
-            Command::BenchPart { part } => bench_part(&part).await,
             Command::CompileComponent { arguments } => compile_component(&arguments),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Arguments::command(), "wasq", &mut std::io::stdout());
@@ -153,12 +144,6 @@ fn compile_component(arguments: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn bench_part(part: &str) -> anyhow::Result<ExitCode> {
-    let part: bench::part::Part = serde_json::from_str(part)?;
-    part.run().await?;
-    Ok(ExitCode::SUCCESS)
-}
-
 /// An error and its causes. A cause that the words before it have told already is not told again.
 fn in_words(error: &anyhow::Error) -> String {
     let mut words = String::new();
@@ -175,7 +160,8 @@ fn in_words(error: &anyhow::Error) -> String {
     words
 }
 
-fn start_logging(format: LogFormat, filter: &str) {
+/// Writes logs to stderr from here on.
+pub fn start_logging(format: LogFormat, filter: &str) {
     let filter = tracing_subscriber::EnvFilter::new(filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
@@ -185,7 +171,7 @@ fn start_logging(format: LogFormat, filter: &str) {
 }
 
 /// This very program, which the host runs to compile components.
-fn own_binary() -> anyhow::Result<std::path::PathBuf> {
+pub fn own_binary() -> anyhow::Result<std::path::PathBuf> {
     std::env::current_exe().context("cannot tell where this program is")
 }
 

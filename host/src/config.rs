@@ -4,9 +4,7 @@ mod admin;
 pub mod bounds;
 mod egress;
 mod empty;
-mod ledger;
 mod limits;
-mod queue_ref;
 mod rings;
 mod rollout;
 mod signer;
@@ -22,13 +20,15 @@ use serde::Deserialize;
 pub use admin::Admin;
 pub use egress::{AwsPlace, Egress, SecretPlace, SecretSource};
 pub use empty::EmptyInterface;
-pub use ledger::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
 pub use limits::Limits;
-pub use queue_ref::{BadQueueRef, QueueRef};
 pub use rings::{DeadLetterEdge, dead_letter_ring};
 pub use rollout::{Percent, RolloutConfig};
 pub use signer::SignerKey;
 pub use telemetry::{LogFormat, Telemetry};
+pub use wasq_core::aws::AwsConfig;
+pub use wasq_core::secret::Secret;
+pub use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
+pub use wasq_queues::{BadQueueRef, QueueRef};
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,7 +57,7 @@ pub struct Config {
     #[serde(default = "default_drain_s")]
     pub drain_s: u64,
     #[serde(default)]
-    pub aws: Aws,
+    pub aws: AwsConfig,
     #[serde(default)]
     pub ledger: LedgerConfig,
     #[serde(default)]
@@ -71,7 +71,7 @@ pub struct Config {
     pub secrets: BTreeMap<String, SecretSource>,
     /// Where secrets are asked for, if not at `aws`: `wasq dev` has its queues on this machine, and not these.
     #[serde(skip)]
-    pub secrets_aws: Option<Aws>,
+    pub secrets_aws: Option<AwsConfig>,
     #[serde(default)]
     pub limits: Limits,
     /// Permits that plugins share, by the names that their manifests use: `smtp = 10`.
@@ -89,25 +89,6 @@ pub struct Config {
     /// What the operator says about single plugins, by their names.
     #[serde(default)]
     pub plugins: BTreeMap<String, PluginConfig>,
-}
-
-/// Where AWS is. What is not said here comes from the SDK's own chain.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Aws {
-    pub endpoint_url: Option<String>,
-    pub region: Option<String>,
-}
-
-/// A text that no log and no error shows.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// The port of the admin server.

@@ -8,6 +8,7 @@ pub mod listing;
 mod oversized;
 pub mod plan;
 pub mod reader;
+pub mod redrive;
 mod redriven;
 pub mod replay;
 pub mod resend;
@@ -20,9 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use bytes::Bytes;
 
-use crate::ledger::{Ledger, LedgerError};
-use crate::message::{AttributeData, AttributeValue, Attributes, Delivery, Key, MessageId, UnixMs};
-use crate::queue::{MESSAGE_MAX_ATTRIBUTES, Outgoing, Queue, QueueError};
+use wasq_ledgers::{Ledger, LedgerError};
+use wasq_core::message::{AttributeData, AttributeValue, Attributes, Delivery, Key, MessageId, UnixMs};
+use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, Outgoing, Queue, QueueError};
 
 /// The attribute that holds a dead letter's envelope. A message without it has its envelope in the ledger, under its
 /// [`content_id`], or was moved by SQS itself and has none.
@@ -114,7 +115,7 @@ pub async fn send(
     max_bytes: usize,
 ) -> Result<(), LetterError> {
     let attributes = original_attributes(&delivery.attributes);
-    let fits = crate::message::size_bytes(&delivery.body, &attributes) <= max_bytes;
+    let fits = wasq_core::message::size_bytes(&delivery.body, &attributes) <= max_bytes;
     let (body, attributes) = if fits {
         let attributes = with_letter(ledger, &delivery.body, attributes, letter, max_bytes).await?;
         (delivery.body.clone(), attributes)
@@ -156,7 +157,7 @@ async fn with_letter(
     let json = json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
     let mut full = attributes.clone();
     full.insert(LETTER_ATTRIBUTE.into(), AttributeValue::string(&json));
-    if full.len() <= MESSAGE_MAX_ATTRIBUTES && crate::message::size_bytes(body, &full) <= max_bytes {
+    if full.len() <= MESSAGE_MAX_ATTRIBUTES && wasq_core::message::size_bytes(body, &full) <= max_bytes {
         return Ok(full);
     }
     // There may be no room for even a pointer, so the envelope is found by what the message holds.

@@ -9,7 +9,6 @@ macro_rules! about {
     }};
 }
 
-mod breaker;
 mod claim;
 pub mod decide;
 pub mod decode;
@@ -28,30 +27,30 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-pub use breaker::{BreakerStatus, Breakers};
 use claim::Claimed;
 use decide::{Circumstances, Record, Settlement, decide, within_retention};
 use recent::Recent;
 use settle::Settler;
 
-use crate::clock::SharedClock;
+use wasq_core::clock::SharedClock;
+use crate::admission::breaker::Breakers;
 use crate::config::{Limits, QueueConfig};
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
-use crate::health::Health;
+use crate::telemetry::health::Health;
 use crate::lease::{Keeper, Lease};
-use crate::ledger::{Ledger, LedgerError};
-use crate::message::{Delivery, Message, MessageId};
-use crate::metrics::QueueMeters;
-use crate::pausing::Pauses;
-use crate::permits::Permits;
+use wasq_ledgers::{Ledger, LedgerError};
+use wasq_core::message::{Delivery, Message, MessageId};
+use crate::telemetry::metrics::QueueMeters;
+use crate::admission::pauses::Pauses;
+use crate::admission::permits::Permits;
 use crate::plugins::manifest::Retry;
 use crate::plugins::rollout::Version;
 use crate::plugins::{Catalogs, Plugin, Serving};
-use crate::queue::{MaximumMessageSize, Outlets, Queue, Retention};
+use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
 use crate::sandbox::Sandbox;
-use crate::stats::Stats;
-use crate::trace::{Span, Tracing, Way};
+use crate::telemetry::stats::Stats;
+use crate::telemetry::spans::{Span, Tracing, Way};
 
 /// What every delivery's way needs.
 pub struct Services {

@@ -1,6 +1,7 @@
 //! The host, whole: built from its config, run until it is told to stop, drained.
 
 mod opened;
+pub mod queues;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,28 +11,29 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
-use crate::clock::{self, SystemClock};
-use crate::config::{Aws, Config};
-use crate::crew::Crew;
+use wasq_core::clock::{self, SystemClock};
+use crate::config::{AwsConfig, Config};
+use crate::workers::Workers;
 use crate::flow::recent::Recent;
 use crate::flow::settle::Settler;
-use crate::flow::{Breakers, Lane, Services};
-use crate::health::Health;
+use crate::admission::breaker::Breakers;
+use crate::flow::{Lane, Services};
+use crate::telemetry::health::Health;
 use crate::lease::Keeper;
-use crate::ledger::{self, Ledger};
-use crate::metrics::QueueMeters;
-use crate::pausing::Pauses;
-use crate::permits::Permits;
+use wasq_ledgers::{Ledger};
+use crate::telemetry::metrics::QueueMeters;
+use crate::admission::pauses::Pauses;
+use crate::admission::permits::Permits;
 use crate::plugins::watch::Watch;
 use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
-use crate::queue::Queue;
-use crate::queue::sqs::Sqs;
-use crate::queues::{self, OpenQueue, ReceiveLimits};
+use wasq_queues::Queue;
+use wasq_queues::sqs::Sqs;
+use queues::{OpenQueue, ReceiveLimits};
 use crate::sandbox::Sandbox;
 use crate::sandbox::egress::Fetcher;
-use crate::stats::Stats;
-use crate::telemetry::otlp::{self, Otlp};
-use crate::telemetry::{self, Source};
+use crate::telemetry::stats::Stats;
+use crate::telemetry::export::otlp::{self, Otlp};
+use crate::telemetry::export::{self, Source};
 pub use opened::Opened;
 
 /// A running host.
@@ -39,7 +41,7 @@ pub struct Host {
     config: Arc<Config>,
     /// What the queues' redrive policies allow the plugins that are loaded.
     receives: Arc<ReceiveLimits>,
-    crew: Crew,
+    crew: Workers,
     admin: admin::Server,
     watcher: JoinHandle<()>,
     fetcher: JoinHandle<()>,
@@ -54,7 +56,7 @@ pub enum StartError {
     #[error("{0}")]
     Queues(#[from] queues::OpenError),
     #[error("the ledger: {0}")]
-    Ledger(#[from] ledger::OpenError),
+    Ledger(#[from] wasq_ledgers::OpenError),
     #[error("the sandbox's engine: {0}")]
     Engine(String),
     #[error("{0}")]
@@ -82,7 +84,7 @@ impl From<Vec<StartError>> for StartError {
 impl Host {
     /// Opens the ledger, loads the plugins, checks the queues, and begins to poll.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let ledger = ledger::open(&config.ledger, &config.aws).await?;
+        let ledger = wasq_ledgers::open(&config.ledger, &config.aws).await?;
         Self::start_on(config, ledger).await
     }
 
@@ -140,17 +142,17 @@ impl Host {
             telling: JoinSet::new(),
             otlp,
             config: config.clone(),
-            crew: Crew::new(services),
+            crew: Workers::new(services),
         };
         let places = admin::places(&sqs, open.queues.iter().map(|open| (open.name.as_str(), &open.queue, &open.dlq)));
         for queue in open.queues {
             host.begin(queue);
         }
         let source = host.source();
-        host.telling.spawn(telemetry::sample(source.clone(), config.telemetry.clone()));
+        host.telling.spawn(export::sample(source.clone(), config.telemetry.clone()));
         host.telling.spawn(keep_pauses(source.services.clone()));
         host.telling.spawn(host.otlp.export(source.clone()));
-        host.telling.spawn(telemetry::write_emf(source.clone(), config.telemetry.emf));
+        host.telling.spawn(export::write_emf(source.clone(), config.telemetry.emf));
         let history = Arc::new(admin::History::default());
         host.telling.spawn(history.clone().keep(source.clone()));
         host.admin.serve(admin::App { source, access, history, places });
@@ -159,7 +161,7 @@ impl Host {
 
     fn begin(&mut self, open: OpenQueue) {
         let OpenQueue { name, config, queue, retention, max_bytes, dlq, dlq_max_bytes, .. } = open;
-        let aws = Aws { region: queue.region(), ..self.config.aws.clone() };
+        let aws = AwsConfig { region: queue.region(), ..self.config.aws.clone() };
         let url = queue.url().to_owned();
         // The keeper's connections must not wait for the serving threads, so they are made on its own.
         let connect = move || async move {

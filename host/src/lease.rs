@@ -18,11 +18,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
-use crate::ledger::{Fence, Ledger};
-use crate::message::{Delivery, Key, MessageId, Receipt};
-use crate::metrics::QueueMeters;
-use crate::queue::{Queue, VISIBILITY_MAX};
+use wasq_core::clock;
+use wasq_ledgers::{Fence, Ledger};
+use wasq_core::message::{Delivery, Key, MessageId, Receipt};
+use crate::telemetry::metrics::QueueMeters;
+use wasq_queues::{Queue, VISIBILITY_MAX};
 
 pub use renewal::Keeping;
 

@@ -24,12 +24,12 @@ use wasmtime::{Engine, Store};
 pub use grants::{Grants, OWN_QUEUE};
 pub use outbox::{Destinations, OutboxMessage};
 
-use crate::clock;
+use wasq_core::clock;
 use crate::config::Limits;
 use crate::exit::Exit;
-use crate::ledger::{Fence, Ledger};
-use crate::message::{Key, Message, MessageId, UnixMs};
-use crate::trace::Span;
+use wasq_ledgers::{Fence, Ledger};
+use wasq_core::message::{Key, Message, MessageId, UnixMs};
+use crate::telemetry::spans::Span;
 use bindings::exports::wasq::worker::handler as guest;
 use egress::Egress;
 use state::State;
@@ -255,7 +255,7 @@ impl Sandbox {
     /// From the guest's words to an exit, with every text capped and every number clamped.
     fn exit_said(&self, said: Result<guest::Outcome, guest::Failure>) -> Exit {
         let reason = |text: String| text::sanitize(&text, self.limits.reason_bytes);
-        let clamp = |ms: u64| Duration::from_millis(ms).min(crate::queue::VISIBILITY_MAX);
+        let clamp = |ms: u64| Duration::from_millis(ms).min(wasq_queues::VISIBILITY_MAX);
         match said {
             Ok(guest::Outcome::Done(result)) => match result {
                 Some(bytes) if bytes.len() > self.limits.result_bytes => Exit::BadResult {

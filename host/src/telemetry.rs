@@ -1,23 +1,10 @@
-//! What operators look at: the metrics of the whole host, gathered from where they are counted, and the ways on which they leave.
+//! What an operator sees: meters and their definitions, the stats by type and plugin, spans, health, and the ways on which all of it
+//! leaves the host.
+//!
+//! Whoever does the work counts here. [`export`] reads what was counted; it is the only part that knows the flow.
 
-mod emf;
-mod gather;
-pub mod otlp;
-mod prometheus;
-mod sample;
-
-use std::sync::Arc;
-
-pub use emf::{Before, emf, write_emf};
-pub use gather::{Family, Series, Value, gather};
-pub use prometheus::{CONTENT_TYPE, text};
-pub use sample::sample;
-
-use crate::flow::{Lane, Services};
-
-/// What metrics are gathered from.
-#[derive(Clone)]
-pub struct Source {
-    pub services: Arc<Services>,
-    pub lanes: Vec<Arc<Lane>>,
-}
+pub mod export;
+pub mod health;
+pub mod metrics;
+pub mod spans;
+pub mod stats;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use wasq::clock;
+use wasq_core::clock;
 use wasq_tests::steps::{BODY_BYTES, HANDLER, Step, Steps};
 
 /// Handlers by the size of their component. All but the bench's own refuse the order that they get, so that what is timed is

@@ -103,7 +103,7 @@ fn open(setup: Setup, actions: Option<bool>) -> Setup {
 const PAUSE: [(&str, &str); 4] = [("what", "type"), ("name", "probe"), ("for", "1h"), ("by", "ada")];
 
 fn paused(rig: &Rig) -> usize {
-    rig.services().pauses.current(wasq::clock::unix_ms()).len()
+    rig.services().pauses.current(wasq_core::clock::unix_ms()).len()
 }
 
 #[tokio::test]

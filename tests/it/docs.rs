@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use wasq::config::Config;
-use wasq::metrics::{ALL, Kind};
+use wasq::telemetry::metrics::{ALL, Kind};
 use wasq::plugins::manifest::Manifest;
 
 fn root() -> PathBuf {

@@ -19,8 +19,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
-use wasq::queue::sqs::{Sqs, SqsQueue};
-use wasq::queue::{Outgoing, Queue, QueueError};
+use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::{Outgoing, Queue, QueueError};
 
 use crate::cli::binary::client;
 use crate::support::until;
@@ -104,7 +104,7 @@ impl Gate {
 }
 
 async fn sdk_config(endpoint: &str, credentials: impl ProvideCredentials + 'static) -> SdkConfig {
-    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(wasq::aws::http_client());
+    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(wasq_core::aws::http_client());
     loader
         .region(Region::from_static("eu-west-1"))
         .endpoint_url(endpoint)
@@ -159,7 +159,7 @@ async fn hand_on(behind: &str, request: Request) -> Response {
 }
 
 fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(wasq::clock::unix_ms().0)
+    SystemTime::UNIX_EPOCH + Duration::from_millis(wasq_core::clock::unix_ms().0)
 }
 
 fn httpdate(time: SystemTime) -> String {
@@ -170,7 +170,7 @@ fn static_credentials() -> Credentials {
     Credentials::new("AKIDFIRST", "secret", None, None, "test")
 }
 
-async fn receive(queue: &SqsQueue) -> Result<Vec<wasq::message::Delivery>, QueueError> {
+async fn receive(queue: &SqsQueue) -> Result<Vec<wasq_core::message::Delivery>, QueueError> {
     queue.receive(10, Duration::ZERO, Duration::from_secs(30)).await
 }
 
@@ -216,7 +216,7 @@ async fn another_hand_finds_our_signatures_right() {
     let body = r#"{"text":"\"quoted\" ü 😀 \u0001 ~ / + %20"}"#;
     let message = Outgoing {
         body: body.into(),
-        attributes: [("type".to_owned(), wasq::message::AttributeValue::string("a b/ü"))].into(),
+        attributes: [("type".to_owned(), wasq_core::message::AttributeValue::string("a b/ü"))].into(),
         delay_s: 0,
         group: None,
         deduplication_id: None,
@@ -282,7 +282,7 @@ async fn post(request: http::request::Builder, body: &str) -> String {
 async fn a_clock_that_goes_wrong_is_corrected_as_the_sdk_does_and_followed() {
     let gate = Gate::start().await;
     let queue = gate.queue(static_credentials()).await;
-    let receipts = [wasq::message::Receipt("r".into())];
+    let receipts = [wasq_core::message::Receipt("r".into())];
     queue.delete(&receipts).await;
     queue.delete(&receipts).await;
     let call = |by, status| seen("DeleteMessageBatch", by, status);
@@ -310,7 +310,7 @@ async fn a_batch_that_does_not_come_back_well_is_made_again_by_the_sdk() {
     ] {
         gate.order(status, body);
         gate.order(StatusCode::OK, r#"{"Successful":[{"Id":"0"}],"Failed":[]}"#);
-        let answers = queue.delete(&[wasq::message::Receipt("r".into())]).await;
+        let answers = queue.delete(&[wasq_core::message::Receipt("r".into())]).await;
         assert!(matches!(answers[..], [Ok(())]), "{body}: {answers:?}");
         assert_eq!(gate.seen(), [call(By::Us, status.as_u16()), call(By::Sdk, 200)], "{body}");
     }
@@ -323,7 +323,7 @@ async fn a_call_that_its_caller_gave_up_is_followed_by_one_of_the_sdks() {
     receive(&queue).await.unwrap();
     gate.seen();
     gate.state.silent.store(true, Ordering::Relaxed);
-    let receipts = [wasq::message::Receipt("r".into())];
+    let receipts = [wasq_core::message::Receipt("r".into())];
     let arrived = until("the call has arrived", || async { !gate.state.seen.lock().unwrap().is_empty() });
     tokio::select! {
         answers = queue.delete(&receipts) => panic!("nobody answers: {answers:?}"),
@@ -395,8 +395,8 @@ async fn an_answer_is_read_as_the_sdk_reads_it() {
                 deliveries
                     .into_iter()
                     .map(|delivery| {
-                        let received_at = wasq::clock::now();
-                        format!("{:?}", wasq::message::Delivery { received_at, ..delivery })
+                        let received_at = wasq_core::clock::now();
+                        format!("{:?}", wasq_core::message::Delivery { received_at, ..delivery })
                             .split(", received_at")
                             .next()
                             .unwrap()

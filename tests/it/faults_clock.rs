@@ -57,9 +57,9 @@ async fn with_a_clock_that_jumps(offset: &Path) {
         rig.sink.answers(&later, [json!({ "do": "retry", "reason": "later", "after_ms": 3_000 })]);
         rig.send(rig.sink.ask(&later)).await;
         rig.until_called(&later, 1).await;
-        let before = wasq::clock::unix_ms().0 as i64;
+        let before = wasq_core::clock::unix_ms().0 as i64;
         offset.write_all_at(&off_s.to_ne_bytes(), 0).unwrap();
-        let jumped_ms = wasq::clock::unix_ms().0 as i64 - before - (off_s - was) * 1_000;
+        let jumped_ms = wasq_core::clock::unix_ms().0 as i64 - before - (off_s - was) * 1_000;
         was = off_s;
         assert!((0..SLACK_MS).contains(&jumped_ms), "the clock has jumped: {jumped_ms} ms");
 

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasq::dlq::Letter;
 use wasq::dlq::resend::{How, replayed};
-use wasq::ledger::Claim;
-use wasq::message::Delivery;
-use wasq::queue::Queue;
+use wasq_ledgers::Claim;
+use wasq_core::message::Delivery;
+use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
 use wasq_tests::crash::proxy::Proxy;
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use wasq::config::OnExhausted;
 use wasq::dlq::Letter;
 use wasq::host::Host;
-use wasq::message::Delivery;
-use wasq::queue::{Outgoing, Queue};
+use wasq_core::message::Delivery;
+use wasq_queues::{Outgoing, Queue};
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Rig, Setup, hosts};
@@ -153,7 +153,7 @@ async fn groups_of_standard_queues_are_passed_on() {
     let jobs = rig.queue("jobs").await;
     let post = |body: &Value| Outgoing {
         body: body.to_string().into(),
-        attributes: [("type".to_owned(), wasq::message::AttributeValue::string("probe"))].into(),
+        attributes: [("type".to_owned(), wasq_core::message::AttributeValue::string("probe"))].into(),
         delay_s: 0,
         group: Some("tenant-7".into()),
         deduplication_id: None,

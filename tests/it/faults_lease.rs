@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use wasq::ledger::local::LocalLedger;
-use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
-use wasq::message::Key;
-use wasq::pause::{Pause, Target};
+use wasq_ledgers::local::LocalLedger;
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use wasq_core::message::Key;
+use wasq_core::pause::{Pause, Target};
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::servers::postgres;
@@ -168,7 +168,7 @@ async fn a_lease_whose_renewals_hang_is_lost_when_it_ends() {
     let hold = rig.sink.hold("work");
     rig.send(rig.sink.ask("work")).await;
     rig.until_called("work", 1).await;
-    let began = wasq::clock::now();
+    let began = wasq_core::clock::now();
     rig.until_exits("lease-lost", 1).await;
     assert!(began.elapsed() < Duration::from_secs(20), "the guest ran on for {:?} after 8 s of lease", began.elapsed());
     rig.sqs.faults().clear();
@@ -187,7 +187,7 @@ async fn a_renewal_that_hangs_is_made_again_within_the_lease() {
     rig.sink.answers("work", [json!({ "do": "sleep", "ms": 26_000 })]);
     rig.send(rig.sink.ask("work")).await;
     rig.until_called("work", 1).await;
-    let began = wasq::clock::now();
+    let began = wasq_core::clock::now();
     rig.sqs.faults().calls_reach("ChangeMessageVisibilityBatch", 2).await;
     assert!(began.elapsed() < Duration::from_secs(24), "the second call came after {:?} of 24 s", began.elapsed());
     rig.emptied().await;

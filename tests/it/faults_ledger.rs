@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use wasq::config::{LedgerConfig, PostgresConfig, RedisConfig, Secret};
-use wasq::ledger::{Claim, ClaimRequest};
-use wasq::message::{BodyDigest, Key, MessageId, MessageType};
+use wasq_ledgers::{Claim, ClaimRequest};
+use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_tests::servers::Server;
 
 use crate::cli::binary::{Running, program};
@@ -70,7 +70,7 @@ impl Scene {
         let (hold, before) = (self.rig.sink.hold("work"), self.rig.sink.count("work"));
         self.send().await;
         self.rig.until_called("work", before + CONCURRENCY).await;
-        let (began, in_hand) = (wasq::clock::now(), self.rig.sink.count("work"));
+        let (began, in_hand) = (wasq_core::clock::now(), self.rig.sink.count("work"));
         self.outages += 1;
         away();
         // What was in hand ends its work now, and cannot be recorded.
@@ -88,7 +88,7 @@ impl Scene {
         assert_eq!(self.calls(), (receives, deletes), "{how}: no polling, and nothing is acknowledged unrecorded");
         assert_eq!(self.rig.ready().await.0, 503);
         let away_for = began.elapsed();
-        let at = wasq::clock::now();
+        let at = wasq_core::clock::now();
         back();
         until(&format!("{how}: readiness is well"), || async { self.rig.ready().await.0 == 200 }).await;
         let ready_after = at.elapsed();

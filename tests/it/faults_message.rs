@@ -106,8 +106,8 @@ async fn a_type_that_nobody_handles_is_dead_lettered_after_unroutable_after() {
     let setup = Setup::probe().queue("jobs", |queue| queue.unroutable_after = Duration::from_millis(1));
     let mut rig = setup.without_host().await;
     rig.message("x").kind("../../etc").send().await;
-    let sent = wasq::clock::unix_ms();
-    until("it is old enough", || async { wasq::clock::unix_ms().0 > sent.0 + 1 }).await;
+    let sent = wasq_core::clock::unix_ms();
+    until("it is old enough", || async { wasq_core::clock::unix_ms().0 > sent.0 + 1 }).await;
     rig.start_host().await;
     let dead = rig.letter().await;
     rig.emptied().await;
@@ -181,8 +181,8 @@ async fn a_message_older_than_its_max_age_is_dead_lettered_or_discarded_as_decla
     for kind in ["keep", "drop", "fresh"] {
         rig.message(json!({ "do": "done" })).kind(kind).send().await;
     }
-    let sent = wasq::clock::unix_ms();
-    until("they are old enough", || async { wasq::clock::unix_ms().0 > sent.0 + 2 }).await;
+    let sent = wasq_core::clock::unix_ms();
+    until("they are old enough", || async { wasq_core::clock::unix_ms().0 > sent.0 + 2 }).await;
     rig.start_host().await;
     let dead = rig.letter().await;
     rig.emptied().await;

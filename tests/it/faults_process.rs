@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wasq::ledger::local::LocalLedger;
-use wasq::ledger::{Claim, ClaimRequest, Ledger};
-use wasq::message::{BodyDigest, Key, MessageId, MessageType};
+use wasq_ledgers::local::LocalLedger;
+use wasq_ledgers::{Claim, ClaimRequest, Ledger};
+use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 
 use crate::support::{Faulty, Plugin, Setup, Trouble, until};
 
@@ -138,7 +138,7 @@ async fn while_the_ledger_is_down_nothing_runs_and_nothing_is_acknowledged() {
     assert!(!verdict.ok && verdict.reasons[0].contains("no space left on device"), "{verdict:?}");
     // Nothing more is received either, so that receive counts do not grow.
     let received = rig.sqs.faults().calls("ReceiveMessage");
-    let began = wasq::clock::now();
+    let began = wasq_core::clock::now();
     until("some time has passed", || async { began.elapsed() > Duration::from_secs(3) }).await;
     assert!(rig.sqs.faults().calls("ReceiveMessage") <= received + 1);
     assert_eq!((rig.sink.count("work"), rig.sqs.faults().calls("DeleteMessageBatch")), (0, 0));

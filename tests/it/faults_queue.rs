@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use wasq::dlq::resend::{How, replayed};
-use wasq::queue::Queue;
+use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Setup, until, wat};
@@ -35,7 +35,7 @@ async fn refused_receives(code: &str, status: u16) {
     let mut rig = Setup::new().plugin(Plugin::component("probe", wat::done())).without_host().await;
     rig.sqs.faults().add(Fault::on("ReceiveMessage", refused(code, status)));
     rig.start_host().await;
-    let began = wasq::clock::now();
+    let began = wasq_core::clock::now();
     let faults = rig.sqs.faults();
     faults.calls_reach("ReceiveMessage", 3).await;
     // Two waits of at least a second; the SDK repeats none of the calls by itself.

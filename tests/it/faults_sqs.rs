@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wasq::dlq::Letter;
-use wasq::queue::Queue;
+use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Rig, Setup, until};

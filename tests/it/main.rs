@@ -1,6 +1,5 @@
 //! The integration tests.
 
-mod bench;
 mod cli;
 mod clients;
 mod container;

@@ -8,8 +8,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use wasq::config::Config;
 use wasq::host::Host;
-use wasq::queue::Queue;
-use wasq::queue::sqs::{Sqs, SqsQueue};
+use wasq_queues::Queue;
+use wasq_queues::sqs::{Sqs, SqsQueue};
 
 use crate::cli::binary::{Running, client, wasq};
 use crate::support::{Plugin, Sink, until};
@@ -198,8 +198,8 @@ async fn the_ledger_may_be_in_dynamodb() {
         (vec![1.into()], vec![1.into(), 2.into()], vec![1.into()])
     );
 
-    let aws = wasq::config::Aws { endpoint_url: Some(moto.endpoint.clone()), region: None };
-    let dynamodb = aws_sdk_dynamodb::Client::new(&wasq::aws::sdk_config(&aws).await);
+    let aws = wasq::config::AwsConfig { endpoint_url: Some(moto.endpoint.clone()), region: None };
+    let dynamodb = aws_sdk_dynamodb::Client::new(&wasq_core::aws::sdk_config(&aws).await);
     let entries = dynamodb.scan().table_name("wasq-ledger").send().await.unwrap().items.unwrap();
     let mut states: Vec<_> =
         entries.iter().filter_map(|entry| Some(entry.get("state")?.as_s().unwrap().as_str())).collect();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use wasq::ledger::Ledger;
-use wasq::ledger::local::LocalLedger;
-use wasq::pause::Pause;
+use wasq_ledgers::Ledger;
+use wasq_ledgers::local::LocalLedger;
+use wasq_core::pause::Pause;
 
 use crate::cli::binary::wasq;
 use crate::support::{Faulty, Plugin, Rig, Setup, Trouble, get, until};
@@ -104,7 +104,7 @@ async fn a_pause_passes_by_itself() {
     rig.send(json!({ "do": "done" })).await;
     rig.until_exits("paused", 1).await;
     rig.until_exits("done", 1).await;
-    assert_eq!(rig.services().pauses.current(wasq::clock::unix_ms()), []);
+    assert_eq!(rig.services().pauses.current(wasq_core::clock::unix_ms()), []);
     wasq(["pause", "probe", "--until", "1970-01-01T00:00Z", "--admin", &admin])
         .check(1, &["give a time in the future"])
         .await;
@@ -154,14 +154,14 @@ async fn a_fifo_queue_keeps_its_order_across_a_pause() {
 async fn a_host_polls_nothing_until_it_knows_what_is_paused() {
     let mut rig = quick(Setup::probe()).without_host().await;
     let inner = LocalLedger::open(&rig.ledger_dir()).unwrap();
-    let pause = Pause::new("type:probe".parse().unwrap(), "ada", wasq::clock::unix_ms(), None).unwrap();
+    let pause = Pause::new("type:probe".parse().unwrap(), "ada", wasq_core::clock::unix_ms(), None).unwrap();
     inner.put_pause("wasq", &pause).await.unwrap();
     let ledger = Faulty::new(inner, Trouble::NoPauses);
     rig.send(json!({ "do": "done" })).await;
     rig.start_on(ledger.clone()).await;
     let (status, reasons) = rig.ready().await;
     assert!(status == 503 && reasons.contains("what is paused cannot be read"), "{reasons}");
-    let began = wasq::clock::now();
+    let began = wasq_core::clock::now();
     until("a poll would have come", || async { began.elapsed() > Duration::from_secs(2) }).await;
     assert_eq!(rig.sqs.faults().calls("ReceiveMessage"), 0);
     ledger.set(Trouble::None);

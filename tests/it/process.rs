@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use wasq::ledger::local::LocalLedger;
-use wasq::ledger::{Claim, ClaimRequest, Ledger};
-use wasq::message::{BodyDigest, Key, MessageId, MessageType};
-use wasq::queue::Queue;
+use wasq_ledgers::local::LocalLedger;
+use wasq_ledgers::{Claim, ClaimRequest, Ledger};
+use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
+use wasq_queues::Queue;
 
 use crate::cli::binary::{Running, wasq};
 use crate::cli::config_file;

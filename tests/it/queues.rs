@@ -6,9 +6,9 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use wasq::config::{OutletConfig, PluginConfig, QueueConfig};
 use wasq::host::Host;
-use wasq::queue::Queue;
-use wasq::queue::sqs::Sqs;
-use wasq::queues;
+use wasq_queues::Queue;
+use wasq_queues::sqs::Sqs;
+use wasq::host::queues;
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Rig, Setup, until, wat};
@@ -80,7 +80,7 @@ async fn a_message_that_arrives_at_the_end_of_a_long_poll_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_answers_at_once_is_asked_once_a_second_while_it_is_empty() {
     let mut rig = idle().queue("jobs", |queue| queue.wait = Duration::ZERO).without_host().await;
-    let began = wasq::clock::now();
+    let began = wasq_core::clock::now();
     rig.start_host().await;
     rig.sqs.faults().calls_reach("ReceiveMessage", 4).await;
     assert!(began.elapsed() >= Duration::from_secs(3), "four receives in {:?}", began.elapsed());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use wasq::config::{Aws, Config, Secret, SecretSource};
+use wasq::config::{AwsConfig, Config, Secret, SecretSource};
 
 use crate::cli::binary::{Running, client, wasq};
 use crate::cli::config_file;
@@ -16,7 +16,7 @@ const ROTATED: &str = "correct-horse-battery";
 /// moto, and the SDK's clients of it.
 struct Moto {
     endpoint: String,
-    aws: Aws,
+    aws: AwsConfig,
     secrets_manager: aws_sdk_secretsmanager::Client,
     ssm: aws_sdk_ssm::Client,
     _server: Running,
@@ -27,8 +27,8 @@ impl Moto {
         let server = client("moto_server", ["--port", "0"]).spawn();
         let line = server.line("Running on http://").await;
         let endpoint = line.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
-        let aws = Aws { endpoint_url: Some(endpoint.clone()), region: Some("eu-central-1".into()) };
-        let shared = wasq::aws::sdk_config(&aws).await;
+        let aws = AwsConfig { endpoint_url: Some(endpoint.clone()), region: Some("eu-central-1".into()) };
+        let shared = wasq_core::aws::sdk_config(&aws).await;
         Self {
             secrets_manager: aws_sdk_secretsmanager::Client::new(&shared),
             ssm: aws_sdk_ssm::Client::new(&shared),

@@ -14,11 +14,11 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wasq::clock;
-use wasq::config::Aws;
-use wasq::message::AttributeValue;
-use wasq::queue::sqs::{Sqs, SqsQueue};
-use wasq::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue};
+use wasq_core::clock;
+use wasq::config::AwsConfig;
+use wasq_core::message::AttributeValue;
+use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::{BATCH_MAX_ENTRIES, Outgoing, Queue};
 use wasq_local_sqs::{LocalSqs, Options as SqsOptions};
 
 use self::hosts::{Hosts, Kill};
@@ -95,7 +95,7 @@ impl Stage {
     async fn set(options: Options) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let sqs = LocalSqs::start(SqsOptions::new(dir.path().join("sqs")).port(0)).await?;
-        let aws = Aws { endpoint_url: Some(sqs.endpoint_url()), region: Some("eu-central-1".into()) };
+        let aws = AwsConfig { endpoint_url: Some(sqs.endpoint_url()), region: Some("eu-central-1".into()) };
         let client = Sqs::connect(&aws).await;
         for name in ["jobs", "jobs-dlq"] {
             let create = client.client().create_queue().queue_name(name);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fastrand::Rng;
-use wasq::clock;
+use wasq_core::clock;
 
 /// The longest input that is made.
 const INPUT_MAX_BYTES: usize = 64 * 1024;

@@ -132,7 +132,7 @@ impl Sim {
         let style =
             ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {per_sec}").expect("the template is valid");
         let bar = ProgressBar::new(self.seeds).with_style(style);
-        let began = wasq::clock::now();
+        let began = wasq_core::clock::now();
         let outcome = Simulator::new().run_many(self.first, self.seeds, threads, &|_| bar.inc(1));
         bar.finish_and_clear();
         match outcome {

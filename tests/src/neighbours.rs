@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wasq::clock;
+use wasq_core::clock;
 use wasq::plugins::Plugin;
 
 use crate::hostile::{Bench, guests, quantile};

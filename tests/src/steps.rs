@@ -10,35 +10,36 @@ use std::time::Duration;
 use clap::ValueEnum;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use wasq::cli::bench::no_ledger::NoLedger;
-use wasq::cli::bench::order::Mail;
-use wasq::clock::SystemClock;
+use wasq_bench::no_ledger::NoLedger;
+use wasq_bench::workload::Workload;
+use wasq_core::clock::SystemClock;
 use wasq::config::{Config, Envelope, QueueConfig};
-use wasq::crew::Crew;
+use wasq::workers::Workers;
 use wasq::exit::Exit;
 use wasq::flow::decide::{Record, Settlement};
 use wasq::flow::decode::decode;
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
-use wasq::flow::{Breakers, Lane, Services};
-use wasq::health::Health;
+use wasq::admission::breaker::Breakers;
+use wasq::flow::{Lane, Services};
+use wasq::telemetry::health::Health;
 use wasq::lease::Keeper;
-use wasq::ledger::local::LocalLedger;
-use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger};
-use wasq::message::{BodyDigest, Delivery, Key, Message};
-use wasq::metrics::QueueMeters;
-use wasq::pausing::Pauses;
-use wasq::permits::Permits;
+use wasq_ledgers::local::LocalLedger;
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger};
+use wasq_core::message::{BodyDigest, Delivery, Key, Message};
+use wasq::telemetry::metrics::QueueMeters;
+use wasq::admission::pauses::Pauses;
+use wasq::admission::permits::Permits;
 use wasq::plugins::{Catalogs, Loader, Plugin};
-use wasq::queue::{MaximumMessageSize, Queue, Retention};
+use wasq_queues::{MaximumMessageSize, Queue, Retention};
 use wasq::sandbox::{Destinations, Job, Sandbox};
-use wasq::stats::Stats;
-use wasq::trace::{Span, Tracing};
+use wasq::telemetry::stats::Stats;
+use wasq::telemetry::spans::{Span, Tracing};
 
 use canned::Canned;
 
 const SCOPE: &str = "steps";
-/// The handler of `wasq bench`, and what it is sent.
+/// The handler of `wasq-bench`, and what it is sent.
 pub const HANDLER: &str = "bench-handler";
 pub const BODY_BYTES: usize = 500;
 
@@ -82,7 +83,7 @@ pub struct Steps {
     plugin: Arc<Plugin>,
     claims: u64,
     ledger: Option<(tempfile::TempDir, LocalLedger)>,
-    crew: Option<(Crew, Arc<Canned>)>,
+    crew: Option<(Workers, Arc<Canned>)>,
     settler: Option<(Keeper, Settler, Arc<Canned>)>,
 }
 
@@ -114,7 +115,7 @@ impl Steps {
         let runtime = runtime.expect("a runtime can be made");
         let plugin = kit.catalogs.current().plugins().next().expect("the handler was loaded").clone();
         let kind = plugin.manifest.types.first().expect("a handler has a type").0.clone();
-        let mail = Mail { bytes: body_bytes, sleep_ms: 0, types: vec![kind], duplicates: 0, body: None };
+        let mail = Workload { bytes: body_bytes, sleep_ms: 0, types: vec![kind], duplicates: 0, body: None };
         let delivery = runtime.block_on(async { canned::delivery(mail.main(1, 0), 1) });
         let message = decode(&delivery, Envelope::default(), None).expect("an order has a type");
         Self {
@@ -255,7 +256,7 @@ impl Kit {
     }
 
     /// Starts a host's own worker, keeper and settler over a queue in memory.
-    fn begin(&self, delivery: &Delivery) -> (Crew, Arc<Canned>) {
+    fn begin(&self, delivery: &Delivery) -> (Workers, Arc<Canned>) {
         let queue = Arc::new(Canned::new(delivery.clone()));
         let ledger: Arc<dyn Ledger> = Arc::new(NoLedger);
         let limits = self.config.limits.clone();
@@ -279,7 +280,7 @@ impl Kit {
         let (config, meters) = (QueueConfig::default(), Arc::new(QueueMeters::default()));
         let (keeper, keeping) = Keeper::new(config.visibility, meters.clone());
         tokio::spawn(keeping.run(queue.clone(), ledger));
-        let mut crew = Crew::new(Arc::new(services));
+        let mut crew = Workers::new(Arc::new(services));
         crew.begin(Lane {
             name: "jobs".into(),
             keeper,

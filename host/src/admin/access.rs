@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::config;
-use crate::message::UnixMs;
+use wasq_core::message::UnixMs;
 
 /// Where the token is looked for before the file that the config names.
 pub const TOKEN_VARIABLE: &str = "WASQ_ADMIN_TOKEN";

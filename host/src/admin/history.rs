@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::message::UnixMs;
-use crate::stats::Stats;
-use crate::telemetry::Source;
+use wasq_core::message::UnixMs;
+use crate::telemetry::stats::Stats;
+use crate::telemetry::export::Source;
 
 /// From one sample to the next.
 pub const STEP: Duration = Duration::from_secs(5);

@@ -18,10 +18,10 @@ use crate::dlq::reader::{Notes, Reader};
 use crate::dlq::replay::Replay;
 use crate::dlq::resend::How;
 use crate::dlq::sources::Sources;
-use crate::ledger::Ledger;
-use crate::message::{MessageId, UnixMs};
-use crate::queue::sqs::{Sqs, SqsQueue};
-use crate::queue::{BATCH_MAX_ENTRIES, QueueError};
+use wasq_ledgers::Ledger;
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::{BATCH_MAX_ENTRIES, QueueError};
 
 /// Letters that one look reads at most, and one action acts on. `wasq dlq` knows no such limit.
 pub const LETTERS_MAX: u64 = 1_000;
@@ -231,7 +231,7 @@ impl Place {
     ) -> (Summary, Option<String>) {
         let mut sources = Sources::new(self.sqs.clone(), self.dlq.clone(), self.queue.clone(), true, None);
         let plan = Plan {
-            began: crate::clock::unix_ms(),
+            began: wasq_core::clock::unix_ms(),
             filter,
             limit: Some(LETTERS_MAX),
             rate: None,

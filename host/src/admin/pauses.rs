@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::gate::ApiActor;
-use crate::message::UnixMs;
-use crate::pause::{Pause, Target};
-use crate::pausing;
+use wasq_core::message::UnixMs;
+use wasq_core::pause::{Pause, Target};
+use crate::admission::pauses;
 
 /// What `POST /pauses` is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,9 +51,9 @@ pub struct Resumed {
 #[derive(Debug, thiserror::Error)]
 pub enum ActionError {
     #[error(transparent)]
-    Pause(#[from] crate::pause::PauseError),
+    Pause(#[from] wasq_core::pause::PauseError),
     #[error(transparent)]
-    Pausing(#[from] pausing::PausingError),
+    Pausing(#[from] pauses::PausingError),
     #[error("this host has no queue `{name}`; it has {known}")]
     NoQueue { name: String, known: String },
 }
@@ -63,8 +63,8 @@ impl IntoResponse for ActionError {
         let code = match &self {
             Self::Pause(_) => StatusCode::BAD_REQUEST,
             Self::NoQueue { .. } => StatusCode::NOT_FOUND,
-            Self::Pausing(pausing::PausingError::TooMany) => StatusCode::CONFLICT,
-            Self::Pausing(pausing::PausingError::Ledger(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Pausing(pauses::PausingError::TooMany) => StatusCode::CONFLICT,
+            Self::Pausing(pauses::PausingError::Ledger(_)) => StatusCode::SERVICE_UNAVAILABLE,
         };
         (code, Json(serde_json::json!({ "error": self.to_string() }))).into_response()
     }
@@ -108,14 +108,14 @@ impl App {
                 return Err(ActionError::NoQueue { name: name.clone(), known: known.join(", ") });
             }
             Target::Type(kind) => {
-                let kind = crate::message::MessageType(kind.clone());
+                let kind = wasq_core::message::MessageType(kind.clone());
                 let unknown = services.catalogs.current().route(&kind).is_empty();
                 unknown.then(|| format!("no plugin of this host handles the type `{kind}`; it is paused all the same"))
             }
             Target::Queue(_) => None,
         };
         let pause = Pause::new(target, by, now, until)?;
-        pausing::pause(&*services.ledger, &services.scope, &pause, &from.to_string()).await?;
+        pauses::pause(&*services.ledger, &services.scope, &pause, &from.to_string()).await?;
         self.refresh(now).await;
         Ok(Paused { pause, note })
     }
@@ -123,7 +123,7 @@ impl App {
     /// Resumes, on this host at once.
     pub async fn resume(&self, target: &Target, by: &str, from: SocketAddr) -> Result<Resumed, ActionError> {
         let (services, now) = (&self.source.services, self.source.services.clock.unix_ms());
-        let resumed = pausing::resume(&*services.ledger, &services.scope, target, by, &from.to_string()).await?;
+        let resumed = pauses::resume(&*services.ledger, &services.scope, target, by, &from.to_string()).await?;
         self.refresh(now).await;
         Ok(Resumed { resumed })
     }

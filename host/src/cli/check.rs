@@ -8,10 +8,10 @@ use clap::Args;
 
 use crate::config::Config;
 use crate::host::{Opened, StartError, kept_versions};
-use crate::ledger::{self, OpenError, local};
-use crate::message::MessageType;
+use wasq_ledgers::{OpenError, local};
+use wasq_core::message::MessageType;
 use crate::plugins::{Catalogs, Loader};
-use crate::queue::Queue;
+use wasq_queues::Queue;
 use crate::sandbox::Sandbox;
 
 /// Check the config, every plugin with its manifest and grants, and with --live all that a run opens.
@@ -92,7 +92,7 @@ impl Check {
             }
         }
         if self.live {
-            match ledger::open(&config.ledger, &config.aws).await {
+            match wasq_ledgers::open(&config.ledger, &config.aws).await {
                 Ok(_) => println!("ok       the ledger"),
                 // By the host beside which this is run, most likely.
                 Err(OpenError::Local(local::OpenError::InUse { .. })) => println!("ok       the ledger: it is in use"),

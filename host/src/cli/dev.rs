@@ -14,9 +14,9 @@ use wasq_local_sqs::{LocalSqs, Options};
 
 use super::build::{self, OUT_DIR};
 use super::target::{DEV_QUEUE, dlq_name};
-use crate::config::{ADMIN_PORT, Aws, Config, LOCAL_SQS_PORT, LedgerConfig};
+use crate::config::{ADMIN_PORT, AwsConfig, Config, LOCAL_SQS_PORT, LedgerConfig};
 use crate::host::Host;
-use crate::queue::sqs::Sqs;
+use wasq_queues::sqs::Sqs;
 
 /// Changes within this long of each other are one.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -110,7 +110,7 @@ pub async fn create_queues(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Makes queues on a local endpoint. Those that are there stay as they are.
-pub async fn make_queues<'a>(aws: &Aws, names: impl IntoIterator<Item = &'a String>) -> anyhow::Result<()> {
+pub async fn make_queues<'a>(aws: &AwsConfig, names: impl IntoIterator<Item = &'a String>) -> anyhow::Result<()> {
     use aws_sdk_sqs::types::QueueAttributeName;
     let sqs = Sqs::connect(aws).await;
     for name in names {

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::http::Admin;
 use crate::config::Config;
-use crate::health::Verdict;
+use crate::telemetry::health::Verdict;
 
 /// Ask the host on this machine whether it is alive, or with --ready whether it can work. Exits with 1 if not.
 ///

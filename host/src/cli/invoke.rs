@@ -8,15 +8,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::clock;
+use wasq_core::clock;
+use super::body::read_body;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::ledger::local::LocalLedger;
-use crate::ledger::{Claim, ClaimRequest, Ledger};
-use crate::message::{AttributeValue, BodyDigest, Delivery, Key, MessageId, Receipt};
+use wasq_ledgers::local::LocalLedger;
+use wasq_ledgers::{Claim, ClaimRequest, Ledger};
+use wasq_core::message::{AttributeValue, BodyDigest, Delivery, Key, MessageId, Receipt};
 use crate::plugins::{Loader, Plugin};
 use crate::sandbox::{Destinations, Job, Sandbox};
-use crate::trace::Span;
+use crate::telemetry::spans::Span;
 
 /// Run one message through a plugin, without a queue, and show what came of it.
 ///
@@ -51,20 +52,6 @@ pub struct Invoke {
 pub fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
-}
-
-/// A body as the command line gives it: itself, `-` for stdin, `@FILE` for a file.
-pub fn read_body(body: &str) -> anyhow::Result<Vec<u8>> {
-    use std::io::Read;
-    if body == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).context("cannot read stdin")?;
-        return Ok(bytes);
-    }
-    match body.strip_prefix('@') {
-        Some(path) => std::fs::read(path).with_context(|| format!("cannot read {path}")),
-        None => Ok(body.as_bytes().to_vec()),
-    }
 }
 
 impl Invoke {
@@ -130,7 +117,7 @@ impl Invoke {
 
     fn delivery(&self, kind: &str) -> anyhow::Result<Delivery> {
         let attributes = self.attributes.iter().map(|(name, value)| (name.clone(), AttributeValue::string(value)));
-        let mut attributes: crate::message::Attributes = attributes.collect();
+        let mut attributes: wasq_core::message::Attributes = attributes.collect();
         attributes.insert(crate::flow::decode::TYPE_ATTRIBUTE.into(), AttributeValue::string(kind));
         Ok(Delivery {
             message_id: MessageId(uuid::Uuid::new_v4().to_string()),

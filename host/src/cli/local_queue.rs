@@ -10,7 +10,7 @@ use wasq_local_sqs::{LocalSqs, Options};
 
 use super::dev::make_queues;
 use super::target::{DEV_QUEUE, dlq_name};
-use crate::config::{Aws, LOCAL_SQS_PORT};
+use crate::config::{AwsConfig, LOCAL_SQS_PORT};
 
 /// Run the local queue alone: an endpoint that speaks SQS, for hosts, containers and any AWS client.
 ///
@@ -33,7 +33,7 @@ impl LocalQueue {
         let mut signals = super::Signals::listen().context("cannot listen for signals")?;
         let sqs = LocalSqs::start(Options { dir: self.data, addr: self.listen }).await?;
         let endpoint_url = format!("http://{}", super::here(sqs.addr()));
-        let aws = Aws { endpoint_url: Some(endpoint_url.clone()), region: None };
+        let aws = AwsConfig { endpoint_url: Some(endpoint_url.clone()), region: None };
         let names: Vec<_> = self.queues.iter().flat_map(|name| [dlq_name(name), name.clone()]).collect();
         make_queues(&aws, &names).await?;
         eprintln!("local queue {endpoint_url}");

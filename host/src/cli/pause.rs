@@ -14,12 +14,12 @@ use serde_json::json;
 use super::dlq::{duration, time};
 use super::http::Admin;
 use crate::admin::pauses::{PauseRequest, Paused, ResumeRequest, Resumed};
-use crate::clock;
+use wasq_core::clock;
 use crate::config::Config;
-use crate::ledger::{self, Ledger};
-use crate::message::UnixMs;
-use crate::pause::{Pause, Target};
-use crate::pausing;
+use wasq_ledgers::{Ledger};
+use wasq_core::message::UnixMs;
+use wasq_core::pause::{Pause, Target};
+use crate::admission::pauses;
 
 /// Hold a type's messages, or stop polling a queue, on all hosts of the service.
 ///
@@ -96,7 +96,7 @@ impl PauseCommand {
         let paused = match self.way.ledger().await? {
             Some((ledger, service)) => {
                 let pause = Pause::new(target, &by, now, until)?;
-                pausing::pause(&*ledger, &service, &pause, FROM).await?;
+                pauses::pause(&*ledger, &service, &pause, FROM).await?;
                 Paused { pause, note: None }
             }
             None => self.way.admin.post("/pauses", &PauseRequest { target, by, until }).await?,
@@ -118,7 +118,7 @@ impl ResumeCommand {
         let (target, by) = (self.what.target()?, self.way.by());
         let resumed = match self.way.ledger().await? {
             Some((ledger, service)) => {
-                Resumed { resumed: pausing::resume(&*ledger, &service, &target, &by, FROM).await? }
+                Resumed { resumed: pauses::resume(&*ledger, &service, &target, &by, FROM).await? }
             }
             None => {
                 let asked = ResumeRequest { target: target.clone(), by };
@@ -149,7 +149,7 @@ impl Way {
     async fn ledger(&self) -> anyhow::Result<Option<(Arc<dyn Ledger>, String)>> {
         let Some(path) = &self.config else { return Ok(None) };
         let config = Config::load(path)?;
-        let ledger = ledger::open(&config.ledger, &config.aws).await;
+        let ledger = wasq_ledgers::open(&config.ledger, &config.aws).await;
         let ledger = ledger.context("cannot open the ledger; through a running host (--admin) it is not needed")?;
         Ok(Some((ledger, config.scope)))
     }
@@ -168,7 +168,7 @@ impl Way {
 impl End {
     fn from(self, now: UnixMs) -> UnixMs {
         match self {
-            Self::After(wait) => ledger::entry::after(now, wait),
+            Self::After(wait) => wasq_ledgers::entry::after(now, wait),
             Self::At(at) => at,
         }
     }

@@ -13,8 +13,8 @@ use super::Signals;
 use super::dlq::{duration, time};
 use super::http::Admin;
 use super::table::{self, Table, list as names, name, number, text, whole, wrapped};
-use crate::clock;
-use crate::message::UnixMs;
+use wasq_core::clock;
+use wasq_core::message::UnixMs;
 
 /// Rows of a terminal that does not tell how many it has.
 const HEIGHT: u16 = 24;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::config::{Aws, Config, LOCAL_SQS_PORT, QueueConfig};
-use crate::queue::Queue;
-use crate::queue::sqs::{Sqs, SqsQueue};
-use crate::redrive::RedriveError;
+use crate::config::{AwsConfig, Config, LOCAL_SQS_PORT, QueueConfig};
+use wasq_queues::Queue;
+use wasq_queues::sqs::{Sqs, SqsQueue};
+use crate::dlq::redrive::RedriveError;
 
 /// The queue that `wasq dev` makes when no config names one.
 pub const DEV_QUEUE: &str = "jobs";
@@ -48,7 +48,7 @@ impl Target {
         };
         let (mut aws, queues) = match config {
             Some(config) => (config.aws, config.queues.into_iter().collect::<Vec<_>>()),
-            None => (Aws::default(), Vec::new()),
+            None => (AwsConfig::default(), Vec::new()),
         };
         let (name, queue_config) = self.choose(&queues)?;
         let wanted = queue_config.url.clone().unwrap_or(name);
@@ -94,7 +94,7 @@ impl Targeted {
             answer => Some(answer?),
         };
         let (name, fifo) = (self.queue.name(), self.queue.is_fifo());
-        let name = match crate::redrive::check(name, fifo, &self.config, attributes.as_ref(), 0) {
+        let name = match crate::dlq::redrive::check(name, fifo, &self.config, attributes.as_ref(), 0) {
             Err(RedriveError::NoDlq { .. }) => dlq_name(self.queue.name()),
             checked => checked?.dlq,
         };

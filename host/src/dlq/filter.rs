@@ -1,7 +1,7 @@
 //! Which dead letters are meant.
 
 use super::found::Found;
-use crate::message::UnixMs;
+use wasq_core::message::UnixMs;
 
 /// What a letter must be; what is none lets all through.
 #[derive(Clone, Debug, Default)]

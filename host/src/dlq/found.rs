@@ -4,8 +4,8 @@ use super::fingerprint::fingerprint;
 use super::oversized::is_stub;
 use super::{Envelopes, Letter, LetterError, read};
 use crate::config::bounds::{KEY_BYTES_MAX, REASON_BYTES_MAX};
-use crate::message::{AttributeValue, Delivery, Key, MessageId, TYPE_ATTRIBUTE, UnixMs, size_bytes};
-use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES};
+use wasq_core::message::{AttributeValue, Delivery, Key, MessageId, TYPE_ATTRIBUTE, UnixMs, size_bytes};
+use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES};
 
 /// The class of a message that SQS itself moved to the DLQ.
 pub const MOVED_CLASS: &str = "moved-by-sqs";
@@ -143,7 +143,7 @@ mod tests {
     use super::super::InLedger;
     use super::super::resend::How;
     use super::*;
-    use crate::message::{AttributeValue, Receipt};
+    use wasq_core::message::{AttributeValue, Receipt};
 
     struct NoHost;
 
@@ -194,7 +194,7 @@ mod tests {
             group: None,
             deduplication_id: None,
             trace_header: None,
-            received_at: crate::clock::now(),
+            received_at: wasq_core::clock::now(),
         }
     }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures::stream::{StreamExt, iter};
 use tokio::time::Instant;
 
-use crate::clock;
-use crate::message::{Delivery, MessageId, Receipt};
-use crate::queue::sqs::SqsQueue;
-use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
+use wasq_core::clock;
+use wasq_core::message::{Delivery, MessageId, Receipt};
+use wasq_queues::sqs::SqsQueue;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
 /// How often a call is tried, and the wait after the first failure.
 pub const TRIES: u32 = 4;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::filter::Filter;
 use super::found::Found;
 use super::resend::How;
-use crate::message::{MessageId, UnixMs};
-use crate::queue::QueueError;
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_queues::QueueError;
 
 /// What is to be replayed, and how.
 #[derive(Clone, Debug)]

@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::Envelopes;
 use super::found::Found;
 use super::held::{Hand, waits};
-use crate::clock;
-use crate::message::{Delivery, MessageId, UnixMs};
-use crate::queue::sqs::SqsQueue;
-use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError};
+use wasq_core::clock;
+use wasq_core::message::{Delivery, MessageId, UnixMs};
+use wasq_queues::sqs::SqsQueue;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
 /// Letters that a reader holds hidden at most. SQS allows 120,000 in flight, others' among them (SQS quotas).
 pub const HELD_MAX: usize = 100_000;

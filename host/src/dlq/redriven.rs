@@ -3,8 +3,8 @@
 
 use super::oversized::is_stub;
 use super::{Envelopes, LETTER_ATTRIBUTE, LetterError, MESSAGE_MAX_ATTRIBUTES, OWN_KEY_ATTRIBUTE, read};
-use crate::message::{AttributeValue, Delivery, KEY_ATTRIBUTE, size_bytes};
-use crate::queue::MESSAGE_MAX_BYTES;
+use wasq_core::message::{AttributeValue, Delivery, KEY_ATTRIBUTE, size_bytes};
+use wasq_queues::MESSAGE_MAX_BYTES;
 
 /// More bytes than a letter has, unless the limits on keys and reasons are raised far above their defaults.
 const LETTER_ROOM_BYTES: usize = 64 * 1024;

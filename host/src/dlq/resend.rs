@@ -5,10 +5,10 @@ use bytes::Bytes;
 use super::found::{Envelope, Found};
 use super::oversized::is_stub;
 use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
-use crate::message::{
+use wasq_core::message::{
     AttributeValue, Attributes, DEPTH_ATTRIBUTE, Delivery, KEY_ATTRIBUTE, KEY_FIELD, Key, size_bytes,
 };
-use crate::queue::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, size_limit_error, takes_char};
+use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, size_limit_error, takes_char};
 
 /// The group of a message that goes to a FIFO queue and has none.
 const GROUP: &str = "wasq";
@@ -157,7 +157,7 @@ fn insert(attributes: &mut Attributes, body: &[u8], name: &str, value: Attribute
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{MessageId, Receipt, UnixMs};
+    use wasq_core::message::{MessageId, Receipt, UnixMs};
 
     fn delivery(body: &str, attributes: &[(&str, &str)]) -> Delivery {
         Delivery {
@@ -170,7 +170,7 @@ mod tests {
             group: None,
             deduplication_id: None,
             trace_header: None,
-            received_at: crate::clock::now(),
+            received_at: wasq_core::clock::now(),
         }
     }
 

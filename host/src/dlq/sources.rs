@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::found::{Envelope, Found};
-use crate::queue::Queue;
-use crate::queue::sqs::{Sqs, SqsQueue};
+use wasq_queues::Queue;
+use wasq_queues::sqs::{Sqs, SqsQueue};
 
 /// Finds the queue of each letter, and keeps those that it opened.
 pub struct Sources {

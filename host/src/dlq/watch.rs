@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::found::Found;
-use crate::message::{MessageId, UnixMs};
-use crate::queue::BATCH_MAX_ENTRIES;
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_queues::BATCH_MAX_ENTRIES;
 
 /// Messages that must have been replayed before their failure ratio is judged: one failure among two says little. A canary
 /// is judged by itself, however small.
@@ -129,12 +129,12 @@ impl Pace {
 mod tests {
     use super::*;
     use crate::dlq::found::Envelope;
-    use crate::message::{Delivery, Receipt};
+    use wasq_core::message::{Delivery, Receipt};
 
     #[test]
     fn the_rate_is_kept() {
         for (per_s, batch) in [(1, 1), (7, 7), (50, 10), (1_000, 10)] {
-            let began = crate::clock::now();
+            let began = wasq_core::clock::now();
             let mut pace = Pace::new(Some(per_s), began);
             assert_eq!(pace.batch(), batch);
             let (mut now, mut sent) = (began, Vec::new());
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_pause_is_not_made_up_for() {
-        let began = crate::clock::now();
+        let began = wasq_core::clock::now();
         let mut pace = Pace::new(Some(10), began);
         let later = began + Duration::from_secs(60);
         pace.went(10, later);
@@ -176,7 +176,7 @@ mod tests {
             group: None,
             deduplication_id: None,
             trace_header: None,
-            received_at: crate::clock::now(),
+            received_at: wasq_core::clock::now(),
         };
         Found { delivery, envelope: Envelope::MovedBySqs }
     }

@@ -4,8 +4,8 @@ use super::Share;
 use super::pending::Record;
 use crate::dlq::{AGAIN_ATTRIBUTE, Letter};
 use crate::exit::Exit;
-use crate::ledger::{Claim, ClaimRequest, Fresh, LedgerError};
-use crate::message::{AttributeValue, BodyDigest, Key, Message};
+use wasq_ledgers::{Claim, ClaimRequest, Fresh, LedgerError};
+use wasq_core::message::{AttributeValue, BodyDigest, Key, Message};
 use crate::plugins::Plugin;
 
 /// A claim that is ours.

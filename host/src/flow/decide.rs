@@ -6,7 +6,7 @@ use super::retry::backoff;
 use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::manifest::Retry;
-use crate::queue::VISIBILITY_MAX;
+use wasq_queues::VISIBILITY_MAX;
 
 /// What happens to a delivery, or to one plugin's share of it.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::config::{Envelope, KeyFrom, QueueConfig};
 use crate::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
-use crate::message::{AttributeValue, Attributes, Delivery, KEY_FIELD, KeySource, Message, MessageType};
-pub use crate::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
+use wasq_core::message::{AttributeValue, Attributes, Delivery, KEY_FIELD, KeySource, Message, MessageType};
+pub use wasq_core::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use fields::Fields;
 
 /// Levels of nesting that an envelope may have: serde_json's own limit.
@@ -150,7 +150,7 @@ fn open_cloudevent(wrapped: &Value) -> Result<Opened, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{MessageId, Receipt, UnixMs};
+    use wasq_core::message::{MessageId, Receipt, UnixMs};
 
     fn delivery(body: &str, attributes: &[(&str, &str)]) -> Delivery {
         Delivery {
@@ -163,7 +163,7 @@ mod tests {
             group: None,
             deduplication_id: None,
             trace_header: None,
-            received_at: crate::clock::now(),
+            received_at: wasq_core::clock::now(),
         }
     }
 

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use super::Share;
-use crate::clock;
-use crate::message::{AttributeValue, Attributes, Message};
-use crate::queue::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
+use wasq_core::clock;
+use wasq_core::message::{AttributeValue, Attributes, Message};
+use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
 use crate::sandbox::{Destinations, OutboxMessage};
 
 const TRACE_ATTRIBUTE: &str = "traceparent";

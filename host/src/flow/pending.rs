@@ -16,8 +16,8 @@ use super::outbox::Finished;
 use super::record::insist;
 use crate::dlq::Letter;
 use crate::exit::Exit;
-use crate::ledger::{Fresh, LedgerError};
-use crate::message::{Attributes, BodyDigest, MessageId, NamedAttribute};
+use wasq_ledgers::{Fresh, LedgerError};
+use wasq_core::message::{Attributes, BodyDigest, MessageId, NamedAttribute};
 use crate::sandbox::OutboxMessage;
 
 /// The step under which it is recorded. No guest's step can have this name.
@@ -256,8 +256,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::ledger::Fence;
-    use crate::message::{AttributeData, AttributeValue, Key, UnixMs};
+    use wasq_ledgers::Fence;
+    use wasq_core::message::{AttributeData, AttributeValue, Key, UnixMs};
 
     fn fresh(replays: u32) -> Fresh {
         Fresh { attempt: 1, crashes: 0, replays, fence: Fence(7), first_failed_at: None, is_new: false }

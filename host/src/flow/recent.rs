@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::unroutable::Unroutable;
-use crate::message::{MessageId, UnixMs};
+use wasq_core::message::{MessageId, UnixMs};
 
 /// Endings that are kept of each kind.
 const KEPT_MAX: usize = 200;

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use super::breaker::Admitted;
+use crate::admission::breaker::Admitted;
 use super::claim::Claimed;
 use super::decide::{HELD_BACK, Record, Settlement, letter_wait};
 use super::pending;
 use super::recent::{Outcome, REASON_MAX_BYTES};
 use super::{Ended, Share};
-use crate::clock;
+use wasq_core::clock;
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
-use crate::ledger::{Finish, LedgerError};
+use wasq_ledgers::{Finish, LedgerError};
 use crate::plugins::Plugin;
 use crate::plugins::manifest::Idempotency;
-use crate::queue::MESSAGE_MAX_BYTES;
+use wasq_queues::MESSAGE_MAX_BYTES;
 use crate::sandbox::text::sanitize;
 
 /// How often a dead letter is tried while the lease holds.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::Share;
-use super::breaker::Admitted;
+use crate::admission::breaker::Admitted;
 use super::claim::Claimed;
 use super::outbox::{self, Finished};
 use super::pending::{self, Pending};
 use crate::config::OnExhausted;
 use crate::exit::Exit;
-use crate::message::Message;
+use wasq_core::message::Message;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::OnExpired;
 use crate::sandbox::{Job, Report};

@@ -14,12 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use super::decide::Settlement;
 use super::retry::visibility_s;
-use crate::clock;
+use wasq_core::clock;
 use crate::lease::Lease;
-use crate::metrics::{Counter, QueueMeters};
-use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError};
-use crate::stats::Times;
-use crate::trace::Span;
+use crate::telemetry::metrics::{Counter, QueueMeters};
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
+use crate::telemetry::stats::Times;
+use crate::telemetry::spans::Span;
 
 /// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
 const LINGER: Duration = Duration::from_millis(20);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::message::UnixMs;
+use wasq_core::message::UnixMs;
 
 /// Types of all queues that are told apart. Producers name them, so there must be a limit; what is
 /// over it is `(other)`.

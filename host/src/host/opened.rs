@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::StartError;
 use crate::admin;
 use crate::config::Config;
-use crate::queue::sqs::Sqs;
-use crate::queues::{self, OpenQueues};
+use wasq_queues::sqs::Sqs;
+use crate::host::queues::{self, OpenQueues};
 use crate::sandbox::egress::{Fetcher, Secrets};
-use crate::telemetry::otlp;
+use crate::telemetry::export::otlp;
 
 /// What stands open.
 pub struct Opened {

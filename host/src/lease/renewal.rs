@@ -12,10 +12,10 @@ use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::{Held, Inner, Stage, lock};
-use crate::clock;
-use crate::ledger::{Fence, Ledger, LedgerError};
-use crate::message::Key;
-use crate::queue::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
+use wasq_core::clock;
+use wasq_ledgers::{Fence, Ledger, LedgerError};
+use wasq_core::message::Key;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
 /// How often the keeper looks, at least.
 const TICK: Duration = Duration::from_secs(1);

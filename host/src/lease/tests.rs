@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use self::store::{Reply, Store};
 use super::*;
-use crate::message::UnixMs;
+use wasq_core::message::UnixMs;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 const MS: fn(u64) -> Duration = Duration::from_millis;

@@ -124,7 +124,7 @@ pub fn private_dir(dir: &Path) -> Result<(), CacheError> {
 
 /// Since 1970.
 fn now() -> Duration {
-    Duration::from_millis(crate::clock::unix_ms().0)
+    Duration::from_millis(wasq_core::clock::unix_ms().0)
 }
 
 fn make_key(path: &Path) -> io::Result<Vec<u8>> {

@@ -9,9 +9,9 @@ use super::gone::Gone;
 use super::load::{LoadError, Loader, Plugin, Reason};
 use super::rollout::{Outcome, Rollout, Version};
 use super::versions::Versions;
-use crate::clock;
-use crate::message::{Key, MessageType};
-use crate::permits::Pools;
+use wasq_core::clock;
+use wasq_core::message::{Key, MessageType};
+use crate::admission::permits::Pools;
 
 /// One state of the plugin directory.
 #[derive(Default)]

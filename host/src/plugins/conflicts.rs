@@ -11,7 +11,7 @@ use humantime_serde::re::humantime::format_duration;
 
 use super::manifest::{Manifest, Retry, default_memory, default_timeout};
 use crate::config::{Config, PluginConfig};
-use crate::permits::Permits;
+use crate::admission::permits::Permits;
 use crate::sandbox::Grants;
 use crate::sandbox::egress::{Destination, DialError};
 

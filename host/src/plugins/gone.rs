@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn a_plugin_is_gone_for_long_only_if_it_does_not_come_back_in_time() {
         let catalog = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), ())).collect::<BTreeMap<_, _>>();
-        let (began, second) = (crate::clock::now(), Duration::from_secs(1));
+        let (began, second) = (wasq_core::clock::now(), Duration::from_secs(1));
         let mut gone = Gone::default();
         gone.note(&catalog(&["a", "b"]), &catalog(&[]), began);
         gone.note(&catalog(&[]), &catalog(&["c"]), began + second);

@@ -11,8 +11,8 @@ use super::grants::{check_imports, granted};
 use super::manifest::{Manifest, ManifestError};
 use super::signature::{self, Unsigned};
 use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig, SignerKey};
-use crate::message::{KeySource, Message};
-use crate::permits::Pools;
+use wasq_core::message::{KeySource, Message};
+use crate::admission::permits::Pools;
 use crate::sandbox::egress::{DestinationError, Dialer, EgressError, Secrets};
 use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
 

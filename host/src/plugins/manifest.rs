@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key_template::KeyTemplate;
 use crate::config::EmptyInterface;
-use crate::message::MessageType;
+use wasq_core::message::MessageType;
 
 /// A `plugin.toml`. Every key but `name` and `types` has a default; an unknown key is an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -10,10 +10,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::load::Plugin;
-use crate::clock;
+use wasq_core::clock;
 use crate::config::{Percent, RolloutConfig};
 use crate::exit::Exit;
-use crate::message::{Key, MessageType};
+use wasq_core::message::{Key, MessageType};
 
 /// A trial.
 pub struct Rollout {

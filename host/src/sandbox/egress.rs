@@ -26,9 +26,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::Policy;
-use crate::clock;
+use wasq_core::clock;
 use crate::config::Limits;
-use crate::trace::Span;
+use crate::telemetry::spans::Span;
 use body::{RequestBody, ResponseBody};
 use destination::Target;
 pub use destination::{Destination, DestinationError};

@@ -176,7 +176,7 @@ impl Drop for Ticker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use wasq_core::clock;
 
     #[test]
     fn instances_that_the_kernel_has_no_maps_for_are_refused_with_the_number_that_fits() {

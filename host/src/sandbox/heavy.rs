@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::EPOCH_TICK;
-use crate::clock;
+use wasq_core::clock;
 
 /// Processor time of one poll from which on a run is heavy.
 const HEAVY: Duration = Duration::from_millis(EPOCH_TICK.as_millis() as u64 / 2);

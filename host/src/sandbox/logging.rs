@@ -13,8 +13,8 @@ use super::bindings::wasq::worker::log::{Host, Level};
 use super::state::State;
 use super::text::sanitize;
 use crate::config::Limits;
-use crate::message::MessageId;
-use crate::trace::Span;
+use wasq_core::message::MessageId;
+use crate::telemetry::spans::Span;
 
 /// A line of stdout or stderr, or a record's text, is cut here. No setting, as those below: `log_bytes` bounds them all together.
 const LINE_MAX_BYTES: usize = 4 * 1024;

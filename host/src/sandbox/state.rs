@@ -14,11 +14,11 @@ use super::logging::{GuestLog, Stdio};
 use super::outbox::{Destinations, Outbox, OutboxMessage};
 use super::steps::Recorded;
 use super::{Job, Policy, text};
-use crate::clock;
+use wasq_core::clock;
 use crate::config::Limits;
 use crate::exit::Exit;
-use crate::ledger::{Fence, Ledger};
-use crate::message::{AttributeData, Key, UnixMs};
+use wasq_ledgers::{Fence, Ledger};
+use wasq_core::message::{AttributeData, Key, UnixMs};
 
 /// What the engine says at a limit that it keeps for the host, and the limit's name in the config.
 const SAID_BY_THE_ENGINE: [(&str, &str); 5] = [

@@ -2,7 +2,7 @@
 
 use super::bindings::wasq::worker::steps::{Error, Host};
 use super::state::State;
-use crate::ledger::LedgerError;
+use wasq_ledgers::LedgerError;
 
 /// The longest name of a step. No setting: names are literals in a handler's code, and every ledger can keep them.
 const NAME_MAX_BYTES: usize = 256;

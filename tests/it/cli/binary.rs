@@ -157,24 +157,24 @@ impl Ran {
 impl Running {
     /// Waits for a line of its output that has this part. It must come within a minute.
     pub async fn line(&self, part: &str) -> String {
-        let deadline = wasq::clock::now() + QUICK;
+        let deadline = wasq_core::clock::now() + QUICK;
         loop {
             if let Some(line) = self.find(part, 1) {
                 return line;
             }
-            assert!(wasq::clock::now() < deadline, "no line with {part:?} in\n{}", self.shown());
+            assert!(wasq_core::clock::now() < deadline, "no line with {part:?} in\n{}", self.shown());
             tokio::time::sleep(LOOK).await;
         }
     }
 
     /// Waits for the `count`th line that has this part and comes after a build.
     pub async fn line_after_build(&mut self, part: &str, count: usize) -> String {
-        let deadline = wasq::clock::now() + COMPILES;
+        let deadline = wasq_core::clock::now() + COMPILES;
         loop {
             if let Some(line) = self.find(part, count) {
                 return line;
             }
-            assert!(wasq::clock::now() < deadline, "no line with {part:?} in\n{}", self.shown());
+            assert!(wasq_core::clock::now() < deadline, "no line with {part:?} in\n{}", self.shown());
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("it ended with {status} before a line with {part:?} came:\n{}", self.shown());
             }

@@ -13,8 +13,8 @@ mod watch;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use wasq::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
-use wasq::message::AttributeValue;
-use wasq::queue::{Outgoing, Queue, batches};
+use wasq_core::message::AttributeValue;
+use wasq_queues::{Outgoing, Queue, batches};
 
 use super::binary::{Wasq, wasq};
 use crate::support::{Plugin, Rig, Setup, until};

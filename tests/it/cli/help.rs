@@ -31,19 +31,6 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["dlq", "edit"], &["<ID>", "$EDITOR", "--body", "--again"]),
         (&["dlq", "discard"], &["[ID]", "--all", "--yes", "--dry-run", "wasq dlq export"]),
         (&["dlq", "export"], &["--output", "base64", "JSON lines", "--fingerprint"]),
-        (
-            &["bench"],
-            &[
-                "--messages",
-                "--only",
-                "wasq-no-ledger",
-                "--endpoint",
-                "--handler",
-                "--queues",
-                "[default: 20000]",
-                "ratios",
-            ],
-        ),
         (&["completions"], &["bash", "zsh", "fish"]),
     ];
     for (command, parts) in commands {
@@ -59,7 +46,7 @@ async fn every_command_says_what_it_does_and_takes() {
 
 #[tokio::test]
 async fn misuse_ends_with_2_and_says_what_is_wrong() {
-    let misuses: [(&[&str], &str); 15] = [
+    let misuses: [(&[&str], &str); 13] = [
         (&["sned"], "'send'"),
         (&[], "Usage"),
         (&["run", "--confg", "x"], "--config"),
@@ -72,8 +59,6 @@ async fn misuse_ends_with_2_and_says_what_is_wrong() {
         (&["dlq", "replay", "--all", "--rate", "0"], "50/s"),
         (&["dlq", "replay", "--all", "--max-failures", "10%"], "0.1"),
         (&["dlq", "discard"], "--all"),
-        (&["bench", "--only", "sqs-cosumer"], "sqs-consumer"),
-        (&["bench", "--bytes", "63"], "64 to 1000000"),
         (&["completions", "cobol"], "cobol"),
     ];
     for (arguments, part) in misuses {

@@ -80,7 +80,7 @@ async fn check_beside_a_host_that_runs() {
 async fn a_redrive_policy_that_would_take_messages_away() {
     let rig = rig().await;
     let arn = rig.queue("jobs-dlq").await;
-    let arn = wasq::queue::Queue::attributes(&arn).await.unwrap()["QueueArn"].clone();
+    let arn = wasq_queues::Queue::attributes(&arn).await.unwrap()["QueueArn"].clone();
     let policy = |count: u32| format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
     create(&rig, "hasty", &[(QueueAttributeName::RedrivePolicy, &policy(5))]).await;
     let said = ["hasty", "maxReceiveCount 5", "5 attempts", "1000"];
@@ -130,7 +130,7 @@ async fn no_credentials_and_no_region() {
     install(&dir.path().join("plugins"), "good", &good(), "");
     let home = tempfile::tempdir().unwrap();
     for arguments in [&["run"][..], &["check", "--live"]] {
-        let began = wasq::clock::now();
+        let began = wasq_core::clock::now();
         let said = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
         wasq(arguments).dir(&dir).env("HOME", home.path()).check(1, &said).await;
         assert!(began.elapsed().as_secs() < 15, "it is said quickly, not after {:?}", began.elapsed());

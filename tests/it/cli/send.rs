@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use wasq::message::Delivery;
-use wasq::queue::Queue;
+use wasq_core::message::Delivery;
+use wasq_queues::Queue;
 
 use super::binary::{Wasq, wasq};
 use crate::support::{Rig, Setup};

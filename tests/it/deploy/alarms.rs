@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use wasq::metrics::{ALL, Kind, Metric};
+use wasq::telemetry::metrics::{ALL, Kind, Metric};
 
 use super::{cloudwatch_alarms, path, read, yaml};
 use crate::cli::binary::program;

@@ -61,7 +61,7 @@ async fn after_a_run_that_computed_until_its_timeout_the_next_go_one_by_one() {
     let bench = std::sync::Arc::new(Bench::new(8).unwrap());
     let endless = std::sync::Arc::new(endless(&bench, TIMEOUT));
     assert_eq!(bench.run(&endless).await.exit.class(), "timeout");
-    let began = wasq::clock::now();
+    let began = wasq_core::clock::now();
     let mut runs = JoinSet::new();
     for _ in 0..4 {
         let (bench, endless) = (bench.clone(), endless.clone());

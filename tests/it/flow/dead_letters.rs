@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use wasq::dlq::resend::{How, replayed};
-use wasq::message::{AttributeData, AttributeValue};
-use wasq::queue::Queue;
+use wasq_core::message::{AttributeData, AttributeValue};
+use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Setup};
@@ -14,7 +14,7 @@ use crate::support::{Plugin, Setup};
 async fn exhausted_attempts_are_dead_lettered_with_an_envelope_that_says_all() {
     let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 3\ninitial_interval = '0s'");
     let rig = Setup::new().plugin(probe).start().await;
-    let before = wasq::clock::unix_ms();
+    let before = wasq_core::clock::unix_ms();
     // Spaces and a name twice: a body that any rewriting would change.
     let body = r#"{ "do":"retry",  "reason":"the printer is out of paper", "x": 1e2, "é":"\u00e9" }"#;
     let id = rig
@@ -58,7 +58,7 @@ async fn exhausted_attempts_are_dead_lettered_with_an_envelope_that_says_all() {
     assert_eq!(letter.key.as_deref(), Some("my-key"));
     assert_eq!(letter.traceparent.as_deref(), Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
     let first = letter.first_failed_at.unwrap();
-    assert!(before <= first && first <= letter.last_failed_at && letter.last_failed_at <= wasq::clock::unix_ms());
+    assert!(before <= first && first <= letter.last_failed_at && letter.last_failed_at <= wasq_core::clock::unix_ms());
     assert_eq!(rig.runs(), 3);
     rig.end().await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wasq::dlq::resend::{How, replayed};
-use wasq::queue::Queue;
+use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Answer, Plugin, Setup, until};

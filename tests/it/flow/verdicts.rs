@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 use wasq::dlq::found::Found;
 use wasq::dlq::resend::{How, replayed};
-use wasq::queue::Queue;
+use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Rig, Setup, until};

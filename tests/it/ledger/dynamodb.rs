@@ -14,12 +14,12 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use futures::FutureExt;
-use wasq::aws::sdk_config;
-use wasq::clock;
-use wasq::config::{Aws, DynamodbConfig};
-use wasq::ledger::dynamodb::{DynamodbLedger, OpenError};
-use wasq::ledger::{Claim, Finish, Ledger, LedgerError};
-use wasq::message::{Key, MessageId, UnixMs};
+use wasq_core::aws::sdk_config;
+use wasq_core::clock;
+use wasq::config::{AwsConfig, DynamodbConfig};
+use wasq_ledgers::dynamodb::{DynamodbLedger, OpenError};
+use wasq_ledgers::{Claim, Finish, Ledger, LedgerError};
+use wasq_core::message::{Key, MessageId, UnixMs};
 
 use self::proxy::{Proxy, Trouble};
 use self::servers::Server;
@@ -91,8 +91,8 @@ async fn change(url: &str, key: Key, name: &str, value: AttributeValue) {
     call.expression_attribute_values(":value", value).send().await.expect("the server answers");
 }
 
-fn config(url: &str, table: &str, create: bool) -> (DynamodbConfig, Aws) {
-    (DynamodbConfig { table: table.into(), create, endpoint_url: Some(url.into()) }, Aws::default())
+fn config(url: &str, table: &str, create: bool) -> (DynamodbConfig, AwsConfig) {
+    (DynamodbConfig { table: table.into(), create, endpoint_url: Some(url.into()) }, AwsConfig::default())
 }
 
 async fn try_open(url: &str, table: &str, create: bool) -> Result<DynamodbLedger, OpenError> {
@@ -107,7 +107,7 @@ async fn open(url: &str) -> DynamodbLedger {
 
 /// The SDK's client, to look behind the ledger.
 async fn client(url: &str) -> Client {
-    Client::new(&sdk_config(&Aws { endpoint_url: Some(url.into()), region: None }).await)
+    Client::new(&sdk_config(&AwsConfig { endpoint_url: Some(url.into()), region: None }).await)
 }
 
 /// All items of a key.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use wasq::clock;
+use wasq_core::clock;
 use wasq::lease::Keeper;
-use wasq::ledger::{Claim, Ledger};
-use wasq::message::{Attributes, Delivery, MessageId, Receipt, UnixMs};
-use wasq::metrics::QueueMeters;
-use wasq::queue::{Outgoing, Queue, QueueError};
+use wasq_ledgers::{Claim, Ledger};
+use wasq_core::message::{Attributes, Delivery, MessageId, Receipt, UnixMs};
+use wasq::telemetry::metrics::QueueMeters;
+use wasq_queues::{Outgoing, Queue, QueueError};
 
 use super::contract::{claim, fresh, new_key};
 use super::{dynamodb, postgres, redis};

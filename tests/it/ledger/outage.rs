@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wasq::ledger::{Claim, Ledger, LedgerError};
+use wasq_ledgers::{Claim, Ledger, LedgerError};
 use wasq_tests::servers::{PASSWORD, Server};
 
 use super::contract::{LONG, claim, done, finish, fresh, new_key};

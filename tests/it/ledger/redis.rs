@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use wasq::config::{RedisConfig, Secret};
-use wasq::ledger::redis::{OpenError, RedisLedger};
-use wasq::ledger::{Claim, Finish, Ledger, LedgerError};
-use wasq::message::Key;
+use wasq_ledgers::redis::{OpenError, RedisLedger};
+use wasq_ledgers::{Claim, Finish, Ledger, LedgerError};
+use wasq_core::message::Key;
 use wasq_tests::servers::{PASSWORD, Server};
 
 use super::contract::damaged::Damage;
@@ -126,7 +126,7 @@ async fn everything_goes_by_itself() {
     let mut client = client(redis()).await;
     // What has ended stays a minute longer; what has not ended has an end all the same.
     let (ended, idle) = (3_600..=3_660, 1_209_600..=1_209_660);
-    let letter = Finish::DeadLettered { message_id: wasq::message::MessageId("message".into()), ttl: LONG };
+    let letter = Finish::DeadLettered { message_id: wasq_core::message::MessageId("message".into()), ttl: LONG };
     for (ends, goes_in_s) in [
         (Some(done(LONG)), &ended),
         (Some(letter), &ended),

@@ -38,7 +38,7 @@ async fn calls_come_late_or_never() {
     let url = local.create("q", &[]).await;
     let send = || local.client.send_message().queue_url(&url).message_body("b").send();
     local.sqs.faults().add(Fault::on("SendMessage", Effect::Delay(Duration::from_millis(300))).times(1));
-    let began = wasq::clock::now();
+    let began = wasq_core::clock::now();
     send().await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
     local.sqs.faults().add(Fault::on("SendMessage", Effect::Hang));

@@ -16,10 +16,10 @@ use wasq::config::{Config, LedgerConfig};
 use wasq::dlq::{Letter, read};
 use wasq::flow::Services;
 use wasq::host::Host;
-use wasq::ledger::Ledger;
-use wasq::message::Delivery;
-use wasq::queue::Queue;
-use wasq::queue::sqs::{Sqs, SqsQueue};
+use wasq_ledgers::Ledger;
+use wasq_core::message::Delivery;
+use wasq_queues::Queue;
+use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_local_sqs::LocalSqs;
 
 use super::setup::{KIND, dlq};
@@ -148,7 +148,7 @@ impl Rig {
     pub async fn letters_of(&self, source: &str, count: usize) -> Vec<Dead> {
         let queue = self.queue(&dlq(source)).await;
         let mut dead = Vec::new();
-        let began = wasq::clock::now();
+        let began = wasq_core::clock::now();
         while dead.len() < count {
             assert!(
                 began.elapsed() < Duration::from_secs(30),

@@ -157,7 +157,7 @@ impl Open {
     fn begin(names: Arc<Names>, path: String, report: Value, headers: HeaderMap) -> Self {
         let mut all = names.lock().unwrap();
         let name = all.entry(path.clone()).or_default();
-        name.calls.push(Call { at: wasq::clock::now(), report, headers });
+        name.calls.push(Call { at: wasq_core::clock::now(), report, headers });
         name.open += 1;
         name.most_open = name.most_open.max(name.open);
         drop(all);
@@ -196,7 +196,7 @@ async fn answer(
 
 /// Waits until `holds`, and fails after half a minute, naming `what`.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let began = wasq::clock::now();
+    let began = wasq_core::clock::now();
     while !holds().await {
         assert!(began.elapsed() < Duration::from_secs(30), "waited 30 s in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;

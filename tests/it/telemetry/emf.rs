@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wasq::telemetry::{Before, emf};
+use wasq::telemetry::export::{Before, emf};
 
 use crate::cli::binary::wasq;
 use crate::cli::config_file;
@@ -13,7 +13,7 @@ use crate::support::{Setup, until};
 fn read(line: &Value, name: &str, sets: Value) -> f64 {
     let head = &line["_aws"]["CloudWatchMetrics"][0];
     assert_eq!((&head["Namespace"], &head["Dimensions"]), (&"wasq".into(), &sets));
-    assert!(line["_aws"]["Timestamp"].as_u64().unwrap().abs_diff(wasq::clock::unix_ms().0) < 60_000);
+    assert!(line["_aws"]["Timestamp"].as_u64().unwrap().abs_diff(wasq_core::clock::unix_ms().0) < 60_000);
     for dimension in sets.as_array().unwrap().iter().flat_map(|set| set.as_array().unwrap()) {
         assert!(line[dimension.as_str().unwrap()].is_string(), "{line}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wasq::ledger::local::LocalLedger;
+use wasq_ledgers::local::LocalLedger;
 
 use crate::cli::binary::wasq;
 use crate::cli::config_file;

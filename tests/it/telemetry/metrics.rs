@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use wasq::metrics::{ALL, Kind};
+use wasq::telemetry::metrics::{ALL, Kind};
 
 use crate::cli::binary::client;
 use crate::support::{Rig, Setup, get, until};
@@ -115,7 +115,7 @@ async fn a_scrape_tells_what_was_sent_and_how_it_ended() {
     assert_eq!(scrape.one("wasq_lease_losses_total", &jobs), 0.0);
     assert_eq!(scrape.one("wasq_settle_failures_total", &[("operation", "delete")]), 0.0);
     let polled_s = scrape.one("wasq_last_poll_timestamp_seconds", &jobs);
-    assert!((wasq::clock::unix_ms().0 as f64 / 1_000.0 - polled_s).abs() < 60.0, "{polled_s}");
+    assert!((wasq_core::clock::unix_ms().0 as f64 / 1_000.0 - polled_s).abs() < 60.0, "{polled_s}");
 
     let catalog = rig.services().catalogs.current();
     let digest = &catalog.plugins().next().unwrap().digest[..12];
@@ -151,7 +151,7 @@ async fn what_runs_and_what_is_down_shows_while_it_is_so() {
     let breaker = [("plugin", "probe"), ("dependency", "db")];
     assert!(scrape.one("wasq_breaker_state", &breaker) > 0.0);
     let since_s = scrape.one("wasq_breaker_open_since_timestamp_seconds", &breaker);
-    assert!((wasq::clock::unix_ms().0 as f64 / 1_000.0 - since_s).abs() < 60.0, "{since_s}");
+    assert!((wasq_core::clock::unix_ms().0 as f64 / 1_000.0 - since_s).abs() < 60.0, "{since_s}");
     rig.end().await;
 }
 

@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeNameForSen
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use serde_json::json;
-use wasq::metrics::ALL;
+use wasq::telemetry::metrics::ALL;
 
 use super::collector::{Collector, attributes};
 use crate::support::{Answer, Rig, Setup, until};

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use wasq::clock;
+use wasq_core::clock;
 
 use super::{KIND, LOOK, Stage, Store, VISIBILITY_S};
 

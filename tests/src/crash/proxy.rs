@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasq::clock;
+use wasq_core::clock;
 
 /// Bytes that are copied at once.
 const CHUNK_BYTES: usize = 16 * 1024;

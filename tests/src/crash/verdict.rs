@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use wasq::config::{Aws, Config};
-use wasq::ledger::{self, Claim, ClaimRequest};
-use wasq::message::{BodyDigest, Key, MessageId};
-use wasq::queue::Queue;
+use wasq::config::{AwsConfig, Config};
+use wasq_ledgers::{Claim, ClaimRequest};
+use wasq_core::message::{BodyDigest, Key, MessageId};
+use wasq_queues::Queue;
 
 use super::hosts::Kills;
 use super::sink::Calls;
@@ -96,7 +96,7 @@ fn repeated(calls: &BTreeMap<String, Calls>) -> usize {
 async fn count_completions(stage: &Stage, calls: &BTreeMap<String, Calls>, report: &mut Report) -> Result<()> {
     let text = format!("ledger = {{ {} }}\n[queues.jobs]\n", stage.ledger_config(false)?);
     let config = Config::parse(&text, Path::new("verdict.toml"))?;
-    let ledger = ledger::open(&config.ledger, &Aws::default()).await?;
+    let ledger = wasq_ledgers::open(&config.ledger, &AwsConfig::default()).await?;
     for (name, calls) in calls.iter().filter(|(name, _)| is_message(name)) {
         // Twins of one message have one key and one body; else they would be two.
         let [told] = &calls.reports[..] else {
@@ -115,7 +115,7 @@ async fn count_completions(stage: &Stage, calls: &BTreeMap<String, Calls>, repor
     Ok(())
 }
 
-async fn count(ledger: &dyn ledger::Ledger, name: &str, told: &super::sink::Told, report: &mut Report) -> Result<()> {
+async fn count(ledger: &dyn wasq_ledgers::Ledger, name: &str, told: &super::sink::Told, report: &mut Report) -> Result<()> {
     let key: [u8; 32] = hex(&told.key).with_context(|| format!("{name} has the key {:?}", told.key))?;
     let request = ClaimRequest {
         body: BodyDigest::of(told.body.as_bytes()),

@@ -9,24 +9,25 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasq::clock::{self, Clock};
+use wasq_core::clock::{self, Clock};
 use wasq::config::{Config, Limits, QueueConfig};
-use wasq::crew::Crew;
+use wasq::workers::Workers;
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
-use wasq::flow::{Breakers, Lane, Services};
-use wasq::health::Health;
+use wasq::admission::breaker::Breakers;
+use wasq::flow::{Lane, Services};
+use wasq::telemetry::health::Health;
 use wasq::lease::Keeper;
-use wasq::ledger::Ledger;
-use wasq::message::UnixMs;
-use wasq::metrics::QueueMeters;
-use wasq::pausing::Pauses;
-use wasq::permits::Permits;
+use wasq_ledgers::Ledger;
+use wasq_core::message::UnixMs;
+use wasq::telemetry::metrics::QueueMeters;
+use wasq::admission::pauses::Pauses;
+use wasq::admission::permits::Permits;
 use wasq::plugins::{Catalogs, Loader};
-use wasq::queue::{MaximumMessageSize, Outlet, Queue, Retention};
+use wasq_queues::{MaximumMessageSize, Outlet, Queue, Retention};
 use wasq::sandbox::Sandbox;
-use wasq::stats::Stats;
-use wasq::trace::Tracing;
+use wasq::telemetry::stats::Stats;
+use wasq::telemetry::spans::Tracing;
 
 use super::checks::{MAX_ATTEMPTS, PLUGINS, SCOPE};
 use super::ledger::SimLedger;
@@ -131,7 +132,7 @@ pub struct SimHost {
 struct Life {
     runtime: Runtime,
     seat: Arc<Seat>,
-    crew: Option<Crew>,
+    crew: Option<Workers>,
     drained: CancellationToken,
 }
 
@@ -286,7 +287,7 @@ impl Life {
 }
 
 /// Puts the host's own parts together over the world.
-fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
+fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
     let queue = |which| Arc::new(SimQueue::new(which, seat.clone())) as Arc<dyn Queue>;
     let ledger: Arc<dyn Ledger> = Arc::new(SimLedger::new(seat.clone()));
     let out = Outlet { queue: queue(Which::Out), max_bytes: MaximumMessageSize::default() };
@@ -318,7 +319,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
     let meters = Arc::new(QueueMeters::default());
     let (keeper, keeping) = Keeper::new(config.visibility, meters.clone());
     tokio::spawn(keeping.run(Arc::new(SimQueue::for_keeper(seat.clone())), ledger));
-    let mut crew = Crew::new(Arc::new(services));
+    let mut crew = Workers::new(Arc::new(services));
     crew.begin(Lane {
         name: "jobs".into(),
         keeper,

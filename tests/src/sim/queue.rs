@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use std::collections::HashMap;
-use wasq::clock;
+use wasq_core::clock;
 use wasq::dlq::LETTER_ATTRIBUTE;
-use wasq::message::{AttributeValue, Delivery, MessageId, Receipt, UnixMs};
-use wasq::queue::{Outgoing, Queue, QueueError};
+use wasq_core::message::{AttributeValue, Delivery, MessageId, Receipt, UnixMs};
+use wasq_queues::{Outgoing, Queue, QueueError};
 
 use super::host::Seat;
 use super::world::{EPOCH_MS, State, Stored, Which};

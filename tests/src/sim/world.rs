@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
 use wasq::dlq::OWN_KEY_ATTRIBUTE;
-use wasq::message::{AttributeValue, Attributes, MessageId};
-use wasq::queue::Outgoing;
+use wasq_core::message::{AttributeValue, Attributes, MessageId};
+use wasq_queues::Outgoing;
 
 use super::Summary;
 use super::checks::Watch;

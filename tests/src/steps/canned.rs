@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use wasq::clock;
-use wasq::message::{Delivery, MessageId, Receipt};
-use wasq::queue::{Outgoing, Queue, QueueError};
+use wasq_core::clock;
+use wasq_core::message::{Delivery, MessageId, Receipt};
+use wasq_queues::{Outgoing, Queue, QueueError};
 
 /// Answers at once, as long as there is a message.
 pub struct Canned {

@@ -15,8 +15,8 @@ use crate::admin::App;
 use crate::admin::gate::Act;
 use crate::admin::letters::LettersError;
 use crate::dlq::listing::GroupKey;
-use crate::message::{MessageId, UnixMs};
-use crate::pause::Target;
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_core::pause::Target;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;

@@ -12,9 +12,9 @@ use super::parts::signed;
 use super::{Tab, page as whole_page, words};
 use crate::admin::App;
 use crate::admin::gate::Viewer;
-use crate::flow::BreakerStatus;
-use crate::message::UnixMs;
-use crate::pause::{NAME_MAX_BYTES, Pause};
+use crate::admission::breaker::BreakerStatus;
+use wasq_core::message::UnixMs;
+use wasq_core::pause::{NAME_MAX_BYTES, Pause};
 
 pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(done): Query<Done>) -> Markup {
     let services = &app.source.services;

@@ -15,7 +15,7 @@ use crate::admin::gate::Looker;
 use crate::dlq::LETTER_ATTRIBUTE;
 use crate::dlq::found::{Envelope, Found};
 use crate::dlq::listing::Row;
-use crate::message::{AttributeData, MessageId};
+use wasq_core::message::{AttributeData, MessageId};
 
 /// Bytes of a body that a page shows; one that is longer is edited with `wasq dlq edit`.
 const BODY_SHOWN_BYTES: usize = 256 * 1024;

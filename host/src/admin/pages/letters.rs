@@ -16,8 +16,8 @@ use crate::admin::gate::Looker;
 use crate::admin::letters::{Looked, Place};
 use crate::dlq::listing::{ByMessage, Group, GroupKey, Groups, MessageLetters};
 use crate::dlq::reader::Counts;
-use crate::message::{MessageId, UnixMs};
-use crate::queue::Queue;
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_queues::Queue;
 
 /// Messages that a group's page lists.
 const LISTED_MAX: usize = 200;

@@ -14,8 +14,8 @@ use crate::admin::gate::Viewer;
 use crate::admin::history::{SAMPLES_MAX, STEP, Sample};
 use crate::flow::unroutable::UnroutableType;
 use crate::flow::{Lane, recent};
-use crate::message::UnixMs;
-use crate::stats::LineStats;
+use wasq_core::message::UnixMs;
+use crate::telemetry::stats::LineStats;
 
 /// Samples of the short view: a quarter of an hour.
 const SHORT: usize = 180;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::words;
 use crate::flow::recent::{MessageOutcome, Outcome};
-use crate::message::UnixMs;
+use wasq_core::message::UnixMs;
 
 /// A fact in large type.
 pub fn tile(name: &str, value: &str, note: &str, tone: &str) -> Markup {

@@ -10,9 +10,9 @@ use super::{Tab, page as whole_page, parts, words};
 use crate::admin::gate::Viewer;
 use crate::admin::{App, PluginStatus, plugin_statuses};
 use crate::flow::recent::{self, Outcome};
-use crate::message::UnixMs;
-use crate::metrics::Snapshot;
-use crate::stats::{Line, LineStats};
+use wasq_core::message::UnixMs;
+use crate::telemetry::metrics::Snapshot;
+use crate::telemetry::stats::{Line, LineStats};
 
 const FAILURES_SHOWN: usize = 5;
 /// Digits of a digest that tell versions apart.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::message::UnixMs;
+use wasq_core::message::UnixMs;
 
 /// Deeper than this nothing is set in further: what is nested a thousand deep should not become a million spaces.
 const INDENTS_MAX: usize = 20;

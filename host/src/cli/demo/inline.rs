@@ -9,7 +9,7 @@ use serde_json::json;
 use super::client::Client;
 use super::orders::Order;
 use super::table::Percentiles;
-use crate::clock;
+use wasq_core::clock;
 
 /// The size of the receipt that is stored, in bytes: about that of the PDFs that the plugin make-receipt writes for the
 /// demo's orders.

@@ -12,12 +12,12 @@ use super::edit::ask;
 use super::place::{Next, Opened, Place, print_notes};
 use super::select::{FILTERS, Filters};
 use super::view::{Rows, short};
-use crate::clock;
+use wasq_core::clock;
 use crate::dlq::filter::Filter;
 use crate::dlq::found::Found;
 use crate::dlq::reader::Reader;
-use crate::message::UnixMs;
-use crate::queue::{BATCH_MAX_ENTRIES, Queue};
+use wasq_core::message::UnixMs;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
 /// Letters that a dry run lists; it counts the rest.
 const LISTED: u64 = 100;

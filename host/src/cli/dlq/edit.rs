@@ -15,7 +15,7 @@ use super::place::{Opened, Place, print_notes};
 use super::replay::{Resend, replay};
 use super::told::report;
 use super::view::cut;
-use crate::cli::invoke::read_body;
+use crate::cli::body::read_body;
 use crate::dlq::found::Found;
 use crate::dlq::resend::How;
 

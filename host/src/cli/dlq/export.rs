@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::place::{Next, Place};
 use super::select::Filters;
 use super::view::exported;
-use crate::clock;
+use wasq_core::clock;
 
 /// Write dead letters as JSON lines, and leave them where they are.
 ///

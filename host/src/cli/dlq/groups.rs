@@ -10,9 +10,9 @@ use super::place::{Next, Place};
 use super::select::Filters;
 use super::view::{cut, short, time};
 use crate::cli::table::{Table, list, name, number, text, whole};
-use crate::clock;
+use wasq_core::clock;
 use crate::dlq::listing::{self, Group, GroupKey, Row};
-use crate::queue::Queue;
+use wasq_queues::Queue;
 
 /// Characters of an example's reason that the table shows.
 const REASON_CHARS: usize = 120;

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::place::{Next, Place};
 use super::select::Filters;
 use super::view::{in_a_table, listed, listed_message};
-use crate::clock;
+use wasq_core::clock;
 use crate::dlq::listing::{ByMessage, Row};
-use crate::queue::Queue;
+use wasq_queues::Queue;
 
 /// Messages that a listing shows unless told otherwise.
 const LISTED: usize = 100;

@@ -16,8 +16,8 @@ use crate::dlq::found::Found;
 use crate::dlq::reader::Reader;
 use crate::dlq::sources::Sources;
 use crate::dlq::{Envelopes, LetterError};
-use crate::queue::sqs::SqsQueue;
-use crate::queue::{BATCH_MAX_ENTRIES, Queue};
+use wasq_queues::sqs::SqsQueue;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
 /// How long the running host may take to answer with an envelope.
 const HOST_ANSWERS: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::dlq::filter::Filter;
-use crate::message::UnixMs;
+use wasq_core::message::UnixMs;
 
 /// The names of the filters, for commands that want one of them.
 pub const FILTERS: [&str; 8] =

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::place::Opened;
 use super::view::short;
 use crate::dlq::plan::{Ended, Event, Plan, Summary};
-use crate::queue::Queue;
+use wasq_queues::Queue;
 
 /// Where there is no terminal, a line is printed for so many letters.
 const LINE_EVERY: u64 = 100;

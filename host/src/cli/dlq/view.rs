@@ -8,7 +8,7 @@ use crate::cli::table::{Table, list, name, number, text, whole};
 use crate::dlq::found::{Envelope, Found};
 use crate::dlq::listing::{ByMessage, MessageLetters, Row};
 use crate::dlq::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE};
-use crate::message::{AttributeData, MessageId, UnixMs};
+use wasq_core::message::{AttributeData, MessageId, UnixMs};
 
 /// Characters of an id that listings show; it is the beginning that commands take.
 const ID_CHARS: usize = 8;

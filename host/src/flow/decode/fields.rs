@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::message::KEY_FIELD;
+use wasq_core::message::KEY_FIELD;
 
 /// The fields that decide over a message's type, key and envelope.
 const NAMES: [&str; 7] = ["type", KEY_FIELD, "Type", "Message", "detail-type", "detail", "specversion"];

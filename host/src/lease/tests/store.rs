@@ -9,12 +9,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::VISIBILITY;
-use crate::clock;
+use wasq_core::clock;
 use crate::lease::lock;
-use crate::ledger::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
-use crate::message::{Delivery, Key, MessageId, Receipt};
-use crate::pause::{Pause, Target};
-use crate::queue::{Outgoing, Queue, QueueError};
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use wasq_core::message::{Delivery, Key, MessageId, Receipt};
+use wasq_core::pause::{Pause, Target};
+use wasq_queues::{Outgoing, Queue, QueueError};
 
 /// How the queue answers for a receipt, or the ledger for a key.
 #[derive(Clone, Copy, Default, PartialEq)]

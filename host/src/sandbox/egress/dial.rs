@@ -22,7 +22,7 @@ use super::headers::{HeaderError, Headers};
 use super::resolve::{self, Addresses, Resolver};
 use super::secrets::{SecretError, Secrets};
 use super::{Egress, HttpClient};
-use crate::clock;
+use wasq_core::clock;
 use crate::config::{self, Config, Limits};
 
 /// An HTTP/2 connection with requests on it is asked for a sign of life as often, and is given up after the second time.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::destination::Destination;
 use super::secrets::Secrets;
-use crate::clock;
+use wasq_core::clock;
 use crate::config::Secret;
 
 /// What a template's secret begins with; a brace ends it.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 pub use fetch::Fetcher;
 
-use crate::clock;
+use wasq_core::clock;
 use crate::config::{AwsPlace, SecretPlace, SecretSource};
 
 /// How old a file's content may be when a request uses it.

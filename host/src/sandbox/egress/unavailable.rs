@@ -8,7 +8,7 @@ use jiff::civil::DateTime;
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::tz::TimeZone;
 
-use crate::message::UnixMs;
+use wasq_core::message::UnixMs;
 
 /// A `Retry-After` that is longer is cut: one hour.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);

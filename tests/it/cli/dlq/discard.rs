@@ -19,7 +19,7 @@ async fn nothing_is_discarded_without_consent() {
 #[tokio::test]
 async fn what_is_meant_is_discarded_and_the_rest_stays() {
     let rig = still().await;
-    let later = wasq::clock::unix_ms().0 + 3_600_000;
+    let later = wasq_core::clock::unix_ms().0 + 3_600_000;
     let mut letters: Vec<_> =
         (0..25).map(|n| letter(&format!("k{n}"), n, json!({ "class": (["retry", "reject"][n % 2]) }))).collect();
     // Failed after the command began: nobody has looked at it when it was typed.

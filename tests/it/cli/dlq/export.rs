@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use wasq::message::{AttributeData, AttributeValue, Attributes};
-use wasq::queue::{Outgoing, Queue};
+use wasq_core::message::{AttributeData, AttributeValue, Attributes};
+use wasq_queues::{Outgoing, Queue};
 
 use super::{bury, dead, dlq, ids, letter, rig, still};
 

@@ -41,7 +41,7 @@ async fn letters_are_listed_and_shown_and_stay() {
 #[tokio::test]
 async fn each_filter_lets_through_what_it_says() {
     let rig = still().await;
-    let now = wasq::clock::unix_ms().0;
+    let now = wasq_core::clock::unix_ms().0;
     let mut grouped = letter("grouped", "{}", json!({}));
     grouped.group = Some("customer-7".into());
     let buried = [
@@ -99,7 +99,7 @@ async fn what_another_command_has_in_hand_is_told() {
     let rig = still().await;
     bury(&rig, &[letter("a", "{}", json!({})), letter("b", "{}", json!({}))]).await;
     let queue = rig.queue("jobs-dlq").await;
-    let taken = wasq::queue::Queue::receive(&queue, 1, std::time::Duration::ZERO, std::time::Duration::from_secs(60));
+    let taken = wasq_queues::Queue::receive(&queue, 1, std::time::Duration::ZERO, std::time::Duration::from_secs(60));
     assert_eq!(taken.await.unwrap().len(), 1);
     dlq(&rig, &["ls"]).check(0, &["1 letters of jobs-dlq are hidden"]).await;
     rig.end().await;
@@ -109,7 +109,7 @@ async fn what_another_command_has_in_hand_is_told() {
 async fn a_damaged_envelope_is_shown_as_such_and_not_replayed_blindly() {
     let rig = still().await;
     let mut damaged = letter("k", "{}", json!({}));
-    damaged.attributes.insert("wasq".into(), wasq::message::AttributeValue::string("{"));
+    damaged.attributes.insert("wasq".into(), wasq_core::message::AttributeValue::string("{"));
     bury(&rig, &[damaged]).await;
     dlq(&rig, &["ls"]).check(0, &["unreadable", "is no envelope"]).await;
     dlq(&rig, &["replay", "--all"]).check(1, &["envelope", "--new-key", "0 replayed"]).await;

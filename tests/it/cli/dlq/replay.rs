@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use wasq::message::AttributeValue;
-use wasq::queue::Queue;
+use wasq_core::message::AttributeValue;
+use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::{Plugin, Rig, Setup};

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasq::ledger::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
-use wasq::message::{Key, UnixMs};
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
+use wasq_core::message::{Key, UnixMs};
 
 use super::{ENDED, LONG, assert_stale, claim, dead_lettered, done, extend, finish, fresh, new_key, request};
 
@@ -75,7 +75,7 @@ pub async fn many_claims_of_two_hosts_win_once(one: Shared, other: Shared) {
 
 pub async fn a_lease_ends_for_the_other_host_too(one: Shared, other: Shared) {
     let key = new_key();
-    let begun = wasq::clock::now();
+    let begun = wasq_core::clock::now();
     let first = fresh(&*one, key, SHORT).await;
     let Claim::Busy { remaining } = claim(&*other, key, LONG).await else { panic!("the key is held") };
     assert!(remaining <= SHORT, "{remaining:?}");
@@ -208,7 +208,7 @@ pub async fn it_decides_as_the_local_store_does(one: Shared, other: Shared) {
     const SEQUENCES: u64 = 60;
     const OPERATIONS: u32 = 25;
     let dir = tempfile::TempDir::new().expect("a temporary directory");
-    let local = wasq::ledger::local::LocalLedger::open(dir.path()).expect("the local ledger opens");
+    let local = wasq_ledgers::local::LocalLedger::open(dir.path()).expect("the local ledger opens");
     for seed in 0..SEQUENCES {
         let mut choose = fastrand::Rng::with_seed(seed);
         let (key, mut told) = (new_key(), Vec::new());

@@ -9,7 +9,7 @@ use futures::StreamExt;
 #[cfg(feature = "aws-secrets")]
 use super::stores::Stores;
 use super::{Secrets, Stored, checked, lock, without_line_end};
-use crate::config::{Aws, AwsPlace};
+use crate::config::{AwsConfig, AwsPlace};
 
 /// Calls to AWS at once.
 const CALLS_AT_ONCE: usize = 8;
@@ -30,7 +30,7 @@ struct Stores;
 
 #[cfg(not(feature = "aws-secrets"))]
 impl Stores {
-    async fn connect(_: &Aws) -> Self {
+    async fn connect(_: &AwsConfig) -> Self {
         Self
     }
 
@@ -41,7 +41,7 @@ impl Stores {
 
 impl Fetcher {
     /// Fetches each secret once.
-    pub async fn start(secrets: Arc<Secrets>, aws: &Aws, every: Duration) -> Self {
+    pub async fn start(secrets: Arc<Secrets>, aws: &AwsConfig, every: Duration) -> Self {
         let stores = if secrets.places().is_empty() { None } else { Some(Stores::connect(aws).await) };
         let fetcher = Self { secrets, stores, every };
         fetcher.fetch().await;

@@ -6,8 +6,8 @@ use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
-use crate::aws::{self, NoAnswer};
-use crate::config::{Aws, AwsPlace};
+use wasq_core::aws::{self, NoAnswer};
+use crate::config::{AwsConfig, AwsPlace};
 
 /// How long a call may take with all its attempts, and one of these.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ pub struct Stores {
 }
 
 impl Stores {
-    pub async fn connect(aws: &Aws) -> Self {
+    pub async fn connect(aws: &AwsConfig) -> Self {
         let timeouts =
             TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
         let retries = RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS);
@@ -61,9 +61,9 @@ impl Stores {
 }
 
 /// What the environment says of one service comes before what the config says of all.
-fn at(aws: &Aws, variable: &str) -> Aws {
+fn at(aws: &AwsConfig, variable: &str) -> AwsConfig {
     let own = std::env::var(variable).ok();
-    Aws { endpoint_url: own.or_else(|| aws.endpoint_url.clone()), region: aws.region.clone() }
+    AwsConfig { endpoint_url: own.or_else(|| aws.endpoint_url.clone()), region: aws.region.clone() }
 }
 
 fn explain<E, R>(place: &AwsPlace, action: &str, error: &SdkError<E, R>) -> String

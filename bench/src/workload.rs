@@ -1,0 +1,141 @@
+//! The messages that are sent, and what is done with each: the native twin of the handler in `bench/handler`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use wasq::exit::Exit;
+use wasq::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
+use wasq_core::message::AttributeValue;
+use wasq_queues::Outgoing;
+use wasq::sandbox::Job;
+
+/// An order of this many bytes has room for several items.
+const SEVERAL_ITEMS_BYTES: usize = 200;
+
+/// What is sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Workload {
+    /// The size of a body, at least.
+    pub bytes: usize,
+    /// How long its handler sleeps.
+    pub sleep_ms: u64,
+    /// The messages take turns with these types.
+    pub types: Vec<String>,
+    /// Of a hundred messages so many are done already: the same in key and body as one of the warm-up.
+    pub duplicates: u32,
+    /// In place of orders.
+    pub body: Option<String>,
+}
+
+impl Workload {
+    /// The message of this number in the warm-up.
+    pub fn warm_up(&self, number: u64) -> Outgoing {
+        self.message(number)
+    }
+
+    /// The message of this number after a warm-up of `warm_up` messages.
+    pub fn main(&self, number: u64, warm_up: u64) -> Outgoing {
+        let percent = u64::from(self.duplicates);
+        let is_duplicate = warm_up > 0 && (number + 1) * percent / 100 > number * percent / 100;
+        self.message(if is_duplicate { number % warm_up } else { warm_up + number })
+    }
+
+    fn message(&self, number: u64) -> Outgoing {
+        let kind = &self.types[(number % self.types.len() as u64) as usize];
+        let mut attributes: wasq_core::message::Attributes =
+            [(TYPE_ATTRIBUTE.to_owned(), AttributeValue::string(kind))].into();
+        if self.duplicates > 0 {
+            attributes.insert(KEY_ATTRIBUTE.into(), AttributeValue::string(format!("order-{number}")));
+        }
+        let body = self.body.clone().unwrap_or_else(|| self.order(number));
+        Outgoing { body: body.into(), attributes, delay_s: 0, group: None, deduplication_id: None }
+    }
+
+    fn order(&self, number: u64) -> String {
+        let items = if self.bytes < SEVERAL_ITEMS_BYTES { 1 } else { 3 };
+        let items: Vec<_> = (0..items).map(|item| json!({ "quantity": item + 1, "cents": 1_299 })).collect();
+        let mut order = json!({ "order_id": format!("o-{number:08}"), "items": items, "note": "" });
+        if self.sleep_ms > 0 {
+            order["sleep_ms"] = self.sleep_ms.into();
+        }
+        let missing = self.bytes.saturating_sub(order.to_string().len());
+        order["note"] = "x".repeat(missing).into();
+        order.to_string()
+    }
+}
+
+#[derive(Deserialize)]
+struct Order {
+    order_id: String,
+    items: Vec<Item>,
+    #[serde(default)]
+    sleep_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    quantity: u64,
+    cents: u64,
+}
+
+impl Order {
+    fn log(&self, message_id: &str) {
+        let total_cents: u64 = self.items.iter().map(|item| item.quantity.saturating_mul(item.cents)).sum();
+        tracing::info!(target: "guest", message_id, self.order_id, total_cents, "order");
+    }
+}
+
+/// Does what the handler does, in a consumer of its own.
+///
+/// # Errors
+/// When the body is no order.
+pub async fn handle(body: &str, message_id: &str) -> serde_json::Result<()> {
+    let order: Order = serde_json::from_str(body)?;
+    if order.sleep_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(order.sleep_ms)).await;
+    }
+    order.log(message_id);
+    Ok(())
+}
+
+/// Does what the handler does, in the host and in its place.
+pub fn handle_job(job: &Job) -> Exit {
+    match serde_json::from_slice::<Order>(&job.message.body) {
+        Ok(order) => order.log(&job.message_id.0),
+        Err(error) => return Exit::Reject { reason: error.to_string() },
+    }
+    Exit::Done { result: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(bytes: usize, duplicates: u32) -> Workload {
+        Workload { bytes, sleep_ms: 0, types: vec!["a".into(), "b".into()], duplicates, body: None }
+    }
+
+    #[test]
+    fn an_order_has_the_size_that_was_asked_for_and_can_be_read() {
+        for bytes in [100, 199, 200, 500, 262_144] {
+            let body = workload(bytes, 0).main(7, 0).body;
+            assert_eq!(body.len(), bytes);
+            assert_eq!(serde_json::from_slice::<Order>(&body).unwrap().order_id, "o-00000007");
+        }
+    }
+
+    #[test]
+    fn so_many_of_a_hundred_are_twins_of_the_warm_up() {
+        for percent in [0, 1, 33, 50, 100] {
+            let workload = workload(100, percent);
+            let key = |message: Outgoing| message.attributes.get(KEY_ATTRIBUTE).cloned();
+            let warm: Vec<_> = (0..10).map(|number| (key(workload.warm_up(number)), workload.warm_up(number).body)).collect();
+            let twins = (0..300)
+                .map(|number| workload.main(number, 10))
+                .filter(|message| warm.contains(&(key(message.clone()), message.body.clone())));
+            assert_eq!(twins.count(), 3 * percent as usize, "{percent}");
+        }
+    }
+}

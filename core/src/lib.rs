@@ -1,0 +1,11 @@
+//! What both sides of a seam speak: a queue and the host, a ledger and the host.
+//!
+//! Nothing here does any work. Each module holds a few types: messages and their keys, time, pauses, the settings of AWS,
+//! and the numbers that are counted on a message's way.
+
+pub mod aws;
+pub mod clock;
+pub mod message;
+pub mod meters;
+pub mod pause;
+pub mod secret;

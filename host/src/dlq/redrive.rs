@@ -1,0 +1,204 @@
+//! The queue's redrive policy, checked before the first receive: SQS must not take messages away uncounted.
+
+use std::time::Duration;
+
+use humantime_serde::re::humantime::format_duration;
+
+use crate::config::{KeyFrom, OnExhausted, QueueConfig};
+use wasq_queues::QueueAttributes;
+
+/// What is wrong between a queue and its DLQ.
+#[derive(Debug, thiserror::Error)]
+pub enum RedriveError {
+    #[error(
+        "queue `{queue}`: its redrive policy has maxReceiveCount {max_receive_count}, but a message may take {attempts} \
+         attempts: SQS would take it away before the host is done with it; set maxReceiveCount to 1000, or remove the policy"
+    )]
+    TooFewReceives { queue: String, max_receive_count: u32, attempts: u32 },
+    #[error("queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}], or give the queue a redrive policy")]
+    NoDlq { queue: String },
+    #[error(
+        "queue `{queue}` has no `dlq` in [queues.{queue}], and its redrive policy may not be read; set `dlq`, or allow \
+         sqs:GetQueueAttributes"
+    )]
+    UnknownDlq { queue: String },
+    #[error("queue `{queue}`: its DLQ `{dlq}` must be {kind} like the queue itself, as SQS requires")]
+    Kind { queue: String, dlq: String, kind: &'static str },
+    #[error("queue `{queue}` is no FIFO queue and has no groups in order: remove `on_exhausted = \"block-group\"`")]
+    NoGroups { queue: String },
+    #[error(
+        "queue `{queue}`: `unroutable_after` is {}, but SQS deletes its messages after {} (MessageRetentionPeriod), without a \
+         letter; set a shorter `unroutable_after` in [queues.{queue}], or let the queue keep its messages for longer",
+        format_duration(*unroutable_after), format_duration(*retention)
+    )]
+    Retention { queue: String, unroutable_after: Duration, retention: Duration },
+    #[error(
+        "queue `{queue}` is no FIFO queue, so its messages have no deduplication ids: remove \
+         `key_from = \"deduplication-id\"`"
+    )]
+    NoDeduplicationIds { queue: String },
+    #[error("queue `{queue}`: its redrive policy cannot be read: {reason}")]
+    Unreadable { queue: String, reason: String },
+}
+
+/// With fewer receives than this the waits that count no attempt may well use up a redrive policy.
+const RECEIVES_ENOUGH: u32 = 500;
+
+/// Where a queue's failed messages go: by us, and by SQS.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Redrive {
+    /// The DLQ's name, URL or ARN.
+    pub dlq: String,
+    /// After how many receives SQS moves a message there itself. None without a redrive policy, or
+    /// where it is not known.
+    pub max_receive_count: Option<u32>,
+}
+
+impl Redrive {
+    /// What uses up a small `maxReceiveCount`.
+    pub fn warning(&self) -> Option<String> {
+        let count = self.max_receive_count.filter(|count| *count < RECEIVES_ENOUGH)?;
+        Some(format!(
+            "its redrive policy has maxReceiveCount {count}. SQS counts every receive, also those that count no attempt: \
+             snooze, unavailable and breaker-open, paused, busy, no-permit, ledger-down, unroutable, a first run on a trial. \
+             When they have used it up, SQS moves the message to the DLQ without a letter; set maxReceiveCount to 1000, or \
+             remove the policy"
+        ))
+    }
+}
+
+/// Checks a queue's attributes against the most `attempts` that a plugin makes. No attributes where
+/// they may not be read.
+pub fn check(
+    name: &str,
+    fifo: bool,
+    config: &QueueConfig,
+    attributes: Option<&QueueAttributes>,
+    attempts: u32,
+) -> Result<Redrive, RedriveError> {
+    let queue = || name.to_owned();
+    if config.on_exhausted == OnExhausted::BlockGroup && !fifo {
+        return Err(RedriveError::NoGroups { queue: queue() });
+    }
+    if config.key_from == KeyFrom::DeduplicationId && !fifo {
+        return Err(RedriveError::NoDeduplicationIds { queue: queue() });
+    }
+    let (mut target, mut max_receive_count) = (None, None);
+    if let Some(text) = attributes.and_then(|attributes| attributes.get("RedrivePolicy")) {
+        let unreadable = |reason: String| RedriveError::Unreadable { queue: queue(), reason };
+        let policy: serde_json::Value = serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+        // SQS takes the number as a number or as a string.
+        let count = &policy["maxReceiveCount"];
+        let count = count.as_u64().or_else(|| count.as_str()?.parse().ok());
+        let count = count.ok_or_else(|| unreadable("no maxReceiveCount".into()))? as u32;
+        check_receives(name, count, attempts)?;
+        max_receive_count = Some(count);
+        target = policy["deadLetterTargetArn"].as_str().map(str::to_owned);
+    }
+    let dlq = config.dlq.clone().or(target).ok_or_else(|| match attributes {
+        Some(_) => RedriveError::NoDlq { queue: queue() },
+        None => RedriveError::UnknownDlq { queue: queue() },
+    })?;
+    check_kinds(name, fifo, &dlq, dlq.trim().ends_with(".fifo"))?;
+    Ok(Redrive { dlq, max_receive_count })
+}
+
+/// SQS must not take a message away before its attempts are made.
+pub fn check_receives(name: &str, max_receive_count: u32, attempts: u32) -> Result<(), RedriveError> {
+    if max_receive_count > attempts {
+        return Ok(());
+    }
+    Err(RedriveError::TooFewReceives { queue: name.to_owned(), max_receive_count, attempts })
+}
+
+/// An unroutable message must be dead-lettered before SQS deletes it. Nobody has asked for the
+/// default to hold in a queue of a short retention: there it ends with the retention, as every wait
+/// does.
+pub fn check_retention(name: &str, config: &QueueConfig, retention: Option<Duration>) -> Result<(), RedriveError> {
+    let is_meant = !config.has_default_unroutable_after();
+    match retention.filter(|retention| is_meant && config.unroutable_after >= *retention) {
+        None => Ok(()),
+        Some(retention) => Err(RedriveError::Retention {
+            queue: name.to_owned(),
+            unroutable_after: config.unroutable_after,
+            retention,
+        }),
+    }
+}
+
+/// A FIFO queue wants a FIFO DLQ, and a standard one a standard one.
+pub fn check_kinds(name: &str, fifo: bool, dlq: &str, dlq_fifo: bool) -> Result<(), RedriveError> {
+    if fifo == dlq_fifo {
+        return Ok(());
+    }
+    let kind = if fifo { "FIFO" } else { "standard" };
+    Err(RedriveError::Kind { queue: name.to_owned(), dlq: dlq.to_owned(), kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_would_take_messages_away_is_refused() {
+        let check = |policy: Option<&str>, dlq: Option<&str>, fifo: bool, expect: Result<&str, &str>| {
+            let attributes = policy.map(|text| ("RedrivePolicy".to_owned(), text.to_owned())).into_iter().collect();
+            let config = QueueConfig { dlq: dlq.map(str::to_owned), ..QueueConfig::default() };
+            let got = check("q", fifo, &config, Some(&attributes), 5).map_err(|error| error.to_string());
+            match expect {
+                Ok(name) => assert_eq!(got.as_ref().map(|redrive| redrive.dlq.as_str()), Ok(name), "{policy:?}"),
+                Err(part) => assert!(got.as_ref().is_err_and(|error| error.contains(part)), "{policy:?} gave {got:?}"),
+            }
+        };
+        let policy =
+            |count: &str| format!(r#"{{"deadLetterTargetArn":"arn:aws:sqs:x:1:q-dlq","maxReceiveCount":{count}}}"#);
+        check(Some(&policy("1000")), None, false, Ok("arn:aws:sqs:x:1:q-dlq"));
+        check(Some(&policy("\"1000\"")), Some("other"), false, Ok("other"));
+        check(Some(&policy("5")), None, false, Err("maxReceiveCount 5"));
+        check(Some(&policy("3")), Some("other"), false, Err("5 attempts"));
+        check(None, None, false, Err("no DLQ"));
+        check(None, Some("q-dlq"), false, Ok("q-dlq"));
+        check(None, Some("q-dlq"), true, Err("FIFO"));
+        check(None, Some("q-dlq.fifo"), false, Err("standard"));
+        check(Some("{"), None, false, Err("cannot be read"));
+        let unknown = super::check("q", false, &QueueConfig::default(), None, 5).unwrap_err().to_string();
+        assert!(unknown.contains("allow sqs:GetQueueAttributes"), "{unknown}");
+    }
+
+    #[test]
+    fn a_redrive_policy_of_few_receives_is_a_warning_that_says_what_uses_it_up() {
+        let warning = |max_receive_count| Redrive { dlq: "q-dlq".into(), max_receive_count }.warning();
+        assert_eq!((warning(None), warning(Some(500)), warning(Some(1_000))), (None, None, None));
+        let text = warning(Some(6)).unwrap();
+        for part in ["maxReceiveCount 6", "snooze", "breaker-open", "paused", "busy", "1000"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_standard_queue_has_no_deduplication_ids_to_make_keys_of() {
+        let config =
+            QueueConfig { key_from: KeyFrom::DeduplicationId, dlq: Some("q-dlq".into()), ..QueueConfig::default() };
+        let none = QueueAttributes::new();
+        let error = check("q", false, &config, Some(&none), 5).unwrap_err().to_string();
+        assert!(error.contains("`key_from = \"deduplication-id\"`"), "{error}");
+    }
+
+    #[test]
+    fn an_unroutable_after_that_outlives_the_queues_retention_is_refused() {
+        let check = |unroutable_after_s, retention_s: Option<u64>, fits: bool| {
+            let unroutable_after = Duration::from_secs(unroutable_after_s);
+            let config = QueueConfig { unroutable_after, ..QueueConfig::default() };
+            let answer = check_retention("q", &config, retention_s.map(Duration::from_secs));
+            assert_eq!(answer.is_ok(), fits, "{unroutable_after_s} s of {retention_s:?} s: {answer:?}");
+        };
+        check(3_600, Some(3_601), true);
+        check(3_600, Some(3_600), false);
+        check(3_600, None, true);
+        check(86_400, Some(60), true);
+        check(300, Some(60), true);
+        let config = QueueConfig { unroutable_after: Duration::from_secs(90), ..QueueConfig::default() };
+        let error = check_retention("q", &config, Some(Duration::from_secs(60))).unwrap_err().to_string();
+        assert!(error.contains("`unroutable_after` is 1m 30s") && error.contains("after 1m ("), "{error}");
+    }
+}

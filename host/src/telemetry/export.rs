@@ -1,0 +1,23 @@
+//! What operators look at: the metrics of the whole host, gathered from where they are counted, and the ways on which they leave.
+
+mod emf;
+mod gather;
+pub mod otlp;
+mod prometheus;
+mod sample;
+
+use std::sync::Arc;
+
+pub use emf::{Before, emf, write_emf};
+pub use gather::{Family, Series, Value, gather};
+pub use prometheus::{CONTENT_TYPE, text};
+pub use sample::sample;
+
+use crate::flow::{Lane, Services};
+
+/// What metrics are gathered from.
+#[derive(Clone)]
+pub struct Source {
+    pub services: Arc<Services>,
+    pub lanes: Vec<Arc<Lane>>,
+}

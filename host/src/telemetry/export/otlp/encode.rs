@@ -1,0 +1,120 @@
+//! The metrics as OTLP has them: from the same definitions as Prometheus's text.
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
+    ScopeMetrics, Sum, metric::Data, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use super::SCOPE;
+use wasq_core::message::UnixMs;
+use crate::telemetry::metrics::{self, Kind, Unit};
+use crate::telemetry::export::{Family, Series, Value};
+
+/// The metrics in one request. A family without series is left out.
+pub fn metrics(
+    families: &[Family],
+    resource: &opentelemetry_sdk::Resource,
+    started_at: UnixMs,
+    now: UnixMs,
+) -> ExportMetricsServiceRequest {
+    let when = When { start: nanos(started_at), now: nanos(now) };
+    let metrics =
+        families.iter().filter(|family| !family.series.is_empty()).map(|family| metric(family, when)).collect();
+    let scope =
+        InstrumentationScope { name: SCOPE.into(), version: env!("CARGO_PKG_VERSION").into(), ..Default::default() };
+    let attributes = resource.iter().map(|(name, value)| attribute(name.as_str(), &value.to_string())).collect();
+    ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(Resource { attributes, ..Default::default() }),
+            scope_metrics: vec![ScopeMetrics { scope: Some(scope), metrics, ..Default::default() }],
+            ..Default::default()
+        }],
+    }
+}
+
+#[derive(Clone, Copy)]
+struct When {
+    start: u64,
+    now: u64,
+}
+
+fn nanos(at: UnixMs) -> u64 {
+    at.0.saturating_mul(1_000_000)
+}
+
+fn metric(family: &Family, when: When) -> Metric {
+    let definition = family.metric;
+    let numbers = || family.series.iter().filter_map(|series| number(definition, series, when)).collect();
+    let data = match definition.kind {
+        Kind::Counter => Data::Sum(Sum {
+            data_points: numbers(),
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+            is_monotonic: true,
+        }),
+        Kind::Gauge => Data::Gauge(Gauge { data_points: numbers() }),
+        Kind::Histogram(_) => Data::Histogram(Histogram {
+            data_points: family.series.iter().filter_map(|series| histogram(definition, series, when)).collect(),
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+        }),
+    };
+    let unit = match definition.unit {
+        Unit::Seconds => "s",
+        Unit::Bytes => "By",
+        Unit::One => "1",
+    };
+    Metric {
+        name: definition.otel_name(),
+        description: definition.help.into(),
+        unit: unit.into(),
+        data: Some(data),
+        ..Default::default()
+    }
+}
+
+fn number(definition: &metrics::Metric, series: &Series, when: When) -> Option<NumberDataPoint> {
+    let Value::Number(value) = series.value else { return None };
+    // A gauge is what it is; it has no beginning.
+    let start_time_unix_nano = if definition.kind == Kind::Counter { when.start } else { 0 };
+    Some(NumberDataPoint {
+        attributes: attributes(definition, series),
+        start_time_unix_nano,
+        time_unix_nano: when.now,
+        value: Some(number_data_point::Value::AsDouble(value)),
+        ..Default::default()
+    })
+}
+
+fn histogram(definition: &metrics::Metric, series: &Series, when: When) -> Option<HistogramDataPoint> {
+    let Value::Histogram(read) = &series.value else { return None };
+    Some(HistogramDataPoint {
+        attributes: attributes(definition, series),
+        start_time_unix_nano: when.start,
+        time_unix_nano: when.now,
+        count: read.count(),
+        sum: Some(read.sum),
+        bucket_counts: read.counts.clone(),
+        explicit_bounds: read.bounds.to_vec(),
+        ..Default::default()
+    })
+}
+
+/// The labels; and where the metric is one of the conventions', what they ask for beside.
+fn attributes(definition: &metrics::Metric, series: &Series) -> Vec<KeyValue> {
+    let labels = definition.labels.iter().zip(&series.labels);
+    let Some((_, operation)) = definition.convention else {
+        return labels.map(|(name, value)| attribute(name, value)).collect();
+    };
+    let name = |label: &'static str| if label == "queue" { "messaging.destination.name" } else { label };
+    let mut attributes: Vec<_> = labels.map(|(label, value)| attribute(name(label), value)).collect();
+    attributes.push(attribute("messaging.system", "aws_sqs"));
+    attributes.push(attribute("messaging.operation.name", operation));
+    attributes
+}
+
+fn attribute(name: &str, value: &str) -> KeyValue {
+    let value = AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) };
+    KeyValue { key: name.to_owned(), value: Some(value), ..Default::default() }
+}

@@ -1,0 +1,92 @@
+//! What only a call can tell: how full the queues are, and whether the ledger answers while nothing runs. Asked in the background,
+//! at an interval; a scrape reads what was found.
+
+use std::time::Duration;
+
+use super::Source;
+use crate::config::Telemetry;
+use crate::flow::Lane;
+use wasq_core::message::UnixMs;
+use crate::telemetry::metrics::Gauge;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueAttributes, QueueError};
+
+/// Samples every queue, again and again; and the ledger, which was opened just now, from the second time on.
+pub async fn sample(source: Source, config: Telemetry) {
+    let mut ticks = tokio::time::interval(config.sample_interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        let now = source.services.clock.unix_ms();
+        let lanes = source.lanes.iter().map(|lane| async {
+            futures::future::join(queue(lane), dlq(lane, &config, now)).await;
+        });
+        futures::future::join_all(lanes).await;
+        ticks.tick().await;
+        match source.services.ledger.ping().await {
+            Ok(()) => source.services.health.ledger_answered(),
+            Err(error) => source.services.health.ledger_failed(&error.to_string()),
+        }
+    }
+}
+
+async fn queue(lane: &Lane) {
+    let meters = &lane.meters;
+    let attributes = answered(lane, lane.queue.as_ref(), lane.queue.attributes().await);
+    lane.retention.update(&attributes);
+    lane.max_bytes.update(&attributes);
+    set(&meters.visible, &attributes, "ApproximateNumberOfMessages");
+    set(&meters.in_flight, &attributes, "ApproximateNumberOfMessagesNotVisible");
+    set(&meters.delayed, &attributes, "ApproximateNumberOfMessagesDelayed");
+}
+
+async fn dlq(lane: &Lane, config: &Telemetry, now: UnixMs) {
+    let (meters, dlq) = (&lane.meters, lane.dlq.as_ref());
+    let attributes = answered(lane, dlq, dlq.attributes().await);
+    lane.dlq_max_bytes.update(&attributes);
+    set(&meters.dead_letters, &attributes, "ApproximateNumberOfMessages");
+    // A DLQ with a redrive policy of its own counts receives: looking would move its messages on.
+    let may_look = config.peek_dlq && !attributes.contains_key("RedrivePolicy");
+    match meters.dead_letters.get() {
+        Some(0.0) => meters.oldest_dead_letter_s.set(0.0),
+        Some(_) if may_look => match peek(dlq).await {
+            Ok(Some(oldest)) => {
+                let age = Duration::from_millis(now.0.saturating_sub(oldest.0));
+                meters.oldest_dead_letter_s.set(age.as_secs_f64());
+            }
+            // Hidden just now, by a replay perhaps: what was known is still the best there is.
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(queue = lane.name, dlq = dlq.name(), %error,
+                    "cannot look into the DLQ for its oldest letter; allow sqs:ReceiveMessage, or set telemetry.peek_dlq = false");
+                meters.oldest_dead_letter_s.clear();
+            }
+        },
+        Some(_) | None => meters.oldest_dead_letter_s.clear(),
+    }
+}
+
+/// When the oldest of a few letters was sent there. SQS has no attribute for it. What is received so is not hidden.
+async fn peek(dlq: &dyn Queue) -> Result<Option<UnixMs>, QueueError> {
+    let letters = dlq.receive(BATCH_MAX_ENTRIES, Duration::ZERO, Duration::ZERO).await?;
+    Ok(letters.iter().map(|letter| letter.sent_at).min())
+}
+
+/// No attributes where there is no answer: what is not known is not shown.
+fn answered(lane: &Lane, queue: &dyn Queue, answer: Result<QueueAttributes, QueueError>) -> QueueAttributes {
+    answer.unwrap_or_else(|error| {
+        if error.says_denied() {
+            // Said once, when the host began.
+            tracing::debug!(queue = lane.name, asked = queue.name(), %error, "may not ask for a queue's attributes");
+            return QueueAttributes::new();
+        }
+        tracing::warn!(queue = lane.name, asked = queue.name(), %error, "cannot ask for a queue's attributes; its metrics pause");
+        QueueAttributes::new()
+    })
+}
+
+fn set(gauge: &Gauge, attributes: &QueueAttributes, name: &str) {
+    match attributes.get(name).and_then(|value| value.parse().ok()) {
+        Some(value) => gauge.set(value),
+        None => gauge.clear(),
+    }
+}

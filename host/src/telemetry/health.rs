@@ -1,0 +1,221 @@
+//! Whether the host can work, and why not.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use wasq_core::clock;
+
+/// A queue that was not polled for this long fails liveness: the long poll's 20 s, its grace, and room for backoff.
+const POLL_MAX_SILENCE: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// What the host's parts say of themselves.
+#[derive(Default)]
+pub struct Health {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ledger: Option<String>,
+    queues: BTreeMap<String, QueueHealth>,
+    /// By source queue: the dead-letter queue that takes no letters, and why.
+    letters: BTreeMap<String, LettersHealth>,
+    plugins: Option<String>,
+    /// Those that were never fetched, with the reasons.
+    secrets: Vec<String>,
+    draining: bool,
+}
+
+struct QueueHealth {
+    error: Option<String>,
+    /// Receives that failed in a row.
+    failures: u32,
+    polled_at: Instant,
+}
+
+struct LettersHealth {
+    dlq: String,
+    reason: String,
+}
+
+/// An answer to a probe. `reasons` is empty when all is well.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Verdict {
+    pub ok: bool,
+    pub reasons: Vec<String>,
+    /// What is as somebody wants it to be, and worth knowing: what is paused.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notes: Vec<String>,
+}
+
+impl Health {
+    pub fn ledger_answered(&self) {
+        let mut state = self.lock();
+        if let Some(reason) = state.ledger.take() {
+            tracing::info!(reason, "the ledger answers again");
+        }
+    }
+
+    pub fn ledger_failed(&self, reason: &str) {
+        self.lock().ledger.get_or_insert_with(|| reason.to_owned());
+    }
+
+    pub fn ledger_is_down(&self) -> bool {
+        self.lock().ledger.is_some()
+    }
+
+    /// The queue's worker starts: from now on its first poll is waited for.
+    pub fn begun(&self, queue: &str) {
+        self.polled(queue);
+    }
+
+    pub fn polled(&self, queue: &str) {
+        let entry = QueueHealth { error: None, failures: 0, polled_at: clock::now() };
+        self.lock().queues.insert(queue.to_owned(), entry);
+    }
+
+    /// The queue's poller is alive, though it does not poll now: every permit is busy, or the ledger is down.
+    pub fn waiting(&self, queue: &str) {
+        if let Some(queue) = self.lock().queues.get_mut(queue) {
+            queue.polled_at = clock::now();
+        }
+    }
+
+    /// The answer is how many receives have failed in a row.
+    pub fn poll_failed(&self, queue: &str, error: &str) -> u32 {
+        let mut state = self.lock();
+        let failures = state.queues.get(queue).map_or(0, |queue| queue.failures).saturating_add(1);
+        let entry = QueueHealth { error: Some(error.to_owned()), failures, polled_at: clock::now() };
+        state.queues.insert(queue.to_owned(), entry);
+        failures
+    }
+
+    /// A dead letter of `queue` could not be sent to `dlq`. The latest reason is the one that is
+    /// shown: it says what to mend now, where the first may have passed.
+    pub fn letters_failing(&self, queue: &str, dlq: &str, reason: &str) {
+        let failing = LettersHealth { dlq: dlq.to_owned(), reason: reason.to_owned() };
+        if self.lock().letters.insert(queue.to_owned(), failing).is_none() {
+            tracing::error!(
+                queue,
+                dlq,
+                reason,
+                "dead letters cannot be sent; their handlers do not run again meanwhile"
+            );
+        }
+    }
+
+    /// A dead letter of `queue` was sent.
+    pub fn letters_sent(&self, queue: &str) {
+        if let Some(LettersHealth { dlq, .. }) = self.lock().letters.remove(queue) {
+            tracing::info!(queue, dlq, "dead letters can be sent again");
+        }
+    }
+
+    /// `problem` says what is wrong with the plugins, if anything.
+    pub fn plugins(&self, problem: Option<String>) {
+        self.lock().plugins = problem;
+    }
+
+    /// `missing` are the secrets that were never fetched, each with its reason.
+    pub fn secrets(&self, missing: Vec<String>) {
+        self.lock().secrets = missing;
+    }
+
+    pub fn draining(&self) {
+        self.lock().draining = true;
+    }
+
+    /// Whether the host should be sent work: plugins loaded, secrets known, ledger and queues answering.
+    pub fn ready(&self) -> Verdict {
+        let state = self.lock();
+        let mut reasons = Vec::new();
+        reasons.extend(state.plugins.clone());
+        reasons.extend(state.secrets.clone());
+        reasons.extend(state.ledger.as_ref().map(|reason| format!("ledger: {reason}")));
+        for (name, queue) in &state.queues {
+            reasons.extend(queue.error.as_ref().map(|error| format!("queue {name}: {error}")));
+        }
+        reasons.extend(state.letters.iter().map(|(queue, LettersHealth { dlq, reason })| {
+            format!("dead letters of queue {queue} cannot be sent to {dlq}: {reason}")
+        }));
+        if state.draining {
+            reasons.push("shutting down".into());
+        }
+        Verdict { ok: reasons.is_empty(), reasons, notes: Vec::new() }
+    }
+
+    /// Whether the host polls at all. One that does not should be restarted.
+    pub fn live(&self) -> Verdict {
+        let state = self.lock();
+        let silent = state.queues.iter().filter(|(_, queue)| clock::now() - queue.polled_at > POLL_MAX_SILENCE);
+        let reasons: Vec<_> =
+            silent.map(|(name, _)| format!("queue {name} was not polled for {POLL_MAX_SILENCE:?}")).collect();
+        Verdict { ok: reasons.is_empty(), reasons, notes: Vec::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_is_not_polled_fails_liveness_and_one_that_waits_does_not() {
+        let health = Health::default();
+        health.begun("busy");
+        health.begun("stuck");
+        for _ in 0..13 {
+            assert!(health.live().ok);
+            tokio::time::advance(Duration::from_secs(10)).await;
+            health.waiting("busy");
+        }
+        let verdict = health.live();
+        assert_eq!((verdict.ok, verdict.reasons), (false, vec!["queue stuck was not polled for 120s".to_owned()]));
+        assert!(health.ready().ok, "liveness is not readiness");
+        health.poll_failed("stuck", "AccessDenied: no");
+        assert!(health.live().ok, "it polls, if in vain");
+    }
+
+    #[tokio::test]
+    async fn readiness_names_the_queue_and_the_dlq_whose_letters_cannot_be_sent() {
+        let health = Health::default();
+        health.letters_failing("orders", "orders-dlq", "AccessDenied: no sqs:SendMessage");
+        health.letters_failing("jobs", "jobs-dlq", "QueueDoesNotExist: gone");
+        health.letters_failing("orders", "orders-dlq", "KmsThrottled: later");
+        let expect = [
+            "dead letters of queue jobs cannot be sent to jobs-dlq: QueueDoesNotExist: gone",
+            "dead letters of queue orders cannot be sent to orders-dlq: KmsThrottled: later",
+        ];
+        assert_eq!((health.ready().ok, health.ready().reasons), (false, expect.map(str::to_owned).to_vec()));
+        assert!(health.live().ok, "a restart would not mend it");
+        health.letters_sent("jobs");
+        assert!(!health.ready().ok, "another queue's letters still fail");
+        health.letters_sent("orders");
+        health.letters_sent("never failed");
+        assert!(health.ready().ok);
+    }
+
+    #[tokio::test]
+    async fn readiness_says_each_reason_until_it_has_passed() {
+        let health = Health::default();
+        health.plugins(Some("no plugin is loaded from plugins".into()));
+        health.ledger_failed("no answer");
+        health.poll_failed("jobs", "AccessDenied: no");
+        health.draining();
+        let reasons =
+            ["no plugin is loaded from plugins", "ledger: no answer", "queue jobs: AccessDenied: no", "shutting down"];
+        assert_eq!(health.ready().reasons, reasons);
+        health.plugins(None);
+        health.ledger_answered();
+        health.polled("jobs");
+        assert_eq!(health.ready().reasons, ["shutting down"]);
+    }
+}

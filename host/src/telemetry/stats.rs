@@ -1,0 +1,320 @@
+//! What has happened so far, by type and plugin: for `status`, the demo and the metrics.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::flow::decide::{Record, Settlement};
+use crate::telemetry::metrics::{self, Counter, Histogram};
+use crate::sandbox::Report;
+
+/// The type that is counted for all those that have no line of their own.
+const OTHER: &str = "(other)";
+/// Types and plugins counted apart; what is over it counts as [`OTHER`].
+const LINES_MAX: usize = 1_000;
+/// And types that no plugin has: producers name them, and must not use up the others' room.
+const UNROUTED_MAX: usize = 100;
+/// Attempts counted apart: the first five, and all later ones.
+pub const ATTEMPTS: [&str; 6] = ["1", "2", "3", "4", "5", "6+"];
+/// The longest time that a percentile can tell: a day, in microseconds.
+const LONGEST_US: u64 = 24 * 60 * 60 * 1_000_000;
+
+/// Times, to the microsecond, kept as their distribution.
+#[derive(Clone, Debug)]
+pub struct Times(hdrhistogram::Histogram<u32>);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self(hdrhistogram::Histogram::new_with_max(LONGEST_US, 2).expect("the bounds are constant and valid"))
+    }
+}
+
+impl Times {
+    pub fn record(&mut self, time: Duration) {
+        self.0.saturating_record((time.as_micros() as u64).min(LONGEST_US));
+    }
+
+    /// The time that this part of them does not exceed, in milliseconds: 0.99 is the 99th
+    /// percentile.
+    pub fn ms(&self, part: f64) -> f64 {
+        self.0.value_at_quantile(part) as f64 / 1_000.0
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+impl Extend<Duration> for Times {
+    fn extend<I: IntoIterator<Item = Duration>>(&mut self, times: I) {
+        times.into_iter().for_each(|time| self.record(time));
+    }
+}
+
+impl std::ops::AddAssign<&Times> for Times {
+    fn add_assign(&mut self, other: &Times) {
+        self.0 += &other.0;
+    }
+}
+
+/// Counts and times since the host started. A line is found without a lock; only a new one takes
+/// one.
+#[derive(Default)]
+pub struct Stats {
+    lines: ArcSwap<Lines>,
+    adding: Mutex<()>,
+}
+
+/// Lines by plugin, then by type.
+type Lines = HashMap<String, Arc<HashMap<String, Arc<Line>>>>;
+
+/// One plugin's share of one type.
+pub struct Line {
+    exits: RwLock<Vec<ExitCount>>,
+    pub attempts: [Counter; ATTEMPTS.len()],
+    pub duplicates: Counter,
+    pub queue_wait: Histogram,
+    pub run: Histogram,
+    pub guest_cpu: Histogram,
+    pub guest_memory: Histogram,
+    pub retry_delay: Histogram,
+    percentiles: Mutex<Percentiles>,
+}
+
+/// How often one exit had one settlement. There are few of them: a list is looked through faster
+/// than a map.
+struct ExitCount {
+    exit: &'static str,
+    settlement: &'static str,
+    count: Counter,
+}
+
+#[derive(Default)]
+struct Percentiles {
+    run: Times,
+    sent_to_done: Times,
+    sent_to_start: Times,
+}
+
+/// One plugin's share of one type, as listings show it. Times in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct LineStats {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub plugin: String,
+    /// How often each exit was seen.
+    pub exits: BTreeMap<&'static str, u64>,
+    /// Handlers that were started and returned, trapped or timed out.
+    pub runs: u64,
+    /// Messages whose work another message with the same key had done.
+    pub duplicates: u64,
+    pub dead_lettered: u64,
+    pub delayed: u64,
+    pub run_p50_ms: f64,
+    pub run_p99_ms: f64,
+    pub sent_to_start_p50_ms: f64,
+    pub sent_to_start_p99_ms: f64,
+    pub sent_to_done_p50_ms: f64,
+    pub sent_to_done_p99_ms: f64,
+}
+
+impl Stats {
+    /// A share's exit and settlement, `sent_to_now` after its message was sent.
+    pub fn exit(&self, kind: &str, plugin: &str, exit: &Exit, settled: &Settlement, sent_to_now: Duration) {
+        let line = self.line(kind, plugin);
+        line.count(exit.class(), settled.name());
+        if let Settlement::Delay { delay, record: Record::Failed } = settled {
+            line.retry_delay.observe(*delay);
+        }
+        if let (Exit::Done { .. }, Settlement::Delete { .. }) = (exit, settled) {
+            line.percentiles().sent_to_done.record(sent_to_now);
+        }
+    }
+
+    /// A handler ran its `attempt`, and started so long after its message was sent.
+    pub fn ran(&self, kind: &str, plugin: &str, attempt: u32, report: &Report, sent_to_start: Duration) {
+        let line = self.line(kind, plugin);
+        line.attempts[(attempt.max(1) as usize).min(ATTEMPTS.len()) - 1].add(1);
+        line.queue_wait.observe(sent_to_start);
+        line.run.observe(report.elapsed);
+        line.guest_cpu.observe(report.cpu);
+        line.guest_memory.observe_bytes(report.memory_bytes);
+        let mut percentiles = line.percentiles();
+        percentiles.run.record(report.elapsed);
+        percentiles.sent_to_start.record(sent_to_start);
+    }
+
+    /// A message was settled whose work another one had done.
+    pub fn duplicate(&self, kind: &str, plugin: &str) {
+        self.line(kind, plugin).duplicates.add(1);
+    }
+
+    /// All lines, by type and plugin.
+    pub fn lines(&self) -> BTreeMap<(String, String), Arc<Line>> {
+        let lines = self.lines.load();
+        let all = lines.iter().flat_map(|(plugin, by_type)| {
+            by_type.iter().map(move |(kind, line)| ((kind.clone(), plugin.clone()), line.clone()))
+        });
+        all.collect()
+    }
+
+    pub fn snapshot(&self) -> Vec<LineStats> {
+        self.lines().into_iter().map(|((kind, plugin), line)| line.stats(kind, plugin)).collect()
+    }
+
+    /// How long after their sending all messages' handlers started.
+    pub fn sent_to_start(&self) -> Times {
+        let mut all = Times::default();
+        self.lines().values().for_each(|line| all += &line.percentiles().sent_to_start);
+        all
+    }
+
+    fn line(&self, kind: &str, plugin: &str) -> Arc<Line> {
+        if let Some(line) = find(&self.lines.load(), kind, plugin) {
+            return line;
+        }
+        let _alone = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.load_full();
+        if let Some(line) = find(&lines, kind, plugin) {
+            return line;
+        }
+        let kind = if is_full(&lines, plugin) { OTHER } else { kind };
+        let mut lines = Lines::clone(&lines);
+        let by_type = Arc::make_mut(lines.entry(plugin.to_owned()).or_default());
+        let line = by_type.entry(kind.to_owned()).or_default().clone();
+        self.lines.store(Arc::new(lines));
+        line
+    }
+}
+
+/// The line that counts this type of this plugin, once there is one.
+fn find(lines: &Lines, kind: &str, plugin: &str) -> Option<Arc<Line>> {
+    let by_type = lines.get(plugin)?;
+    let others = || by_type.get(OTHER).filter(|_| is_full(lines, plugin));
+    by_type.get(kind).or_else(others).cloned()
+}
+
+/// Whether there is no room for one more type of this plugin; or for one that no plugin has.
+fn is_full(lines: &Lines, plugin: &str) -> bool {
+    let unrouted = lines.get("").map_or(0, |by_type| by_type.len());
+    if plugin.is_empty() {
+        return unrouted >= UNROUTED_MAX;
+    }
+    lines.values().map(|by_type| by_type.len()).sum::<usize>() - unrouted >= LINES_MAX
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            exits: RwLock::default(),
+            attempts: Default::default(),
+            duplicates: Counter::default(),
+            queue_wait: metrics::QUEUE_WAIT.histogram(),
+            run: metrics::RUN_DURATION.histogram(),
+            guest_cpu: metrics::GUEST_CPU.histogram(),
+            guest_memory: metrics::GUEST_MEMORY.histogram(),
+            retry_delay: metrics::RETRY_DELAY.histogram(),
+            percentiles: Mutex::default(),
+        }
+    }
+}
+
+impl Line {
+    /// Every exit with each of its settlements, and how often it was seen.
+    pub fn exits(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        let exits = self.exits.read().unwrap_or_else(PoisonError::into_inner);
+        exits.iter().map(|seen| ((seen.exit, seen.settlement), seen.count.get())).collect()
+    }
+
+    fn count(&self, exit: &'static str, settlement: &'static str) {
+        let is_it = |seen: &&ExitCount| seen.exit == exit && seen.settlement == settlement;
+        if let Some(seen) = self.exits.read().unwrap_or_else(PoisonError::into_inner).iter().find(is_it) {
+            return seen.count.add(1);
+        }
+        let mut exits = self.exits.write().unwrap_or_else(PoisonError::into_inner);
+        match exits.iter().find(is_it) {
+            Some(seen) => seen.count.add(1),
+            None => {
+                let count = Counter::default();
+                count.add(1);
+                exits.push(ExitCount { exit, settlement, count });
+            }
+        }
+    }
+
+    fn stats(&self, kind: String, plugin: String) -> LineStats {
+        let mut exits: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut settled: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for ((exit, settlement), count) in self.exits() {
+            *exits.entry(exit).or_default() += count;
+            *settled.entry(settlement).or_default() += count;
+        }
+        let percentiles = self.percentiles();
+        LineStats {
+            kind,
+            plugin,
+            exits,
+            runs: self.run.read().count(),
+            duplicates: self.duplicates.get(),
+            dead_lettered: settled.get("dead-letter").copied().unwrap_or(0),
+            delayed: settled.get("delay").copied().unwrap_or(0),
+            run_p50_ms: percentiles.run.ms(0.5),
+            run_p99_ms: percentiles.run.ms(0.99),
+            sent_to_start_p50_ms: percentiles.sent_to_start.ms(0.5),
+            sent_to_start_p99_ms: percentiles.sent_to_start.ms(0.99),
+            sent_to_done_p50_ms: percentiles.sent_to_done.ms(0.5),
+            sent_to_done_p99_ms: percentiles.sent_to_done.ms(0.99),
+        }
+    }
+
+    fn percentiles(&self) -> MutexGuard<'_, Percentiles> {
+        self.percentiles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_that_nobody_handles_are_told_apart_up_to_a_limit_and_leave_room_for_the_others() {
+        let stats = Stats::default();
+        let exit = Exit::Unroutable { kind: String::new() };
+        for place in 0..UNROUTED_MAX + 7 {
+            stats.exit(&format!("made-up-{place}"), "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+        }
+        stats.exit("made-up-0", "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+        stats.duplicate("order", "ship");
+        let lines = stats.lines();
+        let count = |kind: &str| lines[&(kind.to_owned(), String::new())].exits()[&("unroutable", "delay")];
+        assert_eq!((count("made-up-0"), count("(other)"), lines.len()), (2, 7, UNROUTED_MAX + 2));
+        assert_eq!(lines[&("order".to_owned(), "ship".to_owned())].duplicates.get(), 1);
+    }
+
+    #[test]
+    fn what_has_no_line_of_its_own_is_counted_without_waiting_for_whoever_adds_one() {
+        let stats = Arc::new(Stats::default());
+        let count = |stats: &Stats, kind: &str| {
+            let exit = Exit::Unroutable { kind: String::new() };
+            stats.exit(kind, "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+        };
+        (0..=UNROUTED_MAX).for_each(|number| count(&stats, &format!("made-up-{number}")));
+        let (counted, is_counted) = std::sync::mpsc::sync_channel(1);
+        let _adding = stats.adding.lock().expect("nobody has panicked");
+        std::thread::spawn({
+            let stats = stats.clone();
+            move || {
+                count(&stats, "one-more");
+                counted.send(())
+            }
+        });
+        is_counted.recv_timeout(Duration::from_secs(10)).expect("it waits for no lock");
+        let others = &stats.lines()[&(OTHER.to_owned(), String::new())];
+        assert_eq!(others.exits()[&("unroutable", "delay")], 2);
+    }
+}

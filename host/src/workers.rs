@@ -1,0 +1,88 @@
+//! The workers of all the host's queues, from their first poll to the end of the drain.
+
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::flow::{Lane, Services};
+use worker::Worker;
+
+/// Releases, and last deletes, are given this long after the drain.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// One worker a queue.
+pub struct Workers {
+    services: Arc<Services>,
+    lanes: Vec<Arc<Lane>>,
+    workers: Vec<JoinHandle<()>>,
+    /// What the workers have in hand.
+    deliveries: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Workers {
+    pub fn new(services: Arc<Services>) -> Self {
+        Self {
+            services,
+            lanes: Vec::new(),
+            workers: Vec::new(),
+            deliveries: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Begins to poll a queue.
+    pub fn begin(&mut self, lane: Lane) {
+        let lane = Arc::new(lane);
+        let worker = Worker::new(self.services.clone(), lane.clone(), self.deliveries.clone(), self.stop.clone());
+        self.workers.push(tokio::spawn(worker.run()));
+        self.lanes.push(lane);
+    }
+
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    pub fn lanes(&self) -> &[Arc<Lane>] {
+        &self.lanes
+    }
+
+    /// Stops receiving, lets what runs come to its end for `patience` or until `hurry`, then
+    /// interrupts the rest.
+    pub async fn drain(&mut self, patience: Duration, hurry: impl Future<Output = ()>) {
+        self.services.health.draining();
+        self.stop.cancel();
+        let mut workers = futures::future::join_all(self.workers.drain(..));
+        let out_of_patience = tokio::time::sleep(patience);
+        tokio::select! {
+            biased;
+            _ = &mut workers => {}
+            () = async { tokio::select! { biased; () = hurry => {}, () = out_of_patience => {} } } => {
+                tracing::info!("interrupting what still runs");
+                self.services.interrupt.cancel();
+                if tokio::time::timeout(FLUSH, &mut workers).await.is_err() {
+                    tracing::warn!("a long poll is still open; what it brings is delivered again after its visibility");
+                }
+            }
+        }
+    }
+
+    /// After the drain: waits for the last deletes, and ends the keepers.
+    pub async fn flush(self) {
+        futures::future::join_all(self.lanes.iter().map(|lane| flush(lane))).await;
+    }
+}
+
+/// Whoever else has the lane, a worker whose poll is still open or a client of the admin port, does
+/// not keep it from its end. What a worker settles after this, the next delivery settles again.
+async fn flush(lane: &Lane) {
+    if tokio::time::timeout(FLUSH, lane.settler.finish()).await.is_err() {
+        tracing::warn!(queue = lane.name, "the last deletes were not confirmed; the ledger knows what is done");
+    }
+    lane.keeper.stop().await;
+}

@@ -1,0 +1,260 @@
+//! One queue's worker: permit, poll, spawn; and the drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use wasq_core::clock;
+use crate::flow::decide::Settlement;
+use crate::flow::{self, Lane, Services};
+use wasq_core::message::Delivery;
+use wasq_queues::BATCH_MAX_ENTRIES;
+use crate::telemetry::spans::Span;
+
+/// The wait after a failed receive: at most one call a second, growing to half a minute, with jitter.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// The least time between the beginnings of two receives that bring nothing. A short poll (`wait =
+/// "0s"`), and a server that does not wait, answer at once.
+const EMPTY_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a poll that is under way when the host is told to stop may still bring something, once
+/// nothing runs any more. What it brings is released. After that it is given up, so that an idle
+/// host ends within two seconds.
+const LAST_POLL: Duration = Duration::from_millis(1_200);
+
+/// How often the poller of a paused queue looks whether it goes on.
+const PAUSE_LOOK: Duration = Duration::from_millis(500);
+
+/// How long a receive waits for permits for a whole batch.
+const FILL: Duration = Duration::from_millis(5);
+/// How often a poller that waits for a permit says that it is alive.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// Polls a queue and spawns its deliveries until `stop`, then lets what was begun come to its end.
+pub struct Worker {
+    services: Arc<Services>,
+    lane: Arc<Lane>,
+    permits: Arc<Semaphore>,
+    /// Held by the poller that collects permits: two would each wait for those that the other has.
+    collecting: Mutex<()>,
+    /// Those of all the host's queues.
+    deliveries: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    /// `deliveries` is shared by all workers: what one of them still has keeps the polls of the
+    /// others open.
+    pub fn new(services: Arc<Services>, lane: Arc<Lane>, deliveries: TaskTracker, stop: CancellationToken) -> Self {
+        let permits = Arc::new(Semaphore::new(lane.config.concurrency));
+        Self { services, lane, permits, collecting: Mutex::new(()), deliveries, stop }
+    }
+
+    /// Runs until `stop`, and then until the last poll has ended or is given up, and the last
+    /// delivery is settled. Each full receive adds a poller, and each empty one ends one.
+    pub async fn run(self) {
+        self.services.health.begun(&self.lane.name);
+        let worker = Arc::new(self);
+        let mut pollers = JoinSet::new();
+        pollers.spawn(worker.clone().poll());
+        while let Some(ended) = pollers.join_next().await {
+            let wanted = match ended {
+                Ok(Polled::Full) => 2,
+                Ok(Polled::Some) => 1,
+                Ok(Polled::Empty | Polled::Failed) => usize::from(pollers.is_empty()),
+                Err(error) => {
+                    tracing::error!(%error, queue = worker.lane.name, "a poller panicked");
+                    1
+                }
+            };
+            if worker.stop.is_cancelled() {
+                continue;
+            }
+            for _ in 0..wanted {
+                if pollers.len() < worker.lane.config.max_pollers {
+                    pollers.spawn(worker.clone().poll());
+                }
+            }
+        }
+        worker.deliveries.close();
+        worker.deliveries.wait().await;
+    }
+
+    /// One receive, for as many messages as there are free permits.
+    async fn poll(self: Arc<Self>) -> Polled {
+        let Some(mut permits) = self.permits().await else { return Polled::Empty };
+        let config = &self.lane.config;
+        let began = clock::now();
+        // Given up at the very end only: what a poll brings that nobody reads is hidden for a whole
+        // visibility.
+        let received = tokio::select! {
+            biased;
+            received = self.lane.queue.receive(permits.len(), config.poll_wait(), config.visibility) => received,
+            () = self.nothing_is_left() => return Polled::Empty,
+        };
+        match received {
+            Ok(deliveries) => {
+                self.services.health.polled(&self.lane.name);
+                let last_sent = deliveries.last().map(|delivery| delivery.sent_at);
+                self.lane.meters.polled(deliveries.len(), last_sent, self.services.clock.unix_ms());
+                let polled = match deliveries.len() {
+                    0 => Polled::Empty,
+                    count if count >= permits.len() => Polled::Full,
+                    _ => Polled::Some,
+                };
+                for group in in_groups(deliveries, self.lane.queue.is_fifo()) {
+                    let permit = permits.pop();
+                    self.deliveries.spawn(self.clone().deliver(group, permit));
+                }
+                if let Polled::Empty = polled {
+                    drop(permits);
+                    self.sleep_unless_stopped((began + EMPTY_PAUSE).saturating_duration_since(clock::now())).await;
+                }
+                polled
+            }
+            Err(error) => {
+                self.lane.meters.poll_failed(error.code());
+                let failures = self.services.health.poll_failed(&self.lane.name, &error.to_string());
+                tracing::warn!(queue = self.lane.name, %error, "cannot receive");
+                drop(permits);
+                self.back_off(failures).await;
+                Polled::Failed
+            }
+        }
+    }
+
+    /// Waits while the queue is paused. None when the worker stops.
+    async fn unpaused(&self) -> Option<()> {
+        let services = &self.services;
+        while services.pauses.keep_from_polling(&self.lane.name, services.clock.unix_ms()) {
+            services.health.waiting(&self.lane.name);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep(PAUSE_LOOK) => {}
+            }
+        }
+        Some(())
+    }
+
+    /// At least one permit and at most a batch of them, once the ledger answers; none when the worker stops.
+    async fn permits(&self) -> Option<Vec<OwnedSemaphorePermit>> {
+        let _turn = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return None,
+            turn = self.collecting.lock() => turn,
+        };
+        let first = loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                permit = self.permits.clone().acquire_owned() => break permit.expect("the semaphore is never closed"),
+                () = tokio::time::sleep(BEAT) => self.services.health.waiting(&self.lane.name),
+            }
+        };
+        while self.services.health.ledger_is_down() {
+            self.services.health.waiting(&self.lane.name);
+            match self.services.ledger.ping().await {
+                Ok(()) => self.services.health.ledger_answered(),
+                Err(error) => self.services.health.ledger_failed(&error.to_string()),
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep(BACKOFF_MIN) => {}
+            }
+        }
+        self.unpaused().await?;
+        let mut permits = vec![first];
+        self.fill(&mut permits).await;
+        Some(permits)
+    }
+
+    /// Takes permits for a whole batch. A host that is at its limit waits a moment for the last of them: a call costs the same,
+    /// whatever it brings.
+    async fn fill(&self, permits: &mut Vec<OwnedSemaphorePermit>) {
+        let more = BATCH_MAX_ENTRIES.min(self.lane.config.concurrency) - permits.len();
+        let whole = self.permits.clone().acquire_many_owned(more as u32);
+        if let Ok(Ok(mut whole)) = tokio::time::timeout(FILL, whole).await {
+            permits.extend((0..more).filter_map(|_| whole.split(1)));
+            return;
+        }
+        while permits.len() < BATCH_MAX_ENTRIES
+            && let Ok(permit) = self.permits.clone().try_acquire_owned()
+        {
+            permits.push(permit);
+        }
+    }
+
+    async fn back_off(&self, failures: u32) {
+        let full = (BACKOFF_MIN * 2u32.pow(failures.saturating_sub(1).min(5))).min(BACKOFF_MAX);
+        self.sleep_unless_stopped(clock::jittered(full)).await;
+    }
+
+    async fn sleep_unless_stopped(&self, time: Duration) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(time) => {}
+        }
+    }
+
+    /// Waits for the stop, and then until nothing runs on any queue and a moment has passed.
+    async fn nothing_is_left(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(LAST_POLL).await;
+        self.deliveries.close();
+        self.deliveries.wait().await;
+    }
+
+    /// Takes the deliveries of one group their way, one after the other. When one is not settled for good, the rest of its
+    /// group goes back, so that the order holds.
+    async fn deliver(self: Arc<Self>, group: Vec<Delivery>, permit: Option<OwnedSemaphorePermit>) {
+        let _permit = permit;
+        let keeper = &self.lane.keeper;
+        // Those that wait for their turn are ours, too.
+        let group: Vec<_> = group.into_iter().map(|delivery| (keeper.track(&delivery), delivery)).collect();
+        let mut in_order = true;
+        for (lease, delivery) in group {
+            // The same message is in hand already.
+            let Some(lease) = lease else {
+                in_order = false;
+                continue;
+            };
+            // What a poll brings after the stop was not begun, and goes back at once.
+            if !in_order || self.stop.is_cancelled() {
+                self.lane.settler.settle(lease, &Settlement::PUT_BACK, Span::NONE).await;
+                continue;
+            }
+            let settlement = flow::handle(&self.services, &self.lane, &delivery, lease).await;
+            in_order = matches!(settlement, Settlement::Delete { .. } | Settlement::DeadLetter);
+        }
+    }
+}
+
+/// What a poll brought.
+enum Polled {
+    Full,
+    Some,
+    Empty,
+    Failed,
+}
+
+/// On a FIFO queue, one list a message group, in the order of receipt; elsewhere each delivery for itself.
+fn in_groups(deliveries: Vec<Delivery>, fifo: bool) -> Vec<Vec<Delivery>> {
+    let mut groups: Vec<Vec<Delivery>> = Vec::new();
+    for delivery in deliveries {
+        let same = groups.iter_mut().find(|group| fifo && group[0].group == delivery.group);
+        match same {
+            Some(group) => group.push(delivery),
+            None => groups.push(vec![delivery]),
+        }
+    }
+    groups
+}

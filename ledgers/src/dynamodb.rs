@@ -1,0 +1,264 @@
+//! The ledger of any number of hosts, in a DynamoDB table.
+//!
+//! A key's record is one item, and every change of it is one conditional write: the condition is that nobody has changed it
+//! since. The usual way is tried first, without a look, so that a message costs two writes: its claim and its finish. What
+//! time it is the server says (see `time`): the hosts' clocks may differ, and jump.
+
+mod finish;
+mod item;
+mod open;
+mod pauses;
+mod steps;
+mod table;
+mod time;
+mod update;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use futures::StreamExt;
+
+use self::item::{
+    ClaimId, EXPIRES_AT, FENCE, Found, Item, LEASE_UNTIL, LeaseEnd, Place, REMOVABLE_AT, Reader, STATE, STEPS, VALUE,
+};
+pub use self::open::OpenError;
+use self::open::Whereabouts;
+use self::table::{Table, Written};
+use self::update::Update;
+use super::entry::{self, Change, Steps, after};
+use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use wasq_core::aws;
+use wasq_core::aws::AwsConfig;
+use crate::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig};
+use wasq_core::message::Key;
+use wasq_core::pause::{Pause, Target};
+
+/// How often a claim is tried that others change the entry under. Each time somebody else has got on.
+const CLAIM_TRIES: u32 = 10;
+/// How long a lost race is waited out at most before the next try: after the second one lost, doubling up to the other.
+/// Any shorter wait is as likely, so that those who race do not meet again.
+const RACE_WAIT: Duration = Duration::from_millis(10);
+const RACE_WAIT_MAX: Duration = Duration::from_millis(200);
+/// Calls under way at once for one operation on many items.
+const CALLS_AT_ONCE: usize = 16;
+/// How long the item that a ping writes is kept.
+const PING_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The sort keys of what is no entry.
+const ENVELOPE: &str = "envelope";
+const PING: &str = "ping";
+
+/// The ledger in a table. Clones share its connections and its knowledge of the time.
+#[derive(Clone)]
+pub struct DynamodbLedger {
+    table: Table,
+    aws: AwsConfig,
+}
+
+impl DynamodbLedger {
+    /// Finds the table and checks its keys; makes it if the config says so. Takes the endpoint of `config`, else that of `aws`.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is missing, or not allowed, and the way out.
+    pub async fn open(config: &DynamodbConfig, aws: &AwsConfig) -> Result<Self, OpenError> {
+        let endpoint_url = config.endpoint_url.clone().or_else(|| aws.endpoint_url.clone());
+        let aws = AwsConfig { endpoint_url, region: aws.region.clone() };
+        let shared = aws::sdk_config(&aws).await;
+        let table = Table::new(&shared, &config.table);
+        let whereabouts = Whereabouts {
+            region: shared.region().map(ToString::to_string),
+            endpoint_url: shared.endpoint_url().map(ToOwned::to_owned),
+        };
+        open::prepare(&table, config.create, &whereabouts).await?;
+        Ok(Self { table, aws })
+    }
+
+    /// The entry, from a write's refusal if that holds it.
+    async fn found(&self, key: Key, refusal: Option<Item>) -> Result<Option<(Found, Item)>, LedgerError> {
+        let item = match refusal {
+            Some(item) => Some(item),
+            None => self.table.get(&Place::entry(key), None).await?,
+        };
+        item.map(|item| Ok((Found::read(key, &item)?, item))).transpose()
+    }
+
+    /// Writes a claim over what was found, if that still stands.
+    async fn write_claim(
+        &self,
+        key: Key,
+        found: Option<&Found>,
+        change: &Change,
+        lease: LeaseEnd,
+        id: &ClaimId,
+    ) -> Result<Written, LedgerError> {
+        let place = Place::entry(key);
+        let attributes = item::claimed(&change.entry, lease, id);
+        let no_steps = AttributeValue::M(Item::new());
+        let Some(before) = found else {
+            let mut item = place.to_item();
+            item.extend(attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+            item.insert(STEPS.into(), no_steps);
+            return self.table.put_new(item).await;
+        };
+        let mut update = Update::default()
+            .only_if(FENCE, item::number(before.entry.fence.0))
+            .only_if(STATE, item::text(item::word(&before.entry.state)))
+            .only_if(LEASE_UNTIL, item::number(before.lease.until.0));
+        for (name, value) in attributes {
+            update = match value {
+                Some(value) => update.set(name, value),
+                None => update.remove(name),
+            };
+        }
+        // Kept steps are not touched: whoever held the claim before may have recorded one just now.
+        if let Steps::Forgotten = change.steps {
+            update = update.set(STEPS, no_steps);
+        }
+        self.table.update(&place, update, ReturnValue::None).await
+    }
+
+    async fn extend_one(&self, key: Key, fence: Fence, lease: Duration) -> Result<bool, LedgerError> {
+        let lease = LeaseEnd::of(lease, self.table.now()?);
+        let update = Update::of_claim(fence).set_all(item::leased(lease));
+        match self.table.update(&Place::entry(key), update, ReturnValue::None).await? {
+            Written::Done(_) => Ok(true),
+            // Another's, unless nobody can tell whose it is.
+            Written::Refused(refusal) => self.found(key, refusal).await.map(|_| false),
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for DynamodbLedger {
+    async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
+        // That there is no entry is the usual case, and found out by writing one.
+        let mut found: Option<Found> = None;
+        for tried in 0..CLAIM_TRIES {
+            let now = self.table.now()?;
+            let held_for = found.as_ref().and_then(|found| found.held_for(now));
+            let last = found.as_ref().map_or(Fence(0), |found| found.entry.fence);
+            // Where the entry was removed since, the time still makes it grow.
+            let fence = Fence(last.0.saturating_add(1).max(now.latest_us()));
+            let entry = found.as_ref().map(|found| found.entry.clone());
+            // What is kept until then has surely been kept so long.
+            let (claim, change) = entry::claim(entry, held_for, request, fence, now.latest());
+            let Some(change) = change else { return Ok(claim) };
+
+            let id = *uuid::Uuid::new_v4().as_bytes();
+            let lease = LeaseEnd::of(request.lease, now);
+            let refusal = match self.write_claim(key, found.as_ref(), &change, lease, &id).await? {
+                Written::Done(_) => return Ok(claim),
+                Written::Refused(item) => item,
+            };
+            found = self.found(key, refusal).await?.map(|(found, _)| found);
+            // The write was made, and its answer was lost: the SDK has tried it again.
+            if found.as_ref().is_some_and(|found| found.claim_id == id) {
+                return Ok(claim);
+            }
+            if tried > 0 {
+                let longest = RACE_WAIT_MAX.min(RACE_WAIT * (1 << (tried - 1)));
+                tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
+            }
+        }
+        Err(LedgerError::Unavailable(format!("others changed the entry {CLAIM_TRIES} times while it was claimed")))
+    }
+
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
+        let calls: Vec<_> = claims.iter().map(|(key, fence)| self.extend_one(*key, *fence, lease)).collect();
+        futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
+    }
+
+    async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
+        let now = self.table.now()?.earliest();
+        let dead_until = match &finish {
+            Finish::DeadLettered { ttl, .. } => Some(after(now, *ttl)),
+            Finish::Done { .. } | Finish::Failed { .. } | Finish::Released { .. } => None,
+        };
+        let returned = if dead_until.is_some() { ReturnValue::AllNew } else { ReturnValue::None };
+        let update = finish::update(fence, &finish, now);
+        let entry = match self.table.update(&Place::entry(key), update, returned).await? {
+            Written::Done(entry) => entry.unwrap_or_default(),
+            Written::Refused(refusal) => {
+                let (found, item) = self.found(key, refusal).await?.unzip();
+                if entry::finish(found.map(|found| found.entry), fence, finish, now)?.is_some() {
+                    return Err(LedgerError::Unavailable("the entry changed while its claim ended".into()));
+                }
+                item.unwrap_or_default()
+            }
+        };
+        match dead_until {
+            Some(until) => steps::keep_until(&self.table, key, &entry, until).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        steps::get(&self.table, key, fence, name).await
+    }
+
+    async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
+        steps::put(&self.table, key, fence, name, value).await
+    }
+
+    async fn put_envelope(&self, id: &str, json: &[u8], ttl: Duration) -> Result<(), LedgerError> {
+        fits("an envelope", json)?;
+        let mut item = envelope(id).to_item();
+        item.insert(VALUE.into(), item::bytes(json));
+        let until = after(self.table.now()?.earliest(), ttl);
+        item.extend(item::kept_until(until).map(|(name, value)| (name.to_owned(), value)));
+        self.table.put(item).await
+    }
+
+    async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let place = envelope(id);
+        let Some(item) = self.table.get(&place, None).await? else { return Ok(None) };
+        let read = Reader { key: place.key, item: &item };
+        if read.number(REMOVABLE_AT)? <= self.table.now()?.latest().0 {
+            return Ok(None);
+        }
+        read.bytes(VALUE).map(Some)
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        pauses::put(&self.table, service, pause).await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        pauses::remove(&self.table, service, target).await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        pauses::all(&self.table, service).await
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        let mut item = Place { key: Key::derive(&[PING.as_bytes()]), item: PING.into() }.to_item();
+        let until = after(self.table.now()?.latest(), PING_KEPT);
+        item.insert(EXPIRES_AT.into(), item::number(item::expires_at_s(until)));
+        self.table.put(item).await
+    }
+
+    async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {
+        let shared = aws::sdk_config(&self.aws).await;
+        // What is known of the server's time is true for both.
+        let table = Table { time: self.table.time.clone(), ..Table::new(&shared, &self.table.name) };
+        Some(Arc::new(Self { table, aws: self.aws.clone() }))
+    }
+}
+
+fn envelope(id: &str) -> Place {
+    Place { key: Key::derive(&[ENVELOPE.as_bytes(), id.as_bytes()]), item: ENVELOPE.into() }
+}
+
+/// Whether a value goes into an item of its own.
+fn fits(what: &str, value: &[u8]) -> Result<(), LedgerError> {
+    if value.len() <= DYNAMODB_VALUE_MAX_BYTES {
+        return Ok(());
+    }
+    let len = value.len();
+    Err(LedgerError::TooLarge(format!(
+        "{what} has {len} bytes, an item in DynamoDB at most {DYNAMODB_VALUE_MAX_BYTES}"
+    )))
+}

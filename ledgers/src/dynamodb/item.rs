@@ -1,0 +1,381 @@
+//! What a key's item holds, and how it is read back.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::time::Bounds;
+use crate::entry::{self, DeadIds, Entry, State};
+use crate::ledger::{Fence, LedgerError};
+use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
+
+/// An item's attributes by their names.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The partition key, binary: a ledger key.
+pub const KEY: &str = "key";
+/// The sort key, a string: which of a key's items it is.
+pub const ITEM: &str = "item";
+/// The sort key of a key's record.
+pub const ENTRY: &str = "entry";
+
+/// When DynamoDB may remove the item, in seconds since 1970: the table's TTL attribute.
+pub const EXPIRES_AT: &str = "expires_at";
+/// What an item other than an entry is for.
+pub const VALUE: &str = "value";
+pub const REMOVABLE_AT: &str = "removable_at";
+pub const STATE: &str = "state";
+pub const FENCE: &str = "fence";
+pub const ATTEMPTS: &str = "attempts";
+pub const CRASHES: &str = "crashes";
+pub const MESSAGE_ID: &str = "message_id";
+pub const DEAD: &str = "dead";
+pub const FIRST_FAILED_AT: &str = "first_failed_at";
+pub const RESULT: &str = "result";
+pub const DISCARDED: &str = "discarded";
+pub const LEASE_UNTIL: &str = "lease_until";
+pub const LEASE_MS: &str = "lease_ms";
+pub const STEPS: &str = "steps";
+const REPLAYS: &str = "replays";
+const BODY: &str = "body";
+const CLAIM_ID: &str = "claim_id";
+
+/// The values of [`STATE`].
+pub const CLAIMED: &str = "claimed";
+pub const RELEASED: &str = "released";
+pub const DONE: &str = "done";
+pub const DEAD_LETTERED: &str = "dead-lettered";
+
+/// A state as [`STATE`] has it.
+pub fn word(state: &State) -> &'static str {
+    match state {
+        State::Claimed => CLAIMED,
+        State::Released => RELEASED,
+        State::Done { .. } => DONE,
+        State::DeadLettered => DEAD_LETTERED,
+    }
+}
+
+/// How long after its time DynamoDB may remove an item. Fences come from the time where there is no entry, so an entry must
+/// outlast by far what the hosts' bounds on the time are apart.
+const TTL_GRACE_S: u64 = 60 * 60;
+
+/// Tells a claim from all others, so that one whose answer got lost is recognised.
+pub type ClaimId = [u8; 16];
+
+/// An item's two keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub key: Key,
+    pub item: String,
+}
+
+impl Place {
+    pub fn entry(key: Key) -> Self {
+        Self { key, item: ENTRY.into() }
+    }
+
+    pub fn to_item(&self) -> Item {
+        Item::from([(KEY.into(), bytes(&self.key.0)), (ITEM.into(), text(&self.item))])
+    }
+}
+
+/// How long a claim holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseEnd {
+    /// By the server's clock.
+    pub until: UnixMs,
+    pub length: Duration,
+}
+
+impl LeaseEnd {
+    /// A lease that begins now, and has ended for others when it has surely ended by the server's clock. One of no length
+    /// has ended for them at once.
+    pub fn of(lease: Duration, now: Bounds) -> Self {
+        let until = if lease.is_zero() { UnixMs(0) } else { entry::after(now.latest(), lease) };
+        Self { until, length: lease }
+    }
+
+    /// How much longer it may hold: not longer than it was when it began, though the bounds on the time may say so.
+    fn remaining(self, now: Bounds) -> Option<Duration> {
+        let left_ms = self.until.0.checked_sub(now.earliest().0).filter(|left_ms| *left_ms > 0)?;
+        Some(Duration::from_millis(left_ms).min(self.length))
+    }
+}
+
+/// A key's record as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub entry: Entry,
+    pub lease: LeaseEnd,
+    pub claim_id: Vec<u8>,
+}
+
+impl Found {
+    /// # Errors
+    /// [`LedgerError::Damaged`] names the key and the attribute that makes no sense.
+    pub fn read(key: Key, item: &Item) -> Result<Self, LedgerError> {
+        let read = Reader { key, item };
+        let state = match read.text(STATE)? {
+            CLAIMED => State::Claimed,
+            RELEASED => State::Released,
+            DONE => State::Done { result: read.if_there(RESULT, Reader::bytes)?, discarded: read.bool(DISCARDED)? },
+            DEAD_LETTERED => State::DeadLettered,
+            unknown => return Err(read.unknown_state(unknown)),
+        };
+        let entry = Entry {
+            state,
+            fence: Fence(read.number(FENCE)?),
+            attempts: read.count(ATTEMPTS)?,
+            crashes: read.count(CRASHES)?,
+            replays: read.count(REPLAYS)?,
+            body: BodyDigest(
+                <[u8; 32]>::try_from(read.bytes(BODY)?).map_err(|_| read.damaged(BODY, "has not 32 bytes"))?,
+            ),
+            message_id: MessageId(read.text(MESSAGE_ID)?.to_owned()),
+            dead: read.if_there(DEAD, Reader::dead_ids)?.unwrap_or_default(),
+            first_failed_at: read.if_there(FIRST_FAILED_AT, Reader::number)?.map(UnixMs),
+            removable_at: UnixMs(read.number(REMOVABLE_AT)?),
+        };
+        let length = Duration::from_millis(read.number(LEASE_MS)?);
+        let lease = LeaseEnd { until: UnixMs(read.number(LEASE_UNTIL)?), length };
+        Ok(Self { entry, lease, claim_id: read.bytes(CLAIM_ID)? })
+    }
+
+    /// How long a live claim on it still lasts.
+    pub fn held_for(&self, now: Bounds) -> Option<Duration> {
+        match self.entry.state {
+            State::Claimed => self.lease.remaining(now),
+            State::Released | State::Done { .. } | State::DeadLettered => None,
+        }
+    }
+}
+
+/// All attributes of a claimed entry but its steps. The ones without a value must not be there.
+pub fn claimed(entry: &Entry, lease: LeaseEnd, id: &ClaimId) -> Vec<(&'static str, Option<AttributeValue>)> {
+    let Entry { state: _, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at } =
+        entry;
+    let marks: Vec<_> = dead.as_bytes().chunks(DeadIds::BYTES).map(bytes).collect();
+    let mut attributes = vec![
+        (STATE, Some(text(CLAIMED))),
+        (FENCE, Some(number(fence.0))),
+        (ATTEMPTS, Some(number((*attempts).into()))),
+        (CRASHES, Some(number((*crashes).into()))),
+        (REPLAYS, Some(number((*replays).into()))),
+        (BODY, Some(bytes(&body.0))),
+        (MESSAGE_ID, Some(text(&message_id.0))),
+        (DEAD, (!marks.is_empty()).then_some(AttributeValue::L(marks))),
+        (FIRST_FAILED_AT, first_failed_at.map(|at| number(at.0))),
+        (RESULT, None),
+        (DISCARDED, None),
+        (CLAIM_ID, Some(bytes(id))),
+    ];
+    attributes.extend(leased(lease).map(|(name, value)| (name, Some(value))));
+    attributes.extend(kept_until(*removable_at).map(|(name, value)| (name, Some(value))));
+    attributes
+}
+
+/// What says how long a claim holds.
+pub fn leased(lease: LeaseEnd) -> [(&'static str, AttributeValue); 2] {
+    let length_ms = u64::try_from(lease.length.as_millis()).unwrap_or(u64::MAX);
+    [(LEASE_UNTIL, number(lease.until.0)), (LEASE_MS, number(length_ms))]
+}
+
+/// What says how long an item is kept.
+pub fn kept_until(removable_at: UnixMs) -> [(&'static str, AttributeValue); 2] {
+    [(REMOVABLE_AT, number(removable_at.0)), (EXPIRES_AT, number(expires_at_s(removable_at)))]
+}
+
+pub fn expires_at_s(removable_at: UnixMs) -> u64 {
+    removable_at.0.div_ceil(1000) + TTL_GRACE_S
+}
+
+pub fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+pub fn bytes(value: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(value))
+}
+
+/// Reads attributes, and names the one that makes no sense.
+pub struct Reader<'a> {
+    pub key: Key,
+    pub item: &'a Item,
+}
+
+impl<'a> Reader<'a> {
+    fn if_there<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&Self, &str) -> Result<T, LedgerError>,
+    ) -> Result<Option<T>, LedgerError> {
+        self.item.contains_key(name).then(|| read(self, name)).transpose()
+    }
+
+    pub fn number(&self, name: &str) -> Result<u64, LedgerError> {
+        let value = self.value(name)?.as_n().ok().and_then(|digits| digits.parse().ok());
+        value.ok_or_else(|| self.damaged(name, "is no whole number"))
+    }
+
+    fn count(&self, name: &str) -> Result<u32, LedgerError> {
+        u32::try_from(self.number(name)?).map_err(|_| self.damaged(name, "is too large"))
+    }
+
+    pub fn text(&self, name: &str) -> Result<&'a str, LedgerError> {
+        self.value(name)?.as_s().map(String::as_str).map_err(|_| self.damaged(name, "is no string"))
+    }
+
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>, LedgerError> {
+        let value = self.value(name)?.as_b().map_err(|_| self.damaged(name, "is not binary"))?;
+        Ok(value.as_ref().to_vec())
+    }
+
+    /// The latest of them: a list grows by the end of a claim, and is cut at the next claim.
+    fn dead_ids(&self, name: &str) -> Result<DeadIds, LedgerError> {
+        let marks = self.value(name)?.as_l().map_err(|_| self.damaged(name, "is no list"))?;
+        let latest = &marks[marks.len().saturating_sub(DeadIds::MAX)..];
+        let mut all = Vec::with_capacity(latest.len() * DeadIds::BYTES);
+        for mark in latest {
+            all.extend(mark.as_b().map_err(|_| self.damaged(name, "holds what is not binary"))?.as_ref());
+        }
+        DeadIds::from_bytes(all).ok_or_else(|| self.damaged(name, "holds marks of a wrong length"))
+    }
+
+    fn bool(&self, name: &str) -> Result<bool, LedgerError> {
+        self.value(name)?.as_bool().copied().map_err(|_| self.damaged(name, "is no boolean"))
+    }
+
+    fn value(&self, name: &str) -> Result<&'a AttributeValue, LedgerError> {
+        self.item.get(name).ok_or_else(|| self.damaged(name, "is missing"))
+    }
+
+    /// Whether the claim that `fence` was given for stands.
+    pub fn is_claimed_by(&self, fence: Fence) -> Result<bool, LedgerError> {
+        let is_theirs = self.number(FENCE)? == fence.0;
+        match self.text(STATE)? {
+            CLAIMED => Ok(is_theirs),
+            RELEASED | DONE | DEAD_LETTERED => Ok(false),
+            unknown => Err(self.unknown_state(unknown)),
+        }
+    }
+
+    fn unknown_state(&self, state: &str) -> LedgerError {
+        LedgerError::Damaged(format!("{}: {}", self.key.to_hex(), entry::unknown_state(state.escape_debug())))
+    }
+
+    pub fn damaged(&self, name: &str, what: &str) -> LedgerError {
+        LedgerError::Damaged(format!("{}: its attribute `{name}` {what}", self.key.to_hex()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY_7: Key = Key([7; 32]);
+
+    fn found() -> Found {
+        let entry = Entry {
+            state: State::Claimed,
+            fence: Fence(u64::MAX),
+            attempts: 3,
+            crashes: 2,
+            replays: 1,
+            body: BodyDigest([9; 32]),
+            message_id: MessageId("message".into()),
+            dead: DeadIds::from_bytes((0..16).collect()).expect("two marks"),
+            first_failed_at: Some(UnixMs(5)),
+            removable_at: UnixMs(u64::MAX),
+        };
+        let lease = LeaseEnd { until: UnixMs(6_000), length: Duration::from_millis(500) };
+        Found { entry, lease, claim_id: vec![1; 16] }
+    }
+
+    fn item_of(found: &Found) -> Item {
+        let attributes = claimed(&found.entry, found.lease, &[1; 16]);
+        attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+
+    /// Whatever two hosts know of the time, as long as it is true: no lease ends early for the other one, nor more than the
+    /// width of both bounds late.
+    #[test]
+    fn a_lease_ends_by_the_servers_clock() {
+        const WIDTH_MS: u64 = 1_080;
+        let knows = |true_ms: u64, early_ms: u64| {
+            let earliest = true_ms - early_ms;
+            Bounds::new(Duration::from_millis(earliest), Duration::from_millis(earliest + WIDTH_MS))
+        };
+        let (began, lease) = (1_000_000, Duration::from_secs(5));
+        let ends = began + 5_000;
+        for holder in 0..=WIDTH_MS {
+            let end = LeaseEnd::of(lease, knows(began, holder));
+            for taker in [0, 1, 500, WIDTH_MS - 1, WIDTH_MS] {
+                let left = end.remaining(knows(ends - 1, taker));
+                assert!(left.is_some_and(|left| left <= lease), "{holder} {taker}: {left:?}");
+                assert_eq!(end.remaining(knows(ends + 2 * WIDTH_MS, taker)), None, "{holder} {taker}");
+            }
+        }
+        assert_eq!(LeaseEnd::of(Duration::ZERO, knows(began, 0)).remaining(knows(began, WIDTH_MS)), None);
+        let endless = LeaseEnd::of(Duration::MAX, knows(began, 0));
+        assert!(endless.remaining(knows(began, 0)).is_some_and(|left| left > Duration::from_secs(u32::MAX.into())));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut found = found();
+        assert_eq!(Found::read(KEY_7, &item_of(&found)).expect("it reads"), found);
+        found.entry.first_failed_at = None;
+        assert_eq!(Found::read(KEY_7, &item_of(&found)).expect("it reads"), found);
+    }
+
+    /// DynamoDB counts names and values (its developer guide, "Item sizes and formats"); a number has at most a byte for two
+    /// digits, and one more. A write unit is 1 KB.
+    #[test]
+    fn an_entry_without_steps_costs_one_write_unit() {
+        let mut found = found();
+        found.entry.dead = DeadIds::default();
+        found.entry.message_id = MessageId("3f1d7c1e-9b1a-4f0e-8f57-0c9f2f3f6a10".into());
+        let mut item = item_of(&found);
+        item.extend(Place::entry(KEY_7).to_item());
+        let size = |value: &AttributeValue| match value {
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+            other => panic!("an entry has no {other:?}"),
+        };
+        let bytes: usize = item.iter().map(|(name, value)| name.len() + size(value)).sum();
+        assert!(bytes < 512, "{bytes}");
+    }
+
+    #[test]
+    fn an_item_that_makes_no_sense_is_damaged_and_says_where() {
+        let check = |name: &str, value: Option<AttributeValue>, expect: &str| {
+            let mut item = item_of(&found());
+            match value {
+                Some(value) => item.insert(name.into(), value),
+                None => item.remove(name),
+            };
+            let error = Found::read(KEY_7, &item).expect_err("it is damaged").to_string();
+            assert!(error.contains(&KEY_7.to_hex()) && error.contains(expect), "{error}");
+        };
+        check(FENCE, None, "`fence` is missing");
+        check(FENCE, Some(text("1")), "`fence` is no whole number");
+        check(FENCE, Some(AttributeValue::N("1.5".into())), "`fence` is no whole number");
+        check(ATTEMPTS, Some(number(u64::MAX)), "`attempts` is too large");
+        check(
+            STATE,
+            Some(text("asleep")),
+            "state is `asleep`, which this version does not know: written by a newer wasq",
+        );
+        check(STATE, Some(text(DONE)), "`discarded` is missing");
+        check(BODY, Some(bytes(b"short")), "`body` has not 32 bytes");
+        check(MESSAGE_ID, Some(number(1)), "`message_id` is no string");
+    }
+}

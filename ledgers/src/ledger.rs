@@ -1,0 +1,149 @@
+//! The durable record of claims, attempts, completed steps and completions, by idempotency key.
+//!
+//! An entry is *claimed* while a delivery runs, *released* between attempts, *done* once its handler has succeeded, and
+//! *dead-lettered* once its message was sent to the DLQ. Every change but a claim names the fence that its claim gave out;
+//! a stale fence changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
+use crate::meters::LedgerMeters;
+use wasq_core::pause::{Pause, Target};
+
+/// A store of claims and completions.
+///
+/// A claim survives the death of the process (kill -9); everything that [`Ledger::finish`] and [`Ledger::put_step`] record
+/// survives the machine's (power) by the time they return.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Claims `key` for one attempt, before the handler starts. Counts the attempt.
+    async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError>;
+
+    /// Makes each claim last `lease` from now. Each has an answer of its own, in their order:
+    /// whether it is still ours, or why the store cannot say. One that cannot be extended does not
+    /// keep the others from it.
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>>;
+
+    /// Ends the claim that `fence` was given for.
+    async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError>;
+
+    /// The bytes that the step recorded, in this attempt or an earlier one.
+    async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+
+    /// Records a step as finished.
+    async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError>;
+
+    /// Keeps a dead letter's envelope that did not fit into the message, for `ttl`.
+    async fn put_envelope(&self, id: &str, json: &[u8], ttl: Duration) -> Result<(), LedgerError>;
+
+    /// An envelope that [`Ledger::put_envelope`] kept.
+    async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError>;
+
+    /// Keeps a pause of a service, in place of an earlier one of the same target, until it is removed.
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError>;
+
+    /// Forgets the pause of this target, if there is one.
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError>;
+
+    /// All pauses that a service has, in any order; those whose time is over among them.
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError>;
+
+    /// Whether the store can record something now; readiness asks.
+    async fn ping(&self) -> Result<(), LedgerError>;
+
+    /// A handle of the same store whose connections are driven by the runtime that asks, for a
+    /// thread that must not wait for another runtime's tasks. None where this handle needs no
+    /// runtime to be answered.
+    async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {
+        None
+    }
+
+    /// What the store counts of itself; None where the store is a server with metrics of its own.
+    fn meters(&self) -> Option<&LedgerMeters> {
+        None
+    }
+}
+
+/// What a claim is made for.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// The same key with another digest is a conflict.
+    pub body: BodyDigest,
+    /// The delivery's message id: a message that was dead-lettered is recognised by it when SQS delivers it again.
+    pub message_id: MessageId,
+    /// How long the claim holds unless it is extended.
+    pub lease: Duration,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The key is ours.
+    Fresh(Fresh),
+    /// It is done already, by a delivery of this very message (by its message id) or of another: delete the delivery.
+    Done { same_message: bool },
+    /// This very message (by its message id) was dead-lettered already, whatever the key's other messages have done since:
+    /// delete the delivery. The same key in another message, a replay for instance, is claimed afresh.
+    DeadLettered,
+    /// Another delivery holds it for so much longer.
+    Busy { remaining: Duration },
+    /// The key was claimed before for another body.
+    Conflict,
+}
+
+/// A claim that is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    /// Counted attempts, this one included: 1 at first.
+    pub attempt: u32,
+    /// Claims that ended without a finish since the handler last ran to its end: their host died or lost
+    /// its lease.
+    pub crashes: u32,
+    /// How often a dead letter of this key has come back.
+    pub replays: u32,
+    pub fence: Fence,
+    /// When the first failed attempt ended, if one did.
+    pub first_failed_at: Option<UnixMs>,
+    /// Whether nothing was known of the key before this claim, so that no step can be recorded.
+    pub is_new: bool,
+}
+
+/// Grows with every claim of a key; a change with an older one is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence(pub u64);
+
+/// How a claim ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The handler succeeded, or discarded the message. Kept for `ttl`; the steps are forgotten.
+    Done { result: Option<Vec<u8>>, discarded: bool, ttl: Duration },
+    /// The attempt failed and counts; the next claim is the next attempt. Crashes before it are forgotten.
+    Failed { at: UnixMs },
+    /// The attempt does not count: snoozed, interrupted, or a dependency was unavailable. Crashes before it
+    /// are forgotten if the handler `ran` to its end: its host has lived through it.
+    Released { ran: bool },
+    /// The message is in the DLQ. Attempts, crashes and the body's digest start afresh for a replay,
+    /// which is counted; steps are kept; all for `ttl`.
+    DeadLettered { message_id: MessageId, ttl: Duration },
+}
+
+/// Why the ledger did not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Permanent: another claim was given out since; this one's outcome is void.
+    #[error("the claim is no longer ours: another delivery of this message has taken it")]
+    Stale,
+    /// Transient: the store did not answer or could not write.
+    #[error("ledger unavailable: {0}")]
+    Unavailable(String),
+    /// Permanent, for this key: what the store holds under it cannot be read. Other keys are not
+    /// concerned.
+    #[error("ledger entry is damaged: {0}")]
+    Damaged(String),
+    /// Permanent, for this value: the store takes none of its size.
+    #[error("too large for the ledger: {0}")]
+    TooLarge(String),
+}

@@ -1,0 +1,20 @@
+//! The durable record of claims, attempts, completed steps and completions, by idempotency key, in one of four stores.
+//!
+//! [`Ledger`] is the seam; [`open`] picks its store by the config. What a claim and a finish make of an entry is said once, by pure
+//! functions ([`entry`]); a store keeps what they say, each in its own way.
+
+pub mod config;
+pub mod dynamodb;
+pub mod entry;
+mod ledger;
+pub mod local;
+mod meters;
+mod open;
+mod pauses;
+pub mod postgres;
+pub mod redis;
+mod remote;
+
+pub use ledger::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
+pub use meters::LedgerMeters;
+pub use open::{OpenError, open};

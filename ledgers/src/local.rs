@@ -1,0 +1,302 @@
+//! The ledger of one process, in a directory of its own.
+//!
+//! It stands on SQLite with a write-ahead log (docs/stores.md measures why). One thread owns the store and does all
+//! operations in the order in which they come, many in one transaction. Claims are answered when it has reached the operating
+//! system; a second thread syncs the log, many transactions at a time, and then answers completions and steps. Leases are kept in memory, by monotonic time; a
+//! claim found on disk without a lease belongs to a run that crashed, and can be claimed at once.
+
+mod disk;
+mod job;
+mod leases;
+mod pauses;
+mod places;
+mod rows;
+mod sweep;
+mod syncer;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use self::disk::Disk;
+pub use self::disk::OpenError;
+use self::job::{Books, Job, Task};
+use self::writer::{WAITING_MAX, Writer};
+use super::entry::{self, Change, Entry, State, Steps};
+use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use wasq_core::clock;
+use wasq_core::message::Key;
+use crate::meters::LedgerMeters;
+use wasq_core::pause::{Pause, Target};
+
+/// How often what has expired is looked for at least.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Longer than a process lives.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The ledger in a directory. Clones share it; the last one dropped, or [`LocalLedger::close`], waits until everything
+/// handed in is written.
+///
+/// A claim whose future is dropped before it answers may have been recorded: the key is then busy until its lease ends.
+#[derive(Clone)]
+pub struct LocalLedger(Arc<Handle>);
+
+struct Handle {
+    meters: Arc<LedgerMeters>,
+    /// Gone once closed.
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    writer: JoinHandle<()>,
+}
+
+impl LocalLedger {
+    /// Opens the ledger in `dir`, which is made if it is not there. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`OpenError`] names the directory and the way out; [`OpenError::InUse`] if another process has it open.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        Self::start(dir, SWEEP_EVERY)
+    }
+
+    /// As [`open`](Self::open), but the number of new entries alone decides when expired ones are
+    /// looked for. The work for so many entries is then the same on a slow and on a fast machine.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn without_ticks(dir: &Path) -> Result<Self, OpenError> {
+        Self::start(dir, NEVER)
+    }
+
+    fn start(dir: &Path, sweep_every: Duration) -> Result<Self, OpenError> {
+        let at = |source: io::Error| OpenError::Directory { dir: dir.to_owned(), source };
+        let (disk, first) = Disk::open(dir)?;
+        let (jobs, inbox) = mpsc::channel(WAITING_MAX);
+        let meters = Arc::new(LedgerMeters::default());
+        let writer = Writer::new(disk, dir.to_owned(), first, inbox, meters.clone(), sweep_every).map_err(at)?;
+        let writer = thread::Builder::new().name("wasq-ledger".into()).spawn(|| writer.run()).map_err(at)?;
+        Ok(Self(Arc::new(Handle { meters, open: Mutex::new(Some(Open { jobs, writer })) })))
+    }
+
+    /// Writes what was handed in and lets go of the directory, for every clone. Blocks until that is done; whatever is asked
+    /// afterwards is answered with [`LedgerError::Unavailable`].
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Has the writer do `work` in its turn; the answers that `durable` picks are given only from the disk.
+    async fn ask<T, F>(&self, durable: fn(&T) -> bool, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Books<'_>) -> Result<T, LedgerError> + Send + 'static,
+    {
+        let closed = || LedgerError::Unavailable("the ledger is closed".into());
+        let jobs = self.0.jobs().ok_or_else(closed)?;
+        let (task, answer) = Task::new(durable, work);
+        jobs.send(Box::new(task)).await.map_err(|_| closed())?;
+        drop(jobs);
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+impl Handle {
+    fn jobs(&self) -> Option<mpsc::Sender<Box<dyn Job>>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map(|open| open.jobs.clone())
+    }
+
+    fn close(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Open { jobs, writer }) = open {
+            drop(jobs);
+            if writer.join().is_err() {
+                tracing::error!("the ledger's writer has panicked; what it had not answered is not recorded");
+            }
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// For what has to be on the disk before its answer.
+fn on_disk<T>(_: &T) -> bool {
+    true
+}
+
+/// For what has to be with the operating system.
+fn with_os<T>(_: &T) -> bool {
+    false
+}
+
+/// A claim that says what another delivery has recorded has its message deleted: that record has to be on the disk.
+fn if_recorded(claim: &Claim) -> bool {
+    match claim {
+        Claim::Done { .. } | Claim::DeadLettered => true,
+        Claim::Fresh(_) | Claim::Busy { .. } | Claim::Conflict => false,
+    }
+}
+
+#[async_trait]
+impl Ledger for LocalLedger {
+    async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
+        let (request, now) = (request.clone(), clock::now());
+        self.ask(if_recorded, move |books| {
+            let (held_for, fence, today) = (books.leases.remaining(key, now), books.fences.next(), clock::unix_ms());
+            // Most keys are new: what is there is read only when there is something.
+            let new = entry::claim(None, None, &request, fence, today);
+            if !books.leases.knows(key)
+                && let (claim, Some(change)) = new
+                && books.batch.insert(key, &change.entry)?
+            {
+                books.leases.hold(key, change.entry, false, now, request.lease);
+                return Ok(claim);
+            }
+            let found = books.entry(key)?;
+            let (claim, change) = entry::claim(found, held_for, &request, fence, today);
+            if let Some(change) = change {
+                books.write(key, &change)?;
+                let has_steps = change.steps == Steps::Kept;
+                books.leases.hold(key, change.entry, has_steps, now, request.lease);
+            }
+            Ok(claim)
+        })
+        .await
+    }
+
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
+        let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
+        let answers = self.ask(with_os, move |books| {
+            let extended = claims.into_iter().map(|(key, fence)| books.extend(key, fence, now, lease));
+            // What the store fails at is the whole batch's matter; a damaged entry is its key's.
+            extended
+                .map(|answer| match answer {
+                    Err(LedgerError::Unavailable(reason)) => Err(LedgerError::Unavailable(reason)),
+                    answer => Ok(answer),
+                })
+                .collect::<Result<Vec<_>, _>>()
+        });
+        answers.await.unwrap_or_else(|error| vec![Err(error); count])
+    }
+
+    async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
+        self.ask(on_disk, move |books| {
+            let found = books.entry(key)?;
+            if let Some(change) = entry::finish(found, fence, finish, clock::unix_ms())? {
+                books.write(key, &change)?;
+                books.leases.end(key);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let name = name.to_owned();
+        self.ask(with_os, move |books| {
+            books.check(key, fence)?;
+            books.batch.step(key, &name)
+        })
+        .await
+    }
+
+    async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.ask(on_disk, move |books| {
+            books.check(key, fence)?;
+            books.leases.has_steps_now(key);
+            books.batch.put_step(key, &name, &value)
+        })
+        .await
+    }
+
+    async fn put_envelope(&self, id: &str, json: &[u8], ttl: Duration) -> Result<(), LedgerError> {
+        let (id, json) = (id.to_owned(), json.to_vec());
+        self.ask(on_disk, move |books| books.batch.put_envelope(&id, &json, entry::after(clock::unix_ms(), ttl))).await
+    }
+
+    async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let id = id.to_owned();
+        self.ask(with_os, move |books| books.batch.envelope(&id, clock::unix_ms())).await
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        let (service, pause) = (service.to_owned(), pause.clone());
+        self.ask(on_disk, move |books| books.batch.put_pause(&service, &pause)).await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        let (service, target) = (service.to_owned(), target.to_string());
+        self.ask(on_disk, move |books| books.batch.remove_pause(&service, &target)).await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        let service = service.to_owned();
+        self.ask(with_os, move |books| books.batch.pauses(&service)).await
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        self.ask(on_disk, |books| books.batch.ping()).await
+    }
+
+    fn meters(&self) -> Option<&LedgerMeters> {
+        Some(&self.0.meters)
+    }
+}
+
+impl Books<'_> {
+    /// What is recorded under the key. Nobody else writes, so that a lease's entry is the one on the disk.
+    fn entry(&self, key: Key) -> Result<Option<Entry>, LedgerError> {
+        match self.leases.entry(key) {
+            Some(entry) => Ok(Some(entry.clone())),
+            None => self.batch.entry(key),
+        }
+    }
+
+    /// Writes down what was decided over an entry that is there.
+    fn write(&self, key: Key, change: &Change) -> Result<(), LedgerError> {
+        self.batch.update(key, &change.entry)?;
+        match change.steps {
+            Steps::Forgotten if self.leases.may_have_steps(key) => self.batch.forget_steps(key),
+            Steps::Forgotten | Steps::Kept => Ok(()),
+        }
+    }
+
+    /// The entry, if `fence` is its latest claim and has not been finished; that its lease has run out does not matter as long
+    /// as nobody else has claimed the key.
+    fn claimed_by(&self, key: Key, fence: Fence) -> Result<Option<Entry>, LedgerError> {
+        Ok(self.entry(key)?.filter(|entry| entry.fence == fence && entry.state == State::Claimed))
+    }
+
+    fn extend(&mut self, key: Key, fence: Fence, now: Instant, lease: Duration) -> Result<bool, LedgerError> {
+        if self.leases.is_held_by(key, fence) {
+            self.leases.extend(key, now, lease);
+            return Ok(true);
+        }
+        let claimed = self.claimed_by(key, fence)?;
+        let ours = claimed.is_some();
+        if let Some(entry) = claimed {
+            self.leases.hold(key, entry, true, now, lease);
+        }
+        Ok(ours)
+    }
+
+    fn check(&self, key: Key, fence: Fence) -> Result<(), LedgerError> {
+        if self.leases.is_held_by(key, fence) {
+            return Ok(());
+        }
+        self.claimed_by(key, fence)?.map(drop).ok_or(LedgerError::Stale)
+    }
+}

@@ -1,0 +1,249 @@
+//! Where each entry is found. Entries stand in the order in which they came, so that a batch writes a few pages at the table's end,
+//! and not one for every key. The keys of the newest are in memory; when they are many, they go to the table `places`, in the order of
+//! keys and a slice at a time, where a page takes several of them at once.
+//!
+//! A place may be out of date, for a batch that was void or an entry that has gone: a row counts only with the key that was
+//! looked for.
+
+use std::collections::HashMap;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use wasq_core::message::Key;
+
+/// Keys in memory from which on a round begins that brings them to the table.
+const RECENT_MAX: usize = 16 * 1024;
+/// Keys that a turn brings there: a millisecond or two of the writer's time, and as many as can come in meanwhile.
+const SLICE: usize = 256;
+
+/// The number of an entry's row. It is never given twice.
+pub type Id = i64;
+
+pub struct Places {
+    /// Entries that the table has not, and for the time of a round some that it has.
+    recent: HashMap<Key, Id>,
+    last: Id,
+    round: Option<Round>,
+}
+
+/// The recent keys on their way to the table.
+struct Round {
+    /// From the last key to the first.
+    left: Vec<(Key, Id)>,
+    up_to: Id,
+}
+
+impl Places {
+    /// What the last process had not brought to the table, and the last number that it gave.
+    pub fn load(transaction: &Transaction<'_>) -> Result<Self, rusqlite::Error> {
+        let placed: Id = transaction.query_row("SELECT placed FROM counts", [], |row| row.get(0))?;
+        let mut select = transaction.prepare("SELECT id, key FROM entries WHERE id > ?1 ORDER BY id")?;
+        let mut rows = select.query([placed])?;
+        let (mut recent, mut last) = (HashMap::new(), placed);
+        while let Some(row) = rows.next()? {
+            last = row.get(0)?;
+            // A key that cannot be read is nobody's; the sweep removes its row in time.
+            if let Ok(key) = row.get(1) {
+                recent.insert(Key(key), last);
+            }
+        }
+        Ok(Self { recent, last, round: None })
+    }
+
+    /// Where to look for the key's entry.
+    pub fn find(&self, transaction: &Transaction<'_>, key: Key) -> Result<Option<Id>, rusqlite::Error> {
+        if let Some(id) = self.recent.get(&key) {
+            return Ok(Some(*id));
+        }
+        let mut select = transaction.prepare_cached("SELECT id FROM places WHERE key = ?1")?;
+        select.query_row([&key.0], |row| row.get(0)).optional()
+    }
+
+    /// The number of the key's new entry.
+    pub fn give(&mut self, key: Key) -> Id {
+        self.last += 1;
+        self.recent.insert(key, self.last);
+        self.last
+    }
+
+    /// The last number that was given.
+    pub fn last(&self) -> Id {
+        self.last
+    }
+
+    /// Whether there are keys to bring to the table.
+    pub fn is_due(&self) -> bool {
+        self.round.is_some() || self.recent.len() >= RECENT_MAX
+    }
+
+    /// Brings a slice of them there. What it wrote stands with [`Places::settle`]; otherwise the round begins anew.
+    pub fn bring_slice(&mut self, transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+        let mut round = self.round.take().unwrap_or_else(|| self.begin());
+        {
+            let mut insert = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO places SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM entries WHERE id = ?2 AND key = ?1)",
+            )?;
+            for (key, id) in round.left.split_off(round.left.len().saturating_sub(SLICE)).into_iter().rev() {
+                insert.execute(params![&key.0, id])?;
+            }
+        }
+        if round.left.is_empty() {
+            transaction.execute("UPDATE counts SET placed = ?1", [round.up_to])?;
+        }
+        self.round = Some(round);
+        Ok(())
+    }
+
+    fn begin(&self) -> Round {
+        let mut left: Vec<_> = self.recent.iter().map(|(key, id)| (*key, *id)).collect();
+        left.sort_unstable_by(|one, other| other.cmp(one));
+        Round { left, up_to: self.last }
+    }
+
+    /// The slice is written. After a round's last the table has all of its keys.
+    pub fn settle(&mut self) {
+        if let Some(round) = self.round.take_if(|round| round.left.is_empty()) {
+            self.recent.retain(|_, id| *id > round.up_to);
+        }
+    }
+
+    /// The slice is void, and with it the round.
+    pub fn take_back(&mut self) {
+        self.round = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::disk::Disk;
+    use super::super::rows::Batch;
+    use super::*;
+    use crate::ledger::Fence;
+    use crate::entry::Entry;
+    use wasq_core::message::UnixMs;
+
+    fn open(dir: &Path) -> Disk {
+        Disk::open(dir).expect("it opens").0
+    }
+
+    fn key(n: usize) -> Key {
+        Key::derive(&[&n.to_le_bytes()])
+    }
+
+    fn entry(n: usize) -> Entry {
+        Entry::released(Fence(n as u64), UnixMs(1))
+    }
+
+    fn put(disk: &mut Disk, numbers: impl Iterator<Item = usize>) {
+        let mut batch = disk.begin().expect("it begins");
+        for n in numbers {
+            assert!(batch.insert(key(n), &entry(n)).expect("it writes"), "{n}");
+        }
+        batch.commit().expect("it commits");
+    }
+
+    /// Each key finds its own entry, and cannot be put in again.
+    fn all_there(disk: &mut Disk, numbers: impl Iterator<Item = usize>) {
+        let mut batch = disk.begin().expect("it begins");
+        for n in numbers {
+            let found = batch.entry(key(n)).expect("it reads").map(|entry| entry.fence.0);
+            assert_eq!(found, Some(n as u64), "{n}");
+            assert!(!batch.insert(key(n), &entry(n)).expect("it reads"), "{n}");
+        }
+    }
+
+    fn places(batch: &Batch<'_>) -> usize {
+        batch.count("SELECT count(*) FROM places")
+    }
+
+    #[test]
+    fn keys_are_found_before_during_and_after_a_round_and_by_the_next_process() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut disk = open(dir.path());
+        put(&mut disk, 0..RECENT_MAX - 1);
+        assert!(!disk.places().is_due());
+        put(&mut disk, RECENT_MAX - 1..RECENT_MAX);
+        let mut slices = 0;
+        while disk.places().is_due() {
+            disk.place().expect("it writes");
+            slices += 1;
+            if slices == 3 {
+                // What comes during a round is for the next.
+                put(&mut disk, RECENT_MAX..RECENT_MAX + 10);
+                all_there(&mut disk, 0..RECENT_MAX + 10);
+                drop(disk);
+                disk = open(dir.path());
+                all_there(&mut disk, 0..RECENT_MAX + 10);
+            }
+        }
+        assert_eq!(slices, 3 + (RECENT_MAX + 10).div_ceil(SLICE), "the next process begins the round anew");
+        assert_eq!(places(&disk.begin().expect("it begins")), RECENT_MAX + 10);
+        put(&mut disk, RECENT_MAX + 10..RECENT_MAX + 20);
+        all_there(&mut disk, 0..RECENT_MAX + 20);
+        drop(disk);
+        all_there(&mut open(dir.path()), 0..RECENT_MAX + 20);
+    }
+
+    #[test]
+    fn a_void_batch_leaves_a_key_free() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut disk = open(dir.path());
+        let mut batch = disk.begin().expect("it begins");
+        assert!(batch.insert(key(1), &entry(1)).expect("it writes"));
+        drop(batch);
+        assert!(disk.begin().expect("it begins").entry(key(1)).expect("it reads").is_none());
+        put(&mut disk, 1..3);
+        all_there(&mut disk, 1..3);
+    }
+
+    #[test]
+    fn what_is_removed_is_not_found_and_takes_no_place() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut disk = open(dir.path());
+        put(&mut disk, 0..RECENT_MAX);
+        let batch = disk.begin().expect("it begins");
+        for row in batch.ages(0, 100).expect("it reads") {
+            batch.remove(row.id, row.key).expect("it writes");
+        }
+        batch.commit().expect("it commits");
+        while disk.places().is_due() {
+            disk.place().expect("it writes");
+        }
+        {
+            let batch = disk.begin().expect("it begins");
+            assert_eq!(places(&batch), RECENT_MAX - 100);
+            assert!(batch.entry(key(0)).expect("it reads").is_none());
+            // From the table, too.
+            for row in batch.ages(0, 100).expect("it reads") {
+                batch.remove(row.id, row.key).expect("it writes");
+            }
+            batch.commit().expect("it commits");
+        }
+        assert_eq!(places(&disk.begin().expect("it begins")), RECENT_MAX - 200);
+        put(&mut disk, 0..200);
+        all_there(&mut disk, 0..RECENT_MAX);
+    }
+
+    #[test]
+    fn a_number_is_not_given_again_though_its_entry_is_the_last_and_goes() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut disk = open(dir.path());
+        put(&mut disk, 0..RECENT_MAX);
+        while disk.places().is_due() {
+            disk.place().expect("it writes");
+        }
+        let batch = disk.begin().expect("it begins");
+        for row in batch.ages(0, u32::MAX).expect("it reads") {
+            batch.remove(row.id, row.key).expect("it writes");
+        }
+        batch.commit().expect("it commits");
+        drop(disk);
+        let mut disk = open(dir.path());
+        put(&mut disk, 0..10);
+        all_there(&mut disk, 0..10);
+        drop(disk);
+        all_there(&mut open(dir.path()), 0..10);
+    }
+}

@@ -1,0 +1,239 @@
+//! The ledger of many hosts, in a Redis or Valkey server.
+//!
+//! An operation is one Lua script, which the server runs on its own, by its own clock. A key has an entry, which is a hash,
+//! and its steps, which are another; both go by themselves when they may. What the server loses, the ledger forgets:
+//! docs/ledgers.md tells when.
+
+mod error;
+mod store;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Script, ScriptInvocation, cmd};
+
+pub use self::error::OpenError;
+use self::store::Store;
+use super::entry::{self, DeadIds, IDLE_KEPT};
+use super::remote::{span_ms, until};
+use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
+use crate::config::RedisConfig;
+use wasq_core::message::{Key, UnixMs};
+use wasq_core::pause::{Pause, Target};
+
+/// How long the trace of a ping is kept.
+const PING_KEPT: Duration = Duration::from_secs(60);
+
+/// The ledger in a Redis server.
+///
+/// An operation is answered within 5 s, or fails as [`LedgerError::Unavailable`]. One that failed so, or whose future was
+/// dropped, may have been done: a claim then keeps its key busy until its lease ends, and a finish may be said again.
+///
+/// A fence is the server's time in microseconds, and more than the entry's last one. That it grows for a key whose entry has
+/// expired rests on the server's clock not being set back by more than an entry lives.
+pub struct RedisLedger {
+    store: Store,
+    scripts: Scripts,
+    prefix: String,
+}
+
+struct Scripts {
+    claim: Script,
+    extend: Script,
+    finish: Script,
+    get_step: Script,
+    put_step: Script,
+}
+
+impl RedisLedger {
+    /// Connects, and checks that the server keeps what it is told.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to change. None of its texts has the URL's password.
+    pub async fn open(config: &RedisConfig) -> Result<Self, OpenError> {
+        let prefix = config.prefix.clone();
+        // A brace would change what a cluster or a proxy takes for the part that says where a key lives.
+        if prefix.is_empty() || prefix.contains(['{', '}']) {
+            return Err(OpenError::Prefix(prefix));
+        }
+        Ok(Self { store: Store::open(config).await?, scripts: Scripts::new(), prefix })
+    }
+
+    /// A call of `script` for a key, with its entry and its steps. Both names have the same part in braces, so that they
+    /// live in one place.
+    fn about<'a>(&self, script: &'a Script, key: Key) -> ScriptInvocation<'a> {
+        let (prefix, key) = (&self.prefix, key.to_hex());
+        let mut call = script.key(format!("{prefix}:{{{key}}}:entry"));
+        call.key(format!("{prefix}:{{{key}}}:steps"));
+        call
+    }
+
+    fn envelope(&self, id: &str) -> String {
+        format!("{}:envelope:{id}", self.prefix)
+    }
+
+    /// A hash of a service's pauses by their targets; it does not expire.
+    fn pauses_of(&self, service: &str) -> String {
+        format!("{}:pauses:{service}", self.prefix)
+    }
+
+    async fn extend_one(&self, key: Key, fence: Fence, lease_ms: i64) -> Result<bool, LedgerError> {
+        let answer = self.store.run(self.about(&self.scripts.extend, key).arg(fence.0).arg(lease_ms)).await?;
+        match words(&answer)[..] {
+            [b"extended"] => Ok(true),
+            [b"stale"] => Ok(false),
+            ref answer => Err(nonsense(key, answer)),
+        }
+    }
+}
+
+impl Scripts {
+    fn new() -> Self {
+        let script = |own: &str| Script::new(&format!("{}\n{own}", include_str!("redis/common.lua")));
+        Self {
+            claim: script(include_str!("redis/claim.lua")),
+            extend: script(include_str!("redis/extend.lua")),
+            finish: script(include_str!("redis/finish.lua")),
+            get_step: script(include_str!("redis/get_step.lua")),
+            put_step: script(include_str!("redis/put_step.lua")),
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for RedisLedger {
+    async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
+        let mut call = self.about(&self.scripts.claim, key);
+        call.arg(&request.body.0[..]).arg(request.message_id.0.as_bytes());
+        call.arg(span_ms(request.lease)).arg(span_ms(IDLE_KEPT)).arg(&DeadIds::mark(&request.message_id)[..]);
+        let answer = self.store.run(&call).await?;
+        match words(&answer)[..] {
+            [b"fresh", attempt, crashes, replays, fence, first_failed_at, is_new @ (b"0" | b"1")] => {
+                Ok(Claim::Fresh(Fresh {
+                    attempt: number(attempt, key)?,
+                    crashes: number(crashes, key)?,
+                    replays: number(replays, key)?,
+                    fence: Fence(number(fence, key)?),
+                    first_failed_at: match first_failed_at {
+                        b"" => None,
+                        at => Some(UnixMs(number(at, key)?)),
+                    },
+                    is_new: is_new == b"1",
+                }))
+            }
+            [b"done", same_message @ (b"0" | b"1")] => Ok(Claim::Done { same_message: same_message == b"1" }),
+            [b"dead-lettered"] => Ok(Claim::DeadLettered),
+            [b"busy", remaining_ms] => Ok(Claim::Busy { remaining: until(number(remaining_ms, key)?) }),
+            [b"conflict"] => Ok(Claim::Conflict),
+            ref answer => Err(nonsense(key, answer)),
+        }
+    }
+
+    /// One script a claim; all are on the way at once, over the same connection.
+    async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
+        let lease_ms = span_ms(lease);
+        let calls = claims.iter().map(|&(key, fence)| self.extend_one(key, fence, lease_ms));
+        futures::future::join_all(calls).await
+    }
+
+    async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
+        let mut call = self.about(&self.scripts.finish, key);
+        call.arg(fence.0);
+        match finish {
+            Finish::Done { result, discarded, ttl } => {
+                call.arg("done").arg(span_ms(ttl)).arg(u8::from(discarded)).arg(result)
+            }
+            Finish::Failed { at } => call.arg("failed").arg(span_ms(IDLE_KEPT)).arg(at.0),
+            Finish::Released { ran } => call.arg("released").arg(span_ms(IDLE_KEPT)).arg(u8::from(ran)),
+            Finish::DeadLettered { message_id, ttl } => {
+                let mark = DeadIds::mark(&message_id);
+                call.arg("dead-lettered").arg(span_ms(ttl)).arg(message_id.0).arg(&mark[..]).arg(DeadIds::MAX)
+            }
+        };
+        let answer = self.store.run(&call).await?;
+        match words(&answer)[..] {
+            [b"ended"] => Ok(()),
+            [b"stale"] => Err(LedgerError::Stale),
+            ref answer => Err(nonsense(key, answer)),
+        }
+    }
+
+    async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let mut answer = self.store.run(self.about(&self.scripts.get_step, key).arg(fence.0).arg(name)).await?;
+        match words(&answer)[..] {
+            [b"step", _] => Ok(answer.pop()),
+            [b"none"] => Ok(None),
+            [b"stale"] => Err(LedgerError::Stale),
+            ref answer => Err(nonsense(key, answer)),
+        }
+    }
+
+    async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
+        let answer = self.store.run(self.about(&self.scripts.put_step, key).arg(fence.0).arg(name).arg(value)).await?;
+        match words(&answer)[..] {
+            [b"put"] => Ok(()),
+            [b"stale"] => Err(LedgerError::Stale),
+            ref answer => Err(nonsense(key, answer)),
+        }
+    }
+
+    async fn put_envelope(&self, id: &str, json: &[u8], ttl: Duration) -> Result<(), LedgerError> {
+        let (name, ttl_ms) = (self.envelope(id), span_ms(ttl));
+        // Redis knows no time to live of zero.
+        if ttl_ms == 0 {
+            return self.store.ask(cmd("DEL").arg(name)).await;
+        }
+        self.store.ask(cmd("SET").arg(name).arg(json).arg("PX").arg(ttl_ms)).await
+    }
+
+    async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.store.ask(cmd("GET").arg(self.envelope(id))).await
+    }
+
+    async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
+        let (target, json) = (pause.target.to_string(), pauses::to_json(pause));
+        self.store.ask(cmd("HSET").arg(self.pauses_of(service)).arg(target).arg(json)).await
+    }
+
+    async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
+        self.store.ask(cmd("HDEL").arg(self.pauses_of(service)).arg(target.to_string())).await
+    }
+
+    async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
+        let all: Vec<(Vec<u8>, Vec<u8>)> = self.store.ask(cmd("HGETALL").arg(self.pauses_of(service))).await?;
+        let pause = |(target, json): &(Vec<u8>, Vec<u8>)| pauses::from_json(std::str::from_utf8(target).ok(), json);
+        Ok(all.iter().filter_map(pause).collect())
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        let name = format!("{}:ping", self.prefix);
+        self.store.ask(cmd("SET").arg(name).arg(1).arg("PX").arg(span_ms(PING_KEPT))).await
+    }
+
+    async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {
+        let store = self.store.with_own_connection();
+        Some(Arc::new(Self { store, scripts: Scripts::new(), prefix: self.prefix.clone() }))
+    }
+}
+
+fn words(answer: &[Vec<u8>]) -> Vec<&[u8]> {
+    answer.iter().map(Vec::as_slice).collect()
+}
+
+fn number<T: FromStr>(word: &[u8], key: Key) -> Result<T, LedgerError> {
+    str::from_utf8(word).ok().and_then(|text| text.parse().ok()).ok_or_else(|| nonsense(key, &[word]))
+}
+
+/// What a script says that it does not say, or of an entry that makes no sense. No value of a message is in it: a step's
+/// value comes only behind the word for it.
+fn nonsense(key: Key, answer: &[&[u8]]) -> LedgerError {
+    let said: Vec<_> = answer.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let said = said.join(" ");
+    let what = match said.strip_prefix("damaged unknown state: ") {
+        Some(state) => entry::unknown_state(state.escape_debug()),
+        None => said,
+    };
+    LedgerError::Damaged(format!("{}: {what}", key.to_hex()))
+}

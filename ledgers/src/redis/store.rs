@@ -1,0 +1,158 @@
+//! The connection to Redis, and what is asked of the server before it is trusted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::{TcpSettings, socket2};
+use redis::{
+    Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisResult, ScriptInvocation, Value, cmd,
+};
+
+use super::error::{OpenError, failed, reason, unexpected};
+use crate::config::RedisConfig;
+use crate::ledger::LedgerError;
+use crate::remote;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the server may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an operation may take in all: a connection that is made anew, and the answer.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a connection is tried again before what waits for it fails.
+const CONNECT_RETRIES: usize = 1;
+/// Operations on the way at once; more wait.
+const IN_FLIGHT: usize = 1_024;
+/// After how long of silence the system looks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// One connection, over which all operations go; it is made again when it is lost. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    connection: ConnectionManager,
+    client: Client,
+    /// Host, port and database, for errors.
+    place: Arc<str>,
+}
+
+impl Store {
+    /// Connects, and checks that the server keeps what it is told.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what to change.
+    pub async fn open(config: &RedisConfig) -> Result<Self, OpenError> {
+        let url = remote::url(config.url.as_ref()).ok_or(OpenError::NoUrl)?;
+        // The driver's words may show parts of a password that stands where it does not belong.
+        let server = url.0.as_str().into_connection_info().map_err(|_| OpenError::Url)?.set_tcp_settings(tcp());
+        let place = place(&server);
+        let unreachable = |reason: String| OpenError::Unreachable { place: place.clone(), reason };
+        // It is the only provider in the build; naming it keeps that from being a panic when it is not. Another choice
+        // that was made before stands.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = Client::open(server).map_err(|error| unreachable(reason(&error)))?;
+        let connect = ConnectionManager::new_with_config(client.clone(), settings());
+        let connection = tokio::time::timeout(OPERATION_TIMEOUT, connect)
+            .await
+            .map_err(|_| unreachable(format!("no answer within {OPERATION_TIMEOUT:?}")))?
+            .map_err(|error| unreachable(reason(&error)))?;
+        let store = Self { connection, client, place: place.clone().into() };
+        store.check().await?;
+        Ok(store)
+    }
+
+    /// The same server over a connection that the runtime drives on which this is called; it is
+    /// made with the first operation.
+    pub fn with_own_connection(&self) -> Self {
+        let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), settings())
+            .expect("a connection was made with these settings before");
+        Self { connection, client: self.client.clone(), place: self.place.clone() }
+    }
+
+    /// What a script answers: words and values.
+    pub async fn run(&self, script: &ScriptInvocation<'_>) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let mut connection = self.connection.clone();
+        self.within(script.invoke_async(&mut connection)).await
+    }
+
+    /// What a command answers.
+    pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, LedgerError> {
+        let mut connection = self.connection.clone();
+        self.within(command.query_async(&mut connection)).await
+    }
+
+    async fn within<T: FromRedisValue>(
+        &self,
+        answer: impl Future<Output = RedisResult<Value>>,
+    ) -> Result<T, LedgerError> {
+        let Ok(answer) = tokio::time::timeout(OPERATION_TIMEOUT, answer).await else {
+            let place = &self.place;
+            return Err(LedgerError::Unavailable(format!("Redis at {place}: no answer within {OPERATION_TIMEOUT:?}")));
+        };
+        let answer = answer.map_err(|error| failed(&self.place, &error))?;
+        T::from_redis_value(answer).map_err(|error| unexpected(&self.place, &error))
+    }
+
+    /// A server that forgets what it was told when its memory is full is refused; one that may forget it when it goes down
+    /// is warned about.
+    async fn check(&self) -> Result<(), OpenError> {
+        let place = &*self.place;
+        let unreachable =
+            |error: LedgerError| OpenError::Unreachable { place: place.to_owned(), reason: error.to_string() };
+        let memory: String = self.ask(cmd("INFO").arg("memory")).await.map_err(unreachable)?;
+        match field(&memory, "maxmemory_policy") {
+            Some("noeviction") => {}
+            Some(policy) => return Err(OpenError::Evicts { place: place.to_owned(), policy: policy.to_owned() }),
+            None => tracing::warn!(place, "Redis does not tell its maxmemory-policy; it must be noeviction"),
+        }
+        let persistence: String = self.ask(cmd("INFO").arg("persistence")).await.map_err(unreachable)?;
+        if field(&persistence, "aof_enabled") == Some("0") {
+            tracing::warn!(
+                place,
+                "Redis has appendonly off: when it goes down, claims and completions are lost, and messages run again"
+            );
+            return Ok(());
+        }
+        // Managed servers forbid CONFIG.
+        let config: Result<HashMap<String, String>, _> = self.ask(cmd("CONFIG").arg("GET").arg("appendfsync")).await;
+        match config.as_ref().map(|config| config.get("appendfsync").map(String::as_str)) {
+            Ok(Some("always")) => {}
+            Ok(fsync) => tracing::warn!(
+                place,
+                fsync = fsync.unwrap_or("unknown"),
+                "Redis has not appendfsync always: when its machine goes down, the last second of claims and completions \
+                 may be lost, and their messages run again"
+            ),
+            Err(error) => tracing::warn!(place, %error, "cannot see whether Redis has appendfsync always"),
+        }
+        Ok(())
+    }
+}
+
+fn settings() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT))
+        .set_number_of_retries(CONNECT_RETRIES)
+        .set_pipeline_buffer_size(IN_FLIGHT)
+}
+
+fn place(server: &ConnectionInfo) -> String {
+    format!("{}/{}", server.addr(), server.redis_settings().db())
+}
+
+fn tcp() -> TcpSettings {
+    let settings = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));
+    // A server that vanished without a word: the system gives up the connection, and the next operation makes another.
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(OPERATION_TIMEOUT);
+    settings
+}
+
+/// A line `name:value` of what INFO tells.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+}

@@ -1,0 +1,19 @@
+//! The queues that a host receives from and sends to.
+//!
+//! [`Queue`] is the seam: what the host asks of any queue, and how that can fail. [`sqs`] is Amazon SQS, or any endpoint that
+//! speaks its protocol.
+
+mod attributes;
+mod in_order;
+mod queue;
+mod queue_ref;
+#[cfg(feature = "sqs")]
+pub mod sqs;
+
+pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
+pub use in_order::send_in_order;
+pub use queue::{
+    BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, QueueRules, VISIBILITY_MAX, batches, size_limit_error,
+};
+pub use queue_ref::{BadQueueRef, QueueRef};
+pub use wasq_sqs_rules::{MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, takes_char};

@@ -1,0 +1,254 @@
+//! The seam to a queue: what the host asks of it, and how it can fail.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::attributes::{MaximumMessageSize, QueueAttributes};
+use wasq_core::message::{AttributeData, Attributes, Delivery, MessageId, Receipt};
+use wasq_sqs_rules::{
+    self as sqs_rules, MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_DELAY_S, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, Value,
+};
+
+/// SQS's limit on entries in one batch call.
+pub const BATCH_MAX_ENTRIES: usize = 10;
+/// SQS's limit on visibility, counted from receipt: 12 hours.
+pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// One queue. Batches take at most [`BATCH_MAX_ENTRIES`] and answer place by place.
+#[async_trait]
+pub trait Queue: Send + Sync + 'static {
+    /// A name for logs: the URL's last part.
+    fn name(&self) -> &str;
+
+    fn is_fifo(&self) -> bool {
+        self.name().ends_with(".fifo")
+    }
+
+    /// Waits up to `wait` for at least one message, and hides what it brings for `visibility`.
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError>;
+
+    async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>>;
+
+    /// Hides each for so many whole seconds from now; 0 shows it again.
+    async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>>;
+
+    async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>>;
+
+    /// All the queue's attributes, by SQS's names.
+    async fn attributes(&self) -> Result<QueueAttributes, QueueError>;
+}
+
+/// A message to send.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub body: Bytes,
+    pub attributes: Attributes,
+    pub delay_s: u32,
+    pub group: Option<String>,
+    pub deduplication_id: Option<String>,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueueError {
+    /// Throttled, 5xx, no answer: may pass by itself.
+    #[error("{code}: {message}")]
+    Transient { code: String, message: String },
+    /// The receipt handle is not valid any more: the lease is lost.
+    #[error("the receipt handle is no longer valid: {message}")]
+    LeaseLost { message: String },
+    /// Access denied, no such queue, invalid request: stays until somebody changes something.
+    #[error("{code}: {message}")]
+    Permanent { code: String, message: String },
+}
+
+impl QueueError {
+    /// SQS's code for it, without its prefixes; or ours, where there was no answer.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Transient { code, .. } | Self::Permanent { code, .. } => code,
+            Self::LeaseLost { .. } => "ReceiptHandleIsInvalid",
+        }
+    }
+
+    /// Whether SQS says that we may not ask.
+    pub fn says_denied(&self) -> bool {
+        matches!(self.code(), "AccessDenied" | "AccessDeniedException")
+    }
+
+    /// Whether SQS says that there is no such queue.
+    pub fn says_missing(&self) -> bool {
+        ["NonExistentQueue", "QueueDoesNotExist"].iter().any(|code| self.code().contains(code))
+    }
+}
+
+/// Cuts messages into batches that SQS takes: at most [`BATCH_MAX_ENTRIES`] and [`MESSAGE_MAX_BYTES`] each, in their order.
+pub fn batches(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (place, message) in messages.iter().enumerate() {
+        let size = wasq_core::message::size_bytes(&message.body, &message.attributes);
+        if place > start && (place - start == BATCH_MAX_ENTRIES || bytes + size > MESSAGE_MAX_BYTES) {
+            batches.push(&messages[start..place]);
+            (start, bytes) = (place, 0);
+        }
+        bytes += size;
+    }
+    if start < messages.len() {
+        batches.push(&messages[start..]);
+    }
+    batches
+}
+
+/// A queue that outboxes send to, and the largest message that it takes.
+pub struct Outlet {
+    pub queue: Arc<dyn Queue>,
+    pub max_bytes: MaximumMessageSize,
+}
+
+/// Queues that outboxes send to, by their names in the config.
+pub type Outlets = HashMap<String, Outlet>;
+
+/// What decides whether a queue takes a message, beside the rules for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRules {
+    pub fifo: bool,
+    pub max_bytes: usize,
+}
+
+impl QueueRules {
+    pub fn of(queue: &dyn Queue, max_bytes: &MaximumMessageSize) -> Self {
+        Self { fifo: queue.is_fifo(), max_bytes: max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES) }
+    }
+
+    /// Why the queue would refuse a message for good, in words for whoever wants it sent.
+    pub fn refusal(&self, message: &Outgoing) -> Option<String> {
+        let Ok(body) = std::str::from_utf8(&message.body) else {
+            return Some("the body is not UTF-8, which SQS requires".into());
+        };
+        if body.is_empty() {
+            return Some("the body is empty, and SQS takes no empty one".into());
+        }
+        if let Err(refused) = sqs_rules::check_characters(body) {
+            return Some(format!("in the body {refused}"));
+        }
+        for (name, attribute) in &message.attributes {
+            let value = match &attribute.value {
+                AttributeData::Text(text) => Value::Text(text),
+                AttributeData::Binary(bytes) => Value::Binary(bytes),
+            };
+            if let Err(refused) = sqs_rules::check_attribute(name, &attribute.data_type, value) {
+                return Some(format!("the attribute {name:?}: {refused}"));
+            }
+        }
+        if message.attributes.len() > MESSAGE_MAX_ATTRIBUTES {
+            let all = message.attributes.len();
+            return Some(format!(
+                "the message has {all} attributes with the host's own; SQS takes {MESSAGE_MAX_ATTRIBUTES}"
+            ));
+        }
+        let bytes = wasq_core::message::size_bytes(&message.body, &message.attributes);
+        if bytes > self.max_bytes {
+            return Some(format!(
+                "the message has {bytes} bytes with its attributes; the queue takes {}",
+                self.max_bytes
+            ));
+        }
+        if message.delay_s > MAX_DELAY_S {
+            return Some(format!("a delay has at most {MAX_DELAY_S} s"));
+        }
+        if self.fifo && message.delay_s > 0 {
+            return Some("the queue is FIFO, where a message has no delay of its own".into());
+        }
+        match &message.group {
+            Some(group) if !sqs_rules::is_id(group) => {
+                Some(format!("the group {group:?}: one has 1 to 128 letters, digits and punctuation, in ASCII"))
+            }
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// Why SQS would refuse a message of this body and these attributes, with `more` attributes still to be added.
+pub fn size_limit_error(body: &[u8], attributes: &Attributes, more: usize) -> Option<String> {
+    let bytes = wasq_core::message::size_bytes(body, attributes);
+    if bytes > MESSAGE_MAX_BYTES {
+        return Some(format!("the message has {bytes} bytes with its attributes; SQS takes {MESSAGE_MAX_BYTES}"));
+    }
+    if attributes.len() + more > MESSAGE_MAX_ATTRIBUTES {
+        let own = MESSAGE_MAX_ATTRIBUTES - more;
+        return Some(format!("the message has {} attributes; {own} fit beside the host's own", attributes.len()));
+    }
+    std::str::from_utf8(body).err().map(|error| format!("the body is not UTF-8, which SQS requires: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasq_core::message::AttributeValue;
+
+    #[test]
+    fn ten_bodies_of_one_mib_are_split_by_bytes() {
+        let message = |bytes: usize| Outgoing {
+            body: vec![b'x'; bytes].into(),
+            attributes: Attributes::new(),
+            delay_s: 0,
+            group: None,
+            deduplication_id: None,
+        };
+        let check = |sizes: &[usize], expect: &[usize]| {
+            let messages: Vec<_> = sizes.iter().map(|bytes| message(*bytes)).collect();
+            assert_eq!(batches(&messages).iter().map(|batch| batch.len()).collect::<Vec<_>>(), expect);
+        };
+        check(&[MESSAGE_MAX_BYTES; 10], &[1; 10]);
+        check(&[10; 25], &[10, 10, 5]);
+        check(&[MESSAGE_MAX_BYTES - 10, 10, 10], &[2, 1]);
+        check(&[], &[]);
+    }
+
+    #[test]
+    fn what_a_queue_refuses_for_good_is_named_with_its_limit() {
+        let rules = QueueRules { fifo: true, max_bytes: 1_024 };
+        let good = || Outgoing {
+            body: "{}".into(),
+            attributes: [("type".to_owned(), AttributeValue::string("greeting"))].into(),
+            delay_s: 0,
+            group: Some("g".into()),
+            deduplication_id: None,
+        };
+        let check = |change: &dyn Fn(&mut Outgoing), expect: &str| {
+            let mut message = good();
+            change(&mut message);
+            let refusal = rules.refusal(&message).unwrap_or_default();
+            assert!(refusal.contains(expect), "{expect}: {refusal:?}");
+        };
+        assert_eq!(rules.refusal(&good()), None);
+        check(&|message| message.body = vec![0xff].into(), "not UTF-8");
+        check(&|message| message.body = "".into(), "the body is empty");
+        check(&|message| message.body = "a\u{1}b".into(), "in the body");
+        let attribute = |name: &'static str, value: &'static str| {
+            move |message: &mut Outgoing| {
+                message.attributes.insert(name.to_owned(), AttributeValue::string(value));
+            }
+        };
+        check(&attribute("AWS.mine", "x"), "the attribute \"AWS.mine\"");
+        check(&attribute("empty", ""), "the attribute \"empty\"");
+        let eleven = |message: &mut Outgoing| {
+            (0..10).for_each(|n| {
+                message.attributes.insert(format!("a{n}"), AttributeValue::string("x"));
+            })
+        };
+        check(&eleven, "11 attributes with the host's own; SQS takes 10");
+        check(&|message| message.body = "x".repeat(1_024).into(), "the queue takes 1024");
+        check(&|message| message.delay_s = 901, "at most 900 s");
+        check(&|message| message.delay_s = 1, "the queue is FIFO");
+        check(&|message| message.group = Some("".into()), "the group \"\"");
+        check(&|message| message.group = Some("a b".into()), "the group \"a b\"");
+        let standard = QueueRules { fifo: false, ..rules };
+        assert_eq!(standard.refusal(&Outgoing { delay_s: 900, ..good() }), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! The three hot calls as SQS's JSON protocol has them, read straight into what the host works with.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use aws_sdk_sqs::types::BatchResultErrorEntry;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use tokio::time::Instant;
+
+use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Receive<'a> {
+    pub queue_url: &'a str,
+    pub max_number_of_messages: usize,
+    pub wait_time_seconds: u64,
+    pub visibility_timeout: u64,
+    pub message_attribute_names: [&'static str; 1],
+    pub message_system_attribute_names: [&'a str; 5],
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Received {
+    /// Left out, or null, where there is none.
+    pub messages: Option<Vec<Message>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Message {
+    message_id: String,
+    receipt_handle: String,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    attributes: System,
+    message_attributes: Option<BTreeMap<String, Attribute>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct System {
+    #[serde(deserialize_with = "number")]
+    approximate_receive_count: Option<u64>,
+    #[serde(deserialize_with = "number")]
+    sent_timestamp: Option<u64>,
+    message_group_id: Option<String>,
+    message_deduplication_id: Option<String>,
+    #[serde(rename = "AWSTraceHeader")]
+    aws_trace_header: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attribute {
+    data_type: String,
+    string_value: Option<String>,
+    #[serde(default, deserialize_with = "base64")]
+    binary_value: Option<Bytes>,
+}
+
+/// A number that is written as text.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+fn base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+    let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
+    text.map(|text| BASE64.decode(text.as_ref()).map(Bytes::from).map_err(D::Error::custom)).transpose()
+}
+
+impl Message {
+    pub fn delivery(self, received_at: Instant) -> Delivery {
+        let attributes = self.message_attributes.unwrap_or_default().into_iter().map(|(name, value)| {
+            let data = match value.binary_value {
+                Some(bytes) => AttributeData::Binary(bytes),
+                None => AttributeData::Text(value.string_value.unwrap_or_default()),
+            };
+            (name, AttributeValue { data_type: value.data_type, value: data })
+        });
+        Delivery {
+            message_id: MessageId(self.message_id),
+            receipt: Receipt(self.receipt_handle),
+            body: Bytes::from(self.body),
+            attributes: attributes.collect(),
+            receive_count: self.attributes.approximate_receive_count.unwrap_or(1) as u32,
+            sent_at: UnixMs(self.attributes.sent_timestamp.unwrap_or(0)),
+            group: self.attributes.message_group_id,
+            deduplication_id: self.attributes.message_deduplication_id,
+            trace_header: self.attributes.aws_trace_header,
+            received_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Batch<'a> {
+    pub queue_url: &'a str,
+    pub entries: Vec<Entry<'a>>,
+}
+
+/// An entry of either batch: its place among the others is its id.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Entry<'a> {
+    pub id: String,
+    pub receipt_handle: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visibility_timeout: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct BatchAnswer {
+    pub successful: Vec<Done>,
+    failed: Vec<Failed>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Done {
+    pub id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Failed {
+    id: String,
+    code: String,
+    message: Option<String>,
+    #[serde(default)]
+    sender_fault: bool,
+}
+
+impl BatchAnswer {
+    /// As the SDK has them.
+    pub fn failed(&mut self) -> Vec<BatchResultErrorEntry> {
+        let entries = self.failed.drain(..).map(|entry| {
+            BatchResultErrorEntry::builder()
+                .id(entry.id)
+                .code(entry.code)
+                .set_message(entry.message)
+                .sender_fault(entry.sender_fault)
+                .build()
+                .expect("id, code and fault are set")
+        });
+        entries.collect()
+    }
+}
+
+/// An answer that is an error.
+#[derive(Deserialize)]
+pub struct Refusal {
+    #[serde(rename = "__type")]
+    pub code: String,
+    #[serde(alias = "Message")]
+    pub message: Option<String>,
+}
