@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use url::Url;
-use wasq_core::clock;
 use wasq::config::{Envelope, Limits};
 use wasq::flow::decode;
-use wasq_core::message::{AttributeData, AttributeValue, Attributes, Delivery, MessageId, Receipt, UnixMs};
 use wasq::plugins::manifest::Manifest;
 use wasq::sandbox::Sandbox;
 use wasq::sandbox::egress::Destination;
+use wasq_core::clock;
+use wasq_core::message::{AttributeData, AttributeValue, Attributes, Delivery, MessageId, Receipt, UnixMs};
 
 /// A message's body, in every envelope. Its first line is the type's attribute, unless it is empty.
 pub fn decode(data: &[u8]) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How the cost of a message grows: runs `wasq bench` over one setting at a time, and keeps what it found in a JSON file.
+"""How the cost of a message grows: runs `wasq-bench` over one setting at a time, and keeps what it found in a JSON file.
 
     bench/curves/measure.py --wasq target/release/wasq                  # every curve
     bench/curves/measure.py --wasq target/release/wasq --only body      # one of them; the others are kept
@@ -47,7 +47,7 @@ CURVES = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wasq", default=ROOT / "target/release/wasq", type=pathlib.Path, help="the binary, an optimised one")
+    parser.add_argument("--wasq", default=ROOT / "target/release/wasq", type=pathlib.Path, help="the host's binary, an optimised one, with wasq-bench beside it")
     parser.add_argument("--only", help="curves, with commas: " + ", ".join([*CURVES, "idle"]))
     parser.add_argument("--out", default=FOUND, type=pathlib.Path, help="the JSON file; what else is in it is kept")
     parser.add_argument("--scale", default=1.0, type=float, help="of the numbers of messages and plugins; a test has less time")
@@ -62,8 +62,9 @@ def main():
     for name in names:
         if name != "idle" and name not in CURVES:
             parser.error(f"there is no curve `{name}`; there are {', '.join([*CURVES, 'idle'])}")
-    if not options.wasq.is_file():
-        parser.error(f"{options.wasq} is not there; build it with cargo build --release, or give --wasq FILE")
+    for binary in (options.wasq, bench_of(options.wasq)):
+        if not binary.is_file():
+            parser.error(f"{binary} is not there; build it with cargo build --release --bins, or give --wasq FILE")
     options.wasq = options.wasq.resolve()
     with tempfile.TemporaryDirectory(prefix="wasq-curves-") as scratch:
         scratch = pathlib.Path(scratch)
@@ -100,15 +101,15 @@ def curve(options, name, handler):
 
 def bench(options, handler, arguments, messages):
     messages = max(20, int(messages * options.scale))
-    common = ["bench", "--json", "--only", "wasq", "--latency", "0", "--handler", handler, "--pollers", options.pollers,
+    common = ["--json", "--only", "wasq", "--latency", "0", "--handler", handler, "--pollers", options.pollers,
               "--rounds", options.rounds, "--messages", messages]
-    command = [*shlex.split(options.under), options.wasq, *common, *arguments]
+    command = [*shlex.split(options.under), bench_of(options.wasq), *common, *arguments]
     ran = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     if ran.returncode != 0:
         sys.exit(f"{shlex.join(str(word) for word in command)} failed:\n{ran.stderr}")
     report = json.loads(ran.stdout)
-    median = report["contenders"][0]["median"]
-    return {"messages": messages, "messages_per_s": median["messages_per_s"], "cpu_us": median["cpu_us"]["contender"],
+    median = report["contestants"][0]["median"]
+    return {"messages": messages, "messages_per_s": median["messages_per_s"], "cpu_us": median["cpu_us"]["contestant"],
             "guest_us": median["cpu_us"]["guest"], "queue_us": median["cpu_us"]["queue"],
             "calls_per_message": median["calls_per_message"], "rss_bytes": median["rss_peak_bytes"],
             "optimised": report["optimised"], "cpu": report["machine"]["cpu"], "load": report["machine"]["load_before"]}
@@ -119,7 +120,7 @@ def idle(options, handler, scratch):
     found = {}
     for plugins in [1, max(2, int(100 * options.scale))]:
         dir = scratch / f"idle-{plugins}"
-        with local_queue(options.wasq, dir / "sqs") as endpoint:
+        with local_queue(bench_of(options.wasq), dir / "sqs") as endpoint:
             config = host_files(dir, endpoint, handler, plugins)
             # The first start compiles.
             with host(options.wasq, config, dir):
@@ -141,11 +142,16 @@ def idle(options, handler, scratch):
     return found
 
 
+def bench_of(wasq):
+    """The bench's binary, which a build puts beside the host's."""
+    return wasq.with_name("wasq-bench")
+
+
 @contextlib.contextmanager
-def local_queue(wasq, dir):
+def local_queue(bench, dir):
     """The bench's own queue, in a process of its own."""
     dir.mkdir(parents=True)
-    process = subprocess.Popen([wasq, "bench-part", json.dumps({"queue": str(dir)})], stdin=subprocess.PIPE,
+    process = subprocess.Popen([bench, "worker", json.dumps({"queue": str(dir)})], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, text=True)
     try:
         yield json.loads(process.stdout.readline())

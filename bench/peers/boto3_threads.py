@@ -1,6 +1,6 @@
-"""`wasq bench`'s contender in Python: boto3, in threads. Each receives ten, parses and logs, and deletes them in one call.
+"""`wasq-bench`'s contestant in Python: boto3, in threads. Each receives ten, parses and logs, and deletes them in one call.
 
-The one argument is JSON (`Consumer` in host/src/cli/bench/part.rs). Says "begin" when it is warm, waits for "go", and ends with one line
+The one argument is JSON (`Consumer` in bench/src/worker_process.rs). Says "begin" when it is warm, waits for "go", and ends with one line
 of JSON (`Outcome` there). Logs a line a message to stderr.
 """
 

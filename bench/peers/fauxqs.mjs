@@ -1,4 +1,4 @@
-// fauxqs, for `wasq bench --queues`: says where it listens, and ends with its standard input.
+// fauxqs, for `wasq-bench --queues`: says where it listens, and ends with its standard input.
 import { startFauxqs } from "fauxqs";
 
 const server = await startFauxqs({ port: 0, logger: false });

@@ -1,4 +1,4 @@
-"""moto's server, for `wasq bench --queues`: says where it listens, and ends with its standard input."""
+"""moto's server, for `wasq-bench --queues`: says where it listens, and ends with its standard input."""
 
 import contextlib
 import json

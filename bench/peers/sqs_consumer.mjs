@@ -1,6 +1,6 @@
-// `wasq bench`'s contenders on Node: sqs-consumer in its batch mode, and one message after the other.
+// `wasq-bench`'s contestants on Node: sqs-consumer in its batch mode, and one message after the other.
 //
-// The one argument is JSON (`Consumer` in host/src/cli/bench/part.rs). Says "begin" when it is warm, waits for "go", and ends with one
+// The one argument is JSON (`Consumer` in bench/src/worker_process.rs). Says "begin" when it is warm, waits for "go", and ends with one
 // line of JSON (`Outcome` there). Logs a line a message to stderr.
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -9,7 +9,7 @@ import { SQSClient } from "@aws-sdk/client-sqs";
 import { Consumer } from "sqs-consumer";
 
 const settings = JSON.parse(process.argv[2]);
-const batch = settings.contender === "sqs-consumer";
+const batch = settings.contestant === "sqs-consumer";
 const loopback = ["127.0.0.1", "localhost", "[::1]"].includes(new URL(settings.endpoint).hostname);
 
 const calls = {};

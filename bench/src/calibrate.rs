@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::contestant::Contestant;
-use crate::round::{RoundRunner, Pace};
 use crate::report::Step;
+use crate::round::{Pace, RoundRunner};
 
 /// The part of the messages that a step has.
 const PART: u64 = 4;

@@ -13,9 +13,9 @@ use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use wasq_core::clock;
 
 use crate::worker_process::say;
-use wasq_core::clock;
 
 /// Clients at once.
 const CLIENTS: u64 = 8;

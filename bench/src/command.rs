@@ -5,25 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-
 use wasq::cli::body::read_body;
+
 use crate::calibrate::{Calibration, IN_HAND_MAX};
 use crate::contestant::Contestant;
-use crate::round::{RoundRunner, Pace, Sample};
 use crate::environment::Environment;
-use crate::workload::Workload;
 use crate::peers::Peers;
 use crate::pins::Pins;
-use crate::report::{LeftOut, Machine, Report, Settings, Standing, Watched};
 use crate::queue_servers::QueueServers;
+use crate::report::{LeftOut, Machine, Report, Settings, Standing, Watched};
+use crate::round::{Pace, RoundRunner, Sample};
+use crate::workload::Workload;
 
-/// Measure the whole path on this machine, beside other consumers of the same queue.
-///
-/// Starts a local queue in a process of its own, fills it, and has each contestant empty it, one after the other and round after
-/// round; each is a process, pinned to the cores that the queue does not have. Then messages come at an even pace, and their latency is
-/// measured. What is printed is the median over the rounds; the ratios come last.
-///
-/// Node's and Python's consumers take part where their libraries are installed: tests/clients/setup.sh does that.
+/// What is measured, and how.
 #[derive(Args)]
 pub struct Bench {
     /// Messages in a round.
@@ -151,7 +145,8 @@ impl Bench {
         let types = crate::handler::install(self.handler.as_deref(), self.plugins, &plugins_dir, scratch)?;
         let body = self.body.as_deref().map(read_body).transpose()?;
         let body = body.map(String::from_utf8).transpose().context("the body must be UTF-8, as SQS requires")?;
-        let workload = Workload { bytes: self.bytes, sleep_ms: self.handler_sleep, types, duplicates: self.duplicates, body };
+        let workload =
+            Workload { bytes: self.bytes, sleep_ms: self.handler_sleep, types, duplicates: self.duplicates, body };
         Ok(RoundRunner {
             environment: Environment::open(self.endpoint.as_deref(), &pins, scratch).await?,
             peers: Peers::new(self.clients.as_deref(), scratch)?,

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use futures::stream::{FuturesUnordered, StreamExt};
+use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::{Outgoing, Queue, batches};
 
-use crate::worker_process::{Load, WorkerProcess, aws};
 use crate::pins::Pins;
 use crate::process::Process;
 use crate::queue_process::Counts;
-use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_queues::{Outgoing, Queue, batches};
+use crate::worker_process::{Load, WorkerProcess, aws};
 
 /// Batches on their way at once.
 const BATCHES: usize = 16;

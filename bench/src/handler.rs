@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-
 use wasq::cli::build;
 use wasq::config::Limits;
-use wasq_core::message::MessageType;
 use wasq::plugins::read_manifest;
+use wasq_core::message::MessageType;
 
 /// Puts the handler into `dir` so often, each with a type of its own. The answer is the types. `given` is a component's file, or none
 /// for the bench's own.

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use wasq::config::{Config, Limits};
+use wasq::host::Host;
+use wasq::sandbox::Sandbox;
+use wasq_core::clock;
+use wasq_ledgers::Ledger;
 
 use crate::contestant::Contestant;
 use crate::no_ledger::NoLedger;
+use crate::worker_process::{
+    Consumer, HostSettings, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin, consuming,
+};
 use crate::workload;
-use crate::worker_process::{Consumer, HostSettings, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin, consuming};
-use wasq_core::clock;
-use wasq::config::{Config, Limits};
-use wasq::host::Host;
-use wasq_ledgers::{Ledger};
-use wasq::sandbox::Sandbox;
 
 /// How often the host is asked whether it is done.
 const LOOK: Duration = Duration::from_millis(2);

@@ -8,13 +8,13 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
 use futures::future::try_join_all;
 use tokio::task::JoinSet;
-
-use crate::workload;
-use crate::worker_process::{Consumer, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin, consuming};
-use crate::tally::Tally;
-use wasq_queues::BATCH_MAX_ENTRIES;
 use wasq::telemetry::stats::Times;
 use wasq_core::{aws as sdk, clock};
+use wasq_queues::BATCH_MAX_ENTRIES;
+
+use crate::tally::Tally;
+use crate::worker_process::{Consumer, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin, consuming};
+use crate::workload;
 
 /// How long a receive waits for a message.
 pub const WAIT_S: i32 = 1;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
 use wasq_core::message::Key;
 use wasq_core::pause::{Pause, Target};
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
 
 /// Answers every claim with a first attempt.
 pub struct NoLedger;

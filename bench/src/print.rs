@@ -1,8 +1,9 @@
 //! The report as text, the ratios last.
 
+use wasq::cli::table::{Table, name, number};
+
 use crate::contestant::Contestant;
 use crate::report::{Ratio, Report, Standing, Watched};
-use wasq::cli::table::{Table, name, number};
 
 pub fn print(report: &Report) {
     let (machine, settings) = (&report.machine, &report.settings);

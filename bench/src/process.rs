@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::worker_process::WorkerProcess;
 use crate::pins::on;
+use crate::worker_process::WorkerProcess;
 
 /// The longest that any process may take for its next line. Each fails by itself long before when nothing happens any more.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);

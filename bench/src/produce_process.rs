@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-
-use crate::worker_process::{Producer, aws, say};
 use wasq_core::clock;
 use wasq_queues::sqs::Sqs;
 use wasq_queues::{BATCH_MAX_ENTRIES, Outgoing, Queue};
+
+use crate::worker_process::{Producer, aws, say};
 
 /// Messages that come due within this long of each other go in one call.
 const TICK: Duration = Duration::from_millis(1);

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use wasq_core::clock;
 use wasq_local_sqs::{LocalSqs, Options};
 
 use crate::worker_process::{rss_peak_bytes, say};
-use wasq_core::clock;
 
 /// What the queue has done since it started.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

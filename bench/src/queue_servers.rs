@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use wasq::cli::table::{Table, name, number};
 
 use crate::call_process::{Called, Caller};
-use crate::worker_process::WorkerProcess;
 use crate::peers::{FAUXQS, MOTO, Peers};
 use crate::pins::Pins;
 use crate::process::Process;
 use crate::report::middle;
-use wasq::cli::table::{Table, name, number};
+use crate::worker_process::WorkerProcess;
 
 /// The queues that are compared: name, and script of those that are not ours.
 const QUEUES: [(&str, Option<&str>); 3] = [("wasq", None), ("fauxqs", Some(FAUXQS)), ("moto", Some(MOTO))];

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::contestant::Contestant;
+use crate::pins::Pins;
 use crate::round::{CpuUs, Pace, Sample};
 use crate::worker_process::Latency;
-use crate::pins::Pins;
 
 /// The whole of it. What the JSON holds is this, field by field.
 #[derive(Debug, Serialize)]

@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use crate::contestant::{Contestant, Runs};
 use crate::environment::Environment;
-use crate::workload::Workload;
-use crate::worker_process::{Consumer, HostSettings, Latency, Load, Outcome, WorkerProcess, Producer};
 use crate::peers::Peers;
 use crate::pins::Pins;
 use crate::process::Process;
 use crate::produce_process::Produced;
 use crate::queue_process::Counts;
+use crate::worker_process::{Consumer, HostSettings, Latency, Load, Outcome, Producer, WorkerProcess};
+use crate::workload::Workload;
 
 /// The calls that are about messages; others set up a queue.
 const MESSAGE_CALLS: [&str; 6] = [

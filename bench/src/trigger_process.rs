@@ -9,13 +9,13 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-
-use crate::native_process::{VISIBILITY_S, WAIT_S};
-use crate::workload;
-use crate::worker_process::{Consumer, Load, Outcome, Stopwatch, aws, begin};
-use crate::tally::Tally;
 use wasq_core::aws as sdk;
 use wasq_queues::BATCH_MAX_ENTRIES;
+
+use crate::native_process::{VISIBILITY_S, WAIT_S};
+use crate::tally::Tally;
+use crate::worker_process::{Consumer, Load, Outcome, Stopwatch, aws, begin};
+use crate::workload;
 
 pub async fn run(consumer: Consumer) -> anyhow::Result<Outcome> {
     let client = Client::new(&sdk::sdk_config(&aws(&consumer.endpoint)).await);
@@ -70,7 +70,8 @@ impl Trigger {
     async fn task(self: Arc<Self>, message: Message, _permit: OwnedSemaphorePermit) -> anyhow::Result<()> {
         let receipt = message.receipt_handle().unwrap_or_default().to_owned();
         let renewals = tokio::spawn(self.clone().renew(receipt.clone()));
-        let handled = workload::handle(message.body().unwrap_or_default(), message.message_id().unwrap_or_default()).await;
+        let handled =
+            workload::handle(message.body().unwrap_or_default(), message.message_id().unwrap_or_default()).await;
         renewals.abort();
         handled?;
         self.tally.called("DeleteMessage");

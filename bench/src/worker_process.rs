@@ -12,14 +12,14 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use wasq::config::AwsConfig;
+use wasq::telemetry::stats::Times;
+use wasq_core::clock;
 
 use crate::call_process::{self, Caller};
 use crate::contestant::Contestant;
 use crate::workload::Workload;
 use crate::{host_process, native_process, produce_process, queue_process, trigger_process};
-use wasq_core::clock;
-use wasq::config::AwsConfig;
-use wasq::telemetry::stats::Times;
 
 /// What a process is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -126,7 +126,9 @@ impl WorkerProcess {
             Self::Call(caller) => call_process::run(caller).await,
             Self::Consume(consumer) => {
                 let outcome = match consumer.contestant {
-                    Contestant::Wasq | Contestant::WasqNoLedger | Contestant::WasqNative => host_process::run(consumer).await,
+                    Contestant::Wasq | Contestant::WasqNoLedger | Contestant::WasqNative => {
+                        host_process::run(consumer).await
+                    }
                     Contestant::Native => native_process::run(consumer).await,
                     Contestant::Trigger => trigger_process::run(consumer).await,
                     Contestant::SqsConsumer | Contestant::SqsConsumerSingle | Contestant::Boto3 => {

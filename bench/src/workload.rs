@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-
 use wasq::exit::Exit;
 use wasq::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
+use wasq::sandbox::Job;
 use wasq_core::message::AttributeValue;
 use wasq_queues::Outgoing;
-use wasq::sandbox::Job;
 
 /// An order of this many bytes has room for several items.
 const SEVERAL_ITEMS_BYTES: usize = 200;
@@ -131,7 +130,8 @@ mod tests {
         for percent in [0, 1, 33, 50, 100] {
             let workload = workload(100, percent);
             let key = |message: Outgoing| message.attributes.get(KEY_ATTRIBUTE).cloned();
-            let warm: Vec<_> = (0..10).map(|number| (key(workload.warm_up(number)), workload.warm_up(number).body)).collect();
+            let warm: Vec<_> =
+                (0..10).map(|number| (key(workload.warm_up(number)), workload.warm_up(number).body)).collect();
             let twins = (0..300)
                 .map(|number| workload.main(number, 10))
                 .filter(|message| warm.contains(&(key(message.clone()), message.body.clone())));

@@ -154,7 +154,8 @@ async fn what_it_does_not_know_or_take_it_names() {
 async fn its_help_says_what_it_compares_and_by_what() {
     let output = Command::new(env!("CARGO_BIN_EXE_wasq-bench")).arg("--help").output().await.expect("it starts");
     let help = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
-    let parts = ["--messages", "--only", "wasq-no-ledger", "--endpoint", "--handler", "--queues", "[default: 20000]", "ratios"];
+    let parts =
+        ["--messages", "--only", "wasq-no-ledger", "--endpoint", "--handler", "--queues", "[default: 20000]", "ratios"];
     for part in parts {
         assert!(help.contains(part), "no {part:?} in {help}");
     }

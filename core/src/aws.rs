@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use aws_config::{Region, SdkConfig};
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;

@@ -21,25 +21,25 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-use crate::config;
-use crate::flow::Lane;
-use crate::flow::recent::{self, MessageOutcome};
-use crate::flow::unroutable::UnroutableType;
-use crate::telemetry::health::Verdict;
 use wasq_core::message::MessageType;
-use crate::telemetry::metrics::Gauge;
 use wasq_core::pause::Pause;
-use crate::admission::permits::Usage;
-use crate::plugins::Catalog;
-use crate::plugins::rollout::{Rollout, Runs};
-use crate::telemetry::export::{self, Source};
-
-use gate::ApiLooker;
 
 pub use access::{Access, TOKEN_VARIABLE, TokenError};
 pub use history::History;
 pub use letters::{Place, places};
+
+use gate::ApiLooker;
+
+use crate::admission::permits::Usage;
+use crate::config;
+use crate::flow::Lane;
+use crate::flow::recent::{self, MessageOutcome};
+use crate::flow::unroutable::UnroutableType;
+use crate::plugins::Catalog;
+use crate::plugins::rollout::{Rollout, Runs};
+use crate::telemetry::export::{self, Source};
+use crate::telemetry::health::Verdict;
+use crate::telemetry::metrics::Gauge;
 
 /// What the port serves.
 pub struct App {

@@ -15,15 +15,14 @@ pub mod resend;
 pub mod sources;
 pub mod watch;
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use wasq_core::message::{AttributeData, AttributeValue, Attributes, Delivery, Key, MessageId, UnixMs};
+use wasq_ledgers::{Ledger, LedgerError};
+use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, Outgoing, Queue, QueueError};
+
 pub use oversized::InLedger;
 pub use redriven::reopen;
-use serde::{Deserialize, Serialize};
-
-use bytes::Bytes;
-
-use wasq_ledgers::{Ledger, LedgerError};
-use wasq_core::message::{AttributeData, AttributeValue, Attributes, Delivery, Key, MessageId, UnixMs};
-use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, Outgoing, Queue, QueueError};
 
 /// The attribute that holds a dead letter's envelope. A message without it has its envelope in the ledger, under its
 /// [`content_id`], or was moved by SQS itself and has none.

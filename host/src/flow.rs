@@ -26,31 +26,31 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock::SharedClock;
+use wasq_core::message::{Delivery, Message, MessageId};
+use wasq_ledgers::{Ledger, LedgerError};
+use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
 
 use claim::Claimed;
 use decide::{Circumstances, Record, Settlement, decide, within_retention};
 use recent::Recent;
 use settle::Settler;
 
-use wasq_core::clock::SharedClock;
 use crate::admission::breaker::Breakers;
+use crate::admission::pauses::Pauses;
+use crate::admission::permits::Permits;
 use crate::config::{Limits, QueueConfig};
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
-use crate::telemetry::health::Health;
 use crate::lease::{Keeper, Lease};
-use wasq_ledgers::{Ledger, LedgerError};
-use wasq_core::message::{Delivery, Message, MessageId};
-use crate::telemetry::metrics::QueueMeters;
-use crate::admission::pauses::Pauses;
-use crate::admission::permits::Permits;
 use crate::plugins::manifest::Retry;
 use crate::plugins::rollout::Version;
 use crate::plugins::{Catalogs, Plugin, Serving};
-use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
 use crate::sandbox::Sandbox;
-use crate::telemetry::stats::Stats;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::QueueMeters;
 use crate::telemetry::spans::{Span, Tracing, Way};
+use crate::telemetry::stats::Stats;
 
 /// What every delivery's way needs.
 pub struct Services {

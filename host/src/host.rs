@@ -9,32 +9,34 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-
-use crate::admin;
 use wasq_core::clock::{self, SystemClock};
-use crate::config::{AwsConfig, Config};
-use crate::workers::Workers;
-use crate::flow::recent::Recent;
-use crate::flow::settle::Settler;
-use crate::admission::breaker::Breakers;
-use crate::flow::{Lane, Services};
-use crate::telemetry::health::Health;
-use crate::lease::Keeper;
-use wasq_ledgers::{Ledger};
-use crate::telemetry::metrics::QueueMeters;
-use crate::admission::pauses::Pauses;
-use crate::admission::permits::Permits;
-use crate::plugins::watch::Watch;
-use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
+use wasq_ledgers::Ledger;
 use wasq_queues::Queue;
 use wasq_queues::sqs::Sqs;
+
+pub use opened::Opened;
+
 use queues::{OpenQueue, ReceiveLimits};
+
+use crate::admin;
+use crate::admission::breaker::Breakers;
+use crate::admission::pauses::Pauses;
+use crate::admission::permits::Permits;
+use crate::config::{AwsConfig, Config};
+use crate::flow::recent::Recent;
+use crate::flow::settle::Settler;
+use crate::flow::{Lane, Services};
+use crate::lease::Keeper;
+use crate::plugins::watch::Watch;
+use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
 use crate::sandbox::Sandbox;
 use crate::sandbox::egress::Fetcher;
-use crate::telemetry::stats::Stats;
 use crate::telemetry::export::otlp::{self, Otlp};
 use crate::telemetry::export::{self, Source};
-pub use opened::Opened;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::QueueMeters;
+use crate::telemetry::stats::Stats;
+use crate::workers::Workers;
 
 /// A running host.
 pub struct Host {

@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
 use wasq_core::clock;
-use wasq_ledgers::{Fence, Ledger};
 use wasq_core::message::{Delivery, Key, MessageId, Receipt};
-use crate::telemetry::metrics::QueueMeters;
+use wasq_ledgers::{Fence, Ledger};
 use wasq_queues::{Queue, VISIBILITY_MAX};
 
 pub use renewal::Keeping;
+
+use crate::telemetry::metrics::QueueMeters;
 
 /// The leases of one queue.
 pub struct Keeper {

@@ -20,19 +20,20 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Store};
+use wasq_core::clock;
+use wasq_core::message::{Key, Message, MessageId, UnixMs};
+use wasq_ledgers::{Fence, Ledger};
 
 pub use grants::{Grants, OWN_QUEUE};
 pub use outbox::{Destinations, OutboxMessage};
 
-use wasq_core::clock;
-use crate::config::Limits;
-use crate::exit::Exit;
-use wasq_ledgers::{Fence, Ledger};
-use wasq_core::message::{Key, Message, MessageId, UnixMs};
-use crate::telemetry::spans::Span;
 use bindings::exports::wasq::worker::handler as guest;
 use egress::Egress;
 use state::State;
+
+use crate::config::Limits;
+use crate::exit::Exit;
+use crate::telemetry::spans::Span;
 
 /// The engine and what every run shares. Cheap to clone.
 #[derive(Clone)]

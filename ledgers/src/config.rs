@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-
 use wasq_core::secret::Secret;
 
 /// The ledger.

@@ -19,21 +19,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures::StreamExt;
+use wasq_core::aws;
+use wasq_core::aws::AwsConfig;
+use wasq_core::message::Key;
+use wasq_core::pause::{Pause, Target};
+
+pub use self::open::OpenError;
 
 use self::item::{
     ClaimId, EXPIRES_AT, FENCE, Found, Item, LEASE_UNTIL, LeaseEnd, Place, REMOVABLE_AT, Reader, STATE, STEPS, VALUE,
 };
-pub use self::open::OpenError;
 use self::open::Whereabouts;
 use self::table::{Table, Written};
 use self::update::Update;
 use super::entry::{self, Change, Steps, after};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
-use wasq_core::aws;
-use wasq_core::aws::AwsConfig;
 use crate::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig};
-use wasq_core::message::Key;
-use wasq_core::pause::{Pause, Target};
 
 /// How often a claim is tried that others change the entry under. Each time somebody else has got on.
 const CLAIM_TRIES: u32 = 10;

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use super::{Claim, ClaimRequest, Fence, Finish, Fresh, LedgerError};
 use wasq_core::message::{BodyDigest, MessageId, UnixMs};
+
+use super::{Claim, ClaimRequest, Fence, Finish, Fresh, LedgerError};
 
 /// A key's record.
 #[derive(Clone, Debug, PartialEq, Eq)]

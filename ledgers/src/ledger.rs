@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-
 use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
-use crate::meters::LedgerMeters;
 use wasq_core::pause::{Pause, Target};
+
+use crate::meters::LedgerMeters;
 
 /// A store of claims and completions.
 ///

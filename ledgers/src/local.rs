@@ -24,17 +24,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use wasq_core::clock;
+use wasq_core::message::Key;
+use wasq_core::pause::{Pause, Target};
+
+pub use self::disk::OpenError;
 
 use self::disk::Disk;
-pub use self::disk::OpenError;
 use self::job::{Books, Job, Task};
 use self::writer::{WAITING_MAX, Writer};
 use super::entry::{self, Change, Entry, State, Steps};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
-use wasq_core::clock;
-use wasq_core::message::Key;
 use crate::meters::LedgerMeters;
-use wasq_core::pause::{Pause, Target};
 
 /// How often what has expired is looked for at least.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);

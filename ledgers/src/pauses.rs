@@ -1,8 +1,9 @@
 //! A pause as the stores hold it.
 
-use super::LedgerError;
 use wasq_core::message::UnixMs;
 use wasq_core::pause::{Pause, Target};
+
+use super::LedgerError;
 
 /// Who is said to have made a pause whose record cannot be read.
 const UNREADABLE: &str = "(its record cannot be read; resume it)";

@@ -18,16 +18,17 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 use tokio_util::task::AbortOnDropHandle;
+use wasq_core::message::{Key, MessageId, UnixMs};
+use wasq_core::pause::{Pause, Target};
 
 pub use self::error::OpenError;
+
 use self::sql::{Schema, Statements};
 use self::store::Store;
 use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::remote::{span_ms, until};
 use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::PostgresConfig;
-use wasq_core::message::{Key, MessageId, UnixMs};
-use wasq_core::pause::{Pause, Target};
 
 /// How often a claim is asked again when another host inserted its key at the same moment.
 const CLAIM_TRIES: u32 = 10;

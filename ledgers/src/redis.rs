@@ -13,15 +13,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Script, ScriptInvocation, cmd};
+use wasq_core::message::{Key, UnixMs};
+use wasq_core::pause::{Pause, Target};
 
 pub use self::error::OpenError;
+
 use self::store::Store;
 use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::remote::{span_ms, until};
 use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::RedisConfig;
-use wasq_core::message::{Key, UnixMs};
-use wasq_core::pause::{Pause, Target};
 
 /// How long the trace of a ping is kept.
 const PING_KEPT: Duration = Duration::from_secs(60);

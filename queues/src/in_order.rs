@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
 use wasq_core::message::MessageId;
+
+use super::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
 
 /// The code of a message that was not sent because one before it in its group was not.
 const HELD_BACK: &str = "HeldBack";
@@ -44,9 +45,9 @@ mod tests {
     use std::time::Duration;
 
     use async_trait::async_trait;
+    use wasq_core::message::{Attributes, Delivery, Receipt};
 
     use super::*;
-    use wasq_core::message::{Attributes, Delivery, Receipt};
     use crate::attributes::QueueAttributes;
 
     /// Takes what is sent, but for one body.

@@ -13,7 +13,10 @@ pub mod sqs;
 pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
 pub use in_order::send_in_order;
 pub use queue::{
-    BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, QueueRules, VISIBILITY_MAX, batches, size_limit_error,
+    BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, QueueRules, VISIBILITY_MAX, batches,
+    size_limit_error,
 };
 pub use queue_ref::{BadQueueRef, QueueRef};
-pub use wasq_sqs_rules::{MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, takes_char};
+pub use wasq_sqs_rules::{
+    MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, takes_char,
+};

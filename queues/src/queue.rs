@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-
-use crate::attributes::{MaximumMessageSize, QueueAttributes};
 use wasq_core::message::{AttributeData, Attributes, Delivery, MessageId, Receipt};
 use wasq_sqs_rules::{
-    self as sqs_rules, MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_DELAY_S, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, Value,
+    self as sqs_rules, MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_DELAY_S, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES,
+    Value,
 };
+
+use crate::attributes::{MaximumMessageSize, QueueAttributes};
 
 /// SQS's limit on entries in one batch call.
 pub const BATCH_MAX_ENTRIES: usize = 10;
@@ -188,8 +189,9 @@ pub fn size_limit_error(body: &[u8], attributes: &Attributes, more: usize) -> Op
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use wasq_core::message::AttributeValue;
+
+    use super::*;
 
     #[test]
     fn ten_bodies_of_one_mib_are_split_by_bytes() {

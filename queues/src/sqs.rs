@@ -21,6 +21,9 @@ use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use bytes::Bytes;
+use wasq_core::aws::AwsConfig;
+use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
+use wasq_core::{aws, clock};
 
 use error::{by_code, classify};
 use fast::Failed;
@@ -29,9 +32,6 @@ use lesson::Lessons;
 use crate::attributes::QueueAttributes;
 use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError, batches};
 use crate::queue_ref::QueueRef;
-use wasq_core::aws::AwsConfig;
-use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
-use wasq_core::{aws, clock};
 
 /// How long any call but a receive may take, an attempt.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
-use wasq_core::clock;
 use wasq::config::{PostgresConfig, RedisConfig, Secret};
+use wasq_core::clock;
+use wasq_core::message::{BodyDigest, Key, MessageId};
 use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::postgres::PostgresLedger;
 use wasq_ledgers::redis::RedisLedger;
 use wasq_ledgers::{Claim, ClaimRequest, Finish, Ledger};
-use wasq_core::message::{BodyDigest, Key, MessageId};
 use wasq_tests::servers::Server;
 
 const CALLERS: u64 = 16;

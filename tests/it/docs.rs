@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use wasq::config::Config;
-use wasq::telemetry::metrics::{ALL, Kind};
 use wasq::plugins::manifest::Manifest;
+use wasq::telemetry::metrics::{ALL, Kind};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasq::dlq::Letter;
 use wasq::dlq::resend::{How, replayed};
-use wasq_ledgers::Claim;
 use wasq_core::message::Delivery;
-use wasq_queues::Queue;
+use wasq_ledgers::Claim;
 use wasq_local_sqs::{Effect, Fault};
+use wasq_queues::Queue;
 use wasq_tests::crash::proxy::Proxy;
 
 use crate::support::servers::postgres;

@@ -7,8 +7,8 @@ use wasq::config::OnExhausted;
 use wasq::dlq::Letter;
 use wasq::host::Host;
 use wasq_core::message::Delivery;
-use wasq_queues::{Outgoing, Queue};
 use wasq_local_sqs::{Effect, Fault};
+use wasq_queues::{Outgoing, Queue};
 
 use crate::support::{Plugin, Rig, Setup, hosts};
 

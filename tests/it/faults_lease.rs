@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use wasq_ledgers::local::LocalLedger;
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq_core::message::Key;
 use wasq_core::pause::{Pause, Target};
+use wasq_ledgers::local::LocalLedger;
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq_local_sqs::{Effect, Fault};
 
 use crate::support::servers::postgres;

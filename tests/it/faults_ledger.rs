@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::process::Command;
-
 use wasq::config::{LedgerConfig, PostgresConfig, RedisConfig, Secret};
-use wasq_ledgers::{Claim, ClaimRequest};
 use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
+use wasq_ledgers::{Claim, ClaimRequest};
 use wasq_tests::servers::Server;
 
 use crate::cli::binary::{Running, program};

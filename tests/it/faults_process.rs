@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
+use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::{Claim, ClaimRequest, Ledger};
-use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 
 use crate::support::{Faulty, Plugin, Setup, Trouble, until};
 

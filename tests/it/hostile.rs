@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{Plugin, Rig, Setup, until, wat};
 use wasq_tests::hostile::{Guest, guests};
+
+use crate::support::{Plugin, Rig, Setup, until, wat};
 
 /// What a guest that has an end may need on a busy machine.
 const FINITE: &str = "60s";

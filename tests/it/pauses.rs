@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use wasq_core::pause::Pause;
 use wasq_ledgers::Ledger;
 use wasq_ledgers::local::LocalLedger;
-use wasq_core::pause::Pause;
 
 use crate::cli::binary::wasq;
 use crate::support::{Faulty, Plugin, Rig, Setup, Trouble, get, until};

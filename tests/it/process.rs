@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::{Claim, ClaimRequest, Ledger};
-use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_queues::Queue;
 
 use crate::cli::binary::{Running, wasq};

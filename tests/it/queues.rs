@@ -6,10 +6,10 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use wasq::config::{OutletConfig, PluginConfig, QueueConfig};
 use wasq::host::Host;
-use wasq_queues::Queue;
-use wasq_queues::sqs::Sqs;
 use wasq::host::queues;
 use wasq_local_sqs::{Effect, Fault};
+use wasq_queues::Queue;
+use wasq_queues::sqs::Sqs;
 
 use crate::support::{Plugin, Rig, Setup, until, wat};
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Shows that the simulator bites: plants one bug after the other in the host and has the simulator find it. A bug that it does
+# Shows that the simulator bites: plants one bug after the other and has the simulator find it. A bug that it does
 # not find, and a patch that no longer applies, are failures. With names as arguments, only those bugs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 seeds=20000
-if [ -n "$(git status --porcelain -- host)" ]; then
-    echo "host/ has changes that are not committed; the bugs are planted there" >&2
+if [ -n "$(git status --porcelain -- core queues ledgers host)" ]; then
+    echo "core/, queues/, ledgers/ or host/ has changes that are not committed; the bugs are planted there" >&2
     exit 2
 fi
 if [ $# -eq 0 ]; then

@@ -14,17 +14,18 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wasq_core::clock;
 use wasq::config::AwsConfig;
+use wasq_core::clock;
 use wasq_core::message::AttributeValue;
+use wasq_local_sqs::{LocalSqs, Options as SqsOptions};
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{BATCH_MAX_ENTRIES, Outgoing, Queue};
-use wasq_local_sqs::{LocalSqs, Options as SqsOptions};
+
+pub use self::verdict::Report;
 
 use self::hosts::{Hosts, Kill};
 use self::proxy::Proxy;
 use self::sink::Sink;
-pub use self::verdict::Report;
 use crate::servers::Server;
 
 /// The type of all messages, and the plugin that handles them.

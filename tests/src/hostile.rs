@@ -12,16 +12,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
 use tokio::task::JoinSet;
-use wasq_core::clock;
+use wasq::admission::permits::Permits;
 use wasq::config::Config;
 use wasq::exit::Exit;
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
-use wasq_core::message::{Attributes, Key, KeySource, Message, MessageId, MessageType, UnixMs};
-use wasq_core::pause::{Pause, Target};
-use wasq::admission::permits::Permits;
 use wasq::plugins::{Loader, Plugin};
 use wasq::sandbox::{Destinations, Job, Report, Sandbox};
 use wasq::telemetry::spans::Span;
+use wasq_core::clock;
+use wasq_core::message::{Attributes, Key, KeySource, Message, MessageId, MessageType, UnixMs};
+use wasq_core::pause::{Pause, Target};
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 
 /// How much the host's resident memory may grow.
 const GROWTH_MAX: f64 = 1.05;

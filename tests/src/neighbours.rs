@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wasq_core::clock;
 use wasq::plugins::Plugin;
+use wasq_core::clock;
 
 use crate::hostile::{Bench, guests, quantile};
 

@@ -1,4 +1,4 @@
-//! What `wasq bench` has a handler do: read an order and log one line. Its native twin is in `host/src/cli/bench/order.rs`.
+//! What `wasq-bench` has a handler do: read an order and log one line. Its native twin is in `host/src/cli/bench/order.rs`.
 
 use std::time::Duration;
 

@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode, header};
+use wasq_core::message::UnixMs;
 
 use crate::config;
-use wasq_core::message::UnixMs;
 
 /// Where the token is looked for before the file that the config names.
 pub const TOKEN_VARIABLE: &str = "WASQ_ADMIN_TOKEN";

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wasq_core::message::UnixMs;
-use crate::telemetry::stats::Stats;
+
 use crate::telemetry::export::Source;
+use crate::telemetry::stats::Stats;
 
 /// From one sample to the next.
 pub const STEP: Duration = Duration::from_secs(5);

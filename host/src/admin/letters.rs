@@ -9,6 +9,10 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_ledgers::Ledger;
+use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::{BATCH_MAX_ENTRIES, QueueError};
 
 use crate::dlq::filter::Filter;
 use crate::dlq::found::Found;
@@ -18,10 +22,6 @@ use crate::dlq::reader::{Notes, Reader};
 use crate::dlq::replay::Replay;
 use crate::dlq::resend::How;
 use crate::dlq::sources::Sources;
-use wasq_ledgers::Ledger;
-use wasq_core::message::{MessageId, UnixMs};
-use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_queues::{BATCH_MAX_ENTRIES, QueueError};
 
 /// Letters that one look reads at most, and one action acts on. `wasq dlq` knows no such limit.
 pub const LETTERS_MAX: u64 = 1_000;

@@ -8,11 +8,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use wasq_core::message::UnixMs;
+use wasq_core::pause::{Pause, Target};
 
 use super::App;
 use super::gate::ApiActor;
-use wasq_core::message::UnixMs;
-use wasq_core::pause::{Pause, Target};
 use crate::admission::pauses;
 
 /// What `POST /pauses` is asked.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-
-use wasq_ledgers::{Ledger, LedgerError};
 use wasq_core::message::UnixMs;
 use wasq_core::pause::{Pause, Target};
+use wasq_ledgers::{Ledger, LedgerError};
 
 /// Pauses of one service at once. A ledger's item must hold them all.
 pub const PAUSES_MAX: usize = 256;

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use wasq_core::message::MessageType;
+use wasq_ledgers::{OpenError, local};
+use wasq_queues::Queue;
 
 use crate::config::Config;
 use crate::host::{Opened, StartError, kept_versions};
-use wasq_ledgers::{OpenError, local};
-use wasq_core::message::MessageType;
 use crate::plugins::{Catalogs, Loader};
-use wasq_queues::Queue;
 use crate::sandbox::Sandbox;
 
 /// Check the config, every plugin with its manifest and grants, and with --live all that a run opens.

@@ -16,27 +16,28 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::ProgressBar;
+use wasq_core::clock;
+use wasq_core::message::AttributeValue;
+use wasq_ledgers::Ledger;
 use wasq_local_sqs::{LocalSqs, Options};
+use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::{Outgoing, Queue};
+
+use expected::Expected;
+use orders::{Demand, Message, THUMBNAIL_SIZES};
+use sink::Sink;
+use table::{Comparison, Percentiles, Row};
 
 use super::build;
 use super::dev::create_queues;
 use super::send::progress;
 use super::table::columns;
-use wasq_core::clock;
 use crate::config::{Config, LedgerConfig, PluginConfig};
 use crate::dlq;
 use crate::dlq::resend::{self, How};
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use crate::host::Host;
-use wasq_ledgers::Ledger;
-use wasq_core::message::AttributeValue;
-use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_queues::{Outgoing, Queue};
 use crate::telemetry::stats::LineStats;
-use expected::Expected;
-use orders::{Demand, Message, THUMBNAIL_SIZES};
-use sink::Sink;
-use table::{Comparison, Percentiles, Row};
 
 /// The demo's queue.
 const QUEUE: &str = "orders";

@@ -11,12 +11,12 @@ use clap::Args;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use wasq_local_sqs::{LocalSqs, Options};
+use wasq_queues::sqs::Sqs;
 
 use super::build::{self, OUT_DIR};
 use super::target::{DEV_QUEUE, dlq_name};
 use crate::config::{ADMIN_PORT, AwsConfig, Config, LOCAL_SQS_PORT, LedgerConfig};
 use crate::host::Host;
-use wasq_queues::sqs::Sqs;
 
 /// Changes within this long of each other are one.
 const SETTLE: Duration = Duration::from_millis(150);

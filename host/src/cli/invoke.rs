@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-
 use wasq_core::clock;
+use wasq_core::message::{AttributeValue, BodyDigest, Delivery, Key, MessageId, Receipt};
+use wasq_ledgers::local::LocalLedger;
+use wasq_ledgers::{Claim, ClaimRequest, Ledger};
+
 use super::body::read_body;
 use crate::config::Config;
 use crate::exit::Exit;
-use wasq_ledgers::local::LocalLedger;
-use wasq_ledgers::{Claim, ClaimRequest, Ledger};
-use wasq_core::message::{AttributeValue, BodyDigest, Delivery, Key, MessageId, Receipt};
 use crate::plugins::{Loader, Plugin};
 use crate::sandbox::{Destinations, Job, Sandbox};
 use crate::telemetry::spans::Span;

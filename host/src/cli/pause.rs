@@ -10,16 +10,16 @@ use clap::Args;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::json;
+use wasq_core::clock;
+use wasq_core::message::UnixMs;
+use wasq_core::pause::{Pause, Target};
+use wasq_ledgers::Ledger;
 
 use super::dlq::{duration, time};
 use super::http::Admin;
 use crate::admin::pauses::{PauseRequest, Paused, ResumeRequest, Resumed};
-use wasq_core::clock;
-use crate::config::Config;
-use wasq_ledgers::{Ledger};
-use wasq_core::message::UnixMs;
-use wasq_core::pause::{Pause, Target};
 use crate::admission::pauses;
+use crate::config::Config;
 
 /// Hold a type's messages, or stop polling a queue, on all hosts of the service.
 ///

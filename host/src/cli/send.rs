@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use futures::stream::{FuturesUnordered, StreamExt};
+use wasq_core::message::{AttributeValue, Attributes};
+use wasq_queues::sqs::SqsQueue;
+use wasq_queues::{Outgoing, Queue, batches};
 
 use super::body::read_body;
 use super::invoke::parse_pair;
 use super::target::Target;
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
-use wasq_core::message::{AttributeValue, Attributes};
-use wasq_queues::sqs::SqsQueue;
-use wasq_queues::{Outgoing, Queue, batches};
 
 /// Batches on their way at once.
 const BATCHES: usize = 8;

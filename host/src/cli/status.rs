@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
+use wasq_core::clock;
+use wasq_core::message::UnixMs;
 
 use super::Signals;
 use super::dlq::{duration, time};
 use super::http::Admin;
 use super::table::{self, Table, list as names, name, number, text, whole, wrapped};
-use wasq_core::clock;
-use wasq_core::message::UnixMs;
 
 /// Rows of a terminal that does not tell how many it has.
 const HEIGHT: u16 = 24;

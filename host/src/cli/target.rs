@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
-
-use crate::config::{AwsConfig, Config, LOCAL_SQS_PORT, QueueConfig};
 use wasq_queues::Queue;
 use wasq_queues::sqs::{Sqs, SqsQueue};
+
+use crate::config::{AwsConfig, Config, LOCAL_SQS_PORT, QueueConfig};
 use crate::dlq::redrive::RedriveError;
 
 /// The queue that `wasq dev` makes when no config names one.

@@ -1,7 +1,8 @@
 //! Which dead letters are meant.
 
-use super::found::Found;
 use wasq_core::message::UnixMs;
+
+use super::found::Found;
 
 /// What a letter must be; what is none lets all through.
 #[derive(Clone, Debug, Default)]

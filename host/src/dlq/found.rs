@@ -1,11 +1,12 @@
 //! A message in the DLQ, as it is found there.
 
+use wasq_core::message::{AttributeValue, Delivery, Key, MessageId, TYPE_ATTRIBUTE, UnixMs, size_bytes};
+use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES};
+
 use super::fingerprint::fingerprint;
 use super::oversized::is_stub;
 use super::{Envelopes, Letter, LetterError, read};
 use crate::config::bounds::{KEY_BYTES_MAX, REASON_BYTES_MAX};
-use wasq_core::message::{AttributeValue, Delivery, Key, MessageId, TYPE_ATTRIBUTE, UnixMs, size_bytes};
-use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES};
 
 /// The class of a message that SQS itself moved to the DLQ.
 pub const MOVED_CLASS: &str = "moved-by-sqs";
@@ -140,10 +141,11 @@ fn has_room_for_a_letter(delivery: &Delivery) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use wasq_core::message::{AttributeValue, Receipt};
+
     use super::super::InLedger;
     use super::super::resend::How;
     use super::*;
-    use wasq_core::message::{AttributeValue, Receipt};
 
     struct NoHost;
 

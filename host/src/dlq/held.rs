@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures::stream::{StreamExt, iter};
 use tokio::time::Instant;
-
 use wasq_core::clock;
 use wasq_core::message::{Delivery, MessageId, Receipt};
 use wasq_queues::sqs::SqsQueue;

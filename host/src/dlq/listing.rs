@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use wasq_core::message::{Key, MessageId, UnixMs};
+
 use super::filter::Filter;
 use super::found::Found;
-use wasq_core::message::{Key, MessageId, UnixMs};
 
 /// Reasons that a group shows: they differ in their values, and a value may say what is wrong.
 pub const VARIANTS_MAX: usize = 5;

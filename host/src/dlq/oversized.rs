@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use wasq_core::message::{Attributes, Delivery, NamedAttribute};
+use wasq_ledgers::Ledger;
 
 use super::{ENVELOPE_TTL, Envelopes, LetterError, content_id};
-use wasq_ledgers::Ledger;
-use wasq_core::message::{Attributes, Delivery, NamedAttribute};
 
 /// Bytes of one part. DynamoDB keeps 400 KB in an item, and a part is JSON in JSON on its way to the command line.
 const PART_BYTES: usize = 128 * 1024;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_queues::QueueError;
+
 use super::filter::Filter;
 use super::found::Found;
 use super::resend::How;
-use wasq_core::message::{MessageId, UnixMs};
-use wasq_queues::QueueError;
 
 /// What is to be replayed, and how.
 #[derive(Clone, Debug)]

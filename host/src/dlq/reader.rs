@@ -6,13 +6,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::Envelopes;
-use super::found::Found;
-use super::held::{Hand, waits};
 use wasq_core::clock;
 use wasq_core::message::{Delivery, MessageId, UnixMs};
 use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
+
+use super::Envelopes;
+use super::found::Found;
+use super::held::{Hand, waits};
 
 /// Letters that a reader holds hidden at most. SQS allows 120,000 in flight, others' among them (SQS quotas).
 pub const HELD_MAX: usize = 100_000;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use humantime_serde::re::humantime::format_duration;
+use wasq_queues::QueueAttributes;
 
 use crate::config::{KeyFrom, OnExhausted, QueueConfig};
-use wasq_queues::QueueAttributes;
 
 /// What is wrong between a queue and its DLQ.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,11 @@
 //! A dead letter of ours that AWS itself has moved back to its source: the console's redrive button, or StartMessageMoveTask.
 //! It is a replay like `wasq dlq replay`'s, so it keeps its key: what was done stays done, and steps stay.
 
-use super::oversized::is_stub;
-use super::{Envelopes, LETTER_ATTRIBUTE, LetterError, MESSAGE_MAX_ATTRIBUTES, OWN_KEY_ATTRIBUTE, read};
 use wasq_core::message::{AttributeValue, Delivery, KEY_ATTRIBUTE, size_bytes};
 use wasq_queues::MESSAGE_MAX_BYTES;
+
+use super::oversized::is_stub;
+use super::{Envelopes, LETTER_ATTRIBUTE, LetterError, MESSAGE_MAX_ATTRIBUTES, OWN_KEY_ATTRIBUTE, read};
 
 /// More bytes than a letter has, unless the limits on keys and reasons are raised far above their defaults.
 const LETTER_ROOM_BYTES: usize = 64 * 1024;

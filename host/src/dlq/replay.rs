@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock;
+use wasq_core::message::{Key, MessageId};
+use wasq_queues::sqs::SqsQueue;
+use wasq_queues::{Outgoing, Queue, QueueError, send_in_order};
 
 use super::found::Found;
 use super::plan::{Canary, Ended, Event, Plan, Summary, Tell};
 use super::reader::{Counts, Reader};
 use super::sources::Sources;
 use super::watch::{Pace, Watch};
-use wasq_core::clock;
-use wasq_core::message::{Key, MessageId};
-use wasq_queues::sqs::SqsQueue;
-use wasq_queues::{Outgoing, Queue, QueueError, send_in_order};
 
 /// Letters in a row that could not be sent, after which the replay ends: it is not the letters.
 pub const UNSENT_MAX: u64 = 50;

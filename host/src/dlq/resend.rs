@@ -1,14 +1,14 @@
 //! The message that a dead letter becomes again.
 
 use bytes::Bytes;
-
-use super::found::{Envelope, Found};
-use super::oversized::is_stub;
-use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
 use wasq_core::message::{
     AttributeValue, Attributes, DEPTH_ATTRIBUTE, Delivery, KEY_ATTRIBUTE, KEY_FIELD, Key, size_bytes,
 };
 use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, size_limit_error, takes_char};
+
+use super::found::{Envelope, Found};
+use super::oversized::is_stub;
+use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
 
 /// The group of a message that goes to a FIFO queue and has none.
 const GROUP: &str = "wasq";
@@ -156,8 +156,9 @@ fn insert(attributes: &mut Attributes, body: &[u8], name: &str, value: Attribute
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use wasq_core::message::{MessageId, Receipt, UnixMs};
+
+    use super::*;
 
     fn delivery(body: &str, attributes: &[(&str, &str)]) -> Delivery {
         Delivery {

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::found::{Envelope, Found};
 use wasq_queues::Queue;
 use wasq_queues::sqs::{Sqs, SqsQueue};
+
+use super::found::{Envelope, Found};
 
 /// Finds the queue of each letter, and keeps those that it opened.
 pub struct Sources {

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use super::found::Found;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_queues::BATCH_MAX_ENTRIES;
+
+use super::found::Found;
 
 /// Messages that must have been replayed before their failure ratio is judged: one failure among two says little. A canary
 /// is judged by itself, however small.
@@ -127,9 +127,10 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use wasq_core::message::{Delivery, Receipt};
+
     use super::*;
     use crate::dlq::found::Envelope;
-    use wasq_core::message::{Delivery, Receipt};
 
     #[test]
     fn the_rate_is_kept() {

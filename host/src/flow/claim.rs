@@ -1,11 +1,12 @@
 //! The claim: durable in the ledger before the handler starts.
 
+use wasq_core::message::{AttributeValue, BodyDigest, Key, Message};
+use wasq_ledgers::{Claim, ClaimRequest, Fresh, LedgerError};
+
 use super::Share;
 use super::pending::Record;
 use crate::dlq::{AGAIN_ATTRIBUTE, Letter};
 use crate::exit::Exit;
-use wasq_ledgers::{Claim, ClaimRequest, Fresh, LedgerError};
-use wasq_core::message::{AttributeValue, BodyDigest, Key, Message};
 use crate::plugins::Plugin;
 
 /// A claim that is ours.

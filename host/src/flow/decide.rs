@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use wasq_queues::VISIBILITY_MAX;
+
 use super::retry::backoff;
 use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::manifest::Retry;
-use wasq_queues::VISIBILITY_MAX;
 
 /// What happens to a delivery, or to one plugin's share of it.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,12 +4,14 @@ mod fields;
 
 use bytes::Bytes;
 use serde_json::Value;
+use wasq_core::message::{AttributeValue, Attributes, Delivery, KEY_FIELD, KeySource, Message, MessageType};
+
+pub use wasq_core::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
+
+use fields::Fields;
 
 use crate::config::{Envelope, KeyFrom, QueueConfig};
 use crate::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
-use wasq_core::message::{AttributeValue, Attributes, Delivery, KEY_FIELD, KeySource, Message, MessageType};
-pub use wasq_core::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
-use fields::Fields;
 
 /// Levels of nesting that an envelope may have: serde_json's own limit.
 const NESTING_NOTE: &str = "; at most 128 levels of nesting are read";
@@ -149,8 +151,9 @@ fn open_cloudevent(wrapped: &Value) -> Result<Opened, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use wasq_core::message::{MessageId, Receipt, UnixMs};
+
+    use super::*;
 
     fn delivery(body: &str, attributes: &[(&str, &str)]) -> Delivery {
         Delivery {

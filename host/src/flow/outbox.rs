@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use super::Share;
 use wasq_core::clock;
 use wasq_core::message::{AttributeValue, Attributes, Message};
 use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
+
+use super::Share;
 use crate::sandbox::{Destinations, OutboxMessage};
 
 const TRACE_ATTRIBUTE: &str = "traceparent";

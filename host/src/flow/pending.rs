@@ -9,6 +9,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
+use wasq_core::message::{Attributes, BodyDigest, MessageId, NamedAttribute};
+use wasq_ledgers::{Fresh, LedgerError};
 
 use super::Share;
 use super::claim::Claimed;
@@ -16,8 +18,6 @@ use super::outbox::Finished;
 use super::record::insist;
 use crate::dlq::Letter;
 use crate::exit::Exit;
-use wasq_ledgers::{Fresh, LedgerError};
-use wasq_core::message::{Attributes, BodyDigest, MessageId, NamedAttribute};
 use crate::sandbox::OutboxMessage;
 
 /// The step under which it is recorded. No guest's step can have this name.
@@ -254,10 +254,10 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use wasq_core::message::{AttributeData, AttributeValue, Key, UnixMs};
+    use wasq_ledgers::Fence;
 
     use super::*;
-    use wasq_ledgers::Fence;
-    use wasq_core::message::{AttributeData, AttributeValue, Key, UnixMs};
 
     fn fresh(replays: u32) -> Fresh {
         Fresh { attempt: 1, crashes: 0, replays, fence: Fence(7), first_failed_at: None, is_new: false }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::unroutable::Unroutable;
 use wasq_core::message::{MessageId, UnixMs};
+
+use super::unroutable::Unroutable;
 
 /// Endings that are kept of each kind.
 const KEPT_MAX: usize = 200;

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use crate::admission::breaker::Admitted;
+use wasq_core::clock;
+use wasq_ledgers::{Finish, LedgerError};
+use wasq_queues::MESSAGE_MAX_BYTES;
+
 use super::claim::Claimed;
 use super::decide::{HELD_BACK, Record, Settlement, letter_wait};
 use super::pending;
 use super::recent::{Outcome, REASON_MAX_BYTES};
 use super::{Ended, Share};
-use wasq_core::clock;
+use crate::admission::breaker::Admitted;
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
-use wasq_ledgers::{Finish, LedgerError};
 use crate::plugins::Plugin;
 use crate::plugins::manifest::Idempotency;
-use wasq_queues::MESSAGE_MAX_BYTES;
 use crate::sandbox::text::sanitize;
 
 /// How often a dead letter is tried while the lease holds.

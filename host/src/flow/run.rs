@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use wasq_core::message::Message;
+
 use super::Share;
-use crate::admission::breaker::Admitted;
 use super::claim::Claimed;
 use super::outbox::{self, Finished};
 use super::pending::{self, Pending};
+use crate::admission::breaker::Admitted;
 use crate::config::OnExhausted;
 use crate::exit::Exit;
-use wasq_core::message::Message;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::OnExpired;
 use crate::sandbox::{Job, Report};

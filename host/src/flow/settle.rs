@@ -11,15 +11,15 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wasq_core::clock;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
 use super::decide::Settlement;
 use super::retry::visibility_s;
-use wasq_core::clock;
 use crate::lease::Lease;
 use crate::telemetry::metrics::{Counter, QueueMeters};
-use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
-use crate::telemetry::stats::Times;
 use crate::telemetry::spans::Span;
+use crate::telemetry::stats::Times;
 
 /// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
 const LINGER: Duration = Duration::from_millis(20);

@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-
 use wasq_core::message::UnixMs;
 
 /// Types of all queues that are told apart. Producers name them, so there must be a limit; what is

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
+use wasq_queues::sqs::Sqs;
+
 use super::StartError;
 use crate::admin;
 use crate::config::Config;
-use wasq_queues::sqs::Sqs;
 use crate::host::queues::{self, OpenQueues};
 use crate::sandbox::egress::{Fetcher, Secrets};
 use crate::telemetry::export::otlp;

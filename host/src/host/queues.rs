@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use futures::future::{join, join_all};
-
-use crate::config::{Config, DeadLetterEdge, OutletConfig, QueueConfig, QueueRef, dead_letter_ring, ring_rule};
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{MaximumMessageSize, Outlet, Outlets, Queue, QueueAttributes, QueueError, Retention};
+
+use crate::config::{Config, DeadLetterEdge, OutletConfig, QueueConfig, QueueRef, dead_letter_ring, ring_rule};
 use crate::dlq::redrive::{self, Redrive, RedriveError};
 
 /// Why a queue of the config cannot be worked on.

@@ -10,12 +10,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock;
+use wasq_core::message::Key;
+use wasq_ledgers::{Fence, Ledger, LedgerError};
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
 use super::{Held, Inner, Stage, lock};
-use wasq_core::clock;
-use wasq_ledgers::{Fence, Ledger, LedgerError};
-use wasq_core::message::Key;
-use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
 /// How often the keeper looks, at least.
 const TICK: Duration = Duration::from_secs(1);

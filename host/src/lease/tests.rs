@@ -5,10 +5,10 @@ mod store;
 
 use bytes::Bytes;
 use tokio::time::sleep;
+use wasq_core::message::UnixMs;
 
 use self::store::{Reply, Store};
 use super::*;
-use wasq_core::message::UnixMs;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 const MS: fn(u64) -> Duration = Duration::from_millis;

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use wasq_core::clock;
+use wasq_core::message::{Key, MessageType};
+
 use super::gone::Gone;
 use super::load::{LoadError, Loader, Plugin, Reason};
 use super::rollout::{Outcome, Rollout, Version};
 use super::versions::Versions;
-use wasq_core::clock;
-use wasq_core::message::{Key, MessageType};
 use crate::admission::permits::Pools;
 
 /// One state of the plugin directory.

@@ -10,8 +10,8 @@ use bytesize::ByteSize;
 use humantime_serde::re::humantime::format_duration;
 
 use super::manifest::{Manifest, Retry, default_memory, default_timeout};
-use crate::config::{Config, PluginConfig};
 use crate::admission::permits::Permits;
+use crate::config::{Config, PluginConfig};
 use crate::sandbox::Grants;
 use crate::sandbox::egress::{Destination, DialError};
 

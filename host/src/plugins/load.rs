@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use wasq_core::message::{KeySource, Message};
 
 use super::compile::Compiler;
 use super::conflicts::{Conflict, conflicts};
 use super::grants::{check_imports, granted};
 use super::manifest::{Manifest, ManifestError};
 use super::signature::{self, Unsigned};
-use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig, SignerKey};
-use wasq_core::message::{KeySource, Message};
 use crate::admission::permits::Pools;
+use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig, SignerKey};
 use crate::sandbox::egress::{DestinationError, Dialer, EgressError, Secrets};
 use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
+use wasq_core::message::MessageType;
 
 use super::key_template::KeyTemplate;
 use crate::config::EmptyInterface;
-use wasq_core::message::MessageType;
 
 /// A `plugin.toml`. Every key but `name` and `types` has a default; an unknown key is an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
+use wasq_core::clock;
+use wasq_core::message::{Key, MessageType};
 
 use super::load::Plugin;
-use wasq_core::clock;
 use crate::config::{Percent, RolloutConfig};
 use crate::exit::Exit;
-use wasq_core::message::{Key, MessageType};
 
 /// A trial.
 pub struct Rollout {

@@ -24,21 +24,23 @@ use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
-
-use super::Policy;
 use wasq_core::clock;
-use crate::config::Limits;
-use crate::telemetry::spans::Span;
+
+pub use destination::{Destination, DestinationError};
+pub use dial::{DialError, Dialer, EgressError};
+pub use headers::secrets_in;
+pub use secrets::{Fetcher, Secrets};
+
 use body::{RequestBody, ResponseBody};
 use destination::Target;
-pub use destination::{Destination, DestinationError};
 use dial::Connector;
-pub use dial::{DialError, Dialer, EgressError};
 use exceeded::{Bounds, Exceeded, Side, check_headers};
-pub use headers::secrets_in;
 use headers::{Headers, NoSecret};
-pub use secrets::{Fetcher, Secrets};
 use unavailable::unavailable;
+
+use super::Policy;
+use crate::config::Limits;
+use crate::telemetry::spans::Span;
 
 type HttpClient = Client<Connector, RequestBody>;
 

@@ -175,8 +175,9 @@ impl Drop for Ticker {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use wasq_core::clock;
+
+    use super::*;
 
     #[test]
     fn instances_that_the_kernel_has_no_maps_for_are_refused_with_the_number_that_fits() {

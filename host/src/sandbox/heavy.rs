@@ -25,9 +25,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock;
 
 use super::engine::EPOCH_TICK;
-use wasq_core::clock;
 
 /// Processor time of one poll from which on a run is heavy.
 const HEAVY: Duration = Duration::from_millis(EPOCH_TICK.as_millis() as u64 / 2);

@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasq_core::message::MessageId;
 
 use super::Job;
 use super::bindings::wasq::worker::log::{Host, Level};
 use super::state::State;
 use super::text::sanitize;
 use crate::config::Limits;
-use wasq_core::message::MessageId;
 use crate::telemetry::spans::Span;
 
 /// A line of stdout or stderr, or a record's text, is cut here. No setting, as those below: `log_bytes` bounds them all together.

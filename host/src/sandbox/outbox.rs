@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wasq_core::message::{AttributeData, AttributeValue, Attributes, DEPTH_ATTRIBUTE, Key, TYPE_ATTRIBUTE};
+use wasq_queues::{MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules};
 
 use super::bindings::wasq::worker::outbox::{Error, Host, Options};
 use super::bindings::wasq::worker::types::AttributeValue as GuestValue;
 use super::grants::OWN_QUEUE;
 use super::state::State;
 use crate::dlq::OWN_KEY_ATTRIBUTE;
-use wasq_core::message::{AttributeData, AttributeValue, Attributes, DEPTH_ATTRIBUTE, Key, TYPE_ATTRIBUTE};
-use wasq_queues::{MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules};
 
 /// The group of a message to a FIFO queue whose handler names none.
 const GROUP: &str = "wasq";

@@ -7,6 +7,9 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasq_core::clock;
+use wasq_core::message::{AttributeData, Key, UnixMs};
+use wasq_ledgers::{Fence, Ledger};
 
 use super::bindings::wasq::worker::{delivery, types};
 use super::egress::{Hooks, Seen, Trace};
@@ -14,11 +17,8 @@ use super::logging::{GuestLog, Stdio};
 use super::outbox::{Destinations, Outbox, OutboxMessage};
 use super::steps::Recorded;
 use super::{Job, Policy, text};
-use wasq_core::clock;
 use crate::config::Limits;
 use crate::exit::Exit;
-use wasq_ledgers::{Fence, Ledger};
-use wasq_core::message::{AttributeData, Key, UnixMs};
 
 /// What the engine says at a limit that it keeps for the host, and the limit's name in the config.
 const SAID_BY_THE_ENGINE: [(&str, &str); 5] = [

@@ -1,8 +1,9 @@
 //! Steps: what earlier attempts finished, read from the ledger and recorded in it.
 
+use wasq_ledgers::LedgerError;
+
 use super::bindings::wasq::worker::steps::{Error, Host};
 use super::state::State;
-use wasq_ledgers::LedgerError;
 
 /// The longest name of a step. No setting: names are literals in a handler's code, and every ledger can keep them.
 const NAME_MAX_BYTES: usize = 256;

@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-
 use wasq_core::clock;
 
 /// A queue that was not polled for this long fails liveness: the long poll's 20 s, its grace, and room for backoff.

@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
-
 use wasq_core::clock;
 use wasq_core::message::{Delivery, Message, UnixMs};
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::flow::decide::{Record, Settlement};
-use crate::telemetry::metrics::{self, Counter, Histogram};
 use crate::sandbox::Report;
+use crate::telemetry::metrics::{self, Counter, Histogram};
 
 /// The type that is counted for all those that have no line of their own.
 const OTHER: &str = "(other)";

@@ -7,12 +7,12 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
 use wasq_core::clock;
-use crate::flow::decide::Settlement;
-use crate::flow::{self, Lane, Services};
 use wasq_core::message::Delivery;
 use wasq_queues::BATCH_MAX_ENTRIES;
+
+use crate::flow::decide::Settlement;
+use crate::flow::{self, Lane, Services};
 use crate::telemetry::spans::Span;
 
 /// The wait after a failed receive: at most one call a second, growing to half a minute, with jitter.

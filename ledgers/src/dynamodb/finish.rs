@@ -2,6 +2,7 @@
 //! decides over a claimed entry; what that one decides over any other is asked only when the write was refused.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use wasq_core::message::UnixMs;
 
 use super::item::{
     ATTEMPTS, CRASHES, DEAD, DEAD_LETTERED, DISCARDED, DONE, FIRST_FAILED_AT, MESSAGE_ID, RELEASED, RESULT, STATE,
@@ -10,7 +11,6 @@ use super::item::{
 use super::update::Update;
 use crate::entry::{DeadIds, IDLE_KEPT, after};
 use crate::ledger::{Fence, Finish};
-use wasq_core::message::UnixMs;
 
 pub fn update(fence: Fence, finish: &Finish, now: UnixMs) -> Update {
     let claim = Update::of_claim(fence);

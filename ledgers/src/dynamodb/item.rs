@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 
 use super::time::Bounds;
 use crate::entry::{self, DeadIds, Entry, State};
 use crate::ledger::{Fence, LedgerError};
-use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 
 /// An item's attributes by their names.
 pub type Item = HashMap<String, AttributeValue>;

@@ -2,14 +2,14 @@
 //! one read brings all.
 
 use aws_sdk_dynamodb::types::ReturnValue;
+use wasq_core::message::Key;
+use wasq_core::pause::{Pause, Target};
 
 use super::item::{ITEM, KEY, Place, Reader, text};
 use super::table::Table;
 use super::update::Update;
-use crate::ledger::{LedgerError};
+use crate::ledger::LedgerError;
 use crate::pauses;
-use wasq_core::message::Key;
-use wasq_core::pause::{Pause, Target};
 
 /// The sort key of the item.
 const PAUSES: &str = "pauses";

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures::StreamExt;
+use wasq_core::message::{Key, UnixMs};
 
 use super::item::{
     EXPIRES_AT, FENCE, Item, KEY, Place, Reader, STATE, STEPS, VALUE, bytes, expires_at_s, number, text,
@@ -14,7 +15,6 @@ use super::update::Update;
 use super::{CALLS_AT_ONCE, fits};
 use crate::entry::after;
 use crate::ledger::{Fence, LedgerError};
-use wasq_core::message::{Key, UnixMs};
 
 /// The longest value that stands in the entry: every write of the entry costs by the entry's size.
 const WITHIN_MAX_BYTES: usize = 1024;

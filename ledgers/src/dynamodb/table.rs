@@ -10,13 +10,13 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use wasq_core::aws::NoAnswer;
+use wasq_core::message::Key;
 
 use super::item::{Item, KEY, Place};
 use super::time::{Bounds, ServerTime};
 use super::update::Update;
-use wasq_core::aws::NoAnswer;
 use crate::ledger::LedgerError;
-use wasq_core::message::Key;
 
 /// How long a call may take with all its attempts, and one of these.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);

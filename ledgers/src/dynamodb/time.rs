@@ -14,7 +14,6 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use jiff::fmt::rfc2822::DateTimeParser;
 use tokio::time::Instant;
-
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
 

@@ -222,8 +222,9 @@ fn prepare(connection: &mut Connection) -> Result<Prepared, rusqlite::Error> {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use super::*;
     use wasq_core::message::{Key, UnixMs};
+
+    use super::*;
 
     #[test]
     fn a_checkpoint_empties_the_log_and_the_log_stays_the_same_file() {

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use crate::ledger::Fence;
-use crate::entry::Entry;
 use wasq_core::message::Key;
+
+use crate::entry::Entry;
+use crate::ledger::Fence;
 
 /// Leases by key; changes can be taken back until [`Leases::settle`].
 ///
@@ -118,11 +118,12 @@ impl Leases {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use wasq_core::clock;
-    use crate::ledger::ClaimRequest;
-    use crate::entry::claim;
     use wasq_core::message::{BodyDigest, MessageId, UnixMs};
+
+    use super::*;
+    use crate::entry::claim;
+    use crate::ledger::ClaimRequest;
 
     fn claimed(fence: Fence) -> Entry {
         let (body, message_id) = (BodyDigest([0; 32]), MessageId("m".into()));

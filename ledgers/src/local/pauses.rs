@@ -2,11 +2,11 @@
 //! it is no new format.
 
 use rusqlite::params;
+use wasq_core::pause::Pause;
 
 use super::rows::{Batch, failed};
-use crate::ledger::{LedgerError};
+use crate::ledger::LedgerError;
 use crate::pauses;
-use wasq_core::pause::Pause;
 
 pub const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS pauses (

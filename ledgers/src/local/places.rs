@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension, Transaction, params};
-
 use wasq_core::message::Key;
 
 /// Keys in memory from which on a round begins that brings them to the table.
@@ -117,12 +116,13 @@ impl Places {
 mod tests {
     use std::path::Path;
 
+    use wasq_core::message::UnixMs;
+
     use super::super::disk::Disk;
     use super::super::rows::Batch;
     use super::*;
-    use crate::ledger::Fence;
     use crate::entry::Entry;
-    use wasq_core::message::UnixMs;
+    use crate::ledger::Fence;
 
     fn open(dir: &Path) -> Disk {
         Disk::open(dir).expect("it opens").0

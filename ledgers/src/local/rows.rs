@@ -1,11 +1,11 @@
 //! What is read from the ledger's tables and written to them.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
+use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 
 use super::places::{Id, Places};
 use crate::entry::{self, DeadIds, Entry, State};
 use crate::ledger::{Fence, LedgerError};
-use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 
 /// Reads and writes that take effect together.
 pub struct Batch<'a> {

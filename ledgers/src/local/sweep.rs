@@ -5,11 +5,12 @@
 //! oldest rows, since rows stand in the order in which they came and most expire in it. The other
 //! half goes on with a walk over all rows, since some outlast those behind them.
 
+use wasq_core::message::UnixMs;
+
 use super::leases::Leases;
 use super::places::Id;
 use super::rows::Batch;
 use crate::ledger::LedgerError;
-use wasq_core::message::UnixMs;
 use crate::meters::LedgerMeters;
 
 /// Entries after which a turn is made before its second is over.
@@ -101,12 +102,13 @@ impl Sweep {
 mod tests {
     use std::time::Duration;
 
+    use wasq_core::clock;
+    use wasq_core::message::Key;
+
     use super::super::disk::Disk;
     use super::*;
-    use wasq_core::clock;
-    use crate::ledger::Fence;
     use crate::entry::Entry;
-    use wasq_core::message::Key;
+    use crate::ledger::Fence;
 
     const NOW: UnixMs = UnixMs(1_000_000);
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use wasq_core::clock;
 
 use super::disk::Disk;
 use super::job::{Books, Fences, Job, Outage};
@@ -15,7 +16,6 @@ use super::leases::Leases;
 use super::places::Id;
 use super::sweep::Sweep;
 use super::syncer::{self, Syncer};
-use wasq_core::clock;
 use crate::ledger::Fence;
 use crate::meters::LedgerMeters;
 

@@ -1,8 +1,8 @@
 //! What SQS and its SDK call an error, and which of ours it is.
 
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-
 use wasq_core::aws::{NoAnswer, causes};
+
 use crate::queue::QueueError;
 
 /// From an SDK's error to ours.

@@ -19,7 +19,6 @@ use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use http::header::USER_AGENT;
 use http::{HeaderName, HeaderValue, Uri};
 use tokio::time::Instant;
-
 use wasq_core::clock;
 
 /// How long a lesson is good: so soon a change of credentials or of the clock is followed.

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::time::Instant;
-
 use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
 
 #[derive(Serialize)]

@@ -27,7 +27,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "performance.md",
-        "cargo run --release -- bench",
+        "cargo run --release -p wasq-bench",
         "a release build, and minutes of measuring; `bench` runs it short",
     ),
     ("performance.md", "RUSTFLAGS=", "a release build"),

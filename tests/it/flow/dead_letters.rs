@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use wasq::dlq::resend::{How, replayed};
 use wasq_core::message::{AttributeData, AttributeValue};
-use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
+use wasq_queues::Queue;
 
 use crate::support::{Plugin, Setup};
 

@@ -6,8 +6,8 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 use wasq::dlq::found::Found;
 use wasq::dlq::resend::{How, replayed};
-use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
+use wasq_queues::Queue;
 
 use crate::support::{Plugin, Rig, Setup, until};
 

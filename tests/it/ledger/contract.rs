@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
 use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 use wasq_core::pause::Pause;
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
 
 /// A lease or a time to live that no test outlives.
 pub const LONG: Duration = Duration::from_secs(3600);

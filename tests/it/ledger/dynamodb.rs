@@ -14,12 +14,12 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use futures::FutureExt;
+use wasq::config::{AwsConfig, DynamodbConfig};
 use wasq_core::aws::sdk_config;
 use wasq_core::clock;
-use wasq::config::{AwsConfig, DynamodbConfig};
+use wasq_core::message::{Key, MessageId, UnixMs};
 use wasq_ledgers::dynamodb::{DynamodbLedger, OpenError};
 use wasq_ledgers::{Claim, Finish, Ledger, LedgerError};
-use wasq_core::message::{Key, MessageId, UnixMs};
 
 use self::proxy::{Proxy, Trouble};
 use self::servers::Server;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use wasq_core::clock;
 use wasq::lease::Keeper;
-use wasq_ledgers::{Claim, Ledger};
-use wasq_core::message::{Attributes, Delivery, MessageId, Receipt, UnixMs};
 use wasq::telemetry::metrics::QueueMeters;
+use wasq_core::clock;
+use wasq_core::message::{Attributes, Delivery, MessageId, Receipt, UnixMs};
+use wasq_ledgers::{Claim, Ledger};
 use wasq_queues::{Outgoing, Queue, QueueError};
 
 use super::contract::{claim, fresh, new_key};

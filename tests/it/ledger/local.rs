@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tempfile::TempDir;
+use wasq_core::message::{Key, UnixMs};
 use wasq_ledgers::local::{LocalLedger, OpenError};
 use wasq_ledgers::{Claim, Fence, Finish, Ledger, LedgerError};
-use wasq_core::message::{Key, UnixMs};
 
 use super::contract::damaged::Damage;
 use super::contract::{ENDED, LONG, claim, contract, damage_contract, done, extend, finish, fresh, new_key};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio_postgres::NoTls;
 use wasq::config::{PostgresConfig, Secret};
+use wasq_core::message::Key;
 use wasq_ledgers::postgres::{OpenError, PostgresLedger};
 use wasq_ledgers::{Claim, Ledger, LedgerError};
-use wasq_core::message::Key;
 use wasq_tests::servers::{PASSWORD, Server};
 
 use super::contract::damaged::Damage;

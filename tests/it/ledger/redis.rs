@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use wasq::config::{RedisConfig, Secret};
+use wasq_core::message::Key;
 use wasq_ledgers::redis::{OpenError, RedisLedger};
 use wasq_ledgers::{Claim, Finish, Ledger, LedgerError};
-use wasq_core::message::Key;
 use wasq_tests::servers::{PASSWORD, Server};
 
 use super::contract::damaged::Damage;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use wasq_ledgers::local::LocalLedger;
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq_core::message::Key;
 use wasq_core::pause::{Pause, Target};
+use wasq_ledgers::local::LocalLedger;
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 
 /// What is wrong with a [`Faulty`] ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use wasq::config::OnExhausted;
+use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_ledgers::Ledger;
 use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::{Claim, ClaimRequest};
-use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_tests::servers::Server;
 
 use super::rig::get;

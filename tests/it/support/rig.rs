@@ -16,11 +16,11 @@ use wasq::config::{Config, LedgerConfig};
 use wasq::dlq::{Letter, read};
 use wasq::flow::Services;
 use wasq::host::Host;
-use wasq_ledgers::Ledger;
 use wasq_core::message::Delivery;
+use wasq_ledgers::Ledger;
+use wasq_local_sqs::LocalSqs;
 use wasq_queues::Queue;
 use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_local_sqs::LocalSqs;
 
 use super::setup::{KIND, dlq};
 use super::sink::{Sink, until};

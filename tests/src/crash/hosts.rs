@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
-
 use wasq_core::clock;
 
 use super::{KIND, LOOK, Stage, Store, VISIBILITY_S};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use wasq::config::{AwsConfig, Config};
-use wasq_ledgers::{Claim, ClaimRequest};
 use wasq_core::message::{BodyDigest, Key, MessageId};
+use wasq_ledgers::{Claim, ClaimRequest};
 use wasq_queues::Queue;
 
 use super::hosts::Kills;
@@ -115,7 +115,12 @@ async fn count_completions(stage: &Stage, calls: &BTreeMap<String, Calls>, repor
     Ok(())
 }
 
-async fn count(ledger: &dyn wasq_ledgers::Ledger, name: &str, told: &super::sink::Told, report: &mut Report) -> Result<()> {
+async fn count(
+    ledger: &dyn wasq_ledgers::Ledger,
+    name: &str,
+    told: &super::sink::Told,
+    report: &mut Report,
+) -> Result<()> {
     let key: [u8; 32] = hex(&told.key).with_context(|| format!("{name} has the key {:?}", told.key))?;
     let request = ClaimRequest {
         body: BodyDigest::of(told.body.as_bytes()),

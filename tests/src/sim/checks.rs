@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use wasq_ledgers::{Fence, Finish};
 use wasq_core::message::{Key, MessageId, MessageType};
+use wasq_ledgers::{Fence, Finish};
 
 use super::plan::{PAIR, Planned};
 use super::world::{Backlog, Stored, Which};

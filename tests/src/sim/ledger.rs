@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use wasq_ledgers::entry::{self, Entry, State as EntryState, Steps};
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq_core::message::{Key, UnixMs};
 use wasq_core::pause::{Pause, Target};
+use wasq_ledgers::entry::{self, Entry, State as EntryState, Steps};
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 
 use super::host::Seat;
 use super::world::{EPOCH_MS, State};

@@ -1,12 +1,12 @@
 //! A queue of the world, as one host reaches it: SQS's semantics, and what goes wrong with its calls.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use std::collections::HashMap;
-use wasq_core::clock;
 use wasq::dlq::LETTER_ATTRIBUTE;
+use wasq_core::clock;
 use wasq_core::message::{AttributeValue, Delivery, MessageId, Receipt, UnixMs};
 use wasq_queues::{Outgoing, Queue, QueueError};
 

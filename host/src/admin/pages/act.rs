@@ -8,6 +8,8 @@ use axum::response::Redirect;
 use bytes::Bytes;
 use maud::{Markup, html};
 use serde::Deserialize;
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_core::pause::Target;
 
 use super::letters::{GroupQuery, place, queue_href};
 use super::{Failed, words};
@@ -15,8 +17,6 @@ use crate::admin::App;
 use crate::admin::gate::Act;
 use crate::admin::letters::LettersError;
 use crate::dlq::listing::GroupKey;
-use wasq_core::message::{MessageId, UnixMs};
-use wasq_core::pause::Target;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;

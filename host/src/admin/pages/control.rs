@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use axum::extract::{Query, State};
 use maud::{Markup, html};
+use wasq_core::message::UnixMs;
+use wasq_core::pause::{NAME_MAX_BYTES, Pause};
 
 use super::act::{Done, FOR};
 use super::chart::meter;
@@ -13,8 +15,6 @@ use super::{Tab, page as whole_page, words};
 use crate::admin::App;
 use crate::admin::gate::Viewer;
 use crate::admission::breaker::BreakerStatus;
-use wasq_core::message::UnixMs;
-use wasq_core::pause::{NAME_MAX_BYTES, Pause};
 
 pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(done): Query<Done>) -> Markup {
     let services = &app.source.services;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
+use wasq_core::message::{AttributeData, MessageId};
 
 use super::letters::{confirmed, group_href, place, queue_href, trail};
 use super::parts::signed;
@@ -15,7 +16,6 @@ use crate::admin::gate::Looker;
 use crate::dlq::LETTER_ATTRIBUTE;
 use crate::dlq::found::{Envelope, Found};
 use crate::dlq::listing::Row;
-use wasq_core::message::{AttributeData, MessageId};
 
 /// Bytes of a body that a page shows; one that is longer is edited with `wasq dlq edit`.
 const BODY_SHOWN_BYTES: usize = 256 * 1024;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_queues::Queue;
 
 use super::act::Done;
 use super::parts::signed;
@@ -16,8 +18,6 @@ use crate::admin::gate::Looker;
 use crate::admin::letters::{Looked, Place};
 use crate::dlq::listing::{ByMessage, Group, GroupKey, Groups, MessageLetters};
 use crate::dlq::reader::Counts;
-use wasq_core::message::{MessageId, UnixMs};
-use wasq_queues::Queue;
 
 /// Messages that a group's page lists.
 const LISTED_MAX: usize = 200;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
+use wasq_core::message::UnixMs;
 
 use super::chart::{Chart, SERIES_MAX, Series, TONES, meter};
 use super::{Tab, parts, words};
@@ -14,7 +15,6 @@ use crate::admin::gate::Viewer;
 use crate::admin::history::{SAMPLES_MAX, STEP, Sample};
 use crate::flow::unroutable::UnroutableType;
 use crate::flow::{Lane, recent};
-use wasq_core::message::UnixMs;
 use crate::telemetry::stats::LineStats;
 
 /// Samples of the short view: a quarter of an hour.

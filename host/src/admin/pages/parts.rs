@@ -1,10 +1,10 @@
 //! What several pages show alike.
 
 use maud::{Markup, html};
+use wasq_core::message::UnixMs;
 
 use super::words;
 use crate::flow::recent::{MessageOutcome, Outcome};
-use wasq_core::message::UnixMs;
 
 /// A fact in large type.
 pub fn tile(name: &str, value: &str, note: &str, tone: &str) -> Markup {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use maud::{Markup, html};
+use wasq_core::message::UnixMs;
 
 use super::chart::meter;
 use super::{Tab, page as whole_page, parts, words};
 use crate::admin::gate::Viewer;
 use crate::admin::{App, PluginStatus, plugin_statuses};
 use crate::flow::recent::{self, Outcome};
-use wasq_core::message::UnixMs;
 use crate::telemetry::metrics::Snapshot;
 use crate::telemetry::stats::{Line, LineStats};
 

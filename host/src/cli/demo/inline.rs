@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use serde_json::json;
+use wasq_core::clock;
 
 use super::client::Client;
 use super::orders::Order;
 use super::table::Percentiles;
-use wasq_core::clock;
 
 /// The size of the receipt that is stored, in bytes: about that of the PDFs that the plugin make-receipt writes for the
 /// demo's orders.

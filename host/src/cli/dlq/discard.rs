@@ -7,17 +7,17 @@ use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock;
+use wasq_core::message::UnixMs;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
 use super::edit::ask;
 use super::place::{Next, Opened, Place, print_notes};
 use super::select::{FILTERS, Filters};
 use super::view::{Rows, short};
-use wasq_core::clock;
 use crate::dlq::filter::Filter;
 use crate::dlq::found::Found;
 use crate::dlq::reader::Reader;
-use wasq_core::message::UnixMs;
-use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
 /// Letters that a dry run lists; it counts the rest.
 const LISTED: u64 = 100;

@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock;
 
 use super::place::{Next, Place};
 use super::select::Filters;
 use super::view::exported;
-use wasq_core::clock;
 
 /// Write dead letters as JSON lines, and leave them where they are.
 ///

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock;
+use wasq_queues::Queue;
 
 use super::place::{Next, Place};
 use super::select::Filters;
 use super::view::{cut, short, time};
 use crate::cli::table::{Table, list, name, number, text, whole};
-use wasq_core::clock;
 use crate::dlq::listing::{self, Group, GroupKey, Row};
-use wasq_queues::Queue;
 
 /// Characters of an example's reason that the table shows.
 const REASON_CHARS: usize = 120;

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock;
+use wasq_queues::Queue;
 
 use super::place::{Next, Place};
 use super::select::Filters;
 use super::view::{in_a_table, listed, listed_message};
-use wasq_core::clock;
 use crate::dlq::listing::{ByMessage, Row};
-use wasq_queues::Queue;
 
 /// Messages that a listing shows unless told otherwise.
 const LISTED: usize = 100;

@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
+use wasq_queues::sqs::SqsQueue;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
 use crate::cli::Signals;
 use crate::cli::http::Admin;
@@ -16,8 +18,6 @@ use crate::dlq::found::Found;
 use crate::dlq::reader::Reader;
 use crate::dlq::sources::Sources;
 use crate::dlq::{Envelopes, LetterError};
-use wasq_queues::sqs::SqsQueue;
-use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
 /// How long the running host may take to answer with an envelope.
 const HOST_ANSWERS: Duration = Duration::from_secs(5);

@@ -7,13 +7,15 @@ use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock;
+use wasq_core::message::UnixMs;
+use wasq_queues::Queue;
 
 use super::place::{Next, Opened, Place, print_notes};
 use super::select::{FILTERS, Filters, duration, rate, ratio};
 use super::told::{Shown, report};
 use super::view::{Rows, short};
 use crate::cli::send::progress;
-use wasq_core::clock;
 use crate::dlq::filter::Filter;
 use crate::dlq::found::Found;
 use crate::dlq::plan::{Canary, Ended, Event, Plan, Summary};
@@ -21,8 +23,6 @@ use crate::dlq::reader::{Counts, Reader};
 use crate::dlq::replay::Replay as Engine;
 use crate::dlq::resend::How;
 use crate::dlq::sources::Sources;
-use wasq_core::message::UnixMs;
-use wasq_queues::Queue;
 
 /// Letters that a dry run lists; it counts the rest.
 const LISTED: u64 = 100;

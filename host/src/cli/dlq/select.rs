@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
+use wasq_core::message::UnixMs;
 
 use crate::dlq::filter::Filter;
-use wasq_core::message::UnixMs;
 
 /// The names of the filters, for commands that want one of them.
 pub const FILTERS: [&str; 8] =

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
+use wasq_queues::Queue;
 
 use super::place::Opened;
 use super::view::short;
 use crate::dlq::plan::{Ended, Event, Plan, Summary};
-use wasq_queues::Queue;
 
 /// Where there is no terminal, a line is printed for so many letters.
 const LINE_EVERY: u64 = 100;

@@ -3,12 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use wasq_core::message::{AttributeData, MessageId, UnixMs};
 
 use crate::cli::table::{Table, list, name, number, text, whole};
 use crate::dlq::found::{Envelope, Found};
 use crate::dlq::listing::{ByMessage, MessageLetters, Row};
 use crate::dlq::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE};
-use wasq_core::message::{AttributeData, MessageId, UnixMs};
 
 /// Characters of an id that listings show; it is the beginning that commands take.
 const ID_CHARS: usize = 8;

@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-
 use wasq_core::message::KEY_FIELD;
 
 /// The fields that decide over a message's type, key and envelope.

@@ -7,14 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-
-use super::VISIBILITY;
 use wasq_core::clock;
-use crate::lease::lock;
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq_core::message::{Delivery, Key, MessageId, Receipt};
 use wasq_core::pause::{Pause, Target};
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq_queues::{Outgoing, Queue, QueueError};
+
+use super::VISIBILITY;
+use crate::lease::lock;
 
 /// How the queue answers for a receipt, or the ledger for a key.
 #[derive(Clone, Copy, Default, PartialEq)]

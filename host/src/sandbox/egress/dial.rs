@@ -16,13 +16,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpStream;
 use tower_service::Service;
+use wasq_core::clock;
 
 use super::destination::{Destination, DestinationError};
 use super::headers::{HeaderError, Headers};
 use super::resolve::{self, Addresses, Resolver};
 use super::secrets::{SecretError, Secrets};
 use super::{Egress, HttpClient};
-use wasq_core::clock;
 use crate::config::{self, Config, Limits};
 
 /// An HTTP/2 connection with requests on it is asked for a sign of life as often, and is given up after the second time.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use wasq_core::clock;
 
 use super::destination::Destination;
 use super::secrets::Secrets;
-use wasq_core::clock;
 use crate::config::Secret;
 
 /// What a template's secret begins with; a brace ends it.

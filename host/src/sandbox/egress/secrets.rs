@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::time::Instant;
+use wasq_core::clock;
 
 pub use fetch::Fetcher;
 
-use wasq_core::clock;
 use crate::config::{AwsPlace, SecretPlace, SecretSource};
 
 /// How old a file's content may be when a request uses it.

@@ -7,7 +7,6 @@ use http::header::RETRY_AFTER;
 use jiff::civil::DateTime;
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::tz::TimeZone;
-
 use wasq_core::message::UnixMs;
 
 /// A `Retry-After` that is longer is cut: one hour.

@@ -7,10 +7,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use wasq_core::message::UnixMs;
 
 use super::Source;
 use crate::flow::Lane;
-use wasq_core::message::UnixMs;
 
 /// How often: CloudWatch's own resolution.
 const INTERVAL: Duration = Duration::from_secs(60);

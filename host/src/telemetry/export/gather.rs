@@ -2,9 +2,9 @@
 
 use super::Source;
 use crate::admission::breaker::BreakerStatus;
-use crate::telemetry::metrics::{self as m, Metric, QueueMeters, Snapshot};
 use crate::admission::permits::Usage;
 use crate::plugins::Catalog;
+use crate::telemetry::metrics::{self as m, Metric, QueueMeters, Snapshot};
 use crate::telemetry::stats::{ATTEMPTS, Line};
 
 /// A metric and its series.

@@ -17,14 +17,15 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use prost::Message as _;
 use tokio::runtime::Handle;
+use wasq_core::clock;
+use wasq_core::message::UnixMs;
 
 pub use settings::{Settings, SettingsError};
 
-use super::Source;
-use wasq_core::clock;
-use wasq_core::message::UnixMs;
-use crate::telemetry::spans::Tracing;
 use client::Client;
+
+use super::Source;
+use crate::telemetry::spans::Tracing;
 
 /// The last export, and the last spans, have this long when the host ends.
 const FLUSH: Duration = Duration::from_secs(2);

@@ -70,8 +70,8 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::metrics::{BREAKER_STATE, READY, RETRY_DELAY};
     use crate::telemetry::export::Series;
+    use crate::telemetry::metrics::{BREAKER_STATE, READY, RETRY_DELAY};
 
     #[test]
     fn labels_are_escaped_and_a_histogram_adds_up() {

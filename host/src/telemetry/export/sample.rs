@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use wasq_core::message::UnixMs;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueAttributes, QueueError};
+
 use super::Source;
 use crate::config::Telemetry;
 use crate::flow::Lane;
-use wasq_core::message::UnixMs;
 use crate::telemetry::metrics::Gauge;
-use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueAttributes, QueueError};
 
 /// Samples every queue, again and again; and the ledger, which was opened just now, from the second time on.
 pub async fn sample(source: Source, config: Telemetry) {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Counter, Gauge, Histogram, SETTLE_DURATION};
 use wasq_core::message::UnixMs;
+
+use super::{Counter, Gauge, Histogram, SETTLE_DURATION};
 
 /// Codes of failed receives told apart. The queue names them, so there must be a limit; what is over it counts as `(other)`.
 const CODES_MAX: usize = 32;

@@ -1,7 +1,6 @@
 //! The span that a message was sent from, as its producer wrote it: W3C's `traceparent`, or AWS X-Ray's header.
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
-
 use wasq_core::message::{Delivery, Message};
 
 /// The producer's span. An attribute of the message goes before what SQS carries.

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use wasq_core::message::AttributeValue;
-use wasq_queues::Queue;
 use wasq_local_sqs::{Effect, Fault};
-
-use crate::support::{Plugin, Rig, Setup};
+use wasq_queues::Queue;
 
 use super::{allow_redrive, bury, dead, dlq, keys_in_jobs, letter, rig, setup, still};
+use crate::support::{Plugin, Rig, Setup};
 
 #[tokio::test]
 async fn a_filtered_replay_leaves_the_others() {

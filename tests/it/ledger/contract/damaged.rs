@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all};
 use tempfile::TempDir;
-use wasq_ledgers::{Claim, Fence, Ledger, LedgerError};
 use wasq_core::message::Key;
+use wasq_ledgers::{Claim, Fence, Ledger, LedgerError};
 
 use super::{LONG, claim, done, finish, fresh, new_key, request};
 

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
 use wasq_core::message::{Key, UnixMs};
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
 
 use super::{ENDED, LONG, assert_stale, claim, dead_lettered, done, extend, finish, fresh, new_key, request};
 

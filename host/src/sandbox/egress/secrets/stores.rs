@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_sdk_secretsmanager::config::retry::RetryConfig;
 use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-
 use wasq_core::aws::{self, NoAnswer};
+
 use crate::config::{AwsConfig, AwsPlace};
 
 /// How long a call may take with all its attempts, and one of these.

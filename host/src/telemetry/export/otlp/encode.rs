@@ -7,11 +7,11 @@ use opentelemetry_proto::tonic::metrics::v1::{
     ScopeMetrics, Sum, metric::Data, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use wasq_core::message::UnixMs;
 
 use super::SCOPE;
-use wasq_core::message::UnixMs;
-use crate::telemetry::metrics::{self, Kind, Unit};
 use crate::telemetry::export::{Family, Series, Value};
+use crate::telemetry::metrics::{self, Kind, Unit};
 
 /// The metrics in one request. A family without series is left out.
 pub fn metrics(
