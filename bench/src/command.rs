@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::peers::Peers;
 use crate::pins::Pins;
 use crate::queue_servers::QueueServers;
-use crate::report::{LeftOut, Machine, Report, Settings, Standing, Watched};
+use crate::report::{BenchReport, LeftOut, Machine, Settings, Standing, Watched};
 use crate::round::{Pace, RoundRunner, Sample};
 use crate::workload::Workload;
 
@@ -122,7 +122,7 @@ impl Bench {
         let latency = self.watch(&mut runner, &standings).await?;
         runner.environment.close().await?;
         machine.load_after = crate::machine::load();
-        let report = Report {
+        let report = BenchReport {
             version: env!("CARGO_PKG_VERSION"),
             optimised: !cfg!(debug_assertions),
             machine,

@@ -10,7 +10,7 @@ use wasq_queues::{Outgoing, Queue, batches};
 
 use crate::pins::Pins;
 use crate::process::Process;
-use crate::queue_process::Counts;
+use crate::queue_process::QueueUsage;
 use crate::worker_process::{Load, WorkerProcess, aws};
 
 /// Batches on their way at once.
@@ -95,7 +95,7 @@ impl Environment {
     }
 
     /// What the local queue has done so far.
-    pub async fn counts(&mut self) -> anyhow::Result<Option<Counts>> {
+    pub async fn counts(&mut self) -> anyhow::Result<Option<QueueUsage>> {
         let Some(server) = &mut self.server else { return Ok(None) };
         server.tell("counts").await?;
         Ok(Some(server.hear().await?))
@@ -125,7 +125,7 @@ async fn send(queue: &SqsQueue, messages: &[Outgoing]) -> anyhow::Result<()> {
     }
 }
 
-impl Counts {
+impl QueueUsage {
     /// What was done since then.
     pub fn since(&self, before: &Self) -> Self {
         let calls: BTreeMap<String, u64> = self

@@ -15,7 +15,7 @@ use wasq_ledgers::Ledger;
 use crate::contestant::Contestant;
 use crate::no_ledger::NoLedger;
 use crate::worker_process::{
-    Consumer, HostSettings, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin, consuming,
+    Consumer, HostSettings, Latency, Load, Measured, Percentiles, Stopwatch, aws, begin, consuming,
 };
 use crate::workload;
 
@@ -30,7 +30,7 @@ const INSTANCES_MIN: usize = 512;
 /// And at most.
 const INSTANCES_MAX: usize = 10_000;
 
-pub async fn run(consumer: Consumer) -> anyhow::Result<Outcome> {
+pub async fn run(consumer: Consumer) -> anyhow::Result<Measured> {
     let bench = Bench::new(consumer).await?;
     let warm_up = bench.consumer.warm_up.clone();
     if warm_up.messages > 0 {
@@ -63,7 +63,7 @@ impl Bench {
     }
 
     /// Runs a host until it has settled a load.
-    async fn empty(&self, load: &Load, sandbox: Sandbox) -> anyhow::Result<Outcome> {
+    async fn empty(&self, load: &Load, sandbox: Sandbox) -> anyhow::Result<Measured> {
         let host = Host::start_in(config(&self.consumer, load)?, self.ledger.clone(), sandbox).await?;
         // The workers have only just been spawned.
         let watch = Stopwatch::start();
@@ -76,7 +76,7 @@ impl Bench {
         let latency = self.consumer.latency.then(|| latency(&host));
         host.shutdown(std::future::pending()).await;
         settled?;
-        Ok(Outcome { runs: Some(runs), guest_cpu_us, latency, ..outcome })
+        Ok(Measured { runs: Some(runs), guest_cpu_us, latency, ..outcome })
     }
 }
 
@@ -91,7 +91,7 @@ async fn settled(host: &Host, messages: u64) -> anyhow::Result<()> {
     let (mut done, mut counted_at, mut progressed_at) = (0, clock::now(), clock::now());
     loop {
         tokio::time::sleep(LOOK).await;
-        let idle = host.lanes().iter().all(|lane| lane.keeper.held() == 0);
+        let idle = host.runtimes().iter().all(|runtime| runtime.keeper.held() == 0);
         if !idle && counted_at.elapsed() < COUNT {
             continue;
         }
@@ -124,7 +124,7 @@ fn done_by(host: &Host) -> u64 {
 fn latency(host: &Host) -> Latency {
     let sent_to_start = host.services().stats.sent_to_start();
     let mut start_to_settled = wasq::telemetry::stats::Times::default();
-    host.lanes().iter().for_each(|lane| start_to_settled += &lane.settler.start_to_settled());
+    host.runtimes().iter().for_each(|runtime| start_to_settled += &runtime.settler.start_to_settled());
     Latency {
         messages: sent_to_start.count(),
         sent_to_start_ms: Percentiles::of(&sent_to_start),

@@ -13,7 +13,7 @@ use wasq_core::{aws as sdk, clock};
 use wasq_queues::BATCH_MAX_ENTRIES;
 
 use crate::tally::Tally;
-use crate::worker_process::{Consumer, Latency, Load, Outcome, Percentiles, Stopwatch, aws, begin, consuming};
+use crate::worker_process::{Consumer, Latency, Load, Measured, Percentiles, Stopwatch, aws, begin, consuming};
 use crate::workload;
 
 /// How long a receive waits for a message.
@@ -21,7 +21,7 @@ pub const WAIT_S: i32 = 1;
 /// How long a message is hidden.
 pub const VISIBILITY_S: i32 = 60;
 
-pub async fn run(consumer: Consumer) -> anyhow::Result<Outcome> {
+pub async fn run(consumer: Consumer) -> anyhow::Result<Measured> {
     let client = Client::new(&sdk::sdk_config(&aws(&consumer.endpoint)).await);
     empty(&client, &consumer, &consumer.warm_up, Watched::default()).await.context("while it got warm")?;
     begin()?;
@@ -29,7 +29,7 @@ pub async fn run(consumer: Consumer) -> anyhow::Result<Outcome> {
     let tally = empty(&client, &consumer, &consumer.load, watched.clone()).await?;
     let outcome = watch.stop(tally.handled());
     let latency = consumer.latency.then(|| watched.latency());
-    Ok(Outcome { calls: Some(tally.calls()), latency, ..outcome })
+    Ok(Measured { calls: Some(tally.calls()), latency, ..outcome })
 }
 
 /// Times of messages, in the run in which latency counts.

@@ -3,9 +3,9 @@
 use wasq::cli::table::{Table, name, number};
 
 use crate::contestant::Contestant;
-use crate::report::{Ratio, Report, Standing, Watched};
+use crate::report::{BenchReport, Ratio, Standing, Watched};
 
-pub fn print(report: &Report) {
+pub fn print(report: &BenchReport) {
     let (machine, settings) = (&report.machine, &report.settings);
     println!(
         "{} messages of {} bytes, {} rounds, medians; ledger {}, handler {}",

@@ -25,7 +25,7 @@ pub struct QueueServers {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct QueueServersReport {
     messages: u64,
     bytes: usize,
     pins: Pins,
@@ -68,7 +68,7 @@ impl QueueServers {
             rounds,
         });
         let left_out = missing.iter().map(|(name, _)| format!("{name}: {}", self.peers.setup()));
-        let report = Report {
+        let report = QueueServersReport {
             queues: queues.collect(),
             left_out: left_out.collect(),
             messages: self.messages,
@@ -108,7 +108,7 @@ fn median(rounds: &[Called]) -> Called {
     }
 }
 
-impl Report {
+impl QueueServersReport {
     fn print(&self) {
         println!("{} messages of {} bytes, 8 clients, ten a call; {}", self.messages, self.bytes, self.pins.words());
         let figures = ["sent/s", "wasq ×", "received and deleted/s", "wasq ×"].map(number);

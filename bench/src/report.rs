@@ -11,7 +11,7 @@ use crate::worker_process::Latency;
 
 /// The whole of it. What the JSON holds is this, field by field.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     pub version: &'static str,
     /// Without optimisation the figures mean nothing.
     pub optimised: bool,

@@ -12,8 +12,8 @@ use crate::peers::Peers;
 use crate::pins::Pins;
 use crate::process::Process;
 use crate::produce_process::Produced;
-use crate::queue_process::Counts;
-use crate::worker_process::{Consumer, HostSettings, Latency, Load, Outcome, Producer, WorkerProcess};
+use crate::queue_process::QueueUsage;
+use crate::worker_process::{Consumer, HostSettings, Latency, Load, Measured, Producer, WorkerProcess};
 use crate::workload::Workload;
 
 /// The calls that are about messages; others set up a queue.
@@ -107,7 +107,7 @@ impl RoundRunner {
         warm_up: &Load,
         load: &Load,
         producer: Option<&Producer>,
-    ) -> anyhow::Result<(Outcome, Option<Counts>)> {
+    ) -> anyhow::Result<(Measured, Option<QueueUsage>)> {
         let own = tempfile::tempdir_in(&self.scratch).context("cannot make a temporary directory")?;
         let consumer = self.consumer(contestant, pace, warm_up, load, producer.is_some(), own.path());
         let mut process = self.start(consumer, own.path())?;
@@ -121,7 +121,7 @@ impl RoundRunner {
             process.hear::<Produced>().await?;
             process.end().await?;
         }
-        let outcome: Outcome = process.hear().await?;
+        let outcome: Measured = process.hear().await?;
         let after = self.environment.counts().await?;
         process.end().await?;
         for load in [warm_up, load] {
@@ -177,7 +177,7 @@ fn warm_up(messages: u64) -> u64 {
     (messages / 5).clamp(1, 5_000)
 }
 
-fn sample(outcome: &Outcome, counts: Option<Counts>) -> Sample {
+fn sample(outcome: &Measured, counts: Option<QueueUsage>) -> Sample {
     let each = |sum: f64| sum / outcome.handled.max(1) as f64;
     let contestant = each(outcome.cpu_us);
     let cpu_us = CpuUs {

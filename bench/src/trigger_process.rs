@@ -14,17 +14,17 @@ use wasq_queues::BATCH_MAX_ENTRIES;
 
 use crate::native_process::{VISIBILITY_S, WAIT_S};
 use crate::tally::Tally;
-use crate::worker_process::{Consumer, Load, Outcome, Stopwatch, aws, begin};
+use crate::worker_process::{Consumer, Load, Measured, Stopwatch, aws, begin};
 use crate::workload;
 
-pub async fn run(consumer: Consumer) -> anyhow::Result<Outcome> {
+pub async fn run(consumer: Consumer) -> anyhow::Result<Measured> {
     let client = Client::new(&sdk::sdk_config(&aws(&consumer.endpoint)).await);
     empty(&client, &consumer, &consumer.warm_up).await.context("while it got warm")?;
     begin()?;
     let watch = Stopwatch::start();
     let tally = empty(&client, &consumer, &consumer.load).await?;
     let outcome = watch.stop(tally.handled());
-    Ok(Outcome { calls: Some(tally.calls()), ..outcome })
+    Ok(Measured { calls: Some(tally.calls()), ..outcome })
 }
 
 async fn empty(client: &Client, consumer: &Consumer, load: &Load) -> anyhow::Result<Arc<Tally>> {

@@ -78,7 +78,7 @@ pub struct Producer {
 
 /// What a consumer found, from its start to the last delete.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct Measured {
     /// Messages handled and deleted.
     pub handled: u64,
     /// Handlers that were started, where that is not the same: in a host, duplicates start none.
@@ -179,9 +179,9 @@ impl Stopwatch {
         Self { began: clock::now(), cpu: clock::process_cpu() }
     }
 
-    pub fn stop(self, handled: u64) -> Outcome {
+    pub fn stop(self, handled: u64) -> Measured {
         let cpu = clock::process_cpu().saturating_sub(self.cpu);
-        Outcome {
+        Measured {
             handled,
             runs: None,
             elapsed_s: (clock::now() - self.began).as_secs_f64(),

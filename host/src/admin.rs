@@ -1,7 +1,7 @@
 //! The admin port: health, metrics and status for scripts and orchestrators, and the dashboard for people.
 
 mod access;
-mod gate;
+mod extractors;
 mod history;
 mod letters;
 mod pages;
@@ -26,13 +26,13 @@ use wasq_core::pause::Pause;
 
 pub use access::{Access, TOKEN_VARIABLE, TokenError};
 pub use history::History;
-pub use letters::{Place, places};
+pub use letters::{DeadLetterQueue, dead_letter_queues};
 
-use gate::ApiLooker;
+use extractors::ApiLooker;
 
 use crate::admission::permits::Usage;
 use crate::config;
-use crate::flow::Lane;
+use crate::flow::QueueRuntime;
 use crate::flow::recent::{self, MessageOutcome};
 use crate::flow::unroutable::UnroutableType;
 use crate::plugins::Catalog;
@@ -47,7 +47,7 @@ pub struct App {
     pub access: Access,
     pub history: Arc<History>,
     /// Where each queue's dead letters are.
-    pub places: Vec<Arc<Place>>,
+    pub dead_letter_queues: Vec<Arc<DeadLetterQueue>>,
 }
 
 impl FromRef<Arc<App>> for Source {
@@ -193,8 +193,8 @@ impl Server {
             .route("/envelopes/{*id}", get(envelope))
             .route("/pauses", get(pauses::list).post(pauses::pause))
             .route("/pauses/resume", post(pauses::resume))
-            .layer(from_fn_with_state(app.clone(), gate::api_by_own_name));
-        let pages = pages::routes().layer(from_fn_with_state(app.clone(), gate::page_by_own_name));
+            .layer(from_fn_with_state(app.clone(), extractors::api_by_own_name));
+        let pages = pages::routes().layer(from_fn_with_state(app.clone(), extractors::page_by_own_name));
         let router = probes.merge(api).merge(pages).with_state(app);
         if let Some(listener) = self.listener.take() {
             self.task = Some(tokio::spawn(serve::serve(listener, router, self.config.clone(), self.stop.clone())));
@@ -235,7 +235,7 @@ async fn status(State(source): State<Source>) -> Json<Status> {
     let services = &source.services;
     Json(Status {
         ready: source.ready(),
-        queues: source.lanes.iter().map(|lane| QueueStatus::of(lane)).collect(),
+        queues: source.runtimes.iter().map(|runtime| QueueStatus::of(runtime)).collect(),
         lines: services.stats.snapshot(),
         unroutable: source.unroutable(),
         breakers: services.breakers.status(services.clock.now()),
@@ -291,15 +291,15 @@ impl Source {
 }
 
 impl QueueStatus {
-    fn of(lane: &Lane) -> Self {
+    fn of(runtime: &QueueRuntime) -> Self {
         let sampled = |gauge: &Gauge| gauge.get().map(|value| value as u64);
-        let meters = &lane.meters;
+        let meters = &runtime.meters;
         Self {
-            name: lane.name.clone(),
-            queue: lane.queue.name().to_owned(),
-            dlq: lane.dlq.name().to_owned(),
-            in_hand: lane.keeper.held(),
-            concurrency: lane.config.concurrency,
+            name: runtime.name.clone(),
+            queue: runtime.queue.name().to_owned(),
+            dlq: runtime.dlq.name().to_owned(),
+            in_hand: runtime.keeper.held(),
+            concurrency: runtime.config.concurrency,
             lag_s: meters.lag_s.get(),
             visible: sampled(&meters.visible),
             in_flight: sampled(&meters.in_flight),

@@ -18,7 +18,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 pub use admin::Admin;
-pub use egress::{AwsPlace, Egress, SecretPlace, SecretSource};
+pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
 pub use empty::EmptyInterface;
 pub use limits::Limits;
 pub use rings::{DeadLetterEdge, dead_letter_ring};
@@ -532,13 +532,13 @@ mod tests {
     #[test]
     fn a_build_that_cannot_ask_aws_for_secrets_says_how_to_make_one_that_can() {
         let source = |text: &str| toml::from_str::<SecretSource>(text).unwrap();
-        for place in ["ssm = '/a'", "secretsmanager = 'a'\nfield = 'b'"] {
-            assert!(source(place).fault("TOKEN", true).is_none(), "{place}");
-            let (key, _, rule) = source(place).fault("TOKEN", false).expect(place);
+        for location in ["ssm = '/a'", "secretsmanager = 'a'\nfield = 'b'"] {
+            assert!(source(location).fault("TOKEN", true).is_none(), "{location}");
+            let (key, _, rule) = source(location).fault("TOKEN", false).expect(location);
             assert!(key == "secrets.TOKEN" && rule.contains("--features aws-secrets"), "{key}: {rule}");
         }
-        for place in ["env = 'A'", "file = 'a'"] {
-            assert!(source(place).fault("TOKEN", false).is_none(), "{place}");
+        for location in ["env = 'A'", "file = 'a'"] {
+            assert!(source(location).fault("TOKEN", false).is_none(), "{location}");
         }
     }
 

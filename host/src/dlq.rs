@@ -2,8 +2,8 @@
 
 pub mod filter;
 pub mod fingerprint;
-pub mod found;
-mod held;
+mod hidden_letters;
+pub mod letter_view;
 pub mod listing;
 mod oversized;
 pub mod plan;
@@ -11,8 +11,8 @@ pub mod reader;
 pub mod redrive;
 mod redriven;
 pub mod replay;
-pub mod resend;
-pub mod sources;
+pub mod replayed_message;
+pub mod targets;
 pub mod watch;
 
 use bytes::Bytes;

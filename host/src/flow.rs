@@ -1,10 +1,10 @@
 //! The way of a delivery: decode, route, claim, run, decide, record, settle.
 
-/// A record of the log about a share: which message, of which type, in which plugin, in which attempt; then what is said of it.
-macro_rules! about {
-    ($level:ident, $share:expr, $attempt:expr, $($said:tt)*) => {{
-        let (kind, plugin) = $share.names();
-        let message_id = &$share.delivery.message_id;
+/// A record of the log about a plugin_attempt: which message, of which type, in which plugin, in which attempt; then what is said of it.
+macro_rules! log_attempt {
+    ($level:ident, $plugin_attempt:expr, $attempt:expr, $($said:tt)*) => {{
+        let (kind, plugin) = $plugin_attempt.names();
+        let message_id = &$plugin_attempt.delivery.message_id;
         tracing::$level!(%message_id, "type" = kind, plugin, attempt = $attempt, $($said)*)
     }};
 }
@@ -32,7 +32,7 @@ use wasq_ledgers::{Ledger, LedgerError};
 use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
 
 use claim::Claimed;
-use decide::{Circumstances, Record, Settlement, decide, within_retention};
+use decide::{DecisionInput, Record, Settlement, decide, within_retention};
 use recent::Recent;
 use settle::Settler;
 
@@ -49,7 +49,7 @@ use crate::plugins::{Catalogs, Plugin, Serving};
 use crate::sandbox::Sandbox;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::QueueMeters;
-use crate::telemetry::spans::{Span, Tracing, Way};
+use crate::telemetry::spans::{DeliveryTrace, Span, Tracing};
 use crate::telemetry::stats::Stats;
 
 /// What every delivery's way needs.
@@ -74,7 +74,7 @@ pub struct Services {
 }
 
 /// One queue, and what settles its deliveries.
-pub struct Lane {
+pub struct QueueRuntime {
     pub name: String,
     pub config: QueueConfig,
     pub queue: Arc<dyn Queue>,
@@ -90,10 +90,10 @@ pub struct Lane {
     pub meters: Arc<QueueMeters>,
 }
 
-/// One plugin's share of a delivery; or all of it, when no plugin sees it.
-struct Share<'a> {
+/// One plugin's plugin_attempt of a delivery; or all of it, when no plugin sees it.
+struct PluginAttempt<'a> {
     services: &'a Services,
-    lane: &'a Lane,
+    runtime: &'a QueueRuntime,
     delivery: &'a Delivery,
     lease: &'a Lease,
     /// None when it cannot be read.
@@ -105,22 +105,22 @@ struct Share<'a> {
     span: &'a Span,
 }
 
-/// How a share ended.
-struct Ended {
+/// How a plugin_attempt ended.
+struct AttemptEnd {
     exit: Exit,
     settlement: Settlement,
 }
 
 /// Takes a delivery all its way. The answer is what was settled.
-pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease: Lease) -> Settlement {
+pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Delivery, lease: Lease) -> Settlement {
     let limits = &services.limits;
     let keep_until = services.clock.now() + limits.permit_wait + limits.settle_grace;
     lease.keep_until(keep_until);
     let reopened = dlq::reopen(delivery, &services.ledger).await;
     let delivery = reopened.as_ref().ok().and_then(Option::as_ref).unwrap_or(delivery);
-    let whole = Share {
+    let whole = PluginAttempt {
         services,
-        lane,
+        runtime,
         delivery,
         lease: &lease,
         message: None,
@@ -130,22 +130,22 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
     };
 
     let decoded = match &reopened {
-        Ok(_) => decode::decode(delivery, lane.config.envelope, lane.config.default_type.as_deref())
-            .map(|message| Arc::new(decode::with_key_of_queue(message, delivery, &lane.config)))
+        Ok(_) => decode::decode(delivery, runtime.config.envelope, runtime.config.default_type.as_deref())
+            .map(|message| Arc::new(decode::with_key_of_queue(message, delivery, &runtime.config)))
             .map_err(|reason| Exit::Invalid { reason }),
         Err(error) => Err(not_reopened(services, error)),
     };
-    let way = services.tracing.way(lane.queue.name(), delivery, decoded.as_deref().ok());
+    let trace = services.tracing.delivery(runtime.queue.name(), delivery, decoded.as_deref().ok());
     let settlement = match &decoded {
         Err(exit) => whole.without_a_run(exit.clone()).await.settlement,
         Ok(message) => {
-            let whole = Share { message: Some(message), ..whole };
+            let whole = PluginAttempt { message: Some(message), ..whole };
             let now = || services.clock.unix_ms();
-            let paused = services.pauses.of_message(&lane.name, &message.kind.0, now);
+            let paused = services.pauses.of_message(&runtime.name, &message.kind.0, now);
             if let Some((pause, now)) = paused {
                 let exit = Exit::Paused { target: pause.target.to_string(), remaining: pause.remaining(now) };
                 let settlement = whole.without_a_run(exit).await.settlement;
-                lane.settler.settle(lease, &settlement, way.settle()).await;
+                runtime.settler.settle(lease, &settlement, trace.settle()).await;
                 return settlement;
             }
             let catalog = services.catalogs.current();
@@ -155,16 +155,17 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
                     whole.without_a_run(Exit::OutboxDepth { depth, limit }).await.settlement
                 }
                 [] => {
-                    let after = lane.config.unroutable_after;
-                    services.recent.unroutable.met(&lane.name, &message.kind.0, after, now());
+                    let after = runtime.config.unroutable_after;
+                    services.recent.unroutable.met(&runtime.name, &message.kind.0, after, now());
                     whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement
                 }
                 all => {
                     let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
                     lease.keep_until(keep_until + longest);
-                    let whole = Share { is_only_plugin: all.len() == 1, ..whole };
-                    let shares = all.iter().map(|serving| whole.of(&serving.stable).attempt(&way, message, serving));
-                    let ended = join_all(shares).await;
+                    let whole = PluginAttempt { is_only_plugin: all.len() == 1, ..whole };
+                    let plugin_attempts =
+                        all.iter().map(|serving| whole.of(&serving.stable).attempt(&trace, message, serving));
+                    let ended = join_all(plugin_attempts).await;
                     let settlement = combine(ended.iter().map(|ended| &ended.settlement));
                     count_duplicates(services, &delivery.message_id, message, all, &ended, &settlement);
                     settlement
@@ -172,7 +173,7 @@ pub async fn handle(services: &Services, lane: &Lane, delivery: &Delivery, lease
             }
         }
     };
-    lane.settler.settle(lease, &settlement, way.settle()).await;
+    runtime.settler.settle(lease, &settlement, trace.settle()).await;
     settlement
 }
 
@@ -192,30 +193,30 @@ fn not_reopened(services: &Services, error: &LetterError) -> Exit {
     }
 }
 
-impl<'a> Share<'a> {
-    fn of(&self, plugin: &'a Plugin) -> Share<'a> {
-        Share { plugin: Some(plugin), ..*self }
+impl<'a> PluginAttempt<'a> {
+    fn of(&self, plugin: &'a Plugin) -> PluginAttempt<'a> {
+        PluginAttempt { plugin: Some(plugin), ..*self }
     }
 
     /// Claim, run, decide, record.
-    async fn attempt(self, way: &Way, message: &Arc<Message>, serving: &Serving) -> Ended {
-        let span = way.process(&message.kind.0, &serving.stable.manifest.name);
-        let whole = Share { span: &span, ..self };
+    async fn attempt(self, trace: &DeliveryTrace, message: &Arc<Message>, serving: &Serving) -> AttemptEnd {
+        let span = trace.process(&message.kind.0, &serving.stable.manifest.name);
+        let whole = PluginAttempt { span: &span, ..self };
         let mut claim = match claim::claim(&whole, message, &serving.stable).await {
             Ok(claim) => claim,
             Err(exit) => return whole.without_a_run(exit).await,
         };
         let (plugin, version) = serving.version(&message.kind, &claim.key, whole.delivery.receive_count);
-        let share = whole.of(plugin);
-        let (exit, admitted) = run::run(&share, message, plugin, &mut claim).await;
-        let (exit, settlement) = match share.failed_on_trial(serving, version, &exit) {
+        let plugin_attempt = whole.of(plugin);
+        let (exit, admitted) = run::run(&plugin_attempt, message, plugin, &mut claim).await;
+        let (exit, settlement) = match plugin_attempt.failed_on_trial(serving, version, &exit) {
             true => (exit, Settlement::ON_THE_EARLIER_VERSION),
             false => {
-                let next_probe = record::feed_breakers(&share, admitted, &exit);
-                share.decide(exit, &plugin.manifest.retry, Some(&claim), next_probe)
+                let next_probe = record::feed_breakers(&plugin_attempt, admitted, &exit);
+                plugin_attempt.decide(exit, &plugin.manifest.retry, Some(&claim), next_probe)
             }
         };
-        record::record(&share, Some(claim), exit, settlement).await
+        record::record(&plugin_attempt, Some(claim), exit, settlement).await
     }
 
     /// Tells the trial of a new version how a first run went, and asks whether it must be repeated on the earlier one.
@@ -224,8 +225,8 @@ impl<'a> Share<'a> {
         serving.rollout.as_ref().is_some_and(|rollout| is_first && rollout.ran(version, exit))
     }
 
-    /// The way of a share that no handler sees.
-    async fn without_a_run(&self, exit: Exit) -> Ended {
+    /// The way of a plugin_attempt that no handler sees.
+    async fn without_a_run(&self, exit: Exit) -> AttemptEnd {
         let retry = self.plugin.map_or_else(Retry::default, |plugin| plugin.manifest.retry.clone());
         let (exit, settlement) = self.decide(exit, &retry, None, Duration::ZERO);
         record::record(self, None, exit, settlement).await
@@ -237,17 +238,17 @@ impl<'a> Share<'a> {
         within_retention(exit, settlement, &at)
     }
 
-    fn circumstances<'r>(&self, retry: &'r Retry, claim: Option<&Claimed>, next_probe: Duration) -> Circumstances<'r> {
-        Circumstances {
+    fn circumstances<'r>(&self, retry: &'r Retry, claim: Option<&Claimed>, next_probe: Duration) -> DecisionInput<'r> {
+        DecisionInput {
             attempt: claim.map_or(0, |claim| claim.fresh.attempt),
             retry,
             draw: fastrand::f64(),
             receive_count: self.delivery.receive_count,
             age: self.age(),
-            unroutable_after: self.lane.config.unroutable_after,
+            unroutable_after: self.runtime.config.unroutable_after,
             pause_hold: self.services.limits.pause_hold,
-            retention: self.lane.retention.get(),
-            on_exhausted: self.lane.config.on_exhausted,
+            retention: self.runtime.retention.get(),
+            on_exhausted: self.runtime.config.on_exhausted,
             next_probe,
         }
     }
@@ -269,9 +270,9 @@ impl<'a> Share<'a> {
     }
 }
 
-/// From the shares to the delivery's settlement: deleted when all are settled, else hidden for the shortest delay.
-fn combine<'s>(shares: impl Iterator<Item = &'s Settlement>) -> Settlement {
-    shares
+/// From the plugin_attempts to the delivery's settlement: deleted when all are settled, else hidden for the shortest delay.
+fn combine<'s>(plugin_attempts: impl Iterator<Item = &'s Settlement>) -> Settlement {
+    plugin_attempts
         .cloned()
         .reduce(|a, b| match (a, b) {
             (Settlement::Leave, _) | (_, Settlement::Leave) => Settlement::Leave,
@@ -294,7 +295,7 @@ fn count_duplicates(
     message_id: &MessageId,
     message: &Message,
     all: &[Arc<Serving>],
-    ended: &[Ended],
+    ended: &[AttemptEnd],
     settlement: &Settlement,
 ) {
     if !matches!(settlement, Settlement::Delete { .. } | Settlement::DeadLetter) {
@@ -319,7 +320,9 @@ mod tests {
     fn a_delivery_is_deleted_when_all_its_plugins_are_settled() {
         let delete = || Settlement::Delete { record: Record::Done };
         let delay = |s| Settlement::Delay { delay: Duration::from_secs(s), record: Record::Nothing };
-        let check = |shares: Vec<Settlement>, expect| assert_eq!(combine(shares.iter()), expect, "{shares:?}");
+        let check = |plugin_attempts: Vec<Settlement>, expect| {
+            assert_eq!(combine(plugin_attempts.iter()), expect, "{plugin_attempts:?}")
+        };
         check(vec![delete(), delete()], delete());
         check(vec![delete(), Settlement::DeadLetter], delete());
         check(vec![Settlement::DeadLetter, delay(3)], delay(3));

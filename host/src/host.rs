@@ -25,7 +25,7 @@ use crate::admission::permits::Permits;
 use crate::config::{AwsConfig, Config};
 use crate::flow::recent::Recent;
 use crate::flow::settle::Settler;
-use crate::flow::{Lane, Services};
+use crate::flow::{QueueRuntime, Services};
 use crate::lease::Keeper;
 use crate::plugins::watch::Watch;
 use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
@@ -43,12 +43,12 @@ pub struct Host {
     config: Arc<Config>,
     /// What the queues' redrive policies allow the plugins that are loaded.
     receives: Arc<ReceiveLimits>,
-    crew: Workers,
+    workers: Workers,
     admin: admin::Server,
     watcher: JoinHandle<()>,
     fetcher: JoinHandle<()>,
     /// Samples and exports.
-    telling: JoinSet<()>,
+    background: JoinSet<()>,
     otlp: Otlp,
 }
 
@@ -141,23 +141,26 @@ impl Host {
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone(), receives.clone())),
             receives,
             fetcher: tokio::spawn(keep_secrets(fetcher, services.clone())),
-            telling: JoinSet::new(),
+            background: JoinSet::new(),
             otlp,
             config: config.clone(),
-            crew: Workers::new(services),
+            workers: Workers::new(services),
         };
-        let places = admin::places(&sqs, open.queues.iter().map(|open| (open.name.as_str(), &open.queue, &open.dlq)));
+        let dead_letter_queues = admin::dead_letter_queues(
+            &sqs,
+            open.queues.iter().map(|open| (open.name.as_str(), &open.queue, &open.dlq)),
+        );
         for queue in open.queues {
             host.begin(queue);
         }
         let source = host.source();
-        host.telling.spawn(export::sample(source.clone(), config.telemetry.clone()));
-        host.telling.spawn(keep_pauses(source.services.clone()));
-        host.telling.spawn(host.otlp.export(source.clone()));
-        host.telling.spawn(export::write_emf(source.clone(), config.telemetry.emf));
+        host.background.spawn(export::sample(source.clone(), config.telemetry.clone()));
+        host.background.spawn(keep_pauses(source.services.clone()));
+        host.background.spawn(host.otlp.export(source.clone()));
+        host.background.spawn(export::write_emf(source.clone(), config.telemetry.emf));
         let history = Arc::new(admin::History::default());
-        host.telling.spawn(history.clone().keep(source.clone()));
-        host.admin.serve(admin::App { source, access, history, places });
+        host.background.spawn(history.clone().keep(source.clone()));
+        host.admin.serve(admin::App { source, access, history, dead_letter_queues });
         Ok(host)
     }
 
@@ -173,7 +176,7 @@ impl Host {
         };
         let queue: Arc<dyn Queue> = Arc::new(queue);
         let meters = Arc::new(QueueMeters::default());
-        self.crew.begin(Lane {
+        self.workers.begin(QueueRuntime {
             name,
             keeper: Keeper::start(connect, config.visibility, self.services().ledger.clone(), meters.clone()),
             settler: Settler::start(queue.clone(), meters.clone()),
@@ -199,29 +202,29 @@ impl Host {
 
     /// What metrics are gathered from.
     pub fn source(&self) -> Source {
-        Source { services: self.services().clone(), lanes: self.crew.lanes().to_vec() }
+        Source { services: self.services().clone(), runtimes: self.workers.runtimes().to_vec() }
     }
 
     pub fn services(&self) -> &Arc<Services> {
-        self.crew.services()
+        self.workers.services()
     }
 
     /// The queues that it works on.
-    pub fn lanes(&self) -> &[Arc<Lane>] {
-        self.crew.lanes()
+    pub fn runtimes(&self) -> &[Arc<QueueRuntime>] {
+        self.workers.runtimes()
     }
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
         let source = self.source();
-        let Self { config, receives: _, mut crew, admin, watcher, fetcher, mut telling, otlp } = self;
+        let Self { config, receives: _, mut workers, admin, watcher, fetcher, mut background, otlp } = self;
         watcher.abort();
-        crew.drain(Duration::from_secs(config.drain_s), hurry).await;
+        workers.drain(Duration::from_secs(config.drain_s), hurry).await;
         fetcher.abort();
         admin.shutdown().await;
-        telling.shutdown().await;
+        background.shutdown().await;
         let last = otlp.last(&source);
-        crew.flush().await;
+        workers.flush().await;
         otlp.flush(last).await;
     }
 }

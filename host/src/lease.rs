@@ -28,13 +28,13 @@ use crate::telemetry::metrics::QueueMeters;
 
 /// The leases of one queue.
 pub struct Keeper {
-    held: Arc<Held>,
+    held: Arc<Leases>,
     visibility: Duration,
     stop: CancellationToken,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Held {
+struct Leases {
     by_message: Mutex<BTreeMap<MessageId, Arc<Inner>>>,
     meters: Arc<QueueMeters>,
 }
@@ -42,7 +42,7 @@ struct Held {
 /// A delivery that is ours. Dropping it ends the keeping.
 pub struct Lease {
     inner: Arc<Inner>,
-    held: Arc<Held>,
+    held: Arc<Leases>,
 }
 
 struct Inner {
@@ -101,7 +101,7 @@ impl State {
     }
 }
 
-impl Held {
+impl Leases {
     /// Tells whoever works under a lease that it is over.
     fn lose(&self, inner: &Inner) {
         if !inner.lost.is_cancelled() {
@@ -140,7 +140,7 @@ impl Keeper {
 
     /// A keeper without a thread, and the work that its thread would do.
     pub fn new(visibility: Duration, meters: Arc<QueueMeters>) -> (Self, Keeping) {
-        let held = Arc::new(Held { by_message: Mutex::default(), meters });
+        let held = Arc::new(Leases { by_message: Mutex::default(), meters });
         let stop = CancellationToken::new();
         let keeping = Keeping::new(held.clone(), visibility, stop.clone());
         (Self { held, visibility, stop, thread: Mutex::default() }, keeping)

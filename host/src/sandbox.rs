@@ -6,8 +6,8 @@ mod bindings;
 pub mod egress;
 mod engine;
 mod grants;
-mod heavy;
 mod logging;
+mod offload;
 mod outbox;
 mod state;
 mod steps;
@@ -54,7 +54,7 @@ pub type Native = fn(&Job) -> Exit;
 #[derive(Clone)]
 pub struct Handler {
     pre: bindings::WorkerPre<State>,
-    weight: heavy::Weight,
+    cpu_class: offload::CpuClass,
 }
 
 /// What one plugin's runs may do.
@@ -88,7 +88,7 @@ pub struct Job {
 
 /// How an attempt went.
 #[derive(Debug)]
-pub struct Report {
+pub struct RunReport {
     pub exit: Exit,
     /// What to send before the message is deleted; empty unless the exit is done.
     pub outbox: Vec<OutboxMessage>,
@@ -127,7 +127,7 @@ impl Handler {
     /// Where its last run computed until its timeout, the next ones go one by one: what a run needs
     /// one permit of, until one of them has ended otherwise.
     pub fn alone(&self) -> Option<&Arc<Semaphore>> {
-        self.weight.alone()
+        self.cpu_class.alone()
     }
 }
 
@@ -200,18 +200,18 @@ impl Sandbox {
         let contract = |error: wasmtime::Error| CompileError::Contract(format!("{error:#}"));
         let instance = self.linker.instantiate_pre(component).map_err(contract)?;
         let pre = bindings::WorkerPre::new(instance).map_err(contract)?;
-        Ok(Handler { pre, weight: heavy::Weight::default() })
+        Ok(Handler { pre, cpu_class: offload::CpuClass::default() })
     }
 
     /// Runs one attempt to its end or its timeout. Dropping the future stops the guest, at the
     /// latest with the next tick. No more than `max_instances` run at once: `permits` are what the
     /// caller has for the run, and are given back when its instance is gone.
-    pub async fn run(&self, handler: &Handler, job: Job, permits: Vec<OwnedSemaphorePermit>) -> Report {
+    pub async fn run(&self, handler: &Handler, job: Job, permits: Vec<OwnedSemaphorePermit>) -> RunReport {
         if let Some(native) = self.native {
             let started_at = clock::now();
             let exit = native(&job);
             let elapsed = clock::now() - started_at;
-            return Report { exit, outbox: Vec::new(), elapsed, cpu: Duration::ZERO, memory_bytes: 0 };
+            return RunReport { exit, outbox: Vec::new(), elapsed, cpu: Duration::ZERO, memory_bytes: 0 };
         }
         let started_at = clock::now();
         let limit = job.policy.timeout;
@@ -239,7 +239,7 @@ impl Sandbox {
         };
         // Without ticks no guest yields, and what it does is the same every time.
         let ((returned, state), cpu) = match &self.ticker {
-            Some(_) => heavy::drive(run, &handler.weight, |(returned, _)| returned.is_err()).await,
+            Some(_) => offload::drive(run, &handler.cpu_class, |(returned, _)| returned.is_err()).await,
             None => (run.await, Duration::ZERO),
         };
         let exit = match returned {
@@ -250,7 +250,7 @@ impl Sandbox {
         let exit = state.with_what_the_host_saw(exit);
         let memory_bytes = state.memory_peak_bytes();
         let outbox = if matches!(exit, Exit::Done { .. }) { state.into_outbox() } else { Vec::new() };
-        Report { exit, outbox, elapsed: clock::now() - started_at, cpu, memory_bytes }
+        RunReport { exit, outbox, elapsed: clock::now() - started_at, cpu, memory_bytes }
     }
 
     /// From the guest's words to an exit, with every text capped and every number clamped.

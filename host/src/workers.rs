@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::flow::{Lane, Services};
+use crate::flow::{QueueRuntime, Services};
 use worker::Worker;
 
 /// Releases, and last deletes, are given this long after the drain.
@@ -18,7 +18,7 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// One worker a queue.
 pub struct Workers {
     services: Arc<Services>,
-    lanes: Vec<Arc<Lane>>,
+    runtimes: Vec<Arc<QueueRuntime>>,
     workers: Vec<JoinHandle<()>>,
     /// What the workers have in hand.
     deliveries: TaskTracker,
@@ -29,7 +29,7 @@ impl Workers {
     pub fn new(services: Arc<Services>) -> Self {
         Self {
             services,
-            lanes: Vec::new(),
+            runtimes: Vec::new(),
             workers: Vec::new(),
             deliveries: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -37,19 +37,19 @@ impl Workers {
     }
 
     /// Begins to poll a queue.
-    pub fn begin(&mut self, lane: Lane) {
-        let lane = Arc::new(lane);
-        let worker = Worker::new(self.services.clone(), lane.clone(), self.deliveries.clone(), self.stop.clone());
+    pub fn begin(&mut self, runtime: QueueRuntime) {
+        let runtime = Arc::new(runtime);
+        let worker = Worker::new(self.services.clone(), runtime.clone(), self.deliveries.clone(), self.stop.clone());
         self.workers.push(tokio::spawn(worker.run()));
-        self.lanes.push(lane);
+        self.runtimes.push(runtime);
     }
 
     pub fn services(&self) -> &Arc<Services> {
         &self.services
     }
 
-    pub fn lanes(&self) -> &[Arc<Lane>] {
-        &self.lanes
+    pub fn runtimes(&self) -> &[Arc<QueueRuntime>] {
+        &self.runtimes
     }
 
     /// Stops receiving, lets what runs come to its end for `patience` or until `hurry`, then
@@ -74,15 +74,15 @@ impl Workers {
 
     /// After the drain: waits for the last deletes, and ends the keepers.
     pub async fn flush(self) {
-        futures::future::join_all(self.lanes.iter().map(|lane| flush(lane))).await;
+        futures::future::join_all(self.runtimes.iter().map(|runtime| flush(runtime))).await;
     }
 }
 
-/// Whoever else has the lane, a worker whose poll is still open or a client of the admin port, does
+/// Whoever else has the runtime, a worker whose poll is still open or a client of the admin port, does
 /// not keep it from its end. What a worker settles after this, the next delivery settles again.
-async fn flush(lane: &Lane) {
-    if tokio::time::timeout(FLUSH, lane.settler.finish()).await.is_err() {
-        tracing::warn!(queue = lane.name, "the last deletes were not confirmed; the ledger knows what is done");
+async fn flush(runtime: &QueueRuntime) {
+    if tokio::time::timeout(FLUSH, runtime.settler.finish()).await.is_err() {
+        tracing::warn!(queue = runtime.name, "the last deletes were not confirmed; the ledger knows what is done");
     }
-    lane.keeper.stop().await;
+    runtime.keeper.stop().await;
 }

@@ -27,9 +27,10 @@ use wasq_core::pause::{Pause, Target};
 pub use self::open::OpenError;
 
 use self::item::{
-    ClaimId, EXPIRES_AT, FENCE, Found, Item, LEASE_UNTIL, LeaseEnd, Place, REMOVABLE_AT, Reader, STATE, STEPS, VALUE,
+    ClaimId, EXPIRES_AT, FENCE, Item, ItemKey, LEASE_UNTIL, LeaseEnd, REMOVABLE_AT, ReadItem, Reader, STATE, STEPS,
+    VALUE,
 };
-use self::open::Whereabouts;
+use self::open::Endpoint;
 use self::table::{Table, Written};
 use self::update::Update;
 use super::entry::{self, Change, Steps, after};
@@ -68,37 +69,37 @@ impl DynamodbLedger {
         let aws = AwsConfig { endpoint_url, region: aws.region.clone() };
         let shared = aws::sdk_config(&aws).await;
         let table = Table::new(&shared, &config.table);
-        let whereabouts = Whereabouts {
+        let endpoint = Endpoint {
             region: shared.region().map(ToString::to_string),
             endpoint_url: shared.endpoint_url().map(ToOwned::to_owned),
         };
-        open::prepare(&table, config.create, &whereabouts).await?;
+        open::prepare(&table, config.create, &endpoint).await?;
         Ok(Self { table, aws })
     }
 
     /// The entry, from a write's refusal if that holds it.
-    async fn found(&self, key: Key, refusal: Option<Item>) -> Result<Option<(Found, Item)>, LedgerError> {
+    async fn found(&self, key: Key, refusal: Option<Item>) -> Result<Option<(ReadItem, Item)>, LedgerError> {
         let item = match refusal {
             Some(item) => Some(item),
-            None => self.table.get(&Place::entry(key), None).await?,
+            None => self.table.get(&ItemKey::entry(key), None).await?,
         };
-        item.map(|item| Ok((Found::read(key, &item)?, item))).transpose()
+        item.map(|item| Ok((ReadItem::read(key, &item)?, item))).transpose()
     }
 
     /// Writes a claim over what was found, if that still stands.
     async fn write_claim(
         &self,
         key: Key,
-        found: Option<&Found>,
+        found: Option<&ReadItem>,
         change: &Change,
         lease: LeaseEnd,
         id: &ClaimId,
     ) -> Result<Written, LedgerError> {
-        let place = Place::entry(key);
+        let item_key = ItemKey::entry(key);
         let attributes = item::claimed(&change.entry, lease, id);
         let no_steps = AttributeValue::M(Item::new());
         let Some(before) = found else {
-            let mut item = place.to_item();
+            let mut item = item_key.to_item();
             item.extend(attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
             item.insert(STEPS.into(), no_steps);
             return self.table.put_new(item).await;
@@ -117,13 +118,13 @@ impl DynamodbLedger {
         if let Steps::Forgotten = change.steps {
             update = update.set(STEPS, no_steps);
         }
-        self.table.update(&place, update, ReturnValue::None).await
+        self.table.update(&item_key, update, ReturnValue::None).await
     }
 
     async fn extend_one(&self, key: Key, fence: Fence, lease: Duration) -> Result<bool, LedgerError> {
         let lease = LeaseEnd::of(lease, self.table.now()?);
         let update = Update::of_claim(fence).set_all(item::leased(lease));
-        match self.table.update(&Place::entry(key), update, ReturnValue::None).await? {
+        match self.table.update(&ItemKey::entry(key), update, ReturnValue::None).await? {
             Written::Done(_) => Ok(true),
             // Another's, unless nobody can tell whose it is.
             Written::Refused(refusal) => self.found(key, refusal).await.map(|_| false),
@@ -135,7 +136,7 @@ impl DynamodbLedger {
 impl Ledger for DynamodbLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
         // That there is no entry is the usual case, and found out by writing one.
-        let mut found: Option<Found> = None;
+        let mut found: Option<ReadItem> = None;
         for tried in 0..CLAIM_TRIES {
             let now = self.table.now()?;
             let held_for = found.as_ref().and_then(|found| found.held_for(now));
@@ -179,7 +180,7 @@ impl Ledger for DynamodbLedger {
         };
         let returned = if dead_until.is_some() { ReturnValue::AllNew } else { ReturnValue::None };
         let update = finish::update(fence, &finish, now);
-        let entry = match self.table.update(&Place::entry(key), update, returned).await? {
+        let entry = match self.table.update(&ItemKey::entry(key), update, returned).await? {
             Written::Done(entry) => entry.unwrap_or_default(),
             Written::Refused(refusal) => {
                 let (found, item) = self.found(key, refusal).await?.unzip();
@@ -213,9 +214,9 @@ impl Ledger for DynamodbLedger {
     }
 
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        let place = envelope(id);
-        let Some(item) = self.table.get(&place, None).await? else { return Ok(None) };
-        let read = Reader { key: place.key, item: &item };
+        let item_key = envelope(id);
+        let Some(item) = self.table.get(&item_key, None).await? else { return Ok(None) };
+        let read = Reader { key: item_key.key, item: &item };
         if read.number(REMOVABLE_AT)? <= self.table.now()?.latest().0 {
             return Ok(None);
         }
@@ -235,7 +236,7 @@ impl Ledger for DynamodbLedger {
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        let mut item = Place { key: Key::derive(&[PING.as_bytes()]), item: PING.into() }.to_item();
+        let mut item = ItemKey { key: Key::derive(&[PING.as_bytes()]), item: PING.into() }.to_item();
         let until = after(self.table.now()?.latest(), PING_KEPT);
         item.insert(EXPIRES_AT.into(), item::number(item::expires_at_s(until)));
         self.table.put(item).await
@@ -249,8 +250,8 @@ impl Ledger for DynamodbLedger {
     }
 }
 
-fn envelope(id: &str) -> Place {
-    Place { key: Key::derive(&[ENVELOPE.as_bytes(), id.as_bytes()]), item: ENVELOPE.into() }
+fn envelope(id: &str) -> ItemKey {
+    ItemKey { key: Key::derive(&[ENVELOPE.as_bytes(), id.as_bytes()]), item: ENVELOPE.into() }
 }
 
 /// Whether a value goes into an item of its own.

@@ -3,15 +3,15 @@
 //! It stands on SQLite with a write-ahead log (docs/stores.md measures why). One thread owns the store and does all
 //! operations in the order in which they come, many in one transaction. Claims are answered when it has reached the operating
 //! system; a second thread syncs the log, many transactions at a time, and then answers completions and steps. Leases are kept in memory, by monotonic time; a
-//! claim found on disk without a lease belongs to a run that crashed, and can be claimed at once.
+//! claim found on store without a lease belongs to a run that crashed, and can be claimed at once.
 
-mod disk;
-mod job;
+mod expiry;
 mod leases;
+mod operation;
 mod pauses;
-mod places;
+mod row_index;
 mod rows;
-mod sweep;
+mod store;
 mod syncer;
 mod writer;
 
@@ -28,10 +28,10 @@ use wasq_core::clock;
 use wasq_core::message::Key;
 use wasq_core::pause::{Pause, Target};
 
-pub use self::disk::OpenError;
+pub use self::store::OpenError;
 
-use self::disk::Disk;
-use self::job::{Books, Job, Task};
+use self::operation::{Operation, Tables, Task};
+use self::store::Store;
 use self::writer::{WAITING_MAX, Writer};
 use super::entry::{self, Change, Entry, State, Steps};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
@@ -56,7 +56,7 @@ struct Handle {
 }
 
 struct Open {
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    operations: mpsc::Sender<Box<dyn Operation>>,
     writer: JoinHandle<()>,
 }
 
@@ -80,12 +80,12 @@ impl LocalLedger {
 
     fn start(dir: &Path, sweep_every: Duration) -> Result<Self, OpenError> {
         let at = |source: io::Error| OpenError::Directory { dir: dir.to_owned(), source };
-        let (disk, first) = Disk::open(dir)?;
-        let (jobs, inbox) = mpsc::channel(WAITING_MAX);
+        let (store, first) = Store::open(dir)?;
+        let (operations, inbox) = mpsc::channel(WAITING_MAX);
         let meters = Arc::new(LedgerMeters::default());
-        let writer = Writer::new(disk, dir.to_owned(), first, inbox, meters.clone(), sweep_every).map_err(at)?;
+        let writer = Writer::new(store, dir.to_owned(), first, inbox, meters.clone(), sweep_every).map_err(at)?;
         let writer = thread::Builder::new().name("wasq-ledger".into()).spawn(|| writer.run()).map_err(at)?;
-        Ok(Self(Arc::new(Handle { meters, open: Mutex::new(Some(Open { jobs, writer })) })))
+        Ok(Self(Arc::new(Handle { meters, open: Mutex::new(Some(Open { operations, writer })) })))
     }
 
     /// Writes what was handed in and lets go of the directory, for every clone. Blocks until that is done; whatever is asked
@@ -98,27 +98,27 @@ impl LocalLedger {
     async fn ask<T, F>(&self, durable: fn(&T) -> bool, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Books<'_>) -> Result<T, LedgerError> + Send + 'static,
+        F: FnOnce(&mut Tables<'_>) -> Result<T, LedgerError> + Send + 'static,
     {
         let closed = || LedgerError::Unavailable("the ledger is closed".into());
-        let jobs = self.0.jobs().ok_or_else(closed)?;
+        let operations = self.0.operations().ok_or_else(closed)?;
         let (task, answer) = Task::new(durable, work);
-        jobs.send(Box::new(task)).await.map_err(|_| closed())?;
-        drop(jobs);
+        operations.send(Box::new(task)).await.map_err(|_| closed())?;
+        drop(operations);
         answer.await.map_err(|_| closed())?
     }
 }
 
 impl Handle {
-    fn jobs(&self) -> Option<mpsc::Sender<Box<dyn Job>>> {
+    fn operations(&self) -> Option<mpsc::Sender<Box<dyn Operation>>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.as_ref().map(|open| open.jobs.clone())
+        open.as_ref().map(|open| open.operations.clone())
     }
 
     fn close(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Open { jobs, writer }) = open {
-            drop(jobs);
+        if let Some(Open { operations, writer }) = open {
+            drop(operations);
             if writer.join().is_err() {
                 tracing::error!("the ledger's writer has panicked; what it had not answered is not recorded");
             }
@@ -132,7 +132,7 @@ impl Drop for Handle {
     }
 }
 
-/// For what has to be on the disk before its answer.
+/// For what has to be on the store before its answer.
 fn on_disk<T>(_: &T) -> bool {
     true
 }
@@ -154,23 +154,23 @@ fn if_recorded(claim: &Claim) -> bool {
 impl Ledger for LocalLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
         let (request, now) = (request.clone(), clock::now());
-        self.ask(if_recorded, move |books| {
-            let (held_for, fence, today) = (books.leases.remaining(key, now), books.fences.next(), clock::unix_ms());
+        self.ask(if_recorded, move |tables| {
+            let (held_for, fence, today) = (tables.leases.remaining(key, now), tables.fences.next(), clock::unix_ms());
             // Most keys are new: what is there is read only when there is something.
             let new = entry::claim(None, None, &request, fence, today);
-            if !books.leases.knows(key)
+            if !tables.leases.knows(key)
                 && let (claim, Some(change)) = new
-                && books.batch.insert(key, &change.entry)?
+                && tables.batch.insert(key, &change.entry)?
             {
-                books.leases.hold(key, change.entry, false, now, request.lease);
+                tables.leases.hold(key, change.entry, false, now, request.lease);
                 return Ok(claim);
             }
-            let found = books.entry(key)?;
+            let found = tables.entry(key)?;
             let (claim, change) = entry::claim(found, held_for, &request, fence, today);
             if let Some(change) = change {
-                books.write(key, &change)?;
+                tables.write(key, &change)?;
                 let has_steps = change.steps == Steps::Kept;
-                books.leases.hold(key, change.entry, has_steps, now, request.lease);
+                tables.leases.hold(key, change.entry, has_steps, now, request.lease);
             }
             Ok(claim)
         })
@@ -179,8 +179,8 @@ impl Ledger for LocalLedger {
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
         let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
-        let answers = self.ask(with_os, move |books| {
-            let extended = claims.into_iter().map(|(key, fence)| books.extend(key, fence, now, lease));
+        let answers = self.ask(with_os, move |tables| {
+            let extended = claims.into_iter().map(|(key, fence)| tables.extend(key, fence, now, lease));
             // What the store fails at is the whole batch's matter; a damaged entry is its key's.
             extended
                 .map(|answer| match answer {
@@ -193,11 +193,11 @@ impl Ledger for LocalLedger {
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
-        self.ask(on_disk, move |books| {
-            let found = books.entry(key)?;
+        self.ask(on_disk, move |tables| {
+            let found = tables.entry(key)?;
             if let Some(change) = entry::finish(found, fence, finish, clock::unix_ms())? {
-                books.write(key, &change)?;
-                books.leases.end(key);
+                tables.write(key, &change)?;
+                tables.leases.end(key);
             }
             Ok(())
         })
@@ -206,50 +206,51 @@ impl Ledger for LocalLedger {
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let name = name.to_owned();
-        self.ask(with_os, move |books| {
-            books.check(key, fence)?;
-            books.batch.step(key, &name)
+        self.ask(with_os, move |tables| {
+            tables.check(key, fence)?;
+            tables.batch.step(key, &name)
         })
         .await
     }
 
     async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
         let (name, value) = (name.to_owned(), value.to_vec());
-        self.ask(on_disk, move |books| {
-            books.check(key, fence)?;
-            books.leases.has_steps_now(key);
-            books.batch.put_step(key, &name, &value)
+        self.ask(on_disk, move |tables| {
+            tables.check(key, fence)?;
+            tables.leases.has_steps_now(key);
+            tables.batch.put_step(key, &name, &value)
         })
         .await
     }
 
     async fn put_envelope(&self, id: &str, json: &[u8], ttl: Duration) -> Result<(), LedgerError> {
         let (id, json) = (id.to_owned(), json.to_vec());
-        self.ask(on_disk, move |books| books.batch.put_envelope(&id, &json, entry::after(clock::unix_ms(), ttl))).await
+        self.ask(on_disk, move |tables| tables.batch.put_envelope(&id, &json, entry::after(clock::unix_ms(), ttl)))
+            .await
     }
 
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let id = id.to_owned();
-        self.ask(with_os, move |books| books.batch.envelope(&id, clock::unix_ms())).await
+        self.ask(with_os, move |tables| tables.batch.envelope(&id, clock::unix_ms())).await
     }
 
     async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
         let (service, pause) = (service.to_owned(), pause.clone());
-        self.ask(on_disk, move |books| books.batch.put_pause(&service, &pause)).await
+        self.ask(on_disk, move |tables| tables.batch.put_pause(&service, &pause)).await
     }
 
     async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
         let (service, target) = (service.to_owned(), target.to_string());
-        self.ask(on_disk, move |books| books.batch.remove_pause(&service, &target)).await
+        self.ask(on_disk, move |tables| tables.batch.remove_pause(&service, &target)).await
     }
 
     async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
         let service = service.to_owned();
-        self.ask(with_os, move |books| books.batch.pauses(&service)).await
+        self.ask(with_os, move |tables| tables.batch.pauses(&service)).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        self.ask(on_disk, |books| books.batch.ping()).await
+        self.ask(on_disk, |tables| tables.batch.ping()).await
     }
 
     fn meters(&self) -> Option<&LedgerMeters> {
@@ -257,7 +258,7 @@ impl Ledger for LocalLedger {
     }
 }
 
-impl Books<'_> {
+impl Tables<'_> {
     /// What is recorded under the key. Nobody else writes, so that a lease's entry is the one on the disk.
     fn entry(&self, key: Key) -> Result<Option<Entry>, LedgerError> {
         match self.leases.entry(key) {

@@ -122,7 +122,7 @@ impl Ledger for PostgresLedger {
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
         let fence = column(fence).ok_or(LedgerError::Stale)?;
-        let ended = Ended::of(finish);
+        let ended = FinishedRow::of(finish);
         let parameters: [&(dyn ToSql + Sync); 12] = [
             &&key.0[..],
             &fence,
@@ -211,7 +211,7 @@ const DONE: i16 = 3;
 const DEAD_LETTERED: i16 = 4;
 
 /// A finish in columns.
-struct Ended {
+struct FinishedRow {
     state: i16,
     ttl: Duration,
     /// The attempt is taken off.
@@ -224,7 +224,7 @@ struct Ended {
     result: Option<Vec<u8>>,
 }
 
-impl Ended {
+impl FinishedRow {
     fn of(finish: Finish) -> Self {
         let plain = |state, ttl| Self {
             state,

@@ -81,7 +81,7 @@ pub enum NotHidden {
 
 /// How many messages are in which phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct BacklogCounts {
     pub visible: usize,
     pub delayed: usize,
     pub in_flight: usize,
@@ -305,11 +305,11 @@ impl<P: Clone> Backlog<P> {
         self.messages.range(seq..).map(|(&seq, entry)| (seq, entry))
     }
 
-    /// Counts the messages.
-    pub fn counts(&mut self, now: Ms) -> Counts {
+    /// BacklogCounts the messages.
+    pub fn counts(&mut self, now: Ms) -> BacklogCounts {
         self.advance(now);
         let delayed = self.hidden.len() - self.in_flight;
-        Counts { visible: self.messages.len() - self.hidden.len(), delayed, in_flight: self.in_flight }
+        BacklogCounts { visible: self.messages.len() - self.hidden.len(), delayed, in_flight: self.in_flight }
     }
 
     fn hide(&mut self, seq: u64, phase: Phase, until: Ms) {

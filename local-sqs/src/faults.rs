@@ -106,7 +106,7 @@ impl Faults {
         }
     }
 
-    /// Counts a call, and gives the fault that it meets. The queue's name is asked for only if some fault wants it.
+    /// BacklogCounts a call, and gives the fault that it meets. The queue's name is asked for only if some fault wants it.
     pub(super) fn meet(&self, operation: &str, queue: impl FnOnce() -> String) -> Option<Effect> {
         let mut state = self.state();
         match state.calls.get_mut(operation) {

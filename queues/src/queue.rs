@@ -19,7 +19,7 @@ pub const BATCH_MAX_ENTRIES: usize = 10;
 /// SQS's limit on visibility, counted from receipt: 12 hours.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// One queue. Batches take at most [`BATCH_MAX_ENTRIES`] and answer place by place.
+/// One queue. Batches take at most [`BATCH_MAX_ENTRIES`] and answer index by index.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
     /// A name for logs: the URL's last part.
@@ -91,11 +91,11 @@ impl QueueError {
 pub fn batches(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes) = (0, 0);
-    for (place, message) in messages.iter().enumerate() {
+    for (index, message) in messages.iter().enumerate() {
         let size = wasq_core::message::size_bytes(&message.body, &message.attributes);
-        if place > start && (place - start == BATCH_MAX_ENTRIES || bytes + size > MESSAGE_MAX_BYTES) {
-            batches.push(&messages[start..place]);
-            (start, bytes) = (place, 0);
+        if index > start && (index - start == BATCH_MAX_ENTRIES || bytes + size > MESSAGE_MAX_BYTES) {
+            batches.push(&messages[start..index]);
+            (start, bytes) = (index, 0);
         }
         bytes += size;
     }

@@ -1,8 +1,8 @@
 //! The queue on Amazon SQS, by way of its SDK; any endpoint that speaks SQS will do.
 
+mod direct;
 mod error;
-mod fast;
-mod lesson;
+mod request_template;
 mod wire;
 
 use std::collections::HashMap;
@@ -25,9 +25,9 @@ use wasq_core::aws::AwsConfig;
 use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
 use wasq_core::{aws, clock};
 
+use direct::DirectError;
 use error::{by_code, classify};
-use fast::Failed;
-use lesson::Lessons;
+use request_template::RequestTemplates;
 
 use crate::attributes::QueueAttributes;
 use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError, batches};
@@ -64,7 +64,7 @@ pub struct Sqs {
     /// Its receives are tried once: the worker's own loop backs off, and counts what fails.
     receives: Client,
     /// What its calls show, for those that are made without it.
-    lessons: Lessons,
+    templates: RequestTemplates,
 }
 
 impl Sqs {
@@ -74,10 +74,10 @@ impl Sqs {
     }
 
     pub fn new(shared: &SdkConfig) -> Self {
-        let lessons = Lessons::new(shared.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build()));
+        let templates = RequestTemplates::new(shared.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build()));
         let calls = aws_sdk_sqs::config::Builder::from(shared)
-            .identity_cache(lessons.clone())
-            .interceptor(lessons.clone())
+            .identity_cache(templates.clone())
+            .interceptor(templates.clone())
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
             .retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS));
         let receives = calls.clone().timeout_config(TimeoutConfig::disabled()).retry_config(RetryConfig::disabled());
@@ -86,7 +86,7 @@ impl Sqs {
             others: Arc::default(),
             calls: Client::from_conf(calls.build()),
             receives: Client::from_conf(receives.build()),
-            lessons,
+            templates,
         }
     }
 
@@ -187,13 +187,13 @@ impl Queue for SqsQueue {
             message_attribute_names: ["All"],
             message_system_attribute_names: SYSTEM_ATTRIBUTES.each_ref().map(MessageSystemAttributeName::as_str),
         };
-        match self.sqs.lessons.call::<wire::Received>(RECEIVE, &request, within).await {
+        match self.sqs.templates.call::<wire::Received>(RECEIVE, &request, within).await {
             Ok(answer) => {
                 let messages = answer.messages.unwrap_or_default();
                 return Ok(messages.into_iter().map(|message| message.delivery(received_at)).collect());
             }
-            Err(Failed::Call(error)) => return Err(error),
-            Err(Failed::Unknown) => {}
+            Err(DirectError::Call(error)) => return Err(error),
+            Err(DirectError::NoTemplate) => {}
         }
         let call = self
             .sqs
@@ -213,12 +213,12 @@ impl Queue for SqsQueue {
 
     async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>> {
         let entries = receipts.iter().map(|receipt| (receipt, None));
-        if let Some(answers) = self.fast_batch(DELETE_BATCH, entries).await {
+        if let Some(answers) = self.direct_batch(DELETE_BATCH, entries).await {
             return answers;
         }
-        let entries = receipts.iter().enumerate().map(|(place, receipt)| {
+        let entries = receipts.iter().enumerate().map(|(index, receipt)| {
             DeleteMessageBatchRequestEntry::builder()
-                .id(place.to_string())
+                .id(index.to_string())
                 .receipt_handle(&receipt.0)
                 .build()
                 .expect("id and handle are set")
@@ -234,12 +234,12 @@ impl Queue for SqsQueue {
 
     async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>> {
         let entries = changes.iter().map(|(receipt, visibility_s)| (receipt, Some(*visibility_s)));
-        if let Some(answers) = self.fast_batch(CHANGE_VISIBILITY_BATCH, entries).await {
+        if let Some(answers) = self.direct_batch(CHANGE_VISIBILITY_BATCH, entries).await {
             return answers;
         }
-        let entries = changes.iter().enumerate().map(|(place, (receipt, visibility_s))| {
+        let entries = changes.iter().enumerate().map(|(index, (receipt, visibility_s))| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
-                .id(place.to_string())
+                .id(index.to_string())
                 .receipt_handle(&receipt.0)
                 .visibility_timeout(*visibility_s as i32)
                 .build()
@@ -273,28 +273,28 @@ impl Queue for SqsQueue {
 
 impl SqsQueue {
     /// A batch without the SDK. None where the SDK is to make it, or to make it again.
-    async fn fast_batch<'a>(
+    async fn direct_batch<'a>(
         &self,
         operation: &'static str,
         entries: impl Iterator<Item = (&'a Receipt, Option<u32>)>,
     ) -> Option<Vec<Result<(), QueueError>>> {
         let entries: Vec<_> = entries
             .enumerate()
-            .map(|(place, (receipt, visibility_timeout))| wire::Entry {
-                id: place.to_string(),
+            .map(|(index, (receipt, visibility_timeout))| wire::BatchRequestEntry {
+                id: index.to_string(),
                 receipt_handle: &receipt.0,
                 visibility_timeout,
             })
             .collect();
         let (len, request) = (entries.len(), wire::Batch { queue_url: &self.url, entries });
-        let mut answer: wire::BatchAnswer = self.sqs.lessons.call(operation, &request, CALL_TIMEOUT).await.ok()?;
+        let mut answer: wire::BatchAnswer = self.sqs.templates.call(operation, &request, CALL_TIMEOUT).await.ok()?;
         let failed = answer.failed();
         Some(by_place(len, answer.successful.iter().map(|done| (done.id.as_str(), ())), &failed))
     }
 
     async fn send_batch(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
         let entries: Result<Vec<_>, QueueError> =
-            messages.iter().enumerate().map(|(place, message)| self.send_entry(place, message)).collect();
+            messages.iter().enumerate().map(|(index, message)| self.send_entry(index, message)).collect();
         let entries = match entries {
             Ok(entries) => entries,
             Err(error) => return vec![Err(error); messages.len()],
@@ -308,7 +308,7 @@ impl SqsQueue {
         }
     }
 
-    fn send_entry(&self, place: usize, message: &Outgoing) -> Result<SendMessageBatchRequestEntry, QueueError> {
+    fn send_entry(&self, index: usize, message: &Outgoing) -> Result<SendMessageBatchRequestEntry, QueueError> {
         let body = std::str::from_utf8(&message.body).map_err(|error| QueueError::Permanent {
             code: "InvalidMessageContents".into(),
             message: format!("the body is not UTF-8: {error}"),
@@ -316,7 +316,7 @@ impl SqsQueue {
         let attributes = message.attributes.iter().map(|(name, value)| (name.clone(), to_sdk(value)));
         let delay_s = (message.delay_s > 0).then_some(message.delay_s as i32);
         Ok(SendMessageBatchRequestEntry::builder()
-            .id(place.to_string())
+            .id(index.to_string())
             .message_body(body)
             .set_message_attributes(Some(attributes.collect()))
             .set_delay_seconds(delay_s)
@@ -337,12 +337,12 @@ fn by_place<'a, T>(
         || QueueError::Transient { code: "NoAnswer".into(), message: "the batch's answer leaves it out".into() };
     let mut answers: Vec<Result<T, QueueError>> = (0..len).map(|_| Err(missing())).collect();
     for (id, value) in successful {
-        if let Some(answer) = id.parse::<usize>().ok().and_then(|place| answers.get_mut(place)) {
+        if let Some(answer) = id.parse::<usize>().ok().and_then(|index| answers.get_mut(index)) {
             *answer = Ok(value);
         }
     }
     for entry in failed {
-        if let Some(answer) = entry.id.parse::<usize>().ok().and_then(|place| answers.get_mut(place)) {
+        if let Some(answer) = entry.id.parse::<usize>().ok().and_then(|index| answers.get_mut(index)) {
             let message = entry.message.clone().unwrap_or_default();
             *answer = Err(by_code(&entry.code, message, entry.sender_fault));
         }

@@ -218,6 +218,6 @@ async fn a_claim_that_the_keeper_meets_while_it_is_finished_stops_no_sibling_and
     rig.emptied().await;
     assert_eq!((rig.exits("done"), rig.exits("lease-lost"), rig.runs()), (2, 0, 2));
     assert!(rig.sink.calls("slow").iter().all(|call| call.report["attempt"] == 1));
-    assert_eq!(rig.host().lanes()[0].meters.lease_losses.get(), 0);
+    assert_eq!(rig.host().runtimes()[0].meters.lease_losses.get(), 0);
     rig.end().await;
 }

@@ -40,8 +40,8 @@ async fn the_host_knows_how_long_its_queue_keeps_messages_and_how_large_a_letter
     set(&rig, "jobs-dlq", QueueAttributeName::MaximumMessageSize, "2048").await;
     rig.start_host().await;
     let known = || {
-        let lane = &rig.host().lanes()[0];
-        (lane.retention.get().map(|retention| retention.as_secs()), lane.dlq_max_bytes.get())
+        let runtime = &rig.host().runtimes()[0];
+        (runtime.retention.get().map(|retention| retention.as_secs()), runtime.dlq_max_bytes.get())
     };
     assert_eq!(known(), (Some(7_200), Some(2_048)));
     set(&rig, "jobs", QueueAttributeName::MessageRetentionPeriod, "60").await;
@@ -172,7 +172,7 @@ async fn a_host_that_may_not_read_attributes_starts_and_says_what_it_cannot_chec
         assert!(warnings.contains(part), "{warnings}");
     }
     rig.start_host().await;
-    assert_eq!(rig.host().lanes()[0].retention.get(), None);
+    assert_eq!(rig.host().runtimes()[0].retention.get(), None);
     rig.message("x").send().await;
     rig.until_exits("done", 1).await;
 

@@ -16,7 +16,7 @@ use wasq::admission::permits::Permits;
 use wasq::config::Config;
 use wasq::exit::Exit;
 use wasq::plugins::{Loader, Plugin};
-use wasq::sandbox::{Destinations, Job, Report, Sandbox};
+use wasq::sandbox::{Destinations, Job, RunReport, Sandbox};
 use wasq::telemetry::spans::Span;
 use wasq_core::clock;
 use wasq_core::message::{Attributes, Key, KeySource, Message, MessageId, MessageType, UnixMs};
@@ -124,7 +124,7 @@ impl Bench {
     }
 
     /// One run, as soon as the plugin may have one, with an order that the probe understands.
-    pub async fn run(&self, plugin: &Plugin) -> Report {
+    pub async fn run(&self, plugin: &Plugin) -> RunReport {
         let message = Message {
             kind: plugin.manifest.types[0].clone(),
             body: Bytes::from_static(br#"{"do":"done"}"#),

@@ -19,7 +19,7 @@ use wasq::flow::decide::{Record, Settlement};
 use wasq::flow::decode::decode;
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
-use wasq::flow::{Lane, Services};
+use wasq::flow::{QueueRuntime, Services};
 use wasq::lease::Keeper;
 use wasq::plugins::{Catalogs, Loader, Plugin};
 use wasq::sandbox::{Destinations, Job, Sandbox};
@@ -281,7 +281,7 @@ impl Kit {
         let (keeper, keeping) = Keeper::new(config.visibility, meters.clone());
         tokio::spawn(keeping.run(queue.clone(), ledger));
         let mut crew = Workers::new(Arc::new(services));
-        crew.begin(Lane {
+        crew.begin(QueueRuntime {
             name: "jobs".into(),
             keeper,
             settler: Settler::start(queue.clone(), meters.clone()),

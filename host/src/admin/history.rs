@@ -24,7 +24,7 @@ pub struct History {
 #[derive(Clone, Debug)]
 pub struct Sample {
     pub at: UnixMs,
-    pub counts: Counts,
+    pub counts: Totals,
     pub busy: usize,
     /// In the order of the host's queues.
     pub queues: Vec<QueueSample>,
@@ -32,7 +32,7 @@ pub struct Sample {
 
 /// How deliveries have ended since the host started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct Totals {
     pub done: u64,
     /// Attempts that failed, and will be repeated.
     pub failed: u64,
@@ -51,7 +51,7 @@ pub struct QueueSample {
 const FAILURES: [&str; 8] =
     ["retry", "unavailable", "timeout", "trap", "out-of-memory", "exited", "bad-result", "outbox"];
 
-impl Counts {
+impl Totals {
     pub fn of(stats: &Stats) -> Self {
         let mut counts = Self::default();
         for line in stats.lines().values() {
@@ -96,15 +96,15 @@ impl History {
 
 impl Sample {
     pub fn now(source: &Source) -> Self {
-        let queues = source.lanes.iter().map(|lane| QueueSample {
-            lag_s: lane.meters.lag_s.get(),
-            visible: lane.meters.visible.get(),
-            in_flight: lane.meters.in_flight.get(),
-            dead_letters: lane.meters.dead_letters.get(),
+        let queues = source.runtimes.iter().map(|runtime| QueueSample {
+            lag_s: runtime.meters.lag_s.get(),
+            visible: runtime.meters.visible.get(),
+            in_flight: runtime.meters.in_flight.get(),
+            dead_letters: runtime.meters.dead_letters.get(),
         });
         Self {
             at: source.services.clock.unix_ms(),
-            counts: Counts::of(&source.services.stats),
+            counts: Totals::of(&source.services.stats),
             busy: source.services.permits.usage().busy,
             queues: queues.collect(),
         }
@@ -119,7 +119,7 @@ mod tests {
     fn it_keeps_an_hour() {
         let history = History::default();
         for n in 0..SAMPLES_MAX as u64 + 10 {
-            history.push(Sample { at: UnixMs(n), counts: Counts::default(), busy: 0, queues: Vec::new() });
+            history.push(Sample { at: UnixMs(n), counts: Totals::default(), busy: 0, queues: Vec::new() });
         }
         let (all, last) = (history.latest(usize::MAX), history.latest(2));
         assert_eq!((all.len(), all[0].at, last.len(), last[1].at), (SAMPLES_MAX, UnixMs(10), 2, UnixMs(729)));

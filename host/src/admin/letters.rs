@@ -15,13 +15,13 @@ use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{BATCH_MAX_ENTRIES, QueueError};
 
 use crate::dlq::filter::Filter;
-use crate::dlq::found::Found;
+use crate::dlq::letter_view::LetterView;
 use crate::dlq::listing::{GroupKey, Row};
 use crate::dlq::plan::{Event, Plan, Summary};
 use crate::dlq::reader::{Notes, Reader};
 use crate::dlq::replay::Replay;
-use crate::dlq::resend::How;
-use crate::dlq::sources::Sources;
+use crate::dlq::replayed_message::ReplayOptions;
+use crate::dlq::targets::ReplayTargets;
 
 /// Letters that one look reads at most, and one action acts on. `wasq dlq` knows no such limit.
 pub const LETTERS_MAX: u64 = 1_000;
@@ -31,7 +31,7 @@ const TURN_WAIT: Duration = Duration::from_secs(2);
 const ACTION_TIME: Duration = Duration::from_secs(60);
 
 /// Where a queue's dead letters are.
-pub struct Place {
+pub struct DeadLetterQueue {
     /// The queue's name in the config.
     pub name: String,
     sqs: Sqs,
@@ -63,13 +63,22 @@ pub enum LettersError {
 }
 
 /// Where the letters of these queues are: each with its queue and its DLQ.
-pub fn places<'q>(sqs: &Sqs, queues: impl Iterator<Item = (&'q str, &'q SqsQueue, &'q SqsQueue)>) -> Vec<Arc<Place>> {
+pub fn dead_letter_queues<'q>(
+    sqs: &Sqs,
+    queues: impl Iterator<Item = (&'q str, &'q SqsQueue, &'q SqsQueue)>,
+) -> Vec<Arc<DeadLetterQueue>> {
     let mut turns: HashMap<String, Arc<Mutex<()>>> = HashMap::new();
-    let place = |(name, queue, dlq): (&str, &SqsQueue, &SqsQueue)| {
+    let dlq = |(name, queue, dlq): (&str, &SqsQueue, &SqsQueue)| {
         let turn = turns.entry(account_and_name(dlq.url()).to_owned()).or_default().clone();
-        Arc::new(Place { name: name.to_owned(), sqs: sqs.clone(), queue: queue.clone(), dlq: dlq.clone(), turn })
+        Arc::new(DeadLetterQueue {
+            name: name.to_owned(),
+            sqs: sqs.clone(),
+            queue: queue.clone(),
+            dlq: dlq.clone(),
+            turn,
+        })
     };
-    queues.map(place).collect()
+    queues.map(dlq).collect()
 }
 
 /// A queue's URL without the endpoint, of which AWS has several.
@@ -77,14 +86,14 @@ fn account_and_name(url: &str) -> &str {
     url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or(url, |(_, path)| path)
 }
 
-impl Place {
+impl DeadLetterQueue {
     /// Reads the letters, at most [`LETTERS_MAX`], and puts them back; also when nobody waits for
     /// them any more.
     pub async fn look(self: Arc<Self>, ledger: Arc<dyn Ledger>) -> Result<Looked, LettersError> {
         let stop = CancellationToken::new();
         let _nobody_waits = stop.clone().drop_guard();
-        self.in_turn(move |place| async move {
-            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+        self.in_turn(move |dlq| async move {
+            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
             let read = async {
                 let mut rows = Vec::new();
                 while (rows.len() as u64) < LETTERS_MAX && !stop.is_cancelled() {
@@ -106,11 +115,11 @@ impl Place {
     }
 
     /// One letter, whole; it stays where it is.
-    pub async fn show(self: Arc<Self>, ledger: Arc<dyn Ledger>, id: MessageId) -> Result<Found, LettersError> {
+    pub async fn show(self: Arc<Self>, ledger: Arc<dyn Ledger>, id: MessageId) -> Result<LetterView, LettersError> {
         let stop = CancellationToken::new();
         let _nobody_waits = stop.clone().drop_guard();
-        self.in_turn(move |place| async move {
-            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+        self.in_turn(move |dlq| async move {
+            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
             let found = find(&mut reader, &id, &stop).await;
             log_notes(reader.put_back().await);
             found
@@ -125,12 +134,12 @@ impl Place {
         id: MessageId,
         body: Option<Bytes>,
     ) -> Result<(), LettersError> {
-        self.in_turn(move |place| async move {
-            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+        self.in_turn(move |dlq| async move {
+            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
             let done = match find(&mut reader, &id, &CancellationToken::new()).await {
                 Ok(found) => {
-                    let how = How { body, ..How::default() };
-                    let (summary, kept) = place.run(&mut reader, Filter::default(), how, Some(&found)).await;
+                    let how = ReplayOptions { body, ..ReplayOptions::default() };
+                    let (summary, kept) = dlq.run(&mut reader, Filter::default(), how, Some(&found)).await;
                     if summary.replayed > 0 { Ok(()) } else { Err(LettersError::Kept(kept.unwrap_or_default())) }
                 }
                 Err(error) => Err(error),
@@ -147,9 +156,9 @@ impl Place {
         ledger: Arc<dyn Ledger>,
         group: GroupKey,
     ) -> Result<(u64, Option<String>), LettersError> {
-        self.in_turn(move |place| async move {
-            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
-            let (summary, kept) = place.run(&mut reader, group.filter(), How::default(), None).await;
+        self.in_turn(move |dlq| async move {
+            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
+            let (summary, kept) = dlq.run(&mut reader, group.filter(), ReplayOptions::default(), None).await;
             log_notes(reader.put_back().await);
             Ok((summary.replayed, kept))
         })
@@ -158,8 +167,8 @@ impl Place {
 
     /// Deletes one letter for good.
     pub async fn discard(self: Arc<Self>, ledger: Arc<dyn Ledger>, id: MessageId) -> Result<(), LettersError> {
-        self.in_turn(move |place| async move {
-            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+        self.in_turn(move |dlq| async move {
+            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
             let done = match find(&mut reader, &id, &CancellationToken::new()).await {
                 Ok(found) => match reader.delete(&[found.id().clone()]).await.pop() {
                     None => Ok(()),
@@ -180,8 +189,8 @@ impl Place {
         group: GroupKey,
         began: UnixMs,
     ) -> Result<u64, LettersError> {
-        self.in_turn(move |place| async move {
-            let mut reader = Reader::open(&place.dlq, &ledger, None).await?;
+        self.in_turn(move |dlq| async move {
+            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
             let filter = Filter { failed_by: Some(began), ..group.filter() };
             let work = async {
                 let mut count = 0;
@@ -226,10 +235,10 @@ impl Place {
         &self,
         reader: &mut Reader<'_>,
         filter: Filter,
-        how: How,
-        only: Option<&Found>,
+        how: ReplayOptions,
+        only: Option<&LetterView>,
     ) -> (Summary, Option<String>) {
-        let mut sources = Sources::new(self.sqs.clone(), self.dlq.clone(), self.queue.clone(), true, None);
+        let mut sources = ReplayTargets::new(self.sqs.clone(), self.dlq.clone(), self.queue.clone(), true, None);
         let plan = Plan {
             began: wasq_core::clock::unix_ms(),
             filter,
@@ -263,7 +272,7 @@ impl Place {
 }
 
 /// Reads on until the letter is met. It is held, with all that was read on the way.
-async fn find(reader: &mut Reader<'_>, id: &MessageId, stop: &CancellationToken) -> Result<Found, LettersError> {
+async fn find(reader: &mut Reader<'_>, id: &MessageId, stop: &CancellationToken) -> Result<LetterView, LettersError> {
     while !stop.is_cancelled()
         && let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await?
     {

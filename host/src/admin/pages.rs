@@ -1,16 +1,16 @@
 //! The dashboard's pages: HTML and SVG that the server renders. All text goes through [`maud`], which escapes it.
 
-mod act;
+mod actions;
 mod chart;
+mod components;
 mod control;
+mod format;
 mod letter;
 mod letters;
 mod live;
 mod login;
 mod overview;
-mod parts;
 mod plugins;
-mod words;
 
 use std::sync::Arc;
 
@@ -45,13 +45,13 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/dashboard/letters/{queue}", get(letters::groups))
         .route("/dashboard/letters/{queue}/group", get(letters::group))
         .route("/dashboard/letters/{queue}/letter", get(letter::page))
-        .route("/dashboard/letters/{queue}/replay", post(act::replay))
-        .route("/dashboard/letters/{queue}/discard", post(act::discard))
-        .route("/dashboard/letters/{queue}/replay-group", post(act::replay_group))
-        .route("/dashboard/letters/{queue}/discard-group", post(act::discard_group))
+        .route("/dashboard/letters/{queue}/replay", post(actions::replay))
+        .route("/dashboard/letters/{queue}/discard", post(actions::discard))
+        .route("/dashboard/letters/{queue}/replay-group", post(actions::replay_group))
+        .route("/dashboard/letters/{queue}/discard-group", post(actions::discard_group))
         .route("/dashboard/control", get(control::page))
-        .route("/dashboard/pause", post(act::pause))
-        .route("/dashboard/resume", post(act::resume))
+        .route("/dashboard/pause", post(actions::pause))
+        .route("/dashboard/resume", post(actions::resume))
         .route("/dashboard/live", get(live::page))
         .route("/dashboard/login", get(login::page).post(login::login))
         .route("/dashboard/logout", post(login::logout))
@@ -130,7 +130,7 @@ fn page(app: &App, tab: Tab, title: &str, refresh_s: Option<u32>, main: &Markup)
         }
         footer {
             "wasq " (env!("CARGO_PKG_VERSION"))
-            @if refresh_s.is_some() { " · " span { "as of " time #as-of { (words::clock(app.source.services.clock.unix_ms())) " UTC" } } }
+            @if refresh_s.is_some() { " · " span { "as of " time #as-of { (format::clock(app.source.services.clock.unix_ms())) " UTC" } } }
             @if !app.access.allows_actions() { " · read-only" }
         }
     };
@@ -138,20 +138,20 @@ fn page(app: &App, tab: Tab, title: &str, refresh_s: Option<u32>, main: &Markup)
 }
 
 /// Why there is no page, or no action.
-enum Failed {
+enum PageError {
     NoQueue,
     /// What was asked makes no sense, and why.
     Refused(String),
     Letters(LettersError),
 }
 
-impl From<LettersError> for Failed {
+impl From<LettersError> for PageError {
     fn from(error: LettersError) -> Self {
         Self::Letters(error)
     }
 }
 
-impl IntoResponse for Failed {
+impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let (code, words) = match self {
             Self::NoQueue => (StatusCode::NOT_FOUND, "This host has no such queue.".to_owned()),

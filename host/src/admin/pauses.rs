@@ -12,7 +12,7 @@ use wasq_core::message::UnixMs;
 use wasq_core::pause::{Pause, Target};
 
 use super::App;
-use super::gate::ApiActor;
+use super::extractors::ApiActor;
 use crate::admission::pauses;
 
 /// What `POST /pauses` is asked.
@@ -101,10 +101,10 @@ impl App {
         from: SocketAddr,
     ) -> Result<Paused, ActionError> {
         let (services, now) = (&self.source.services, self.source.services.clock.unix_ms());
-        let lanes = &self.source.lanes;
+        let runtimes = &self.source.runtimes;
         let note = match &target {
-            Target::Queue(name) if lanes.iter().all(|lane| lane.name != *name) => {
-                let known: Vec<_> = lanes.iter().map(|lane| lane.name.as_str()).collect();
+            Target::Queue(name) if runtimes.iter().all(|runtime| runtime.name != *name) => {
+                let known: Vec<_> = runtimes.iter().map(|runtime| runtime.name.as_str()).collect();
                 return Err(ActionError::NoQueue { name: name.clone(), known: known.join(", ") });
             }
             Target::Type(kind) => {

@@ -34,7 +34,7 @@ use super::send::progress;
 use super::table::columns;
 use crate::config::{Config, LedgerConfig, PluginConfig};
 use crate::dlq;
-use crate::dlq::resend::{self, How};
+use crate::dlq::replayed_message::{self, ReplayOptions};
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use crate::host::Host;
 use crate::telemetry::stats::LineStats;
@@ -242,8 +242,8 @@ impl Shop {
             }
             for delivery in letters {
                 let letter = dlq::read(&delivery, &ledger).await?;
-                let how = How { body: Some(mended.clone().into()), ..How::default() };
-                let message = resend::replayed(&delivery, letter.as_ref(), false, &how)?;
+                let options = ReplayOptions { body: Some(mended.clone().into()), ..ReplayOptions::default() };
+                let message = replayed_message::replayed(&delivery, letter.as_ref(), false, &options)?;
                 for answer in self.queue.send(&[message]).await {
                     answer?;
                 }

@@ -5,11 +5,11 @@ mod edit;
 mod export;
 mod groups;
 mod ls;
-mod place;
 mod replay;
+mod report;
 mod select;
 mod show;
-mod told;
+mod target;
 mod view;
 
 use std::process::ExitCode;
@@ -50,13 +50,13 @@ enum Action {
 impl Dlq {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
-            Action::Ls(command) => place::interruptible(|stop| command.run(stop)).await,
-            Action::Show(command) => place::interruptible(|stop| command.run(stop)).await,
-            Action::Groups(command) => place::interruptible(|stop| command.run(stop)).await,
-            Action::Replay(command) => place::interruptible(|stop| command.run(stop)).await,
-            Action::Edit(command) => place::interruptible(|stop| command.run(stop)).await,
-            Action::Discard(command) => place::interruptible(|stop| command.run(stop)).await,
-            Action::Export(command) => place::interruptible(|stop| command.run(stop)).await,
+            Action::Ls(command) => target::interruptible(|stop| command.run(stop)).await,
+            Action::Show(command) => target::interruptible(|stop| command.run(stop)).await,
+            Action::Groups(command) => target::interruptible(|stop| command.run(stop)).await,
+            Action::Replay(command) => target::interruptible(|stop| command.run(stop)).await,
+            Action::Edit(command) => target::interruptible(|stop| command.run(stop)).await,
+            Action::Discard(command) => target::interruptible(|stop| command.run(stop)).await,
+            Action::Export(command) => target::interruptible(|stop| command.run(stop)).await,
         }
     }
 }

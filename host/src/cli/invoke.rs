@@ -133,7 +133,7 @@ impl Invoke {
         })
     }
 
-    fn print(&self, report: &crate::sandbox::Report, key: &str) {
+    fn print(&self, report: &crate::sandbox::RunReport, key: &str) {
         let result = match &report.exit {
             Exit::Done { result: Some(bytes) } => Some(String::from_utf8_lossy(bytes).into_owned()),
             _ => None,

@@ -35,7 +35,7 @@ pub struct PauseCommand {
     #[arg(long, value_name = "TIME|DURATION", value_parser = end)]
     until: Option<End>,
     #[command(flatten)]
-    way: Way,
+    route: Route,
 }
 
 /// Let a paused type or queue go on.
@@ -44,7 +44,7 @@ pub struct ResumeCommand {
     #[command(flatten)]
     what: What,
     #[command(flatten)]
-    way: Way,
+    route: Route,
 }
 
 /// What the audit log has for the address of whoever goes to the ledger from here.
@@ -68,7 +68,7 @@ struct What {
 
 /// How the ledger is reached.
 #[derive(Args)]
-struct Way {
+struct Route {
     #[command(flatten)]
     admin: Admin,
     /// Goes to the ledger that this config names, and not through a running host. A local ledger belongs to its host alone.
@@ -90,18 +90,18 @@ enum End {
 
 impl PauseCommand {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let (target, by) = (self.what.target()?, self.way.by());
+        let (target, by) = (self.what.target()?, self.route.by());
         let now = clock::unix_ms();
         let until = self.until.map(|end| end.from(now));
-        let paused = match self.way.ledger().await? {
+        let paused = match self.route.ledger().await? {
             Some((ledger, service)) => {
                 let pause = Pause::new(target, &by, now, until)?;
                 pauses::pause(&*ledger, &service, &pause, FROM).await?;
                 Paused { pause, note: None }
             }
-            None => self.way.admin.post("/pauses", &PauseRequest { target, by, until }).await?,
+            None => self.route.admin.post("/pauses", &PauseRequest { target, by, until }).await?,
         };
-        if self.way.json {
+        if self.route.json {
             println!("{:#}", json!(paused));
         } else {
             println!("paused: {}", in_words(&paused.pause));
@@ -115,17 +115,17 @@ impl PauseCommand {
 
 impl ResumeCommand {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let (target, by) = (self.what.target()?, self.way.by());
-        let resumed = match self.way.ledger().await? {
+        let (target, by) = (self.what.target()?, self.route.by());
+        let resumed = match self.route.ledger().await? {
             Some((ledger, service)) => {
                 Resumed { resumed: pauses::resume(&*ledger, &service, &target, &by, FROM).await? }
             }
             None => {
                 let asked = ResumeRequest { target: target.clone(), by };
-                self.way.admin.post("/pauses/resume", &asked).await?
+                self.route.admin.post("/pauses/resume", &asked).await?
             }
         };
-        match (self.way.json, &resumed.resumed) {
+        match (self.route.json, &resumed.resumed) {
             (true, _) => println!("{:#}", json!(resumed)),
             (false, Some(pause)) => println!("resumed; it was paused: {}", in_words(pause)),
             (false, None) => println!("{target} was not paused"),
@@ -145,7 +145,7 @@ impl What {
     }
 }
 
-impl Way {
+impl Route {
     async fn ledger(&self) -> anyhow::Result<Option<(Arc<dyn Ledger>, String)>> {
         let Some(path) = &self.config else { return Ok(None) };
         let config = Config::load(path)?;

@@ -60,24 +60,24 @@ pub struct SecretSource {
 
 /// Where a secret is, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretPlace {
+pub enum SecretLocation {
     Env(String),
     File(PathBuf),
     /// The `field`, if any, is a key of the JSON object there.
     Aws {
-        at: AwsPlace,
+        at: AwsSecretLocation,
         field: Option<String>,
     },
 }
 
 /// What one call to AWS gets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AwsPlace {
+pub enum AwsSecretLocation {
     SecretsManager(String),
     Ssm(String),
 }
 
-impl std::fmt::Display for AwsPlace {
+impl std::fmt::Display for AwsSecretLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::SecretsManager(name) => write!(f, "the secret `{name}` in Secrets Manager"),
@@ -122,16 +122,16 @@ impl SecretSource {
     }
 
     /// Where the secret is; none if that is said not at all, or more than once.
-    pub fn place(&self) -> Option<SecretPlace> {
+    pub fn location(&self) -> Option<SecretLocation> {
         let field = self.field.clone();
         match (&self.env, &self.file, &self.secretsmanager, &self.ssm) {
-            (Some(name), None, None, None) if field.is_none() => Some(SecretPlace::Env(name.clone())),
-            (None, Some(path), None, None) if field.is_none() => Some(SecretPlace::File(path.clone())),
+            (Some(name), None, None, None) if field.is_none() => Some(SecretLocation::Env(name.clone())),
+            (None, Some(path), None, None) if field.is_none() => Some(SecretLocation::File(path.clone())),
             (None, None, Some(name), None) => {
-                Some(SecretPlace::Aws { at: AwsPlace::SecretsManager(name.clone()), field })
+                Some(SecretLocation::Aws { at: AwsSecretLocation::SecretsManager(name.clone()), field })
             }
             (None, None, None, Some(name)) if field.is_none() => {
-                Some(SecretPlace::Aws { at: AwsPlace::Ssm(name.clone()), field })
+                Some(SecretLocation::Aws { at: AwsSecretLocation::Ssm(name.clone()), field })
             }
             _ => None,
         }
@@ -144,22 +144,27 @@ impl SecretSource {
             return Some(("secrets".into(), format!("`{name}`"), "name a secret with a-z, A-Z, 0-9, `_` and `-`"));
         }
         let fault = |value: &str, rule| Some((format!("secrets.{name}"), value.to_owned(), rule));
-        match self.place() {
+        match self.location() {
             None => fault(
                 "not said, or said twice",
                 "write one of { env = \"NAME\" }, { file = \"/path\" }, { secretsmanager = \"NAME\" }, with a `field` if it \
                  is JSON, or { ssm = \"/path/name\" }",
             ),
-            Some(SecretPlace::Env(_) | SecretPlace::File(_)) => None,
-            Some(SecretPlace::Aws { .. }) if !with_aws => fault(
+            Some(SecretLocation::Env(_) | SecretLocation::File(_)) => None,
+            Some(SecretLocation::Aws { .. }) if !with_aws => fault(
                 "with AWS",
                 "this build cannot ask there: build it with `--features aws-secrets`, or use env or file",
             ),
             // ECS writes the JSON key, a stage and a version behind the ARN.
-            Some(SecretPlace::Aws { at: AwsPlace::SecretsManager(arn), .. }) if arn.matches(':').count() > 6 => {
+            Some(SecretLocation::Aws { at: AwsSecretLocation::SecretsManager(arn), .. })
+                if arn.matches(':').count() > 6 =>
+            {
                 fault(&format!("`{arn}`"), "end the ARN with the secret's name, and write the JSON key as `field`")
             }
-            Some(SecretPlace::Aws { at: AwsPlace::SecretsManager(id) | AwsPlace::Ssm(id), .. }) => {
+            Some(SecretLocation::Aws {
+                at: AwsSecretLocation::SecretsManager(id) | AwsSecretLocation::Ssm(id),
+                ..
+            }) => {
                 if id.is_empty() {
                     fault("empty", "write the name or the ARN")
                 } else {

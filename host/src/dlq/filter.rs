@@ -2,7 +2,7 @@
 
 use wasq_core::message::UnixMs;
 
-use super::found::Found;
+use super::letter_view::LetterView;
 
 /// What a letter must be; what is none lets all through.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub fn matches(&self, found: &Found) -> bool {
+    pub fn matches(&self, found: &LetterView) -> bool {
         let is = |wanted: &Option<String>, value: Option<&str>| wanted.is_none() || wanted.as_deref() == value;
         is(&self.kind, found.kind())
             && is(&self.class, Some(found.class()))

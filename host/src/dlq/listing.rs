@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use wasq_core::message::{Key, MessageId, UnixMs};
 
 use super::filter::Filter;
-use super::found::Found;
+use super::letter_view::LetterView;
 
 /// Reasons that a group shows: they differ in their values, and a value may say what is wrong.
 pub const VARIANTS_MAX: usize = 5;
@@ -71,7 +71,7 @@ pub struct Group {
 pub struct Groups(BTreeMap<GroupKey, Group>);
 
 impl Row {
-    pub fn of(found: &Found) -> Self {
+    pub fn of(found: &LetterView) -> Self {
         Self {
             id: found.id().clone(),
             message: found.message(),

@@ -6,8 +6,8 @@ use wasq_core::message::{MessageId, UnixMs};
 use wasq_queues::QueueError;
 
 use super::filter::Filter;
-use super::found::Found;
-use super::resend::How;
+use super::letter_view::LetterView;
+use super::replayed_message::ReplayOptions;
 
 /// What is to be replayed, and how.
 #[derive(Clone, Debug)]
@@ -21,16 +21,16 @@ pub struct Plan {
     pub canary: Option<Canary>,
     /// The share of replayed messages that may fail again, from 0 to 1.
     pub failures_max: f64,
-    pub how: How,
+    pub how: ReplayOptions,
 }
 
 /// The first messages, which must settle before the others follow.
 #[derive(Clone, Copy, Debug)]
 pub struct Canary {
     pub messages: u64,
-    /// How long they may take.
+    /// ReplayOptions long they may take.
     pub timeout: Duration,
-    /// How long the source queues must look empty until the canary counts as settled.
+    /// ReplayOptions long the source queues must look empty until the canary counts as settled.
     pub quiet: Duration,
 }
 
@@ -39,11 +39,11 @@ pub struct Canary {
 pub enum Event<'a> {
     /// It was sent, or settled by the message that another letter of the same one became.
     Replayed {
-        found: &'a Found,
+        found: &'a LetterView,
     },
     /// It stays in the DLQ.
     Kept {
-        found: &'a Found,
+        found: &'a LetterView,
         why: &'a str,
     },
     /// It was sent and could not be deleted: a twin stays in the DLQ.
@@ -61,9 +61,9 @@ pub enum Event<'a> {
     },
 }
 
-/// How a replay ended.
+/// ReplayOptions a replay ended.
 #[derive(Debug)]
-pub enum Ended {
+pub enum ReplayEnd {
     /// All that matched are replayed.
     Through,
     /// The limit is reached.
@@ -93,8 +93,8 @@ pub struct Summary {
     pub failed_again: u64,
     /// Letters that matched and could not be sent.
     pub kept: u64,
-    pub ended: Ended,
+    pub ended: ReplayEnd,
 }
 
 /// Receives what happens.
-pub type Tell<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);
+pub type OnEvent<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);

@@ -12,11 +12,11 @@ use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
 use super::Envelopes;
-use super::found::Found;
-use super::held::{Hand, waits};
+use super::hidden_letters::{HiddenLetters, waits};
+use super::letter_view::LetterView;
 
 /// Letters that a reader holds hidden at most. SQS allows 120,000 in flight, others' among them (SQS quotas).
-pub const HELD_MAX: usize = 100_000;
+pub const HIDDEN_MAX: usize = 100_000;
 /// How long a letter in hand is hidden at least.
 pub const HIDE_MIN: Duration = Duration::from_secs(60);
 /// Letters a second that even a slow line reads: a long queue's are hidden for longer, until all of it is read.
@@ -35,7 +35,7 @@ const EMPTY_WAIT: Duration = Duration::from_secs(1);
 pub struct Reader<'a> {
     dlq: &'a SqsQueue,
     envelopes: &'a dyn Envelopes,
-    hand: Hand<'a>,
+    hand: HiddenLetters<'a>,
     /// Messages in the DLQ when it was opened, hidden ones among them.
     total_at_open: u64,
     seen: HashSet<MessageId>,
@@ -57,12 +57,12 @@ impl<'a> Reader<'a> {
         envelopes: &'a dyn Envelopes,
         hide: Option<Duration>,
     ) -> Result<Self, QueueError> {
-        let total_at_open = Counts::of(dlq).await?.total();
+        let total_at_open = QueueDepth::of(dlq).await?.total();
         let long = HIDE_MIN.max(Duration::from_secs(total_at_open / READ_PER_S));
         Ok(Self {
             dlq,
             envelopes,
-            hand: Hand::new(dlq, hide.unwrap_or(long)),
+            hand: HiddenLetters::new(dlq, hide.unwrap_or(long)),
             total_at_open,
             seen: HashSet::new(),
             opened_at: clock::unix_ms(),
@@ -73,8 +73,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The next letters, at most `max` and at most ten, hidden and held. None when the queue has been read through, or
-    /// [`HELD_MAX`] are held.
-    pub async fn next(&mut self, max: usize) -> Result<Option<Vec<Found>>, QueueError> {
+    /// [`HIDDEN_MAX`] are held.
+    pub async fn next(&mut self, max: usize) -> Result<Option<Vec<LetterView>>, QueueError> {
         let mut empty = 0;
         while !self.has_enough() {
             self.renew().await;
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
             for delivery in deliveries {
                 self.hand.take(&delivery);
                 if self.seen.insert(delivery.message_id.clone()) {
-                    found.push(Found::read(delivery, self.envelopes).await);
+                    found.push(LetterView::read(delivery, self.envelopes).await);
                 } else {
                     self.repeats += 1;
                 }
@@ -108,13 +108,13 @@ impl<'a> Reader<'a> {
 
     /// Whether to end although there may be more: it holds too many, has gone round, or meets only what came since.
     fn has_enough(&self) -> bool {
-        self.hand.len() >= HELD_MAX
+        self.hand.len() >= HIDDEN_MAX
             || self.repeats > self.hand.len() + BATCH_MAX_ENTRIES
             || self.newcomers >= NEWCOMERS_MAX
     }
 
     /// Reads on to the end. What `keep` does not want is put back, to be read again.
-    pub async fn scan(&mut self, mut keep: impl FnMut(&Found) -> bool) -> Result<(), QueueError> {
+    pub async fn scan(&mut self, mut keep: impl FnMut(&LetterView) -> bool) -> Result<(), QueueError> {
         let mut unread = Vec::new();
         let read = loop {
             match self.next(BATCH_MAX_ENTRIES).await {
@@ -155,12 +155,12 @@ impl<'a> Reader<'a> {
 
     /// What this reader did not see although it read to the end. To be asked before all is put back.
     pub async fn unseen(&self) -> Result<Notes, QueueError> {
-        let counts = Counts::of(self.dlq).await?;
+        let counts = QueueDepth::of(self.dlq).await?;
         let name = self.dlq.name();
         let mut notes = Vec::new();
-        if self.hand.len() >= HELD_MAX {
+        if self.hand.len() >= HIDDEN_MAX {
             notes.push(format!(
-                "stopped after {HELD_MAX} letters, as many as may be hidden at once; the rest of {name} was not looked at. \
+                "stopped after {HIDDEN_MAX} letters, as many as may be hidden at once; the rest of {name} was not looked at. \
                  Replay or discard some, and look again"
             ));
         } else if self.dlq.is_fifo() && counts.visible > 0 && self.hand.len() > 0 {
@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
 
     /// Letters that came into the DLQ since it was opened, by its counts.
     pub async fn newcomers(&self) -> Result<u64, QueueError> {
-        let total = Counts::of(self.dlq).await?.total();
+        let total = QueueDepth::of(self.dlq).await?.total();
         Ok(total.saturating_sub(self.total_at_open.saturating_sub(self.deleted)))
     }
 
@@ -213,19 +213,19 @@ impl<'a> Reader<'a> {
     /// Whether an empty answer contradicts the queue's count. In a FIFO queue letters behind one in hand count, and are
     /// not to be had.
     async fn is_doubtful(&self) -> Result<bool, QueueError> {
-        Ok(!self.dlq.is_fifo() && Counts::of(self.dlq).await?.visible > 0)
+        Ok(!self.dlq.is_fifo() && QueueDepth::of(self.dlq).await?.visible > 0)
     }
 }
 
 /// How many messages a queue has, as SQS counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts {
+pub struct QueueDepth {
     pub visible: u64,
     pub hidden: u64,
     pub delayed: u64,
 }
 
-impl Counts {
+impl QueueDepth {
     pub async fn of(queue: &dyn Queue) -> Result<Self, QueueError> {
         let attributes = queue.attributes().await?;
         let number = |name: &str| attributes.get(name).and_then(|value| value.parse().ok()).unwrap_or_default();

@@ -14,11 +14,11 @@ use wasq_core::message::{Key, MessageId};
 use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{Outgoing, Queue, QueueError, send_in_order};
 
-use super::found::Found;
-use super::plan::{Canary, Ended, Event, Plan, Summary, Tell};
-use super::reader::{Counts, Reader};
-use super::sources::Sources;
-use super::watch::{Pace, Watch};
+use super::letter_view::LetterView;
+use super::plan::{Canary, Event, OnEvent, Plan, ReplayEnd, Summary};
+use super::reader::{QueueDepth, Reader};
+use super::targets::ReplayTargets;
+use super::watch::{FailureWatch, Pace};
 
 /// Letters in a row that could not be sent, after which the replay ends: it is not the letters.
 pub const UNSENT_MAX: u64 = 50;
@@ -35,7 +35,7 @@ const SCAN_SHARE: u32 = 10;
 /// A replay under way.
 pub struct Replay<'a, 'r> {
     pub reader: &'a mut Reader<'r>,
-    pub sources: &'a mut Sources,
+    pub sources: &'a mut ReplayTargets,
     pub plan: &'a Plan,
     pub stop: &'a CancellationToken,
     /// The DLQ's counts can be trusted at once.
@@ -48,19 +48,19 @@ pub struct Replay<'a, 'r> {
 struct Send<'l> {
     source: Option<Key>,
     message: Outgoing,
-    letters: Vec<&'l Found>,
+    letters: Vec<&'l LetterView>,
 }
 
 /// Names the message that a letter was. Sent once, it runs again in every plugin that is not done.
 /// Sent once for each letter it would fail them all once for each letter.
-fn source(found: &Found) -> Option<Key> {
+fn source(found: &LetterView) -> Option<Key> {
     found.message()
 }
 
 /// What a replay knows of itself.
 struct Progress<'t> {
-    tell: Tell<'t>,
-    watch: Watch,
+    tell: OnEvent<'t>,
+    watch: FailureWatch,
     /// Letters that are settled by what was sent.
     replayed: u64,
     /// The messages that they were, see [`source`].
@@ -79,20 +79,20 @@ struct Progress<'t> {
 
 impl Replay<'_, '_> {
     /// Replays until it ends. Whatever it read and did not replay is still held by the reader.
-    pub async fn run(mut self, tell: Tell<'_>) -> Summary {
+    pub async fn run(mut self, tell: OnEvent<'_>) -> Summary {
         let mut progress = Progress::new(self.plan, tell);
-        let ended = self.until_it_ends(&mut progress).await.unwrap_or_else(Ended::Broken);
+        let ended = self.until_it_ends(&mut progress).await.unwrap_or_else(ReplayEnd::Broken);
         progress.summary(ended)
     }
 
     /// Replays these letters only, which the reader holds.
-    pub async fn these(mut self, letters: &[Found], tell: Tell<'_>) -> Summary {
+    pub async fn these(mut self, letters: &[LetterView], tell: OnEvent<'_>) -> Summary {
         let mut progress = Progress::new(self.plan, tell);
         self.send(&mut progress, letters).await;
-        progress.summary(Ended::Through)
+        progress.summary(ReplayEnd::Through)
     }
 
-    async fn until_it_ends(&mut self, progress: &mut Progress<'_>) -> Result<Ended, QueueError> {
+    async fn until_it_ends(&mut self, progress: &mut Progress<'_>) -> Result<ReplayEnd, QueueError> {
         let mut pace = Pace::new(self.plan.rate, clock::now());
         let mut canary = self.plan.canary;
         loop {
@@ -103,7 +103,7 @@ impl Replay<'_, '_> {
             let for_canary = canary.map(|canary| canary.messages - progress.watch.replayed());
             let for_limit = self.plan.limit.map(|limit| limit - progress.replayed);
             let room = for_canary.into_iter().chain(for_limit).min().map_or(usize::MAX, |room| room as usize);
-            let Some(batch) = self.reader.next(pace.batch().min(room)).await? else { return Ok(Ended::Through) };
+            let Some(batch) = self.reader.next(pace.batch().min(room)).await? else { return Ok(ReplayEnd::Through) };
             let mut letters = Vec::with_capacity(batch.len());
             for found in batch {
                 if !progress.watch.is_new(&found) && self.plan.filter.matches(&found) {
@@ -111,7 +111,7 @@ impl Replay<'_, '_> {
                 }
             }
             if progress.watch.too_many() {
-                return Ok(Ended::Failures);
+                return Ok(ReplayEnd::Failures);
             }
             let went = self.send(progress, &letters).await;
             if let Some(done) = canary.filter(|canary| progress.watch.replayed() >= canary.messages) {
@@ -127,22 +127,22 @@ impl Replay<'_, '_> {
         }
     }
 
-    fn reason_to_end(&self, progress: &Progress<'_>) -> Option<Ended> {
+    fn reason_to_end(&self, progress: &Progress<'_>) -> Option<ReplayEnd> {
         if progress.watch.too_many() {
-            Some(Ended::Failures)
+            Some(ReplayEnd::Failures)
         } else if self.stop.is_cancelled() {
-            Some(Ended::Stopped)
+            Some(ReplayEnd::Stopped)
         } else if progress.kept_in_a_row >= UNSENT_MAX {
-            Some(Ended::Unsendable)
+            Some(ReplayEnd::Unsendable)
         } else if progress.watch.is_full() {
-            Some(Ended::Full)
+            Some(ReplayEnd::Full)
         } else {
-            self.plan.limit.is_some_and(|limit| progress.replayed >= limit).then_some(Ended::Limit)
+            self.plan.limit.is_some_and(|limit| progress.replayed >= limit).then_some(ReplayEnd::Limit)
         }
     }
 
     /// Sends a batch, each letter to its queue, and deletes what was sent. The answer is how many messages these were.
-    async fn send(&mut self, progress: &mut Progress<'_>, letters: &[Found]) -> usize {
+    async fn send(&mut self, progress: &mut Progress<'_>, letters: &[LetterView]) -> usize {
         let (mut settled, by_queue) = self.collect(progress, letters).await;
         let mut went = 0;
         for (queue, sends) in by_queue {
@@ -182,9 +182,9 @@ impl Replay<'_, '_> {
     async fn collect<'l>(
         &mut self,
         progress: &mut Progress<'_>,
-        letters: &'l [Found],
-    ) -> (Vec<&'l Found>, Vec<(SqsQueue, Vec<Send<'l>>)>) {
-        let (mut settled, mut by_queue): (Vec<&Found>, Vec<(SqsQueue, Vec<Send<'l>>)>) = (Vec::new(), Vec::new());
+        letters: &'l [LetterView],
+    ) -> (Vec<&'l LetterView>, Vec<(SqsQueue, Vec<Send<'l>>)>) {
+        let (mut settled, mut by_queue): (Vec<&LetterView>, Vec<(SqsQueue, Vec<Send<'l>>)>) = (Vec::new(), Vec::new());
         for found in letters {
             let source = source(found);
             if source.is_some_and(|source| progress.covered.contains(&source)) {
@@ -218,14 +218,14 @@ impl Replay<'_, '_> {
     }
 
     /// What a letter becomes, and where it goes.
-    async fn message(&mut self, found: &Found) -> Result<(SqsQueue, Outgoing), String> {
+    async fn message(&mut self, found: &LetterView) -> Result<(SqsQueue, Outgoing), String> {
         let queue = self.sources.of(found).await?;
         let message = found.replayed(queue.is_fifo(), &self.plan.how).map_err(|unfit| unfit.to_string())?;
         Ok((queue, message))
     }
 
     /// Waits until the canary is settled, and says why the replay must end, if it must.
-    async fn settle(&mut self, progress: &mut Progress<'_>, canary: &Canary) -> Result<Option<Ended>, QueueError> {
+    async fn settle(&mut self, progress: &mut Progress<'_>, canary: &Canary) -> Result<Option<ReplayEnd>, QueueError> {
         let messages = progress.watch.replayed();
         (progress.tell)(Event::CanarySent { messages, timeout: canary.timeout });
         let deadline = clock::now() + canary.timeout;
@@ -233,7 +233,7 @@ impl Replay<'_, '_> {
         loop {
             let mut waiting = 0;
             for queue in progress.queues.values() {
-                waiting += Counts::of(queue).await?.total();
+                waiting += QueueDepth::of(queue).await?.total();
             }
             self.reader.renew().await;
             let now = clock::now();
@@ -245,20 +245,20 @@ impl Replay<'_, '_> {
             if is_empty || may_all_be_back || now >= deadline {
                 self.scan(progress).await?;
                 if progress.watch.canary_failed() {
-                    return Ok(Some(Ended::Failures));
+                    return Ok(Some(ReplayEnd::Failures));
                 }
                 if is_empty || progress.watch.failed() >= messages {
                     (progress.tell)(Event::CanarySettled { failed: progress.watch.failed(), messages });
                     return Ok(None);
                 }
                 if now >= deadline {
-                    return Ok(Some(Ended::CanaryTimeout { waiting }));
+                    return Ok(Some(ReplayEnd::CanaryTimeout { waiting }));
                 }
             }
             let look = if self.exact { SETTLE_LOOK_EXACT } else { SETTLE_LOOK };
             self.sleep_until((now + look).min(deadline)).await;
             if self.stop.is_cancelled() {
-                return Ok(Some(Ended::Stopped));
+                return Ok(Some(ReplayEnd::Stopped));
             }
         }
     }
@@ -304,11 +304,11 @@ impl Replay<'_, '_> {
 }
 
 impl<'t> Progress<'t> {
-    fn new(plan: &Plan, tell: Tell<'t>) -> Self {
+    fn new(plan: &Plan, tell: OnEvent<'t>) -> Self {
         let now = clock::now();
         Self {
             tell,
-            watch: Watch::new(plan.began, plan.failures_max),
+            watch: FailureWatch::new(plan.began, plan.failures_max),
             replayed: 0,
             covered: HashSet::new(),
             kept: 0,
@@ -321,22 +321,22 @@ impl<'t> Progress<'t> {
         }
     }
 
-    fn summary(self, ended: Ended) -> Summary {
+    fn summary(self, ended: ReplayEnd) -> Summary {
         let (messages, failed_again) = (self.watch.replayed(), self.watch.failed());
         Summary { replayed: self.replayed, messages, failed_again, kept: self.kept, ended }
     }
 
-    fn sent(&mut self, found: &Found, id: MessageId) {
+    fn sent(&mut self, found: &LetterView, id: MessageId) {
         self.watch.sent(id);
         self.covered.extend(source(found));
         self.kept_in_a_row = 0;
     }
 
-    fn block_group_of(&mut self, found: &Found) {
+    fn block_group_of(&mut self, found: &LetterView) {
         self.blocked.extend(found.group().map(str::to_owned));
     }
 
-    fn keep(&mut self, found: &Found, why: &str) {
+    fn keep(&mut self, found: &LetterView, why: &str) {
         self.kept += 1;
         self.kept_in_a_row += 1;
         (self.tell)(Event::Kept { found, why });

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_queues::BATCH_MAX_ENTRIES;
 
-use super::found::Found;
+use super::letter_view::LetterView;
 
 /// Messages that must have been replayed before their failure ratio is judged: one failure among two says little. A canary
 /// is judged by itself, however small.
@@ -16,7 +16,7 @@ pub const JUDGED_MIN: u64 = 10;
 pub const WATCHED_MAX: usize = 1_000_000;
 
 /// The messages that were replayed, and those of them that came back as letters.
-pub struct Watch {
+pub struct FailureWatch {
     began: UnixMs,
     failures_max: f64,
     /// By the message ids of their replays: whether they failed again.
@@ -26,7 +26,7 @@ pub struct Watch {
     newcomers: HashSet<MessageId>,
 }
 
-impl Watch {
+impl FailureWatch {
     /// What failed after `began` is new; more than `failures_max` of the replayed may not fail again.
     pub fn new(began: UnixMs, failures_max: f64) -> Self {
         Self { began, failures_max, sent: HashMap::new(), failed: 0, newcomers: HashSet::new() }
@@ -39,7 +39,7 @@ impl Watch {
 
     /// Whether a letter came into the DLQ since the replay began: such a one is not replayed in a circle. It is known by
     /// the message id that its replay had, or by its time.
-    pub fn is_new(&mut self, found: &Found) -> bool {
+    pub fn is_new(&mut self, found: &LetterView) -> bool {
         let source_id = found.letter().map_or(found.id(), |letter| &letter.message_id);
         let ours = self.sent.get_mut(source_id);
         let is_new = ours.is_some() || found.failed_at() > self.began;
@@ -130,7 +130,7 @@ mod tests {
     use wasq_core::message::{Delivery, Receipt};
 
     use super::*;
-    use crate::dlq::found::Envelope;
+    use crate::dlq::letter_view::Envelope;
 
     #[test]
     fn the_rate_is_kept() {
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!((free.next(), free.batch()), (began, 10));
     }
 
-    fn moved(id: &str, sent_at: u64) -> Found {
+    fn moved(id: &str, sent_at: u64) -> LetterView {
         let delivery = Delivery {
             message_id: MessageId(id.into()),
             receipt: Receipt("r".into()),
@@ -179,12 +179,12 @@ mod tests {
             trace_header: None,
             received_at: wasq_core::clock::now(),
         };
-        Found { delivery, envelope: Envelope::MovedBySqs }
+        LetterView { delivery, envelope: Envelope::MovedBySqs }
     }
 
     #[test]
     fn failures_are_counted_once_and_judged_when_there_are_enough() {
-        let mut watch = Watch::new(UnixMs(100), 0.2);
+        let mut watch = FailureWatch::new(UnixMs(100), 0.2);
         for n in 0..9 {
             watch.sent(MessageId(n.to_string()));
         }

@@ -3,7 +3,7 @@
 use wasq_core::message::{AttributeValue, BodyDigest, Key, Message};
 use wasq_ledgers::{Claim, ClaimRequest, Fresh, LedgerError};
 
-use super::Share;
+use super::PluginAttempt;
 use super::pending::Record;
 use crate::dlq::{AGAIN_ATTRIBUTE, Letter};
 use crate::exit::Exit;
@@ -21,27 +21,31 @@ pub struct Claimed {
 }
 
 /// Claims the message for one attempt of the plugin, or says why there is none.
-pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Result<Claimed, Exit> {
-    let services = share.services;
+pub async fn claim(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin: &Plugin) -> Result<Claimed, Exit> {
+    let services = plugin_attempt.services;
     let text = plugin.key_text(message);
     let limit_bytes = services.limits.key_bytes;
     if text.len() > limit_bytes {
         return Err(Exit::OversizedKey { size_bytes: text.len(), limit_bytes });
     }
-    let key = ledger_key(share, message, plugin, &text);
+    let key = ledger_key(plugin_attempt, message, plugin, &text);
     // A claim that cannot hold would only count as a crash.
-    if share.lease.is_over() {
+    if plugin_attempt.lease.is_over() {
         return Err(Exit::LeaseLost);
     }
     let body = BodyDigest::of(&message.body);
-    let request = ClaimRequest { body, message_id: share.delivery.message_id.clone(), lease: share.lease.remaining() };
+    let request = ClaimRequest {
+        body,
+        message_id: plugin_attempt.delivery.message_id.clone(),
+        lease: plugin_attempt.lease.remaining(),
+    };
     let ends_at = services.clock.now() + request.lease;
     match services.ledger.claim(key, &request).await {
         Ok(Claim::Fresh(fresh)) => {
             services.health.ledger_answered();
-            share.lease.add_claim(key, fresh.fence, ends_at);
+            plugin_attempt.lease.add_claim(key, fresh.fence, ends_at);
             // An answer that took longer than the lease says nothing about now.
-            if share.lease.is_over() {
+            if plugin_attempt.lease.is_over() {
                 Err(Exit::LeaseLost)
             } else {
                 Ok(Claimed { key, fresh, body, record: Record::default(), verdict: None })
@@ -63,9 +67,9 @@ pub async fn claim(share: &Share<'_>, message: &Message, plugin: &Plugin) -> Res
 
 /// The key as this plugin has it. What an operator replayed with `--again` has a key of its own, the same for a twin of
 /// that replay: what is done under the first key is done once more, and only once.
-fn ledger_key(share: &Share<'_>, message: &Message, plugin: &Plugin, text: &str) -> Key {
-    let key = Key::of(&share.services.scope, &plugin.manifest.name, &message.kind, text);
-    match share.delivery.attributes.get(AGAIN_ATTRIBUTE).and_then(AttributeValue::text) {
+fn ledger_key(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin: &Plugin, text: &str) -> Key {
+    let key = Key::of(&plugin_attempt.services.scope, &plugin.manifest.name, &message.kind, text);
+    match plugin_attempt.delivery.attributes.get(AGAIN_ATTRIBUTE).and_then(AttributeValue::text) {
         Some(run) => key.again(run),
         None => key,
     }

@@ -9,7 +9,7 @@ use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::manifest::Retry;
 
-/// What happens to a delivery, or to one plugin's share of it.
+/// What happens to a delivery, or to one plugin's plugin_attempt of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settlement {
     /// Nothing is left to do: delete once every plugin says so.
@@ -56,7 +56,7 @@ pub enum Record {
 
 /// What the decision depends on beside the exit.
 #[derive(Clone, Debug)]
-pub struct Circumstances<'a> {
+pub struct DecisionInput<'a> {
     /// The counted attempt that ended; 0 when there was no run.
     pub attempt: u32,
     pub retry: &'a Retry,
@@ -97,7 +97,7 @@ const LETTER_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 const RETENTION_MARGIN_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// From an exit to a settlement.
-pub fn decide(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
+pub fn decide(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
     match (settlement(exit, at), at.on_exhausted) {
         // A verdict was recorded: its message is not run again.
         (Settlement::DeadLetter, OnExhausted::BlockGroup) if !matches!(exit, Exit::Verdict { .. }) => blocked(exit, at),
@@ -107,7 +107,7 @@ pub fn decide(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
 
 /// As [`decide`] has it, unless the queue would delete the message while it waits: then it is dead-lettered now. A
 /// message that another delivery runs is that one's to settle.
-pub fn within_retention(exit: Exit, settlement: Settlement, at: &Circumstances<'_>) -> (Exit, Settlement) {
+pub fn within_retention(exit: Exit, settlement: Settlement, at: &DecisionInput<'_>) -> (Exit, Settlement) {
     let (Settlement::Delay { delay, .. }, Some(retention)) = (&settlement, at.retention) else {
         return (exit, settlement);
     };
@@ -127,7 +127,7 @@ pub fn letter_wait(receive_count: u32, draw: f64) -> Duration {
 
 /// A message that keeps its place, and its group behind it: it comes again at the longest interval until it goes through or
 /// somebody takes it away.
-fn blocked(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
+fn blocked(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
     let was_run = !matches!(exit, Exit::HostCrash { .. } | Exit::Expired { .. });
     let record = match at.attempt {
         0 => Record::Nothing,
@@ -137,7 +137,7 @@ fn blocked(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
     Settlement::Delay { delay: at.retry.maximum_interval.max(BLOCKED_MIN), record }
 }
 
-fn settlement(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
+fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
     use Settlement::{DeadLetter, Delay, Delete, Leave};
     match exit {
         Exit::Done { .. } => Delete { record: Record::Done },
@@ -194,7 +194,7 @@ fn settlement(exit: &Exit, at: &Circumstances<'_>) -> Settlement {
 }
 
 /// Below the cap: once more, later. At the cap: dead-letter.
-fn again(at: &Circumstances<'_>, after: Option<Duration>) -> Settlement {
+fn again(at: &DecisionInput<'_>, after: Option<Duration>) -> Settlement {
     if at.attempt >= at.retry.max_attempts {
         return Settlement::DeadLetter;
     }
@@ -220,7 +220,7 @@ mod tests {
 
     fn check(exit: Exit, attempt: u32, expect: Settlement) {
         let retry = Retry { max_attempts: 3, ..Retry::default() };
-        let at = Circumstances {
+        let at = DecisionInput {
             attempt,
             retry: &retry,
             draw: 0.0,
@@ -312,7 +312,7 @@ mod tests {
     fn a_blocked_group_keeps_what_would_be_dead_lettered() {
         let retry = Retry { max_attempts: 3, maximum_interval: S(50), ..Retry::default() };
         let check = |exit: Exit, attempt, expect| {
-            let at = Circumstances {
+            let at = DecisionInput {
                 attempt,
                 retry: &retry,
                 draw: 0.0,
@@ -342,7 +342,7 @@ mod tests {
     fn an_unroutable_message_is_hidden_longer_each_time_and_dead_lettered_at_last() {
         let retry = Retry::default();
         let settle = |receive_count, age_s| {
-            let at = Circumstances {
+            let at = DecisionInput {
                 attempt: 0,
                 retry: &retry,
                 draw: 0.5,
@@ -363,10 +363,10 @@ mod tests {
         assert_eq!(settle(5, 3600), Settlement::DeadLetter);
     }
 
-    fn with_retention(retention: Option<Duration>, age: Duration) -> Circumstances<'static> {
+    fn with_retention(retention: Option<Duration>, age: Duration) -> DecisionInput<'static> {
         static RETRY: std::sync::LazyLock<Retry> =
             std::sync::LazyLock::new(|| Retry { maximum_interval: Duration::ZERO, ..Retry::default() });
-        Circumstances {
+        DecisionInput {
             attempt: 1,
             retry: &RETRY,
             draw: 0.0,

@@ -8,7 +8,7 @@ use wasq_core::clock;
 use wasq_core::message::{AttributeValue, Attributes, Message};
 use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
 
-use super::Share;
+use super::PluginAttempt;
 use crate::sandbox::{Destinations, OutboxMessage};
 
 const TRACE_ATTRIBUTE: &str = "traceparent";
@@ -24,23 +24,23 @@ pub struct Finished {
     pub messages: Vec<OutboxMessage>,
 }
 
-impl Share<'_> {
+impl PluginAttempt<'_> {
     /// What the message's outbox may send to.
     pub fn destinations(&self) -> Destinations {
-        let own = QueueRules::of(&*self.lane.queue, &self.lane.max_bytes);
+        let own = QueueRules::of(&*self.runtime.queue, &self.runtime.max_bytes);
         Destinations { own, outlets: Some(self.services.outlets.clone()) }
     }
 }
 
 /// Sends it. The error says to which queue it could not be sent, and why.
-pub async fn send(share: &Share<'_>, messages: Vec<OutboxMessage>) -> Result<(), String> {
-    let depth = share.message.map_or(0, Message::depth).saturating_add(1);
-    let trace = share.span.traceparent().or_else(|| share.message?.traceparent.clone());
+pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessage>) -> Result<(), String> {
+    let depth = plugin_attempt.message.map_or(0, Message::depth).saturating_add(1);
+    let trace = plugin_attempt.span.traceparent().or_else(|| plugin_attempt.message?.traceparent.clone());
     // What follows one another to one queue goes in as few calls as SQS allows, in its order.
     for run in messages.chunk_by(|a, b| a.queue == b.queue) {
         let queue = match run[0].queue.as_str() {
-            "" => &share.lane.queue,
-            name => match share.services.outlets.get(name) {
+            "" => &plugin_attempt.runtime.queue,
+            name => match plugin_attempt.services.outlets.get(name) {
                 Some(outlet) => &outlet.queue,
                 None => {
                     return Err(format!(
@@ -58,7 +58,7 @@ pub async fn send(share: &Share<'_>, messages: Vec<OutboxMessage>) -> Result<(),
             outgoing
         };
         let run = run.iter().map(outgoing).collect();
-        send_to(share, queue.as_ref(), run)
+        send_to(plugin_attempt, queue.as_ref(), run)
             .await
             .map_err(|error| format!("cannot send to {}: {error}", queue.name()))?;
     }
@@ -67,7 +67,11 @@ pub async fn send(share: &Share<'_>, messages: Vec<OutboxMessage>) -> Result<(),
 
 /// Sends to one queue, and what was not accepted again, while that may help. What was accepted is
 /// not sent twice.
-async fn send_to(share: &Share<'_>, queue: &dyn Queue, mut messages: Vec<Outgoing>) -> Result<(), QueueError> {
+async fn send_to(
+    plugin_attempt: &PluginAttempt<'_>,
+    queue: &dyn Queue,
+    mut messages: Vec<Outgoing>,
+) -> Result<(), QueueError> {
     let mut wait = TRY_AGAIN;
     for tries in 1.. {
         let answers = send_in_order(queue, &messages).await;
@@ -80,14 +84,14 @@ async fn send_to(share: &Share<'_>, queue: &dyn Queue, mut messages: Vec<Outgoin
         }
         let Some(error) = failed else { break };
         let may_pass = matches!(error, QueueError::Transient { .. });
-        if !may_pass || tries == TRIES || share.lease.is_over() {
+        if !may_pass || tries == TRIES || plugin_attempt.lease.is_over() {
             return Err(error);
         }
         messages = left;
         tokio::select! {
             biased;
-            () = share.lease.lost().cancelled() => return Err(error),
-            () = share.services.interrupt.cancelled() => return Err(error),
+            () = plugin_attempt.lease.lost().cancelled() => return Err(error),
+            () = plugin_attempt.services.interrupt.cancelled() => return Err(error),
             () = tokio::time::sleep(clock::jittered(wait)) => wait *= 2,
         }
     }

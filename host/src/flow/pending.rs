@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use wasq_core::message::{Attributes, BodyDigest, MessageId, NamedAttribute};
 use wasq_ledgers::{Fresh, LedgerError};
 
-use super::Share;
+use super::PluginAttempt;
 use super::claim::Claimed;
 use super::outbox::Finished;
 use super::record::insist;
@@ -40,42 +40,50 @@ pub enum Pending {
 }
 
 /// What an earlier attempt recorded, if it still counts.
-pub async fn load(share: &Share<'_>, claim: &mut Claimed) -> Result<Option<Pending>, Exit> {
+pub async fn load(plugin_attempt: &PluginAttempt<'_>, claim: &mut Claimed) -> Result<Option<Pending>, Exit> {
     if claim.fresh.is_new {
         return Ok(None);
     }
-    let Some(mut head) = part(share, claim, 0).await? else { return Ok(None) };
+    let Some(mut head) = part(plugin_attempt, claim, 0).await? else { return Ok(None) };
     if head.len() < size_of::<u32>() {
         return Err(damaged("it is too short"));
     }
     let mut json = head.split_off(size_of::<u32>());
     let parts = u32::from_le_bytes(head.try_into().expect("four bytes were left"));
     for index in 1..parts {
-        match part(share, claim, index).await? {
+        match part(plugin_attempt, claim, index).await? {
             Some(more) => json.extend(more),
             None => return Err(damaged("a part of it is missing")),
         }
     }
     let record: Record = serde_json::from_slice(&json).map_err(|error| damaged(&error.to_string()))?;
-    claim.record = record.outbox_for(&claim.fresh, claim.body, share.digest());
-    match record.letter_for(&claim.fresh, &share.delivery.message_id) {
+    claim.record = record.outbox_for(&claim.fresh, claim.body, plugin_attempt.digest());
+    match record.letter_for(&claim.fresh, &plugin_attempt.delivery.message_id) {
         Some(letter) => Ok(Some(Pending::Letter(letter))),
         None => claim.record.outbox().map(|found| found.map(Pending::Outbox)).map_err(|e| damaged(&e.to_string())),
     }
 }
 
 /// Records a success whose outbox is to be sent.
-pub async fn keep_outbox(share: &Share<'_>, claim: &mut Claimed, finished: &Finished) -> Result<(), Exit> {
-    claim.record = Record::of_outbox(finished, claim, share.digest());
-    keep(share, claim, &claim.record).await.map_err(|error| exit_of(share, error))
+pub async fn keep_outbox(
+    plugin_attempt: &PluginAttempt<'_>,
+    claim: &mut Claimed,
+    finished: &Finished,
+) -> Result<(), Exit> {
+    claim.record = Record::of_outbox(finished, claim, plugin_attempt.digest());
+    keep(plugin_attempt, claim, &claim.record).await.map_err(|error| exit_of(plugin_attempt, error))
 }
 
 /// Records that the message goes to the DLQ, beside an outbox that was recorded before: its replay may send that.
-pub async fn keep_letter(share: &Share<'_>, claim: &Claimed, letter: &Letter) -> Result<(), LedgerError> {
-    keep(share, claim, &claim.record.with_letter(letter.clone())).await
+pub async fn keep_letter(
+    plugin_attempt: &PluginAttempt<'_>,
+    claim: &Claimed,
+    letter: &Letter,
+) -> Result<(), LedgerError> {
+    keep(plugin_attempt, claim, &claim.record.with_letter(letter.clone())).await
 }
 
-async fn keep(share: &Share<'_>, claim: &Claimed, record: &Record) -> Result<(), LedgerError> {
+async fn keep(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, record: &Record) -> Result<(), LedgerError> {
     let json = serde_json::to_vec(record).map_err(|error| LedgerError::Damaged(error.to_string()))?;
     let parts: Vec<&[u8]> = json.chunks(PART_BYTES).collect();
     // The first part goes last: where it is, all are.
@@ -83,26 +91,30 @@ async fn keep(share: &Share<'_>, claim: &Claimed, record: &Record) -> Result<(),
         let index = index as u32;
         let mut value = if index == 0 { (parts.len() as u32).to_le_bytes().to_vec() } else { Vec::new() };
         value.extend_from_slice(bytes);
-        put(share, claim, &part_name(index), &value).await?;
+        put(plugin_attempt, claim, &part_name(index), &value).await?;
     }
     Ok(())
 }
 
 /// Records that this plugin is not to run before its own delay is over, whatever brings the message back.
-pub async fn keep_not_before(share: &Share<'_>, claim: &Claimed, delay: Duration) -> Result<(), LedgerError> {
+pub async fn keep_not_before(
+    plugin_attempt: &PluginAttempt<'_>,
+    claim: &Claimed,
+    delay: Duration,
+) -> Result<(), LedgerError> {
     let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    let until_ms = share.services.clock.unix_ms().0.saturating_add(delay_ms);
+    let until_ms = plugin_attempt.services.clock.unix_ms().0.saturating_add(delay_ms);
     let value = [until_ms.to_le_bytes(), delay_ms.to_le_bytes()].concat();
-    put(share, claim, NOT_BEFORE_STEP, &value).await
+    put(plugin_attempt, claim, NOT_BEFORE_STEP, &value).await
 }
 
 /// How much of its own delay this plugin has still to wait.
-pub async fn backing_off(share: &Share<'_>, claim: &Claimed) -> Result<Option<Duration>, Exit> {
-    if share.is_only_plugin || claim.fresh.is_new {
+pub async fn backing_off(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed) -> Result<Option<Duration>, Exit> {
+    if plugin_attempt.is_only_plugin || claim.fresh.is_new {
         return Ok(None);
     }
-    let Some(value) = get(share, claim, NOT_BEFORE_STEP).await? else { return Ok(None) };
-    Ok(left_of(&value, share.services.clock.unix_ms().0))
+    let Some(value) = get(plugin_attempt, claim, NOT_BEFORE_STEP).await? else { return Ok(None) };
+    Ok(left_of(&value, plugin_attempt.services.clock.unix_ms().0))
 }
 
 /// A wall clock that was set back would make a delay longer than it ever was: then it counts as over.
@@ -113,30 +125,30 @@ fn left_of(not_before: &[u8], now_ms: u64) -> Option<Duration> {
     (left_ms <= number(delay_ms)?).then(|| Duration::from_millis(left_ms))
 }
 
-async fn part(share: &Share<'_>, claim: &Claimed, index: u32) -> Result<Option<Vec<u8>>, Exit> {
-    get(share, claim, &part_name(index)).await
+async fn part(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, index: u32) -> Result<Option<Vec<u8>>, Exit> {
+    get(plugin_attempt, claim, &part_name(index)).await
 }
 
 fn part_name(index: u32) -> String {
     if index == 0 { STEP.to_owned() } else { format!("{STEP}/{index}") }
 }
 
-async fn get(share: &Share<'_>, claim: &Claimed, name: &str) -> Result<Option<Vec<u8>>, Exit> {
-    let ask = || share.services.ledger.get_step(claim.key, claim.fresh.fence, name);
-    insist(share, ask).await.map_err(|error| exit_of(share, error))
+async fn get(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, name: &str) -> Result<Option<Vec<u8>>, Exit> {
+    let ask = || plugin_attempt.services.ledger.get_step(claim.key, claim.fresh.fence, name);
+    insist(plugin_attempt, ask).await.map_err(|error| exit_of(plugin_attempt, error))
 }
 
-async fn put(share: &Share<'_>, claim: &Claimed, name: &str, value: &[u8]) -> Result<(), LedgerError> {
-    insist(share, || share.services.ledger.put_step(claim.key, claim.fresh.fence, name, value)).await
+async fn put(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, name: &str, value: &[u8]) -> Result<(), LedgerError> {
+    insist(plugin_attempt, || plugin_attempt.services.ledger.put_step(claim.key, claim.fresh.fence, name, value)).await
 }
 
-fn exit_of(share: &Share<'_>, error: LedgerError) -> Exit {
+fn exit_of(plugin_attempt: &PluginAttempt<'_>, error: LedgerError) -> Exit {
     match error {
         LedgerError::Stale => Exit::LeaseLost,
         LedgerError::Damaged(reason) => Exit::LedgerDamaged { reason },
         LedgerError::TooLarge(reason) => Exit::Outbox { reason },
         LedgerError::Unavailable(reason) => {
-            share.services.health.ledger_failed(&reason);
+            plugin_attempt.services.health.ledger_failed(&reason);
             Exit::LedgerDown { reason }
         }
     }

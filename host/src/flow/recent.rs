@@ -17,9 +17,9 @@ pub const REASON_MAX_BYTES: usize = 500;
 /// For how long everything is kept after somebody has looked.
 const WATCHED: Duration = Duration::from_secs(60);
 
-/// How one share of a delivery ended.
+/// How one plugin_attempt of a delivery ended.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Outcome {
+pub struct RecentOutcome {
     pub at: UnixMs,
     pub message_id: MessageId,
     #[serde(rename = "type")]
@@ -37,7 +37,7 @@ pub struct Outcome {
 pub struct MessageOutcome {
     /// The latest of them; its reason has those of the others too, where they differ.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: RecentOutcome,
     pub plugins: Vec<String>,
 }
 
@@ -46,13 +46,13 @@ pub struct MessageOutcome {
 pub struct Recent {
     pub unroutable: Unroutable,
     watched_until: AtomicU64,
-    all: Mutex<VecDeque<Outcome>>,
-    failures: Mutex<VecDeque<Outcome>>,
+    all: Mutex<VecDeque<RecentOutcome>>,
+    failures: Mutex<VecDeque<RecentOutcome>>,
 }
 
 impl Recent {
     /// Keeps the outcome if it is a failure, or somebody looks. While nobody does, what is no failure costs one load.
-    pub fn ended(&self, is_failure: bool, now: impl Fn() -> UnixMs, outcome: impl FnOnce(UnixMs) -> Outcome) {
+    pub fn ended(&self, is_failure: bool, now: impl Fn() -> UnixMs, outcome: impl FnOnce(UnixMs) -> RecentOutcome) {
         let watched_until = self.watched_until.load(Ordering::Relaxed);
         if !is_failure && watched_until == 0 {
             return;
@@ -72,20 +72,20 @@ impl Recent {
     }
 
     /// The latest outcomes, newest first. From now on they are kept, for a minute.
-    pub fn watch(&self, now: UnixMs) -> Vec<Outcome> {
+    pub fn watch(&self, now: UnixMs) -> Vec<RecentOutcome> {
         self.watched_until.store(now.0 + WATCHED.as_millis() as u64, Ordering::Relaxed);
         read(&self.all)
     }
 
     /// The latest failures, newest first.
-    pub fn failures(&self) -> Vec<Outcome> {
+    pub fn failures(&self) -> Vec<RecentOutcome> {
         read(&self.failures)
     }
 }
 
 /// Outcomes with each message once for all plugins that ended its attempt in the same way; in the
 /// order of the first of each.
-pub fn by_message(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<MessageOutcome> {
+pub fn by_message(outcomes: impl IntoIterator<Item = RecentOutcome>) -> Vec<MessageOutcome> {
     let mut merged: Vec<MessageOutcome> = Vec::new();
     for outcome in outcomes {
         let is_same = |known: &&mut MessageOutcome| {
@@ -107,7 +107,7 @@ pub fn by_message(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<MessageOut
     merged
 }
 
-fn push(kept: &Mutex<VecDeque<Outcome>>, outcome: Outcome) {
+fn push(kept: &Mutex<VecDeque<RecentOutcome>>, outcome: RecentOutcome) {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() >= KEPT_MAX {
         kept.pop_front();
@@ -115,7 +115,7 @@ fn push(kept: &Mutex<VecDeque<Outcome>>, outcome: Outcome) {
     kept.push_back(outcome);
 }
 
-fn read(kept: &Mutex<VecDeque<Outcome>>) -> Vec<Outcome> {
+fn read(kept: &Mutex<VecDeque<RecentOutcome>>) -> Vec<RecentOutcome> {
     kept.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
 }
 
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_message_that_several_plugins_reject_is_one_outcome_with_its_plugins() {
-        let outcome = |id: &str, plugin: &str, attempt, reason: &str| Outcome {
+        let outcome = |id: &str, plugin: &str, attempt, reason: &str| RecentOutcome {
             at: UnixMs(1),
             message_id: MessageId(id.into()),
             kind: "t".into(),
@@ -153,7 +153,7 @@ mod tests {
     fn failures_are_always_kept_and_the_rest_while_somebody_looks() {
         let recent = Recent::default();
         let end = |ms: u64, is_failure: bool| {
-            let outcome = |at| Outcome {
+            let outcome = |at| RecentOutcome {
                 at,
                 message_id: MessageId(ms.to_string()),
                 kind: "t".into(),
@@ -170,7 +170,7 @@ mod tests {
         assert!(recent.watch(UnixMs(3)).is_empty());
         end(4, false);
         end(5, true);
-        let ids = |all: Vec<Outcome>| all.into_iter().map(|outcome| outcome.message_id.0).collect::<Vec<_>>();
+        let ids = |all: Vec<RecentOutcome>| all.into_iter().map(|outcome| outcome.message_id.0).collect::<Vec<_>>();
         assert_eq!(
             (ids(recent.watch(UnixMs(6))), ids(recent.failures())),
             (vec!["5".into(), "4".into()], vec!["5".into(), "2".into()])

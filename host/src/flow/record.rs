@@ -9,8 +9,8 @@ use wasq_queues::MESSAGE_MAX_BYTES;
 use super::claim::Claimed;
 use super::decide::{HELD_BACK, Record, Settlement, letter_wait};
 use super::pending;
-use super::recent::{Outcome, REASON_MAX_BYTES};
-use super::{Ended, Share};
+use super::recent::{REASON_MAX_BYTES, RecentOutcome};
+use super::{AttemptEnd, PluginAttempt};
 use crate::admission::breaker::Admitted;
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
@@ -25,28 +25,33 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the breakers how the run went. The answer is when an unavailable dependency is probed next.
-pub fn feed_breakers(share: &Share<'_>, admitted: Option<Admitted<'_>>, exit: &Exit) -> Duration {
+pub fn feed_breakers(plugin_attempt: &PluginAttempt<'_>, admitted: Option<Admitted<'_>>, exit: &Exit) -> Duration {
     let Some(admitted) = admitted else { return Duration::ZERO };
     if let Exit::Done { .. } = exit {
         admitted.succeeded();
         return Duration::ZERO;
     }
     if let Exit::Unavailable { dependency, after, .. } = exit {
-        return admitted.unavailable(dependency, *after, share.services.clock.now());
+        return admitted.unavailable(dependency, *after, plugin_attempt.services.clock.now());
     }
     Duration::ZERO
 }
 
-/// Records a share's end. A share that could not be recorded is not settled: it comes again.
-pub async fn record(share: &Share<'_>, claim: Option<Claimed>, exit: Exit, settlement: Settlement) -> Ended {
+/// Records a plugin_attempt's end. A plugin_attempt that could not be recorded is not settled: it comes again.
+pub async fn record(
+    plugin_attempt: &PluginAttempt<'_>,
+    claim: Option<Claimed>,
+    exit: Exit,
+    settlement: Settlement,
+) -> AttemptEnd {
     let settlement = match settlement {
         Settlement::Leave => Settlement::Leave,
-        Settlement::DeadLetter => dead_letter(share, claim.as_ref(), &exit).await,
+        Settlement::DeadLetter => dead_letter(plugin_attempt, claim.as_ref(), &exit).await,
         Settlement::Delete { record } | Settlement::Delay { record, .. } => {
-            match (&claim, finish(share, record, &exit)) {
-                (Some(claim), Some(finish)) => match hold_back(share, claim, &exit, &settlement).await {
-                    Ok(()) => finish_claim(share, claim, finish, settlement).await,
-                    Err(error) => unrecorded(share, claim, &error),
+            match (&claim, finish(plugin_attempt, record, &exit)) {
+                (Some(claim), Some(finish)) => match hold_back(plugin_attempt, claim, &exit, &settlement).await {
+                    Ok(()) => finish_claim(plugin_attempt, claim, finish, settlement).await,
+                    Err(error) => unrecorded(plugin_attempt, claim, &error),
                 },
                 (_, _) => settlement,
             }
@@ -54,22 +59,22 @@ pub async fn record(share: &Share<'_>, claim: Option<Claimed>, exit: Exit, settl
     };
     let attempt = attempt(claim.as_ref());
     if let Some(claim) = &claim {
-        share.lease.remove_claim(claim.key);
+        plugin_attempt.lease.remove_claim(claim.key);
     }
-    observe(share, attempt, &exit, &settlement);
-    Ended { exit, settlement }
+    observe(plugin_attempt, attempt, &exit, &settlement);
+    AttemptEnd { exit, settlement }
 }
 
 /// What the ledger is told; nothing where nothing was claimed.
-fn finish(share: &Share<'_>, record: Record, exit: &Exit) -> Option<Finish> {
-    let ttl = ttl(share.plugin);
+fn finish(plugin_attempt: &PluginAttempt<'_>, record: Record, exit: &Exit) -> Option<Finish> {
+    let ttl = ttl(plugin_attempt.plugin);
     match record {
         Record::Done => {
             let result = if let Exit::Done { result } = exit { result.clone() } else { None };
             Some(Finish::Done { result, discarded: false, ttl })
         }
         Record::Discarded => Some(Finish::Done { result: None, discarded: true, ttl }),
-        Record::Failed => Some(Finish::Failed { at: share.services.clock.unix_ms() }),
+        Record::Failed => Some(Finish::Failed { at: plugin_attempt.services.clock.unix_ms() }),
         Record::Released => Some(Finish::Released { ran: exit.handler_failed().is_some() }),
         Record::Nothing => None,
     }
@@ -77,15 +82,15 @@ fn finish(share: &Share<'_>, record: Record, exit: &Exit) -> Option<Finish> {
 
 /// Where another plugin's delay may bring the message back earlier, the ledger keeps this one's.
 async fn hold_back(
-    share: &Share<'_>,
+    plugin_attempt: &PluginAttempt<'_>,
     claim: &Claimed,
     exit: &Exit,
     settlement: &Settlement,
 ) -> Result<(), LedgerError> {
     let asked_for = exit.handler_failed().is_some() || matches!(exit, Exit::Outbox { .. });
     match settlement {
-        Settlement::Delay { delay, .. } if asked_for && !share.is_only_plugin && !delay.is_zero() => {
-            pending::keep_not_before(share, claim, *delay).await
+        Settlement::Delay { delay, .. } if asked_for && !plugin_attempt.is_only_plugin && !delay.is_zero() => {
+            pending::keep_not_before(plugin_attempt, claim, *delay).await
         }
         Settlement::Delay { .. } | Settlement::Delete { .. } | Settlement::DeadLetter | Settlement::Leave => Ok(()),
     }
@@ -93,84 +98,91 @@ async fn hold_back(
 
 /// Records the verdict, sends the dead letter, then records that it was sent. If it cannot be sent, the message stays in its
 /// queue, and whoever receives it next sends the letter, without a run.
-async fn dead_letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Settlement {
-    let letter = letter(share, claim, exit);
+async fn dead_letter(plugin_attempt: &PluginAttempt<'_>, claim: Option<&Claimed>, exit: &Exit) -> Settlement {
+    let letter = letter(plugin_attempt, claim, exit);
     if let Some(claim) = claim {
-        match keep_verdict(share, claim, &letter).await {
+        match keep_verdict(plugin_attempt, claim, &letter).await {
             // Nobody can read what stands there: the letter has to do without it.
             Ok(()) | Err(LedgerError::Damaged(_) | LedgerError::TooLarge(_)) => {}
-            Err(error @ (LedgerError::Stale | LedgerError::Unavailable(_))) => return unrecorded(share, claim, &error),
+            Err(error @ (LedgerError::Stale | LedgerError::Unavailable(_))) => {
+                return unrecorded(plugin_attempt, claim, &error);
+            }
         }
     }
-    let (health, queue) = (&share.services.health, share.lane.queue.name());
-    if let Err(error) = send_letter(share, &letter).await {
+    let (health, queue) = (&plugin_attempt.services.health, plugin_attempt.runtime.queue.name());
+    if let Err(error) = send_letter(plugin_attempt, &letter).await {
         let class = letter.class.as_str();
-        about!(error, share, letter.attempts, class, %error, "a message stays in its queue: its dead letter cannot be sent");
-        health.letters_failing(queue, share.lane.dlq.name(), &error.to_string());
-        let delay = letter_wait(share.delivery.receive_count, fastrand::f64());
+        log_attempt!(error, plugin_attempt, letter.attempts, class, %error, "a message stays in its queue: its dead letter cannot be sent");
+        health.letters_failing(queue, plugin_attempt.runtime.dlq.name(), &error.to_string());
+        let delay = letter_wait(plugin_attempt.delivery.receive_count, fastrand::f64());
         let settlement = Settlement::Delay { delay, record: Record::Released };
         return match claim {
-            Some(claim) => finish_claim(share, claim, Finish::Released { ran: false }, settlement).await,
+            Some(claim) => finish_claim(plugin_attempt, claim, Finish::Released { ran: false }, settlement).await,
             None => settlement,
         };
     }
     health.letters_sent(queue);
-    let message_id = share.delivery.message_id.clone();
-    let finish = Finish::DeadLettered { message_id, ttl: ttl(share.plugin) };
+    let message_id = plugin_attempt.delivery.message_id.clone();
+    let finish = Finish::DeadLettered { message_id, ttl: ttl(plugin_attempt.plugin) };
     let Some(claim) = claim else { return Settlement::DeadLetter };
-    match tell(share, claim, finish).await {
+    match tell(plugin_attempt, claim, finish).await {
         Ok(()) | Err(LedgerError::Damaged(_) | LedgerError::TooLarge(_)) => Settlement::DeadLetter,
-        Err(error @ (LedgerError::Stale | LedgerError::Unavailable(_))) => unrecorded(share, claim, &error),
+        Err(error @ (LedgerError::Stale | LedgerError::Unavailable(_))) => unrecorded(plugin_attempt, claim, &error),
     }
 }
 
 /// From here on no handler runs for the message. A letter cannot be taken back either, so this also asks whether another
 /// delivery has the message by now.
-async fn keep_verdict(share: &Share<'_>, claim: &Claimed, letter: &Letter) -> Result<(), LedgerError> {
+async fn keep_verdict(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, letter: &Letter) -> Result<(), LedgerError> {
     match &claim.verdict {
-        Some(_recorded) => confirm(share, claim).await,
-        None => pending::keep_letter(share, claim, letter).await,
+        Some(_recorded) => confirm(plugin_attempt, claim).await,
+        None => pending::keep_letter(plugin_attempt, claim, letter).await,
     }
 }
 
 /// Whether the claim is still ours.
-async fn confirm(share: &Share<'_>, claim: &Claimed) -> Result<(), LedgerError> {
-    let (claims, lease) = ([(claim.key, claim.fresh.fence)], share.lease.remaining());
-    let extend = async || share.services.ledger.extend(&claims, lease).await.pop().unwrap_or(Ok(false));
-    match insist(share, extend).await? {
+async fn confirm(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed) -> Result<(), LedgerError> {
+    let (claims, lease) = ([(claim.key, claim.fresh.fence)], plugin_attempt.lease.remaining());
+    let extend = async || plugin_attempt.services.ledger.extend(&claims, lease).await.pop().unwrap_or(Ok(false));
+    match insist(plugin_attempt, extend).await? {
         true => Ok(()),
         false => Err(LedgerError::Stale),
     }
 }
 
 /// Tells the ledger. What it could not record is not settled.
-async fn finish_claim(share: &Share<'_>, claim: &Claimed, finish: Finish, settlement: Settlement) -> Settlement {
-    match tell(share, claim, finish).await {
+async fn finish_claim(
+    plugin_attempt: &PluginAttempt<'_>,
+    claim: &Claimed,
+    finish: Finish,
+    settlement: Settlement,
+) -> Settlement {
+    match tell(plugin_attempt, claim, finish).await {
         Ok(()) => settlement,
-        Err(error) => unrecorded(share, claim, &error),
+        Err(error) => unrecorded(plugin_attempt, claim, &error),
     }
 }
 
-async fn tell(share: &Share<'_>, claim: &Claimed, finish: Finish) -> Result<(), LedgerError> {
-    let ledger = &share.services.ledger;
+async fn tell(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, finish: Finish) -> Result<(), LedgerError> {
+    let ledger = &plugin_attempt.services.ledger;
     // From here on the keeper may find the claim gone, because its end is recorded.
-    share.lease.finish_claim(claim.key);
-    insist(share, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await
+    plugin_attempt.lease.finish_claim(claim.key);
+    insist(plugin_attempt, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await
 }
 
 /// What becomes of a delivery whose outcome the ledger has not taken.
-fn unrecorded(share: &Share<'_>, claim: &Claimed, error: &LedgerError) -> Settlement {
+fn unrecorded(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, error: &LedgerError) -> Settlement {
     let attempt = claim.fresh.attempt;
     match error {
         LedgerError::Stale => {
-            about!(warn, share, attempt, "the ledger refused an outcome: the claim was taken over");
+            log_attempt!(warn, plugin_attempt, attempt, "the ledger refused an outcome: the claim was taken over");
             Settlement::Leave
         }
         LedgerError::Unavailable(_) | LedgerError::Damaged(_) | LedgerError::TooLarge(_) => {
             if let LedgerError::Unavailable(reason) = error {
-                share.services.health.ledger_failed(reason);
+                plugin_attempt.services.health.ledger_failed(reason);
             }
-            about!(error, share, attempt, %error, "an outcome could not be recorded; the message stays in its queue");
+            log_attempt!(error, plugin_attempt, attempt, %error, "an outcome could not be recorded; the message stays in its queue");
             Settlement::Delay { delay: HELD_BACK, record: Record::Nothing }
         }
     }
@@ -178,11 +190,11 @@ fn unrecorded(share: &Share<'_>, claim: &Claimed, error: &LedgerError) -> Settle
 
 /// Asks the ledger again and again while it does not answer: what has been done is worth a record. Ends with the lease, after
 /// `settle_grace`, or when the host must stop.
-pub async fn insist<T, F>(share: &Share<'_>, ask: impl Fn() -> F) -> Result<T, LedgerError>
+pub async fn insist<T, F>(plugin_attempt: &PluginAttempt<'_>, ask: impl Fn() -> F) -> Result<T, LedgerError>
 where
     F: Future<Output = Result<T, LedgerError>>,
 {
-    let services = share.services;
+    let services = plugin_attempt.services;
     let until = services.clock.now() + services.limits.settle_grace;
     let mut wait = TRY_AGAIN;
     loop {
@@ -191,29 +203,29 @@ where
             answer => return answer,
         };
         let stopping = services.interrupt.is_cancelled();
-        if share.lease.is_over() || stopping || services.clock.now() + wait >= until {
+        if plugin_attempt.lease.is_over() || stopping || services.clock.now() + wait >= until {
             return Err(LedgerError::Unavailable(reason));
         }
         services.health.ledger_failed(&reason);
         tracing::warn!(reason, "the ledger does not answer; trying again");
         tokio::select! {
             biased;
-            () = share.lease.lost().cancelled() => {}
+            () = plugin_attempt.lease.lost().cancelled() => {}
             () = services.interrupt.cancelled() => {}
             () = tokio::time::sleep(clock::jittered(wait)) => wait = (wait * 2).min(TRY_AGAIN_MAX),
         }
     }
 }
 
-async fn send_letter(share: &Share<'_>, letter: &Letter) -> Result<(), dlq::LetterError> {
-    let (dlq, ledger) = (share.lane.dlq.as_ref(), share.services.ledger.as_ref());
+async fn send_letter(plugin_attempt: &PluginAttempt<'_>, letter: &Letter) -> Result<(), dlq::LetterError> {
+    let (dlq, ledger) = (plugin_attempt.runtime.dlq.as_ref(), plugin_attempt.services.ledger.as_ref());
     let mut wait = TRY_AGAIN;
-    let max_bytes = share.lane.dlq_max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES);
-    let send = || dlq::send(dlq, ledger, share.delivery, letter, max_bytes);
+    let max_bytes = plugin_attempt.runtime.dlq_max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES);
+    let send = || dlq::send(dlq, ledger, plugin_attempt.delivery, letter, max_bytes);
     let mut answer = send().await;
     for _ in 1..TRIES {
         let may_pass = answer.as_ref().is_err_and(dlq::LetterError::is_transient);
-        if !may_pass || share.lease.lost().is_cancelled() {
+        if !may_pass || plugin_attempt.lease.lost().is_cancelled() {
             return answer;
         }
         tokio::time::sleep(clock::jittered(wait)).await;
@@ -223,8 +235,8 @@ async fn send_letter(share: &Share<'_>, letter: &Letter) -> Result<(), dlq::Lett
     answer
 }
 
-fn letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Letter {
-    let Share { services, lane, delivery, message, plugin, .. } = *share;
+fn letter(plugin_attempt: &PluginAttempt<'_>, claim: Option<&Claimed>, exit: &Exit) -> Letter {
+    let PluginAttempt { services, runtime, delivery, message, plugin, .. } = *plugin_attempt;
     let now = services.clock.unix_ms();
     if let Some(verdict) = claim.and_then(|claim| claim.verdict.as_deref()) {
         // A twin of the message may be the one that comes next.
@@ -232,7 +244,7 @@ fn letter(share: &Share<'_>, claim: Option<&Claimed>, exit: &Exit) -> Letter {
         return Letter { message_id, receive_count: delivery.receive_count, ..verdict.clone() };
     }
     Letter {
-        queue: lane.queue.name().to_owned(),
+        queue: runtime.queue.name().to_owned(),
         message_id: delivery.message_id.clone(),
         kind: message.map(|message| message.kind.0.clone()),
         plugin: plugin.map(|plugin| plugin.manifest.name.clone()),
@@ -262,37 +274,41 @@ fn attempt(claim: Option<&Claimed>) -> u32 {
     claim.map_or(0, |claim| claim.fresh.attempt)
 }
 
-fn observe(share: &Share<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
-    let (kind, plugin) = share.names();
+fn observe(plugin_attempt: &PluginAttempt<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
+    let (kind, plugin) = plugin_attempt.names();
     let class = exit.class();
-    share.services.stats.exit(kind, plugin, exit, settled, share.age());
-    share.span.ended(attempt, class, settled.name());
-    remember(share, attempt, exit, settled);
+    plugin_attempt.services.stats.exit(kind, plugin, exit, settled, plugin_attempt.age());
+    plugin_attempt.span.ended(attempt, class, settled.name());
+    remember(plugin_attempt, attempt, exit, settled);
     match settled {
-        Settlement::DeadLetter => about!(warn, share, attempt, class, reason = exit.reason(), "dead-lettered"),
+        Settlement::DeadLetter => {
+            log_attempt!(warn, plugin_attempt, attempt, class, reason = exit.reason(), "dead-lettered")
+        }
         Settlement::Delay { delay, .. } => {
-            about!(debug, share, attempt, class, reason = exit.reason(), ?delay, "put back")
+            log_attempt!(debug, plugin_attempt, attempt, class, reason = exit.reason(), ?delay, "put back")
         }
         Settlement::Delete { record: Record::Discarded } => {
-            about!(info, share, attempt, class, reason = exit.reason(), "discarded")
+            log_attempt!(info, plugin_attempt, attempt, class, reason = exit.reason(), "discarded")
         }
-        Settlement::Leave => about!(warn, share, attempt, class, reason = exit.reason(), "left to another delivery"),
-        Settlement::Delete { .. } => about!(debug, share, attempt, class, "settled"),
+        Settlement::Leave => {
+            log_attempt!(warn, plugin_attempt, attempt, class, reason = exit.reason(), "left to another delivery")
+        }
+        Settlement::Delete { .. } => log_attempt!(debug, plugin_attempt, attempt, class, "settled"),
     }
 }
 
 /// For whoever looks at what goes on.
-fn remember(share: &Share<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
-    let services = share.services;
+fn remember(plugin_attempt: &PluginAttempt<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
+    let services = plugin_attempt.services;
     let is_failure = exit.handler_failed() == Some(true) || *settled == Settlement::DeadLetter;
     let is_plain = matches!(settled, Settlement::Delete { record: Record::Done | Record::Nothing });
-    let (kind, plugin) = share.names();
+    let (kind, plugin) = plugin_attempt.names();
     services.recent.ended(
         is_failure,
         || services.clock.unix_ms(),
-        |at| Outcome {
+        |at| RecentOutcome {
             at,
-            message_id: share.delivery.message_id.clone(),
+            message_id: plugin_attempt.delivery.message_id.clone(),
             kind: sanitize(kind, REASON_MAX_BYTES),
             plugin: plugin.to_owned(),
             attempt,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasq_core::message::Message;
 
-use super::Share;
+use super::PluginAttempt;
 use super::claim::Claimed;
 use super::outbox::{self, Finished};
 use super::pending::{self, Pending};
@@ -13,31 +13,31 @@ use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::OnExpired;
-use crate::sandbox::{Job, Report};
+use crate::sandbox::{Job, RunReport};
 
 /// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt has left something to be
 /// sent, its outbox or its dead letter, nothing is run. With the exit of a run that was admitted comes what tells the
 /// breakers of it.
 pub async fn run<'a>(
-    share: &Share<'a>,
+    plugin_attempt: &PluginAttempt<'a>,
     message: &Arc<Message>,
     plugin: &'a Plugin,
     claim: &mut Claimed,
 ) -> (Exit, Option<Admitted<'a>>) {
-    match owed(share, claim).await {
+    match owed(plugin_attempt, claim).await {
         Err(exit) => return (exit, None),
-        Ok(Some(finished)) => return (send(share, finished).await, None),
+        Ok(Some(finished)) => return (send(plugin_attempt, finished).await, None),
         Ok(None) => {}
     }
-    match admit(share, plugin, claim) {
+    match admit(plugin_attempt, plugin, claim) {
         Err(exit) => (exit, None),
-        Ok(admitted) => (run_admitted(share, message, plugin, claim).await, Some(admitted)),
+        Ok(admitted) => (run_admitted(plugin_attempt, message, plugin, claim).await, Some(admitted)),
     }
 }
 
 /// What is left of an earlier attempt to be sent, or why nothing is run now.
-async fn owed(share: &Share<'_>, claim: &mut Claimed) -> Result<Option<Finished>, Exit> {
-    match pending::load(share, claim).await? {
+async fn owed(plugin_attempt: &PluginAttempt<'_>, claim: &mut Claimed) -> Result<Option<Finished>, Exit> {
+    match pending::load(plugin_attempt, claim).await? {
         Some(Pending::Outbox(finished)) => return Ok(Some(finished)),
         Some(Pending::Letter(letter)) => {
             let exit = Exit::Verdict { class: letter.class.clone(), reason: letter.reason.clone() };
@@ -46,49 +46,54 @@ async fn owed(share: &Share<'_>, claim: &mut Claimed) -> Result<Option<Finished>
         }
         None => {}
     }
-    match pending::backing_off(share, claim).await? {
+    match pending::backing_off(plugin_attempt, claim).await? {
         Some(remaining) => Err(Exit::BackingOff { remaining }),
         None => Ok(None),
     }
 }
 
-async fn run_admitted(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &mut Claimed) -> Exit {
-    let attempt = attempt(share, message, plugin, claim);
+async fn run_admitted(
+    plugin_attempt: &PluginAttempt<'_>,
+    message: &Arc<Message>,
+    plugin: &Plugin,
+    claim: &mut Claimed,
+) -> Exit {
+    let attempt = attempt(plugin_attempt, message, plugin, claim);
     let report = tokio::select! {
         biased;
-        () = share.lease.lost().cancelled() => return Exit::LeaseLost,
-        () = share.services.interrupt.cancelled() => return Exit::Interrupted,
+        () = plugin_attempt.lease.lost().cancelled() => return Exit::LeaseLost,
+        () = plugin_attempt.services.interrupt.cancelled() => return Exit::Interrupted,
         report = attempt => report,
     };
     match report {
         Err(exit) => exit,
-        Ok(Report { exit: Exit::Done { result }, outbox, .. }) if !outbox.is_empty() => {
+        Ok(RunReport { exit: Exit::Done { result }, outbox, .. }) if !outbox.is_empty() => {
             let finished = Finished { result, messages: outbox };
-            match pending::keep_outbox(share, claim, &finished).await {
-                Ok(()) => send(share, finished).await,
+            match pending::keep_outbox(plugin_attempt, claim, &finished).await {
+                Ok(()) => send(plugin_attempt, finished).await,
                 Err(exit) => exit,
             }
         }
-        Ok(Report { exit, .. }) => exit,
+        Ok(RunReport { exit, .. }) => exit,
     }
 }
 
-async fn send(share: &Share<'_>, finished: Finished) -> Exit {
-    match outbox::send(share, finished.messages).await {
+async fn send(plugin_attempt: &PluginAttempt<'_>, finished: Finished) -> Exit {
+    match outbox::send(plugin_attempt, finished.messages).await {
         Ok(()) => Exit::Done { result: finished.result },
         Err(reason) => Exit::Outbox { reason },
     }
 }
 
 /// Lets a run start, or says what speaks against it.
-fn admit<'a>(share: &Share<'a>, plugin: &'a Plugin, claim: &Claimed) -> Result<Admitted<'a>, Exit> {
-    let (services, manifest, fresh) = (share.services, &plugin.manifest, &claim.fresh);
-    let exhausted =
-        fresh.attempt > manifest.retry.max_attempts && share.lane.config.on_exhausted == OnExhausted::DeadLetter;
+fn admit<'a>(plugin_attempt: &PluginAttempt<'a>, plugin: &'a Plugin, claim: &Claimed) -> Result<Admitted<'a>, Exit> {
+    let (services, manifest, fresh) = (plugin_attempt.services, &plugin.manifest, &claim.fresh);
+    let exhausted = fresh.attempt > manifest.retry.max_attempts
+        && plugin_attempt.runtime.config.on_exhausted == OnExhausted::DeadLetter;
     if fresh.crashes >= services.limits.max_crashes || exhausted {
         return Err(Exit::HostCrash { crashes: fresh.crashes });
     }
-    if manifest.max_age.is_some_and(|max_age| share.age() > max_age) {
+    if manifest.max_age.is_some_and(|max_age| plugin_attempt.age() > max_age) {
         return Err(Exit::Expired { discard: manifest.on_expired == OnExpired::Discard });
     }
     let admitted = services.breakers.admit(&manifest.name, services.clock.now());
@@ -96,29 +101,34 @@ fn admit<'a>(share: &Share<'a>, plugin: &'a Plugin, claim: &Claimed) -> Result<A
 }
 
 /// Waits for its permits and runs the handler.
-async fn attempt(share: &Share<'_>, message: &Arc<Message>, plugin: &Plugin, claim: &Claimed) -> Result<Report, Exit> {
-    let services = share.services;
+async fn attempt(
+    plugin_attempt: &PluginAttempt<'_>,
+    message: &Arc<Message>,
+    plugin: &Plugin,
+    claim: &Claimed,
+) -> Result<RunReport, Exit> {
+    let services = plugin_attempt.services;
     let permits = services.permits.acquire(plugin);
     let Ok(permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
         return Err(Exit::NoPermit);
     };
     // A host that stood still has not heard yet that its lease is over.
-    if share.lease.is_over() {
+    if plugin_attempt.lease.is_over() {
         return Err(Exit::LeaseLost);
     }
-    share.lease.start();
-    let sent_to_start = share.age();
+    plugin_attempt.lease.start();
+    let sent_to_start = plugin_attempt.age();
     let job = Job {
         policy: plugin.policy.clone(),
         message: message.clone(),
-        message_id: share.delivery.message_id.clone(),
-        sent_at: share.delivery.sent_at,
+        message_id: plugin_attempt.delivery.message_id.clone(),
+        sent_at: plugin_attempt.delivery.sent_at,
         attempt: claim.fresh.attempt,
         key: claim.key,
         fence: claim.fresh.fence,
         ledger: services.ledger.clone(),
-        destinations: share.destinations(),
-        span: share.span.clone(),
+        destinations: plugin_attempt.destinations(),
+        span: plugin_attempt.span.clone(),
     };
     let report = services.sandbox.run(&plugin.handler, job, permits).await;
     services.stats.ran(&message.kind.0, &plugin.manifest.name, claim.fresh.attempt, &report, sent_to_start);

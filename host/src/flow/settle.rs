@@ -21,7 +21,7 @@ use crate::telemetry::metrics::{Counter, QueueMeters};
 use crate::telemetry::spans::Span;
 use crate::telemetry::stats::Times;
 
-/// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
+/// How long a delete waits for others to plugin_attempt its call. On a FIFO queue, where its group waits for it, not at all.
 const LINGER: Duration = Duration::from_millis(20);
 /// Calls under way at once.
 const CALLS: usize = 16;
@@ -97,7 +97,7 @@ impl Settler {
     }
 
     /// Takes no more, and waits until everything that was handed over is settled. Whoever else has
-    /// the settler's lane does not keep it from its end.
+    /// the settler's runtime does not keep it from its end.
     pub async fn finish(&self) {
         self.closing.cancel();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();

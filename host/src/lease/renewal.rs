@@ -15,7 +15,7 @@ use wasq_core::message::Key;
 use wasq_ledgers::{Fence, Ledger, LedgerError};
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
-use super::{Held, Inner, Stage, lock};
+use super::{Inner, Leases, Stage, lock};
 
 /// How often the keeper looks, at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ const CALLS_PER_VISIBILITY: u32 = 4;
 /// The work of keeping a [`Keeper`](super::Keeper)'s leases, for whoever runs it; it ends when the
 /// keeper is stopped or dropped.
 pub struct Keeping {
-    held: Arc<Held>,
+    held: Arc<Leases>,
     visibility: Duration,
     stop: CancellationToken,
 }
@@ -44,7 +44,7 @@ impl Drop for Due {
 }
 
 impl Keeping {
-    pub(super) fn new(held: Arc<Held>, visibility: Duration, stop: CancellationToken) -> Self {
+    pub(super) fn new(held: Arc<Leases>, visibility: Duration, stop: CancellationToken) -> Self {
         Self { held, visibility, stop }
     }
 

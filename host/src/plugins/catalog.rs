@@ -10,7 +10,7 @@ use wasq_core::message::{Key, MessageType};
 
 use super::gone::Gone;
 use super::load::{LoadError, Loader, Plugin, Reason};
-use super::rollout::{Outcome, Rollout, Version};
+use super::rollout::{Rollout, TrialEnd, Version};
 use super::versions::Versions;
 use crate::admission::permits::Pools;
 
@@ -254,12 +254,12 @@ impl Catalogs {
         let (digest, earlier) = (&candidate.digest, &serving.stable.digest);
         match rollout.outcome() {
             None => serving.clone(),
-            Some(Outcome::Promoted) => {
+            Some(TrialEnd::Promoted) => {
                 tracing::info!(plugin = name, digest, earlier, "a new version did well and takes all messages");
                 keep(versions, candidate);
                 Serving::all_by(&serving.path, Arc::new(candidate.with_own_permits()))
             }
-            Some(Outcome::RolledBack { reason }) => {
+            Some(TrialEnd::RolledBack { reason }) => {
                 tracing::error!(plugin = name, digest, earlier, reason, "a new version was rolled back");
                 if let Err(error) = versions.refuse(name, &candidate.fingerprint(), reason) {
                     tracing::warn!(plugin = name, %error, "a restart will try the version again: its verdict cannot be kept");

@@ -25,7 +25,7 @@ pub struct Compiler {
     sandbox: Sandbox,
     limits: Limits,
     /// The `wasq` binary and the cache; without them, components are compiled here, without bounds.
-    apart: Option<(PathBuf, Option<Cache>)>,
+    child: Option<(PathBuf, Option<Cache>)>,
 }
 
 impl Compiler {
@@ -37,13 +37,13 @@ impl Compiler {
                 None
             }
         };
-        let apart = config.compiler.clone().map(|program| (program, cache()));
-        Self { limits: config.limits.clone(), apart, sandbox }
+        let child = config.compiler.clone().map(|program| (program, cache()));
+        Self { limits: config.limits.clone(), child, sandbox }
     }
 
     /// Blocks for as long as compiling takes.
     pub fn compile(&self, bytes: &[u8]) -> Result<Handler, CompileError> {
-        let Some((program, cache)) = &self.apart else { return self.sandbox.compile(bytes) };
+        let Some((program, cache)) = &self.child else { return self.sandbox.compile(bytes) };
         let digest = blake3::hash(bytes);
         if let Some(code) = cache.as_ref().and_then(|cache| cache.get(digest)) {
             match self.sandbox.load_code(&code) {
@@ -51,7 +51,7 @@ impl Compiler {
                 Err(error) => tracing::warn!(%error, "code from the cache does not fit; compiling it anew"),
             }
         }
-        let code = self.compile_apart(program, bytes)?;
+        let code = self.compile_in_child(program, bytes)?;
         let handler = self.sandbox.load_code(&code)?;
         if let Some(cache) = cache
             && let Err(error) = cache.put(digest, &code)
@@ -61,7 +61,7 @@ impl Compiler {
         Ok(handler)
     }
 
-    fn compile_apart(&self, program: &Path, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
+    fn compile_in_child(&self, program: &Path, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
         let failed = |error: std::io::Error| CompileError::Apart(format!("{}: {error}", program.display()));
         let mut child = Command::new(program)
             .arg("compile-component")

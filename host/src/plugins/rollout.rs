@@ -22,7 +22,7 @@ pub struct Rollout {
     rules: RolloutConfig,
     began: Instant,
     runs: Mutex<Runs>,
-    outcome: OnceLock<Outcome>,
+    outcome: OnceLock<TrialEnd>,
 }
 
 /// First runs of both versions since the trial began.
@@ -40,7 +40,7 @@ pub struct Tally {
 
 /// How a trial ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum TrialEnd {
     Promoted,
     RolledBack { reason: String },
 }
@@ -63,9 +63,9 @@ impl Rollout {
         let handles = self.candidate.manifest.types.contains(kind);
         let is_candidate = handles
             && match self.outcome.get() {
-                Some(Outcome::Promoted) => true,
-                Some(Outcome::RolledBack { .. }) => false,
-                None => receive_count <= 1 && place(key) < self.share.ratio(),
+                Some(TrialEnd::Promoted) => true,
+                Some(TrialEnd::RolledBack { .. }) => false,
+                None => receive_count <= 1 && unit_interval(key) < self.share.ratio(),
             };
         if is_candidate { Version::Candidate } else { Version::Stable }
     }
@@ -77,7 +77,7 @@ impl Rollout {
         if self.outcome.get().is_none() {
             self.judge(self.count(version, failed));
         }
-        version == Version::Candidate && failed && self.outcome.get() != Some(&Outcome::Promoted)
+        version == Version::Candidate && failed && self.outcome.get() != Some(&TrialEnd::Promoted)
     }
 
     fn count(&self, version: Version, failed: bool) -> Runs {
@@ -92,7 +92,7 @@ impl Rollout {
     }
 
     /// Whether and how it has ended; time alone may end it.
-    pub fn outcome(&self) -> Option<&Outcome> {
+    pub fn outcome(&self) -> Option<&TrialEnd> {
         if self.outcome.get().is_none() {
             self.judge(self.runs());
         }
@@ -131,22 +131,22 @@ impl std::fmt::Display for Tally {
 }
 
 /// Where a key stands between 0 and 1, evenly spread.
-fn place(key: &Key) -> f64 {
+fn unit_interval(key: &Key) -> f64 {
     let [a, b, c, d, ..] = key.0;
     f64::from(u32::from_le_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// The verdict, once there is one. Too many failures end a trial at once, a clean record at the end of its window.
-fn judge(runs: Runs, elapsed: Duration, rules: &RolloutConfig) -> Option<Outcome> {
+fn judge(runs: Runs, elapsed: Duration, rules: &RolloutConfig) -> Option<TrialEnd> {
     let Runs { stable, candidate } = runs;
     if candidate.runs < rules.min_runs {
         return None;
     }
     if candidate.ratio() > stable.ratio() + rules.failure_margin.ratio() {
         let reason = format!("{candidate} on the new version, {stable} on the earlier one");
-        return Some(Outcome::RolledBack { reason });
+        return Some(TrialEnd::RolledBack { reason });
     }
-    (elapsed >= rules.window).then_some(Outcome::Promoted)
+    (elapsed >= rules.window).then_some(TrialEnd::Promoted)
 }
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
             let tally = |(failures, runs)| Tally { runs, failures };
             let runs = Runs { stable: tally(stable), candidate: tally(candidate) };
             let promoted =
-                judge(runs, Duration::from_secs(elapsed_s), &rules).map(|outcome| outcome == Outcome::Promoted);
+                judge(runs, Duration::from_secs(elapsed_s), &rules).map(|outcome| outcome == TrialEnd::Promoted);
             assert_eq!(promoted, expect, "{stable:?} {candidate:?} after {elapsed_s} s");
         };
         check((0, 180), (19, 19), 600, None);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn keys_are_spread_evenly() {
-        let below = (0..10_000_u32).filter(|n| place(&Key::derive(&[&n.to_le_bytes()])) < 0.1).count();
+        let below = (0..10_000_u32).filter(|n| unit_interval(&Key::derive(&[&n.to_le_bytes()])) < 0.1).count();
         assert!((900..1_100).contains(&below), "{below}");
     }
 }

@@ -101,13 +101,13 @@ impl Host for State {
                 "the queue `{queue}` is not in the config; add [queues.{queue}], or [outlets.{queue}] if it is only sent to"
             )));
         };
-        let place = self.outbox.messages.len();
-        if place >= self.limits.outbox_messages {
+        let index = self.outbox.messages.len();
+        if index >= self.limits.outbox_messages {
             let limit = self.limits.outbox_messages;
             return Err(Error::Limit(format!("at most {limit} messages a run (limits.outbox_messages)")));
         }
         let mut message = OutboxMessage {
-            key: derived_key(self.key, &queue, &kind, place),
+            key: derived_key(self.key, &queue, &kind, index),
             queue,
             kind,
             body: body.into(),
@@ -152,8 +152,8 @@ fn size_bytes(message: &OutboxMessage) -> usize {
     message.queue.len() + message.kind.len() + message.body.len() + group + attributes.sum::<usize>()
 }
 
-fn derived_key(parent: Key, queue: &str, kind: &str, place: usize) -> String {
-    Key::derive(&[b"outbox", &parent.0, queue.as_bytes(), kind.as_bytes(), &(place as u64).to_le_bytes()]).to_hex()
+fn derived_key(parent: Key, queue: &str, kind: &str, index: usize) -> String {
+    Key::derive(&[b"outbox", &parent.0, queue.as_bytes(), kind.as_bytes(), &(index as u64).to_le_bytes()]).to_hex()
 }
 
 fn attribute(value: GuestValue) -> AttributeValue {

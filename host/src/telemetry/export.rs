@@ -13,11 +13,11 @@ pub use gather::{Family, Series, Value, gather};
 pub use prometheus::{CONTENT_TYPE, text};
 pub use sample::sample;
 
-use crate::flow::{Lane, Services};
+use crate::flow::{QueueRuntime, Services};
 
 /// What metrics are gathered from.
 #[derive(Clone)]
 pub struct Source {
     pub services: Arc<Services>,
-    pub lanes: Vec<Arc<Lane>>,
+    pub runtimes: Vec<Arc<QueueRuntime>>,
 }

@@ -20,7 +20,7 @@ pub struct Tracing(Option<SdkTracer>);
 
 /// One delivery's spans; from here all others hang.
 #[derive(Default)]
-pub struct Way(Option<Open>);
+pub struct DeliveryTrace(Option<Open>);
 
 struct Open {
     tracer: SdkTracer,
@@ -51,8 +51,8 @@ impl Tracing {
 
     /// The way of a delivery from `queue`; `message` is none when it cannot be read. Its `receive` span began when the message
     /// could be received, and ends here, where its work begins.
-    pub fn way(&self, queue: &str, delivery: &Delivery, message: Option<&Message>) -> Way {
-        let Some(tracer) = &self.0 else { return Way(None) };
+    pub fn delivery(&self, queue: &str, delivery: &Delivery, message: Option<&Message>) -> DeliveryTrace {
+        let Some(tracer) = &self.0 else { return DeliveryTrace(None) };
         let producer = producer::context(delivery, message);
         let parent =
             producer.clone().map_or_else(Context::new, |producer| Context::new().with_remote_span_context(producer));
@@ -62,7 +62,7 @@ impl Tracing {
             .with_start_time(began(delivery))
             .with_attributes(attributes);
         let receive = parent.with_span(tracer.build_with_context(builder, &parent));
-        Way(Some(Open {
+        DeliveryTrace(Some(Open {
             tracer: tracer.clone(),
             receive: receive.span().span_context().clone(),
             parent: if producer.is_some() { parent } else { receive },
@@ -89,7 +89,7 @@ fn common(queue: &str, message_id: &str, name: &'static str, kind: &'static str)
     ]
 }
 
-impl Way {
+impl DeliveryTrace {
     /// One plugin's share of the work, from its claim to its record.
     pub fn process(&self, kind: &str, plugin: &str) -> Span {
         self.span("process", SpanKind::Consumer, |open, attributes| {
@@ -198,8 +198,8 @@ mod tests {
 
     #[test]
     fn without_a_tracer_there_is_no_span_and_no_header() {
-        let span = Way::default().process("order", "ship");
+        let span = DeliveryTrace::default().process("order", "ship");
         assert!(span.call(&http::Method::GET, &"http://a.example/".parse().unwrap()).traceparent().is_none());
-        assert!(Way::default().settle().0.is_none());
+        assert!(DeliveryTrace::default().settle().0.is_none());
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::flow::decide::{Record, Settlement};
-use crate::sandbox::Report;
+use crate::sandbox::RunReport;
 use crate::telemetry::metrics::{self, Counter, Histogram};
 
 /// The type that is counted for all those that have no line of their own.
@@ -137,7 +137,7 @@ impl Stats {
     }
 
     /// A handler ran its `attempt`, and started so long after its message was sent.
-    pub fn ran(&self, kind: &str, plugin: &str, attempt: u32, report: &Report, sent_to_start: Duration) {
+    pub fn ran(&self, kind: &str, plugin: &str, attempt: u32, report: &RunReport, sent_to_start: Duration) {
         let line = self.line(kind, plugin);
         line.attempts[(attempt.max(1) as usize).min(ATTEMPTS.len()) - 1].add(1);
         line.queue_wait.observe(sent_to_start);
@@ -285,8 +285,8 @@ mod tests {
     fn types_that_nobody_handles_are_told_apart_up_to_a_limit_and_leave_room_for_the_others() {
         let stats = Stats::default();
         let exit = Exit::Unroutable { kind: String::new() };
-        for place in 0..UNROUTED_MAX + 7 {
-            stats.exit(&format!("made-up-{place}"), "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+        for index in 0..UNROUTED_MAX + 7 {
+            stats.exit(&format!("made-up-{index}"), "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
         }
         stats.exit("made-up-0", "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
         stats.duplicate("order", "ship");

@@ -12,7 +12,7 @@ use wasq_core::message::Delivery;
 use wasq_queues::BATCH_MAX_ENTRIES;
 
 use crate::flow::decide::Settlement;
-use crate::flow::{self, Lane, Services};
+use crate::flow::{self, QueueRuntime, Services};
 use crate::telemetry::spans::Span;
 
 /// The wait after a failed receive: at most one call a second, growing to half a minute, with jitter.
@@ -39,7 +39,7 @@ const BEAT: Duration = Duration::from_secs(10);
 /// Polls a queue and spawns its deliveries until `stop`, then lets what was begun come to its end.
 pub struct Worker {
     services: Arc<Services>,
-    lane: Arc<Lane>,
+    runtime: Arc<QueueRuntime>,
     permits: Arc<Semaphore>,
     /// Held by the poller that collects permits: two would each wait for those that the other has.
     collecting: Mutex<()>,
@@ -51,15 +51,20 @@ pub struct Worker {
 impl Worker {
     /// `deliveries` is shared by all workers: what one of them still has keeps the polls of the
     /// others open.
-    pub fn new(services: Arc<Services>, lane: Arc<Lane>, deliveries: TaskTracker, stop: CancellationToken) -> Self {
-        let permits = Arc::new(Semaphore::new(lane.config.concurrency));
-        Self { services, lane, permits, collecting: Mutex::new(()), deliveries, stop }
+    pub fn new(
+        services: Arc<Services>,
+        runtime: Arc<QueueRuntime>,
+        deliveries: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(runtime.config.concurrency));
+        Self { services, runtime, permits, collecting: Mutex::new(()), deliveries, stop }
     }
 
     /// Runs until `stop`, and then until the last poll has ended or is given up, and the last
     /// delivery is settled. Each full receive adds a poller, and each empty one ends one.
     pub async fn run(self) {
-        self.services.health.begun(&self.lane.name);
+        self.services.health.begun(&self.runtime.name);
         let worker = Arc::new(self);
         let mut pollers = JoinSet::new();
         pollers.spawn(worker.clone().poll());
@@ -69,7 +74,7 @@ impl Worker {
                 Ok(Polled::Some) => 1,
                 Ok(Polled::Empty | Polled::Failed) => usize::from(pollers.is_empty()),
                 Err(error) => {
-                    tracing::error!(%error, queue = worker.lane.name, "a poller panicked");
+                    tracing::error!(%error, queue = worker.runtime.name, "a poller panicked");
                     1
                 }
             };
@@ -77,7 +82,7 @@ impl Worker {
                 continue;
             }
             for _ in 0..wanted {
-                if pollers.len() < worker.lane.config.max_pollers {
+                if pollers.len() < worker.runtime.config.max_pollers {
                     pollers.spawn(worker.clone().poll());
                 }
             }
@@ -89,26 +94,26 @@ impl Worker {
     /// One receive, for as many messages as there are free permits.
     async fn poll(self: Arc<Self>) -> Polled {
         let Some(mut permits) = self.permits().await else { return Polled::Empty };
-        let config = &self.lane.config;
+        let config = &self.runtime.config;
         let began = clock::now();
         // Given up at the very end only: what a poll brings that nobody reads is hidden for a whole
         // visibility.
         let received = tokio::select! {
             biased;
-            received = self.lane.queue.receive(permits.len(), config.poll_wait(), config.visibility) => received,
+            received = self.runtime.queue.receive(permits.len(), config.poll_wait(), config.visibility) => received,
             () = self.nothing_is_left() => return Polled::Empty,
         };
         match received {
             Ok(deliveries) => {
-                self.services.health.polled(&self.lane.name);
+                self.services.health.polled(&self.runtime.name);
                 let last_sent = deliveries.last().map(|delivery| delivery.sent_at);
-                self.lane.meters.polled(deliveries.len(), last_sent, self.services.clock.unix_ms());
+                self.runtime.meters.polled(deliveries.len(), last_sent, self.services.clock.unix_ms());
                 let polled = match deliveries.len() {
                     0 => Polled::Empty,
                     count if count >= permits.len() => Polled::Full,
                     _ => Polled::Some,
                 };
-                for group in in_groups(deliveries, self.lane.queue.is_fifo()) {
+                for group in in_groups(deliveries, self.runtime.queue.is_fifo()) {
                     let permit = permits.pop();
                     self.deliveries.spawn(self.clone().deliver(group, permit));
                 }
@@ -119,9 +124,9 @@ impl Worker {
                 polled
             }
             Err(error) => {
-                self.lane.meters.poll_failed(error.code());
-                let failures = self.services.health.poll_failed(&self.lane.name, &error.to_string());
-                tracing::warn!(queue = self.lane.name, %error, "cannot receive");
+                self.runtime.meters.poll_failed(error.code());
+                let failures = self.services.health.poll_failed(&self.runtime.name, &error.to_string());
+                tracing::warn!(queue = self.runtime.name, %error, "cannot receive");
                 drop(permits);
                 self.back_off(failures).await;
                 Polled::Failed
@@ -132,8 +137,8 @@ impl Worker {
     /// Waits while the queue is paused. None when the worker stops.
     async fn unpaused(&self) -> Option<()> {
         let services = &self.services;
-        while services.pauses.keep_from_polling(&self.lane.name, services.clock.unix_ms()) {
-            services.health.waiting(&self.lane.name);
+        while services.pauses.keep_from_polling(&self.runtime.name, services.clock.unix_ms()) {
+            services.health.waiting(&self.runtime.name);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
@@ -155,11 +160,11 @@ impl Worker {
                 biased;
                 () = self.stop.cancelled() => return None,
                 permit = self.permits.clone().acquire_owned() => break permit.expect("the semaphore is never closed"),
-                () = tokio::time::sleep(BEAT) => self.services.health.waiting(&self.lane.name),
+                () = tokio::time::sleep(BEAT) => self.services.health.waiting(&self.runtime.name),
             }
         };
         while self.services.health.ledger_is_down() {
-            self.services.health.waiting(&self.lane.name);
+            self.services.health.waiting(&self.runtime.name);
             match self.services.ledger.ping().await {
                 Ok(()) => self.services.health.ledger_answered(),
                 Err(error) => self.services.health.ledger_failed(&error.to_string()),
@@ -179,7 +184,7 @@ impl Worker {
     /// Takes permits for a whole batch. A host that is at its limit waits a moment for the last of them: a call costs the same,
     /// whatever it brings.
     async fn fill(&self, permits: &mut Vec<OwnedSemaphorePermit>) {
-        let more = BATCH_MAX_ENTRIES.min(self.lane.config.concurrency) - permits.len();
+        let more = BATCH_MAX_ENTRIES.min(self.runtime.config.concurrency) - permits.len();
         let whole = self.permits.clone().acquire_many_owned(more as u32);
         if let Ok(Ok(mut whole)) = tokio::time::timeout(FILL, whole).await {
             permits.extend((0..more).filter_map(|_| whole.split(1)));
@@ -217,7 +222,7 @@ impl Worker {
     /// group goes back, so that the order holds.
     async fn deliver(self: Arc<Self>, group: Vec<Delivery>, permit: Option<OwnedSemaphorePermit>) {
         let _permit = permit;
-        let keeper = &self.lane.keeper;
+        let keeper = &self.runtime.keeper;
         // Those that wait for their turn are ours, too.
         let group: Vec<_> = group.into_iter().map(|delivery| (keeper.track(&delivery), delivery)).collect();
         let mut in_order = true;
@@ -229,10 +234,10 @@ impl Worker {
             };
             // What a poll brings after the stop was not begun, and goes back at once.
             if !in_order || self.stop.is_cancelled() {
-                self.lane.settler.settle(lease, &Settlement::PUT_BACK, Span::NONE).await;
+                self.runtime.settler.settle(lease, &Settlement::PUT_BACK, Span::NONE).await;
                 continue;
             }
-            let settlement = flow::handle(&self.services, &self.lane, &delivery, lease).await;
+            let settlement = flow::handle(&self.services, &self.runtime, &delivery, lease).await;
             in_order = matches!(settlement, Settlement::Delete { .. } | Settlement::DeadLetter);
         }
     }

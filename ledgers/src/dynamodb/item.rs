@@ -67,12 +67,12 @@ pub type ClaimId = [u8; 16];
 
 /// An item's two keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ItemKey {
     pub key: Key,
     pub item: String,
 }
 
-impl Place {
+impl ItemKey {
     pub fn entry(key: Key) -> Self {
         Self { key, item: ENTRY.into() }
     }
@@ -107,13 +107,13 @@ impl LeaseEnd {
 
 /// A key's record as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ReadItem {
     pub entry: Entry,
     pub lease: LeaseEnd,
     pub claim_id: Vec<u8>,
 }
 
-impl Found {
+impl ReadItem {
     /// # Errors
     /// [`LedgerError::Damaged`] names the key and the attribute that makes no sense.
     pub fn read(key: Key, item: &Item) -> Result<Self, LedgerError> {
@@ -281,7 +281,7 @@ mod tests {
 
     const KEY_7: Key = Key([7; 32]);
 
-    fn found() -> Found {
+    fn found() -> ReadItem {
         let entry = Entry {
             state: State::Claimed,
             fence: Fence(u64::MAX),
@@ -295,10 +295,10 @@ mod tests {
             removable_at: UnixMs(u64::MAX),
         };
         let lease = LeaseEnd { until: UnixMs(6_000), length: Duration::from_millis(500) };
-        Found { entry, lease, claim_id: vec![1; 16] }
+        ReadItem { entry, lease, claim_id: vec![1; 16] }
     }
 
-    fn item_of(found: &Found) -> Item {
+    fn item_of(found: &ReadItem) -> Item {
         let attributes = claimed(&found.entry, found.lease, &[1; 16]);
         attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
@@ -330,9 +330,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let mut found = found();
-        assert_eq!(Found::read(KEY_7, &item_of(&found)).expect("it reads"), found);
+        assert_eq!(ReadItem::read(KEY_7, &item_of(&found)).expect("it reads"), found);
         found.entry.first_failed_at = None;
-        assert_eq!(Found::read(KEY_7, &item_of(&found)).expect("it reads"), found);
+        assert_eq!(ReadItem::read(KEY_7, &item_of(&found)).expect("it reads"), found);
     }
 
     /// DynamoDB counts names and values (its developer guide, "Item sizes and formats"); a number has at most a byte for two
@@ -343,7 +343,7 @@ mod tests {
         found.entry.dead = DeadIds::default();
         found.entry.message_id = MessageId("3f1d7c1e-9b1a-4f0e-8f57-0c9f2f3f6a10".into());
         let mut item = item_of(&found);
-        item.extend(Place::entry(KEY_7).to_item());
+        item.extend(ItemKey::entry(KEY_7).to_item());
         let size = |value: &AttributeValue| match value {
             AttributeValue::B(bytes) => bytes.as_ref().len(),
             AttributeValue::S(text) => text.len(),
@@ -362,7 +362,7 @@ mod tests {
                 Some(value) => item.insert(name.into(), value),
                 None => item.remove(name),
             };
-            let error = Found::read(KEY_7, &item).expect_err("it is damaged").to_string();
+            let error = ReadItem::read(KEY_7, &item).expect_err("it is damaged").to_string();
             assert!(error.contains(&KEY_7.to_hex()) && error.contains(expect), "{error}");
         };
         check(FENCE, None, "`fence` is missing");

@@ -18,9 +18,9 @@ const READY_LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "there is no table `{table}` in DynamoDB{place}. Make it:\n\n{commands}\n\nor, for development, set `create = true` in [ledger]"
+        "there is no table `{table}` in DynamoDB{endpoint}. Make it:\n\n{commands}\n\nor, for development, set `create = true` in [ledger]"
     )]
-    NoTable { table: String, place: String, commands: String },
+    NoTable { table: String, endpoint: String, commands: String },
     #[error(
         "the table `{table}` is not a ledger: its keys are {found}, and a ledger has the partition key `{KEY}` (B) and the sort key `{ITEM}` (S). Name another table in [ledger]"
     )]
@@ -37,19 +37,19 @@ pub enum OpenError {
 
 /// Where the table is looked for; for the words of errors.
 #[derive(Clone, Debug, Default)]
-pub struct Whereabouts {
+pub struct Endpoint {
     pub region: Option<String>,
     pub endpoint_url: Option<String>,
 }
 
 /// Waits until the table can be used, and checks its keys. With `create`, one that is missing is made.
-pub async fn prepare(table: &Table, create: bool, whereabouts: &Whereabouts) -> Result<(), OpenError> {
+pub async fn prepare(table: &Table, create: bool, endpoint: &Endpoint) -> Result<(), OpenError> {
     if describe(table).await?.is_none() {
         if !create {
             return Err(OpenError::NoTable {
                 table: table.name.clone(),
-                place: whereabouts.place(),
-                commands: whereabouts.commands(&table.name),
+                endpoint: endpoint.shown(),
+                commands: endpoint.commands(&table.name),
             });
         }
         make(table).await?;
@@ -57,14 +57,14 @@ pub async fn prepare(table: &Table, create: bool, whereabouts: &Whereabouts) -> 
     let description = ready(table).await?;
     check_keys(&table.name, &description)?;
     if table.time.now().is_none() {
-        return Err(OpenError::NoTime(whereabouts.place()));
+        return Err(OpenError::NoTime(endpoint.shown()));
     }
     check_ttl(table, create).await;
     Ok(())
 }
 
-impl Whereabouts {
-    fn place(&self) -> String {
+impl Endpoint {
+    fn shown(&self) -> String {
         match (&self.endpoint_url, &self.region) {
             (Some(url), _) => format!(" at {url}"),
             (None, Some(region)) => format!(" of {region}"),

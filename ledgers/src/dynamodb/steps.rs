@@ -8,7 +8,7 @@ use futures::StreamExt;
 use wasq_core::message::{Key, UnixMs};
 
 use super::item::{
-    EXPIRES_AT, FENCE, Item, KEY, Place, Reader, STATE, STEPS, VALUE, bytes, expires_at_s, number, text,
+    EXPIRES_AT, FENCE, Item, ItemKey, KEY, Reader, STATE, STEPS, VALUE, bytes, expires_at_s, number, text,
 };
 use super::table::{Projection, Table, Written};
 use super::update::Update;
@@ -32,14 +32,14 @@ pub async fn put(table: &Table, key: Key, fence: Fence, name: &str, value: &[u8]
     } else {
         fits("a step", value)?;
         let digest = blake3::hash(value).to_hex();
-        let mut item = place(key, &name, &digest).to_item();
+        let mut item = item_key(key, &name, &digest).to_item();
         item.insert(VALUE.into(), bytes(value));
         item.insert(EXPIRES_AT.into(), number(expires_at_s(after(table.now()?.latest(), KEPT))));
         table.put(item).await?;
         text(&digest)
     };
     let update = Update::of_claim(fence).set_within(STEPS, &name, recorded);
-    match table.update(&Place::entry(key), update, ReturnValue::None).await? {
+    match table.update(&ItemKey::entry(key), update, ReturnValue::None).await? {
         Written::Done(_) => Ok(()),
         Written::Refused(_) => Err(LedgerError::Stale),
     }
@@ -53,7 +53,7 @@ pub async fn get(table: &Table, key: Key, fence: Fence, name: &str) -> Result<Op
         expression: "#fence, #state, #steps.#name",
         names: names.map(|(placeholder, name)| (placeholder, name.to_owned())).into(),
     };
-    let entry = table.get(&Place::entry(key), Some(projection)).await?.ok_or(LedgerError::Stale)?;
+    let entry = table.get(&ItemKey::entry(key), Some(projection)).await?.ok_or(LedgerError::Stale)?;
     let read = Reader { key, item: &entry };
     if !read.is_claimed_by(fence)? {
         return Err(LedgerError::Stale);
@@ -71,9 +71,9 @@ pub async fn keep_until(table: &Table, key: Key, entry: &Item, removable_at: Uni
     let steps = entry.get(STEPS).and_then(|steps| steps.as_m().ok());
     let until_s = expires_at_s(after(removable_at, KEPT));
     let updates = steps.into_iter().flatten().filter_map(|(name, recorded)| {
-        let place = place(key, name, recorded.as_s().ok()?);
+        let item_key = item_key(key, name, recorded.as_s().ok()?);
         let update = Update::default().only_if_there(KEY).set(EXPIRES_AT, number(until_s));
-        Some(async move { table.update(&place, update, ReturnValue::None).await })
+        Some(async move { table.update(&item_key, update, ReturnValue::None).await })
     });
     let updates: Vec<_> = updates.collect();
     let mut answers = futures::stream::iter(updates).buffer_unordered(CALLS_AT_ONCE);
@@ -84,7 +84,7 @@ pub async fn keep_until(table: &Table, key: Key, entry: &Item, removable_at: Uni
 }
 
 async fn long_value(table: &Table, key: Key, name: &str, digest: &str) -> Result<Vec<u8>, LedgerError> {
-    let item = table.get(&place(key, name, digest), None).await?;
+    let item = table.get(&item_key(key, name, digest), None).await?;
     let item = item.ok_or_else(|| LedgerError::Damaged(format!("{}: the value of a step is gone", key.to_hex())))?;
     let read = Reader { key, item: &item };
     let value = read.bytes(VALUE)?;
@@ -94,10 +94,10 @@ async fn long_value(table: &Table, key: Key, name: &str, digest: &str) -> Result
     Ok(value)
 }
 
-/// Where a long value is. What it holds is part of its place: whoever lost the claim writes beside what the owner has
+/// Where a long value is. What it holds is part of its item_key: whoever lost the claim writes beside what the owner has
 /// recorded, never over it.
-fn place(key: Key, stored_name: &str, digest: &str) -> Place {
-    Place { key, item: format!("step {digest} {stored_name}") }
+fn item_key(key: Key, stored_name: &str, digest: &str) -> ItemKey {
+    ItemKey { key, item: format!("step {digest} {stored_name}") }
 }
 
 /// A step's name as the entry has it. DynamoDB takes no empty name, and counts names as it does values.

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use wasq_core::aws::NoAnswer;
 use wasq_core::message::Key;
 
-use super::item::{Item, KEY, Place};
+use super::item::{Item, ItemKey, KEY};
 use super::time::{Bounds, ServerTime};
 use super::update::Update;
 use crate::ledger::LedgerError;
@@ -66,9 +66,9 @@ impl Table {
     }
 
     /// The item as it is after all writes before, or those of its attributes that the expression names.
-    pub async fn get(&self, place: &Place, projected: Option<Projection>) -> Result<Option<Item>, LedgerError> {
+    pub async fn get(&self, item_key: &ItemKey, projected: Option<Projection>) -> Result<Option<Item>, LedgerError> {
         let mut call =
-            self.client.get_item().table_name(&self.name).set_key(Some(place.to_item())).consistent_read(true);
+            self.client.get_item().table_name(&self.name).set_key(Some(item_key.to_item())).consistent_read(true);
         if let Some(Projection { expression, names }) = projected {
             call = call.projection_expression(expression);
             for (placeholder, name) in names {
@@ -107,12 +107,17 @@ impl Table {
     }
 
     /// Changes an item. `returned` is what the answer of a change that was made holds.
-    pub async fn update(&self, place: &Place, update: Update, returned: ReturnValue) -> Result<Written, LedgerError> {
+    pub async fn update(
+        &self,
+        item_key: &ItemKey,
+        update: Update,
+        returned: ReturnValue,
+    ) -> Result<Written, LedgerError> {
         let call = self
             .client
             .update_item()
             .table_name(&self.name)
-            .set_key(Some(place.to_item()))
+            .set_key(Some(item_key.to_item()))
             .update_expression(update.expression())
             .set_condition_expression(update.condition())
             .set_expression_attribute_names(Some(update.names))
@@ -125,7 +130,7 @@ impl Table {
                 UpdateItemError::ConditionalCheckFailedException(refusal) => Ok(Written::Refused(refusal.item)),
                 _ => Ok(Written::Refused(None)),
             },
-            Err(error) => Err(self.failed("UpdateItem", Some(place.key), &error)),
+            Err(error) => Err(self.failed("UpdateItem", Some(item_key.key), &error)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The leases that are live in this process. They count in monotonic time, so that no jump of the wall clock ends one.
-//! They die with the process, and so they should: a claim found on disk without one belongs to a run that crashed.
+//! They die with the process, and so they should: a claim found on store without one belongs to a run that crashed.
 //!
-//! Each lease has its claim's entry as it stands on the disk, so that finishing a claim reads nothing.
+//! Each lease has its claim's entry as it stands on the store, so that finishing a claim reads nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -103,7 +103,7 @@ impl Leases {
         }
     }
 
-    /// Drops the leases that have run out by the latest moment a caller named. The disk still knows whose claims they were.
+    /// Drops the leases that have run out by the latest moment a caller named. The store still knows whose claims they were.
     pub fn forget_ended(&mut self) {
         if let Some(now) = self.now {
             self.live.retain(|_, lease| lease.until > now);

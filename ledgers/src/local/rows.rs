@@ -3,19 +3,19 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 
-use super::places::{Id, Places};
+use super::row_index::{Id, RowIndex};
 use crate::entry::{self, DeadIds, Entry, State};
 use crate::ledger::{Fence, LedgerError};
 
 /// Reads and writes that take effect together.
 pub struct Batch<'a> {
     transaction: Transaction<'a>,
-    places: &'a mut Places,
+    row_index: &'a mut RowIndex,
 }
 
 impl<'a> Batch<'a> {
-    pub fn new(transaction: Transaction<'a>, places: &'a mut Places) -> Self {
-        Self { transaction, places }
+    pub fn new(transaction: Transaction<'a>, row_index: &'a mut RowIndex) -> Self {
+        Self { transaction, row_index }
     }
 
     pub fn commit(self) -> Result<(), LedgerError> {
@@ -32,7 +32,7 @@ impl<'a> Batch<'a> {
     }
 
     fn find(&self, key: Key) -> Result<Option<Id>, LedgerError> {
-        self.places.find(&self.transaction, key).map_err(|error| unread(error, key))
+        self.row_index.find(&self.transaction, key).map_err(|error| unread(error, key))
     }
 
     /// Adds an entry. False if there is one under the key, which stays as it is.
@@ -45,7 +45,7 @@ impl<'a> Batch<'a> {
         {
             return Ok(false);
         }
-        let id = self.places.give(key);
+        let id = self.row_index.give(key);
         self.write(
             "INSERT INTO entries (id, key, state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at,
                  removable_at, discarded, result)
@@ -161,7 +161,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Counts a ping. The count matters to nobody, but it has to change: SQLite does not write what stays the same, and a
-    /// disk that takes no more would not be found out.
+    /// store that takes no more would not be found out.
     pub fn ping(&self) -> Result<(), LedgerError> {
         self.run("UPDATE counts SET pings = pings + 1", params![]).map(drop)
     }
@@ -187,7 +187,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// What the sweep looks at of an entry.
+/// What the expiry looks at of an entry.
 pub struct Age {
     pub id: Id,
     /// None where it is damaged.

@@ -1,4 +1,4 @@
-//! Waits for the disk beside the writer, so that no claim stands behind a completion's fsync.
+//! Waits for the store beside the writer, so that no claim stands behind a completion's fsync.
 
 use std::io;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::job::{Job, Outage};
+use super::operation::{Operation, Outage};
 
-/// Batches that may wait for the disk before the writer waits as well.
+/// Batches that may wait for the store before the writer waits as well.
 const BATCHES_MAX: usize = 64;
 
-/// A thread that brings to the disk what the writer has committed, and then answers.
+/// A thread that brings to the store what the writer has committed, and then answers.
 pub struct Syncer {
-    batches: SyncSender<Vec<Box<dyn Job>>>,
+    batches: SyncSender<Vec<Box<dyn Operation>>>,
     failed: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -29,9 +29,9 @@ impl Syncer {
         Ok(Self { batches, failed, thread })
     }
 
-    /// Answers the jobs, whose work is committed, once it is on the disk.
-    pub fn answer_durably(&self, jobs: Vec<Box<dyn Job>>) {
-        if let Err(unsent) = self.batches.send(jobs) {
+    /// Answers the operations, whose work is committed, once it is on the disk.
+    pub fn answer_durably(&self, operations: Vec<Box<dyn Operation>>) {
+        if let Err(unsent) = self.batches.send(operations) {
             let outage = Outage::new("the thread that syncs the ledger has stopped");
             answer(unsent.0, Err(&outage));
         }
@@ -43,7 +43,7 @@ impl Syncer {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// What was committed has been brought to the disk in another way.
+    /// What was committed has been brought to the store in another way.
     pub fn forgive(&self) {
         self.failed.store(false, Ordering::Release);
     }
@@ -57,33 +57,37 @@ impl Syncer {
     }
 }
 
-fn run(waiting: &Receiver<Vec<Box<dyn Job>>>, mut sync: impl FnMut() -> io::Result<()>, failed: &AtomicBool) {
-    while let Ok(mut jobs) = waiting.recv() {
+fn run(waiting: &Receiver<Vec<Box<dyn Operation>>>, mut sync: impl FnMut() -> io::Result<()>, failed: &AtomicBool) {
+    while let Ok(mut operations) = waiting.recv() {
         // One sync serves all that were committed before it.
-        jobs.extend(waiting.try_iter().flatten());
+        operations.extend(waiting.try_iter().flatten());
         // A batch that was committed before the failure was noticed is as doubtful as the failed one.
         let synced = match failed.load(Ordering::Acquire) {
-            true => Err(Outage::new("an earlier write has not reached the disk")),
+            true => Err(Outage::new("an earlier write has not reached the store")),
             false => sync().map_err(|error| Outage::new(format!("the ledger could not be synced: {error}"))),
         };
         if let Err(outage) = &synced {
-            tracing::warn!(reason = outage.reason(), operations = jobs.len(), "the ledger could not reach the disk");
+            tracing::warn!(
+                reason = outage.reason(),
+                operations = operations.len(),
+                "the ledger could not reach the store"
+            );
             failed.store(true, Ordering::Release);
         }
-        answer(jobs, synced.as_ref().copied());
+        answer(operations, synced.as_ref().copied());
     }
 }
 
-/// Answers every job alike.
-pub fn answer(jobs: Vec<Box<dyn Job>>, written: Result<(), &Outage>) {
-    for job in jobs {
-        job.answer(written);
+/// Answers every operation alike.
+pub fn answer(operations: Vec<Box<dyn Operation>>, written: Result<(), &Outage>) {
+    for operation in operations {
+        operation.answer(written);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::job::Task;
+    use super::super::operation::Task;
     use super::*;
     use crate::ledger::LedgerError;
 
@@ -91,21 +95,21 @@ mod tests {
     async fn a_failed_sync_is_answered_and_remembered() {
         let mut outcomes = [Err(io::Error::other("no such luck")), Ok(())].into_iter();
         let syncer = Syncer::start(move || outcomes.next().unwrap_or(Ok(()))).expect("the thread starts");
-        let job = || {
+        let operation = || {
             let (task, answer) = Task::done(7);
-            (Box::new(task) as Box<dyn Job>, answer)
+            (Box::new(task) as Box<dyn Operation>, answer)
         };
-        let (first, first_answer) = job();
+        let (first, first_answer) = operation();
         syncer.answer_durably(vec![first]);
         assert!(matches!(first_answer.await, Ok(Err(LedgerError::Unavailable(_)))));
         assert!(syncer.has_failed());
 
-        let (second, second_answer) = job();
+        let (second, second_answer) = operation();
         syncer.answer_durably(vec![second]);
         assert!(matches!(second_answer.await, Ok(Err(LedgerError::Unavailable(_)))), "not until it is forgiven");
 
         syncer.forgive();
-        let (third, third_answer) = job();
+        let (third, third_answer) = operation();
         syncer.answer_durably(vec![third]);
         assert!(matches!(third_answer.await, Ok(Ok(7))));
         syncer.stop();

@@ -10,11 +10,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use wasq_core::clock;
 
-use super::disk::Disk;
-use super::job::{Books, Fences, Job, Outage};
+use super::expiry::Expiry;
 use super::leases::Leases;
-use super::places::Id;
-use super::sweep::Sweep;
+use super::operation::{Fences, Operation, Outage, Tables};
+use super::row_index::Id;
+use super::store::Store;
 use super::syncer::{self, Syncer};
 use crate::ledger::Fence;
 use crate::meters::LedgerMeters;
@@ -25,14 +25,14 @@ pub const WAITING_MAX: usize = 1_024;
 const BATCH_MAX: usize = 256;
 /// The writer's state; lives on its thread.
 pub struct Writer {
-    disk: Disk,
+    store: Store,
     dir: PathBuf,
-    inbox: mpsc::Receiver<Box<dyn Job>>,
+    inbox: mpsc::Receiver<Box<dyn Operation>>,
     leases: Leases,
     fences: Fences,
-    sweep: Sweep,
+    expiry: Expiry,
     sweep_every: Duration,
-    /// The last entry's number at the sweep's last turn.
+    /// The last entry's number at the expiry's last turn.
     swept_with: Id,
     meters: Arc<LedgerMeters>,
     syncer: Syncer,
@@ -42,25 +42,25 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer over `disk`, whose fences begin with `first`. Starts the thread that waits for the disk.
+    /// A writer over `store`, whose fences begin with `first`. Starts the thread that waits for the disk.
     pub fn new(
-        disk: Disk,
+        store: Store,
         dir: PathBuf,
         first: Fence,
-        inbox: mpsc::Receiver<Box<dyn Job>>,
+        inbox: mpsc::Receiver<Box<dyn Operation>>,
         meters: Arc<LedgerMeters>,
         sweep_every: Duration,
     ) -> io::Result<Self> {
-        let log = disk.log()?;
+        let log = store.log()?;
         Ok(Self {
-            swept_with: disk.places().last(),
+            swept_with: store.row_index().last(),
             meters,
-            disk,
+            store,
             dir,
             inbox,
             leases: Leases::default(),
             fences: Fences::starting_with(first),
-            sweep: Sweep::default(),
+            expiry: Expiry::default(),
             sweep_every,
             syncer: Syncer::start(move || log.sync_data())?,
             timer: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
@@ -82,9 +82,9 @@ impl Writer {
                 Ok(Some(first)) => {
                     // Those who have something to hand in, too, are let do so first: a batch of one costs as much as a full one.
                     std::thread::yield_now();
-                    let jobs = self.collect(first);
-                    self.turn(jobs);
-                    self.place();
+                    let operations = self.collect(first);
+                    self.turn(operations);
+                    self.index_rows();
                 }
                 Ok(None) => return,
                 Err(_elapsed) => {}
@@ -95,28 +95,28 @@ impl Writer {
                 self.leases.forget_ended();
                 sweep_at = clock::now() + self.sweep_every;
             }
-            if is_time || Sweep::is_due(self.inserted()) {
-                self.sweep();
+            if is_time || Expiry::is_due(self.inserted()) {
+                self.expiry();
             }
         }
     }
 
-    fn collect(&mut self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
-        let mut jobs = vec![first];
-        while jobs.len() < BATCH_MAX {
-            let Ok(job) = self.inbox.try_recv() else { break };
-            jobs.push(job);
+    fn collect(&mut self, first: Box<dyn Operation>) -> Vec<Box<dyn Operation>> {
+        let mut operations = vec![first];
+        while operations.len() < BATCH_MAX {
+            let Ok(operation) = self.inbox.try_recv() else { break };
+            operations.push(operation);
         }
-        jobs
+        operations
     }
 
-    fn turn(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        let written = self.write(&mut jobs);
+    fn turn(&mut self, mut operations: Vec<Box<dyn Operation>>) {
+        let written = self.write(&mut operations);
         self.note(written.as_ref().err());
         if let Err(outage) = written {
-            return syncer::answer(jobs, Err(&outage));
+            return syncer::answer(operations, Err(&outage));
         }
-        let (durable, quick): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_durable());
+        let (durable, quick): (Vec<_>, Vec<_>) = operations.into_iter().partition(|operation| operation.is_durable());
         syncer::answer(quick, Ok(()));
         if !durable.is_empty() {
             self.syncer.answer_durably(durable);
@@ -135,15 +135,15 @@ impl Writer {
         self.is_out = outage.is_some();
     }
 
-    fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Outage> {
+    fn write(&mut self, operations: &mut [Box<dyn Operation>]) -> Result<(), Outage> {
         if self.syncer.has_failed() {
-            self.disk.checkpoint()?;
+            self.store.checkpoint()?;
             self.syncer.forgive();
         }
-        let written = self.disk.begin().map_err(Outage::from).and_then(|batch| {
-            let mut books = Books { batch, leases: &mut self.leases, fences: &mut self.fences };
-            jobs.iter_mut().try_for_each(|job| job.run(&mut books))?;
-            Ok(books.batch.commit()?)
+        let written = self.store.begin().map_err(Outage::from).and_then(|batch| {
+            let mut tables = Tables { batch, leases: &mut self.leases, fences: &mut self.fences };
+            operations.iter_mut().try_for_each(|operation| operation.run(&mut tables))?;
+            Ok(tables.batch.commit()?)
         });
         match written {
             Ok(()) => self.leases.settle(),
@@ -153,31 +153,31 @@ impl Writer {
     }
 
     /// After the answers, so that none waits for it.
-    fn place(&mut self) {
-        if self.disk.places().is_due()
-            && let Err(error) = self.disk.place()
+    fn index_rows(&mut self) {
+        if self.store.row_index().is_due()
+            && let Err(error) = self.store.index_rows()
         {
             tracing::debug!(dir = %self.dir.display(), %error, "the ledger keeps its newest keys in memory for now");
         }
     }
 
-    /// Entries that have come in since the sweep's last turn.
+    /// Entries that have come in since the expiry's last turn.
     fn inserted(&self) -> u32 {
-        u32::try_from(self.disk.places().last() - self.swept_with).unwrap_or(u32::MAX)
+        u32::try_from(self.store.row_index().last() - self.swept_with).unwrap_or(u32::MAX)
     }
 
-    fn sweep(&mut self) {
+    fn expiry(&mut self) {
         let inserted = self.inserted();
-        self.swept_with = self.disk.places().last();
-        let swept = self.disk.begin().and_then(|batch| {
-            let next = self.sweep.turn(&batch, &self.leases, clock::unix_ms(), inserted)?;
+        self.swept_with = self.store.row_index().last();
+        let swept = self.store.begin().and_then(|batch| {
+            let next = self.expiry.turn(&batch, &self.leases, clock::unix_ms(), inserted)?;
             batch.commit()?;
             Ok(next)
         });
         match swept {
             Ok(next) => {
-                self.sweep = next;
-                self.sweep.tell(&self.meters);
+                self.expiry = next;
+                self.expiry.tell(&self.meters);
             }
             Err(error) => {
                 let dir = self.dir.display();

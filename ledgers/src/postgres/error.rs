@@ -21,22 +21,22 @@ pub enum OpenError {
     Schema(String),
     #[error("the ledger's max_connections is {0}: use 1 to 100")]
     Connections(usize),
-    #[error("cannot open the ledger in PostgreSQL at {place}: {reason}")]
-    Unreachable { place: String, reason: String },
+    #[error("cannot open the ledger in PostgreSQL at {endpoint}: {reason}")]
+    Unreachable { endpoint: String, reason: String },
     #[error(
-        "cannot make version {version} of the ledger's tables in schema {schema} at {place}: {reason}; the user needs to own \
+        "cannot make version {version} of the ledger's tables in schema {schema} at {endpoint}: {reason}; the user needs to own \
          the schema, or to be allowed to make one in the database"
     )]
-    Migrate { place: String, schema: String, version: usize, reason: String },
+    Migrate { endpoint: String, schema: String, version: usize, reason: String },
     #[error(
-        "the ledger's tables in schema {schema} at {place} are of version {found}, and this host knows up to {known}: a newer \
+        "the ledger's tables in schema {schema} at {endpoint} are of version {found}, and this host knows up to {known}: a newer \
          host has opened them; run that version, or name another schema"
     )]
-    Newer { place: String, schema: String, found: usize, known: usize },
+    Newer { endpoint: String, schema: String, found: usize, known: usize },
 }
 
 /// What a driver's error means to a caller: damage is what will not pass.
-pub fn failed(place: &str, error: &tokio_postgres::Error) -> LedgerError {
+pub fn failed(endpoint: &str, error: &tokio_postgres::Error) -> LedgerError {
     match error.code() {
         Some(&SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED) => LedgerError::Damaged(reason(error)),
         // Numbers that do not fit, or a state that there is not.
@@ -45,7 +45,7 @@ pub fn failed(place: &str, error: &tokio_postgres::Error) -> LedgerError {
         }
         // Program limits: no value of that size.
         Some(code) if code.code().starts_with("54") => LedgerError::TooLarge(reason(error)),
-        Some(_) | None => LedgerError::Unavailable(format!("PostgreSQL at {place}: {}", reason(error))),
+        Some(_) | None => LedgerError::Unavailable(format!("PostgreSQL at {endpoint}: {}", reason(error))),
     }
 }
 

@@ -42,7 +42,7 @@ async fn missing(store: &Store, schema: &Schema) -> Result<Option<usize>, OpenEr
     let known = VERSIONS.len();
     if found > known {
         return Err(OpenError::Newer {
-            place: store.place().to_owned(),
+            endpoint: store.endpoint().to_owned(),
             schema: schema.name().to_owned(),
             found,
             known,
@@ -54,8 +54,8 @@ async fn missing(store: &Store, schema: &Schema) -> Result<Option<usize>, OpenEr
 /// Makes `version`, unless another host has done so meanwhile.
 async fn apply(store: &Store, schema: &Schema, version: usize) -> Result<(), OpenError> {
     let migrating = |reason| {
-        let (place, schema) = (store.place().to_owned(), schema.name().to_owned());
-        OpenError::Migrate { place, schema, version, reason }
+        let (endpoint, schema) = (store.endpoint().to_owned(), schema.name().to_owned());
+        OpenError::Migrate { endpoint, schema, version, reason }
     };
     let mut client = store.connect().await.map_err(migrating)?;
     let work = async {
@@ -104,5 +104,5 @@ async fn version(transaction: &Transaction<'_>, schema: &Schema) -> Result<usize
 }
 
 fn unreachable(store: &Store, reason: String) -> OpenError {
-    OpenError::Unreachable { place: store.place().to_owned(), reason }
+    OpenError::Unreachable { endpoint: store.endpoint().to_owned(), reason }
 }

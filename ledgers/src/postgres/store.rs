@@ -30,7 +30,7 @@ pub struct Store {
     pool: Pool,
     server: Arc<Config>,
     /// Host, port and database, for errors.
-    place: Arc<str>,
+    endpoint: Arc<str>,
 }
 
 impl Store {
@@ -44,18 +44,18 @@ impl Store {
         }
         let url = remote::url(config.url.as_ref()).ok_or(OpenError::NoUrl)?;
         let server = server(&url.0)?;
-        let place = place(&server);
-        Ok(Self { pool: pool(&server, config.max_connections), server: server.into(), place: place.into() })
+        let endpoint = endpoint(&server);
+        Ok(Self { pool: pool(&server, config.max_connections), server: server.into(), endpoint: endpoint.into() })
     }
 
     /// The same database over connections that are not shared. A connection is driven by the
     /// runtime on which it is made, and it is made when an operation wants it.
     pub fn with_own_connections(&self, max: usize) -> Self {
-        Self { pool: pool(&self.server, max), server: self.server.clone(), place: self.place.clone() }
+        Self { pool: pool(&self.server, max), server: self.server.clone(), endpoint: self.endpoint.clone() }
     }
 
-    pub fn place(&self) -> &str {
-        &self.place
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// A connection, for a transaction of several statements, or why there is none. The server bounds each statement; a
@@ -79,7 +79,7 @@ impl Store {
             client.query(&statement, parameters).await
         };
         match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-            Ok(answer) => answer.map_err(|error| failed(&self.place, &error)),
+            Ok(answer) => answer.map_err(|error| failed(&self.endpoint, &error)),
             Err(_) => {
                 // Nobody else shall wait behind what has not been answered.
                 drop(Object::take(client));
@@ -94,7 +94,7 @@ impl Store {
     }
 
     fn unavailable(&self, reason: &str) -> LedgerError {
-        LedgerError::Unavailable(format!("PostgreSQL at {}: {reason}", self.place))
+        LedgerError::Unavailable(format!("PostgreSQL at {}: {reason}", self.endpoint))
     }
 }
 
@@ -148,7 +148,7 @@ fn server(url: &str) -> Result<Config, OpenError> {
 }
 
 /// Host, port and database.
-fn place(server: &Config) -> String {
+fn endpoint(server: &Config) -> String {
     let ports = server.get_ports();
     let port = |i: usize| ports.get(i).or(ports.first()).copied().unwrap_or(5432);
     let hosts = server.get_hosts().iter().enumerate().map(|(i, host)| match host {
@@ -156,9 +156,9 @@ fn place(server: &Config) -> String {
         Host::Unix(path) => format!("{}:{}", path.display(), port(i)),
     });
     let addresses = server.get_hostaddrs().iter().enumerate().map(|(i, address)| format!("{address}:{}", port(i)));
-    let places: Vec<String> = if server.get_hosts().is_empty() { addresses.collect() } else { hosts.collect() };
+    let endpoints: Vec<String> = if server.get_hosts().is_empty() { addresses.collect() } else { hosts.collect() };
     let database = server.get_dbname().or(server.get_user()).unwrap_or_default();
-    format!("{}/{database}", places.join(","))
+    format!("{}/{database}", endpoints.join(","))
 }
 
 /// TLS for `sslmode=prefer` and `require`: a server that speaks it is always checked against the system's roots.

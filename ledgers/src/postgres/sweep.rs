@@ -34,8 +34,12 @@ pub fn start(store: Store, statements: Arc<Statements>) -> AbortOnDropHandle<()>
                 Ok(true) => PACE,
                 Ok(false) => LOOK,
                 Err(error) => {
-                    let place = store.place();
-                    tracing::warn!(place, error, "what has expired in the ledger was not removed; trying again later");
+                    let endpoint = store.endpoint();
+                    tracing::warn!(
+                        endpoint,
+                        error,
+                        "what has expired in the ledger was not removed; trying again later"
+                    );
                     LOOK
                 }
             };

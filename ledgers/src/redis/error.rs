@@ -17,21 +17,21 @@ pub enum OpenError {
     Url,
     #[error("the ledger's prefix is {0:?}: use at least one letter, and neither {{ nor }}")]
     Prefix(String),
-    #[error("cannot open the ledger in Redis at {place}: {reason}")]
-    Unreachable { place: String, reason: String },
+    #[error("cannot open the ledger in Redis at {endpoint}: {reason}")]
+    Unreachable { endpoint: String, reason: String },
     #[error(
-        "Redis at {place} has maxmemory-policy {policy}: when its memory is full, it would forget claims and completions, and \
+        "Redis at {endpoint} has maxmemory-policy {policy}: when its memory is full, it would forget claims and completions, and \
          messages would run again; set it to noeviction (CONFIG SET maxmemory-policy noeviction, or in redis.conf, or in the \
          service's parameter group), or give the ledger a Redis of its own"
     )]
-    Evicts { place: String, policy: String },
+    Evicts { endpoint: String, policy: String },
 }
 
 /// What a driver's error means to a caller: damage is what will not pass, and is one name's matter.
 /// An answer that is not in Redis's own protocol says nothing of any name: whoever sent it is not
 /// the server, or not well.
-pub fn failed(place: &str, error: &RedisError) -> LedgerError {
-    let reason = format!("Redis at {place}: {}", reason(error));
+pub fn failed(endpoint: &str, error: &RedisError) -> LedgerError {
+    let reason = format!("Redis at {endpoint}: {}", reason(error));
     match error.kind() {
         // A name of the ledger's that holds something else.
         ErrorKind::Extension if error.code() == Some("WRONGTYPE") => LedgerError::Damaged(reason),
@@ -43,8 +43,8 @@ pub fn failed(place: &str, error: &RedisError) -> LedgerError {
 }
 
 /// An answer of a kind that the ledger does not ask for.
-pub fn unexpected(place: &str, error: &redis::ParsingError) -> LedgerError {
-    LedgerError::Damaged(format!("Redis at {place}: {error}"))
+pub fn unexpected(endpoint: &str, error: &redis::ParsingError) -> LedgerError {
+    LedgerError::Damaged(format!("Redis at {endpoint}: {error}"))
 }
 
 /// The error's own words.

@@ -34,7 +34,7 @@ pub struct Store {
     connection: ConnectionManager,
     client: Client,
     /// Host, port and database, for errors.
-    place: Arc<str>,
+    endpoint: Arc<str>,
 }
 
 impl Store {
@@ -46,8 +46,8 @@ impl Store {
         let url = remote::url(config.url.as_ref()).ok_or(OpenError::NoUrl)?;
         // The driver's words may show parts of a password that stands where it does not belong.
         let server = url.0.as_str().into_connection_info().map_err(|_| OpenError::Url)?.set_tcp_settings(tcp());
-        let place = place(&server);
-        let unreachable = |reason: String| OpenError::Unreachable { place: place.clone(), reason };
+        let endpoint = endpoint(&server);
+        let unreachable = |reason: String| OpenError::Unreachable { endpoint: endpoint.clone(), reason };
         // It is the only provider in the build; naming it keeps that from being a panic when it is not. Another choice
         // that was made before stands.
         drop(rustls::crypto::ring::default_provider().install_default());
@@ -57,7 +57,7 @@ impl Store {
             .await
             .map_err(|_| unreachable(format!("no answer within {OPERATION_TIMEOUT:?}")))?
             .map_err(|error| unreachable(reason(&error)))?;
-        let store = Self { connection, client, place: place.clone().into() };
+        let store = Self { connection, client, endpoint: endpoint.clone().into() };
         store.check().await?;
         Ok(store)
     }
@@ -67,7 +67,7 @@ impl Store {
     pub fn with_own_connection(&self) -> Self {
         let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), settings())
             .expect("a connection was made with these settings before");
-        Self { connection, client: self.client.clone(), place: self.place.clone() }
+        Self { connection, client: self.client.clone(), endpoint: self.endpoint.clone() }
     }
 
     /// What a script answers: words and values.
@@ -87,29 +87,31 @@ impl Store {
         answer: impl Future<Output = RedisResult<Value>>,
     ) -> Result<T, LedgerError> {
         let Ok(answer) = tokio::time::timeout(OPERATION_TIMEOUT, answer).await else {
-            let place = &self.place;
-            return Err(LedgerError::Unavailable(format!("Redis at {place}: no answer within {OPERATION_TIMEOUT:?}")));
+            let endpoint = &self.endpoint;
+            return Err(LedgerError::Unavailable(format!(
+                "Redis at {endpoint}: no answer within {OPERATION_TIMEOUT:?}"
+            )));
         };
-        let answer = answer.map_err(|error| failed(&self.place, &error))?;
-        T::from_redis_value(answer).map_err(|error| unexpected(&self.place, &error))
+        let answer = answer.map_err(|error| failed(&self.endpoint, &error))?;
+        T::from_redis_value(answer).map_err(|error| unexpected(&self.endpoint, &error))
     }
 
     /// A server that forgets what it was told when its memory is full is refused; one that may forget it when it goes down
     /// is warned about.
     async fn check(&self) -> Result<(), OpenError> {
-        let place = &*self.place;
+        let endpoint = &*self.endpoint;
         let unreachable =
-            |error: LedgerError| OpenError::Unreachable { place: place.to_owned(), reason: error.to_string() };
+            |error: LedgerError| OpenError::Unreachable { endpoint: endpoint.to_owned(), reason: error.to_string() };
         let memory: String = self.ask(cmd("INFO").arg("memory")).await.map_err(unreachable)?;
         match field(&memory, "maxmemory_policy") {
             Some("noeviction") => {}
-            Some(policy) => return Err(OpenError::Evicts { place: place.to_owned(), policy: policy.to_owned() }),
-            None => tracing::warn!(place, "Redis does not tell its maxmemory-policy; it must be noeviction"),
+            Some(policy) => return Err(OpenError::Evicts { endpoint: endpoint.to_owned(), policy: policy.to_owned() }),
+            None => tracing::warn!(endpoint, "Redis does not tell its maxmemory-policy; it must be noeviction"),
         }
         let persistence: String = self.ask(cmd("INFO").arg("persistence")).await.map_err(unreachable)?;
         if field(&persistence, "aof_enabled") == Some("0") {
             tracing::warn!(
-                place,
+                endpoint,
                 "Redis has appendonly off: when it goes down, claims and completions are lost, and messages run again"
             );
             return Ok(());
@@ -119,12 +121,12 @@ impl Store {
         match config.as_ref().map(|config| config.get("appendfsync").map(String::as_str)) {
             Ok(Some("always")) => {}
             Ok(fsync) => tracing::warn!(
-                place,
+                endpoint,
                 fsync = fsync.unwrap_or("unknown"),
                 "Redis has not appendfsync always: when its machine goes down, the last second of claims and completions \
                  may be lost, and their messages run again"
             ),
-            Err(error) => tracing::warn!(place, %error, "cannot see whether Redis has appendfsync always"),
+            Err(error) => tracing::warn!(endpoint, %error, "cannot see whether Redis has appendfsync always"),
         }
         Ok(())
     }
@@ -138,7 +140,7 @@ fn settings() -> ConnectionManagerConfig {
         .set_pipeline_buffer_size(IN_FLIGHT)
 }
 
-fn place(server: &ConnectionInfo) -> String {
+fn endpoint(server: &ConnectionInfo) -> String {
     format!("{}/{}", server.addr(), server.redis_settings().db())
 }
 

@@ -29,7 +29,7 @@ fn taken_messages_hide_and_come_back() {
     let mut backlog = queue(false, &["", "", ""]);
     check_take(&mut backlog, ask(2, NOW), &[0, 1]);
     check_take(&mut backlog, ask(10, NOW), &[2]);
-    assert_eq!(backlog.counts(NOW), Counts { visible: 0, delayed: 0, in_flight: 3 });
+    assert_eq!(backlog.counts(NOW), BacklogCounts { visible: 0, delayed: 0, in_flight: 3 });
     assert_eq!(backlog.next_visible_at(), Some(NOW + 30_000));
     check_take(&mut backlog, ask(10, NOW + 29_999), &[]);
     let again = backlog.take(ask(10, NOW + 30_000));
@@ -43,7 +43,7 @@ fn a_delayed_message_waits() {
     let mut backlog = queue(false, &[]);
     let state = MessageState { visible_at: NOW + 5_000, ..MessageState::default() };
     backlog.insert(7, Uuid::nil(), NOW, None, state, ());
-    assert_eq!(backlog.counts(NOW), Counts { visible: 0, delayed: 1, in_flight: 0 });
+    assert_eq!(backlog.counts(NOW), BacklogCounts { visible: 0, delayed: 1, in_flight: 0 });
     check_take(&mut backlog, ask(1, NOW), &[]);
     check_take(&mut backlog, ask(1, NOW + 5_000), &[7]);
 }
@@ -85,7 +85,7 @@ fn expired_messages_are_not_delivered() {
     assert_eq!((seqs(&taken), taken.expired), (vec![0, 1], vec![2]));
     let taken = backlog.take(Ask { expired_before_ms: NOW + 1, ..ask(10, NOW) });
     assert_eq!(taken.expired, [0, 1]);
-    assert_eq!(backlog.counts(NOW), Counts::default());
+    assert_eq!(backlog.counts(NOW), BacklogCounts::default());
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn random_calls_keep_every_count_and_every_order() {
                 }
                 flying.remove(&seq);
             }
-            let expect = Counts { visible: alive.len() - flying.len(), delayed: 0, in_flight: flying.len() };
+            let expect = BacklogCounts { visible: alive.len() - flying.len(), delayed: 0, in_flight: flying.len() };
             assert_eq!(backlog.counts(now), expect, "seed {seed}");
         }
     }

@@ -33,7 +33,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Counts bytes that were written.
+    /// BacklogCounts bytes that were written.
     pub fn grew_to(&self, bytes: u64) {
         self.bytes.store(bytes, Relaxed);
     }

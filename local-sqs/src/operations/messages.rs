@@ -26,12 +26,12 @@ pub struct Incoming {
     pub dedup_id: Option<String>,
     pub delay_ms: Ms,
     /// What it keeps from the queue that it comes from.
-    pub kept: Kept,
+    pub kept: Receives,
 }
 
 /// What of a message outlives its move from queue to queue: nothing if a client sent it.
 #[derive(Default)]
-pub struct Kept {
+pub struct Receives {
     pub id: Option<Uuid>,
     pub sent_ms: Option<u64>,
     pub state: MessageState,

@@ -17,7 +17,7 @@ use super::{
         service::{Queue, Service, arn},
     },
     Caller, in_range,
-    messages::{Incoming, Kept},
+    messages::{Incoming, Receives},
 };
 
 /// Messages a second that a task moves at most (StartMessageMoveTask in the API reference).
@@ -242,7 +242,7 @@ impl Service {
             let to = name.and_then(|name| self.named(&name)).ok_or_else(|| {
                 SqsError::new(Code::ResourceNotFound, "The queue that the message came from does not exist.")
             })?;
-            let message = Incoming { content, group, dedup_id: None, delay_ms: 0, kept: Kept::default() };
+            let message = Incoming { content, group, dedup_id: None, delay_ms: 0, kept: Receives::default() };
             self.move_message(source, seq, &to, message).await
         };
         let result = result.await;

@@ -18,7 +18,7 @@ use super::{
         service::{ACCOUNT, Queue, Service, arn},
     },
     Caller, in_range,
-    messages::{Incoming, Kept},
+    messages::{Incoming, Receives},
 };
 
 #[derive(Deserialize)]
@@ -165,7 +165,7 @@ impl Service {
         let contents = self.contents(&dead).await?;
         for (Delivery { seq, entry }, mut content) in dead.into_iter().zip(contents) {
             content.head.dead_letter_source.get_or_insert_with(|| queue.name.clone());
-            let kept = Kept {
+            let kept = Receives {
                 id: Some(entry.id),
                 sent_ms: (!queue.fifo).then_some(entry.sent_ms),
                 state: MessageState { visible_at: 0, received_at: 0, ..entry.state },

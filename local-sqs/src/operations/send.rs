@@ -14,7 +14,7 @@ use super::{
         service::{Queue, Service},
     },
     BatchAnswer, check_entries, in_range,
-    messages::{Incoming, Kept},
+    messages::{Incoming, Receives},
 };
 use wasq_sqs_rules as sqs_rules;
 
@@ -169,7 +169,7 @@ fn prepare(message: Message, queue: &Arc<Queue>, settings: &Settings) -> SqsResu
     };
     let delay_ms = delay_s.unwrap_or(settings.delay_s) * 1_000;
     let content = Content { head, body: message.message_body };
-    Ok((sent, Incoming { content, group: message.message_group_id, dedup_id, delay_ms, kept: Kept::default() }))
+    Ok((sent, Incoming { content, group: message.message_group_id, dedup_id, delay_ms, kept: Receives::default() }))
 }
 
 fn trace((name, attribute): (String, Attribute)) -> Option<String> {

@@ -23,7 +23,7 @@ pub struct Settle {
     #[serde(default)]
     queue_url: String,
     #[serde(flatten)]
-    entry: Entry,
+    entry: ChangeEntry,
 }
 
 #[derive(Deserialize)]
@@ -41,12 +41,12 @@ struct BatchEntry {
     #[serde(default)]
     id: String,
     #[serde(flatten)]
-    entry: Entry,
+    entry: ChangeEntry,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Entry {
+struct ChangeEntry {
     #[serde(default)]
     receipt_handle: String,
     visibility_timeout: Option<i64>,
@@ -88,13 +88,13 @@ impl Service {
 
     /// Deletes messages by their receipt handles. As in SQS, a stale handle succeeds and deletes nothing; only a FIFO
     /// queue refuses a handle whose visibility timeout is over.
-    async fn delete(&self, queue: &Arc<Queue>, entries: &[Entry]) -> SqsResult<Vec<SqsResult<()>>> {
+    async fn delete(&self, queue: &Arc<Queue>, entries: &[ChangeEntry]) -> SqsResult<Vec<SqsResult<()>>> {
         let slot = self.log.slot().await?;
         let (stored, results) = {
             let mut state = queue.living_state()?;
             let now = self.clock.now();
             let mut deleted = Vec::new();
-            let mut delete = |entry: &Entry| {
+            let mut delete = |entry: &ChangeEntry| {
                 let Receipt { seq, count, .. } = receipt(entry, queue)?;
                 let Some(message) = state.backlog.get(seq) else { return Ok(()) };
                 let is_last = message.state.count == count;
@@ -116,13 +116,13 @@ impl Service {
         Ok(results)
     }
 
-    async fn change_visibility(&self, queue: &Arc<Queue>, entries: &[Entry]) -> SqsResult<Vec<SqsResult<()>>> {
+    async fn change_visibility(&self, queue: &Arc<Queue>, entries: &[ChangeEntry]) -> SqsResult<Vec<SqsResult<()>>> {
         let slot = self.log.slot().await?;
         let (stored, results) = {
             let mut state = queue.living_state()?;
             let now = self.clock.now();
             let mut changed = Vec::new();
-            let mut change = |entry: &Entry| {
+            let mut change = |entry: &ChangeEntry| {
                 let Receipt { seq, count, .. } = receipt(entry, queue)?;
                 let visibility_s = in_range("VisibilityTimeout", entry.visibility_timeout, 0, MAX_VISIBILITY_S)?
                     .ok_or_else(|| SqsError::missing("VisibilityTimeout"))?;
@@ -141,7 +141,7 @@ impl Service {
     }
 }
 
-fn split(entries: Vec<BatchEntry>) -> SqsResult<(Vec<String>, Vec<Entry>)> {
+fn split(entries: Vec<BatchEntry>) -> SqsResult<(Vec<String>, Vec<ChangeEntry>)> {
     check_entries(entries.iter().map(|entry| entry.id.as_str()))?;
     Ok(entries.into_iter().map(|entry| (entry.id, entry.entry)).unzip())
 }
@@ -154,14 +154,14 @@ fn batch_answer(ids: Vec<String>, results: Vec<SqsResult<()>>) -> BatchAnswer<Se
     answer
 }
 
-fn receipt(entry: &Entry, queue: &Queue) -> SqsResult<Receipt> {
+fn receipt(entry: &ChangeEntry, queue: &Queue) -> SqsResult<Receipt> {
     if entry.receipt_handle.is_empty() {
         return Err(SqsError::missing("ReceiptHandle"));
     }
     Receipt::decode(&entry.receipt_handle, queue.number)
 }
 
-fn not_hidden(why: NotHidden, entry: &Entry, visibility_s: u64) -> SqsError {
+fn not_hidden(why: NotHidden, entry: &ChangeEntry, visibility_s: u64) -> SqsError {
     match why {
         NotHidden::Gone => {
             let reason = "Message does not exist or is not available for visibility timeout change.";

@@ -103,13 +103,13 @@ impl Message {
 #[serde(rename_all = "PascalCase")]
 pub struct Batch<'a> {
     pub queue_url: &'a str,
-    pub entries: Vec<Entry<'a>>,
+    pub entries: Vec<BatchRequestEntry<'a>>,
 }
 
-/// An entry of either batch: its place among the others is its id.
+/// An entry of either batch: its index among the others is its id.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Entry<'a> {
+pub struct BatchRequestEntry<'a> {
     pub id: String,
     pub receipt_handle: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,7 +120,7 @@ pub struct Entry<'a> {
 #[serde(rename_all = "PascalCase", default)]
 pub struct BatchAnswer {
     pub successful: Vec<Done>,
-    failed: Vec<Failed>,
+    failed: Vec<BatchFailure>,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +131,7 @@ pub struct Done {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Failed {
+struct BatchFailure {
     id: String,
     code: String,
     message: Option<String>,

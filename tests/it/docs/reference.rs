@@ -10,7 +10,7 @@ use std::path::Path;
 use wasq::config::Config;
 use wasq::plugins::manifest::Manifest;
 
-use super::document;
+use super::{document, root};
 
 /// What is parsed, as its `Debug`, or the error's words.
 type Parse = fn(&str) -> Result<String, String>;
@@ -91,7 +91,9 @@ fn the_configs_reference_has_every_variable_that_the_host_reads() {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `WASQ_")?.split('`').next());
     let documented: Vec<_> = rows.map(|rest| format!("WASQ_{rest}")).collect();
     let mut read = BTreeSet::new();
-    variables(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src"), &mut read);
+    for sources in ["core/src", "queues/src", "ledgers/src", "host/src"] {
+        variables(&root().join(sources), &mut read);
+    }
     assert_eq!(documented.iter().cloned().collect::<BTreeSet<_>>(), read);
     assert_eq!(documented.len(), read.len(), "one of {documented:?} is there twice");
 }

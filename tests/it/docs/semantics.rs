@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wasq::config::{Limits, OnExhausted, QueueConfig};
 use wasq::exit::Exit;
-use wasq::flow::decide::{Circumstances, Record, Settlement, decide};
+use wasq::flow::decide::{DecisionInput, Record, Settlement, decide};
 use wasq::flow::retry::backoff;
 use wasq::plugins::manifest::Retry;
 
@@ -93,7 +93,7 @@ fn the_table_of_exits_says_what_the_host_decides() {
 fn row(words: &str, exit: &Exit, receive_count: u32) -> String {
     let retry = Retry::default();
     let decided = |attempt, draw| {
-        let at = Circumstances {
+        let at = DecisionInput {
             attempt,
             retry: &retry,
             draw,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wasq::dlq::resend::{How, replayed};
+use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_core::message::{AttributeData, AttributeValue};
 use wasq_local_sqs::{Effect, Fault};
 use wasq_queues::Queue;
@@ -100,7 +100,7 @@ async fn a_replayed_dead_letter_runs_and_keeps_its_key() {
     assert_eq!(dead.letter.key.as_deref(), Some(id.as_str()), "a message without a key of its own has its id");
 
     // Twice: a replay that was killed midway is run again.
-    let again = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+    let again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
     for answer in rig.queue("jobs").await.send(&[again.clone(), again]).await {
         answer.unwrap();
     }
@@ -120,7 +120,7 @@ async fn an_edited_dead_letter_runs_under_its_key() {
     let rig = Setup::probe().start().await;
     rig.message(json!({ "do": "reject", "reason": "a typing error" })).key("k").send().await;
     let dead = rig.letter().await;
-    let mut edited = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+    let mut edited = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
     edited.body = json!({ "do": "done" }).to_string().into();
     rig.queue("jobs").await.send(&[edited]).await.remove(0).unwrap();
     rig.until_exits("done", 1).await;
@@ -138,7 +138,7 @@ async fn a_dead_letter_says_how_often_it_came_back() {
         assert_eq!(dead.letter.replays, replays);
         let json = dead.delivery.attributes["wasq"].text().unwrap();
         assert_eq!(json.contains("replays"), replays > 0, "a first letter has no such field");
-        let again = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+        let again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
         rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
     }
     rig.letter().await;
@@ -158,7 +158,7 @@ async fn a_letter_that_was_sent_twice_is_replayed_twice_and_runs_once() {
     assert_ne!(twins[0].delivery.message_id, twins[1].delivery.message_id);
     assert_eq!(twins[0].letter.key, twins[1].letter.key);
     for twin in &twins {
-        let again = replayed(&twin.delivery, Some(&twin.letter), false, &How::default()).unwrap();
+        let again = replayed(&twin.delivery, Some(&twin.letter), false, &ReplayOptions::default()).unwrap();
         rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
     }
     rig.emptied().await;
@@ -176,7 +176,7 @@ async fn what_is_replayed_again_runs_once_more_and_its_twin_does_not() {
     let delivery = rig.queue("jobs-dlq").await;
     let old = rig.message(rig.sink.ask("work")).key("k").queue("jobs-dlq").send().await;
     let delivery = delivery.receive(1, Duration::ZERO, Duration::from_secs(30)).await.unwrap().remove(0);
-    let how = How { again: true, ..How::default() };
+    let how = ReplayOptions { again: true, ..ReplayOptions::default() };
     let again = replayed(&delivery, None, false, &how).unwrap();
     assert_eq!(again.attributes["wasq-again"].text(), Some(old.as_str()));
     rig.queue("jobs-dlq").await.delete(&[delivery.receipt]).await.remove(0).unwrap();
@@ -187,7 +187,7 @@ async fn what_is_replayed_again_runs_once_more_and_its_twin_does_not() {
     assert_eq!(dead.delivery.attributes["wasq-again"].text(), Some(old.as_str()), "a later letter keeps the run");
 
     // Its letter's replay, without --again, is the same run; and so is a twin of it.
-    let later = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+    let later = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
     for message in [later.clone(), later] {
         rig.queue("jobs").await.send(&[message]).await.remove(0).unwrap();
     }

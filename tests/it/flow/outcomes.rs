@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wasq::dlq::resend::{How, replayed};
+use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_local_sqs::{Effect, Fault};
 use wasq_queues::Queue;
 
@@ -234,7 +234,7 @@ async fn what_a_queue_would_refuse_is_refused_when_it_is_sent_and_nothing_is_rec
     assert_eq!(dead.letter.class, "reject");
     assert!(dead.letter.reason.contains("the group \"two words\""), "{}", dead.letter.reason);
     // With what was recorded in its way, its replay could not run.
-    let again = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+    let again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
     rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
     rig.emptied().await;
     assert_eq!((rig.sink.count("work"), rig.exits("done"), rig.exits("outbox")), (2, 1, 0));
@@ -256,7 +256,7 @@ async fn an_outbox_that_always_sends_again_ends_at_its_depth() {
     assert!(dead.letter.reason.contains("limits.outbox_depth"), "{}", dead.letter.reason);
     assert_eq!(dead.delivery.attributes["wasq-depth"].text(), Some("4"));
     // Whoever replays it has decided that it goes on.
-    let again = replayed(&dead.delivery, Some(&dead.letter), false, &How::default()).unwrap();
+    let again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
     assert!(!again.attributes.contains_key("wasq-depth"));
     rig.end().await;
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
-use wasq::dlq::found::Found;
-use wasq::dlq::resend::{How, replayed};
+use wasq::dlq::letter_view::LetterView;
+use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_local_sqs::{Effect, Fault};
 use wasq_queues::Queue;
 
@@ -127,11 +127,11 @@ async fn a_message_that_is_larger_than_its_dlq_takes_is_dead_lettered_whole() {
     let dlq = rig.queue("jobs-dlq").await;
     let held = dlq.receive(1, Duration::from_secs(1), Duration::from_secs(30)).await.unwrap().remove(0);
     assert!(held.body.len() < 1024 && held.attributes.is_empty());
-    let found = Found::read(held.clone(), &rig.services().ledger).await;
+    let found = LetterView::read(held.clone(), &rig.services().ledger).await;
     assert_eq!((found.class(), found.reason()), ("reject", reason.as_str()));
     assert_eq!(found.delivery.body, order.to_string().as_bytes(), "the ledger keeps it, byte for byte");
     assert_eq!(found.delivery.attributes["colour"].text(), Some("red"));
-    let again = replayed(&found.delivery, found.letter(), false, &How::default()).unwrap();
+    let again = replayed(&found.delivery, found.letter(), false, &ReplayOptions::default()).unwrap();
     assert_eq!(again.body, order.to_string().as_bytes());
 
     // Whoever moves it back, the handler sees the whole message.
@@ -178,7 +178,7 @@ async fn an_edited_replay_runs_and_an_unchanged_one_sends_the_outbox_that_was_re
         let dead = rig.letters_of("jobs", 1).await.remove(0);
         assert_eq!(dead.letter.class, "outbox", "{}", dead.letter.reason);
         rig.sqs.faults().clear();
-        let how = How { body: edit.map(|order| order.to_string().into()), ..How::default() };
+        let how = ReplayOptions { body: edit.map(|order| order.to_string().into()), ..ReplayOptions::default() };
         let again = replayed(&dead.delivery, Some(&dead.letter), false, &how).unwrap();
         rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
         rig.emptied().await;

@@ -15,7 +15,7 @@ use wasq::admission::permits::Permits;
 use wasq::config::{Config, Limits, QueueConfig};
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
-use wasq::flow::{Lane, Services};
+use wasq::flow::{QueueRuntime, Services};
 use wasq::lease::Keeper;
 use wasq::plugins::{Catalogs, Loader};
 use wasq::sandbox::Sandbox;
@@ -320,7 +320,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
     let (keeper, keeping) = Keeper::new(config.visibility, meters.clone());
     tokio::spawn(keeping.run(Arc::new(SimQueue::for_keeper(seat.clone())), ledger));
     let mut crew = Workers::new(Arc::new(services));
-    crew.begin(Lane {
+    crew.begin(QueueRuntime {
         name: "jobs".into(),
         keeper,
         settler: Settler::start(jobs.clone(), meters.clone()),

@@ -8,12 +8,12 @@ use maud::{Markup, html};
 use wasq_core::message::UnixMs;
 use wasq_core::pause::{NAME_MAX_BYTES, Pause};
 
-use super::act::{Done, FOR};
+use super::actions::{Done, FOR};
 use super::chart::meter;
-use super::parts::signed;
-use super::{Tab, page as whole_page, words};
+use super::components::signed;
+use super::{Tab, format, page as whole_page};
 use crate::admin::App;
-use crate::admin::gate::Viewer;
+use crate::admin::extractors::Viewer;
 use crate::admission::breaker::BreakerStatus;
 
 pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(done): Query<Done>) -> Markup {
@@ -46,10 +46,10 @@ fn pauses(pauses: &[Pause], token: Option<&str>, now: UnixMs) -> Markup {
                             tr {
                                 th scope="row" { span .dim { (pause.target.what()) } " " (pause.target.name()) }
                                 td data-name="by" { (pause.by) }
-                                td data-name="since" title=(words::time(pause.at)) { (words::ago(pause.at, now)) }
+                                td data-name="since" title=(format::time(pause.at)) { (format::ago(pause.at, now)) }
                                 td data-name="until" {
                                     @match (pause.until, pause.remaining(now)) {
-                                        (Some(until), Some(left)) => { (words::time(until)) " UTC " span .dim { "in " (words::span(left)) } }
+                                        (Some(until), Some(left)) => { (format::time(until)) " UTC " span .dim { "in " (format::span(left)) } }
                                         _ => "it is resumed",
                                     }
                                 }
@@ -99,7 +99,7 @@ fn forms(app: &App, token: &str) -> Markup {
                 p .dim { "No host of this service polls it until it is resumed." }
                 (signed(token))
                 input type="hidden" name="what" value="queue";
-                label { "Queue" select name="name" { @for lane in &app.source.lanes { option value=(lane.name) { (lane.name) } } } }
+                label { "Queue" select name="name" { @for runtime in &app.source.runtimes { option value=(runtime.name) { (runtime.name) } } } }
                 (rest)
                 button type="submit" { "Pause queue" }
             }
@@ -125,7 +125,7 @@ fn breakers(breakers: &[BreakerStatus]) -> Markup {
                                         (true, 0) => span .pill.warn { "half-open" },
                                         (true, _) => span .pill.bad { "open" },
                                     }
-                                    @if breaker.open { " " span .dim { "for " (words::span(Duration::from_millis(breaker.open_for_ms))) } }
+                                    @if breaker.open { " " span .dim { "for " (format::span(Duration::from_millis(breaker.open_for_ms))) } }
                                 }
                                 td .num { (breaker.failures) }
                                 td {
@@ -133,7 +133,7 @@ fn breakers(breakers: &[BreakerStatus]) -> Markup {
                                         (false, _, _) => "–",
                                         (true, true, _) => "under way",
                                         (true, false, 0) => "the next message",
-                                        (true, false, ms) => { "in " (words::span(Duration::from_millis(ms))) }
+                                        (true, false, ms) => { "in " (format::span(Duration::from_millis(ms))) }
                                     }
                                 }
                                 td { (breaker.plugin) }
@@ -156,8 +156,8 @@ fn permits(app: &App) -> Markup {
                         tr {
                             th scope="row" { (name) }
                             td .gauge { (meter("permits busy", usage.busy as f64, usage.limit as f64, if usage.busy >= usage.limit { "warn" } else { "s1" })) }
-                            td .num { (words::count(usage.busy as u64)) }
-                            td .num { (words::count(usage.limit as u64)) }
+                            td .num { (format::count(usage.busy as u64)) }
+                            td .num { (format::count(usage.limit as u64)) }
                         }
                     }
                 }

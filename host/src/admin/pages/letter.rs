@@ -7,14 +7,14 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use wasq_core::message::{AttributeData, MessageId};
 
-use super::letters::{confirmed, group_href, place, queue_href, trail};
-use super::parts::signed;
-use super::{Failed, Tab, page as whole_page, words};
+use super::components::signed;
+use super::letters::{confirmed, dead_letter_queue, group_href, queue_href, trail};
+use super::{PageError, Tab, format, page as whole_page};
 use crate::admin::App;
 use crate::admin::access::Visitor;
-use crate::admin::gate::Looker;
+use crate::admin::extractors::Looker;
 use crate::dlq::LETTER_ATTRIBUTE;
-use crate::dlq::found::{Envelope, Found};
+use crate::dlq::letter_view::{Envelope, LetterView};
 use crate::dlq::listing::Row;
 
 /// Bytes of a body that a page shows; one that is longer is edited with `wasq dlq edit`.
@@ -30,13 +30,13 @@ pub(super) async fn page(
     Looker(visitor): Looker,
     Path(queue): Path<String>,
     Query(Id { id }): Query<Id>,
-) -> Result<Markup, Failed> {
-    let place = place(&app, &queue)?;
-    let found = place.show(app.source.services.ledger.clone(), MessageId(id)).await?;
+) -> Result<Markup, PageError> {
+    let dlq = dead_letter_queue(&app, &queue)?;
+    let found = dlq.show(app.source.services.ledger.clone(), MessageId(id)).await?;
     Ok(content(&app, &visitor, &queue, &found))
 }
 
-fn content(app: &App, visitor: &Visitor, queue: &str, found: &Found) -> Markup {
+fn content(app: &App, visitor: &Visitor, queue: &str, found: &LetterView) -> Markup {
     let group = Row::of(found).group;
     let body = Body::of(found);
     let title = format!("Letter {}", found.id().0.chars().take(8).collect::<String>());
@@ -52,7 +52,7 @@ fn content(app: &App, visitor: &Visitor, queue: &str, found: &Found) -> Markup {
         div .columns {
             section {
                 h2 { "Body" }
-                @if let Body::Cut { bytes, .. } = &body { p .dim { "The beginning of " (words::bytes(*bytes as f64)) "; " code { "wasq dlq show" } " has it all." } }
+                @if let Body::Cut { bytes, .. } = &body { p .dim { "The beginning of " (format::bytes(*bytes as f64)) "; " code { "wasq dlq show" } " has it all." } }
                 pre .body tabindex="0" { (body.shown()) }
                 (attributes(found))
             }
@@ -77,14 +77,14 @@ enum Body {
 }
 
 impl Body {
-    fn of(found: &Found) -> Self {
+    fn of(found: &LetterView) -> Self {
         let bytes = &found.delivery.body;
         match std::str::from_utf8(bytes) {
             Ok(text) if bytes.len() <= BODY_SHOWN_BYTES => {
                 let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-                Self::Text { text: text.to_owned(), pretty: is_json.then(|| words::spread(text)) }
+                Self::Text { text: text.to_owned(), pretty: is_json.then(|| format::spread(text)) }
             }
-            Ok(text) => Self::Cut { start: words::cut(text, BODY_SHOWN_BYTES / 4), bytes: bytes.len() },
+            Ok(text) => Self::Cut { start: format::cut(text, BODY_SHOWN_BYTES / 4), bytes: bytes.len() },
             Err(_) => Self::Binary(String::from_utf8_lossy(&bytes[..bytes.len().min(BODY_SHOWN_BYTES)]).into_owned()),
         }
     }
@@ -98,7 +98,7 @@ impl Body {
     }
 }
 
-fn letter_forms(queue: &str, found: &Found, body: &Body, token: &str) -> Markup {
+fn letter_forms(queue: &str, found: &LetterView, body: &Body, token: &str) -> Markup {
     let hidden = html! { (signed(token)) input type="hidden" name="id" value=(found.id()); };
     let action = |name: &str| format!("{}/{name}", queue_href(queue));
     html! {
@@ -127,8 +127,8 @@ fn letter_forms(queue: &str, found: &Found, body: &Body, token: &str) -> Markup 
     }
 }
 
-fn envelope(found: &Found) -> Markup {
-    let sent = words::time(found.delivery.sent_at);
+fn envelope(found: &LetterView) -> Markup {
+    let sent = format::time(found.delivery.sent_at);
     html! {
         dl {
             dt { "Letter" } dd { code .long { (found.id()) } }
@@ -142,8 +142,8 @@ fn envelope(found: &Found) -> Markup {
                     dt { "Plugin" } dd { (letter.plugin.as_deref().unwrap_or("–")) }
                     @if let Some(digest) = &letter.digest { dt { "Component" } dd { code { (digest.chars().take(12).collect::<String>()) } } }
                     dt { "Attempts" } dd { (letter.attempts) " (" (letter.receive_count) " receives)" }
-                    @if let Some(first) = letter.first_failed_at { dt { "Failed first" } dd { (words::time(first)) } }
-                    dt { "Failed last" } dd { (words::time(letter.last_failed_at)) }
+                    @if let Some(first) = letter.first_failed_at { dt { "PageError first" } dd { (format::time(first)) } }
+                    dt { "PageError last" } dd { (format::time(letter.last_failed_at)) }
                     dt { "Replays before" } dd { (letter.replays) }
                     dt { "Key" } dd { code .long { (letter.key.as_deref().unwrap_or("–")) } }
                     @if let Some(trace) = &letter.traceparent { dt { "Trace" } dd { code .long { (trace) } } }
@@ -155,7 +155,7 @@ fn envelope(found: &Found) -> Markup {
     }
 }
 
-fn attributes(found: &Found) -> Markup {
+fn attributes(found: &LetterView) -> Markup {
     let own = found.delivery.attributes.iter().filter(|(name, _)| *name != LETTER_ATTRIBUTE);
     let own: Vec<_> = own.collect();
     html! {
@@ -166,8 +166,8 @@ fn attributes(found: &Found) -> Markup {
                     dt { (name) }
                     dd {
                         @match &value.value {
-                            AttributeData::Text(text) => code .long { (words::cut(text, 1_000)) },
-                            AttributeData::Binary(bytes) => { (words::bytes(bytes.len() as f64)) ", binary" }
+                            AttributeData::Text(text) => code .long { (format::cut(text, 1_000)) },
+                            AttributeData::Binary(bytes) => { (format::bytes(bytes.len() as f64)) ", binary" }
                         }
                     }
                 }

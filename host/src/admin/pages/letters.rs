@@ -10,14 +10,14 @@ use serde::Deserialize;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_queues::Queue;
 
-use super::act::Done;
-use super::parts::signed;
-use super::{Failed, Tab, page as whole_page, words};
+use super::actions::Done;
+use super::components::signed;
+use super::{PageError, Tab, format, page as whole_page};
 use crate::admin::App;
-use crate::admin::gate::Looker;
-use crate::admin::letters::{Looked, Place};
+use crate::admin::extractors::Looker;
+use crate::admin::letters::{DeadLetterQueue, Looked};
 use crate::dlq::listing::{ByMessage, Group, GroupKey, Groups, MessageLetters};
-use crate::dlq::reader::Counts;
+use crate::dlq::reader::QueueDepth;
 
 /// Messages that a group's page lists.
 const LISTED_MAX: usize = 200;
@@ -64,25 +64,25 @@ fn encoded(text: &str) -> String {
 }
 
 /// Where a queue's letters are.
-pub(super) fn place(app: &App, queue: &str) -> Result<Arc<Place>, Failed> {
-    app.places.iter().find(|place| place.name == queue).cloned().ok_or(Failed::NoQueue)
+pub(super) fn dead_letter_queue(app: &App, queue: &str) -> Result<Arc<DeadLetterQueue>, PageError> {
+    app.dead_letter_queues.iter().find(|dlq| dlq.name == queue).cloned().ok_or(PageError::NoQueue)
 }
 
 pub async fn queues(State(app): State<Arc<App>>, _looker: Looker) -> Markup {
-    let counts = futures::future::join_all(app.places.iter().map(|place| Counts::of(&place.dlq))).await;
+    let counts = futures::future::join_all(app.dead_letter_queues.iter().map(|dlq| QueueDepth::of(&dlq.dlq))).await;
     let main = html! {
         div .scroll {
             table {
                 thead { tr { th { "Queue" } th { "Dead letters in" } th .num { "Letters" } th .num { "In hand" } } }
                 tbody {
-                    @for (place, counts) in app.places.iter().zip(&counts) {
+                    @for (dlq, counts) in app.dead_letter_queues.iter().zip(&counts) {
                         tr {
-                            th scope="row" { a href=(queue_href(&place.name)) { (place.name) } }
-                            td { (place.dlq.name()) }
+                            th scope="row" { a href=(queue_href(&dlq.name)) { (dlq.name) } }
+                            td { (dlq.dlq.name()) }
                             @match counts {
                                 Ok(counts) => {
-                                    td .num { (words::count(counts.total())) }
-                                    td .num { (words::count(counts.hidden)) }
+                                    td .num { (format::count(counts.total())) }
+                                    td .num { (format::count(counts.hidden)) }
                                 }
                                 Err(error) => { td colspan="2" { (error) } }
                             }
@@ -101,9 +101,9 @@ pub(super) async fn groups(
     _looker: Looker,
     Path(queue): Path<String>,
     Query(done): Query<Done>,
-) -> Result<Markup, Failed> {
-    let place = place(&app, &queue)?;
-    let Looked { rows, notes } = place.clone().look(app.source.services.ledger.clone()).await?;
+) -> Result<Markup, PageError> {
+    let dlq = dead_letter_queue(&app, &queue)?;
+    let Looked { rows, notes } = dlq.clone().look(app.source.services.ledger.clone()).await?;
     let now = app.source.services.clock.unix_ms();
     let letters = rows.len() as u64;
     let mut groups = Groups::default();
@@ -116,7 +116,7 @@ pub(super) async fn groups(
         @if groups.is_empty() {
             p .empty { "No dead letters. All is well." }
         } @else {
-            p .dim { (words::count(letters)) " letters in " (groups.len()) " groups: those of a group have one cause, and their reasons differ in values only. A message has a letter of each plugin that gave up on it." }
+            p .dim { (format::count(letters)) " letters in " (groups.len()) " groups: those of a group have one cause, and their reasons differ in values only. A message has a letter of each plugin that gave up on it." }
             div .scroll {
                 table .stacked {
                     thead { tr { th .num { "Messages" } th .num { "Letters" } th { "Type" } th { "Class" } th { "Reasons" } th { "Plugins" } th { "First" } th { "Last" } } }
@@ -132,14 +132,14 @@ fn group_row(queue: &str, group: &Group, now: UnixMs) -> Markup {
     let (key, href) = (&group.key, group_href(queue, &group.key));
     html! {
         tr {
-            td .num data-name="messages" { a href=(href) { (words::count(group.messages())) } }
-            td .num data-name="letters" { (words::count(group.letters)) }
-            th scope="row" { a href=(href) { (words::cut(key.kind.as_deref().unwrap_or("unknown"), 60)) } }
+            td .num data-name="messages" { a href=(href) { (format::count(group.messages())) } }
+            td .num data-name="letters" { (format::count(group.letters)) }
+            th scope="row" { a href=(href) { (format::cut(key.kind.as_deref().unwrap_or("unknown"), 60)) } }
             td { span .pill.bad { (key.class) } }
-            td .reason title=(group.reason()) { (words::cut(group.reason(), 160)) (variants(group, 100)) }
+            td .reason title=(group.reason()) { (format::cut(group.reason(), 160)) (variants(group, 100)) }
             td { (group.plugins.iter().map(String::as_str).collect::<Vec<_>>().join(", ")) }
-            td .when data-name="first" title=(words::time(group.first_failed_at)) { (words::ago(group.first_failed_at, now)) }
-            td .when data-name="last" title=(words::time(group.last_failed_at)) { (words::ago(group.last_failed_at, now)) }
+            td .when data-name="first" title=(format::time(group.first_failed_at)) { (format::ago(group.first_failed_at, now)) }
+            td .when data-name="last" title=(format::time(group.last_failed_at)) { (format::ago(group.last_failed_at, now)) }
         }
     }
 }
@@ -150,9 +150,9 @@ fn variants(group: &Group, chars: usize) -> Markup {
         @if group.variants.len() > 1 {
             ul .variants {
                 @for (reason, letters) in group.variants.iter().skip(1) {
-                    li title=(reason) { (words::count(*letters)) " × " (words::cut(reason, chars)) }
+                    li title=(reason) { (format::count(*letters)) " × " (format::cut(reason, chars)) }
                 }
-                @if group.others() > 0 { li { (words::count(group.others())) " × other values" } }
+                @if group.others() > 0 { li { (format::count(group.others())) " × other values" } }
             }
         }
     }
@@ -163,9 +163,9 @@ pub(super) async fn group(
     Looker(visitor): Looker,
     Path(queue): Path<String>,
     Query(query): Query<GroupQuery>,
-) -> Result<Markup, Failed> {
-    let (place, key) = (place(&app, &queue)?, query.key());
-    let looked = place.clone().look(app.source.services.ledger.clone()).await?;
+) -> Result<Markup, PageError> {
+    let (dlq, key) = (dead_letter_queue(&app, &queue)?, query.key());
+    let looked = dlq.clone().look(app.source.services.ledger.clone()).await?;
     let rows: Vec<_> = looked.rows.into_iter().filter(|row| row.group == key).collect();
     let (letters, now) = (rows.len(), app.source.services.clock.unix_ms());
     let (mut groups, mut all) = (Groups::default(), ByMessage::default());
@@ -177,7 +177,7 @@ pub(super) async fn group(
         @match groups.largest_first().first() {
             None => p .empty { "No letter of this group is there now." },
             Some(group) => {
-                p .lead { span .pill.bad { (key.class) } " " (words::cut(group.reason(), 400)) }
+                p .lead { span .pill.bad { (key.class) } " " (format::cut(group.reason(), 400)) }
                 (variants(group, 200))
                 @if let Some(token) = app.form_token(&visitor) { (group_forms(&queue, &key, letters, &token)) }
                 (list(&queue, all.messages(), now))
@@ -192,13 +192,13 @@ fn list(queue: &str, messages: &[MessageLetters], now: UnixMs) -> Markup {
     html! {
         div .scroll {
             table .stacked {
-                thead { tr { th { "Letter" } th { "Failed" } th { "Plugins" } th .num { "Attempts" } th { "Reason" } } }
+                thead { tr { th { "Letter" } th { "PageError" } th { "Plugins" } th .num { "Attempts" } th { "Reason" } } }
                 tbody {
                     @for message in messages.iter().take(LISTED_MAX) {
                         @let shown = message.shown();
                         tr {
                             th scope="row" .id { a href=(letter_href(queue, &shown.id)) { (shown.id.0.chars().take(8).collect::<String>()) } }
-                            td .when data-name="failed" title=(words::time(message.failed_at())) { (words::ago(message.failed_at(), now)) }
+                            td .when data-name="failed" title=(format::time(message.failed_at())) { (format::ago(message.failed_at(), now)) }
                             td {
                                 @for (n, row) in message.letters().enumerate() {
                                     @if n > 0 { ", " }
@@ -206,13 +206,13 @@ fn list(queue: &str, messages: &[MessageLetters], now: UnixMs) -> Markup {
                                 }
                             }
                             td .num data-name="attempts" { @if let Some(attempts) = message.attempts() { (attempts) } @else { "–" } }
-                            td .reason title=(message.reason()) { (words::cut(&message.reason(), 160)) }
+                            td .reason title=(message.reason()) { (format::cut(&message.reason(), 160)) }
                         }
                     }
                 }
             }
         }
-        @if messages.len() > LISTED_MAX { p .dim { "and " (words::count((messages.len() - LISTED_MAX) as u64)) " more" } }
+        @if messages.len() > LISTED_MAX { p .dim { "and " (format::count((messages.len() - LISTED_MAX) as u64)) " more" } }
     }
 }
 
@@ -227,17 +227,17 @@ fn group_forms(queue: &str, key: &GroupKey, count: usize, token: &str) -> Markup
         div .actions {
             (confirmed("Replay all", "", html! {
                 form .stack method="post" action=(format!("{}/replay-group", queue_href(queue))) {
-                    p { "Send " b { (words::count(count as u64)) } " letters back to their queue? What a key has done already is not done again." }
+                    p { "Send " b { (format::count(count as u64)) } " letters back to their queue? What a key has done already is not done again." }
                     (hidden)
-                    button .main type="submit" { "Replay " (words::count(count as u64)) " letters" }
+                    button .main type="submit" { "Replay " (format::count(count as u64)) " letters" }
                 }
             }))
             (confirmed("Discard all", "danger", html! {
                 form .stack method="post" action=(format!("{}/discard-group", queue_href(queue))) {
-                    p { "Delete " b { (words::count(count as u64)) } " letters for good? " code { "wasq dlq export" } " keeps a copy." }
+                    p { "Delete " b { (format::count(count as u64)) } " letters for good? " code { "wasq dlq export" } " keeps a copy." }
                     (hidden)
                     label .check { input type="checkbox" name="sure" value="yes" required; "Yes, delete them" }
-                    button .danger type="submit" { "Discard " (words::count(count as u64)) " letters" }
+                    button .danger type="submit" { "Discard " (format::count(count as u64)) " letters" }
                 }
             }))
         }
@@ -252,8 +252,8 @@ pub(super) fn confirmed(name: &str, tone: &str, form: Markup) -> Markup {
 pub(super) fn trail(steps: &[(&str, String)], here: &str) -> Markup {
     html! {
         nav .trail aria-label="Where this is" {
-            @for (name, href) in steps { a href=(href) { (words::cut(name, 40)) } " / " }
-            span aria-current="page" { (words::cut(here, 40)) }
+            @for (name, href) in steps { a href=(href) { (format::cut(name, 40)) } " / " }
+            span aria-current="page" { (format::cut(here, 40)) }
         }
     }
 }

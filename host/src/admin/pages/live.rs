@@ -6,9 +6,9 @@ use axum::extract::{Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Tab, page as whole_page, parts};
+use super::{Tab, components, page as whole_page};
 use crate::admin::App;
-use crate::admin::gate::Looker;
+use crate::admin::extractors::Looker;
 use crate::flow::recent;
 
 /// Outcomes that the page shows, of those that are kept.
@@ -32,7 +32,7 @@ pub async fn page(State(app): State<Arc<App>>, _looker: Looker, Query(which): Qu
         @if shown.is_empty() {
             p .empty { "Nothing yet. Outcomes show here from the moment somebody looks; failures are always kept." }
         } @else {
-            (parts::outcomes(&shown[..shown.len().min(SHOWN_MAX)], None))
+            (components::outcomes(&shown[..shown.len().min(SHOWN_MAX)], None))
         }
     };
     whole_page(&app, Tab::Live, "Live", Some(2), &main)

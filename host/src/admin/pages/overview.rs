@@ -9,12 +9,12 @@ use serde::Deserialize;
 use wasq_core::message::UnixMs;
 
 use super::chart::{Chart, SERIES_MAX, Series, TONES, meter};
-use super::{Tab, parts, words};
+use super::{Tab, components, format};
 use crate::admin::App;
-use crate::admin::gate::Viewer;
+use crate::admin::extractors::Viewer;
 use crate::admin::history::{SAMPLES_MAX, STEP, Sample};
 use crate::flow::unroutable::UnroutableType;
-use crate::flow::{Lane, recent};
+use crate::flow::{QueueRuntime, recent};
 use crate::telemetry::stats::LineStats;
 
 /// Samples of the short view: a quarter of an hour.
@@ -50,7 +50,7 @@ fn content(app: &App, samples_shown: usize) -> Markup {
         @if failures.is_empty() {
             p .empty { "None since the host started." }
         } @else {
-            (parts::outcomes(&failures[..failures.len().min(FAILURES_SHOWN)], Some(now.at)))
+            (components::outcomes(&failures[..failures.len().min(FAILURES_SHOWN)], Some(now.at)))
         }
     }
 }
@@ -95,12 +95,12 @@ fn tiles(app: &App, samples: &[Arc<Sample>], now: &Sample) -> Markup {
     let permits = app.source.services.permits.usage();
     html! {
         div .tiles {
-            (parts::tile("Done a minute", &words::number(done.round()), &format!("{} in all", words::count(now.counts.done)), ""))
-            (parts::tile("Failed a minute", &words::number(failed.round()), &format!("{} in all", words::count(now.counts.failed)), if failed >= 1.0 { "warn" } else { "" }))
-            (parts::tile("Waiting", &words::known(sum(|queue| queue.visible)), "visible in the queues", ""))
-            (parts::tile("Lag", &lag.map_or_else(|| "–".into(), |s| words::span(Duration::from_secs_f64(s))), "age of what was received last", ""))
-            (parts::tile("Running", &permits.busy.to_string(), &format!("of {} permits", words::count(permits.limit as u64)), ""))
-            (parts::tile("Dead letters", &words::known(letters), &format!("{} since the start", words::count(now.counts.dead_lettered)), if letters.unwrap_or(0.0) > 0.0 { "bad" } else { "" }))
+            (components::tile("Done a minute", &format::number(done.round()), &format!("{} in all", format::count(now.counts.done)), ""))
+            (components::tile("PageError a minute", &format::number(failed.round()), &format!("{} in all", format::count(now.counts.failed)), if failed >= 1.0 { "warn" } else { "" }))
+            (components::tile("Waiting", &format::known(sum(|queue| queue.visible)), "visible in the queues", ""))
+            (components::tile("Lag", &lag.map_or_else(|| "–".into(), |s| format::span(Duration::from_secs_f64(s))), "age of what was received last", ""))
+            (components::tile("Running", &permits.busy.to_string(), &format!("of {} permits", format::count(permits.limit as u64)), ""))
+            (components::tile("Dead letters", &format::known(letters), &format!("{} since the start", format::count(now.counts.dead_lettered)), if letters.unwrap_or(0.0) > 0.0 { "bad" } else { "" }))
         }
     }
 }
@@ -108,7 +108,7 @@ fn tiles(app: &App, samples: &[Arc<Sample>], now: &Sample) -> Markup {
 fn charts(app: &App, samples: &[Arc<Sample>], shown: usize) -> Markup {
     // A host that has just started fills its charts with what there is.
     let shown = shown.min(samples.len().max(SHORTEST));
-    let since = format!("{} ago", words::span(STEP * shown as u32));
+    let since = format!("{} ago", format::span(STEP * shown as u32));
     let rate = |name: &str, tone, of: fn(&Sample) -> u64| {
         let values = samples.windows(2).map(|pair| {
             let span_s = (pair[1].at.0.saturating_sub(pair[0].at.0) as f64 / 1_000.0).max(0.001);
@@ -116,10 +116,10 @@ fn charts(app: &App, samples: &[Arc<Sample>], shown: usize) -> Markup {
         });
         Series { name: name.to_owned(), tone, values: filled(values.collect(), shown) }
     };
-    let lanes = &app.source.lanes;
+    let runtimes = &app.source.runtimes;
     let by_queue = |of: &dyn Fn(&Sample, usize) -> Option<f64>| -> Vec<Series> {
-        let named = lanes.iter().zip(TONES).enumerate().take(SERIES_MAX);
-        named.map(|(n, (lane, tone))| series(&lane.name, tone, samples, shown, |sample| of(sample, n))).collect()
+        let named = runtimes.iter().zip(TONES).enumerate().take(SERIES_MAX);
+        named.map(|(n, (runtime, tone))| series(&runtime.name, tone, samples, shown, |sample| of(sample, n))).collect()
     };
     let depth = |tone, name: &str, of: fn(&crate::admin::history::QueueSample) -> Option<f64>| {
         series(name, tone, samples, shown, |sample| sample.queues.iter().filter_map(of).reduce(|a, b| a + b))
@@ -128,8 +128,8 @@ fn charts(app: &App, samples: &[Arc<Sample>], shown: usize) -> Markup {
     let chart = |title, unit: fn(f64) -> String, at_least, limit, series| {
         Chart { title, unit, at_least, limit, series, since: since.clone() }.render()
     };
-    let per_s: fn(f64) -> String = |value| format!("{}/s", words::number(value));
-    let seconds: fn(f64) -> String = |value| words::span(Duration::from_secs_f64(value.max(0.0)));
+    let per_s: fn(f64) -> String = |value| format!("{}/s", format::number(value));
+    let seconds: fn(f64) -> String = |value| format::span(Duration::from_secs_f64(value.max(0.0)));
     let busy = series("Running", "s1", samples, shown, |sample| Some(sample.busy as f64));
     let most_busy = busy.values.iter().flatten().fold(0.0_f64, |a, b| a.max(*b));
     // A limit that is far away would press the line to the ground.
@@ -138,9 +138,9 @@ fn charts(app: &App, samples: &[Arc<Sample>], shown: usize) -> Markup {
         (chart("Throughput", per_s, 1.0, None, vec![rate("done", "good", |s| s.counts.done)]))
         (chart("Failures", per_s, 0.2, None, vec![rate("failed", "warn", |s| s.counts.failed), rate("dead-lettered", "bad", |s| s.counts.dead_lettered)]))
         (chart("Lag", seconds, 1.0, None, by_queue(&|sample, n| sample.queues.get(n)?.lag_s)))
-        (chart("Depth", words::number, 10.0, None, vec![depth("s1", "visible", |q| q.visible), depth("s2", "in flight", |q| q.in_flight)]))
-        (chart("Running", words::number, 4.0, limit, vec![busy]))
-        (chart("Dead letters", words::number, 10.0, None, by_queue(&|sample, n| sample.queues.get(n)?.dead_letters)))
+        (chart("Depth", format::number, 10.0, None, vec![depth("s1", "visible", |q| q.visible), depth("s2", "in flight", |q| q.in_flight)]))
+        (chart("Running", format::number, 4.0, limit, vec![busy]))
+        (chart("Dead letters", format::number, 10.0, None, by_queue(&|sample, n| sample.queues.get(n)?.dead_letters)))
     }
 }
 
@@ -165,23 +165,23 @@ fn filled(values: Vec<Option<f64>>, shown: usize) -> Vec<Option<f64>> {
 fn queues(app: &App) -> Markup {
     let services = &app.source.services;
     let now = services.clock.unix_ms();
-    let state = |lane: &Lane| services.pauses.of_queue(&lane.name, now);
+    let state = |runtime: &QueueRuntime| services.pauses.of_queue(&runtime.name, now);
     html! {
         div .scroll {
             table .stacked {
                 thead { tr { th { "Queue" } th { "State" } th .num { "Visible" } th .num { "In flight" } th .num { "Delayed" } th .num { "Lag" } th { "In hand" } th .num { "Dead letters" } } }
                 tbody {
-                    @for lane in &app.source.lanes {
-                        @let held = lane.keeper.held();
+                    @for runtime in &app.source.runtimes {
+                        @let held = runtime.keeper.held();
                         tr {
-                            th scope="row" { (lane.name) }
-                            td { @if state(lane).is_some() { span .pill.warn { "paused" } } @else { span .pill.good { "polling" } } }
-                            td .num data-name="visible" { (words::known(lane.meters.visible.get())) }
-                            td .num data-name="in flight" { (words::known(lane.meters.in_flight.get())) }
-                            td .num data-name="delayed" { (words::known(lane.meters.delayed.get())) }
-                            td .num data-name="lag" { (lane.meters.lag_s.get().map_or_else(|| "–".into(), |s| words::span(Duration::from_secs_f64(s)))) }
-                            td .gauge data-name="in hand" { (meter("deliveries in hand", held as f64, lane.config.concurrency as f64, "s1")) span { (held) " of " (lane.config.concurrency) } }
-                            td .num data-name="dead letters" { a href=(super::letters::queue_href(&lane.name)) { (words::known(lane.meters.dead_letters.get())) } }
+                            th scope="row" { (runtime.name) }
+                            td { @if state(runtime).is_some() { span .pill.warn { "paused" } } @else { span .pill.good { "polling" } } }
+                            td .num data-name="visible" { (format::known(runtime.meters.visible.get())) }
+                            td .num data-name="in flight" { (format::known(runtime.meters.in_flight.get())) }
+                            td .num data-name="delayed" { (format::known(runtime.meters.delayed.get())) }
+                            td .num data-name="lag" { (runtime.meters.lag_s.get().map_or_else(|| "–".into(), |s| format::span(Duration::from_secs_f64(s)))) }
+                            td .gauge data-name="in hand" { (meter("deliveries in hand", held as f64, runtime.config.concurrency as f64, "s1")) span { (held) " of " (runtime.config.concurrency) } }
+                            td .num data-name="dead letters" { a href=(super::letters::queue_href(&runtime.name)) { (format::known(runtime.meters.dead_letters.get())) } }
                         }
                     }
                 }
@@ -201,11 +201,11 @@ fn unroutable(types: &[UnroutableType], now: UnixMs) -> Markup {
                     tbody {
                         @for row in types {
                             tr {
-                                th scope="row" { (words::cut(&row.kind, 60)) }
+                                th scope="row" { (format::cut(&row.kind, 60)) }
                                 td { (row.queue) }
-                                td .num data-name="looks" { (words::count(row.deliveries)) }
-                                td .when data-name="first" { (words::ago(row.first_at, now)) }
-                                td .when data-name="last" { (words::ago(row.last_at, now)) }
+                                td .num data-name="looks" { (format::count(row.deliveries)) }
+                                td .when data-name="first" { (format::ago(row.first_at, now)) }
+                                td .when data-name="last" { (format::ago(row.last_at, now)) }
                                 td .reason { span .pill.warn { "unroutable" } " " (row.reason) }
                             }
                         }
@@ -227,16 +227,16 @@ fn types(lines: &[LineStats]) -> Markup {
                     tbody {
                         @for line in lines {
                             tr {
-                                th scope="row" { (words::cut(&line.kind, 60)) }
+                                th scope="row" { (format::cut(&line.kind, 60)) }
                                 td { @if line.plugin.is_empty() { span .dim { "none" } } @else { (line.plugin) } }
-                                td .num data-name="done" { (words::count(line.exits.get("done").copied().unwrap_or(0))) }
-                                td .num data-name="put back" { (words::count(line.delayed)) }
-                                td .num data-name="duplicates" { (words::count(line.duplicates)) }
-                                td .num data-name="dead-lettered" { (words::count(line.dead_lettered)) }
-                                td .num data-name="run p50" { (words::ms(line.run_p50_ms)) }
-                                td .num data-name="p99" { (words::ms(line.run_p99_ms)) }
-                                td .num data-name="sent to done p50" { (words::ms(line.sent_to_done_p50_ms)) }
-                                td .num data-name="p99" { (words::ms(line.sent_to_done_p99_ms)) }
+                                td .num data-name="done" { (format::count(line.exits.get("done").copied().unwrap_or(0))) }
+                                td .num data-name="put back" { (format::count(line.delayed)) }
+                                td .num data-name="duplicates" { (format::count(line.duplicates)) }
+                                td .num data-name="dead-lettered" { (format::count(line.dead_lettered)) }
+                                td .num data-name="run p50" { (format::ms(line.run_p50_ms)) }
+                                td .num data-name="p99" { (format::ms(line.run_p99_ms)) }
+                                td .num data-name="sent to done p50" { (format::ms(line.sent_to_done_p50_ms)) }
+                                td .num data-name="p99" { (format::ms(line.sent_to_done_p99_ms)) }
                             }
                         }
                     }

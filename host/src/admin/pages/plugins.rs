@@ -7,10 +7,10 @@ use maud::{Markup, html};
 use wasq_core::message::UnixMs;
 
 use super::chart::meter;
-use super::{Tab, page as whole_page, parts, words};
-use crate::admin::gate::Viewer;
+use super::{Tab, components, format, page as whole_page};
+use crate::admin::extractors::Viewer;
 use crate::admin::{App, PluginStatus, plugin_statuses};
-use crate::flow::recent::{self, Outcome};
+use crate::flow::recent::{self, RecentOutcome};
 use crate::telemetry::metrics::Snapshot;
 use crate::telemetry::stats::{Line, LineStats};
 
@@ -46,26 +46,26 @@ pub async fn page(State(app): State<Arc<App>>, _viewer: Viewer) -> Markup {
     whole_page(&app, Tab::Plugins, "Plugins", Some(5), &main)
 }
 
-fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[Outcome], now: UnixMs) -> Markup {
+fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[RecentOutcome], now: UnixMs) -> Markup {
     html! {
         section .card {
             header {
                 h2 { (plugin.name) }
                 code title=(plugin.digest) { (short(&plugin.digest)) }
                 span .dim { (plugin.types.join(", ")) }
-                span .gauge { (meter("permits busy", plugin.busy as f64, plugin.max_concurrency as f64, "s1")) span { (plugin.busy) " of " (words::count(plugin.max_concurrency as u64)) " permits" } }
+                span .gauge { (meter("permits busy", plugin.busy as f64, plugin.max_concurrency as f64, "s1")) span { (plugin.busy) " of " (format::count(plugin.max_concurrency as u64)) " permits" } }
             }
             @if let Some(canary) = &plugin.canary {
                 p .banner.warn {
                     "On trial: " code { (short(&canary.digest)) } " gets " (canary.share) " of the messages, for "
-                    (words::span(std::time::Duration::from_secs(canary.elapsed_s))) " now: "
+                    (format::span(std::time::Duration::from_secs(canary.elapsed_s))) " now: "
                     (canary.failures) " of " (canary.runs) " first runs failed, of the earlier version's "
                     (canary.stable_failures) " of " (canary.stable_runs) "."
                 }
             }
             @if lines.is_empty() { p .empty { "It has run nothing yet." } } @else { (times(lines)) }
             @if !failed.is_empty() {
-                details { summary { "Latest failures (" (failed.len()) ")" } (parts::outcomes(&recent::by_message(failed.iter().cloned()), Some(now))) }
+                details { summary { "Latest failures (" (failed.len()) ")" } (components::outcomes(&recent::by_message(failed.iter().cloned()), Some(now))) }
             }
             details { summary { "Grants and limits" } (grants(plugin)) }
         }
@@ -81,13 +81,13 @@ fn times(lines: &[&Measured]) -> Markup {
                     @for (stats, line) in lines {
                         @let (cpu, run, memory) = (line.guest_cpu.read(), line.run.read(), line.guest_memory.read());
                         tr {
-                            th scope="row" { (words::cut(&stats.kind, 60)) }
-                            td .num data-name="runs" { (words::count(stats.runs)) }
-                            td .num data-name="p50" { (words::ms(stats.run_p50_ms)) }
-                            td .num data-name="p99" { (words::ms(stats.run_p99_ms)) }
+                            th scope="row" { (format::cut(&stats.kind, 60)) }
+                            td .num data-name="runs" { (format::count(stats.runs)) }
+                            td .num data-name="p50" { (format::ms(stats.run_p50_ms)) }
+                            td .num data-name="p99" { (format::ms(stats.run_p99_ms)) }
                             td .gauge {
                                 (meter("share of the time that it computes", cpu.sum, run.sum, "s2"))
-                                span { (words::ms(mean_ms(&cpu))) " computing, " (words::ms((mean_ms(&run) - mean_ms(&cpu)).max(0.0))) " waiting" }
+                                span { (format::ms(mean_ms(&cpu))) " computing, " (format::ms((mean_ms(&run) - mean_ms(&cpu)).max(0.0))) " waiting" }
                             }
                             td .num data-name="memory p50" { (at_most(&memory, 0.5)) }
                             td .num data-name="p99" { (at_most(&memory, 0.99)) }
@@ -111,9 +111,9 @@ fn at_most(memory: &Snapshot, part: f64) -> String {
         seen += count;
         seen >= wanted
     });
-    match bucket.map(|place| memory.bounds.get(place)) {
+    match bucket.map(|bucket| memory.bounds.get(bucket)) {
         _ if wanted == 0 => "–".into(),
-        Some(Some(bound)) => format!("≤ {}", words::bytes(*bound)),
+        Some(Some(bound)) => format!("≤ {}", format::bytes(*bound)),
         Some(None) | None => "more".into(),
     }
 }
@@ -127,8 +127,8 @@ fn grants(plugin: &PluginStatus) -> Markup {
             dt { "Secrets in its requests" } dd { (or_none(&plugin.secrets)) }
             dt { "Variables" } dd { (or_none(&plugin.variables)) }
             dt { "Pools" } dd { (or_none(&plugin.pools)) }
-            dt { "Timeout" } dd { (words::ms(plugin.timeout_ms as f64)) }
-            dt { "Memory" } dd { (words::bytes(plugin.memory_bytes as f64)) }
+            dt { "Timeout" } dd { (format::ms(plugin.timeout_ms as f64)) }
+            dt { "Memory" } dd { (format::bytes(plugin.memory_bytes as f64)) }
             dt { "File" } dd { code { (plugin.path) } }
             dt { "Digest" } dd { code .long { (plugin.digest) } }
         }

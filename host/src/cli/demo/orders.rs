@@ -104,17 +104,17 @@ impl Demand {
         let images: Vec<Upload> = (1..=images).map(|number| upload(number, sink_url)).collect();
 
         let mut twice = BTreeSet::new();
-        // Each message and its place; a twin's place is a little later.
+        // Each message and its position; a twin's position is a little later.
         let mut placed = Vec::with_capacity(orders.len() + orders.len() / ONE_TWICE_IN + images.len() + 1);
         let twins: BTreeSet<usize> =
             rng.choose_multiple(0..orders.len(), orders.len().div_ceil(ONE_TWICE_IN)).into_iter().collect();
-        for (place, order) in orders.iter().enumerate() {
+        for (position, order) in orders.iter().enumerate() {
             let message = message_of(order)?;
-            if twins.contains(&place) {
+            if twins.contains(&position) {
                 twice.insert(order.order_id.clone());
-                placed.push((place + rng.usize(1..=MAX_TWIN_DISTANCE), message.clone()));
+                placed.push((position + rng.usize(1..=MAX_TWIN_DISTANCE), message.clone()));
             }
-            placed.push((place, message));
+            placed.push((position, message));
         }
         let key = format!("order:{}", poison.mended.order_id);
         let bad = Message { kind: "order_completed", body: poison.body.clone(), idempotency_key: key };
@@ -122,7 +122,7 @@ impl Demand {
         for (index, image) in images.iter().enumerate() {
             placed.push((index * orders.len() / images.len(), message_of_image(image)?));
         }
-        placed.sort_by_key(|(place, _)| *place);
+        placed.sort_by_key(|(position, _)| *position);
         let messages = placed.into_iter().map(|(_, message)| message).collect();
         Ok(Demand { orders, twice, poison, images, messages })
     }

@@ -12,11 +12,11 @@ use wasq_core::message::UnixMs;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
 use super::edit::ask;
-use super::place::{Next, Opened, Place, print_notes};
 use super::select::{FILTERS, Filters};
+use super::target::{DlqHandle, Next, Opened, print_notes};
 use super::view::{Rows, short};
 use crate::dlq::filter::Filter;
-use crate::dlq::found::Found;
+use crate::dlq::letter_view::LetterView;
 use crate::dlq::reader::Reader;
 
 /// Letters that a dry run lists; it counts the rest.
@@ -46,14 +46,14 @@ pub struct Discard {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    dlq: DlqHandle,
     #[command(flatten)]
     filters: Filters,
 }
 
 impl Discard {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-        let opened = self.place.open().await?;
+        let opened = self.dlq.open().await?;
         let began = clock::unix_ms();
         let filter = self.filters.at(began);
         let wanted = Wanted { id: self.id.as_deref(), filter: &filter, began };
@@ -135,7 +135,7 @@ struct Discarded {
 }
 
 impl Wanted<'_> {
-    fn is(&self, found: &Found) -> bool {
+    fn is(&self, found: &LetterView) -> bool {
         match self.id {
             Some(id) => found.id().0.starts_with(id),
             None => found.failed_at() <= self.began && self.filter.matches(found),

@@ -11,13 +11,13 @@ use serde_json::Value;
 use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
 
-use super::place::{Opened, Place, print_notes};
 use super::replay::{Resend, replay};
-use super::told::report;
+use super::report::report;
+use super::target::{DlqHandle, Opened, print_notes};
 use super::view::cut;
 use crate::cli::body::read_body;
-use crate::dlq::found::Found;
-use crate::dlq::resend::How;
+use crate::dlq::letter_view::LetterView;
+use crate::dlq::replayed_message::ReplayOptions;
 
 /// Changes that are shown of a body; and characters of a value in them.
 const CHANGES_MAX: usize = 40;
@@ -44,12 +44,12 @@ pub struct Edit {
     #[command(flatten)]
     resend: Resend,
     #[command(flatten)]
-    place: Place,
+    dlq: DlqHandle,
 }
 
 impl Edit {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-        let opened = self.place.open().await?;
+        let opened = self.dlq.open().await?;
         // Nothing is in hand while somebody types.
         let found = look_up(&opened, &self.id, &stop).await?;
         let before = std::str::from_utf8(&found.delivery.body).context("the body is no text")?;
@@ -94,12 +94,12 @@ impl Edit {
     async fn send(
         &self,
         opened: &Opened,
-        found: &Found,
+        found: &LetterView,
         body: Bytes,
         stop: CancellationToken,
     ) -> anyhow::Result<ExitCode> {
         let mut plan = self.resend.plan();
-        plan.how = How { body: Some(body), ..plan.how };
+        plan.how = ReplayOptions { body: Some(body), ..plan.how };
         let mut sources = opened.sources(self.resend.to()).await?;
         let queue = sources.of(found).await.map_err(anyhow::Error::msg)?;
         found.replayed(queue.is_fifo(), &plan.how)?;
@@ -123,7 +123,7 @@ struct Draft {
 }
 
 /// Reads the letter and puts it back.
-async fn look_up(opened: &Opened, id: &str, stop: &CancellationToken) -> anyhow::Result<Found> {
+async fn look_up(opened: &Opened, id: &str, stop: &CancellationToken) -> anyhow::Result<LetterView> {
     let mut reader = opened.reader().await?;
     let found = opened.find(&mut reader, id, stop).await;
     print_notes(&reader.put_back().await);
@@ -234,8 +234,8 @@ fn compare(pointer: String, before: &Value, after: &Value, lines: &mut Vec<Strin
             }
         }
         (Value::Array(old), Value::Array(new)) => {
-            for place in 0..old.len().max(new.len()) {
-                entry(name(&place.to_string()), old.get(place), new.get(place));
+            for index in 0..old.len().max(new.len()) {
+                entry(name(&index.to_string()), old.get(index), new.get(index));
             }
         }
         (old, new) if old == new => {}

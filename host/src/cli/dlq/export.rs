@@ -10,8 +10,8 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
 
-use super::place::{Next, Place};
 use super::select::Filters;
+use super::target::{DlqHandle, Next};
 use super::view::exported;
 
 /// Write dead letters as JSON lines, and leave them where they are.
@@ -24,14 +24,14 @@ pub struct Export {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    dlq: DlqHandle,
     #[command(flatten)]
     filters: Filters,
 }
 
 impl Export {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-        let opened = self.place.open().await?;
+        let opened = self.dlq.open().await?;
         let filter = self.filters.at(clock::unix_ms());
         let (mut output, name): (Box<dyn Write + Send>, String) = match &self.output {
             Some(path) => {

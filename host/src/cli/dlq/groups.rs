@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
 use wasq_queues::Queue;
 
-use super::place::{Next, Place};
 use super::select::Filters;
+use super::target::{DlqHandle, Next};
 use super::view::{cut, short, time};
 use crate::cli::table::{Table, list, name, number, text, whole};
 use crate::dlq::listing::{self, Group, GroupKey, Row};
@@ -30,14 +30,14 @@ pub struct Groups {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    dlq: DlqHandle,
     #[command(flatten)]
     filters: Filters,
 }
 
 impl Groups {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-        let opened = self.place.open().await?;
+        let opened = self.dlq.open().await?;
         let filter = self.filters.at(clock::unix_ms());
         let mut groups = listing::Groups::default();
         let read = opened.look_through(&stop, |found| {

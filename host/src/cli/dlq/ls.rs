@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
 use wasq_queues::Queue;
 
-use super::place::{Next, Place};
 use super::select::Filters;
+use super::target::{DlqHandle, Next};
 use super::view::{in_a_table, listed, listed_message};
 use crate::dlq::listing::{ByMessage, Row};
 
@@ -29,14 +29,14 @@ pub struct Ls {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    dlq: DlqHandle,
     #[command(flatten)]
     filters: Filters,
 }
 
 impl Ls {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-        let opened = self.place.open().await?;
+        let opened = self.dlq.open().await?;
         let filter = self.filters.at(clock::unix_ms());
         let mut all = ByMessage::default();
         // The first letter of each message, where JSON is asked for.

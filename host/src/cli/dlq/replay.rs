@@ -11,18 +11,18 @@ use wasq_core::clock;
 use wasq_core::message::UnixMs;
 use wasq_queues::Queue;
 
-use super::place::{Next, Opened, Place, print_notes};
+use super::report::{Progress, report};
 use super::select::{FILTERS, Filters, duration, rate, ratio};
-use super::told::{Shown, report};
+use super::target::{DlqHandle, Next, Opened, print_notes};
 use super::view::{Rows, short};
 use crate::cli::send::progress;
 use crate::dlq::filter::Filter;
-use crate::dlq::found::Found;
-use crate::dlq::plan::{Canary, Ended, Event, Plan, Summary};
-use crate::dlq::reader::{Counts, Reader};
+use crate::dlq::letter_view::LetterView;
+use crate::dlq::plan::{Canary, Event, Plan, ReplayEnd, Summary};
+use crate::dlq::reader::{QueueDepth, Reader};
 use crate::dlq::replay::Replay as Engine;
-use crate::dlq::resend::How;
-use crate::dlq::sources::Sources;
+use crate::dlq::replayed_message::ReplayOptions;
+use crate::dlq::targets::ReplayTargets;
 
 /// Letters that a dry run lists; it counts the rest.
 const LISTED: u64 = 100;
@@ -78,7 +78,7 @@ pub struct Replay {
     #[command(flatten)]
     resend: Resend,
     #[command(flatten)]
-    place: Place,
+    dlq: DlqHandle,
     #[command(flatten)]
     filters: Filters,
 }
@@ -105,7 +105,7 @@ pub struct Resend {
 
 impl Replay {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-        let opened = self.place.open().await?;
+        let opened = self.dlq.open().await?;
         let plan = self.plan(&opened);
         let mut sources = opened.sources(self.resend.to.as_deref()).await?;
         if self.dry_run {
@@ -145,10 +145,10 @@ impl Replay {
         &self,
         opened: &Opened,
         plan: &Plan,
-        sources: &mut Sources,
+        sources: &mut ReplayTargets,
         stop: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
-        let mut meant: Vec<Found> = Vec::new();
+        let mut meant: Vec<LetterView> = Vec::new();
         let (mut count, limit) = (0, plan.limit.unwrap_or(u64::MAX));
         let read = opened.look_through(stop, |found| {
             let is_meant = match &self.id {
@@ -183,7 +183,7 @@ impl Replay {
             }
         }
         if self.json {
-            let ids: Vec<_> = meant.iter().map(Found::id).collect();
+            let ids: Vec<_> = meant.iter().map(LetterView::id).collect();
             let unfit: Vec<_> = unfit.iter().map(|(id, why)| json!({ "id": id, "why": why })).collect();
             println!("{:#}", json!({ "would_replay": count, "to": queues, "first": ids, "unfit": unfit }));
             return Ok(ExitCode::SUCCESS);
@@ -202,8 +202,8 @@ impl Replay {
 }
 
 impl Resend {
-    pub fn how(&self) -> How {
-        How { again: self.again, new_key: self.new_key, body: None }
+    pub fn how(&self) -> ReplayOptions {
+        ReplayOptions { again: self.again, new_key: self.new_key, body: None }
     }
 
     pub fn to(&self) -> Option<&str> {
@@ -229,16 +229,16 @@ impl Resend {
 pub async fn replay(
     opened: &Opened,
     reader: &mut Reader<'_>,
-    sources: &mut Sources,
+    sources: &mut ReplayTargets,
     plan: &Plan,
-    only: Option<&Found>,
+    only: Option<&LetterView>,
     stop: &CancellationToken,
 ) -> (Summary, anyhow::Result<u64>) {
     let bar = match only {
         Some(_) => ProgressBar::hidden(),
         None => progress(plan.limit.unwrap_or(u64::MAX).min(reader.total_at_open()), "replayed"),
     };
-    let mut shown = Shown::new(bar, only.is_none());
+    let mut shown = Progress::new(bar, only.is_none());
     let mut tell = |event: Event<'_>| shown.event(event);
     let (exact, ordered) = (opened.dlq.is_exact(), opened.dlq.is_fifo());
     let engine = Engine { reader: &mut *reader, sources, plan, stop, exact, ordered };
@@ -249,14 +249,14 @@ pub async fn replay(
     shown.bar.finish_and_clear();
     // Read to its end, the DLQ has what is in hand; else what SQS counts.
     let left = match (&summary.ended, only) {
-        (Ended::Through, None) => {
+        (ReplayEnd::Through, None) => {
             match reader.unseen().await {
                 Ok(notes) => print_notes(&notes),
                 Err(error) => eprintln!("note: cannot count the DLQ: {error}"),
             }
             Ok(reader.held() as u64)
         }
-        _ => Counts::of(&opened.dlq).await.map(Counts::total).map_err(anyhow::Error::from),
+        _ => QueueDepth::of(&opened.dlq).await.map(QueueDepth::total).map_err(anyhow::Error::from),
     };
     (summary, left)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::place::{Place, print_notes};
+use super::target::{DlqHandle, print_notes};
 use super::view::{listed, print_page};
 
 /// Show one dead letter: its envelope, attributes and body.
@@ -17,12 +17,12 @@ pub struct Show {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    dlq: DlqHandle,
 }
 
 impl Show {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-        let opened = self.place.open().await?;
+        let opened = self.dlq.open().await?;
         let mut reader = opened.reader().await?;
         let found = opened.find(&mut reader, &self.id, &stop).await;
         print_notes(&reader.put_back().await);

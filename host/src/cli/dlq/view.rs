@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use wasq_core::message::{AttributeData, MessageId, UnixMs};
 
 use crate::cli::table::{Table, list, name, number, text, whole};
-use crate::dlq::found::{Envelope, Found};
+use crate::dlq::letter_view::{Envelope, LetterView};
 use crate::dlq::listing::{ByMessage, MessageLetters, Row};
 use crate::dlq::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE};
 
@@ -20,7 +20,7 @@ const REASON_CHARS: usize = 120;
 pub struct Rows(ByMessage);
 
 impl Rows {
-    pub fn add(&mut self, found: &Found) {
+    pub fn add(&mut self, found: &LetterView) {
         self.0.add(Row::of(found));
     }
 
@@ -80,7 +80,7 @@ pub fn time(at: UnixMs) -> String {
 }
 
 /// A letter as a page.
-pub fn print_page(found: &Found) {
+pub fn print_page(found: &LetterView) {
     println!("id          {}", found.id());
     match &found.envelope {
         Envelope::MovedBySqs => {
@@ -130,7 +130,7 @@ pub fn print_page(found: &Found) {
 }
 
 /// A letter as listings have it: attributes by their texts.
-pub fn listed(found: &Found) -> Value {
+pub fn listed(found: &LetterView) -> Value {
     json!({
         "id": found.id(),
         "class": found.class(),
@@ -161,7 +161,7 @@ pub fn listed_message(mut letter: Value, message: &MessageLetters) -> Value {
 }
 
 /// A letter as an export has it: whole. Attributes have their types, and binary ones are in base64.
-pub fn exported(found: &Found) -> Value {
+pub fn exported(found: &LetterView) -> Value {
     let mut all = attributes(found, |_| Value::Null);
     for (name, entry) in &mut all {
         let value = &found.delivery.attributes[name];
@@ -181,7 +181,7 @@ pub fn exported(found: &Found) -> Value {
 }
 
 /// The producer's attributes.
-fn attributes(found: &Found, show: impl Fn(&AttributeData) -> Value) -> Map<String, Value> {
+fn attributes(found: &LetterView, show: impl Fn(&AttributeData) -> Value) -> Map<String, Value> {
     let all = found.delivery.attributes.iter().filter(|(name, _)| *name != LETTER_ATTRIBUTE);
     all.map(|(name, value)| (name.clone(), show(&value.value))).collect()
 }

@@ -54,8 +54,8 @@ const CAUSES: &[&[&str]] = &[
     &["502 Bad Gateway"],
     &["504 Gateway Timeout"],
     &[
-        "requests.exceptions.HTTPError: 404 Client Error: Not Found for url: https://shop.example/o/1",
-        "requests.exceptions.HTTPError: 404 Client Error: Not Found for url: https://shop.example/o/99",
+        "requests.exceptions.HTTPError: 404 Client Error: Not LetterView for url: https://shop.example/o/1",
+        "requests.exceptions.HTTPError: 404 Client Error: Not LetterView for url: https://shop.example/o/99",
     ],
     &["requests.exceptions.HTTPError: 403 Client Error: Forbidden for url: https://shop.example/o/1"],
     &[
@@ -225,7 +225,7 @@ fn any_text_can_be_normalised() {
     ];
     for n in 0..20_000_usize {
         let text: String =
-            (0..8).map(|place| pieces[(n * 31 + place * (n / 7 + 3) + n / 400) % pieces.len()]).collect();
+            (0..8).map(|index| pieces[(n * 31 + index * (n / 7 + 3) + n / 400) % pieces.len()]).collect();
         let _ = normalised(&text);
     }
 }

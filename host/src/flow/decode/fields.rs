@@ -30,11 +30,11 @@ impl<'a> Fields<'a> {
     }
 
     fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0[place(name)?]
+        self.0[field_index(name)?]
     }
 }
 
-fn place(name: &str) -> Option<usize> {
+fn field_index(name: &str) -> Option<usize> {
     NAMES.iter().position(|known| *known == name)
 }
 
@@ -56,9 +56,9 @@ impl<'de> Visitor<'de> for Top {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::default();
-        while let Some(Name(place)) = map.next_key()? {
-            match place {
-                Some(place) => fields.0[place] = Some(map.next_value()?),
+        while let Some(Name(index)) = map.next_key()? {
+            match index {
+                Some(index) => fields.0[index] = Some(map.next_value()?),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -95,13 +95,13 @@ impl<'de> Visitor<'de> for Top {
     }
 }
 
-/// A field's name, as its place among those that count.
+/// A field's name, as its index among those that count.
 struct Name(Option<usize>);
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Place;
-        impl Visitor<'_> for Place {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
             type Value = Name;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,10 +109,10 @@ impl<'de> Deserialize<'de> for Name {
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                Ok(Name(place(name)))
+                Ok(Name(field_index(name)))
             }
         }
-        deserializer.deserialize_str(Place)
+        deserializer.deserialize_str(NameVisitor)
     }
 }
 

@@ -16,7 +16,7 @@ use wasq_core::clock;
 
 pub use fetch::Fetcher;
 
-use crate::config::{AwsPlace, SecretPlace, SecretSource};
+use crate::config::{AwsSecretLocation, SecretLocation, SecretSource};
 
 /// How old a file's content may be when a request uses it.
 const REREAD_AFTER: Duration = Duration::from_secs(2);
@@ -32,18 +32,18 @@ enum Stored {
     Fixed(Arc<[u8]>),
     File {
         path: PathBuf,
-        kept: Mutex<Kept>,
+        kept: Mutex<FileSecret>,
     },
     /// With AWS: its value, or why there is none yet.
     Aws {
-        at: AwsPlace,
+        at: AwsSecretLocation,
         field: Option<String>,
         kept: Mutex<Result<Arc<[u8]>, String>>,
     },
 }
 
 /// A file's content, and when it was read.
-struct Kept {
+struct FileSecret {
     value: Arc<[u8]>,
     read_at: Instant,
 }
@@ -60,7 +60,7 @@ impl Secrets {
     /// Finds every secret that is on this machine. Those with AWS are a [`Fetcher`]'s to fetch.
     ///
     /// # Errors
-    /// Names the first that is missing, empty, or no header's value, and the place where it was looked for.
+    /// Names the first that is missing, empty, or no header's value, and the location where it was looked for.
     pub fn load(sources: &BTreeMap<String, SecretSource>) -> Result<Self, SecretError> {
         let now = clock::now();
         let stored = sources.iter().map(|(name, source)| {
@@ -118,17 +118,17 @@ impl std::fmt::Debug for Secrets {
 
 impl Stored {
     fn load(source: &SecretSource, now: Instant) -> Result<Self, String> {
-        match source.place().ok_or("it is not said where it is, or said twice")? {
-            SecretPlace::Env(name) => {
-                let place = format!("the environment's variable {name}");
-                let value = std::env::var_os(&name).ok_or_else(|| format!("{place} is not set"))?;
-                Ok(Self::Fixed(checked(value.into_encoded_bytes(), &place)?))
+        match source.location().ok_or("it is not said where it is, or said twice")? {
+            SecretLocation::Env(name) => {
+                let location = format!("the environment's variable {name}");
+                let value = std::env::var_os(&name).ok_or_else(|| format!("{location} is not set"))?;
+                Ok(Self::Fixed(checked(value.into_encoded_bytes(), &location)?))
             }
-            SecretPlace::File(path) => {
-                let kept = Mutex::new(Kept { value: read(&path)?, read_at: now });
+            SecretLocation::File(path) => {
+                let kept = Mutex::new(FileSecret { value: read(&path)?, read_at: now });
                 Ok(Self::File { path, kept })
             }
-            SecretPlace::Aws { at, field } => {
+            SecretLocation::Aws { at, field } => {
                 let kept = Mutex::new(Err(format!("{at} was not asked for yet")));
                 Ok(Self::Aws { at, field, kept })
             }
@@ -149,16 +149,16 @@ fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A file's content, without the line end that editors put there.
 fn read(path: &Path) -> Result<Arc<[u8]>, String> {
-    let place = format!("the file {}", path.display());
-    let fail = |error: std::io::Error| format!("cannot read {place}: {error}");
+    let location = format!("the file {}", path.display());
+    let fail = |error: std::io::Error| format!("cannot read {location}: {error}");
     // What is no file, such as a pipe, could keep its reader waiting.
     if !std::fs::metadata(path).map_err(fail)?.is_file() {
-        return Err(format!("{place} is not a regular file"));
+        return Err(format!("{location} is not a regular file"));
     }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(fail)?;
     file.take(SECRET_MAX_BYTES + 2).read_to_end(&mut bytes).map_err(fail)?;
-    checked(without_line_end(bytes), &place)
+    checked(without_line_end(bytes), &location)
 }
 
 fn without_line_end(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -167,16 +167,16 @@ fn without_line_end(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn checked(bytes: Vec<u8>, place: &str) -> Result<Arc<[u8]>, String> {
+fn checked(bytes: Vec<u8>, location: &str) -> Result<Arc<[u8]>, String> {
     if bytes.is_empty() {
-        return Err(format!("{place} is empty"));
+        return Err(format!("{location} is empty"));
     }
     if bytes.len() as u64 > SECRET_MAX_BYTES {
-        return Err(format!("{place} has more than {SECRET_MAX_BYTES} bytes"));
+        return Err(format!("{location} has more than {SECRET_MAX_BYTES} bytes"));
     }
     match HeaderValue::from_bytes(&bytes) {
         Ok(_) => Ok(bytes.into()),
-        Err(_) => Err(format!("{place} has a line end or another control character in it, which no header takes")),
+        Err(_) => Err(format!("{location} has a line end or another control character in it, which no header takes")),
     }
 }
 

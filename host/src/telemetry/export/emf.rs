@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use wasq_core::message::UnixMs;
 
 use super::Source;
-use crate::flow::Lane;
+use crate::flow::QueueRuntime;
 
 /// How often: CloudWatch's own resolution.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -20,10 +20,10 @@ const IN_FLIGHT_MAX_FIFO: f64 = 20_000.0;
 
 /// What counters said at the last writing, by queue: CloudWatch adds up what is written, so that it is told the growth.
 #[derive(Default)]
-pub struct Before(HashMap<String, Counts>);
+pub struct Before(HashMap<String, CounterValues>);
 
 #[derive(Clone, Copy, Default)]
-struct Counts {
+struct CounterValues {
     lease_losses: u64,
     settle_failures: u64,
 }
@@ -55,26 +55,26 @@ pub fn emf(source: &Source, before: &mut Before) -> Vec<Value> {
     let open = breakers.iter().filter(|breaker| breaker.open).count();
     let mut lines =
         vec![line(now_ms, &[("service", &services.scope)], &[("BreakersOpen", "Count", Some(open as f64))])];
-    for lane in &source.lanes {
-        let dimensions = [("service", services.scope.as_str()), ("queue", lane.name.as_str())];
-        let paused = services.pauses.of_queue(&lane.name, UnixMs(now_ms)).is_some();
-        lines.push(line(now_ms, &dimensions, &queue(lane, paused, now_ms, before)));
+    for runtime in &source.runtimes {
+        let dimensions = [("service", services.scope.as_str()), ("queue", runtime.name.as_str())];
+        let paused = services.pauses.of_queue(&runtime.name, UnixMs(now_ms)).is_some();
+        lines.push(line(now_ms, &dimensions, &queue(runtime, paused, now_ms, before)));
     }
     lines
 }
 
 type Metric = (&'static str, &'static str, Option<f64>);
 
-fn queue(lane: &Lane, paused: bool, now_ms: u64, before: &mut Before) -> [Metric; 8] {
-    let meters = &lane.meters;
-    let now = Counts {
+fn queue(runtime: &QueueRuntime, paused: bool, now_ms: u64, before: &mut Before) -> [Metric; 8] {
+    let meters = &runtime.meters;
+    let now = CounterValues {
         lease_losses: meters.lease_losses.get(),
         settle_failures: meters.failed_deletes.get() + meters.failed_visibility_changes.get(),
     };
-    let before = before.0.insert(lane.name.clone(), now).unwrap_or_default();
+    let before = before.0.insert(runtime.name.clone(), now).unwrap_or_default();
     let in_flight = meters.in_flight.get();
     let backlog = meters.visible.get().zip(in_flight).map(|(visible, in_flight)| visible + in_flight);
-    let in_flight_max = if lane.queue.name().ends_with(".fifo") { IN_FLIGHT_MAX_FIFO } else { IN_FLIGHT_MAX };
+    let in_flight_max = if runtime.queue.name().ends_with(".fifo") { IN_FLIGHT_MAX_FIFO } else { IN_FLIGHT_MAX };
     let since_poll_s = match paused {
         // Nobody is to be woken up for it.
         true => Some(0.0),

@@ -46,10 +46,10 @@ pub fn gather(source: &Source) -> Vec<Family> {
     for ((kind, plugin), line) in source.services.stats.lines() {
         families.line(&kind, &plugin, &line);
     }
-    for lane in &source.lanes {
-        families.number(&m::IN_HAND, &[&lane.name], lane.keeper.held() as f64);
-        families.number(&m::CONCURRENCY, &[&lane.name], lane.config.concurrency as f64);
-        families.queue(&lane.name, &lane.meters);
+    for runtime in &source.runtimes {
+        families.number(&m::IN_HAND, &[&runtime.name], runtime.keeper.held() as f64);
+        families.number(&m::CONCURRENCY, &[&runtime.name], runtime.config.concurrency as f64);
+        families.queue(&runtime.name, &runtime.meters);
     }
     let now_s = source.services.clock.unix_ms().0 as f64 / 1_000.0;
     for breaker in source.services.breakers.status(source.services.clock.now()) {

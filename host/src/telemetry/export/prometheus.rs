@@ -45,8 +45,8 @@ fn histogram(text: &mut String, name: &str, labels: Vec<(&str, &str)>, read: &Sn
 
 fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
     text.push_str(name);
-    for (place, (label, value)) in labels.iter().enumerate() {
-        let before = if place == 0 { '{' } else { ',' };
+    for (index, (label, value)) in labels.iter().enumerate() {
+        let before = if index == 0 { '{' } else { ',' };
         write!(text, "{before}{label}=\"{}\"", escaped(value, true)).expect("a string takes all that is written");
     }
     if !labels.is_empty() {

@@ -8,7 +8,7 @@ use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueAttributes, QueueError};
 
 use super::Source;
 use crate::config::Telemetry;
-use crate::flow::Lane;
+use crate::flow::QueueRuntime;
 use crate::telemetry::metrics::Gauge;
 
 /// Samples every queue, again and again; and the ledger, which was opened just now, from the second time on.
@@ -18,10 +18,10 @@ pub async fn sample(source: Source, config: Telemetry) {
     ticks.tick().await;
     loop {
         let now = source.services.clock.unix_ms();
-        let lanes = source.lanes.iter().map(|lane| async {
-            futures::future::join(queue(lane), dlq(lane, &config, now)).await;
+        let runtimes = source.runtimes.iter().map(|runtime| async {
+            futures::future::join(queue(runtime), dlq(runtime, &config, now)).await;
         });
-        futures::future::join_all(lanes).await;
+        futures::future::join_all(runtimes).await;
         ticks.tick().await;
         match source.services.ledger.ping().await {
             Ok(()) => source.services.health.ledger_answered(),
@@ -30,20 +30,20 @@ pub async fn sample(source: Source, config: Telemetry) {
     }
 }
 
-async fn queue(lane: &Lane) {
-    let meters = &lane.meters;
-    let attributes = answered(lane, lane.queue.as_ref(), lane.queue.attributes().await);
-    lane.retention.update(&attributes);
-    lane.max_bytes.update(&attributes);
+async fn queue(runtime: &QueueRuntime) {
+    let meters = &runtime.meters;
+    let attributes = answered(runtime, runtime.queue.as_ref(), runtime.queue.attributes().await);
+    runtime.retention.update(&attributes);
+    runtime.max_bytes.update(&attributes);
     set(&meters.visible, &attributes, "ApproximateNumberOfMessages");
     set(&meters.in_flight, &attributes, "ApproximateNumberOfMessagesNotVisible");
     set(&meters.delayed, &attributes, "ApproximateNumberOfMessagesDelayed");
 }
 
-async fn dlq(lane: &Lane, config: &Telemetry, now: UnixMs) {
-    let (meters, dlq) = (&lane.meters, lane.dlq.as_ref());
-    let attributes = answered(lane, dlq, dlq.attributes().await);
-    lane.dlq_max_bytes.update(&attributes);
+async fn dlq(runtime: &QueueRuntime, config: &Telemetry, now: UnixMs) {
+    let (meters, dlq) = (&runtime.meters, runtime.dlq.as_ref());
+    let attributes = answered(runtime, dlq, dlq.attributes().await);
+    runtime.dlq_max_bytes.update(&attributes);
     set(&meters.dead_letters, &attributes, "ApproximateNumberOfMessages");
     // A DLQ with a redrive policy of its own counts receives: looking would move its messages on.
     let may_look = config.peek_dlq && !attributes.contains_key("RedrivePolicy");
@@ -57,7 +57,7 @@ async fn dlq(lane: &Lane, config: &Telemetry, now: UnixMs) {
             // Hidden just now, by a replay perhaps: what was known is still the best there is.
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(queue = lane.name, dlq = dlq.name(), %error,
+                tracing::debug!(queue = runtime.name, dlq = dlq.name(), %error,
                     "cannot look into the DLQ for its oldest letter; allow sqs:ReceiveMessage, or set telemetry.peek_dlq = false");
                 meters.oldest_dead_letter_s.clear();
             }
@@ -73,14 +73,14 @@ async fn peek(dlq: &dyn Queue) -> Result<Option<UnixMs>, QueueError> {
 }
 
 /// No attributes where there is no answer: what is not known is not shown.
-fn answered(lane: &Lane, queue: &dyn Queue, answer: Result<QueueAttributes, QueueError>) -> QueueAttributes {
+fn answered(runtime: &QueueRuntime, queue: &dyn Queue, answer: Result<QueueAttributes, QueueError>) -> QueueAttributes {
     answer.unwrap_or_else(|error| {
         if error.says_denied() {
             // Said once, when the host began.
-            tracing::debug!(queue = lane.name, asked = queue.name(), %error, "may not ask for a queue's attributes");
+            tracing::debug!(queue = runtime.name, asked = queue.name(), %error, "may not ask for a queue's attributes");
             return QueueAttributes::new();
         }
-        tracing::warn!(queue = lane.name, asked = queue.name(), %error, "cannot ask for a queue's attributes; its metrics pause");
+        tracing::warn!(queue = runtime.name, asked = queue.name(), %error, "cannot ask for a queue's attributes; its metrics pause");
         QueueAttributes::new()
     })
 }

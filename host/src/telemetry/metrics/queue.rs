@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn codes_over_the_limit_are_counted_together() {
         let meters = QueueMeters::default();
-        for place in 0..CODES_MAX + 5 {
-            meters.poll_failed(&format!("Code{place}"));
+        for index in 0..CODES_MAX + 5 {
+            meters.poll_failed(&format!("Code{index}"));
         }
         meters.poll_failed("Code0");
         let failures = meters.poll_failures();

@@ -12,7 +12,7 @@ pub const FIRST_PREVIOUS: &str = "0000000000000000000000000000000000000000000000
 #[derive(Debug, Default)]
 pub struct Audit {
     links: Vec<Link>,
-    /// The place of each entry by its idempotency key.
+    /// The index of each entry by its idempotency key.
     keys: HashMap<String, usize>,
 }
 

@@ -9,7 +9,7 @@ use futures::StreamExt;
 #[cfg(feature = "aws-secrets")]
 use super::stores::Stores;
 use super::{Secrets, Stored, checked, lock, without_line_end};
-use crate::config::{AwsConfig, AwsPlace};
+use crate::config::{AwsConfig, AwsSecretLocation};
 
 /// Calls to AWS at once.
 const CALLS_AT_ONCE: usize = 8;
@@ -34,15 +34,15 @@ impl Stores {
         Self
     }
 
-    async fn fetch(&self, place: &AwsPlace) -> Result<Vec<u8>, String> {
-        Err(format!("this build cannot ask for {place}; build it with `--features aws-secrets`"))
+    async fn fetch(&self, location: &AwsSecretLocation) -> Result<Vec<u8>, String> {
+        Err(format!("this build cannot ask for {location}; build it with `--features aws-secrets`"))
     }
 }
 
 impl Fetcher {
     /// Fetches each secret once.
     pub async fn start(secrets: Arc<Secrets>, aws: &AwsConfig, every: Duration) -> Self {
-        let stores = if secrets.places().is_empty() { None } else { Some(Stores::connect(aws).await) };
+        let stores = if secrets.locations().is_empty() { None } else { Some(Stores::connect(aws).await) };
         let fetcher = Self { secrets, stores, every };
         fetcher.fetch().await;
         fetcher
@@ -65,10 +65,10 @@ impl Fetcher {
     /// One round. What cannot be fetched keeps its last value, and the log says so.
     async fn fetch(&self) {
         let Some(stores) = &self.stores else { return };
-        let calls = self.secrets.places().into_iter().map(|(place, names)| async move {
-            let answer = stores.fetch(&place).await;
+        let calls = self.secrets.locations().into_iter().map(|(location, names)| async move {
+            let answer = stores.fetch(&location).await;
             for name in names {
-                self.secrets.note(&name, &place, &answer);
+                self.secrets.note(&name, &location, &answer);
             }
         });
         futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).collect::<()>().await;
@@ -77,14 +77,14 @@ impl Fetcher {
 
 impl Secrets {
     /// Where to ask, and whose value the answer is: the fields of one secret are of one version.
-    fn places(&self) -> BTreeMap<AwsPlace, Vec<String>> {
-        let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    fn locations(&self) -> BTreeMap<AwsSecretLocation, Vec<String>> {
+        let mut locations: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (name, stored) in &self.0 {
             if let Stored::Aws { at, .. } = stored {
-                places.entry(at.clone()).or_default().push(name.clone());
+                locations.entry(at.clone()).or_default().push(name.clone());
             }
         }
-        places
+        locations
     }
 
     /// The secrets that were never fetched, each with the reason.
@@ -96,11 +96,11 @@ impl Secrets {
         missing.collect()
     }
 
-    fn note(&self, name: &str, place: &AwsPlace, answer: &Result<Vec<u8>, String>) {
+    fn note(&self, name: &str, location: &AwsSecretLocation, answer: &Result<Vec<u8>, String>) {
         let Some(Stored::Aws { kept, field, .. }) = self.0.get(name) else { return };
         let value = answer.clone().and_then(|bytes| match field {
-            Some(field) => checked(picked(&bytes, field, place)?, &format!("`{field}` of {place}")),
-            None => checked(without_line_end(bytes), &place.to_string()),
+            Some(field) => checked(picked(&bytes, field, location)?, &format!("`{field}` of {location}")),
+            None => checked(without_line_end(bytes), &location.to_string()),
         });
         let mut kept = lock(kept);
         match (value, kept.is_ok()) {
@@ -117,15 +117,15 @@ impl Secrets {
 }
 
 /// The value of a key in a JSON object.
-fn picked(bytes: &[u8], field: &str, place: &AwsPlace) -> Result<Vec<u8>, String> {
+fn picked(bytes: &[u8], field: &str, location: &AwsSecretLocation) -> Result<Vec<u8>, String> {
     // The parser's own words could quote the secret.
     let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)
-        .map_err(|_| format!("{place} is no JSON object; leave `field` out to take all of it"))?;
+        .map_err(|_| format!("{location} is no JSON object; leave `field` out to take all of it"))?;
     match object.get(field) {
         Some(serde_json::Value::String(text)) => Ok(text.clone().into_bytes()),
         Some(serde_json::Value::Number(number)) => Ok(number.to_string().into_bytes()),
-        Some(_) => Err(format!("`{field}` of {place} is neither a text nor a number")),
-        None => Err(format!("{place} has no key `{field}`; mend `field`, or the secret")),
+        Some(_) => Err(format!("`{field}` of {location} is neither a text nor a number")),
+        None => Err(format!("{location} has no key `{field}`; mend `field`, or the secret")),
     }
 }
 
@@ -145,19 +145,19 @@ mod tests {
     #[test]
     fn a_secret_that_was_never_fetched_is_missing_and_one_that_was_keeps_its_last_value() {
         let secrets = secrets("TOKEN = { ssm = '/mail/token' }");
-        let place = AwsPlace::Ssm("/mail/token".into());
+        let location = AwsSecretLocation::Ssm("/mail/token".into());
         assert_eq!(secrets.missing().len(), 1);
-        secrets.note("TOKEN", &place, &Err("no answer in time".into()));
+        secrets.note("TOKEN", &location, &Err("no answer in time".into()));
         assert_eq!(value(&secrets, "TOKEN"), None);
         assert_eq!(secrets.missing(), ["secret TOKEN: no answer in time"]);
-        secrets.note("TOKEN", &place, &Ok(b"first\n".to_vec()));
+        secrets.note("TOKEN", &location, &Ok(b"first\n".to_vec()));
         assert_eq!(value(&secrets, "TOKEN").unwrap(), "first");
         for failed in [Err("no answer in time".into()), Ok(Vec::new()), Ok(b"a\nb".to_vec())] {
-            secrets.note("TOKEN", &place, &failed);
+            secrets.note("TOKEN", &location, &failed);
             assert_eq!(value(&secrets, "TOKEN").unwrap(), "first", "{failed:?}");
             assert!(secrets.missing().is_empty(), "{failed:?}");
         }
-        secrets.note("TOKEN", &place, &Ok(b"second".to_vec()));
+        secrets.note("TOKEN", &location, &Ok(b"second".to_vec()));
         assert_eq!(value(&secrets, "TOKEN").unwrap(), "second");
         assert_eq!(format!("{secrets:?}"), "{\"TOKEN\"}");
     }
@@ -168,11 +168,11 @@ mod tests {
             "USER = { secretsmanager = 'mail', field = 'user' }\nPASSWORD = { secretsmanager = 'mail', field = 'password' }\n\
              PORT = { secretsmanager = 'mail', field = 'port' }\nLIKE = { ssm = 'mail' }",
         );
-        let place = AwsPlace::SecretsManager("mail".into());
-        assert_eq!(secrets.places().keys().collect::<Vec<_>>(), [&place, &AwsPlace::Ssm("mail".into())]);
+        let location = AwsSecretLocation::SecretsManager("mail".into());
+        assert_eq!(secrets.locations().keys().collect::<Vec<_>>(), [&location, &AwsSecretLocation::Ssm("mail".into())]);
         let answer = Ok(br#"{"user":"ada","password":"hunter2","port":25}"#.to_vec());
-        for name in &secrets.places()[&place] {
-            secrets.note(name, &place, &answer);
+        for name in &secrets.locations()[&location] {
+            secrets.note(name, &location, &answer);
         }
         let values = ["USER", "PASSWORD", "PORT", "LIKE"].map(|name| value(&secrets, name));
         assert_eq!(values, [Some("ada".into()), Some("hunter2".into()), Some("25".into()), None]);
@@ -180,9 +180,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_field_is_said_without_the_secret() {
-        let place = AwsPlace::SecretsManager("mail".into());
+        let location = AwsSecretLocation::SecretsManager("mail".into());
         let check = |text: &str, expect: &str| {
-            let error = picked(text.as_bytes(), "key", &place).unwrap_err();
+            let error = picked(text.as_bytes(), "key", &location).unwrap_err();
             assert!(error.contains(expect) && error.contains("`mail`") && !error.contains("hunter2"), "{error}");
         };
         check("hunter2", "no JSON object");

@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use wasq_core::aws::{self, NoAnswer};
 
-use crate::config::{AwsConfig, AwsPlace};
+use crate::config::{AwsConfig, AwsSecretLocation};
 
 /// How long a call may take with all its attempts, and one of these.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,21 +42,21 @@ impl Stores {
     ///
     /// # Errors
     /// Why it cannot be had, and the way out; never a part of it.
-    pub async fn fetch(&self, place: &AwsPlace) -> Result<Vec<u8>, String> {
-        let found = match place {
-            AwsPlace::SecretsManager(id) => {
+    pub async fn fetch(&self, location: &AwsSecretLocation) -> Result<Vec<u8>, String> {
+        let found = match location {
+            AwsSecretLocation::SecretsManager(id) => {
                 let answer = self.secrets_manager.get_secret_value().secret_id(id).send().await;
-                let answer = answer.map_err(|error| explain(place, "secretsmanager:GetSecretValue", &error))?;
+                let answer = answer.map_err(|error| explain(location, "secretsmanager:GetSecretValue", &error))?;
                 let binary = answer.secret_binary.map(|blob| blob.into_inner());
                 answer.secret_string.map(String::into_bytes).or(binary)
             }
-            AwsPlace::Ssm(name) => {
+            AwsSecretLocation::Ssm(name) => {
                 let answer = self.ssm.get_parameter().name(name).with_decryption(true).send().await;
-                let answer = answer.map_err(|error| explain(place, "ssm:GetParameter", &error))?;
+                let answer = answer.map_err(|error| explain(location, "ssm:GetParameter", &error))?;
                 answer.parameter.and_then(|parameter| parameter.value).map(String::into_bytes)
             }
         };
-        found.ok_or_else(|| format!("{place} has no value"))
+        found.ok_or_else(|| format!("{location} has no value"))
     }
 }
 
@@ -66,7 +66,7 @@ fn at(aws: &AwsConfig, variable: &str) -> AwsConfig {
     AwsConfig { endpoint_url: own.or_else(|| aws.endpoint_url.clone()), region: aws.region.clone() }
 }
 
-fn explain<E, R>(place: &AwsPlace, action: &str, error: &SdkError<E, R>) -> String
+fn explain<E, R>(location: &AwsSecretLocation, action: &str, error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
@@ -76,19 +76,19 @@ where
             let message = service.err().message().unwrap_or("no reason given");
             match service.err().code().unwrap_or("Unknown") {
                 "ResourceNotFoundException" | "ParameterNotFound" => {
-                    format!("there is not {place}; make it, or mend its name and the region")
+                    format!("there is not {location}; make it, or mend its name and the region")
                 }
                 "AccessDeniedException" => {
                     format!(
-                        "{action} is not allowed on {place}: grant it to the host's role, with kms:Decrypt on its key ({message})"
+                        "{action} is not allowed on {location}: grant it to the host's role, with kms:Decrypt on its key ({message})"
                     )
                 }
-                code => format!("{action} on {place}: {code}: {message}"),
+                code => format!("{action} on {location}: {code}: {message}"),
             }
         }
-        SdkError::TimeoutError(_) => format!("{action} on {place}: no answer in time"),
+        SdkError::TimeoutError(_) => format!("{action} on {location}: no answer in time"),
         // Its causes may quote the answer.
-        SdkError::ResponseError(_) => format!("{action} on {place}: the answer cannot be read"),
-        other => format!("{action} on {place}: {}", NoAnswer::of(other)),
+        SdkError::ResponseError(_) => format!("{action} on {location}: the answer cannot be read"),
+        other => format!("{action} on {location}: {}", NoAnswer::of(other)),
     }
 }

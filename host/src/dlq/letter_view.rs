@@ -22,7 +22,7 @@ const LETTER_MAX_BYTES: usize = 2 * (KEY_BYTES_MAX + REASON_BYTES_MAX) + LETTER_
 
 /// A message in the DLQ, in hand.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct LetterView {
     pub delivery: Delivery,
     pub envelope: Envelope,
 }
@@ -37,7 +37,7 @@ pub enum Envelope {
     Unreadable(String),
 }
 
-impl Found {
+impl LetterView {
     /// Reads the envelope of a delivery from the DLQ.
     pub async fn read(mut delivery: Delivery, envelopes: &dyn Envelopes) -> Self {
         let envelope = match read(&delivery, envelopes).await {
@@ -144,7 +144,7 @@ mod tests {
     use wasq_core::message::{AttributeValue, Receipt};
 
     use super::super::InLedger;
-    use super::super::resend::How;
+    use super::super::replayed_message::ReplayOptions;
     use super::*;
 
     struct NoHost;
@@ -170,17 +170,17 @@ mod tests {
     async fn what_stands_for_a_larger_message_is_never_sent_in_its_place() {
         let kept = InLedger { content: "c0ffee".into(), parts: 1, body_bytes: 300_000 };
         for envelopes in [&NoHost as &dyn Envelopes, &Nothing] {
-            let found = Found::read(delivery(kept.stub("m")), envelopes).await;
+            let found = LetterView::read(delivery(kept.stub("m")), envelopes).await;
             assert_eq!(found.class(), UNREADABLE_CLASS);
-            let new_key = How { new_key: true, ..How::default() };
-            for how in [How::default(), new_key.clone()] {
+            let new_key = ReplayOptions { new_key: true, ..ReplayOptions::default() };
+            for how in [ReplayOptions::default(), new_key.clone()] {
                 let refused = found.replayed(false, &how).expect_err("it is not the message").to_string();
                 assert!(
                     refused.contains("only stands for its message") && refused.contains("wasq dlq edit"),
                     "{refused}"
                 );
             }
-            let whole = How { body: Some("{}".into()), ..new_key };
+            let whole = ReplayOptions { body: Some("{}".into()), ..new_key };
             assert_eq!(found.replayed(false, &whole).expect("somebody gives the body").body, "{}");
         }
     }
@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_host_a_message_that_may_have_its_letter_in_the_ledger_is_not_taken_for_one_that_sqs_moved() {
         let class = async |bytes: usize| {
-            let found = Found::read(delivery("x".repeat(bytes)), &NoHost).await;
+            let found = LetterView::read(delivery("x".repeat(bytes)), &NoHost).await;
             found.class().to_owned()
         };
         assert_eq!((class(2).await, class(64 * 1024).await), (MOVED_CLASS.to_owned(), MOVED_CLASS.to_owned()));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::places::Places;
+use super::row_index::RowIndex;
 use super::rows::{Batch, failed};
 use crate::ledger::{Fence, LedgerError};
 
@@ -28,7 +28,7 @@ const SETTINGS: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;";
 
-// Rows stand in the order in which they came, and `places` says where a key's is: see there.
+// Rows stand in the order in which they came, and `row_index` says where a key's is: see there.
 const ENTRIES: &str = "
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY,
@@ -97,8 +97,8 @@ pub enum OpenError {
     /// Transient or permanent, as its source says.
     #[error("the ledger's directory {} cannot be used; check that it is a directory this user may write to", dir.display())]
     Directory { dir: PathBuf, source: io::Error },
-    /// Transient (disk full) or permanent (damaged), as its source says.
-    #[error("the ledger in {} cannot be opened; check the disk's space and permissions, or move the directory away", dir.display())]
+    /// Transient (store full) or permanent (damaged), as its source says.
+    #[error("the ledger in {} cannot be opened; check the store's space and permissions, or move the directory away", dir.display())]
     Store { dir: PathBuf, source: rusqlite::Error },
     /// Permanent.
     #[error(
@@ -109,9 +109,9 @@ pub enum OpenError {
 }
 
 /// The open store. One process at a time has it.
-pub struct Disk {
+pub struct Store {
     connection: Connection,
-    places: Places,
+    row_index: RowIndex,
     dir: PathBuf,
     /// Locked as long as it is open; the lock ends with the process, however it ends. Dropped after the connection.
     _lock: Lock,
@@ -128,7 +128,7 @@ impl Drop for Lock {
     }
 }
 
-impl Disk {
+impl Store {
     /// Opens the store in `dir`, which is made if it is not there, and gives it with its first fence.
     pub fn open(dir: &Path) -> Result<(Self, Fence), OpenError> {
         let at = |source| OpenError::Directory { dir: dir.to_owned(), source };
@@ -141,16 +141,16 @@ impl Disk {
         let store = |source| OpenError::Store { dir: dir.to_owned(), source };
         let mut connection = Connection::open(dir.join(DATABASE)).map_err(store)?;
         match prepare(&mut connection).map_err(store)? {
-            Prepared::Ready { opening, places } => {
+            Prepared::Ready { opening, row_index } => {
                 let fence = Fence(opening.saturating_mul(FENCES_AN_OPENING) as u64);
-                Ok((Self { connection, places, dir: dir.to_owned(), _lock: lock }, fence))
+                Ok((Self { connection, row_index, dir: dir.to_owned(), _lock: lock }, fence))
             }
             Prepared::OtherFormat { found } => Err(OpenError::Format { dir: dir.to_owned(), found }),
         }
     }
 
     /// The write-ahead log's file. SQLite keeps it as long as the store is open, and takes no lock on it: all that has been
-    /// committed is on the disk when this file has been synced, or was brought into the database with syncs of SQLite's own.
+    /// committed is on the store when this file has been synced, or was brought into the database with syncs of SQLite's own.
     pub fn log(&self) -> io::Result<File> {
         File::open(self.dir.join(LOG))
     }
@@ -159,20 +159,20 @@ impl Disk {
     pub fn begin(&mut self) -> Result<Batch<'_>, LedgerError> {
         // The thread that owns the connection is the store's only user: it waits for nobody's lock.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        Ok(Batch::new(transaction, &mut self.places))
+        Ok(Batch::new(transaction, &mut self.row_index))
     }
 
-    pub fn places(&self) -> &Places {
-        &self.places
+    pub fn row_index(&self) -> &RowIndex {
+        &self.row_index
     }
 
     /// Brings some of the newest keys to where the next process finds them.
-    pub fn place(&mut self) -> Result<(), LedgerError> {
+    pub fn index_rows(&mut self) -> Result<(), LedgerError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let placed = self.places.bring_slice(&transaction).and_then(|()| transaction.commit());
+        let placed = self.row_index.bring_slice(&transaction).and_then(|()| transaction.commit());
         match placed {
-            Ok(()) => self.places.settle(),
-            Err(_) => self.places.take_back(),
+            Ok(()) => self.row_index.settle(),
+            Err(_) => self.row_index.take_back(),
         }
         placed.map_err(failed)
     }
@@ -187,7 +187,7 @@ impl Disk {
 }
 
 enum Prepared {
-    Ready { opening: i64, places: Places },
+    Ready { opening: i64, row_index: RowIndex },
     OtherFormat { found: i64 },
 }
 
@@ -208,14 +208,14 @@ fn prepare(connection: &mut Connection) -> Result<Prepared, rusqlite::Error> {
     }
     transaction.execute_batch(super::pauses::TABLE)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
-    // On the disk before any fence is given out: not even a power cut makes one come twice.
+    // On the store before any fence is given out: not even a power cut makes one come twice.
     let opening =
         transaction.query_row("UPDATE counts SET openings = openings + 1 RETURNING openings", [], |row| row.get(0))?;
-    let places = Places::load(&transaction)?;
+    let row_index = RowIndex::load(&transaction)?;
     transaction.commit()?;
     // From here on a commit is with the operating system when it returns, and the log's sync brings it to the disk.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    Ok(Prepared::Ready { opening, places })
+    Ok(Prepared::Ready { opening, row_index })
 }
 
 #[cfg(test)]
@@ -229,55 +229,55 @@ mod tests {
     #[test]
     fn a_checkpoint_empties_the_log_and_the_log_stays_the_same_file() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (mut disk, _) = Disk::open(dir.path()).expect("it opens");
-        let log = disk.log().expect("the log is there");
-        let write = |disk: &mut Disk| {
-            let batch = disk.begin().expect("it begins");
+        let (mut store, _) = Store::open(dir.path()).expect("it opens");
+        let log = store.log().expect("the log is there");
+        let write = |store: &mut Store| {
+            let batch = store.begin().expect("it begins");
             batch.put_envelope("letter", b"{}", UnixMs(u64::MAX)).expect("it writes");
             batch.commit().expect("it commits");
         };
-        write(&mut disk);
+        write(&mut store);
         assert!(log.metadata().expect("it is open").size() > 0);
-        disk.checkpoint().expect("nobody blocks it");
+        store.checkpoint().expect("nobody blocks it");
         assert_eq!(log.metadata().expect("it is open").size(), 0);
-        write(&mut disk);
+        write(&mut store);
         assert!(log.metadata().expect("it is open").size() > 0);
-        let batch = disk.begin().expect("it begins");
+        let batch = store.begin().expect("it begins");
         assert!(batch.envelope("letter", UnixMs(0)).expect("it reads").is_some());
     }
 
     #[test]
     fn a_batch_that_is_dropped_leaves_no_trace() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (mut disk, _) = Disk::open(dir.path()).expect("it opens");
-        let batch = disk.begin().expect("it begins");
+        let (mut store, _) = Store::open(dir.path()).expect("it opens");
+        let batch = store.begin().expect("it begins");
         batch.put_envelope("letter", b"{}", UnixMs(u64::MAX)).expect("it writes");
         drop(batch);
-        let batch = disk.begin().expect("it begins");
+        let batch = store.begin().expect("it begins");
         assert!(batch.envelope("letter", UnixMs(0)).expect("it reads").is_none());
     }
 
     #[test]
     fn another_format_is_refused_with_its_number() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (disk, _) = Disk::open(dir.path()).expect("it opens");
-        disk.connection.pragma_update(None, "user_version", SCHEMA + 1).expect("it is ours");
-        drop(disk);
-        let refused = Disk::open(dir.path()).err().expect("it is of the future");
+        let (store, _) = Store::open(dir.path()).expect("it opens");
+        store.connection.pragma_update(None, "user_version", SCHEMA + 1).expect("it is ours");
+        drop(store);
+        let refused = Store::open(dir.path()).err().expect("it is of the future");
         assert!(matches!(refused, OpenError::Format { found, .. } if found == SCHEMA + 1), "{refused}");
     }
 
     #[test]
     fn a_row_that_makes_no_sense_is_damage_and_not_an_outage() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (mut disk, _) = Disk::open(dir.path()).expect("it opens");
+        let (mut store, _) = Store::open(dir.path()).expect("it opens");
         let key = Key([7; 32]);
         let row =
             "INSERT INTO entries (id, key, state, fence, attempts, crashes, replays, body, message_id, dead, removable_at)
                    VALUES (?1, ?2, 9, 1, 1, 0, 0, x'00', 'message', x'', 1)";
-        let id = disk.places.give(key);
-        disk.connection.execute(row, rusqlite::params![id, &key.0]).expect("it is ours");
-        let batch = disk.begin().expect("it begins");
+        let id = store.row_index.give(key);
+        store.connection.execute(row, rusqlite::params![id, &key.0]).expect("it is ours");
+        let batch = store.begin().expect("it begins");
         assert!(matches!(batch.entry(key), Err(LedgerError::Damaged(what)) if what.contains(&key.to_hex())));
     }
 
@@ -311,9 +311,9 @@ mod tests {
                 old.pragma_update(None, "user_version", version).expect("it is ours");
             }
             for _ in 0..2 {
-                let (mut disk, fence) = Disk::open(dir.path()).expect("it opens");
+                let (mut store, fence) = Store::open(dir.path()).expect("it opens");
                 assert!(fence.0 >= 8 << 40, "fences go on");
-                let mut batch = disk.begin().expect("it begins");
+                let mut batch = store.begin().expect("it begins");
                 for (n, key) in keys.iter().enumerate() {
                     let entry = batch.entry(*key).expect("it reads").expect("it is there");
                     assert_eq!((entry.fence.0, entry.body.0), (n as u64, key.0), "version {version}");
@@ -326,7 +326,7 @@ mod tests {
                     assert!(batch.insert(new, &entry).expect("it writes"));
                 }
                 batch.commit().expect("it commits");
-                assert!(disk.begin().expect("it begins").entry(new).expect("it reads").is_some());
+                assert!(store.begin().expect("it begins").entry(new).expect("it reads").is_some());
             }
         }
     }

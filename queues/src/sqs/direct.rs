@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error;
-use super::lesson::{Lesson, Lessons};
+use super::request_template::{RequestTemplate, RequestTemplates};
 use super::wire::Refusal;
 use crate::queue::QueueError;
 
@@ -28,51 +28,51 @@ const QUERY_ERROR: &str = "x-amzn-query-error";
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 
 /// Why a call came to nothing.
-pub enum Failed {
+pub enum DirectError {
     /// It was not made: only the SDK knows how.
-    Unknown,
+    NoTemplate,
     /// As the SDK would have it.
     Call(QueueError),
 }
 
-impl Lessons {
+impl RequestTemplates {
     /// Makes a call, once.
     pub async fn call<A: DeserializeOwned>(
         &self,
         operation: &'static str,
         body: &impl Serialize,
         within: Duration,
-    ) -> Result<A, Failed> {
-        let lesson = self.latest().ok_or(Failed::Unknown)?;
+    ) -> Result<A, DirectError> {
+        let template = self.latest().ok_or(DirectError::NoTemplate)?;
         let body = serde_json::to_vec(body).expect("a request is plain data");
-        let request = request(&lesson, operation, body, lesson.now()).ok_or(Failed::Unknown)?;
+        let request = request(&template, operation, body, template.now()).ok_or(DirectError::NoTemplate)?;
         // A caller that has lost its patience drops the call, which then has failed too.
         let mut unanswered = Unanswered(Some(self));
-        let answer = tokio::time::timeout(within, ask(&lesson, request)).await;
+        let answer = tokio::time::timeout(within, ask(&template, request)).await;
         let answer = answer.unwrap_or_else(|_| Err(error::no_answer_in_time()));
         if answer.is_ok() {
             unanswered.0 = None;
         }
         answer.map_err(|error| {
             tracing::debug!(operation, %error, "a call has failed; the next goes the SDK's way");
-            Failed::Call(error)
+            DirectError::Call(error)
         })
     }
 }
 
 /// A call that has no good answer yet. Dropped, it sends the next one the SDK's way.
-struct Unanswered<'a>(Option<&'a Lessons>);
+struct Unanswered<'a>(Option<&'a RequestTemplates>);
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        if let Some(lessons) = self.0 {
-            lessons.forget();
+        if let Some(templates) = self.0 {
+            templates.forget();
         }
     }
 }
 
-async fn ask<A: DeserializeOwned>(lesson: &Lesson, request: HttpRequest) -> Result<A, QueueError> {
-    let answer = lesson.connector.call(request).await.map_err(|error| error::no_answer(&error))?;
+async fn ask<A: DeserializeOwned>(template: &RequestTemplate, request: HttpRequest) -> Result<A, QueueError> {
+    let answer = template.connector.call(request).await.map_err(|error| error::no_answer(&error))?;
     let status = answer.status().as_u16();
     let query_error = answer.headers().get(QUERY_ERROR).map(str::to_owned);
     let body = answer.into_body().collect().await.map_err(|error| error::no_answer(error.as_ref()))?.to_bytes();
@@ -86,22 +86,22 @@ async fn ask<A: DeserializeOwned>(lesson: &Lesson, request: HttpRequest) -> Resu
     Err(error::refused(code, refusal.message.unwrap_or_default()))
 }
 
-fn request(lesson: &Lesson, operation: &'static str, body: Vec<u8>, now: SystemTime) -> Option<HttpRequest> {
+fn request(template: &RequestTemplate, operation: &'static str, body: Vec<u8>, now: SystemTime) -> Option<HttpRequest> {
     let mut request = Request::builder()
         .method(Method::POST)
-        .uri(lesson.uri.clone())
+        .uri(template.uri.clone())
         .header(CONTENT_TYPE, JSON)
         .header(TARGET, HeaderValue::from_static(operation))
         .header(QUERY_MODE, HeaderValue::from_static("true"))
         .body(SdkBody::empty())
         .ok()?;
-    request.headers_mut().extend(lesson.user_agent.iter().cloned());
+    request.headers_mut().extend(template.user_agent.iter().cloned());
     let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let signable = SignableRequest::new("POST", lesson.uri.to_string(), headers, SignableBody::Bytes(&body)).ok()?;
+    let signable = SignableRequest::new("POST", template.uri.to_string(), headers, SignableBody::Bytes(&body)).ok()?;
     let params = v4::SigningParams::builder()
-        .identity(&lesson.identity)
-        .region(&lesson.region)
-        .name(&lesson.service)
+        .identity(&template.identity)
+        .region(&template.region)
+        .name(&template.service)
         .time(now)
         .settings(SigningSettings::default())
         .build()

@@ -14,9 +14,9 @@ use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 use crate::cli::Signals;
 use crate::cli::http::Admin;
 use crate::cli::target::{Target, Targeted};
-use crate::dlq::found::Found;
+use crate::dlq::letter_view::LetterView;
 use crate::dlq::reader::Reader;
-use crate::dlq::sources::Sources;
+use crate::dlq::targets::ReplayTargets;
 use crate::dlq::{Envelopes, LetterError};
 
 /// How long the running host may take to answer with an envelope.
@@ -26,7 +26,7 @@ const NAMED_MAX: usize = 5;
 
 /// Where the DLQ is, and how it is read.
 #[derive(Args, Clone)]
-pub struct Place {
+pub struct DlqHandle {
     /// How long a letter in hand is hidden from others; after a kill it shows again so much later. Default: 60s, and more if
     /// a long DLQ needs longer to be read.
     #[arg(long, value_name = "DURATION", value_parser = super::select::duration)]
@@ -81,7 +81,7 @@ impl Envelopes for FromHost {
     }
 }
 
-impl Place {
+impl DlqHandle {
     pub async fn open(&self) -> anyhow::Result<Opened> {
         let targeted = self.target.connect().await?;
         let dlq = targeted.dlq().await?;
@@ -97,13 +97,13 @@ impl Opened {
     }
 
     /// Where letters go; `to` is a queue for all of them.
-    pub async fn sources(&self, to: Option<&str>) -> anyhow::Result<Sources> {
+    pub async fn sources(&self, to: Option<&str>) -> anyhow::Result<ReplayTargets> {
         let Targeted { sqs, queue, .. } = &self.targeted;
         let to = match to {
             Some(name) => Some(sqs.queue(name).await.with_context(|| format!("--to: cannot open the queue `{name}`"))?),
             None => None,
         };
-        Ok(Sources::new(sqs.clone(), self.dlq.clone(), queue.clone(), self.named, to))
+        Ok(ReplayTargets::new(sqs.clone(), self.dlq.clone(), queue.clone(), self.named, to))
     }
 
     /// Shows each letter to `look`, until it has enough, and leaves all in place. The answer is whether it had; on stderr
@@ -111,7 +111,7 @@ impl Opened {
     pub async fn look_through(
         &self,
         stop: &CancellationToken,
-        mut look: impl FnMut(Found) -> anyhow::Result<Next>,
+        mut look: impl FnMut(LetterView) -> anyhow::Result<Next>,
     ) -> anyhow::Result<Next> {
         let mut reader = self.reader().await?;
         let read = async {
@@ -135,8 +135,13 @@ impl Opened {
     }
 
     /// The one letter whose id begins so. It is held by the reader, with all that was read on the way.
-    pub async fn find(&self, reader: &mut Reader<'_>, id: &str, stop: &CancellationToken) -> anyhow::Result<Found> {
-        let mut fitting: Vec<Found> = Vec::new();
+    pub async fn find(
+        &self,
+        reader: &mut Reader<'_>,
+        id: &str,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<LetterView> {
+        let mut fitting: Vec<LetterView> = Vec::new();
         while let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await? {
             for found in batch {
                 if found.id().0 == id {

@@ -30,7 +30,7 @@ use wasq_core::clock;
 use super::engine::EPOCH_TICK;
 
 /// Processor time of one poll from which on a run is heavy.
-const HEAVY: Duration = Duration::from_millis(EPOCH_TICK.as_millis() as u64 / 2);
+const OFFLOAD_AFTER: Duration = Duration::from_millis(EPOCH_TICK.as_millis() as u64 / 2);
 /// A run that was timed out is endless if it had this share of its time on a processor. Less is no
 /// sign of it: on a host that has no processor to spare, a thread that steps back waits more than
 /// it computes.
@@ -42,7 +42,7 @@ const NICENESS: i32 = 10;
 
 /// What a plugin's last run weighed.
 #[derive(Clone)]
-pub struct Weight {
+pub struct CpuClass {
     class: Arc<AtomicU8>,
     /// One permit, for the next run where the last was endless.
     alone: Arc<Semaphore>,
@@ -56,13 +56,13 @@ enum Class {
     Endless,
 }
 
-impl Default for Weight {
+impl Default for CpuClass {
     fn default() -> Self {
         Self { class: Arc::default(), alone: Arc::new(Semaphore::new(1)) }
     }
 }
 
-impl Weight {
+impl CpuClass {
     /// What the next run needs a permit of, if it must go alone: several endless ones would each
     /// keep a core from others for what is left of its slice.
     pub fn alone(&self) -> Option<&Arc<Semaphore>> {
@@ -86,7 +86,7 @@ impl Weight {
 }
 
 /// Puts this thread, which is a run's own, behind others.
-fn step_back() {
+fn lower_priority() {
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "a thread cannot step back; it runs beside the others");
     }
@@ -97,29 +97,29 @@ fn step_back() {
 /// whether what it ended with is a timeout.
 pub async fn drive<T: Send + 'static>(
     run: impl Future<Output = T> + Send + 'static,
-    weight: &Weight,
+    cpu_class: &CpuClass,
     timed_out: fn(&T) -> bool,
 ) -> (T, Duration) {
     let mut run: Run<T> = Box::pin(run);
-    let before = weight.get();
-    let mut scale = Scale { before, is_heavy: false, had: Duration::ZERO, began: clock::now(), timed_out };
+    let before = cpu_class.get();
+    let mut meter = CpuMeter { before, is_heavy: false, had: Duration::ZERO, began: clock::now(), timed_out };
     if before == Class::Light {
-        let light = poll_fn(|context| match scale.weigh(&mut run, context) {
+        let light = poll_fn(|context| match meter.measure(&mut run, context) {
             Poll::Ready(value) => Poll::Ready(Some(value)),
-            Poll::Pending if scale.is_heavy => Poll::Ready(None),
+            Poll::Pending if meter.is_heavy => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
         if let Some(value) = light.await {
-            return (value, scale.had);
+            return (value, meter.had);
         }
     }
-    apart(run, weight, scale).await
+    on_own_thread(run, cpu_class, meter).await
 }
 
 type Run<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What a run has weighed until now.
-struct Scale<T> {
+struct CpuMeter<T> {
     /// The plugin's last run.
     before: Class,
     /// Whether one of its polls was.
@@ -130,12 +130,12 @@ struct Scale<T> {
     timed_out: fn(&T) -> bool,
 }
 
-impl<T> Scale<T> {
-    fn weigh(&mut self, run: &mut Run<T>, context: &mut Context<'_>) -> Poll<T> {
+impl<T> CpuMeter<T> {
+    fn measure(&mut self, run: &mut Run<T>, context: &mut Context<'_>) -> Poll<T> {
         let began = clock::thread_cpu();
         let polled = run.as_mut().poll(context);
         let spent = clock::thread_cpu().saturating_sub(began);
-        self.is_heavy |= spent >= HEAVY;
+        self.is_heavy |= spent >= OFFLOAD_AFTER;
         self.had += spent;
         polled
     }
@@ -152,39 +152,39 @@ impl<T> Scale<T> {
     }
 
     /// Drives the run to its end, and notes what it weighed.
-    async fn finish(mut self, mut run: Run<T>, weight: &Weight) -> (T, Duration) {
-        let value = poll_fn(|context| self.weigh(&mut run, context)).await;
-        weight.set(self.class(&value));
+    async fn finish(mut self, mut run: Run<T>, cpu_class: &CpuClass) -> (T, Duration) {
+        let value = poll_fn(|context| self.measure(&mut run, context)).await;
+        cpu_class.set(self.class(&value));
         (value, self.had)
     }
 }
 
 /// Goes on with a run in a thread of its own. The runtime is the same: whatever the run starts
 /// there stays there.
-async fn apart<T: Send + 'static>(run: Run<T>, weight: &Weight, scale: Scale<T>) -> (T, Duration) {
-    let work = Arc::new(Mutex::new(Some((run, scale))));
-    let take = |work: &Mutex<Option<(Run<T>, Scale<T>)>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+async fn on_own_thread<T: Send + 'static>(run: Run<T>, cpu_class: &CpuClass, meter: CpuMeter<T>) -> (T, Duration) {
+    let work = Arc::new(Mutex::new(Some((run, meter))));
+    let take = |work: &Mutex<Option<(Run<T>, CpuMeter<T>)>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (stop, runtime) = (CancellationToken::new(), Handle::current());
     let (done, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("wasq-heavy".into()).spawn({
-        let (work, stop, weight) = (work.clone(), stop.clone(), weight.clone());
+        let (work, stop, cpu_class) = (work.clone(), stop.clone(), cpu_class.clone());
         move || {
-            let Some((run, scale)) = take(&work) else { return };
-            step_back();
+            let Some((run, meter)) = take(&work) else { return };
+            lower_priority();
             runtime.block_on(async {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => {}
                     // Nobody listens any more when the run was dropped just now.
-                    value = scale.finish(run, &weight) => drop(done.send(value)),
+                    value = meter.finish(run, &cpu_class) => drop(done.send(value)),
                 }
             });
         }
     });
     if let Err(error) = thread {
         tracing::warn!(%error, "no thread for a handler that computes; it goes on among the others");
-        let (run, scale) = take(&work).expect("no thread has taken it");
-        return scale.finish(run, weight).await;
+        let (run, meter) = take(&work).expect("no thread has taken it");
+        return meter.finish(run, cpu_class).await;
     }
     let _stops = stop.drop_guard();
     ended.await.expect("a run ends with a value unless the host's own code panicked in it")
@@ -202,30 +202,33 @@ mod tests {
 
     fn compute() {
         let began = clock::thread_cpu();
-        while clock::thread_cpu().saturating_sub(began) < HEAVY {}
+        while clock::thread_cpu().saturating_sub(began) < OFFLOAD_AFTER {}
     }
 
     #[tokio::test]
     async fn a_run_that_computes_goes_on_in_a_thread_of_its_own_and_the_next_begins_there() {
-        let weight = Weight::default();
+        let cpu_class = CpuClass::default();
         let first = async {
             let before = thread();
             compute();
             tokio::task::yield_now().await;
             (before, thread())
         };
-        let ((before, after), had) = drive(first, &weight, |_| false).await;
+        let ((before, after), had) = drive(first, &cpu_class, |_| false).await;
         assert!(before != OWN && after == OWN, "{before}, {after}");
-        assert!((HEAVY..10 * HEAVY).contains(&had), "what it had in both threads, and not the wait: {had:?}");
-        assert_eq!(drive(async { thread() }, &weight, |_| false).await.0, OWN);
+        assert!(
+            (OFFLOAD_AFTER..10 * OFFLOAD_AFTER).contains(&had),
+            "what it had in both threads, and not the wait: {had:?}"
+        );
+        assert_eq!(drive(async { thread() }, &cpu_class, |_| false).await.0, OWN);
         // That one was light.
-        assert_ne!(drive(async { thread() }, &weight, |_| false).await.0, OWN);
+        assert_ne!(drive(async { thread() }, &cpu_class, |_| false).await.0, OWN);
     }
 
     #[tokio::test]
     async fn a_run_that_is_dropped_ends_in_its_thread() {
-        let (held, weight) = (Arc::new(()), Weight::default());
-        weight.set(Class::Heavy);
+        let (held, cpu_class) = (Arc::new(()), CpuClass::default());
+        cpu_class.set(Class::Heavy);
         let endless = {
             let held = held.clone();
             async move {
@@ -236,7 +239,8 @@ mod tests {
                 }
             }
         };
-        let dropped = tokio::time::timeout(Duration::from_millis(20), drive::<()>(endless, &weight, |()| false)).await;
+        let dropped =
+            tokio::time::timeout(Duration::from_millis(20), drive::<()>(endless, &cpu_class, |()| false)).await;
         assert!(dropped.is_err());
         while Arc::strong_count(&held) > 1 {
             tokio::task::yield_now().await;
@@ -246,16 +250,16 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn after_a_run_that_computed_until_its_timeout_the_next_goes_alone_and_is_not_idle_to_the_kernel() {
-        let weight = Weight::default();
+        let cpu_class = CpuClass::default();
         // So much that it is a hundredth of its time even where its threads wait long for a
         // processor.
         let computes = async {
             (0..ENDLESS_SHARE / 2).for_each(|_| compute());
             tokio::task::yield_now().await;
         };
-        assert!(weight.alone().is_none());
-        drive(computes, &weight, |()| true).await;
-        assert_eq!(weight.alone().map(|alone| alone.available_permits()), Some(1));
+        assert!(cpu_class.alone().is_none());
+        drive(computes, &cpu_class, |()| true).await;
+        assert_eq!(cpu_class.alone().map(|alone| alone.available_permits()), Some(1));
         // The scheduling policy is the 41st field; the state is the third, and the first after the
         // name.
         let looks = async {
@@ -264,17 +268,17 @@ mod tests {
             let policy = after_name.split_whitespace().nth(41 - 3).expect("it is there").to_owned();
             (thread(), rustix::process::getpriority_process(None).expect("every thread has one"), policy)
         };
-        let looked = drive(looks, &weight, |_| false).await.0;
+        let looked = drive(looks, &cpu_class, |_| false).await.0;
         assert_eq!(looked, (OWN.to_owned(), NICENESS, "0".to_owned()), "0 is SCHED_OTHER, 5 SCHED_IDLE");
-        assert!(weight.alone().is_none(), "the one before was light");
+        assert!(cpu_class.alone().is_none(), "the one before was light");
     }
 
     #[test]
     fn what_computed_until_its_timeout_is_endless_and_what_had_hardly_a_processor_is_not() {
         let began = clock::now().checked_sub(Duration::from_secs(30)).expect("the machine is up that long");
         let check = |before, is_heavy, had, timed_out: fn(&()) -> bool, expect| {
-            let scale = Scale { before, is_heavy, had: Duration::from_millis(had), began, timed_out };
-            assert_eq!(scale.class(&()), expect, "{had} ms of 30 s, heavy {is_heavy}, after {before:?}");
+            let meter = CpuMeter { before, is_heavy, had: Duration::from_millis(had), began, timed_out };
+            assert_eq!(meter.class(&()), expect, "{had} ms of 30 s, heavy {is_heavy}, after {before:?}");
         };
         check(Class::Light, true, 15_000, |()| true, Class::Endless);
         check(Class::Endless, false, 15_000, |()| true, Class::Endless);

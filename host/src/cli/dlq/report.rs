@@ -7,9 +7,9 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use wasq_queues::Queue;
 
-use super::place::Opened;
+use super::target::Opened;
 use super::view::short;
-use crate::dlq::plan::{Ended, Event, Plan, Summary};
+use crate::dlq::plan::{Event, Plan, ReplayEnd, Summary};
 
 /// Where there is no terminal, a line is printed for so many letters.
 const LINE_EVERY: u64 = 100;
@@ -32,15 +32,15 @@ pub fn report(opened: &Opened, summary: &Summary, left: u64, plan: &Plan, json: 
         println!("{replayed} replayed{as_messages}, {failed_again} failed again, {left} left");
     }
     match ended {
-        Ended::Through | Ended::Limit if *kept == 0 => ExitCode::SUCCESS,
-        Ended::Through
-        | Ended::Limit
-        | Ended::Stopped
-        | Ended::Failures
-        | Ended::CanaryTimeout { .. }
-        | Ended::Unsendable
-        | Ended::Full
-        | Ended::Broken(_) => ExitCode::FAILURE,
+        ReplayEnd::Through | ReplayEnd::Limit if *kept == 0 => ExitCode::SUCCESS,
+        ReplayEnd::Through
+        | ReplayEnd::Limit
+        | ReplayEnd::Stopped
+        | ReplayEnd::Failures
+        | ReplayEnd::CanaryTimeout { .. }
+        | ReplayEnd::Unsendable
+        | ReplayEnd::Full
+        | ReplayEnd::Broken(_) => ExitCode::FAILURE,
     }
 }
 
@@ -48,15 +48,15 @@ pub fn report(opened: &Opened, summary: &Summary, left: u64, plan: &Plan, json: 
 fn explained(summary: &Summary, dlq: &str, plan: &Plan) -> (&'static str, String) {
     let Summary { messages, failed_again, kept, ended, .. } = summary;
     match ended {
-        Ended::Through if *kept > 0 => ("through", format!("{kept} letters were not sent, and stay in {dlq}")),
-        Ended::Through => ("through", String::new()),
-        Ended::Limit => ("limit", String::new()),
-        Ended::Stopped => (
+        ReplayEnd::Through if *kept > 0 => ("through", format!("{kept} letters were not sent, and stay in {dlq}")),
+        ReplayEnd::Through => ("through", String::new()),
+        ReplayEnd::Limit => ("limit", String::new()),
+        ReplayEnd::Stopped => (
             "stopped",
             "stopped; what was in hand is back in the DLQ. The same command goes on: what was replayed is gone from there"
                 .into(),
         ),
-        Ended::Failures => (
+        ReplayEnd::Failures => (
             "failures",
             format!(
                 "stopped: {failed_again} of {messages} replayed messages have failed again, more than --max-failures {} \
@@ -64,7 +64,7 @@ fn explained(summary: &Summary, dlq: &str, plan: &Plan) -> (&'static str, String
                 plan.failures_max
             ),
         ),
-        Ended::CanaryTimeout { waiting } => {
+        ReplayEnd::CanaryTimeout { waiting } => {
             let timeout = plan.canary.map(|canary| canary.timeout).unwrap_or_default();
             let text = format!(
                 "stopped: the canary has not settled within {}: {waiting} messages are in the queues it went to, and \
@@ -74,25 +74,25 @@ fn explained(summary: &Summary, dlq: &str, plan: &Plan) -> (&'static str, String
             );
             ("canary-timeout", text)
         }
-        Ended::Unsendable => (
+        ReplayEnd::Unsendable => (
             "unsendable",
             format!("stopped: one letter after the other cannot be sent ({kept} in all); they stay in {dlq}. Mend that first"),
         ),
-        Ended::Full => {
+        ReplayEnd::Full => {
             ("full", "stopped: one run watches no more letters than these; the same command goes on".to_owned())
         }
-        Ended::Broken(error) => ("broken", format!("stopped: {dlq} cannot be read: {error}")),
+        ReplayEnd::Broken(error) => ("broken", format!("stopped: {dlq} cannot be read: {error}")),
     }
 }
 
 /// What is seen on the way.
-pub struct Shown {
+pub struct Progress {
     pub bar: ProgressBar,
     lines: bool,
     replayed: u64,
 }
 
-impl Shown {
+impl Progress {
     /// Draws on this bar, or without a terminal in lines, if there are many letters.
     pub fn new(bar: ProgressBar, lines: bool) -> Self {
         Self { bar, lines: lines && !std::io::stderr().is_terminal(), replayed: 0 }

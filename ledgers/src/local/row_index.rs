@@ -1,5 +1,5 @@
 //! Where each entry is found. Entries stand in the order in which they came, so that a batch writes a few pages at the table's end,
-//! and not one for every key. The keys of the newest are in memory; when they are many, they go to the table `places`, in the order of
+//! and not one for every key. The keys of the newest are in memory; when they are many, they go to the table `row_index`, in the order of
 //! keys and a slice at a time, where a page takes several of them at once.
 //!
 //! A place may be out of date, for a batch that was void or an entry that has gone: a row counts only with the key that was
@@ -18,7 +18,7 @@ const SLICE: usize = 256;
 /// The number of an entry's row. It is never given twice.
 pub type Id = i64;
 
-pub struct Places {
+pub struct RowIndex {
     /// Entries that the table has not, and for the time of a round some that it has.
     recent: HashMap<Key, Id>,
     last: Id,
@@ -32,7 +32,7 @@ struct Round {
     up_to: Id,
 }
 
-impl Places {
+impl RowIndex {
     /// What the last process had not brought to the table, and the last number that it gave.
     pub fn load(transaction: &Transaction<'_>) -> Result<Self, rusqlite::Error> {
         let placed: Id = transaction.query_row("SELECT placed FROM counts", [], |row| row.get(0))?;
@@ -41,7 +41,7 @@ impl Places {
         let (mut recent, mut last) = (HashMap::new(), placed);
         while let Some(row) = rows.next()? {
             last = row.get(0)?;
-            // A key that cannot be read is nobody's; the sweep removes its row in time.
+            // A key that cannot be read is nobody's; the expiry removes its row in time.
             if let Ok(key) = row.get(1) {
                 recent.insert(Key(key), last);
             }
@@ -75,7 +75,7 @@ impl Places {
         self.round.is_some() || self.recent.len() >= RECENT_MAX
     }
 
-    /// Brings a slice of them there. What it wrote stands with [`Places::settle`]; otherwise the round begins anew.
+    /// Brings a slice of them there. What it wrote stands with [`RowIndex::settle`]; otherwise the round begins anew.
     pub fn bring_slice(&mut self, transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
         let mut round = self.round.take().unwrap_or_else(|| self.begin());
         {
@@ -118,14 +118,14 @@ mod tests {
 
     use wasq_core::message::UnixMs;
 
-    use super::super::disk::Disk;
     use super::super::rows::Batch;
+    use super::super::store::Store;
     use super::*;
     use crate::entry::Entry;
     use crate::ledger::Fence;
 
-    fn open(dir: &Path) -> Disk {
-        Disk::open(dir).expect("it opens").0
+    fn open(dir: &Path) -> Store {
+        Store::open(dir).expect("it opens").0
     }
 
     fn key(n: usize) -> Key {
@@ -136,8 +136,8 @@ mod tests {
         Entry::released(Fence(n as u64), UnixMs(1))
     }
 
-    fn put(disk: &mut Disk, numbers: impl Iterator<Item = usize>) {
-        let mut batch = disk.begin().expect("it begins");
+    fn put(store: &mut Store, numbers: impl Iterator<Item = usize>) {
+        let mut batch = store.begin().expect("it begins");
         for n in numbers {
             assert!(batch.insert(key(n), &entry(n)).expect("it writes"), "{n}");
         }
@@ -145,8 +145,8 @@ mod tests {
     }
 
     /// Each key finds its own entry, and cannot be put in again.
-    fn all_there(disk: &mut Disk, numbers: impl Iterator<Item = usize>) {
-        let mut batch = disk.begin().expect("it begins");
+    fn all_there(store: &mut Store, numbers: impl Iterator<Item = usize>) {
+        let mut batch = store.begin().expect("it begins");
         for n in numbers {
             let found = batch.entry(key(n)).expect("it reads").map(|entry| entry.fence.0);
             assert_eq!(found, Some(n as u64), "{n}");
@@ -154,66 +154,66 @@ mod tests {
         }
     }
 
-    fn places(batch: &Batch<'_>) -> usize {
+    fn row_index(batch: &Batch<'_>) -> usize {
         batch.count("SELECT count(*) FROM places")
     }
 
     #[test]
     fn keys_are_found_before_during_and_after_a_round_and_by_the_next_process() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut disk = open(dir.path());
-        put(&mut disk, 0..RECENT_MAX - 1);
-        assert!(!disk.places().is_due());
-        put(&mut disk, RECENT_MAX - 1..RECENT_MAX);
+        let mut store = open(dir.path());
+        put(&mut store, 0..RECENT_MAX - 1);
+        assert!(!store.row_index().is_due());
+        put(&mut store, RECENT_MAX - 1..RECENT_MAX);
         let mut slices = 0;
-        while disk.places().is_due() {
-            disk.place().expect("it writes");
+        while store.row_index().is_due() {
+            store.index_rows().expect("it writes");
             slices += 1;
             if slices == 3 {
                 // What comes during a round is for the next.
-                put(&mut disk, RECENT_MAX..RECENT_MAX + 10);
-                all_there(&mut disk, 0..RECENT_MAX + 10);
-                drop(disk);
-                disk = open(dir.path());
-                all_there(&mut disk, 0..RECENT_MAX + 10);
+                put(&mut store, RECENT_MAX..RECENT_MAX + 10);
+                all_there(&mut store, 0..RECENT_MAX + 10);
+                drop(store);
+                store = open(dir.path());
+                all_there(&mut store, 0..RECENT_MAX + 10);
             }
         }
         assert_eq!(slices, 3 + (RECENT_MAX + 10).div_ceil(SLICE), "the next process begins the round anew");
-        assert_eq!(places(&disk.begin().expect("it begins")), RECENT_MAX + 10);
-        put(&mut disk, RECENT_MAX + 10..RECENT_MAX + 20);
-        all_there(&mut disk, 0..RECENT_MAX + 20);
-        drop(disk);
+        assert_eq!(row_index(&store.begin().expect("it begins")), RECENT_MAX + 10);
+        put(&mut store, RECENT_MAX + 10..RECENT_MAX + 20);
+        all_there(&mut store, 0..RECENT_MAX + 20);
+        drop(store);
         all_there(&mut open(dir.path()), 0..RECENT_MAX + 20);
     }
 
     #[test]
     fn a_void_batch_leaves_a_key_free() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut disk = open(dir.path());
-        let mut batch = disk.begin().expect("it begins");
+        let mut store = open(dir.path());
+        let mut batch = store.begin().expect("it begins");
         assert!(batch.insert(key(1), &entry(1)).expect("it writes"));
         drop(batch);
-        assert!(disk.begin().expect("it begins").entry(key(1)).expect("it reads").is_none());
-        put(&mut disk, 1..3);
-        all_there(&mut disk, 1..3);
+        assert!(store.begin().expect("it begins").entry(key(1)).expect("it reads").is_none());
+        put(&mut store, 1..3);
+        all_there(&mut store, 1..3);
     }
 
     #[test]
     fn what_is_removed_is_not_found_and_takes_no_place() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut disk = open(dir.path());
-        put(&mut disk, 0..RECENT_MAX);
-        let batch = disk.begin().expect("it begins");
+        let mut store = open(dir.path());
+        put(&mut store, 0..RECENT_MAX);
+        let batch = store.begin().expect("it begins");
         for row in batch.ages(0, 100).expect("it reads") {
             batch.remove(row.id, row.key).expect("it writes");
         }
         batch.commit().expect("it commits");
-        while disk.places().is_due() {
-            disk.place().expect("it writes");
+        while store.row_index().is_due() {
+            store.index_rows().expect("it writes");
         }
         {
-            let batch = disk.begin().expect("it begins");
-            assert_eq!(places(&batch), RECENT_MAX - 100);
+            let batch = store.begin().expect("it begins");
+            assert_eq!(row_index(&batch), RECENT_MAX - 100);
             assert!(batch.entry(key(0)).expect("it reads").is_none());
             // From the table, too.
             for row in batch.ages(0, 100).expect("it reads") {
@@ -221,29 +221,29 @@ mod tests {
             }
             batch.commit().expect("it commits");
         }
-        assert_eq!(places(&disk.begin().expect("it begins")), RECENT_MAX - 200);
-        put(&mut disk, 0..200);
-        all_there(&mut disk, 0..RECENT_MAX);
+        assert_eq!(row_index(&store.begin().expect("it begins")), RECENT_MAX - 200);
+        put(&mut store, 0..200);
+        all_there(&mut store, 0..RECENT_MAX);
     }
 
     #[test]
     fn a_number_is_not_given_again_though_its_entry_is_the_last_and_goes() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut disk = open(dir.path());
-        put(&mut disk, 0..RECENT_MAX);
-        while disk.places().is_due() {
-            disk.place().expect("it writes");
+        let mut store = open(dir.path());
+        put(&mut store, 0..RECENT_MAX);
+        while store.row_index().is_due() {
+            store.index_rows().expect("it writes");
         }
-        let batch = disk.begin().expect("it begins");
+        let batch = store.begin().expect("it begins");
         for row in batch.ages(0, u32::MAX).expect("it reads") {
             batch.remove(row.id, row.key).expect("it writes");
         }
         batch.commit().expect("it commits");
-        drop(disk);
-        let mut disk = open(dir.path());
-        put(&mut disk, 0..10);
-        all_there(&mut disk, 0..10);
-        drop(disk);
+        drop(store);
+        let mut store = open(dir.path());
+        put(&mut store, 0..10);
+        all_there(&mut store, 0..10);
+        drop(store);
         all_there(&mut open(dir.path()), 0..10);
     }
 }

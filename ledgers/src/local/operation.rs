@@ -7,7 +7,7 @@ use super::rows::Batch;
 use crate::ledger::{Fence, LedgerError};
 
 /// What an operation reads and changes.
-pub struct Books<'a> {
+pub struct Tables<'a> {
     pub batch: Batch<'a>,
     pub leases: &'a mut Leases,
     pub fences: &'a mut Fences,
@@ -31,9 +31,9 @@ impl Fences {
 }
 
 /// An operation that waits for its turn in a batch.
-pub trait Job: Send {
+pub trait Operation: Send {
     /// Does it. An error is the store's: the batch is void.
-    fn run(&mut self, books: &mut Books<'_>) -> Result<(), Outage>;
+    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), Outage>;
     /// Whether the answer, once it is run, may be given only when all before it is on the disk.
     fn is_durable(&self) -> bool;
     /// Tells the caller, once the batch is written or void.
@@ -53,7 +53,7 @@ impl Outage {
     }
 }
 
-/// A [`Job`] made of a closure and the place where its caller waits.
+/// A [`Operation`] made of a closure and the place where its caller waits.
 pub struct Task<T, F> {
     work: Option<F>,
     outcome: Option<Result<T, LedgerError>>,
@@ -70,7 +70,7 @@ impl<T, F> Task<T, F> {
 }
 
 #[cfg(test)]
-impl<T> Task<T, fn(&mut Books<'_>) -> Result<T, LedgerError>> {
+impl<T> Task<T, fn(&mut Tables<'_>) -> Result<T, LedgerError>> {
     /// One whose work is done already.
     pub fn done(outcome: T) -> (Self, oneshot::Receiver<Result<T, LedgerError>>) {
         let (caller, answer) = oneshot::channel();
@@ -78,14 +78,14 @@ impl<T> Task<T, fn(&mut Books<'_>) -> Result<T, LedgerError>> {
     }
 }
 
-impl<T, F> Job for Task<T, F>
+impl<T, F> Operation for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Books<'_>) -> Result<T, LedgerError> + Send,
+    F: FnOnce(&mut Tables<'_>) -> Result<T, LedgerError> + Send,
 {
-    fn run(&mut self, books: &mut Books<'_>) -> Result<(), Outage> {
+    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), Outage> {
         let Some(work) = self.work.take() else { return Ok(()) };
-        match work(books) {
+        match work(tables) {
             Err(LedgerError::Unavailable(reason)) => Err(Outage(reason)),
             outcome => {
                 self.outcome = Some(outcome);

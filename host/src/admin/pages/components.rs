@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 use wasq_core::message::UnixMs;
 
-use super::words;
-use crate::flow::recent::{MessageOutcome, Outcome};
+use super::format;
+use crate::flow::recent::{MessageOutcome, RecentOutcome};
 
 /// A fact in large type.
 pub fn tile(name: &str, value: &str, note: &str, tone: &str) -> Markup {
@@ -14,7 +14,7 @@ pub fn tile(name: &str, value: &str, note: &str, tone: &str) -> Markup {
 }
 
 /// How an exit is coloured.
-pub fn tone(outcome: &Outcome) -> &'static str {
+pub fn tone(outcome: &RecentOutcome) -> &'static str {
     match (outcome.settlement, outcome.class) {
         ("dead-letter", _) => "bad",
         (_, "done" | "discard" | "duplicate") => "good",
@@ -35,14 +35,14 @@ pub fn outcomes(all: &[MessageOutcome], now: Option<UnixMs>) -> Markup {
                     @for MessageOutcome { outcome, plugins } in all {
                         tr {
                             td .when {
-                                @match now { Some(now) => (words::ago(outcome.at, now)), None => (words::clock(outcome.at)) }
+                                @match now { Some(now) => (format::ago(outcome.at, now)), None => (format::clock(outcome.at)) }
                             }
-                            td { (words::cut(&outcome.kind, 60)) }
+                            td { (format::cut(&outcome.kind, 60)) }
                             td { (plugins.join(", ")) }
                             td .num data-name="attempt" { @if outcome.attempt > 0 { (outcome.attempt) } @else { "–" } }
                             td { span class=(format!("pill {}", tone(outcome))) { (outcome.class) } }
                             td .dim { (outcome.settlement) }
-                            td .reason title=(outcome.reason) { (words::cut(&outcome.reason, 140)) }
+                            td .reason title=(outcome.reason) { (format::cut(&outcome.reason, 140)) }
                             td .id { (outcome.message_id.0.chars().take(8).collect::<String>()) }
                         }
                     }

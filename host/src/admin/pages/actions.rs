@@ -11,10 +11,10 @@ use serde::Deserialize;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_core::pause::Target;
 
-use super::letters::{GroupQuery, place, queue_href};
-use super::{Failed, words};
+use super::letters::{GroupQuery, dead_letter_queue, queue_href};
+use super::{PageError, format};
 use crate::admin::App;
-use crate::admin::gate::Act;
+use crate::admin::extractors::Action;
 use crate::admin::letters::LettersError;
 use crate::dlq::listing::GroupKey;
 
@@ -52,7 +52,7 @@ impl Done {
     pub fn banner(&self) -> Markup {
         let letters = |one: &str, many: &str| match self.count.unwrap_or(1) {
             1 => one.to_owned(),
-            count => format!("{} letters {many}.", words::count(count)),
+            count => format!("{} letters {many}.", format::count(count)),
         };
         let words = self.done.map(|word| match word {
             Word::Paused => "It is paused. Other hosts hear of it within seconds.".to_owned(),
@@ -103,8 +103,8 @@ impl Many {
     }
 }
 
-pub(super) async fn pause(State(app): State<Arc<App>>, act: Act<Pause>) -> Result<Redirect, Failed> {
-    let Act { visitor, form } = act;
+pub(super) async fn pause(State(app): State<Arc<App>>, act: Action<Pause>) -> Result<Redirect, PageError> {
+    let Action { visitor, form } = act;
     let target: Target = format!("{}:{}", form.what, form.name.trim()).parse().map_err(refused)?;
     let Some((_, _, seconds)) = FOR.iter().find(|(value, _, _)| *value == form.time) else {
         return Err(refused("that is none of the times"));
@@ -119,7 +119,7 @@ pub(super) async fn pause(State(app): State<Arc<App>>, act: Act<Pause>) -> Resul
     Ok(Redirect::to("/dashboard/control?done=paused"))
 }
 
-pub(super) async fn resume(State(app): State<Arc<App>>, act: Act<Resume>) -> Result<Redirect, Failed> {
+pub(super) async fn resume(State(app): State<Arc<App>>, act: Action<Resume>) -> Result<Redirect, PageError> {
     let target: Target = act.form.target.parse().map_err(refused)?;
     app.resume(&target, "the dashboard", act.visitor.peer).await.map_err(refused)?;
     Ok(Redirect::to("/dashboard/control?done=resumed"))
@@ -128,22 +128,22 @@ pub(super) async fn resume(State(app): State<Arc<App>>, act: Act<Resume>) -> Res
 pub(super) async fn replay(
     State(app): State<Arc<App>>,
     Path(queue): Path<String>,
-    act: Act<One>,
-) -> Result<Redirect, Failed> {
-    let (place, ledger) = (place(&app, &queue)?, app.source.services.ledger.clone());
+    act: Action<One>,
+) -> Result<Redirect, PageError> {
+    let (dlq, ledger) = (dead_letter_queue(&app, &queue)?, app.source.services.ledger.clone());
     let (who, id, One { body, .. }) = (act.visitor.peer, MessageId(act.form.id.clone()), act.form);
     let is_edited = body.is_some();
     let body = match body {
         // A browser sends every line break as two characters.
         Some(body) => {
             let body = body.replace("\r\n", "\n");
-            let before = place.clone().show(ledger.clone(), id.clone()).await?;
+            let before = dlq.clone().show(ledger.clone(), id.clone()).await?;
             check(&before.delivery.body, &body)?;
             Some(Bytes::from(body))
         }
         None => None,
     };
-    let done = place.replay(ledger, id.clone(), body).await;
+    let done = dlq.replay(ledger, id.clone(), body).await;
     audit("replay", who.to_string(), &queue, &id.0, is_edited, done.as_ref().map(|()| 1));
     done?;
     Ok(back_to(&queue, "replayed", 1))
@@ -152,11 +152,11 @@ pub(super) async fn replay(
 pub(super) async fn discard(
     State(app): State<Arc<App>>,
     Path(queue): Path<String>,
-    act: Act<One>,
-) -> Result<Redirect, Failed> {
+    act: Action<One>,
+) -> Result<Redirect, PageError> {
     sure(act.form.sure.as_deref())?;
-    let (place, id) = (place(&app, &queue)?, MessageId(act.form.id));
-    let done = place.discard(app.source.services.ledger.clone(), id.clone()).await;
+    let (dlq, id) = (dead_letter_queue(&app, &queue)?, MessageId(act.form.id));
+    let done = dlq.discard(app.source.services.ledger.clone(), id.clone()).await;
     audit("discard", act.visitor.peer.to_string(), &queue, &id.0, false, done.as_ref().map(|()| 1));
     done?;
     Ok(back_to(&queue, "discarded", 1))
@@ -165,10 +165,10 @@ pub(super) async fn discard(
 pub(super) async fn replay_group(
     State(app): State<Arc<App>>,
     Path(queue): Path<String>,
-    act: Act<Many>,
-) -> Result<Redirect, Failed> {
-    let (place, group) = (place(&app, &queue)?, act.form.group());
-    let done = place.replay_group(app.source.services.ledger.clone(), group.clone()).await;
+    act: Action<Many>,
+) -> Result<Redirect, PageError> {
+    let (dlq, group) = (dead_letter_queue(&app, &queue)?, act.form.group());
+    let done = dlq.replay_group(app.source.services.ledger.clone(), group.clone()).await;
     let count = done.as_ref().map(|(count, _)| *count);
     audit("replay", act.visitor.peer.to_string(), &queue, &group.fingerprint, false, count);
     match done? {
@@ -180,12 +180,12 @@ pub(super) async fn replay_group(
 pub(super) async fn discard_group(
     State(app): State<Arc<App>>,
     Path(queue): Path<String>,
-    act: Act<Many>,
-) -> Result<Redirect, Failed> {
+    act: Action<Many>,
+) -> Result<Redirect, PageError> {
     sure(act.form.sure.as_deref())?;
-    let (place, group) = (place(&app, &queue)?, act.form.group());
+    let (dlq, group) = (dead_letter_queue(&app, &queue)?, act.form.group());
     let services = &app.source.services;
-    let done = place.discard_group(services.ledger.clone(), group.clone(), services.clock.unix_ms()).await;
+    let done = dlq.discard_group(services.ledger.clone(), group.clone(), services.clock.unix_ms()).await;
     audit("discard", act.visitor.peer.to_string(), &queue, &group.fingerprint, false, done.as_ref().copied());
     Ok(back_to(&queue, "discarded", done?))
 }
@@ -202,12 +202,12 @@ fn back_to(queue: &str, done: &str, count: u64) -> Redirect {
     Redirect::to(&format!("{}?done={done}&count={count}", queue_href(queue)))
 }
 
-fn sure(said: Option<&str>) -> Result<(), Failed> {
+fn sure(said: Option<&str>) -> Result<(), PageError> {
     if said == Some("yes") { Ok(()) } else { Err(refused("it has to be confirmed")) }
 }
 
 /// What was JSON must be JSON.
-fn check(before: &[u8], after: &str) -> Result<(), Failed> {
+fn check(before: &[u8], after: &str) -> Result<(), PageError> {
     let is_json = |text: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(text).map(drop);
     match (is_json(before), is_json(after.as_bytes())) {
         (Ok(()), Err(error)) => Err(refused(format!(
@@ -217,6 +217,6 @@ fn check(before: &[u8], after: &str) -> Result<(), Failed> {
     }
 }
 
-fn refused(why: impl std::fmt::Display) -> Failed {
-    Failed::Refused(why.to_string())
+fn refused(why: impl std::fmt::Display) -> PageError {
+    PageError::Refused(why.to_string())
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use wasq_queues::Queue;
 use wasq_queues::sqs::{Sqs, SqsQueue};
 
-use super::found::{Envelope, Found};
+use super::letter_view::{Envelope, LetterView};
 
 /// Finds the queue of each letter, and keeps those that it opened.
-pub struct Sources {
+pub struct ReplayTargets {
     sqs: Sqs,
     dlq: SqsQueue,
     /// All go there.
@@ -21,7 +21,7 @@ pub struct Sources {
     nameless: Option<Result<SqsQueue, String>>,
 }
 
-impl Sources {
+impl ReplayTargets {
     /// `targeted` is the queue whose DLQ this is, `named` whether the user said so; `to` is where all letters go instead.
     pub fn new(sqs: Sqs, dlq: SqsQueue, targeted: SqsQueue, named: bool, to: Option<SqsQueue>) -> Self {
         Self { sqs, dlq, to, targeted, named, opened: HashMap::new(), nameless: None }
@@ -29,7 +29,7 @@ impl Sources {
 
     /// The queue that a letter goes to: the one that was asked for, else the one that it names. A letter that names none
     /// goes to the queue that the user named, else to the DLQ's only source. An error says why there is none.
-    pub async fn of(&mut self, found: &Found) -> Result<SqsQueue, String> {
+    pub async fn of(&mut self, found: &LetterView) -> Result<SqsQueue, String> {
         if let Some(to) = &self.to {
             return Ok(to.clone());
         }

@@ -28,21 +28,21 @@ fn wait(doublings: u32, draw: f64) -> Duration {
 }
 
 /// Letters in hand.
-pub struct Hand<'a> {
+pub struct HiddenLetters<'a> {
     dlq: &'a SqsQueue,
     hide: Duration,
-    held: HashMap<MessageId, Held>,
+    held: HashMap<MessageId, HiddenLetter>,
     /// When to look which of them must be hidden for longer.
     renew_at: Instant,
 }
 
-struct Held {
+struct HiddenLetter {
     receipt: Receipt,
     received_at: Instant,
     hidden_until: Instant,
 }
 
-impl<'a> Hand<'a> {
+impl<'a> HiddenLetters<'a> {
     /// An empty hand; what comes into it is hidden for `hide`, at least a second.
     pub fn new(dlq: &'a SqsQueue, hide: Duration) -> Self {
         let hide = hide.clamp(Duration::from_secs(1), VISIBILITY_MAX);
@@ -60,7 +60,7 @@ impl<'a> Hand<'a> {
     /// Takes a delivery that was received with this hand's `hide`; of a letter that it had, the newer one counts.
     pub fn take(&mut self, delivery: &Delivery) {
         let (receipt, received_at) = (delivery.receipt.clone(), delivery.received_at);
-        let held = Held { receipt, received_at, hidden_until: received_at + self.hide };
+        let held = HiddenLetter { receipt, received_at, hidden_until: received_at + self.hide };
         self.held.insert(delivery.message_id.clone(), held);
     }
 
@@ -115,7 +115,7 @@ impl<'a> Hand<'a> {
     /// Shows these letters to others again; all of them, if none are named. The answer has the errors of those that stay
     /// hidden.
     pub async fn put_back(&mut self, ids: Option<&[MessageId]>) -> Vec<QueueError> {
-        let held: Vec<Held> = match ids {
+        let held: Vec<HiddenLetter> = match ids {
             Some(ids) => ids.iter().filter_map(|id| self.held.remove(id)).collect(),
             None => self.held.drain().map(|(_, held)| held).collect(),
         };

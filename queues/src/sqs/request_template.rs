@@ -21,7 +21,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use tokio::time::Instant;
 use wasq_core::clock;
 
-/// How long a lesson is good: so soon a change of credentials or of the clock is followed.
+/// How long a template is good: so soon a change of credentials or of the clock is followed.
 const GOOD_FOR: Duration = Duration::from_secs(60);
 /// How long before their end credentials are not used any more: the SDK fetches new ones by then.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ const X_AMZ_USER_AGENT: HeaderName = HeaderName::from_static("x-amz-user-agent")
 
 /// All that a call needs besides its operation and body.
 #[derive(Clone)]
-pub struct Lesson {
+pub struct RequestTemplate {
     pub uri: Uri,
     pub identity: Identity,
     /// The signature's region and service.
@@ -46,17 +46,17 @@ pub struct Lesson {
     good_until: Instant,
 }
 
-impl fmt::Debug for Lesson {
+impl fmt::Debug for RequestTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lesson").field("uri", &self.uri).field("region", &self.region).finish_non_exhaustive()
+        f.debug_struct("RequestTemplate").field("uri", &self.uri).field("region", &self.region).finish_non_exhaustive()
     }
 }
 
-impl Storable for Lesson {
+impl Storable for RequestTemplate {
     type Storer = StoreReplace<Self>;
 }
 
-impl Lesson {
+impl RequestTemplate {
     /// The time to sign by.
     pub fn now(&self) -> SystemTime {
         at(clock::unix_ms().0.saturating_add_signed(self.skew_ms))
@@ -113,32 +113,32 @@ fn scope(authorization: &str) -> Option<(&str, &str)> {
     Some((region, service))
 }
 
-/// Watches the SDK's calls, and keeps the latest lesson of one that went well. Clones share it.
+/// Watches the SDK's calls, and keeps the latest template of one that went well. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Lessons(Arc<Kept>);
+pub struct RequestTemplates(Arc<Cache>);
 
-struct Kept {
+struct Cache {
     credentials: SharedIdentityCache,
     /// Who signs now, by the SDK's own cache.
     identity: Mutex<Option<Identity>>,
-    latest: ArcSwapOption<Lesson>,
+    latest: ArcSwapOption<RequestTemplate>,
 }
 
-impl fmt::Debug for Kept {
+impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").finish_non_exhaustive()
+        f.debug_struct("Cache").finish_non_exhaustive()
     }
 }
 
-impl Lessons {
+impl RequestTemplates {
     /// `credentials` is the cache that the SDK would use.
     pub fn new(credentials: SharedIdentityCache) -> Self {
-        Self(Arc::new(Kept { credentials, identity: Mutex::default(), latest: ArcSwapOption::empty() }))
+        Self(Arc::new(Cache { credentials, identity: Mutex::default(), latest: ArcSwapOption::empty() }))
     }
 
     /// What is known now. None until the SDK has made a call, and again when it should make another.
-    pub fn latest(&self) -> Option<Arc<Lesson>> {
-        self.0.latest.load_full().filter(|lesson| clock::now() < lesson.good_until)
+    pub fn latest(&self) -> Option<Arc<RequestTemplate>> {
+        self.0.latest.load_full().filter(|template| clock::now() < template.good_until)
     }
 
     /// It does not hold any more: the SDK is to find out.
@@ -147,7 +147,7 @@ impl Lessons {
     }
 }
 
-impl ResolveCachedIdentity for Lessons {
+impl ResolveCachedIdentity for RequestTemplates {
     fn resolve_cached_identity<'a>(
         &'a self,
         resolver: SharedIdentityResolver,
@@ -174,9 +174,9 @@ impl ResolveCachedIdentity for Lessons {
     }
 }
 
-impl Intercept for Lessons {
+impl Intercept for RequestTemplates {
     fn name(&self) -> &'static str {
-        "Lessons"
+        "RequestTemplates"
     }
 
     fn read_before_transmit(
@@ -186,8 +186,10 @@ impl Intercept for Lessons {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let identity = self.0.identity.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(lesson) = identity.and_then(|identity| Lesson::of(context.request(), identity, components)) {
-            config.interceptor_state().store_put(lesson);
+        if let Some(template) =
+            identity.and_then(|identity| RequestTemplate::of(context.request(), identity, components))
+        {
+            config.interceptor_state().store_put(template);
         }
         Ok(())
     }
@@ -198,8 +200,8 @@ impl Intercept for Lessons {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let (Some(Ok(_)), Some(lesson)) = (context.output_or_error(), config.load::<Lesson>()) {
-            self.0.latest.store(Some(Arc::new(lesson.clone())));
+        if let (Some(Ok(_)), Some(template)) = (context.output_or_error(), config.load::<RequestTemplate>()) {
+            self.0.latest.store(Some(Arc::new(template.clone())));
         }
         Ok(())
     }

@@ -6,16 +6,16 @@ use wasq_core::message::{
 };
 use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, size_limit_error, takes_char};
 
-use super::found::{Envelope, Found};
+use super::letter_view::{Envelope, LetterView};
 use super::oversized::is_stub;
 use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
 
 /// The group of a message that goes to a FIFO queue and has none.
 const GROUP: &str = "wasq";
 
-/// How a letter is sent again.
+/// ReplayOptions a letter is sent again.
 #[derive(Clone, Debug, Default)]
-pub struct How {
+pub struct ReplayOptions {
     /// What its key has done already is done again.
     pub again: bool,
     /// It may run under another key if there is no room for its own.
@@ -49,9 +49,9 @@ pub enum Unfit {
     Refused(String),
 }
 
-impl Found {
+impl LetterView {
     /// Makes it a message again; see [`replayed`].
-    pub fn replayed(&self, fifo: bool, how: &How) -> Result<Outgoing, Unfit> {
+    pub fn replayed(&self, fifo: bool, how: &ReplayOptions) -> Result<Outgoing, Unfit> {
         match &self.envelope {
             Envelope::Unreadable(why) if how.body.is_none() && is_stub(&self.delivery.body) => {
                 Err(Unfit::StandsForIt(why.clone()))
@@ -71,7 +71,12 @@ impl Found {
 ///
 /// # Errors
 /// See [`Unfit`].
-pub fn replayed(delivery: &Delivery, letter: Option<&Letter>, fifo: bool, how: &How) -> Result<Outgoing, Unfit> {
+pub fn replayed(
+    delivery: &Delivery,
+    letter: Option<&Letter>,
+    fifo: bool,
+    how: &ReplayOptions,
+) -> Result<Outgoing, Unfit> {
     let body = how.body.clone().unwrap_or_else(|| delivery.body.clone());
     let mut attributes = delivery.attributes.clone();
     attributes.remove(LETTER_ATTRIBUTE);
@@ -103,7 +108,7 @@ fn add_key(
     body: &[u8],
     delivery: &Delivery,
     letter: Option<&Letter>,
-    how: &How,
+    how: &ReplayOptions,
 ) -> Result<(), Unfit> {
     let given = given_key(attributes, body);
     let known = letter.and_then(|letter| letter.key.as_ref());
@@ -199,7 +204,7 @@ mod tests {
     #[test]
     fn the_key_goes_along_unless_the_message_gives_it() {
         let check = |body: &str, attributes: &[(&str, &str)], letter: Option<&Letter>, expect: Option<&str>| {
-            let sent = replayed(&delivery(body, attributes), letter, false, &How::default()).unwrap();
+            let sent = replayed(&delivery(body, attributes), letter, false, &ReplayOptions::default()).unwrap();
             let key = sent.attributes.get(OWN_KEY_ATTRIBUTE).and_then(AttributeValue::text);
             assert_eq!(key, expect, "{body} {attributes:?}");
             assert!(!sent.attributes.contains_key(LETTER_ATTRIBUTE));
@@ -217,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_refused_and_says_what_is_full() {
-        let check = |delivery: &Delivery, key: &str, how: &How, expect: Option<&str>| {
+        let check = |delivery: &Delivery, key: &str, how: &ReplayOptions, expect: Option<&str>| {
             let sent = replayed(delivery, Some(&letter(Some(key))), false, how).map_err(|error| error.to_string());
             match (sent, expect) {
                 (Ok(_), None) => {}
@@ -225,7 +230,7 @@ mod tests {
                 (sent, expect) => panic!("{sent:?}, wanted {expect:?}"),
             }
         };
-        let how = |again, new_key| How { again, new_key, body: None };
+        let how = |again, new_key| ReplayOptions { again, new_key, body: None };
         let ten = delivery("{}", &TEN);
         check(&ten, "k", &how(false, false), Some("10 attributes"));
         check(&ten, "k", &how(false, true), None);
@@ -238,19 +243,26 @@ mod tests {
         check(&delivery("{}", &TEN[..8]), "k", &how(true, false), None);
         let given = delivery(r#"{"idempotency_key":"k"}"#, &TEN);
         check(&given, "k", &how(false, false), None);
-        let body = |text: &str| How { body: Some(Bytes::copy_from_slice(text.as_bytes())), ..How::default() };
+        let body = |text: &str| ReplayOptions {
+            body: Some(Bytes::copy_from_slice(text.as_bytes())),
+            ..ReplayOptions::default()
+        };
         check(&delivery("{}", &[]), "k", &body("a\0b"), Some("character"));
         check(&delivery("{}", &[]), "k", &body(&"x".repeat(MESSAGE_MAX_BYTES + 1)), Some("bytes"));
     }
 
     #[test]
     fn a_deduplication_id_is_the_same_for_a_twin_only() {
-        let id = |how: &How| replayed(&delivery("x", &[]), None, true, how).unwrap().deduplication_id.unwrap();
-        let plain = id(&How::default());
-        assert_eq!(plain, id(&How::default()));
-        let again = id(&How { again: true, ..How::default() });
-        let edited = id(&How { body: Some(Bytes::from_static(b"y")), ..How::default() });
+        let id =
+            |how: &ReplayOptions| replayed(&delivery("x", &[]), None, true, how).unwrap().deduplication_id.unwrap();
+        let plain = id(&ReplayOptions::default());
+        assert_eq!(plain, id(&ReplayOptions::default()));
+        let again = id(&ReplayOptions { again: true, ..ReplayOptions::default() });
+        let edited = id(&ReplayOptions { body: Some(Bytes::from_static(b"y")), ..ReplayOptions::default() });
         assert!(plain != again && plain != edited && again != edited);
-        assert_eq!(replayed(&delivery("x", &[]), None, false, &How::default()).unwrap().deduplication_id, None);
+        assert_eq!(
+            replayed(&delivery("x", &[]), None, false, &ReplayOptions::default()).unwrap().deduplication_id,
+            None
+        );
     }
 }

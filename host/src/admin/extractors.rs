@@ -1,6 +1,6 @@
 //! The rules of [`Access`] as what handlers are given: a page that takes a [`Viewer`] is shown to
 //! those who may look, one that has an effect takes a [`Looker`], and an action that takes an
-//! [`Act`] or an [`ApiActor`] is done for those who may do it.
+//! [`Action`] or an [`ApiActor`] is done for those who may do it.
 //!
 //! [`Access`]: super::access::Access
 
@@ -30,7 +30,7 @@ pub struct Looker(pub Visitor);
 pub struct ApiLooker;
 
 /// Somebody who may do what the form says.
-pub struct Act<T> {
+pub struct Action<T> {
     pub visitor: Visitor,
     pub form: T,
 }
@@ -113,7 +113,7 @@ impl FromRequestParts<Arc<App>> for ApiActor {
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Act<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Action<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Response> {
