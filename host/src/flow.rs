@@ -1,6 +1,6 @@
 //! The way of a delivery: decode, route, claim, run, decide, record, settle.
 
-/// A record of the log about a plugin_attempt: which message, of which type, in which plugin, in which attempt; then what is said of it.
+/// A record of the log about a attempt: which message, of which type, in which plugin, in which attempt; then what is said of it.
 macro_rules! log_attempt {
     ($level:ident, $plugin_attempt:expr, $attempt:expr, $($said:tt)*) => {{
         let (kind, plugin) = $plugin_attempt.names();
@@ -12,12 +12,16 @@ macro_rules! log_attempt {
 mod claim;
 pub mod decide;
 pub mod decode;
+mod insist;
 mod outbox;
+mod owed;
 mod pending;
+mod plugin_attempt;
 pub mod recent;
 mod record;
 pub mod retry;
 mod run;
+mod services;
 pub mod settle;
 pub mod unroutable;
 
@@ -25,91 +29,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio_util::sync::CancellationToken;
-use wasq_core::clock::SharedClock;
 use wasq_core::message::{Delivery, Message, MessageId};
-use wasq_ledgers::{Ledger, LedgerError};
-use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
+use wasq_ledgers::LedgerError;
+
+pub use services::{QueueRuntime, Services};
 
 use claim::Claimed;
 use decide::{DecisionInput, Record, Settlement, decide, within_retention};
-use recent::Recent;
-use settle::Settler;
+use plugin_attempt::{AttemptEnd, PluginAttempt};
 
-use crate::admission::breaker::Breakers;
-use crate::admission::pauses::Pauses;
-use crate::admission::permits::Permits;
-use crate::config::{Limits, QueueConfig};
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
-use crate::lease::{Keeper, Lease};
+use crate::lease::Lease;
+use crate::plugins::Serving;
 use crate::plugins::manifest::Retry;
 use crate::plugins::rollout::Version;
-use crate::plugins::{Catalogs, Plugin, Serving};
-use crate::sandbox::Sandbox;
-use crate::telemetry::health::Health;
-use crate::telemetry::metrics::QueueMeters;
-use crate::telemetry::spans::{DeliveryTrace, Span, Tracing};
-use crate::telemetry::stats::Stats;
-
-/// What every delivery's way needs.
-pub struct Services {
-    pub scope: String,
-    pub limits: Limits,
-    pub clock: SharedClock,
-    pub catalogs: Arc<Catalogs>,
-    pub sandbox: Sandbox,
-    pub permits: Permits,
-    pub ledger: Arc<dyn Ledger>,
-    pub breakers: Breakers,
-    pub stats: Stats,
-    pub health: Health,
-    pub pauses: Pauses,
-    pub recent: Recent,
-    pub tracing: Tracing,
-    /// Where outboxes may send, by the names in the config.
-    pub outlets: Arc<Outlets>,
-    /// Cancelled when the drain has taken too long: what runs is stopped, uncounted.
-    pub interrupt: CancellationToken,
-}
-
-/// One queue, and what settles its deliveries.
-pub struct QueueRuntime {
-    pub name: String,
-    pub config: QueueConfig,
-    pub queue: Arc<dyn Queue>,
-    /// How long the queue keeps a message: nothing may wait past its end.
-    pub retention: Retention,
-    /// The largest message that the queue takes, from an outbox too.
-    pub max_bytes: MaximumMessageSize,
-    pub dlq: Arc<dyn Queue>,
-    /// The largest letter that the DLQ takes; its limit may be lower than the queue's.
-    pub dlq_max_bytes: MaximumMessageSize,
-    pub keeper: Keeper,
-    pub settler: Settler,
-    pub meters: Arc<QueueMeters>,
-}
-
-/// One plugin's plugin_attempt of a delivery; or all of it, when no plugin sees it.
-struct PluginAttempt<'a> {
-    services: &'a Services,
-    runtime: &'a QueueRuntime,
-    delivery: &'a Delivery,
-    lease: &'a Lease,
-    /// None when it cannot be read.
-    message: Option<&'a Message>,
-    plugin: Option<&'a Plugin>,
-    /// Whether no other plugin handles the type: then its delay is the delivery's.
-    is_only_plugin: bool,
-    /// The plugin's `process`, which its calls and logs are in.
-    span: &'a Span,
-}
-
-/// How a plugin_attempt ended.
-struct AttemptEnd {
-    exit: Exit,
-    settlement: Settlement,
-}
+use crate::telemetry::spans::{DeliveryTrace, Span};
 
 /// Takes a delivery all its way. The answer is what was settled.
 pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Delivery, lease: Lease) -> Settlement {
@@ -193,11 +128,7 @@ fn not_reopened(services: &Services, error: &LetterError) -> Exit {
     }
 }
 
-impl<'a> PluginAttempt<'a> {
-    fn of(&self, plugin: &'a Plugin) -> PluginAttempt<'a> {
-        PluginAttempt { plugin: Some(plugin), ..*self }
-    }
-
+impl PluginAttempt<'_> {
     /// Claim, run, decide, record.
     async fn attempt(self, trace: &DeliveryTrace, message: &Arc<Message>, serving: &Serving) -> AttemptEnd {
         let span = trace.process(&message.kind.0, &serving.stable.manifest.name);
@@ -225,7 +156,7 @@ impl<'a> PluginAttempt<'a> {
         serving.rollout.as_ref().is_some_and(|rollout| is_first && rollout.ran(version, exit))
     }
 
-    /// The way of a plugin_attempt that no handler sees.
+    /// The way of a attempt that no handler sees.
     async fn without_a_run(&self, exit: Exit) -> AttemptEnd {
         let retry = self.plugin.map_or_else(Retry::default, |plugin| plugin.manifest.retry.clone());
         let (exit, settlement) = self.decide(exit, &retry, None, Duration::ZERO);
@@ -252,25 +183,9 @@ impl<'a> PluginAttempt<'a> {
             next_probe,
         }
     }
-
-    /// The type and the plugin, as logs and metrics name them; empty where there is none.
-    fn names(&self) -> (&'a str, &'a str) {
-        let kind = self.message.map_or("", |message| message.kind.0.as_str());
-        (kind, self.plugin.map_or("", |plugin| plugin.manifest.name.as_str()))
-    }
-
-    /// blake3 of the plugin's component, in hexadecimal.
-    fn digest(&self) -> Option<&'a str> {
-        self.plugin.map(|plugin| plugin.digest.as_str())
-    }
-
-    /// How long ago the message was sent, by the wall clock.
-    fn age(&self) -> Duration {
-        Duration::from_millis(self.services.clock.unix_ms().0.saturating_sub(self.delivery.sent_at.0))
-    }
 }
 
-/// From the plugin_attempts to the delivery's settlement: deleted when all are settled, else hidden for the shortest delay.
+/// From the attempts to the delivery's settlement: deleted when all are settled, else hidden for the shortest delay.
 fn combine<'s>(plugin_attempts: impl Iterator<Item = &'s Settlement>) -> Settlement {
     plugin_attempts
         .cloned()

@@ -3,8 +3,8 @@
 use wasq_core::message::{AttributeValue, BodyDigest, Key, Message};
 use wasq_ledgers::{Claim, ClaimRequest, Fresh, LedgerError};
 
-use super::PluginAttempt;
-use super::pending::Record;
+use super::owed::Owed;
+use super::plugin_attempt::PluginAttempt;
 use crate::dlq::{AGAIN_ATTRIBUTE, Letter};
 use crate::exit::Exit;
 use crate::plugins::Plugin;
@@ -15,7 +15,7 @@ pub struct Claimed {
     pub fresh: Fresh,
     pub body: BodyDigest,
     /// What the host has recorded under the key, as far as it still counts.
-    pub record: Record,
+    pub owed: Owed,
     /// What an earlier delivery has decided, if it decided that the message is dead-lettered.
     pub verdict: Option<Box<Letter>>,
 }
@@ -48,7 +48,7 @@ pub async fn claim(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin
             if plugin_attempt.lease.is_over() {
                 Err(Exit::LeaseLost)
             } else {
-                Ok(Claimed { key, fresh, body, record: Record::default(), verdict: None })
+                Ok(Claimed { key, fresh, body, owed: Owed::default(), verdict: None })
             }
         }
         Ok(Claim::Done { same_message }) => Err(Exit::Duplicate { same_message }),

@@ -9,7 +9,7 @@ use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::manifest::Retry;
 
-/// What happens to a delivery, or to one plugin's plugin_attempt of it.
+/// What happens to a delivery, or to one plugin's attempt of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settlement {
     /// Nothing is left to do: delete once every plugin says so.

@@ -8,7 +8,7 @@ use wasq_core::clock;
 use wasq_core::message::{AttributeValue, Attributes, Message};
 use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
 
-use super::PluginAttempt;
+use super::plugin_attempt::PluginAttempt;
 use crate::sandbox::{Destinations, OutboxMessage};
 
 const TRACE_ATTRIBUTE: &str = "traceparent";

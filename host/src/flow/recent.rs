@@ -17,7 +17,7 @@ pub const REASON_MAX_BYTES: usize = 500;
 /// For how long everything is kept after somebody has looked.
 const WATCHED: Duration = Duration::from_secs(60);
 
-/// How one plugin_attempt of a delivery ended.
+/// How one attempt of a delivery ended.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct RecentOutcome {
     pub at: UnixMs,

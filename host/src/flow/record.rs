@@ -8,9 +8,10 @@ use wasq_queues::MESSAGE_MAX_BYTES;
 
 use super::claim::Claimed;
 use super::decide::{HELD_BACK, Record, Settlement, letter_wait};
+use super::insist::insist;
 use super::pending;
+use super::plugin_attempt::{AttemptEnd, PluginAttempt};
 use super::recent::{REASON_MAX_BYTES, RecentOutcome};
-use super::{AttemptEnd, PluginAttempt};
 use crate::admission::breaker::Admitted;
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
@@ -20,9 +21,8 @@ use crate::sandbox::text::sanitize;
 
 /// How often a dead letter is tried while the lease holds.
 const TRIES: u32 = 5;
-/// The wait after the first failed try; it doubles, up to the other.
+/// The wait after the first failed try; it doubles.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
-const TRY_AGAIN_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the breakers how the run went. The answer is when an unavailable dependency is probed next.
 pub fn feed_breakers(plugin_attempt: &PluginAttempt<'_>, admitted: Option<Admitted<'_>>, exit: &Exit) -> Duration {
@@ -37,7 +37,7 @@ pub fn feed_breakers(plugin_attempt: &PluginAttempt<'_>, admitted: Option<Admitt
     Duration::ZERO
 }
 
-/// Records a plugin_attempt's end. A plugin_attempt that could not be recorded is not settled: it comes again.
+/// Records a attempt's end. A attempt that could not be recorded is not settled: it comes again.
 pub async fn record(
     plugin_attempt: &PluginAttempt<'_>,
     claim: Option<Claimed>,
@@ -184,35 +184,6 @@ fn unrecorded(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, error: &Ledge
             }
             log_attempt!(error, plugin_attempt, attempt, %error, "an outcome could not be recorded; the message stays in its queue");
             Settlement::Delay { delay: HELD_BACK, record: Record::Nothing }
-        }
-    }
-}
-
-/// Asks the ledger again and again while it does not answer: what has been done is worth a record. Ends with the lease, after
-/// `settle_grace`, or when the host must stop.
-pub async fn insist<T, F>(plugin_attempt: &PluginAttempt<'_>, ask: impl Fn() -> F) -> Result<T, LedgerError>
-where
-    F: Future<Output = Result<T, LedgerError>>,
-{
-    let services = plugin_attempt.services;
-    let until = services.clock.now() + services.limits.settle_grace;
-    let mut wait = TRY_AGAIN;
-    loop {
-        let reason = match ask().await {
-            Err(LedgerError::Unavailable(reason)) => reason,
-            answer => return answer,
-        };
-        let stopping = services.interrupt.is_cancelled();
-        if plugin_attempt.lease.is_over() || stopping || services.clock.now() + wait >= until {
-            return Err(LedgerError::Unavailable(reason));
-        }
-        services.health.ledger_failed(&reason);
-        tracing::warn!(reason, "the ledger does not answer; trying again");
-        tokio::select! {
-            biased;
-            () = plugin_attempt.lease.lost().cancelled() => {}
-            () = services.interrupt.cancelled() => {}
-            () = tokio::time::sleep(clock::jittered(wait)) => wait = (wait * 2).min(TRY_AGAIN_MAX),
         }
     }
 }

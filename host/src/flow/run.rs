@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use wasq_core::message::Message;
 
-use super::PluginAttempt;
 use super::claim::Claimed;
 use super::outbox::{self, Finished};
 use super::pending::{self, Pending};
+use super::plugin_attempt::PluginAttempt;
 use crate::admission::breaker::Admitted;
 use crate::config::OnExhausted;
 use crate::exit::Exit;

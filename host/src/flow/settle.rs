@@ -21,7 +21,7 @@ use crate::telemetry::metrics::{Counter, QueueMeters};
 use crate::telemetry::spans::Span;
 use crate::telemetry::stats::Times;
 
-/// How long a delete waits for others to plugin_attempt its call. On a FIFO queue, where its group waits for it, not at all.
+/// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
 const LINGER: Duration = Duration::from_millis(20);
 /// Calls under way at once.
 const CALLS: usize = 16;

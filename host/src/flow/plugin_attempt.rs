@@ -1,0 +1,57 @@
+//! One plugin's attempt of a delivery: what every step of the flow is given. It borrows everything, and lives as long as the
+//! delivery is worked on.
+
+use std::time::Duration;
+
+use wasq_core::message::{Delivery, Message};
+
+use super::decide::Settlement;
+use super::services::{QueueRuntime, Services};
+use crate::exit::Exit;
+use crate::lease::Lease;
+use crate::plugins::Plugin;
+use crate::telemetry::spans::Span;
+
+/// One plugin's attempt of a delivery; or the delivery itself, where no plugin sees it.
+#[derive(Clone, Copy)]
+pub(super) struct PluginAttempt<'a> {
+    pub(super) services: &'a Services,
+    pub(super) runtime: &'a QueueRuntime,
+    pub(super) delivery: &'a Delivery,
+    pub(super) lease: &'a Lease,
+    /// None when it cannot be read.
+    pub(super) message: Option<&'a Message>,
+    pub(super) plugin: Option<&'a Plugin>,
+    /// Whether no other plugin handles the type: then its delay is the delivery's.
+    pub(super) is_only_plugin: bool,
+    /// The plugin's `process`, which its calls and logs are in.
+    pub(super) span: &'a Span,
+}
+
+/// How a plugin's attempt ended.
+pub(super) struct AttemptEnd {
+    pub(super) exit: Exit,
+    pub(super) settlement: Settlement,
+}
+
+impl<'a> PluginAttempt<'a> {
+    pub(super) fn of(&self, plugin: &'a Plugin) -> PluginAttempt<'a> {
+        PluginAttempt { plugin: Some(plugin), ..*self }
+    }
+
+    /// The type and the plugin, as logs and metrics name them; empty where there is none.
+    pub(super) fn names(&self) -> (&'a str, &'a str) {
+        let kind = self.message.map_or("", |message| message.kind.0.as_str());
+        (kind, self.plugin.map_or("", |plugin| plugin.manifest.name.as_str()))
+    }
+
+    /// blake3 of the plugin's component, in hexadecimal.
+    pub(super) fn digest(&self) -> Option<&'a str> {
+        self.plugin.map(|plugin| plugin.digest.as_str())
+    }
+
+    /// How long ago the message was sent, by the wall clock.
+    pub(super) fn age(&self) -> Duration {
+        Duration::from_millis(self.services.clock.unix_ms().0.saturating_sub(self.delivery.sent_at.0))
+    }
+}

@@ -1,0 +1,60 @@
+//! What the host's parts share, and what belongs to one queue. The host makes both once; every delivery of the flow reads them.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use wasq_core::clock::SharedClock;
+use wasq_ledgers::Ledger;
+use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
+
+use super::recent::Recent;
+use super::settle::Settler;
+use crate::admission::breaker::Breakers;
+use crate::admission::pauses::Pauses;
+use crate::admission::permits::Permits;
+use crate::config::{Limits, QueueConfig};
+use crate::lease::Keeper;
+use crate::plugins::Catalogs;
+use crate::sandbox::Sandbox;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::QueueMeters;
+use crate::telemetry::spans::Tracing;
+use crate::telemetry::stats::Stats;
+
+/// What every delivery needs on its way.
+pub struct Services {
+    pub scope: String,
+    pub limits: Limits,
+    pub clock: SharedClock,
+    pub catalogs: Arc<Catalogs>,
+    pub sandbox: Sandbox,
+    pub permits: Permits,
+    pub ledger: Arc<dyn Ledger>,
+    pub breakers: Breakers,
+    pub stats: Stats,
+    pub health: Health,
+    pub pauses: Pauses,
+    pub recent: Recent,
+    pub tracing: Tracing,
+    /// Where outboxes may send, by the names in the config.
+    pub outlets: Arc<Outlets>,
+    /// Cancelled when the drain has taken too long: what runs is stopped, uncounted.
+    pub interrupt: CancellationToken,
+}
+
+/// One queue, and what settles its deliveries.
+pub struct QueueRuntime {
+    pub name: String,
+    pub config: QueueConfig,
+    pub queue: Arc<dyn Queue>,
+    /// How long the queue keeps a message: nothing may wait past its end.
+    pub retention: Retention,
+    /// The largest message that the queue takes, from an outbox too.
+    pub max_bytes: MaximumMessageSize,
+    pub dlq: Arc<dyn Queue>,
+    /// The largest letter that the DLQ takes; its limit may be lower than the queue's.
+    pub dlq_max_bytes: MaximumMessageSize,
+    pub keeper: Keeper,
+    pub settler: Settler,
+    pub meters: Arc<QueueMeters>,
+}
