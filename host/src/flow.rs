@@ -29,25 +29,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::time::Instant;
 use wasq_core::message::{Delivery, Message, MessageId};
 use wasq_ledgers::LedgerError;
 
 pub use services::{QueueRuntime, Services};
 
 use claim::Claimed;
-use decide::{DecisionInput, Record, Settlement, decide, within_retention};
+use decide::{DEAD_LETTER, DecisionInput, QueueAction, Settlement, decide, within_retention};
 use plugin_attempt::{AttemptEnd, PluginAttempt};
 
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
 use crate::lease::Lease;
 use crate::plugins::Serving;
-use crate::plugins::manifest::Retry;
+use crate::plugins::manifest::{Idempotency, Retry};
 use crate::plugins::rollout::Version;
 use crate::telemetry::spans::{DeliveryTrace, Span};
 
 /// Takes a delivery all its way. The answer is what was settled.
-pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Delivery, lease: Lease) -> Settlement {
+pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Delivery, lease: Lease) -> QueueAction {
     let limits = &services.limits;
     let keep_until = services.clock.now() + limits.permit_wait + limits.settle_grace;
     lease.keep_until(keep_until);
@@ -71,45 +72,14 @@ pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Deli
         Err(error) => Err(not_reopened(services, error)),
     };
     let trace = services.tracing.delivery(runtime.queue.name(), delivery, decoded.as_deref().ok());
-    let settlement = match &decoded {
-        Err(exit) => whole.without_a_run(exit.clone()).await.settlement,
-        Ok(message) => {
-            let whole = PluginAttempt { message: Some(message), ..whole };
-            let now = || services.clock.unix_ms();
-            let paused = services.pauses.of_message(&runtime.name, &message.kind.0, now);
-            if let Some((pause, now)) = paused {
-                let exit = Exit::Paused { target: pause.target.to_string(), remaining: pause.remaining(now) };
-                let settlement = whole.without_a_run(exit).await.settlement;
-                runtime.settler.settle(lease, &settlement, trace.settle()).await;
-                return settlement;
-            }
-            let catalog = services.catalogs.current();
-            match catalog.route(&message.kind) {
-                _ if message.depth() > limits.outbox_depth => {
-                    let (depth, limit) = (message.depth(), limits.outbox_depth);
-                    whole.without_a_run(Exit::OutboxDepth { depth, limit }).await.settlement
-                }
-                [] => {
-                    let after = runtime.config.unroutable_after;
-                    services.recent.unroutable.met(&runtime.name, &message.kind.0, after, now());
-                    whole.without_a_run(Exit::Unroutable { kind: message.kind.0.clone() }).await.settlement
-                }
-                all => {
-                    let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
-                    lease.keep_until(keep_until + longest);
-                    let whole = PluginAttempt { is_only_plugin: all.len() == 1, ..whole };
-                    let plugin_attempts =
-                        all.iter().map(|serving| whole.of(&serving.stable).attempt(&trace, message, serving));
-                    let ended = join_all(plugin_attempts).await;
-                    let settlement = combine(ended.iter().map(|ended| &ended.settlement));
-                    count_duplicates(services, &delivery.message_id, message, all, &ended, &settlement);
-                    settlement
-                }
-            }
-        }
+    let (action, name) = match &decoded {
+        Err(exit) => whole.refuse(exit.clone()).await,
+        Ok(message) => PluginAttempt { message: Some(message), ..whole }.route(message, &trace, keep_until).await,
     };
-    runtime.settler.settle(lease, &settlement, trace.settle()).await;
-    settlement
+    let span = trace.settle();
+    span.set("wasq.settlement", name);
+    runtime.settler.settle(lease, action, span).await;
+    action
 }
 
 /// Why a dead letter that came back cannot be taken for the message that it was.
@@ -129,6 +99,50 @@ fn not_reopened(services: &Services, error: &LetterError) -> Exit {
 }
 
 impl PluginAttempt<'_> {
+    /// Hands the message to its plugins, side by side; or refuses it, where none may have it now. The answer is what is told to
+    /// the queue, and its name in traces.
+    async fn route(
+        self,
+        message: &Arc<Message>,
+        trace: &DeliveryTrace,
+        keep_until: Instant,
+    ) -> (QueueAction, &'static str) {
+        let Self { services, runtime, delivery, lease, .. } = self;
+        let now = || services.clock.unix_ms();
+        if let Some((pause, now)) = services.pauses.of_message(&runtime.name, &message.kind.0, now) {
+            return self
+                .refuse(Exit::Paused { target: pause.target.to_string(), remaining: pause.remaining(now) })
+                .await;
+        }
+        let (depth, limit) = (message.depth(), services.limits.outbox_depth);
+        if depth > limit {
+            return self.refuse(Exit::OutboxDepth { depth, limit }).await;
+        }
+        let catalog = services.catalogs.current();
+        let all = catalog.route(&message.kind);
+        if all.is_empty() {
+            let after = runtime.config.unroutable_after;
+            services.recent.unroutable.met(&runtime.name, &message.kind.0, after, now());
+            return self.refuse(Exit::Unroutable { kind: message.kind.0.clone() }).await;
+        }
+        let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
+        lease.keep_until(keep_until + longest);
+        let whole = PluginAttempt { is_only_plugin: all.len() == 1, ..self };
+        let ended =
+            join_all(all.iter().map(|serving| whole.of(&serving.stable).attempt(trace, message, serving))).await;
+        let (action, name) = combine(ended.iter().map(|ended| &ended.settlement));
+        if action == QueueAction::Delete {
+            count_duplicates(services, &delivery.message_id, message, all, &ended);
+        }
+        (action, name)
+    }
+
+    /// Settles the delivery without any plugin.
+    async fn refuse(&self, exit: Exit) -> (QueueAction, &'static str) {
+        let settlement = self.without_a_run(exit).await.settlement;
+        (settlement.queue, settlement.name())
+    }
+
     /// Claim, run, decide, record.
     async fn attempt(self, trace: &DeliveryTrace, message: &Arc<Message>, serving: &Serving) -> AttemptEnd {
         let span = trace.process(&message.kind.0, &serving.stable.manifest.name);
@@ -141,7 +155,10 @@ impl PluginAttempt<'_> {
         let plugin_attempt = whole.of(plugin);
         let (exit, admitted) = run::run(&plugin_attempt, message, plugin, &mut claim).await;
         let (exit, settlement) = match plugin_attempt.failed_on_trial(serving, version, &exit) {
-            true => (exit, Settlement::ON_THE_EARLIER_VERSION),
+            true => {
+                let settlement = Settlement::on_the_earlier_version(&exit);
+                (exit, settlement)
+            }
             false => {
                 let next_probe = record::feed_breakers(&plugin_attempt, admitted, &exit);
                 plugin_attempt.decide(exit, &plugin.manifest.retry, Some(&claim), next_probe)
@@ -164,12 +181,17 @@ impl PluginAttempt<'_> {
     }
 
     fn decide(&self, exit: Exit, retry: &Retry, claim: Option<&Claimed>, next_probe: Duration) -> (Exit, Settlement) {
-        let at = self.circumstances(retry, claim, next_probe);
+        let at = self.decision_input(retry, claim, next_probe);
         let settlement = decide(&exit, &at);
         within_retention(exit, settlement, &at)
     }
 
-    fn circumstances<'r>(&self, retry: &'r Retry, claim: Option<&Claimed>, next_probe: Duration) -> DecisionInput<'r> {
+    fn decision_input<'r>(
+        &'r self,
+        retry: &'r Retry,
+        claim: Option<&Claimed>,
+        next_probe: Duration,
+    ) -> DecisionInput<'r> {
         DecisionInput {
             attempt: claim.map_or(0, |claim| claim.fresh.attempt),
             retry,
@@ -181,26 +203,38 @@ impl PluginAttempt<'_> {
             retention: self.runtime.retention.get(),
             on_exhausted: self.runtime.config.on_exhausted,
             next_probe,
+            message_id: &self.delivery.message_id,
+            now: self.services.clock.unix_ms(),
+            ttl: self.plugin.map_or_else(|| Idempotency::default().ttl, |plugin| plugin.manifest.idempotency.ttl),
         }
     }
 }
 
-/// From the attempts to the delivery's settlement: deleted when all are settled, else hidden for the shortest delay.
-fn combine<'s>(plugin_attempts: impl Iterator<Item = &'s Settlement>) -> Settlement {
-    plugin_attempts
-        .cloned()
-        .reduce(|a, b| match (a, b) {
-            (Settlement::Leave, _) | (_, Settlement::Leave) => Settlement::Leave,
-            (Settlement::Delay { delay: a, .. }, Settlement::Delay { delay: b, .. }) => {
-                Settlement::Delay { delay: a.min(b), record: Record::Nothing }
+/// What is told to the queue once every plugin has settled, and its name in traces. The delivery is deleted when all say so,
+/// else hidden for the shortest delay.
+fn combine<'s>(settlements: impl Iterator<Item = &'s Settlement>) -> (QueueAction, &'static str) {
+    settlements
+        .map(|settlement| (settlement.queue, settlement.name()))
+        .reduce(|a, b| match (a.0, b.0) {
+            (QueueAction::Leave, _) | (QueueAction::Hide(_), QueueAction::Delete) => a,
+            (_, QueueAction::Leave) | (QueueAction::Delete, QueueAction::Hide(_)) => b,
+            (QueueAction::Hide(a_delay), QueueAction::Hide(b_delay)) => {
+                if a_delay <= b_delay {
+                    a
+                } else {
+                    b
+                }
             }
-            (delay @ Settlement::Delay { .. }, Settlement::Delete { .. } | Settlement::DeadLetter)
-            | (Settlement::Delete { .. } | Settlement::DeadLetter, delay @ Settlement::Delay { .. }) => delay,
-            (Settlement::Delete { record }, Settlement::Delete { .. } | Settlement::DeadLetter)
-            | (Settlement::DeadLetter, Settlement::Delete { record }) => Settlement::Delete { record },
-            (Settlement::DeadLetter, Settlement::DeadLetter) => Settlement::DeadLetter,
+            // All are dead letters, or it counts as deleted.
+            (QueueAction::Delete, QueueAction::Delete) => {
+                if a.1 == DEAD_LETTER {
+                    b
+                } else {
+                    a
+                }
+            }
         })
-        .unwrap_or(Settlement::Leave)
+        .unwrap_or((QueueAction::Leave, QueueAction::Leave.name()))
 }
 
 /// A duplicate is told and counted once, when its delivery is settled for good: another plugin's
@@ -211,11 +245,7 @@ fn count_duplicates(
     message: &Message,
     all: &[Arc<Serving>],
     ended: &[AttemptEnd],
-    settlement: &Settlement,
 ) {
-    if !matches!(settlement, Settlement::Delete { .. } | Settlement::DeadLetter) {
-        return;
-    }
     for (serving, ended) in all.iter().zip(ended) {
         if ended.exit == (Exit::Duplicate { same_message: false }) {
             let plugin = &serving.stable;
@@ -229,19 +259,28 @@ fn count_duplicates(
 
 #[cfg(test)]
 mod tests {
+    use wasq_ledgers::Finish;
+
     use super::*;
 
     #[test]
     fn a_delivery_is_deleted_when_all_its_plugins_are_settled() {
-        let delete = || Settlement::Delete { record: Record::Done };
-        let delay = |s| Settlement::Delay { delay: Duration::from_secs(s), record: Record::Nothing };
-        let check = |plugin_attempts: Vec<Settlement>, expect| {
-            assert_eq!(combine(plugin_attempts.iter()), expect, "{plugin_attempts:?}")
+        let delete = || Settlement::unrecorded(QueueAction::Delete);
+        let hide = |s| Settlement::unrecorded(QueueAction::Hide(Duration::from_secs(s)));
+        let leave = || Settlement::unrecorded(QueueAction::Leave);
+        let dead_letter = || {
+            let finish = Finish::DeadLettered { message_id: MessageId("m".into()), ttl: Duration::ZERO };
+            Settlement { ledger: Some(finish), queue: QueueAction::Delete }
+        };
+        let check = |all: Vec<Settlement>, expect: Settlement| {
+            assert_eq!(combine(all.iter()), (expect.queue, expect.name()), "{all:?}");
         };
         check(vec![delete(), delete()], delete());
-        check(vec![delete(), Settlement::DeadLetter], delete());
-        check(vec![Settlement::DeadLetter, delay(3)], delay(3));
-        check(vec![delay(9), delete(), delay(2)], delay(2));
-        check(vec![delay(9), Settlement::Leave, delete()], Settlement::Leave);
+        check(vec![delete(), dead_letter()], delete());
+        check(vec![dead_letter(), delete()], delete());
+        check(vec![dead_letter(), dead_letter()], dead_letter());
+        check(vec![dead_letter(), hide(3)], hide(3));
+        check(vec![hide(9), delete(), hide(2)], hide(2));
+        check(vec![hide(9), leave(), delete()], leave());
     }
 }

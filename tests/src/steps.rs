@@ -15,7 +15,7 @@ use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
 use wasq::config::{Config, Envelope, QueueConfig};
 use wasq::exit::Exit;
-use wasq::flow::decide::{Record, Settlement};
+use wasq::flow::decide::QueueAction;
 use wasq::flow::decode::decode;
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
@@ -218,7 +218,7 @@ impl Steps {
         self.runtime.block_on(async {
             for delivery in queue.make(messages) {
                 let lease = keeper.track(&delivery).expect("each message is received once");
-                settler.settle(lease, &Settlement::Delete { record: Record::Done }, Span::NONE).await;
+                settler.settle(lease, QueueAction::Delete, Span::NONE).await;
             }
             queue.all_deleted().await;
         });

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_ledgers::Finish;
 use wasq_queues::VISIBILITY_MAX;
 
 use super::retry::backoff;
@@ -9,49 +11,61 @@ use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::manifest::Retry;
 
-/// What happens to a delivery, or to one plugin's attempt of it.
+/// What becomes of one plugin's attempt: what the ledger is told, and then the queue.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Settlement {
-    /// Nothing is left to do: delete once every plugin says so.
-    Delete { record: Record },
-    /// Hide it for so long, then it is delivered again.
-    Delay { delay: Duration, record: Record },
-    /// Send it to the DLQ, then delete.
-    DeadLetter,
+pub struct Settlement {
+    /// How the claim ends, where there is one. Before it ends as dead-lettered, the letter is sent; without a claim, too.
+    pub ledger: Option<Finish>,
+    pub queue: QueueAction,
+}
+
+/// What the queue is told about a delivery.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum QueueAction {
+    /// Nothing is left to do: delete it once every plugin says so.
+    Delete,
+    /// Hide it for so long. Then it is delivered again.
+    Hide(Duration),
     /// Touch nothing: the delivery is not ours.
     Leave,
 }
 
-impl Settlement {
+impl QueueAction {
     /// A delivery that was not begun is there for others at once.
-    pub const PUT_BACK: Self = Self::Delay { delay: Duration::ZERO, record: Record::Nothing };
-    /// What failed on a version that is on trial is repeated at once on the earlier one, and does not count.
-    pub const ON_THE_EARLIER_VERSION: Self = Self::Delay { delay: Duration::ZERO, record: Record::Released };
+    pub const PUT_BACK: Self = Self::Hide(Duration::ZERO);
 
-    /// As metrics and traces name it.
-    pub fn name(&self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Delete { .. } => "delete",
-            Self::Delay { .. } => "delay",
-            Self::DeadLetter => "dead-letter",
+            Self::Delete => "delete",
+            Self::Hide(_) => "delay",
             Self::Leave => "leave",
         }
     }
 }
 
-/// What the ledger is told first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Record {
-    /// The completion.
-    Done,
-    /// The completion of a message that was not worth doing.
-    Discarded,
-    /// A counted attempt that failed.
-    Failed,
-    /// An attempt that does not count.
-    Released,
-    /// Nothing was claimed.
-    Nothing,
+/// A settlement whose message goes to the DLQ, as metrics and traces name it.
+pub const DEAD_LETTER: &str = "dead-letter";
+
+impl Settlement {
+    /// What failed on a version that is on trial is repeated at once on the earlier one, and does not count.
+    pub fn on_the_earlier_version(exit: &Exit) -> Self {
+        Self { ledger: Some(released(exit)), queue: QueueAction::Hide(Duration::ZERO) }
+    }
+
+    /// Where the ledger has nothing to record.
+    pub fn unrecorded(queue: QueueAction) -> Self {
+        Self { ledger: None, queue }
+    }
+
+    /// Whether its message goes to the DLQ.
+    pub fn is_dead_letter(&self) -> bool {
+        matches!(self.ledger, Some(Finish::DeadLettered { .. }))
+    }
+
+    /// As metrics and traces name it.
+    pub fn name(&self) -> &'static str {
+        if self.is_dead_letter() { DEAD_LETTER } else { self.queue.name() }
+    }
 }
 
 /// What the decision depends on beside the exit.
@@ -76,6 +90,11 @@ pub struct DecisionInput<'a> {
     pub next_probe: Duration,
     /// What becomes of a message that would be dead-lettered.
     pub on_exhausted: OnExhausted,
+    /// The delivery's message, by which its dead letter is recognised.
+    pub message_id: &'a MessageId,
+    pub now: UnixMs,
+    /// How long the ledger remembers that the message is done, or dead-lettered.
+    pub ttl: Duration,
 }
 
 /// The shortest and the longest time for which an unroutable message is hidden.
@@ -98,26 +117,29 @@ const RETENTION_MARGIN_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// From an exit to a settlement.
 pub fn decide(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
-    match (settlement(exit, at), at.on_exhausted) {
+    let settlement = settlement(exit, at);
+    match at.on_exhausted {
         // A verdict was recorded: its message is not run again.
-        (Settlement::DeadLetter, OnExhausted::BlockGroup) if !matches!(exit, Exit::Verdict { .. }) => blocked(exit, at),
-        (settlement, OnExhausted::DeadLetter | OnExhausted::BlockGroup) => settlement,
+        OnExhausted::BlockGroup if settlement.is_dead_letter() && !matches!(exit, Exit::Verdict { .. }) => {
+            blocked(exit, at)
+        }
+        OnExhausted::DeadLetter | OnExhausted::BlockGroup => settlement,
     }
 }
 
 /// As [`decide`] has it, unless the queue would delete the message while it waits: then it is dead-lettered now. A
 /// message that another delivery runs is that one's to settle.
 pub fn within_retention(exit: Exit, settlement: Settlement, at: &DecisionInput<'_>) -> (Exit, Settlement) {
-    let (Settlement::Delay { delay, .. }, Some(retention)) = (&settlement, at.retention) else {
+    let (QueueAction::Hide(delay), Some(retention)) = (settlement.queue, at.retention) else {
         return (exit, settlement);
     };
     let margin = (retention / 10).min(RETENTION_MARGIN_MAX);
     if matches!(exit, Exit::Busy { .. })
-        || at.age.saturating_add((*delay).min(VISIBILITY_MAX)).saturating_add(margin) < retention
+        || at.age.saturating_add(delay.min(VISIBILITY_MAX)).saturating_add(margin) < retention
     {
         return (exit, settlement);
     }
-    (Exit::Retention { retention, waiting_for: exit.reason() }, Settlement::DeadLetter)
+    (Exit::Retention { retention, waiting_for: exit.reason() }, dead_letter(at))
 }
 
 /// How long a message waits whose dead letter could not be sent: longer each time.
@@ -129,26 +151,28 @@ pub fn letter_wait(receive_count: u32, draw: f64) -> Duration {
 /// somebody takes it away.
 fn blocked(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
     let was_run = !matches!(exit, Exit::HostCrash { .. } | Exit::Expired { .. });
-    let record = match at.attempt {
-        0 => Record::Nothing,
-        _ if was_run => Record::Failed,
-        _ => Record::Released,
+    let ledger = match at.attempt {
+        0 => None,
+        _ if was_run => Some(Finish::Failed { at: at.now }),
+        _ => Some(released(exit)),
     };
-    Settlement::Delay { delay: at.retry.maximum_interval.max(BLOCKED_MIN), record }
+    Settlement { ledger, queue: QueueAction::Hide(at.retry.maximum_interval.max(BLOCKED_MIN)) }
 }
 
 fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
-    use Settlement::{DeadLetter, Delay, Delete, Leave};
+    let delete = |ledger| Settlement { ledger, queue: QueueAction::Delete };
+    let hide = |delay| Settlement::unrecorded(QueueAction::Hide(delay));
+    let release = |delay| Settlement { ledger: Some(released(exit)), queue: QueueAction::Hide(delay) };
+    let done = |result, discarded| Some(Finish::Done { result, discarded, ttl: at.ttl });
     match exit {
-        Exit::Done { .. } => Delete { record: Record::Done },
-        Exit::Discard { .. } => Delete { record: Record::Discarded },
-        Exit::Duplicate { .. } => Delete { record: Record::Nothing },
-        Exit::Expired { discard: true } => Delete { record: Record::Discarded },
-        Exit::Snooze { delay } => Delay { delay: (*delay).max(UNCOUNTED_MIN), record: Record::Released },
+        Exit::Done { result } => delete(done(result.clone(), false)),
+        Exit::Discard { .. } | Exit::Expired { discard: true } => delete(done(None, true)),
+        Exit::Duplicate { .. } => delete(None),
+        Exit::Snooze { delay } => release((*delay).max(UNCOUNTED_MIN)),
         // Not before it was told to come back, nor before the next probe; and not all who were told the same at once.
         Exit::Unavailable { after, .. } => {
             let wait = after.unwrap_or_default().max(at.next_probe).max(UNCOUNTED_MIN);
-            Delay { delay: jitter(wait, at.draw), record: Record::Released }
+            release(jitter(wait, at.draw))
         }
         Exit::Retry { after, .. } => again(at, *after),
         Exit::Timeout { .. }
@@ -166,40 +190,46 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         | Exit::LedgerDamaged { .. }
         | Exit::Verdict { .. }
         | Exit::Retention { .. }
-        | Exit::Expired { discard: false } => DeadLetter,
-        Exit::Unroutable { .. } if at.age >= at.unroutable_after => DeadLetter,
+        | Exit::Expired { discard: false } => dead_letter(at),
+        Exit::Unroutable { .. } if at.age >= at.unroutable_after => dead_letter(at),
         Exit::Unroutable { .. } => {
             let delay = doubled(UNROUTABLE_MIN, at.receive_count).min(UNROUTABLE_MAX);
-            Delay { delay, record: Record::Nothing }
+            hide(delay)
         }
         // Hidden longer each time, and past the end of the pause by its jitter alone: a resumed type comes back within the hold.
         Exit::Paused { remaining, .. } => {
             let longest = at.pause_hold.min(remaining.unwrap_or(Duration::MAX));
             let hold = doubled(PAUSED_MIN, at.receive_count).min(longest);
-            Delay { delay: jitter(hold, at.draw), record: Record::Nothing }
+            hide(jitter(hold, at.draw))
         }
-        Exit::Interrupted => Delay { delay: Duration::ZERO, record: Record::Released },
-        Exit::NoPermit => Delay { delay: jitter(HELD_BACK, at.draw), record: Record::Released },
-        Exit::LedgerDown { .. } => Delay { delay: jitter(HELD_BACK, at.draw), record: Record::Released },
-        Exit::BreakerOpen { remaining, .. } => {
-            Delay { delay: *remaining + jitter(HELD_BACK, at.draw), record: Record::Released }
-        }
+        Exit::Interrupted => release(Duration::ZERO),
+        Exit::NoPermit => release(jitter(HELD_BACK, at.draw)),
+        Exit::LedgerDown { .. } => release(jitter(HELD_BACK, at.draw)),
+        Exit::BreakerOpen { remaining, .. } => release(*remaining + jitter(HELD_BACK, at.draw)),
         // The other run mostly ends long before its lease: look again soon, and less and less often.
-        Exit::Busy { remaining } => {
-            Delay { delay: doubled(HELD_BACK, at.receive_count).min(*remaining), record: Record::Nothing }
-        }
-        Exit::BackingOff { remaining } => Delay { delay: *remaining, record: Record::Released },
-        Exit::LeaseLost => Leave,
+        Exit::Busy { remaining } => hide(doubled(HELD_BACK, at.receive_count).min(*remaining)),
+        Exit::BackingOff { remaining } => release(*remaining),
+        Exit::LeaseLost => Settlement::unrecorded(QueueAction::Leave),
     }
 }
 
 /// Below the cap: once more, later. At the cap: dead-letter.
 fn again(at: &DecisionInput<'_>, after: Option<Duration>) -> Settlement {
     if at.attempt >= at.retry.max_attempts {
-        return Settlement::DeadLetter;
+        return dead_letter(at);
     }
     let delay = after.unwrap_or_else(|| backoff(at.retry, at.attempt, at.draw));
-    Settlement::Delay { delay, record: Record::Failed }
+    Settlement { ledger: Some(Finish::Failed { at: at.now }), queue: QueueAction::Hide(delay) }
+}
+
+fn dead_letter(at: &DecisionInput<'_>) -> Settlement {
+    let finish = Finish::DeadLettered { message_id: at.message_id.clone(), ttl: at.ttl };
+    Settlement { ledger: Some(finish), queue: QueueAction::Delete }
+}
+
+/// The end of an attempt that does not count.
+pub fn released(exit: &Exit) -> Finish {
+    Finish::Released { ran: exit.handler_failed().is_some() }
 }
 
 /// Twice as long at each receive after the first.
@@ -217,6 +247,31 @@ mod tests {
     use super::*;
 
     const S: fn(u64) -> Duration = Duration::from_secs;
+    const NOW: UnixMs = UnixMs(1_000);
+    const TTL: Duration = Duration::from_secs(86_400);
+    const FAILED: Option<Finish> = Some(Finish::Failed { at: NOW });
+    const DONE: Option<Finish> = Some(Finish::Done { result: None, discarded: false, ttl: TTL });
+    const DISCARDED: Option<Finish> = Some(Finish::Done { result: None, discarded: true, ttl: TTL });
+    /// Of a handler that ran, and of one that did not.
+    const RAN: Option<Finish> = Some(Finish::Released { ran: true });
+    const NOT_RUN: Option<Finish> = Some(Finish::Released { ran: false });
+    static MESSAGE: MessageId = MessageId(String::new());
+
+    fn delete(ledger: Option<Finish>) -> Settlement {
+        Settlement { ledger, queue: QueueAction::Delete }
+    }
+
+    fn hide(delay: Duration, ledger: Option<Finish>) -> Settlement {
+        Settlement { ledger, queue: QueueAction::Hide(delay) }
+    }
+
+    fn dead_lettered() -> Settlement {
+        delete(Some(Finish::DeadLettered { message_id: MESSAGE.clone(), ttl: TTL }))
+    }
+
+    fn left() -> Settlement {
+        Settlement::unrecorded(QueueAction::Leave)
+    }
 
     fn check(exit: Exit, attempt: u32, expect: Settlement) {
         let retry = Retry { max_attempts: 3, ..Retry::default() };
@@ -231,6 +286,9 @@ mod tests {
             retention: None,
             next_probe: S(7),
             on_exhausted: OnExhausted::DeadLetter,
+            message_id: &MESSAGE,
+            now: NOW,
+            ttl: TTL,
         };
         assert_eq!(decide(&exit, &at), expect, "{exit:?} at attempt {attempt}");
     }
@@ -238,37 +296,29 @@ mod tests {
     /// The table of exits and settlements, line by line.
     #[test]
     fn a_settlement_is_named_as_metrics_and_traces_name_it() {
-        let record = Record::Nothing;
-        let all = [
-            Settlement::Delete { record },
-            Settlement::Delay { delay: Duration::ZERO, record },
-            Settlement::DeadLetter,
-            Settlement::Leave,
-        ];
+        let all = [delete(None), hide(Duration::ZERO, None), dead_lettered(), left()];
         assert_eq!(all.map(|settlement| settlement.name()), ["delete", "delay", "dead-letter", "leave"]);
     }
 
     #[test]
     fn every_exit_has_its_settlement() {
-        use Settlement::{DeadLetter, Leave};
-        let delete = |record| Settlement::Delete { record };
-        let delay = |s: u64, record| Settlement::Delay { delay: S(s), record };
-        let half_s = |record| Settlement::Delay { delay: Duration::from_millis(500), record };
+        let delay = |s: u64, ledger| hide(S(s), ledger);
+        let half_s = |ledger| hide(Duration::from_millis(500), ledger);
         let text = || "x".to_owned();
 
-        check(Exit::Done { result: None }, 1, delete(Record::Done));
-        check(Exit::Discard { reason: text() }, 1, delete(Record::Discarded));
-        check(Exit::Snooze { delay: S(9) }, 1, delay(9, Record::Released));
-        check(Exit::Snooze { delay: S(9) }, 3, delay(9, Record::Released));
+        check(Exit::Done { result: None }, 1, delete(DONE));
+        check(Exit::Discard { reason: text() }, 1, delete(DISCARDED));
+        check(Exit::Snooze { delay: S(9) }, 1, delay(9, RAN));
+        check(Exit::Snooze { delay: S(9) }, 3, delay(9, RAN));
 
-        check(Exit::Retry { reason: text(), after: None }, 1, half_s(Record::Failed));
-        check(Exit::Retry { reason: text(), after: Some(S(40)) }, 2, delay(40, Record::Failed));
-        check(Exit::Retry { reason: text(), after: Some(S(40)) }, 3, DeadLetter);
+        check(Exit::Retry { reason: text(), after: None }, 1, half_s(FAILED));
+        check(Exit::Retry { reason: text(), after: Some(S(40)) }, 2, delay(40, FAILED));
+        check(Exit::Retry { reason: text(), after: Some(S(40)) }, 3, dead_lettered());
         let down = |after| Exit::Unavailable { dependency: text(), reason: text(), after };
-        check(down(None), 3, delay(7, Record::Released));
-        check(down(Some(S(5))), 3, delay(7, Record::Released));
-        check(down(Some(S(9))), 3, delay(9, Record::Released));
-        check(Exit::Reject { reason: text() }, 1, DeadLetter);
+        check(down(None), 3, delay(7, RAN));
+        check(down(Some(S(5))), 3, delay(7, RAN));
+        check(down(Some(S(9))), 3, delay(9, RAN));
+        check(Exit::Reject { reason: text() }, 1, dead_lettered());
 
         let host_found = [
             Exit::Timeout { limit: S(1) },
@@ -279,33 +329,33 @@ mod tests {
             Exit::Outbox { reason: text() },
         ];
         for exit in host_found {
-            check(exit.clone(), 1, half_s(Record::Failed));
-            check(exit, 3, DeadLetter);
+            check(exit.clone(), 1, half_s(FAILED));
+            check(exit, 3, dead_lettered());
         }
 
-        check(Exit::Invalid { reason: text() }, 0, DeadLetter);
-        check(Exit::Conflict, 0, DeadLetter);
-        check(Exit::OversizedKey { size_bytes: 2, limit_bytes: 1 }, 0, DeadLetter);
-        check(Exit::OutboxDepth { depth: 33, limit: 32 }, 0, DeadLetter);
-        check(Exit::HostCrash { crashes: 3 }, 4, DeadLetter);
-        check(Exit::Unroutable { kind: text() }, 0, delay(240, Record::Nothing));
+        check(Exit::Invalid { reason: text() }, 0, dead_lettered());
+        check(Exit::Conflict, 0, dead_lettered());
+        check(Exit::OversizedKey { size_bytes: 2, limit_bytes: 1 }, 0, dead_lettered());
+        check(Exit::OutboxDepth { depth: 33, limit: 32 }, 0, dead_lettered());
+        check(Exit::HostCrash { crashes: 3 }, 4, dead_lettered());
+        check(Exit::Unroutable { kind: text() }, 0, delay(240, None));
         let paused = |remaining| Exit::Paused { target: text(), remaining };
-        check(paused(None), 0, delay(20, Record::Nothing));
-        check(paused(Some(S(9))), 0, delay(9, Record::Nothing));
-        check(Exit::LedgerDamaged { reason: text() }, 0, DeadLetter);
-        check(Exit::Verdict { class: text(), reason: text() }, 1, DeadLetter);
-        check(Exit::BackingOff { remaining: S(6) }, 2, delay(6, Record::Released));
-        check(Exit::LeaseLost, 1, Leave);
-        check(Exit::Interrupted, 1, delay(0, Record::Released));
-        check(Exit::Expired { discard: true }, 1, delete(Record::Discarded));
-        check(Exit::Expired { discard: false }, 1, DeadLetter);
+        check(paused(None), 0, delay(20, None));
+        check(paused(Some(S(9))), 0, delay(9, None));
+        check(Exit::LedgerDamaged { reason: text() }, 0, dead_lettered());
+        check(Exit::Verdict { class: text(), reason: text() }, 1, dead_lettered());
+        check(Exit::BackingOff { remaining: S(6) }, 2, delay(6, NOT_RUN));
+        check(Exit::LeaseLost, 1, left());
+        check(Exit::Interrupted, 1, delay(0, NOT_RUN));
+        check(Exit::Expired { discard: true }, 1, delete(DISCARDED));
+        check(Exit::Expired { discard: false }, 1, dead_lettered());
 
-        check(Exit::Duplicate { same_message: true }, 0, delete(Record::Nothing));
-        check(Exit::Busy { remaining: S(11) }, 0, delay(8, Record::Nothing));
-        check(Exit::Busy { remaining: S(3) }, 0, delay(3, Record::Nothing));
-        check(Exit::NoPermit, 1, delay(2, Record::Released));
-        check(Exit::LedgerDown { reason: text() }, 0, delay(2, Record::Released));
-        check(Exit::BreakerOpen { dependency: text(), remaining: S(3) }, 1, delay(5, Record::Released));
+        check(Exit::Duplicate { same_message: true }, 0, delete(None));
+        check(Exit::Busy { remaining: S(11) }, 0, delay(8, None));
+        check(Exit::Busy { remaining: S(3) }, 0, delay(3, None));
+        check(Exit::NoPermit, 1, delay(2, NOT_RUN));
+        check(Exit::LedgerDown { reason: text() }, 0, delay(2, NOT_RUN));
+        check(Exit::BreakerOpen { dependency: text(), remaining: S(3) }, 1, delay(5, NOT_RUN));
     }
 
     #[test]
@@ -323,19 +373,22 @@ mod tests {
                 retention: None,
                 next_probe: S(1),
                 on_exhausted: OnExhausted::BlockGroup,
+                message_id: &MESSAGE,
+                now: NOW,
+                ttl: TTL,
             };
             assert_eq!(decide(&exit, &at), expect, "{exit:?} at attempt {attempt}");
         };
-        let held = |record| Settlement::Delay { delay: S(50), record };
+        let held = |ledger| hide(S(50), ledger);
         let failed = || Exit::Retry { reason: "x".into(), after: None };
-        check(failed(), 1, Settlement::Delay { delay: Duration::from_millis(500), record: Record::Failed });
-        check(failed(), 3, held(Record::Failed));
-        check(failed(), 9, held(Record::Failed));
-        check(Exit::Reject { reason: "x".into() }, 1, held(Record::Failed));
-        check(Exit::Conflict, 0, held(Record::Nothing));
-        check(Exit::HostCrash { crashes: 3 }, 4, held(Record::Released));
-        check(Exit::Done { result: None }, 4, Settlement::Delete { record: Record::Done });
-        check(Exit::Verdict { class: "x".into(), reason: "x".into() }, 1, Settlement::DeadLetter);
+        check(failed(), 1, hide(Duration::from_millis(500), FAILED));
+        check(failed(), 3, held(FAILED));
+        check(failed(), 9, held(FAILED));
+        check(Exit::Reject { reason: "x".into() }, 1, held(FAILED));
+        check(Exit::Conflict, 0, held(None));
+        check(Exit::HostCrash { crashes: 3 }, 4, held(NOT_RUN));
+        check(Exit::Done { result: None }, 4, delete(DONE));
+        check(Exit::Verdict { class: "x".into(), reason: "x".into() }, 1, dead_lettered());
     }
 
     #[test]
@@ -353,14 +406,17 @@ mod tests {
                 retention: None,
                 next_probe: S(1),
                 on_exhausted: OnExhausted::DeadLetter,
+                message_id: &MESSAGE,
+                now: NOW,
+                ttl: TTL,
             };
             decide(&Exit::Unroutable { kind: "t".into() }, &at)
         };
-        let hidden = |s| Settlement::Delay { delay: S(s), record: Record::Nothing };
+        let hidden = |s| hide(S(s), None);
         assert_eq!(settle(1, 0), hidden(60));
         assert_eq!(settle(2, 60), hidden(120));
         assert_eq!(settle(1000, 60), hidden(900));
-        assert_eq!(settle(5, 3600), Settlement::DeadLetter);
+        assert_eq!(settle(5, 3600), dead_lettered());
     }
 
     fn with_retention(retention: Option<Duration>, age: Duration) -> DecisionInput<'static> {
@@ -377,6 +433,9 @@ mod tests {
             retention,
             next_probe: Duration::ZERO,
             on_exhausted: OnExhausted::BlockGroup,
+            message_id: &MESSAGE,
+            now: NOW,
+            ttl: TTL,
         }
     }
 
@@ -390,7 +449,7 @@ mod tests {
             Exit::Reject { reason: "its group is blocked".into() },
         ];
         for exit in exits {
-            let Settlement::Delay { delay, .. } = decide(&exit, &at) else { panic!("{exit:?} waits") };
+            let QueueAction::Hide(delay) = decide(&exit, &at).queue else { panic!("{exit:?} waits") };
             assert_eq!(delay, S(1), "{exit:?}");
         }
     }
@@ -400,7 +459,7 @@ mod tests {
         let check = |exit: Exit, retention_s, age_s, dies| {
             let at = with_retention(Some(S(retention_s)), S(age_s));
             let (exit, settlement) = within_retention(exit.clone(), decide(&exit, &at), &at);
-            assert_eq!(settlement == Settlement::DeadLetter, dies, "{exit:?} of {retention_s} s after {age_s} s");
+            assert_eq!(settlement.is_dead_letter(), dies, "{exit:?} of {retention_s} s after {age_s} s");
             assert_eq!(matches!(exit, Exit::Retention { .. }), dies);
         };
         let snooze = |delay_s| Exit::Snooze { delay: S(delay_s) };

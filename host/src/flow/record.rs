@@ -7,7 +7,7 @@ use wasq_ledgers::{Finish, LedgerError};
 use wasq_queues::MESSAGE_MAX_BYTES;
 
 use super::claim::Claimed;
-use super::decide::{HELD_BACK, Record, Settlement, letter_wait};
+use super::decide::{HELD_BACK, QueueAction, Settlement, letter_wait};
 use super::insist::insist;
 use super::pending;
 use super::plugin_attempt::{AttemptEnd, PluginAttempt};
@@ -15,8 +15,6 @@ use super::recent::{REASON_MAX_BYTES, RecentOutcome};
 use crate::admission::breaker::Admitted;
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
-use crate::plugins::Plugin;
-use crate::plugins::manifest::Idempotency;
 use crate::sandbox::text::sanitize;
 
 /// How often a dead letter is tried while the lease holds.
@@ -37,25 +35,22 @@ pub fn feed_breakers(plugin_attempt: &PluginAttempt<'_>, admitted: Option<Admitt
     Duration::ZERO
 }
 
-/// Records a attempt's end. A attempt that could not be recorded is not settled: it comes again.
+/// Records an attempt's end. What could not be recorded is not settled: the message comes again.
 pub async fn record(
     plugin_attempt: &PluginAttempt<'_>,
     claim: Option<Claimed>,
     exit: Exit,
     settlement: Settlement,
 ) -> AttemptEnd {
-    let settlement = match settlement {
-        Settlement::Leave => Settlement::Leave,
-        Settlement::DeadLetter => dead_letter(plugin_attempt, claim.as_ref(), &exit).await,
-        Settlement::Delete { record } | Settlement::Delay { record, .. } => {
-            match (&claim, finish(plugin_attempt, record, &exit)) {
-                (Some(claim), Some(finish)) => match hold_back(plugin_attempt, claim, &exit, &settlement).await {
-                    Ok(()) => finish_claim(plugin_attempt, claim, finish, settlement).await,
-                    Err(error) => unrecorded(plugin_attempt, claim, &error),
-                },
-                (_, _) => settlement,
-            }
+    let settlement = match (&settlement.ledger, &claim) {
+        (Some(Finish::DeadLettered { .. }), claim) => {
+            dead_letter(plugin_attempt, claim.as_ref(), &exit, settlement).await
         }
+        (Some(_), Some(claim)) => match hold_back(plugin_attempt, claim, &exit, &settlement).await {
+            Ok(()) => finish_claim(plugin_attempt, claim, settlement).await,
+            Err(error) => unrecorded(plugin_attempt, claim, &error),
+        },
+        (Some(_), None) | (None, _) => settlement,
     };
     let attempt = attempt(claim.as_ref());
     if let Some(claim) = &claim {
@@ -63,21 +58,6 @@ pub async fn record(
     }
     observe(plugin_attempt, attempt, &exit, &settlement);
     AttemptEnd { exit, settlement }
-}
-
-/// What the ledger is told; nothing where nothing was claimed.
-fn finish(plugin_attempt: &PluginAttempt<'_>, record: Record, exit: &Exit) -> Option<Finish> {
-    let ttl = ttl(plugin_attempt.plugin);
-    match record {
-        Record::Done => {
-            let result = if let Exit::Done { result } = exit { result.clone() } else { None };
-            Some(Finish::Done { result, discarded: false, ttl })
-        }
-        Record::Discarded => Some(Finish::Done { result: None, discarded: true, ttl }),
-        Record::Failed => Some(Finish::Failed { at: plugin_attempt.services.clock.unix_ms() }),
-        Record::Released => Some(Finish::Released { ran: exit.handler_failed().is_some() }),
-        Record::Nothing => None,
-    }
 }
 
 /// Where another plugin's delay may bring the message back earlier, the ledger keeps this one's.
@@ -88,17 +68,22 @@ async fn hold_back(
     settlement: &Settlement,
 ) -> Result<(), LedgerError> {
     let asked_for = exit.handler_failed().is_some() || matches!(exit, Exit::Outbox { .. });
-    match settlement {
-        Settlement::Delay { delay, .. } if asked_for && !plugin_attempt.is_only_plugin && !delay.is_zero() => {
-            pending::keep_not_before(plugin_attempt, claim, *delay).await
+    match settlement.queue {
+        QueueAction::Hide(delay) if asked_for && !plugin_attempt.is_only_plugin && !delay.is_zero() => {
+            pending::keep_not_before(plugin_attempt, claim, delay).await
         }
-        Settlement::Delay { .. } | Settlement::Delete { .. } | Settlement::DeadLetter | Settlement::Leave => Ok(()),
+        QueueAction::Hide(_) | QueueAction::Delete | QueueAction::Leave => Ok(()),
     }
 }
 
 /// Records the verdict, sends the dead letter, then records that it was sent. If it cannot be sent, the message stays in its
 /// queue, and whoever receives it next sends the letter, without a run.
-async fn dead_letter(plugin_attempt: &PluginAttempt<'_>, claim: Option<&Claimed>, exit: &Exit) -> Settlement {
+async fn dead_letter(
+    plugin_attempt: &PluginAttempt<'_>,
+    claim: Option<&Claimed>,
+    exit: &Exit,
+    settlement: Settlement,
+) -> Settlement {
     let letter = letter(plugin_attempt, claim, exit);
     if let Some(claim) = claim {
         match keep_verdict(plugin_attempt, claim, &letter).await {
@@ -115,18 +100,19 @@ async fn dead_letter(plugin_attempt: &PluginAttempt<'_>, claim: Option<&Claimed>
         log_attempt!(error, plugin_attempt, letter.attempts, class, %error, "a message stays in its queue: its dead letter cannot be sent");
         health.letters_failing(queue, plugin_attempt.runtime.dlq.name(), &error.to_string());
         let delay = letter_wait(plugin_attempt.delivery.receive_count, fastrand::f64());
-        let settlement = Settlement::Delay { delay, record: Record::Released };
+        let queue = QueueAction::Hide(delay);
         return match claim {
-            Some(claim) => finish_claim(plugin_attempt, claim, Finish::Released { ran: false }, settlement).await,
-            None => settlement,
+            Some(claim) => {
+                let settlement = Settlement { ledger: Some(Finish::Released { ran: false }), queue };
+                finish_claim(plugin_attempt, claim, settlement).await
+            }
+            None => Settlement::unrecorded(queue),
         };
     }
     health.letters_sent(queue);
-    let message_id = plugin_attempt.delivery.message_id.clone();
-    let finish = Finish::DeadLettered { message_id, ttl: ttl(plugin_attempt.plugin) };
-    let Some(claim) = claim else { return Settlement::DeadLetter };
-    match tell(plugin_attempt, claim, finish).await {
-        Ok(()) | Err(LedgerError::Damaged(_) | LedgerError::TooLarge(_)) => Settlement::DeadLetter,
+    let Some(claim) = claim else { return settlement };
+    match tell(plugin_attempt, claim, settlement.ledger.as_ref()).await {
+        Ok(()) | Err(LedgerError::Damaged(_) | LedgerError::TooLarge(_)) => settlement,
         Err(error @ (LedgerError::Stale | LedgerError::Unavailable(_))) => unrecorded(plugin_attempt, claim, &error),
     }
 }
@@ -151,19 +137,15 @@ async fn confirm(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed) -> Result<
 }
 
 /// Tells the ledger. What it could not record is not settled.
-async fn finish_claim(
-    plugin_attempt: &PluginAttempt<'_>,
-    claim: &Claimed,
-    finish: Finish,
-    settlement: Settlement,
-) -> Settlement {
-    match tell(plugin_attempt, claim, finish).await {
+async fn finish_claim(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, settlement: Settlement) -> Settlement {
+    match tell(plugin_attempt, claim, settlement.ledger.as_ref()).await {
         Ok(()) => settlement,
         Err(error) => unrecorded(plugin_attempt, claim, &error),
     }
 }
 
-async fn tell(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, finish: Finish) -> Result<(), LedgerError> {
+async fn tell(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, finish: Option<&Finish>) -> Result<(), LedgerError> {
+    let Some(finish) = finish else { return Ok(()) };
     let ledger = &plugin_attempt.services.ledger;
     // From here on the keeper may find the claim gone, because its end is recorded.
     plugin_attempt.lease.finish_claim(claim.key);
@@ -176,14 +158,14 @@ fn unrecorded(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, error: &Ledge
     match error {
         LedgerError::Stale => {
             log_attempt!(warn, plugin_attempt, attempt, "the ledger refused an outcome: the claim was taken over");
-            Settlement::Leave
+            Settlement::unrecorded(QueueAction::Leave)
         }
         LedgerError::Unavailable(_) | LedgerError::Damaged(_) | LedgerError::TooLarge(_) => {
             if let LedgerError::Unavailable(reason) = error {
                 plugin_attempt.services.health.ledger_failed(reason);
             }
             log_attempt!(error, plugin_attempt, attempt, %error, "an outcome could not be recorded; the message stays in its queue");
-            Settlement::Delay { delay: HELD_BACK, record: Record::Nothing }
+            Settlement::unrecorded(QueueAction::Hide(HELD_BACK))
         }
     }
 }
@@ -235,11 +217,6 @@ fn letter(plugin_attempt: &PluginAttempt<'_>, claim: Option<&Claimed>, exit: &Ex
     }
 }
 
-/// How long the ledger remembers.
-fn ttl(plugin: Option<&Plugin>) -> Duration {
-    plugin.map_or_else(|| Idempotency::default().ttl, |plugin| plugin.manifest.idempotency.ttl)
-}
-
 /// The attempt that was claimed; 0 where none was.
 fn attempt(claim: Option<&Claimed>) -> u32 {
     claim.map_or(0, |claim| claim.fresh.attempt)
@@ -251,28 +228,29 @@ fn observe(plugin_attempt: &PluginAttempt<'_>, attempt: u32, exit: &Exit, settle
     plugin_attempt.services.stats.exit(kind, plugin, exit, settled, plugin_attempt.age());
     plugin_attempt.span.ended(attempt, class, settled.name());
     remember(plugin_attempt, attempt, exit, settled);
-    match settled {
-        Settlement::DeadLetter => {
+    match (settled.queue, &settled.ledger) {
+        (QueueAction::Delete, Some(Finish::DeadLettered { .. })) => {
             log_attempt!(warn, plugin_attempt, attempt, class, reason = exit.reason(), "dead-lettered")
         }
-        Settlement::Delay { delay, .. } => {
-            log_attempt!(debug, plugin_attempt, attempt, class, reason = exit.reason(), ?delay, "put back")
-        }
-        Settlement::Delete { record: Record::Discarded } => {
+        (QueueAction::Delete, Some(Finish::Done { discarded: true, .. })) => {
             log_attempt!(info, plugin_attempt, attempt, class, reason = exit.reason(), "discarded")
         }
-        Settlement::Leave => {
+        (QueueAction::Delete, _) => log_attempt!(debug, plugin_attempt, attempt, class, "settled"),
+        (QueueAction::Hide(delay), _) => {
+            log_attempt!(debug, plugin_attempt, attempt, class, reason = exit.reason(), ?delay, "put back")
+        }
+        (QueueAction::Leave, _) => {
             log_attempt!(warn, plugin_attempt, attempt, class, reason = exit.reason(), "left to another delivery")
         }
-        Settlement::Delete { .. } => log_attempt!(debug, plugin_attempt, attempt, class, "settled"),
     }
 }
 
 /// For whoever looks at what goes on.
 fn remember(plugin_attempt: &PluginAttempt<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
     let services = plugin_attempt.services;
-    let is_failure = exit.handler_failed() == Some(true) || *settled == Settlement::DeadLetter;
-    let is_plain = matches!(settled, Settlement::Delete { record: Record::Done | Record::Nothing });
+    let is_failure = exit.handler_failed() == Some(true) || settled.is_dead_letter();
+    let is_plain = settled.queue == QueueAction::Delete
+        && matches!(settled.ledger, None | Some(Finish::Done { discarded: false, .. }));
     let (kind, plugin) = plugin_attempt.names();
     services.recent.ended(
         is_failure,

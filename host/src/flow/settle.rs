@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use wasq_core::clock;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
-use super::decide::Settlement;
+use super::decide::QueueAction;
 use super::retry::visibility_s;
 use crate::lease::Lease;
 use crate::telemetry::metrics::{Counter, QueueMeters};
@@ -77,15 +77,14 @@ impl Settler {
     }
 
     /// Hands a delivery over. It is held until its call is confirmed.
-    pub async fn settle(&self, lease: Lease, settlement: &Settlement, span: Span) {
+    pub async fn settle(&self, lease: Lease, action: QueueAction, span: Span) {
         let decided_at = clock::now();
-        span.set("wasq.settlement", settlement.name());
-        let operation = match settlement {
-            Settlement::Leave => return,
-            Settlement::Delete { .. } | Settlement::DeadLetter => Operation::Delete,
-            Settlement::Delay { delay, .. } => {
+        let operation = match action {
+            QueueAction::Leave => return,
+            QueueAction::Delete => Operation::Delete,
+            QueueAction::Hide(delay) => {
                 lease.settle().await;
-                Operation::Hide { visibility_s: visibility_s(*delay, lease.room()) }
+                Operation::Hide { visibility_s: visibility_s(delay, lease.room()) }
             }
         };
         if operation == Operation::Delete {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use wasq_ledgers::Finish;
 
 use crate::exit::Exit;
-use crate::flow::decide::{Record, Settlement};
+use crate::flow::decide::{QueueAction, Settlement};
 use crate::sandbox::RunReport;
 use crate::telemetry::metrics::{self, Counter, Histogram};
 
@@ -124,14 +125,14 @@ pub struct LineStats {
 }
 
 impl Stats {
-    /// A share's exit and settlement, `sent_to_now` after its message was sent.
+    /// An attempt's exit and settlement, `sent_to_now` after its message was sent.
     pub fn exit(&self, kind: &str, plugin: &str, exit: &Exit, settled: &Settlement, sent_to_now: Duration) {
         let line = self.line(kind, plugin);
         line.count(exit.class(), settled.name());
-        if let Settlement::Delay { delay, record: Record::Failed } = settled {
-            line.retry_delay.observe(*delay);
+        if let (QueueAction::Hide(delay), Some(Finish::Failed { .. })) = (settled.queue, &settled.ledger) {
+            line.retry_delay.observe(delay);
         }
-        if let (Exit::Done { .. }, Settlement::Delete { .. }) = (exit, settled) {
+        if let (Exit::Done { .. }, QueueAction::Delete) = (exit, settled.queue) {
             line.percentiles().sent_to_done.record(sent_to_now);
         }
     }
@@ -286,9 +287,15 @@ mod tests {
         let stats = Stats::default();
         let exit = Exit::Unroutable { kind: String::new() };
         for index in 0..UNROUTED_MAX + 7 {
-            stats.exit(&format!("made-up-{index}"), "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+            stats.exit(
+                &format!("made-up-{index}"),
+                "",
+                &exit,
+                &Settlement::unrecorded(QueueAction::PUT_BACK),
+                Duration::ZERO,
+            );
         }
-        stats.exit("made-up-0", "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+        stats.exit("made-up-0", "", &exit, &Settlement::unrecorded(QueueAction::PUT_BACK), Duration::ZERO);
         stats.duplicate("order", "ship");
         let lines = stats.lines();
         let count = |kind: &str| lines[&(kind.to_owned(), String::new())].exits()[&("unroutable", "delay")];
@@ -301,7 +308,7 @@ mod tests {
         let stats = Arc::new(Stats::default());
         let count = |stats: &Stats, kind: &str| {
             let exit = Exit::Unroutable { kind: String::new() };
-            stats.exit(kind, "", &exit, &Settlement::PUT_BACK, Duration::ZERO);
+            stats.exit(kind, "", &exit, &Settlement::unrecorded(QueueAction::PUT_BACK), Duration::ZERO);
         };
         (0..=UNROUTED_MAX).for_each(|number| count(&stats, &format!("made-up-{number}")));
         let (counted, is_counted) = std::sync::mpsc::sync_channel(1);

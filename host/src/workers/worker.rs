@@ -11,7 +11,7 @@ use wasq_core::clock;
 use wasq_core::message::Delivery;
 use wasq_queues::BATCH_MAX_ENTRIES;
 
-use crate::flow::decide::Settlement;
+use crate::flow::decide::QueueAction;
 use crate::flow::{self, QueueRuntime, Services};
 use crate::telemetry::spans::Span;
 
@@ -234,11 +234,11 @@ impl Worker {
             };
             // What a poll brings after the stop was not begun, and goes back at once.
             if !in_order || self.stop.is_cancelled() {
-                self.runtime.settler.settle(lease, &Settlement::PUT_BACK, Span::NONE).await;
+                self.runtime.settler.settle(lease, QueueAction::PUT_BACK, Span::NONE).await;
                 continue;
             }
-            let settlement = flow::handle(&self.services, &self.runtime, &delivery, lease).await;
-            in_order = matches!(settlement, Settlement::Delete { .. } | Settlement::DeadLetter);
+            let action = flow::handle(&self.services, &self.runtime, &delivery, lease).await;
+            in_order = action == QueueAction::Delete;
         }
     }
 }

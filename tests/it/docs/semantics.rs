@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use wasq::config::{Limits, OnExhausted, QueueConfig};
 use wasq::exit::Exit;
-use wasq::flow::decide::{DecisionInput, Record, Settlement, decide};
+use wasq::flow::decide::{DecisionInput, QueueAction, decide};
 use wasq::flow::retry::backoff;
 use wasq::plugins::manifest::Retry;
+use wasq_core::message::{MessageId, UnixMs};
+use wasq_ledgers::Finish;
 
 use super::document;
 
@@ -91,7 +93,7 @@ fn the_table_of_exits_says_what_the_host_decides() {
 
 /// A row's columns that the code knows: the exit, whether it counts, and what follows before and at the last attempt.
 fn row(words: &str, exit: &Exit, receive_count: u32) -> String {
-    let retry = Retry::default();
+    let (retry, message_id) = (Retry::default(), MessageId("m".into()));
     let decided = |attempt, draw| {
         let at = DecisionInput {
             attempt,
@@ -104,24 +106,29 @@ fn row(words: &str, exit: &Exit, receive_count: u32) -> String {
             next_probe: S(4),
             pause_hold: Limits::default().pause_hold,
             on_exhausted: OnExhausted::DeadLetter,
+            message_id: &message_id,
+            now: UnixMs(0),
+            ttl: S(1),
         };
         decide(exit, &at)
     };
-    let followed = |attempt| match (decided(attempt, 0.0), decided(attempt, 1.0)) {
-        (Settlement::Delay { delay: low, .. }, Settlement::Delay { delay: high, .. }) => {
-            format!("again in {}", range(low, high))
+    let followed = |attempt| {
+        let (low, high) = (decided(attempt, 0.0), decided(attempt, 1.0));
+        match (low.queue, high.queue) {
+            (QueueAction::Hide(low), QueueAction::Hide(high)) => format!("again in {}", range(low, high)),
+            (QueueAction::Delete, _) if low.is_dead_letter() => "dead letter".into(),
+            (QueueAction::Delete, _) => "deleted".into(),
+            (QueueAction::Leave, _) => "left alone".into(),
+            (QueueAction::Hide(_), _) => panic!("{low:?} depends on chance"),
         }
-        (Settlement::Delete { .. }, _) => "deleted".into(),
-        (Settlement::DeadLetter, _) => "dead letter".into(),
-        (Settlement::Leave, _) => "left alone".into(),
-        (settlement, _) => panic!("{settlement:?} depends on chance"),
     };
     let ran = exit.handler_failed().is_some();
-    let counts = match decided(1, 0.0) {
-        Settlement::Delay { record: Record::Failed, .. } => "yes",
-        Settlement::Delete { .. } | Settlement::DeadLetter if ran => "yes",
-        Settlement::Delete { .. } | Settlement::DeadLetter => "no run",
-        Settlement::Delay { .. } | Settlement::Leave => "no",
+    let first = decided(1, 0.0);
+    let counts = match (first.queue, first.ledger) {
+        (QueueAction::Hide(_), Some(Finish::Failed { .. })) => "yes",
+        (QueueAction::Delete, _) if ran => "yes",
+        (QueueAction::Delete, _) => "no run",
+        (QueueAction::Hide(_) | QueueAction::Leave, _) => "no",
     };
     format!("| `{}`{words} | {counts} | {} | {} ", exit.class(), followed(1), followed(retry.max_attempts))
 }
