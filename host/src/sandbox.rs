@@ -6,6 +6,8 @@ mod bindings;
 pub mod egress;
 mod engine;
 mod grants;
+mod imports;
+mod job;
 mod logging;
 mod offload;
 mod outbox;
@@ -21,19 +23,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Store};
 use wasq_core::clock;
-use wasq_core::message::{Key, Message, MessageId, UnixMs};
-use wasq_ledgers::{Fence, Ledger};
 
 pub use grants::{Grants, OWN_QUEUE};
+pub use job::{Job, Policy, RunReport};
 pub use outbox::{Destinations, OutboxMessage};
 
 use bindings::exports::wasq::worker::handler as guest;
-use egress::Egress;
 use state::State;
 
 use crate::config::Limits;
 use crate::exit::Exit;
-use crate::telemetry::spans::Span;
 
 /// The engine and what every run shares. Cheap to clone.
 #[derive(Clone)]
@@ -55,49 +54,6 @@ pub type Native = fn(&Job) -> Exit;
 pub struct Handler {
     pre: bindings::WorkerPre<State>,
     cpu_class: offload::CpuClass,
-}
-
-/// What one plugin's runs may do.
-#[derive(Debug)]
-pub struct Policy {
-    /// The plugin's name, for logs.
-    pub plugin: String,
-    pub timeout: Duration,
-    pub memory_bytes: u64,
-    /// The guest's environment.
-    pub variables: Vec<(String, String)>,
-    pub egress: Egress,
-    pub grants: Grants,
-}
-
-/// One attempt at one message.
-pub struct Job {
-    pub policy: Arc<Policy>,
-    pub message: Arc<Message>,
-    pub message_id: MessageId,
-    pub sent_at: UnixMs,
-    pub attempt: u32,
-    pub key: Key,
-    pub fence: Fence,
-    pub ledger: Arc<dyn Ledger>,
-    /// What its outbox may send to.
-    pub destinations: Destinations,
-    /// What it calls and logs is in this.
-    pub span: Span,
-}
-
-/// How an attempt went.
-#[derive(Debug)]
-pub struct RunReport {
-    pub exit: Exit,
-    /// What to send before the message is deleted; empty unless the exit is done.
-    pub outbox: Vec<OutboxMessage>,
-    pub elapsed: Duration,
-    /// The processor time that the guest had, its calls into the host included; none where nothing
-    /// is weighed.
-    pub cpu: Duration,
-    /// The most linear memory that the instance had.
-    pub memory_bytes: u64,
 }
 
 /// Why a component cannot be a handler.

@@ -15,9 +15,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Json, RequestPartsExt};
 use serde::de::DeserializeOwned;
 
-use super::App;
 use super::access::{Refusal, Visitor};
-use super::pages;
+use super::app::App;
+use super::pages::layout;
 
 /// Somebody who may look at pages.
 pub struct Viewer(pub Visitor);
@@ -53,7 +53,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self.0 {
             Refusal::Login => Redirect::to("/dashboard/login").into_response(),
-            other => (other.status(), pages::message("Not here", other.words())).into_response(),
+            other => (other.status(), layout::message("Not here", other.words())).into_response(),
         }
     }
 }
@@ -123,7 +123,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Action<T> {
         app.access.may_act(&parts.headers).map_err(refused)?;
         let form = Form::<Signed<T>>::from_request(Request::from_parts(parts, body), app).await;
         let Form(Signed { form_token, form }) = form.map_err(|error| {
-            (StatusCode::BAD_REQUEST, pages::message("Not understood", &error.to_string())).into_response()
+            (StatusCode::BAD_REQUEST, layout::message("Not understood", &error.to_string())).into_response()
         })?;
         app.access.check_form(&visitor, &form_token).map_err(refused)?;
         Ok(Self { visitor, form })
@@ -143,12 +143,5 @@ pub async fn api_by_own_name(State(app): State<Arc<App>>, request: Request, next
     match app.access.check_host(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => ApiRefused(refusal).into_response(),
-    }
-}
-
-impl App {
-    /// What a form that this visitor is shown carries; none where nothing may be done.
-    pub fn form_token(&self, visitor: &Visitor) -> Option<String> {
-        self.access.allows_actions().then(|| self.access.form_token(visitor))
     }
 }

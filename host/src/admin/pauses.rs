@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use wasq_core::message::UnixMs;
 use wasq_core::pause::{Pause, Target};
 
-use super::App;
+use super::app::App;
 use super::extractors::ApiActor;
 use crate::admission::pauses;
 

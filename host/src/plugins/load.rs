@@ -235,7 +235,7 @@ impl Loader {
                 .min(self.config.limits.max_timeout),
             memory_bytes: memory.into_iter().flatten().map(|size| size.as_u64()).min().unwrap_or_default(),
             variables: variables.into_iter().collect(),
-            egress: self.dialer.egress(&manifest.name, &grants.hosts)?,
+            egress: Arc::new(self.dialer.egress(&manifest.name, &grants.hosts)?),
             grants,
         })
     }

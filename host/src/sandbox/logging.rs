@@ -9,9 +9,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasq_core::message::MessageId;
 
-use super::Job;
-use super::bindings::wasq::worker::log::{Host, Level};
-use super::state::State;
+use super::bindings::wasq::worker::log::Level;
+use super::job::Job;
 use super::text::sanitize;
 use crate::config::Limits;
 use crate::telemetry::spans::Span;
@@ -81,6 +80,18 @@ impl GuestLog {
         }
     }
 
+    /// Whether somebody takes records of this level. A trace has what a handler says from `info` on, whatever the log has.
+    pub fn takes(&self, level: Level) -> bool {
+        let in_span = self.span.is_recording();
+        match level {
+            Level::Trace => tracing::enabled!(target: "guest", tracing::Level::TRACE),
+            Level::Debug => tracing::enabled!(target: "guest", tracing::Level::DEBUG),
+            Level::Info => in_span || tracing::enabled!(target: "guest", tracing::Level::INFO),
+            Level::Warn => in_span || tracing::enabled!(target: "guest", tracing::Level::WARN),
+            Level::Error => in_span || tracing::enabled!(target: "guest", tracing::Level::ERROR),
+        }
+    }
+
     /// What the guest last wrote when it panicked.
     pub fn last_words(&self) -> Option<String> {
         self.lines().panic.clone()
@@ -91,7 +102,7 @@ impl GuestLog {
     }
 
     /// One record, if the budget has room; the first that has none says so. What counts is what would be written.
-    fn record(&self, level: Level, target: &str, text: &str, fields: &[(String, String)]) {
+    pub fn record(&self, level: Level, target: &str, text: &str, fields: &[(String, String)]) {
         let message = sanitize(text, LINE_MAX_BYTES);
         let target = sanitize(target, TARGET_MAX_BYTES);
         let left_out = fields.len().saturating_sub(FIELDS_MAX);
@@ -177,24 +188,6 @@ impl LastWords {
             Some(_) | None => {}
         }
         line
-    }
-}
-
-impl Host for State {
-    fn enabled(&mut self, level: Level) -> bool {
-        // A trace has what a handler says from `info` on, whatever the log has.
-        let in_span = self.log.span.is_recording();
-        match level {
-            Level::Trace => tracing::enabled!(target: "guest", tracing::Level::TRACE),
-            Level::Debug => tracing::enabled!(target: "guest", tracing::Level::DEBUG),
-            Level::Info => in_span || tracing::enabled!(target: "guest", tracing::Level::INFO),
-            Level::Warn => in_span || tracing::enabled!(target: "guest", tracing::Level::WARN),
-            Level::Error => in_span || tracing::enabled!(target: "guest", tracing::Level::ERROR),
-        }
-    }
-
-    fn write(&mut self, level: Level, target: String, message: String, fields: Vec<(String, String)>) {
-        self.log.record(level, &target, &message, &fields);
     }
 }
 

@@ -6,10 +6,6 @@ use bytes::Bytes;
 use wasq_core::message::{AttributeData, AttributeValue, Attributes, DEPTH_ATTRIBUTE, Key, TYPE_ATTRIBUTE};
 use wasq_queues::{MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules};
 
-use super::bindings::wasq::worker::outbox::{Error, Host, Options};
-use super::bindings::wasq::worker::types::AttributeValue as GuestValue;
-use super::grants::OWN_QUEUE;
-use super::state::State;
 use crate::dlq::OWN_KEY_ATTRIBUTE;
 
 /// The group of a message to a FIFO queue whose handler names none.
@@ -39,6 +35,21 @@ pub struct Outbox {
 impl Outbox {
     pub fn into_messages(self) -> Vec<OutboxMessage> {
         self.messages
+    }
+
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Takes a message, unless all of them then have more than `limit` bytes.
+    pub fn push(&mut self, message: OutboxMessage, limit: usize) -> bool {
+        let bytes = self.bytes.saturating_add(size_bytes(&message));
+        if bytes > limit {
+            return false;
+        }
+        self.bytes = bytes;
+        self.messages.push(message);
+        true
     }
 }
 
@@ -79,7 +90,7 @@ impl Default for Destinations {
 impl Destinations {
     /// By a name in the config; empty is the message's own. None for a queue that the config does
     /// not have.
-    fn rules(&self, queue: &str) -> Option<QueueRules> {
+    pub fn rules(&self, queue: &str) -> Option<QueueRules> {
         match &self.outlets {
             _ if queue.is_empty() => Some(self.own),
             None => Some(QueueRules { fifo: queue.ends_with(".fifo"), max_bytes: MESSAGE_MAX_BYTES }),
@@ -88,58 +99,7 @@ impl Destinations {
     }
 }
 
-impl Host for State {
-    fn send(&mut self, queue: String, kind: String, body: Vec<u8>, options: Option<Options>) -> Result<(), Error> {
-        // Recorded under one name, so that the key of what is sent is the same under both.
-        let queue = if queue == OWN_QUEUE { String::new() } else { queue };
-        if !self.policy.grants.may_send_to(&queue) {
-            let asked = if queue.is_empty() { OWN_QUEUE } else { &queue };
-            return Err(Error::Denied(format!("this handler was not granted the queue `{asked}`")));
-        }
-        let Some(rules) = self.destinations.rules(&queue) else {
-            return Err(Error::Denied(format!(
-                "the queue `{queue}` is not in the config; add [queues.{queue}], or [outlets.{queue}] if it is only sent to"
-            )));
-        };
-        let index = self.outbox.messages.len();
-        if index >= self.limits.outbox_messages {
-            let limit = self.limits.outbox_messages;
-            return Err(Error::Limit(format!("at most {limit} messages a run (limits.outbox_messages)")));
-        }
-        let mut message = OutboxMessage {
-            key: derived_key(self.key, &queue, &kind, index),
-            queue,
-            kind,
-            body: body.into(),
-            attributes: Attributes::new(),
-            delay_s: 0,
-            group: None,
-        };
-        if let Some(options) = options {
-            message.delay_s = options.delay_s;
-            message.group = options.group;
-            message.attributes = options.attributes.into_iter().map(|a| (a.name, attribute(a.value))).collect();
-        }
-        // What the queue would refuse for good must not be recorded: it would stand in the way of
-        // every later attempt.
-        let outgoing = message.outgoing(rules.fifo, self.depth.saturating_add(1));
-        if let Some(reason) = rules.refusal(&outgoing) {
-            return Err(Error::Limit(reason));
-        }
-        let bytes = self.outbox.bytes.saturating_add(size_bytes(&message));
-        if bytes > self.limits.outbox_bytes {
-            let limit = self.limits.outbox_bytes;
-            return Err(Error::Limit(format!(
-                "all messages of a run have at most {limit} bytes (limits.outbox_bytes)"
-            )));
-        }
-        self.outbox.bytes = bytes;
-        self.outbox.messages.push(message);
-        Ok(())
-    }
-}
-
-/// What a message in the outbox weighs against `outbox_bytes`: all that the guest chose.
+/// What a message in the outbox counts against `outbox_bytes`: all that the guest chose.
 fn size_bytes(message: &OutboxMessage) -> usize {
     let attributes = message.attributes.iter().map(|(name, value)| {
         let data = match &value.value {
@@ -152,20 +112,12 @@ fn size_bytes(message: &OutboxMessage) -> usize {
     message.queue.len() + message.kind.len() + message.body.len() + group + attributes.sum::<usize>()
 }
 
-fn derived_key(parent: Key, queue: &str, kind: &str, index: usize) -> String {
+/// The key of the message that a handler sends as the `index`th: the same in each of its attempts.
+pub fn derived_key(parent: Key, queue: &str, kind: &str, index: usize) -> String {
     Key::derive(&[b"outbox", &parent.0, queue.as_bytes(), kind.as_bytes(), &(index as u64).to_le_bytes()]).to_hex()
 }
 
-fn attribute(value: GuestValue) -> AttributeValue {
-    match value {
-        GuestValue::Text(text) => AttributeValue::string(text),
-        GuestValue::Number(text) => number(text),
-        GuestValue::Binary(bytes) => {
-            AttributeValue { data_type: "Binary".into(), value: AttributeData::Binary(bytes.into()) }
-        }
-    }
-}
-
-fn number(text: String) -> AttributeValue {
+/// A `Number` attribute.
+pub fn number(text: String) -> AttributeValue {
     AttributeValue { data_type: "Number".into(), value: AttributeData::Text(text) }
 }

@@ -7,16 +7,16 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-use wasq_core::clock;
 use wasq_core::message::{AttributeData, Key, UnixMs};
 use wasq_ledgers::{Fence, Ledger};
 
-use super::bindings::wasq::worker::{delivery, types};
+use super::bindings::wasq::worker::types;
 use super::egress::{Hooks, Seen, Trace};
+use super::job::{Job, Policy};
 use super::logging::{GuestLog, Stdio};
 use super::outbox::{Destinations, Outbox, OutboxMessage};
 use super::steps::Recorded;
-use super::{Job, Policy, text};
+use super::text;
 use crate::config::Limits;
 use crate::exit::Exit;
 
@@ -44,9 +44,9 @@ pub struct State {
     pub(super) steps: Recorded,
     /// The ledger refused a step: another delivery has the message now.
     pub(super) claim_is_void: bool,
-    attempt: u32,
-    sent_at: UnixMs,
-    deadline: Instant,
+    pub(super) attempt: u32,
+    pub(super) sent_at: UnixMs,
+    pub(super) deadline: Instant,
     memory: Quota,
     table_elements: Quota,
     table: ResourceTable,
@@ -114,7 +114,7 @@ impl State {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let state = Self {
             hooks: Hooks::new(
-                job.policy.clone(),
+                job.policy.egress.clone(),
                 limits.clone(),
                 seen,
                 Trace { span: job.span, traceparent: job.message.traceparent.clone() },
@@ -193,26 +193,6 @@ impl State {
             }
             (exit, _) => exit,
         }
-    }
-}
-
-impl types::Host for State {}
-
-impl delivery::Host for State {
-    fn attempt(&mut self) -> u32 {
-        self.attempt
-    }
-
-    fn remaining_ms(&mut self) -> u64 {
-        self.deadline.saturating_duration_since(clock::now()).as_millis() as u64
-    }
-
-    fn idempotency_key(&mut self) -> String {
-        self.key.to_hex()
-    }
-
-    fn sent_at(&mut self) -> u64 {
-        self.sent_at.0
     }
 }
 

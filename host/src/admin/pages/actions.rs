@@ -6,14 +6,13 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::response::Redirect;
 use bytes::Bytes;
-use maud::{Markup, html};
 use serde::Deserialize;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_core::pause::Target;
 
+use super::layout::PageError;
 use super::letters::{GroupQuery, dead_letter_queue, queue_href};
-use super::{PageError, format};
-use crate::admin::App;
+use crate::admin::app::App;
 use crate::admin::extractors::Action;
 use crate::admin::letters::LettersError;
 use crate::dlq::listing::GroupKey;
@@ -30,39 +29,6 @@ pub const FOR: [(&str, &str, Option<u64>); 6] = [
     ("1d", "1 day", Some(24 * HOUR)),
     ("3d", "3 days", Some(72 * HOUR)),
 ];
-
-/// What an action came to, in the address of the page that says it. Anybody can make such an address, so it holds a word of
-/// ours and a number, and nothing to be shown as it is.
-#[derive(Debug, Default, Deserialize)]
-pub struct Done {
-    done: Option<Word>,
-    count: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Word {
-    Paused,
-    Resumed,
-    Replayed,
-    Discarded,
-}
-
-impl Done {
-    pub fn banner(&self) -> Markup {
-        let letters = |one: &str, many: &str| match self.count.unwrap_or(1) {
-            1 => one.to_owned(),
-            count => format!("{} letters {many}.", format::count(count)),
-        };
-        let words = self.done.map(|word| match word {
-            Word::Paused => "It is paused. Other hosts hear of it within seconds.".to_owned(),
-            Word::Resumed => "It goes on. Held messages come back within a minute.".to_owned(),
-            Word::Replayed => letters("One letter was sent back to its queue.", "were sent back to their queue"),
-            Word::Discarded => letters("One letter was deleted.", "were deleted"),
-        });
-        html! { @if let Some(words) = words { p .banner.good role="status" { (words) } } }
-    }
-}
 
 #[derive(Deserialize)]
 pub struct Pause {

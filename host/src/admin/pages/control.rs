@@ -8,11 +8,13 @@ use maud::{Markup, html};
 use wasq_core::message::UnixMs;
 use wasq_core::pause::{NAME_MAX_BYTES, Pause};
 
-use super::actions::{Done, FOR};
+use super::actions::FOR;
+use super::banner::Done;
 use super::chart::meter;
 use super::components::signed;
-use super::{Tab, format, page as whole_page};
-use crate::admin::App;
+use super::format;
+use super::layout::{Tab, page as whole_page};
+use crate::admin::app::App;
 use crate::admin::extractors::Viewer;
 use crate::admission::breaker::BreakerStatus;
 

@@ -8,10 +8,11 @@ use serde::Deserialize;
 use wasq_core::message::{AttributeData, MessageId};
 
 use super::components::signed;
+use super::format;
+use super::layout::{PageError, Tab, page as whole_page};
 use super::letters::{confirmed, dead_letter_queue, group_href, queue_href, trail};
-use super::{PageError, Tab, format, page as whole_page};
-use crate::admin::App;
 use crate::admin::access::Visitor;
+use crate::admin::app::App;
 use crate::admin::extractors::Looker;
 use crate::dlq::LETTER_ATTRIBUTE;
 use crate::dlq::letter_view::{Envelope, LetterView};

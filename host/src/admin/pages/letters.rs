@@ -10,10 +10,11 @@ use serde::Deserialize;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_queues::Queue;
 
-use super::actions::Done;
+use super::banner::Done;
 use super::components::signed;
-use super::{PageError, Tab, format, page as whole_page};
-use crate::admin::App;
+use super::format;
+use super::layout::{PageError, Tab, page as whole_page};
+use crate::admin::app::App;
 use crate::admin::extractors::Looker;
 use crate::admin::letters::{DeadLetterQueue, Looked};
 use crate::dlq::listing::{ByMessage, Group, GroupKey, Groups, MessageLetters};

@@ -6,8 +6,9 @@ use axum::extract::{Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Tab, components, page as whole_page};
-use crate::admin::App;
+use super::components;
+use super::layout::{Tab, page as whole_page};
+use crate::admin::app::App;
 use crate::admin::extractors::Looker;
 use crate::flow::recent;
 

@@ -9,9 +9,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{document, message};
-use crate::admin::App;
+use super::layout::{document, message};
+
 use crate::admin::access::{Access, Refusal};
+use crate::admin::app::App;
 
 #[derive(Deserialize)]
 pub struct Login {

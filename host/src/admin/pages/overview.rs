@@ -9,8 +9,9 @@ use serde::Deserialize;
 use wasq_core::message::UnixMs;
 
 use super::chart::{Chart, SERIES_MAX, Series, TONES, meter};
-use super::{Tab, components, format};
-use crate::admin::App;
+use super::layout::Tab;
+use super::{components, format};
+use crate::admin::app::App;
 use crate::admin::extractors::Viewer;
 use crate::admin::history::{SAMPLES_MAX, STEP, Sample};
 use crate::flow::unroutable::UnroutableType;
@@ -58,7 +59,7 @@ fn content(app: &App, samples_shown: usize) -> Markup {
 pub async fn page(State(app): State<Arc<App>>, _viewer: Viewer, Query(window): Query<Window>) -> Markup {
     let shown = if window.window.as_deref() == Some("1h") { SAMPLES_MAX } else { SHORT };
     let main = content(&app, shown);
-    super::page(&app, Tab::Overview, "Overview", Some(5), &main)
+    super::layout::page(&app, Tab::Overview, "Overview", Some(5), &main)
 }
 
 fn reasons(app: &App) -> Markup {

@@ -7,9 +7,11 @@ use maud::{Markup, html};
 use wasq_core::message::UnixMs;
 
 use super::chart::meter;
-use super::{Tab, components, format, page as whole_page};
+use super::layout::{Tab, page as whole_page};
+use super::{components, format};
+use crate::admin::app::App;
 use crate::admin::extractors::Viewer;
-use crate::admin::{App, PluginStatus, plugin_statuses};
+use crate::admin::status::{PluginStatus, plugin_statuses};
 use crate::flow::recent::{self, RecentOutcome};
 use crate::telemetry::metrics::Snapshot;
 use crate::telemetry::stats::{Line, LineStats};

@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use super::errors::last;
 use super::exceeded::{Bound, Bounds, Exceeded};
 
 /// What a guest sends. When it is too long, `over` says so: the error itself may be lost on its way through HTTP.
@@ -120,7 +121,7 @@ impl ResponseBody {
                 }
             }
             Poll::Ready(Some(Err(error))) => {
-                let broken = || Error::InternalError(Some(format!("the answer broke off: {}", super::last(&error))));
+                let broken = || Error::InternalError(Some(format!("the answer broke off: {}", last(&error))));
                 let over = self.request_over.get().copied();
                 Poll::Ready(Some(Err(over.map_or_else(broken, Error::from))))
             }

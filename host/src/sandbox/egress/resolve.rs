@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::destination::{DestinationError, host_and_port};
-use super::dial::DialError;
+use super::errors::DialError;
 use crate::sandbox::address::{is_local, is_public};
 
 /// Look-ups at once in the system's resolver. Each holds a thread for as long as DNS lets it wait.

@@ -7,7 +7,7 @@ mod tls;
 
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +16,7 @@ use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::resolve::Resolver;
 use super::*;
-use crate::config::Config;
-use crate::sandbox::Policy;
+use crate::config::{Config, Limits};
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -34,21 +33,9 @@ fn config(lines: &str, change: impl FnOnce(&mut Config)) -> Config {
 /// One message's way out of the plugin `mail`.
 fn hooks(config: &Config, allowed: &[String], resolver: Resolver) -> Hooks {
     let egress = Dialer::with_resolver(config, resolver).unwrap().egress("mail", allowed).unwrap();
-    let policy = Policy {
-        plugin: "mail".into(),
-        timeout: Duration::from_secs(30),
-        memory_bytes: 0,
-        variables: Vec::new(),
-        egress,
-        grants: crate::sandbox::Grants::default(),
-    };
     let limits = Arc::new(config.limits.clone());
-    Hooks::new(
-        Arc::new(policy),
-        limits,
-        Arc::default(),
-        Trace { traceparent: Some(TRACEPARENT.into()), ..Trace::default() },
-    )
+    let trace = Trace { traceparent: Some(TRACEPARENT.into()), ..Trace::default() };
+    Hooks::new(Arc::new(egress), limits, Arc::default(), trace)
 }
 
 /// Every name is at this address.

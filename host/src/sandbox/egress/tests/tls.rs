@@ -205,7 +205,7 @@ async fn a_secret_is_set_for_its_destination_and_shown_nowhere() {
     assert_eq!(values, [format!("Bearer {SECRET}").as_str()]);
     assert_eq!(arrived.headers["x-account"], "shop");
     assert!(!format!("{got:?}").contains(SECRET));
-    assert!(!format!("{config:?} {:?}", mail.policy).contains(SECRET));
+    assert!(!format!("{config:?} {:?}", mail.egress).contains(SECRET));
 
     // Another host, of the same server; and another plugin.
     let plain = Server::start().await;

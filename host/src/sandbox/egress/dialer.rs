@@ -1,35 +1,27 @@
-//! Connections: a plugin's pool of them, made to the very addresses that were checked.
+//! What makes each plugin's way out, from the config and the grants.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use http::Uri;
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tokio::net::TcpStream;
-use tower_service::Service;
-use wasq_core::clock;
 
+use super::client::{Egress, HttpClient};
+use super::connect::{CheckedConnector, Connector};
 use super::destination::{Destination, DestinationError};
+use super::errors::DialError;
 use super::headers::{HeaderError, Headers};
 use super::resolve::{self, Addresses, Resolver};
 use super::secrets::{SecretError, Secrets};
-use super::{Egress, HttpClient};
 use crate::config::{self, Config, Limits};
 
 /// An HTTP/2 connection with requests on it is asked for a sign of life as often, and is given up after the second time.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What makes connections for every plugin: TLS settings, read once, the operator's open hosts and headers.
 #[derive(Clone)]
@@ -90,12 +82,12 @@ impl Dialer {
     pub fn egress(&self, plugin: &str, allowed: &[String]) -> Result<Egress, DestinationError> {
         let allowed: Vec<_> = allowed.iter().map(|text| Destination::parse(text)).collect::<Result<_, _>>()?;
         let headers = self.headers.get(plugin).unwrap_or(&self.none).clone();
-        Ok(Egress { allowed, headers, client: self.client() })
+        Ok(Egress::new(allowed, headers, self.client()))
     }
 
     /// The destinations of a way out that egress is closed to, each with the reason. No name is looked up.
     pub fn closed(&self, egress: &Egress) -> Vec<(Destination, DialError)> {
-        let closed = egress.allowed.iter().map(|to| (to.clone(), self.addresses.closed(to.host(), to.port())));
+        let closed = egress.allowed().iter().map(|to| (to.clone(), self.addresses.closed(to.host(), to.port())));
         closed.filter_map(|(destination, error)| Some((destination, error?))).collect()
     }
 
@@ -104,11 +96,8 @@ impl Dialer {
             .with_tls_config(self.tls.clone())
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(CheckedConnector {
-                addresses: self.addresses.clone(),
-                timeout: self.config.connect_timeout,
-            });
-        let connector = Connector { https, timeout: self.config.connect_timeout };
+            .wrap_connector(CheckedConnector::new(self.addresses.clone(), self.config.connect_timeout));
+        let connector = Connector::new(https, self.config.connect_timeout);
         // Heads of twice their limit still get an error that says the number; longer ones end in the parser.
         let head_bytes = (2 * self.limits.header_bytes).max(HEAD_BYTES_MIN);
         Client::builder(TokioExecutor::new())
@@ -152,107 +141,4 @@ fn tls(config: &config::Egress) -> Result<rustls::ClientConfig, EgressError> {
         .expect("ring supports TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth())
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum DialError {
-    /// The words are for the handler, whose failure has them as its reason: so they have no address that a look-up gave.
-    #[error("its address is a prohibited one: {} is not public; {}", endpoint(host, *port), way_out(host, *port, *can_open))]
-    Prohibited {
-        host: String,
-        port: u16,
-        address: IpAddr,
-        /// Whether `egress.open_hosts` can have it.
-        can_open: bool,
-    },
-    #[error("cannot resolve {host}: {reason}")]
-    Dns { host: String, reason: String },
-    #[error("no connection within {0:?} (egress.connect_timeout)")]
-    Timeout(Duration),
-    #[error("cannot connect: {0}")]
-    Refused(std::io::Error),
-}
-
-/// `host:port`, as a config has it.
-fn endpoint(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-fn way_out(host: &str, port: u16, can_open: bool) -> String {
-    match can_open {
-        true => format!("if it is meant, set egress.open_hosts = [\"{}\"]", endpoint(host, port)),
-        false => "no setting opens a name for it".to_owned(),
-    }
-}
-
-/// Makes a connection, TLS included, in its time: also when the request that wanted it is gone.
-#[derive(Clone)]
-pub struct Connector {
-    https: HttpsConnector<CheckedConnector>,
-    timeout: Duration,
-}
-
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.https.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connecting, limit) = (self.https.call(uri), self.timeout);
-        Box::pin(async move { tokio::time::timeout(limit, connecting).await.map_err(|_| DialError::Timeout(limit))? })
-    }
-}
-
-/// Resolves a host, checks every address, and dials one that was checked.
-#[derive(Clone)]
-pub struct CheckedConnector {
-    addresses: Addresses,
-    timeout: Duration,
-}
-
-impl CheckedConnector {
-    async fn dial(self, uri: Uri) -> Result<TokioIo<TcpStream>, DialError> {
-        let end = clock::now() + self.timeout;
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-        let addresses: Vec<SocketAddr> = self.addresses.of(host, port).await?;
-        let mut last = DialError::Timeout(self.timeout);
-        for (tried, address) in addresses.iter().enumerate() {
-            // Each address gets its share of the time, so that one that never answers leaves some for the next.
-            let left = end.saturating_duration_since(clock::now());
-            let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-            last = match tokio::time::timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(ready(stream)),
-                Ok(Err(error)) => DialError::Refused(error),
-                Err(_) => DialError::Timeout(self.timeout),
-            };
-        }
-        Err(last)
-    }
-}
-
-fn ready(stream: TcpStream) -> TokioIo<TcpStream> {
-    // Small requests must not wait for an acknowledgement; without it they are only slower.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    TokioIo::new(stream)
-}
-
-impl Service<Uri> for CheckedConnector {
-    type Response = TokioIo<TcpStream>;
-    type Error = DialError;
-    type Future = BoxFuture<'static, Result<Self::Response, DialError>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), DialError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().dial(uri))
-    }
 }

@@ -1,0 +1,39 @@
+//! What a page says of the action that led to it.
+
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::format;
+
+/// What an action came to, in the address of the page that says it. Anybody can make such an address, so it holds a word of
+/// ours and a number, and nothing to be shown as it is.
+#[derive(Debug, Default, Deserialize)]
+pub struct Done {
+    done: Option<Word>,
+    count: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    Paused,
+    Resumed,
+    Replayed,
+    Discarded,
+}
+
+impl Done {
+    pub fn banner(&self) -> Markup {
+        let letters = |one: &str, many: &str| match self.count.unwrap_or(1) {
+            1 => one.to_owned(),
+            count => format!("{} letters {many}.", format::count(count)),
+        };
+        let words = self.done.map(|word| match word {
+            Word::Paused => "It is paused. Other hosts hear of it within seconds.".to_owned(),
+            Word::Resumed => "It goes on. Held messages come back within a minute.".to_owned(),
+            Word::Replayed => letters("One letter was sent back to its queue.", "were sent back to their queue"),
+            Word::Discarded => letters("One letter was deleted.", "were deleted"),
+        });
+        html! { @if let Some(words) = words { p .banner.good role="status" { (words) } } }
+    }
+}

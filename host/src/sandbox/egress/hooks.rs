@@ -1,0 +1,117 @@
+//! The host's side of `wasi:http` for one run: its limits, its spans, and what it saw.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasq_core::clock;
+
+use super::client::{Egress, Unsent};
+use super::exceeded::{Bounds, Exceeded};
+use super::unavailable::unavailable;
+use crate::config::Limits;
+use crate::telemetry::spans::Span;
+
+/// What egress saw during a run.
+#[derive(Default)]
+pub struct Seen {
+    /// The host that last answered 429 or 503, and its `Retry-After`; or the secret for want of which the last request was not sent.
+    unavailable: Option<(String, Option<Duration>)>,
+}
+
+/// The host's side of `wasi:http` for one run.
+pub struct Hooks {
+    pub(super) egress: Arc<Egress>,
+    limits: Arc<Limits>,
+    requests: usize,
+    at_once: Arc<Semaphore>,
+    seen: Arc<Mutex<Seen>>,
+    trace: Trace,
+}
+
+/// Which trace a run's requests belong to.
+#[derive(Clone, Default)]
+pub struct Trace {
+    /// The run's own span.
+    pub span: Span,
+    /// What the message came with: it goes on where there is no span.
+    pub traceparent: Option<String>,
+}
+
+impl Hooks {
+    pub fn new(egress: Arc<Egress>, limits: Arc<Limits>, seen: Arc<Mutex<Seen>>, trace: Trace) -> Self {
+        let at_once = Arc::new(Semaphore::new(limits.requests_at_once));
+        Self { egress, limits, requests: 0, at_once, seen, trace }
+    }
+
+    /// The dependency that was unavailable when the guest last called it.
+    pub fn unavailable(&self) -> Option<(String, Option<Duration>)> {
+        lock(&self.seen).unavailable.clone()
+    }
+
+    /// One more request, if the message may make it.
+    fn begin(&mut self) -> Result<OwnedSemaphorePermit, Exceeded> {
+        if self.requests >= self.limits.requests {
+            return Err(Exceeded::Requests(self.limits.requests));
+        }
+        self.requests += 1;
+        let at_once = self.limits.requests_at_once;
+        self.at_once.clone().try_acquire_owned().map_err(|_| Exceeded::RequestsAtOnce(at_once))
+    }
+}
+
+fn answered(call: &Span, status: http::StatusCode) {
+    call.set("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_client_error() || status.is_server_error() {
+        call.failed(status.as_str());
+    }
+}
+
+/// An error's kind. What it says besides may name more than a trace should.
+fn class(error: &Error) -> String {
+    format!("{error:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
+}
+
+fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+type Exchange = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Exchange, Error>> + Send> {
+        let open = self.begin();
+        let (egress, limits, seen) = (self.egress.clone(), self.limits.clone(), self.seen.clone());
+        let call = self.trace.span.call(request.method(), request.uri());
+        let traceparent = call.traceparent().or_else(|| self.trace.traceparent.clone());
+        Box::new(async move {
+            let bounds = Bounds::of(&limits, options);
+            let sent = match open {
+                Ok(open) => egress.send(request, &limits, bounds, traceparent.as_deref(), open).await,
+                Err(exceeded) => Err(Unsent::Http(exceeded.into())),
+            };
+            let sent = sent.map_err(|unsent| match unsent {
+                Unsent::NoSecret(secret) => {
+                    lock(&seen).unavailable = Some((secret.dependency(), None));
+                    Error::InternalError(Some(secret.to_string()))
+                }
+                Unsent::Http(error) => error,
+            });
+            match &sent {
+                Ok((_, response)) => answered(&call, response.status()),
+                Err(error) => call.failed(&class(error)),
+            }
+            let (host, response) = sent?;
+            lock(&seen).unavailable = unavailable(&response, clock::unix_ms()).map(|after| (host, after));
+            let done: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
+            Ok((response.map(BodyExt::boxed_unsync), done))
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! What a handler may call of the contract: its delivery, its outbox, its steps, its log. Each call is answered here, from the
+//! state of its run.
+
+use wasq_core::clock;
+use wasq_core::message::{AttributeData, AttributeValue, Attributes};
+use wasq_ledgers::LedgerError;
+
+use super::bindings::wasq::worker::{delivery, log, outbox, steps, types};
+use super::grants::OWN_QUEUE;
+use super::outbox::{OutboxMessage, derived_key, number};
+use super::state::State;
+use super::steps::{Recorded, check_name};
+
+impl types::Host for State {}
+
+impl delivery::Host for State {
+    fn attempt(&mut self) -> u32 {
+        self.attempt
+    }
+
+    fn remaining_ms(&mut self) -> u64 {
+        self.deadline.saturating_duration_since(clock::now()).as_millis() as u64
+    }
+
+    fn idempotency_key(&mut self) -> String {
+        self.key.to_hex()
+    }
+
+    fn sent_at(&mut self) -> u64 {
+        self.sent_at.0
+    }
+}
+
+impl outbox::Host for State {
+    fn send(
+        &mut self,
+        queue: String,
+        kind: String,
+        body: Vec<u8>,
+        options: Option<outbox::Options>,
+    ) -> Result<(), outbox::Error> {
+        // Recorded under one name, so that the key of what is sent is the same under both.
+        let queue = if queue == OWN_QUEUE { String::new() } else { queue };
+        if !self.policy.grants.may_send_to(&queue) {
+            let asked = if queue.is_empty() { OWN_QUEUE } else { &queue };
+            return Err(outbox::Error::Denied(format!("this handler was not granted the queue `{asked}`")));
+        }
+        let Some(rules) = self.destinations.rules(&queue) else {
+            return Err(outbox::Error::Denied(format!(
+                "the queue `{queue}` is not in the config; add [queues.{queue}], or [outlets.{queue}] if it is only sent to"
+            )));
+        };
+        let index = self.outbox.len();
+        if index >= self.limits.outbox_messages {
+            let limit = self.limits.outbox_messages;
+            return Err(outbox::Error::Limit(format!("at most {limit} messages a run (limits.outbox_messages)")));
+        }
+        let mut message = OutboxMessage {
+            key: derived_key(self.key, &queue, &kind, index),
+            queue,
+            kind,
+            body: body.into(),
+            attributes: Attributes::new(),
+            delay_s: 0,
+            group: None,
+        };
+        if let Some(options) = options {
+            message.delay_s = options.delay_s;
+            message.group = options.group;
+            message.attributes = options.attributes.into_iter().map(|a| (a.name, attribute(a.value))).collect();
+        }
+        // What the queue would refuse for good must not be recorded: it would stand in the way of
+        // every later attempt.
+        let outgoing = message.outgoing(rules.fifo, self.depth.saturating_add(1));
+        if let Some(reason) = rules.refusal(&outgoing) {
+            return Err(outbox::Error::Limit(reason));
+        }
+        let limit = self.limits.outbox_bytes;
+        if !self.outbox.push(message, limit) {
+            return Err(outbox::Error::Limit(format!(
+                "all messages of a run have at most {limit} bytes (limits.outbox_bytes)"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn attribute(value: types::AttributeValue) -> AttributeValue {
+    match value {
+        types::AttributeValue::Text(text) => AttributeValue::string(text),
+        types::AttributeValue::Number(text) => number(text),
+        types::AttributeValue::Binary(bytes) => {
+            AttributeValue { data_type: "Binary".into(), value: AttributeData::Binary(bytes.into()) }
+        }
+    }
+}
+
+impl steps::Host for State {
+    async fn get(&mut self, name: String) -> Result<Option<Vec<u8>>, steps::Error> {
+        check_name(&name).map_err(steps::Error::Limit)?;
+        let answer = self.ledger.get_step(self.key, self.fence, &name).await;
+        answer.map_err(|error| self.unavailable(&error))
+    }
+
+    async fn put(&mut self, name: String, value: Vec<u8>) -> Result<(), steps::Error> {
+        check_name(&name).map_err(steps::Error::Limit)?;
+        if value.len() > self.limits.step_bytes {
+            let limit = self.limits.step_bytes;
+            let size = value.len();
+            return Err(steps::Error::Limit(format!(
+                "the step has {size} bytes; the limit is {limit} (limits.step_bytes)"
+            )));
+        }
+        if self.steps.count >= self.limits.steps {
+            return Err(steps::Error::Limit(format!("at most {} steps a run (limits.steps)", self.limits.steps)));
+        }
+        let bytes = self.steps.bytes.saturating_add(value.len());
+        if bytes > self.limits.step_total_bytes {
+            let limit = self.limits.step_total_bytes;
+            return Err(steps::Error::Limit(format!(
+                "all steps of a run have at most {limit} bytes (limits.step_total_bytes)"
+            )));
+        }
+        self.steps = Recorded { count: self.steps.count + 1, bytes };
+        let answer = self.ledger.put_step(self.key, self.fence, &name, &value).await;
+        answer.map_err(|error| self.unavailable(&error))
+    }
+}
+
+impl State {
+    fn unavailable(&mut self, error: &LedgerError) -> steps::Error {
+        self.claim_is_void |= matches!(error, LedgerError::Stale);
+        steps::Error::Unavailable(error.to_string())
+    }
+}
+
+impl log::Host for State {
+    fn enabled(&mut self, level: log::Level) -> bool {
+        self.log.takes(level)
+    }
+
+    fn write(&mut self, level: log::Level, target: String, message: String, fields: Vec<(String, String)>) {
+        self.log.record(level, &target, &message, &fields);
+    }
+}

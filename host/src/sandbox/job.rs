@@ -1,0 +1,56 @@
+//! One attempt at one message, as the sandbox takes it, and what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasq_core::message::{Key, Message, MessageId, UnixMs};
+use wasq_ledgers::{Fence, Ledger};
+
+use super::egress::Egress;
+use super::grants::Grants;
+use super::outbox::{Destinations, OutboxMessage};
+use crate::exit::Exit;
+use crate::telemetry::spans::Span;
+
+/// What one plugin's runs may do.
+#[derive(Debug)]
+pub struct Policy {
+    /// The plugin's name, for logs.
+    pub plugin: String,
+    pub timeout: Duration,
+    pub memory_bytes: u64,
+    /// The guest's environment.
+    pub variables: Vec<(String, String)>,
+    pub egress: Arc<Egress>,
+    pub grants: Grants,
+}
+
+/// One attempt at one message.
+pub struct Job {
+    pub policy: Arc<Policy>,
+    pub message: Arc<Message>,
+    pub message_id: MessageId,
+    pub sent_at: UnixMs,
+    pub attempt: u32,
+    pub key: Key,
+    pub fence: Fence,
+    pub ledger: Arc<dyn Ledger>,
+    /// What its outbox may send to.
+    pub destinations: Destinations,
+    /// What it calls and logs is in this.
+    pub span: Span,
+}
+
+/// How an attempt went.
+#[derive(Debug)]
+pub struct RunReport {
+    pub exit: Exit,
+    /// What to send before the message is deleted; empty unless the exit is done.
+    pub outbox: Vec<OutboxMessage>,
+    pub elapsed: Duration,
+    /// The processor time that the guest had, its calls into the host included; none where nothing
+    /// is weighed.
+    pub cpu: Duration,
+    /// The most linear memory that the instance had.
+    pub memory_bytes: u64,
+}
