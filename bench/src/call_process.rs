@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use wasq_core::clock;
 
-use crate::worker_process::say;
+use crate::protocol::say;
 
 /// Clients at once.
 const CLIENTS: u64 = 8;

@@ -10,8 +10,9 @@ use wasq_queues::{Outgoing, Queue, batches};
 
 use crate::pins::Pins;
 use crate::process::Process;
+use crate::protocol::{Load, aws};
 use crate::queue_process::QueueUsage;
-use crate::worker_process::{Load, WorkerProcess, aws};
+use crate::worker_process::WorkerProcess;
 
 /// Batches on their way at once.
 const BATCHES: usize = 16;

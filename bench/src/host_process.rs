@@ -14,9 +14,7 @@ use wasq_ledgers::Ledger;
 
 use crate::contestant::Contestant;
 use crate::no_ledger::NoLedger;
-use crate::worker_process::{
-    Consumer, HostSettings, Latency, Load, Measured, Percentiles, Stopwatch, aws, begin, consuming,
-};
+use crate::protocol::{Consumer, HostSettings, Latency, Load, Measured, Percentiles, Stopwatch, aws, begin, consuming};
 use crate::workload;
 
 /// How often the host is asked whether it is done.
@@ -145,7 +143,7 @@ fn config(consumer: &Consumer, load: &Load) -> anyhow::Result<Config> {
     let mut config = Config::parse(&text, Path::new("(bench)"))?;
     config.plugins_dir = host.plugins_dir.clone();
     config.compile_cache = host.compile_cache.clone();
-    config.compiler = Some(wasq::cli::own_binary()?);
+    config.compiler = Some(wasq::cli::process::own_binary()?);
     config.admin.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.aws = aws(&consumer.endpoint);
     // Plugins of normal priority have three quarters of the instances.

@@ -18,6 +18,7 @@ mod pins;
 mod print;
 mod process;
 mod produce_process;
+pub mod protocol;
 mod queue_process;
 mod queue_servers;
 mod report;

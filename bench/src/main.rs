@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A handler's log line is part of what is measured.
     let filter = if arguments.command.is_some() { "warn,guest=info,aws_config=off" } else { "error,aws_config=off" };
-    wasq::cli::start_logging(LogFormat::Text, filter);
+    wasq::cli::process::start_logging(LogFormat::Text, filter);
     match run(arguments) {
         Ok(code) => code,
         Err(error) => {

@@ -12,8 +12,8 @@ use wasq::telemetry::stats::Times;
 use wasq_core::{aws as sdk, clock};
 use wasq_queues::BATCH_MAX_ENTRIES;
 
+use crate::protocol::{Consumer, Latency, Load, Measured, Percentiles, Stopwatch, aws, begin, consuming};
 use crate::tally::Tally;
-use crate::worker_process::{Consumer, Latency, Load, Measured, Percentiles, Stopwatch, aws, begin, consuming};
 use crate::workload;
 
 /// How long a receive waits for a message.

@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::contestant::{Contestant, Runs};
 use crate::pins::on;
-use crate::worker_process::Consumer;
+use crate::protocol::Consumer;
 
 /// The scripts by their names. They are part of the binary, which may run anywhere.
 const SCRIPTS: [(&str, &str); 4] = [

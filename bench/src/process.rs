@@ -31,7 +31,7 @@ pub struct Process {
 impl Process {
     /// Starts a worker process of this binary.
     pub fn worker(name: &str, worker: &WorkerProcess, cores: Option<&[usize]>, scratch: &Path) -> anyhow::Result<Self> {
-        let mut command = on(cores, &wasq::cli::own_binary()?);
+        let mut command = on(cores, &wasq::cli::process::own_binary()?);
         command.arg("worker").arg(serde_json::to_string(worker)?);
         // What is logged is part of what is measured.
         command.env_remove("WASQ_LOG").env_remove("WASQ_LOG_FORMAT");

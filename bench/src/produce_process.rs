@@ -10,7 +10,7 @@ use wasq_core::clock;
 use wasq_queues::sqs::Sqs;
 use wasq_queues::{BATCH_MAX_ENTRIES, Outgoing, Queue};
 
-use crate::worker_process::{Producer, aws, say};
+use crate::protocol::{Producer, aws, say};
 
 /// Messages that come due within this long of each other go in one call.
 const TICK: Duration = Duration::from_millis(1);

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use wasq_core::clock;
 use wasq_local_sqs::{LocalSqs, Options};
 
-use crate::worker_process::{rss_peak_bytes, say};
+use crate::protocol::{rss_peak_bytes, say};
 
 /// What the queue has done since it started.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::contestant::Contestant;
 use crate::pins::Pins;
+use crate::protocol::Latency;
 use crate::round::{CpuUs, Pace, Sample};
-use crate::worker_process::Latency;
 
 /// The whole of it. What the JSON holds is this, field by field.
 #[derive(Debug, Serialize)]

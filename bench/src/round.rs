@@ -12,8 +12,9 @@ use crate::peers::Peers;
 use crate::pins::Pins;
 use crate::process::Process;
 use crate::produce_process::Produced;
+use crate::protocol::{Consumer, HostSettings, Latency, Load, Measured, Producer};
 use crate::queue_process::QueueUsage;
-use crate::worker_process::{Consumer, HostSettings, Latency, Load, Measured, Producer, WorkerProcess};
+use crate::worker_process::WorkerProcess;
 use crate::workload::Workload;
 
 /// The calls that are about messages; others set up a queue.

@@ -13,8 +13,8 @@ use wasq_core::aws as sdk;
 use wasq_queues::BATCH_MAX_ENTRIES;
 
 use crate::native_process::{VISIBILITY_S, WAIT_S};
+use crate::protocol::{Consumer, Load, Measured, Stopwatch, aws, begin};
 use crate::tally::Tally;
-use crate::worker_process::{Consumer, Load, Measured, Stopwatch, aws, begin};
 use crate::workload;
 
 pub async fn run(consumer: Consumer) -> anyhow::Result<Measured> {

@@ -5,13 +5,14 @@ pub mod bounds;
 mod egress;
 mod empty;
 mod limits;
+mod load;
 mod rings;
 mod rollout;
 mod signer;
 mod telemetry;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -21,6 +22,7 @@ pub use admin::Admin;
 pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
 pub use empty::EmptyInterface;
 pub use limits::Limits;
+pub use load::ConfigError;
 pub use rings::{DeadLetterEdge, dead_letter_ring};
 pub use rollout::{Percent, RolloutConfig};
 pub use signer::SignerKey;
@@ -264,9 +266,6 @@ pub fn ring_rule(ring: &[&str]) -> String {
 /// What manifests, grants and handlers call the queue that a handler's message came from.
 pub const OWN_QUEUE: &str = "self";
 
-/// Whether this build can ask AWS for secrets.
-const WITH_AWS_SECRETS: bool = cfg!(feature = "aws-secrets");
-
 fn default_scope() -> String {
     "wasq".into()
 }
@@ -283,278 +282,9 @@ fn default_drain_s() -> u64 {
     20
 }
 
-/// What is wrong with the config, and where.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("cannot read {path}: {source}; name another file with --config, or make one (see `wasq run --help`)")]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("{path}: {source}")]
-    Syntax { path: PathBuf, source: Box<toml::de::Error> },
-    #[error("{path}: `{key}` is {value}: {rule}")]
-    Bounds { path: PathBuf, key: String, value: String, rule: String },
-}
-
 impl Config {
-    /// Reads and checks a config file. Relative paths in it count from its directory.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let mut config = Self::parse(&text, path)?;
-        let base = path.parent().unwrap_or(Path::new("."));
-        config.plugins_dir = base.join(&config.plugins_dir);
-        config.compile_cache = base.join(&config.compile_cache);
-        if let LedgerConfig::Local { path } = &mut config.ledger {
-            *path = base.join(&*path);
-        }
-        config.admin.token_file = config.admin.token_file.map(|file| base.join(file));
-        config.egress.rebase(base);
-        config.secrets.values_mut().for_each(|secret| secret.rebase(base));
-        Ok(config)
-    }
-
-    /// Reads and checks a config; `path` is for errors.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
-        let mut config: Self = toml::from_str(text).map_err(syntax)?;
-        config.set_fifo_defaults(&toml::from_str(text).map_err(syntax)?);
-        config.check(path)?;
-        Ok(config)
-    }
-
-    /// The defaults of FIFO queues, where the text does not say otherwise.
-    fn set_fifo_defaults(&mut self, text: &toml::Table) {
-        for (name, queue) in self.queues.iter_mut().filter(|(name, queue)| queue.is_fifo(name)) {
-            let said = text.get("queues").and_then(|queues| queues.get(name)?.get("unroutable_after"));
-            if said.is_none() {
-                queue.unroutable_after = UNROUTABLE_AFTER_FIFO;
-            }
-        }
-    }
-
-    fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let refuse = |key: String, value: String, rule: &str| {
-            Err(ConfigError::Bounds { path: path.to_owned(), key, value, rule: rule.to_owned() })
-        };
-        if self.queues.is_empty() {
-            return refuse("queues".into(), "empty".into(), "name at least one queue, as [queues.NAME]");
-        }
-        if self.scope.is_empty() {
-            return refuse("scope".into(), "empty".into(), "give the service a name");
-        }
-        if self.plugins_signed_by.as_ref().is_some_and(Vec::is_empty) {
-            return refuse(
-                "plugins_signed_by".into(),
-                "empty".into(),
-                "name a key, or leave it out to take unsigned plugins",
-            );
-        }
-        if let Err(out) = bounds::check(self) {
-            return refuse(out.key, out.value, &out.rule);
-        }
-        let compile_time = self.limits.compile_time;
-        if compile_time < Duration::from_secs(1) || compile_time.subsec_nanos() != 0 {
-            return refuse(
-                "limits.compile_time".into(),
-                format!("{compile_time:?}"),
-                "use whole seconds, at least 1 s",
-            );
-        }
-        let secrets = self.secrets.iter().find_map(|(name, source)| source.fault(name, WITH_AWS_SECRETS));
-        let faults = self.limits.http_fault().or_else(|| self.egress.fault()).or_else(|| self.rollout.fault());
-        if let Some((key, value, rule)) = faults.or(secrets) {
-            return refuse(key, value, rule);
-        }
-        if let LedgerConfig::Postgres(postgres) = &self.ledger
-            && !(1..=100).contains(&postgres.max_connections)
-        {
-            return refuse("ledger.max_connections".into(), postgres.max_connections.to_string(), "use 1 to 100");
-        }
-        if let LedgerConfig::Dynamodb(_) = &self.ledger
-            && self.limits.step_bytes > DYNAMODB_VALUE_MAX_BYTES
-        {
-            let rule = "the ledger in DynamoDB takes steps of at most 405504 bytes (396 KiB)";
-            return refuse("limits.step_bytes".into(), self.limits.step_bytes.to_string(), rule);
-        }
-        if let Some((name, _)) = self.pools.iter().find(|(_, size)| !(1..=10_000).contains(*size)) {
-            return refuse(format!("pools.{name}"), self.pools[name].to_string(), "use 1 to 10000");
-        }
-        if let Some(name) =
-            self.plugins.iter().find_map(|(name, p)| (p.canary.is_some() && p.blake3.is_some()).then_some(name))
-        {
-            let rule = "a pin allows one version, a canary needs two; take `canary` or `blake3` away";
-            return refuse(format!("plugins.{name}.canary"), "set beside `blake3`".into(), rule);
-        }
-        if let Some((key, value, rule)) = self.queue_name_fault().or_else(|| self.ring_fault()) {
-            return refuse(key, value, &rule);
-        }
-        for (name, queue) in &self.queues {
-            let key = |field: &str| format!("queues.{name}.{field}");
-            if !(1..=10_000).contains(&queue.concurrency) {
-                return refuse(key("concurrency"), queue.concurrency.to_string(), "use 1 to 10000");
-            }
-            if !(1..=64).contains(&queue.max_pollers) {
-                return refuse(key("max_pollers"), queue.max_pollers.to_string(), "use 1 to 64");
-            }
-            let whole = queue.visibility.subsec_nanos() == 0;
-            if !whole || !(2..=43_200).contains(&queue.visibility.as_secs()) {
-                return refuse(key("visibility"), format!("{:?}", queue.visibility), "use whole seconds, 2 s to 12 h");
-            }
-            if queue.default_type.as_ref().is_some_and(String::is_empty) {
-                return refuse(key("default_type"), "empty".into(), "name a type, or leave it out");
-            }
-            if queue.wait > Duration::from_secs(20) {
-                return refuse(key("wait"), format!("{:?}", queue.wait), "SQS waits at most 20 s");
-            }
-            let window = queue.deduplication_window;
-            if window.subsec_nanos() != 0 || !(60..=1_209_600).contains(&window.as_secs()) {
-                let rule = "use whole seconds, 1 min to 14 days; SQS's own window is 5 min";
-                return refuse(key("deduplication_window"), format!("{window:?}"), rule);
-            }
-        }
-        Ok(())
-    }
-
     /// Whether an outbox can send to a queue of this name.
     pub fn is_sent_to(&self, queue: &str) -> bool {
         queue == OWN_QUEUE || self.queues.contains_key(queue) || self.outlets.contains_key(queue)
-    }
-
-    /// What is wrong with the names of queues and outlets: key, value and rule.
-    fn queue_name_fault(&self) -> Option<(String, String, String)> {
-        let outlets = self.outlets.iter().map(|(name, outlet)| ("outlets", name, &outlet.url));
-        let queues = self.queues.iter().map(|(name, queue)| ("queues", name, &queue.url));
-        for (table, name, url) in queues.chain(outlets) {
-            let key = format!("{table}.{name}");
-            if name.is_empty() || name == OWN_QUEUE {
-                let rule = format!(
-                    "`{OWN_QUEUE}` is what a handler calls its message's own queue; give the table another \
-                                    name, and the queue's in `url`"
-                );
-                return Some((key, "no name".into(), rule));
-            }
-            if table == "outlets" && self.queues.contains_key(name) {
-                let rule = format!("outboxes send to [queues.{name}] too; take one of the two tables away");
-                return Some((key, "there twice".into(), rule));
-            }
-            if let Err(error) = QueueRef::parse(url.as_deref().unwrap_or(name)) {
-                let key = if url.is_some() { format!("{key}.url") } else { key };
-                return Some((key, format!("{:?}", url.as_deref().unwrap_or(name)), error.to_string()));
-            }
-        }
-        self.queues.iter().find_map(|(name, queue)| {
-            let dlq = queue.dlq.as_deref()?;
-            let error = QueueRef::parse(dlq).err()?;
-            Some((format!("queues.{name}.dlq"), format!("{dlq:?}"), error.to_string()))
-        })
-    }
-
-    /// A ring of DLQs, as far as the config's own words tell one: key, value and rule.
-    fn ring_fault(&self) -> Option<(String, String, String)> {
-        let identity = |text: &str| Some(QueueRef::parse(text).ok()?.identity());
-        let edges: Vec<_> = self
-            .queues
-            .iter()
-            .filter_map(|(name, queue)| {
-                let dlq = identity(queue.dlq.as_deref()?)?;
-                Some(DeadLetterEdge { name: name.clone(), queue: identity(queue.url.as_deref().unwrap_or(name))?, dlq })
-            })
-            .collect();
-        let ring = dead_letter_ring(&edges)?;
-        let value = self.queues[ring[0]].dlq.clone().unwrap_or_default();
-        Some((format!("queues.{}.dlq", ring[0]), format!("{value:?}"), ring_rule(&ring)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_receive_never_waits_for_more_than_half_of_the_visibility() {
-        let check = |wait_ms, visibility_s, expect_s| {
-            let (wait, visibility) = (Duration::from_millis(wait_ms), Duration::from_secs(visibility_s));
-            let queue = QueueConfig { wait, visibility, ..QueueConfig::default() };
-            assert_eq!(queue.poll_wait(), Duration::from_secs(expect_s), "{wait_ms} ms under {visibility_s} s");
-        };
-        check(20_000, 60, 20);
-        check(20_000, 40, 20);
-        check(20_000, 15, 7);
-        check(20_000, 2, 1);
-        check(1_000, 2, 1);
-        check(1_900, 60, 1);
-        check(900, 60, 0);
-        check(0, 60, 0);
-    }
-
-    #[test]
-    fn errors_name_file_line_and_key() {
-        let check = |text: &str, expect: &[&str]| {
-            let error = Config::parse(text, Path::new("wasq.toml")).unwrap_err().to_string();
-            for part in expect {
-                assert!(error.contains(part), "{text:?} gave {error:?}, wanted {part:?}");
-            }
-        };
-        check("[queues.a]\nconcurency = 3", &["wasq.toml", "line 2", "concurency"]);
-        check("[queues.a]\nconcurrency = 0", &["wasq.toml", "queues.a.concurrency", "1 to 10000"]);
-        check("scope = \"x\"", &["queues"]);
-        check("[queues.a]\nwait = \"30s\"", &["queues.a.wait", "20 s"]);
-        check("[queues.a]\ndefault_type = \"\"", &["queues.a.default_type", "name a type"]);
-        check("[queues.a]\nvisibility = \"1500ms\"", &["queues.a.visibility"]);
-        check("[queues.self]", &["`queues.self`", "own queue"]);
-        check("[queues.a]\n[outlets.self]", &["`outlets.self`", "own queue"]);
-        check("[queues.a]\n[outlets.a]", &["`outlets.a`", "[queues.a]"]);
-        check("[queues.a]\nurl = 'ftp://x/y'", &["`queues.a.url`", "ftp"]);
-        check("[queues.a]\ndlq = 'two words'", &["`queues.a.dlq`", "two words"]);
-        check("[queues.a]\ndlq = 'a'", &["`queues.a.dlq`", "its own DLQ"]);
-        check("[queues.a]\ndlq = 'b'\n[queues.b]\ndlq = 'a'", &["`queues.a.dlq`", "from a to b to a"]);
-        check("[queues.a]\ndeduplication_window = '59s'", &["queues.a.deduplication_window", "1 min"]);
-        check("[queues.a\n", &["line 1"]);
-        check("[queues.a]\n[limits]\nheaders = 1001", &["limits.headers", "1001", "1 to 1000"]);
-        check("[queues.a]\n[limits]\nrequests_at_once = 0", &["limits.requests_at_once", "1 to 1000"]);
-        check("[queues.a]\n[limits]\nbetween_bytes = '13h'", &["limits.between_bytes", "1 ms to 12 h"]);
-        check("[queues.a]\n[egress]\nidle_timeout = '2h'", &["egress.idle_timeout", "1 s to 1 h"]);
-        check("[queues.a]\n[secrets]\nTOKEN = {}", &["secrets.TOKEN", "env", "file"]);
-        let secret = |source: &str, expect: &[&str]| {
-            check(&format!("[queues.a]\n[secrets]\nTOKEN = {source}"), &[&["secrets.TOKEN"], expect].concat());
-        };
-        secret("{ env = 'A', file = 'b' }", &["twice", "env", "file", "secretsmanager", "ssm"]);
-        secret("{ ssm = '/a', field = 'b' }", &["one of"]);
-        secret("{ env = 'A', field = 'b' }", &["one of"]);
-        secret("{ ssm = '' }", &["empty", "the name or the ARN"]);
-        secret("{ secretsmanager = 'arn:aws:secretsmanager:r:1:secret:n-AbCdEf:key::' }", &["`field`"]);
-        check("[queues.a]\n[egress]\nsecrets_refresh = '0s'", &["egress.secrets_refresh", "1 s to 1 day"]);
-        check(
-            "ledger = { store = 'dynamodb' }\nlimits = { step_bytes = 500000 }\n[queues.a]",
-            &["limits.step_bytes", "405504"],
-        );
-    }
-
-    #[test]
-    fn a_build_that_cannot_ask_aws_for_secrets_says_how_to_make_one_that_can() {
-        let source = |text: &str| toml::from_str::<SecretSource>(text).unwrap();
-        for location in ["ssm = '/a'", "secretsmanager = 'a'\nfield = 'b'"] {
-            assert!(source(location).fault("TOKEN", true).is_none(), "{location}");
-            let (key, _, rule) = source(location).fault("TOKEN", false).expect(location);
-            assert!(key == "secrets.TOKEN" && rule.contains("--features aws-secrets"), "{key}: {rule}");
-        }
-        for location in ["env = 'A'", "file = 'a'"] {
-            assert!(source(location).fault("TOKEN", false).is_none(), "{location}");
-        }
-    }
-
-    #[test]
-    fn on_a_fifo_queue_an_unroutable_message_waits_for_minutes_unless_the_config_says_it() {
-        let text = "[queues.jobs]\n['queues'.'jobs.fifo']\n[queues.ordered]\nurl = 'https://sqs.eu-west-1.amazonaws.com/1/o.fifo'\n\
-                    ['queues'.'patient.fifo']\nunroutable_after = '24h'";
-        let config = Config::parse(text, Path::new("wasq.toml")).unwrap();
-        let minutes = |name: &str| config.queues[name].unroutable_after.as_secs() / 60;
-        assert_eq!(["jobs", "jobs.fifo", "ordered", "patient.fifo"].map(minutes), [24 * 60, 5, 5, 24 * 60]);
-    }
-
-    #[test]
-    fn the_smallest_config_gets_every_default() {
-        let config = Config::parse("[queues.orders]", Path::new("wasq.toml")).unwrap();
-        assert_eq!(config.queues["orders"].concurrency, 64);
-        assert_eq!(config.admin.listen.port(), ADMIN_PORT);
     }
 }

@@ -28,14 +28,14 @@ pub use self::open::OpenError;
 
 use self::item::{
     ClaimId, EXPIRES_AT, FENCE, Item, ItemKey, LEASE_UNTIL, LeaseEnd, REMOVABLE_AT, ReadItem, Reader, STATE, STEPS,
-    VALUE,
+    VALUE, fits,
 };
 use self::open::Endpoint;
-use self::table::{Table, Written};
+use self::table::{CALLS_AT_ONCE, Table, Written};
 use self::update::Update;
 use super::entry::{self, Change, Steps, after};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
-use crate::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig};
+use crate::config::DynamodbConfig;
 
 /// How often a claim is tried that others change the entry under. Each time somebody else has got on.
 const CLAIM_TRIES: u32 = 10;
@@ -43,8 +43,6 @@ const CLAIM_TRIES: u32 = 10;
 /// Any shorter wait is as likely, so that those who race do not meet again.
 const RACE_WAIT: Duration = Duration::from_millis(10);
 const RACE_WAIT_MAX: Duration = Duration::from_millis(200);
-/// Calls under way at once for one operation on many items.
-const CALLS_AT_ONCE: usize = 16;
 /// How long the item that a ping writes is kept.
 const PING_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -252,15 +250,4 @@ impl Ledger for DynamodbLedger {
 
 fn envelope(id: &str) -> ItemKey {
     ItemKey { key: Key::derive(&[ENVELOPE.as_bytes(), id.as_bytes()]), item: ENVELOPE.into() }
-}
-
-/// Whether a value goes into an item of its own.
-fn fits(what: &str, value: &[u8]) -> Result<(), LedgerError> {
-    if value.len() <= DYNAMODB_VALUE_MAX_BYTES {
-        return Ok(());
-    }
-    let len = value.len();
-    Err(LedgerError::TooLarge(format!(
-        "{what} has {len} bytes, an item in DynamoDB at most {DYNAMODB_VALUE_MAX_BYTES}"
-    )))
 }

@@ -11,6 +11,8 @@
 //! An LSM tree was measured in its place: it refused to open after a page in the last kilobyte of its journal was
 //! zeroed, as losing power can do, and held its write lock while it synced.
 
+mod commit;
+mod error;
 mod frame;
 mod replay;
 mod segment;
@@ -18,7 +20,7 @@ mod writer;
 
 use std::{
     fs::File,
-    path::{Path, PathBuf},
+    path::Path,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
@@ -27,11 +29,17 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
+use self::{
+    commit::{Commit, Operation},
+    segment::Segments,
+    writer::Writer,
+};
 pub use self::{
+    commit::{Durability, Finish},
+    error::{LogError, OpenError},
     replay::{Replayed, ReplayedQueue},
     segment::{Location, Segment},
 };
-use self::{segment::Segments, writer::Writer};
 use super::record::Record;
 
 /// Commits that may wait for the writer.
@@ -40,75 +48,15 @@ const QUEUED_COMMITS: usize = 1_024;
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// How far a commit gets before it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It survives the process's death.
-    System,
-    /// It survives the machine's.
-    Disk,
-}
-
-/// Why a commit is not stored. The store stays as it was before.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LogError {
-    /// A write failed, for want of space for instance. The next may succeed.
-    #[error("cannot write to {path}: {error}; free space or check the disk")]
-    Write { path: PathBuf, error: Arc<std::io::Error> },
-    /// The disk failed to sync. What it holds is unknown, so nothing more is written.
-    #[error("{path} could not be synced to the disk: check the disk, then restart")]
-    Unsynced { path: PathBuf },
-    /// The log is closed.
-    #[error("the local queue is shut down")]
-    Closed,
-}
-
-/// Why a log does not open.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("{dir} is in use by another process: stop it, or choose another directory")]
-    Locked { dir: PathBuf },
-    #[error("{path}: {error}")]
-    Io { path: PathBuf, error: std::io::Error },
-    #[error(
-        "{path} is damaged at byte {offset}, before its end: restore it from a copy, or move it away to go on without it"
-    )]
-    Damaged { path: PathBuf, offset: u64 },
-}
-
-impl OpenError {
-    fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |error| Self::Io { path, error }
-    }
-}
-
-/// Called once when a commit is stored, or is not: with the places of its messages, in their order. Commits finish in
-/// the order in which they were handed over, as long as their durability is the same.
-pub type Finish = Box<dyn FnOnce(Result<Vec<Location>, LogError>) + Send>;
-
-/// What the writer is told.
-enum Order {
-    Commit(Commit),
-    Close,
-}
-
-struct Commit {
-    records: Vec<Record>,
-    contents: Vec<Vec<u8>>,
-    durability: Durability,
-    finish: Finish,
-}
-
 /// The open log.
 pub struct Log {
-    orders: mpsc::Sender<Order>,
+    operations: mpsc::Sender<Operation>,
     segments: Arc<Segments>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The right to hand over one commit without waiting.
-pub struct Slot(mpsc::OwnedPermit<Order>);
+pub struct Slot(mpsc::OwnedPermit<Operation>);
 
 /// Ends when a commit is stored, or is not.
 pub struct Stored(oneshot::Receiver<Result<(), LogError>>);
@@ -126,7 +74,7 @@ impl Slot {
     /// Hands over a commit: its records, and the contents of the messages among them in the same order. Commits are
     /// stored in the order of these calls, so whoever holds a queue's lock here knows the order in the log.
     pub fn commit(self, records: Vec<Record>, contents: Vec<Vec<u8>>, durability: Durability, finish: Finish) {
-        self.0.send(Order::Commit(Commit { records, contents, durability, finish }));
+        self.0.send(Operation::Commit(Commit { records, contents, durability, finish }));
     }
 
     /// Hands over a commit; what comes back tells when it is stored.
@@ -151,9 +99,9 @@ impl Log {
         let lock = lock(dir)?;
         let segments = Arc::new(Segments::open(dir)?);
         let replayed = replay::replay(&segments)?;
-        let (orders, received) = mpsc::channel(QUEUED_COMMITS);
+        let (operations, received) = mpsc::channel(QUEUED_COMMITS);
         let writer = Writer::start(segments.clone(), replayed.end, received, lock).map_err(OpenError::io(dir))?;
-        Ok((Self { orders, segments, writer: Mutex::new(Some(writer)) }, replayed))
+        Ok((Self { operations, segments, writer: Mutex::new(Some(writer)) }, replayed))
     }
 
     /// Waits for the right to hand over a commit.
@@ -161,7 +109,7 @@ impl Log {
     /// # Errors
     /// [`LogError::Closed`].
     pub async fn slot(&self) -> Result<Slot, LogError> {
-        self.orders.clone().reserve_owned().await.map(Slot).map_err(|_| LogError::Closed)
+        self.operations.clone().reserve_owned().await.map(Slot).map_err(|_| LogError::Closed)
     }
 
     /// The oldest segment, if it is worth copying what lives in it to the log's end so as to retire it.
@@ -180,7 +128,7 @@ impl Log {
     /// Stores what was handed over, then closes the log and lets go of its directory. Blocks.
     pub fn close(&self) {
         // The writer may have ended already, which is what is wanted.
-        let _ = self.orders.blocking_send(Order::Close);
+        let _ = self.operations.blocking_send(Operation::Close);
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the local queue's writing thread panicked");

@@ -30,6 +30,7 @@
 mod builder;
 mod recorded;
 mod reply;
+mod sent_request;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -37,8 +38,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use builder::Builder;
-pub use recorded::{Recorded, SentRequest};
+pub use recorded::Recorded;
 pub use reply::Reply;
+pub use sent_request::SentRequest;
 
 use crate::backend::StepError;
 use crate::handler::Handler;

@@ -33,7 +33,7 @@ pub struct Check {
 impl Check {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let mut config = Config::load(&self.config)?;
-        config.compiler = Some(super::own_binary()?);
+        config.compiler = Some(super::process::own_binary()?);
         let config = Arc::new(config);
         println!("ok       {}", self.config.display());
         let mut problems = 0;
@@ -96,7 +96,7 @@ impl Check {
                 Ok(_) => println!("ok       the ledger"),
                 // By the host beside which this is run, most likely.
                 Err(OpenError::Local(local::OpenError::InUse { .. })) => println!("ok       the ledger: it is in use"),
-                Err(error) => problem(super::in_words(&StartError::Ledger(error).into())),
+                Err(error) => problem(super::process::in_words(&StartError::Ledger(error).into())),
             }
             if let Err(error) = kept_versions(&config) {
                 problem(error.to_string());
@@ -114,7 +114,7 @@ impl Check {
                         println!("ok       {}, only sent to", outlet.queue.name());
                     }
                 }
-                Err(errors) => errors.into_iter().for_each(|error| problem(super::in_words(&error.into()))),
+                Err(errors) => errors.into_iter().for_each(|error| problem(super::process::in_words(&error.into()))),
             }
             secrets.missing().into_iter().for_each(&mut problem);
         }

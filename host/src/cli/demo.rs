@@ -274,7 +274,7 @@ impl Shop {
         println!("  admin        http://{}", self.host.admin_addr());
         println!("  the world    {}", self.world.url());
         println!("\n  wasq status --admin {}", self.host.admin_addr());
-        super::Signals::listen()?.next().await;
+        super::process::Signals::listen()?.next().await;
         Ok(())
     }
 

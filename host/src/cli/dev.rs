@@ -54,7 +54,7 @@ impl Dev {
         let sqs = LocalSqs::start(Options::new(data.join("sqs")).port(self.sqs_port)).await?;
         let config = self.config(&sqs.endpoint_url(), &plugins_dir, &data)?;
         create_queues(&config).await?;
-        let mut signals = super::Signals::listen().context("cannot listen for signals")?;
+        let mut signals = super::process::Signals::listen().context("cannot listen for signals")?;
         let host = Arc::new(Host::start(config).await?);
         eprintln!("local queue {}   admin http://{}", sqs.endpoint_url(), host.admin_addr());
         for plugin in host.services().catalogs.current().plugins() {

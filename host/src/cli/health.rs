@@ -37,7 +37,7 @@ impl Health {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let admin = match self.admin {
             Some(admin) => admin,
-            None => super::here(Config::load(&self.config)?.admin.listen).to_string(),
+            None => super::process::here(Config::load(&self.config)?.admin.listen).to_string(),
         };
         let (path, good) = if self.ready { ("/readyz", "ready") } else { ("/livez", "alive") };
         let asked = Admin { admin: admin.clone() };

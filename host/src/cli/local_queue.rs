@@ -30,9 +30,9 @@ pub struct LocalQueue {
 
 impl LocalQueue {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut signals = super::Signals::listen().context("cannot listen for signals")?;
+        let mut signals = super::process::Signals::listen().context("cannot listen for signals")?;
         let sqs = LocalSqs::start(Options { dir: self.data, addr: self.listen }).await?;
-        let endpoint_url = format!("http://{}", super::here(sqs.addr()));
+        let endpoint_url = format!("http://{}", super::process::here(sqs.addr()));
         let aws = AwsConfig { endpoint_url: Some(endpoint_url.clone()), region: None };
         let names: Vec<_> = self.queues.iter().flat_map(|name| [dlq_name(name), name.clone()]).collect();
         make_queues(&aws, &names).await?;

@@ -37,8 +37,8 @@ impl Run {
 
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let mut config = Config::load(&self.config)?;
-        config.compiler = Some(super::own_binary()?);
-        let mut signals = super::Signals::listen().context("cannot listen for signals")?;
+        config.compiler = Some(super::process::own_binary()?);
+        let mut signals = super::process::Signals::listen().context("cannot listen for signals")?;
         let host = tokio::select! {
             biased;
             host = Host::start(config) => host.context("the host does not start")?,

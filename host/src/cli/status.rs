@@ -11,9 +11,9 @@ use serde_json::Value;
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
 
-use super::Signals;
 use super::dlq::{duration, time};
 use super::http::Admin;
+use super::process::Signals;
 use super::table::{self, Table, list as names, name, number, text, whole, wrapped};
 
 /// Rows of a terminal that does not tell how many it has.

@@ -33,14 +33,14 @@ pub fn normalised(reason: &str) -> String {
         let at = reason.len() - rest.len();
         let before = &reason[..at];
         let len = if let Some(quotation) = Quotation::at(before, rest, quoted_before) {
-            match quotation.name() {
+            match quotation.name(normalised) {
                 Some(name) => text.keep(&name),
                 None => text.value(quotation::VALUE),
             }
             quoted_before = Some((at + quotation.len, quotation.role));
             quotation.len
         } else {
-            let Token { word, len } = token::at(before, rest);
+            let Token { word, len } = token::at(before, rest, normalised);
             match word {
                 Some(word) if word.starts_with('<') && word.ends_with('>') => text.value(&word),
                 Some(word) => text.keep(&word),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use wasq_core::message::{Attributes, Delivery, NamedAttribute};
 use wasq_ledgers::Ledger;
 
-use super::{ENVELOPE_TTL, Envelopes, LetterError, content_id};
+use super::letter::{ENVELOPE_TTL, Envelopes, InLedger, LetterError, content_id};
 
 /// Bytes of one part. DynamoDB keeps 400 KB in an item, and a part is JSON in JSON on its way to the command line.
 const PART_BYTES: usize = 128 * 1024;
@@ -27,16 +27,6 @@ pub fn content_of_stub(body: &[u8]) -> Option<String> {
     }
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     Some(json["content"].as_str().unwrap_or("unknown").to_owned())
-}
-
-/// Where in the ledger a message is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InLedger {
-    /// What the message holds, as [`content_id`] names it.
-    pub content: String,
-    pub parts: u32,
-    /// Bytes of its body.
-    pub body_bytes: usize,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -2,10 +2,12 @@
 //! It is a replay like `wasq dlq replay`'s, so it keeps its key: what was done stays done, and steps stay.
 
 use wasq_core::message::{AttributeValue, Delivery, KEY_ATTRIBUTE, size_bytes};
+use wasq_queues::MESSAGE_MAX_ATTRIBUTES;
 use wasq_queues::MESSAGE_MAX_BYTES;
 
+use super::letter::{Envelopes, LETTER_ATTRIBUTE, LetterError, OWN_KEY_ATTRIBUTE};
 use super::oversized::is_stub;
-use super::{Envelopes, LETTER_ATTRIBUTE, LetterError, MESSAGE_MAX_ATTRIBUTES, OWN_KEY_ATTRIBUTE, read};
+use super::send::read;
 
 /// More bytes than a letter has, unless the limits on keys and reasons are raised far above their defaults.
 const LETTER_ROOM_BYTES: usize = 64 * 1024;

@@ -9,7 +9,8 @@ use wasq_core::clock;
 use wasq_core::message::{Key, MessageType};
 
 use super::gone::Gone;
-use super::load::{LoadError, Loader, Plugin, Reason};
+use super::load::{LoadError, Loader, Plugin};
+use super::reason::Reason;
 use super::rollout::{Rollout, TrialEnd, Version};
 use super::versions::Versions;
 use crate::admission::permits::Pools;

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use super::load::Reason;
 use super::manifest::Manifest;
+use super::reason::Reason;
 use crate::config::{Config, EmptyInterface, PluginConfig};
 use crate::sandbox::egress::secrets_in;
 use crate::sandbox::{Grants, OWN_QUEUE};

@@ -9,12 +9,13 @@ use wasq_core::message::{KeySource, Message};
 use super::compile::Compiler;
 use super::conflicts::{Conflict, conflicts};
 use super::grants::{check_imports, granted};
-use super::manifest::{Manifest, ManifestError};
-use super::signature::{self, Unsigned};
+use super::manifest::Manifest;
+use super::reason::Reason;
+use super::signature;
 use crate::admission::permits::Pools;
 use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig, SignerKey};
-use crate::sandbox::egress::{DestinationError, Dialer, EgressError, Secrets};
-use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
+use crate::sandbox::egress::{Dialer, EgressError, Secrets};
+use crate::sandbox::{Grants, Handler, Policy, Sandbox};
 
 /// The custom section in which the SDK embeds the manifest.
 pub const MANIFEST_SECTION: &str = "wasq:manifest";
@@ -52,74 +53,6 @@ pub struct Loader {
 pub struct LoadError {
     pub path: PathBuf,
     pub reason: Reason,
-}
-
-/// What is wrong with a plugin's file.
-#[derive(Debug, thiserror::Error)]
-pub enum Reason {
-    #[error("cannot read it: {0}")]
-    Read(#[from] std::io::Error),
-    #[error("it has {size} bytes; the limit is {limit} (limits.max_component)")]
-    TooLarge { size: u64, limit: u64 },
-    #[error("{0}")]
-    Unsigned(#[from] Unsigned),
-    #[error("it is a WebAssembly module, not a component; build it for wasm32-wasip2")]
-    CoreModule,
-    #[error("it is precompiled code, which is never loaded from a plugin directory; give the .wasm itself")]
-    Precompiled,
-    #[error("it is no WebAssembly at all")]
-    NotWasm,
-    #[error("it is damaged or cut short: {0}")]
-    Damaged(String),
-    #[error("it has no manifest: no custom section `wasq:manifest`, and no {} beside it", .0.display())]
-    NoManifest(PathBuf),
-    #[error("its manifest: {0}")]
-    Manifest(#[from] ManifestError),
-    #[error("its manifest is not UTF-8")]
-    ManifestEncoding,
-    #[error("{0}")]
-    Compile(#[from] CompileError),
-    #[error("allowed_outbound_hosts: {0}")]
-    Destination(#[from] DestinationError),
-    #[error(
-        "it asks to {verb} {list}, which is not granted; add to the config:\n  [plugins.{name}]\n  {key} = [{list}]"
-    )]
-    NotGranted { name: String, verb: &'static str, key: &'static str, list: String },
-    #[error(
-        "it asks for the secret `{secret}`, which no header of its requests has; add to the config, with the header that its \
-         destination wants:\n  [plugins.{name}.headers.\"{destination}\"]\n  authorization = \"Bearer {{secret:{secret}}}\""
-    )]
-    NoSecret { name: String, secret: String, destination: String },
-    #[error(
-        "it is granted the queue `{queue}`, which is not in the config; add [queues.{queue}], or [outlets.{queue}] if it is only \
-         sent to"
-    )]
-    NoQueue { queue: String },
-    #[error(
-        "it imports {import}, for which nothing is granted; ask for it in the manifest and grant it in the config, as in:\n  \
-         [plugins.{name}]\n  {key} = [\"{example}\"]"
-    )]
-    Import { import: String, name: String, key: &'static str, example: &'static str },
-    #[error(
-        "it wants permits of the pool `{pool}`, which nobody has sized; add to the config:\n  [pools]\n  {pool} = 10"
-    )]
-    NoPool { pool: String },
-    #[error(
-        "its blake3 is {digest}, and the config pins {pinned}; if this file is meant, set\n  [plugins.{name}]\n  blake3 = \"{digest}\""
-    )]
-    Digest { name: String, pinned: String, digest: String },
-    #[error(
-        "{} is another component's manifest: it names blake3 {named} (component_blake3), and this one has {digest}; bring both of \
-         one version, or name this one and sign again", manifest.display()
-    )]
-    OtherComponent { manifest: PathBuf, named: String, digest: String },
-    #[error(
-        "{} names no component, so its signature would hold for any other one too (plugins_signed_by); add this line, and sign \
-         it again:\n  component_blake3 = \"{digest}\"", manifest.display()
-    )]
-    AnyComponent { manifest: PathBuf, digest: String },
-    #[error("another file, {}, is a plugin named `{name}` too", first.display())]
-    SameName { name: String, first: PathBuf },
 }
 
 impl Plugin {

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 
 use super::time::Bounds;
+use crate::config::DYNAMODB_VALUE_MAX_BYTES;
 use crate::entry::{self, DeadIds, Entry, State};
 use crate::ledger::{Fence, LedgerError};
 
@@ -273,6 +274,17 @@ impl<'a> Reader<'a> {
     pub fn damaged(&self, name: &str, what: &str) -> LedgerError {
         LedgerError::Damaged(format!("{}: its attribute `{name}` {what}", self.key.to_hex()))
     }
+}
+
+/// Whether a value goes into an item of its own.
+pub fn fits(what: &str, value: &[u8]) -> Result<(), LedgerError> {
+    if value.len() <= DYNAMODB_VALUE_MAX_BYTES {
+        return Ok(());
+    }
+    let len = value.len();
+    Err(LedgerError::TooLarge(format!(
+        "{what} has {len} bytes, an item in DynamoDB at most {DYNAMODB_VALUE_MAX_BYTES}"
+    )))
 }
 
 #[cfg(test)]

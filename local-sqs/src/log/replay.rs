@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::{
     super::record::{Definition, MessageRecord, MoveTask, Record},
-    Location, OpenError,
+    error::OpenError,
     frame::{HEADER_BYTES, Header},
-    segment::{Segment, Segments},
+    segment::{Location, Segment, Segments},
 };
 
 /// What a log holds.

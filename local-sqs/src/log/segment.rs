@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use super::{super::clock::Ms, OpenError};
+use super::{super::clock::Ms, error::OpenError};
 
 /// A segment that has grown to this is followed by a new one. Small in unit tests, so that they see many.
 pub const SEGMENT_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 64 * 1024 * 1024 };

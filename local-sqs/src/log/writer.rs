@@ -16,8 +16,10 @@ use tokio::sync::mpsc;
 
 use super::{
     super::record::Record,
-    Commit, Durability, Finish, Location, LogError, Order, frame,
-    segment::{SEGMENT_BYTES, Segment, Segments},
+    commit::{Commit, Durability, Finish, Operation},
+    error::LogError,
+    frame,
+    segment::{Location, SEGMENT_BYTES, Segment, Segments},
 };
 
 /// Commits, and bytes of contents, in one write at most.
@@ -54,7 +56,7 @@ impl Writer {
     pub fn start(
         segments: Arc<Segments>,
         end: u64,
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<Operation>,
         lock: File,
     ) -> io::Result<JoinHandle<()>> {
         let active = segments.all().pop().expect("a log has at least one segment");
@@ -71,18 +73,18 @@ impl Writer {
         })
     }
 
-    fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        while let Some(Order::Commit(first)) = orders.blocking_recv() {
+    fn run(mut self, mut orders: mpsc::Receiver<Operation>) {
+        while let Some(Operation::Commit(first)) = orders.blocking_recv() {
             let mut bytes = content_bytes(&first);
             let mut group = vec![first];
             let mut closing = false;
             while group.len() < GROUP_COMMITS && bytes < GROUP_BYTES && !closing {
                 match orders.try_recv() {
-                    Ok(Order::Commit(commit)) => {
+                    Ok(Operation::Commit(commit)) => {
                         bytes += content_bytes(&commit);
                         group.push(commit);
                     }
-                    Ok(Order::Close) => closing = true,
+                    Ok(Operation::Close) => closing = true,
                     Err(_) => break,
                 }
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::SentRequest;
+use super::sent_request::SentRequest;
 use crate::http::{Answer, FaultKind, MAX_RESPONSE_BYTES};
 
 /// What a request gets in a test.

@@ -3,6 +3,7 @@
 //! that a duplicate shows.
 
 mod audit;
+mod effect;
 mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,17 +14,17 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Response, Uri, header};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+
+pub use effect::Effect;
 
 use world::{Call, World};
 
 /// The largest body that the server takes, in bytes.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
-/// Most calls that are remembered; further ones are answered 507.
-pub const MAX_CALLS: usize = 1_000_000;
 /// How long each service takes to answer, by the beginning of its path. These are made up, in the order of what such
 /// services take; the inline checkout and the plugins meet the same ones.
 pub const LATENCIES: [(&str, Duration); 6] = [
@@ -34,33 +35,6 @@ pub const LATENCIES: [(&str, Duration); 6] = [
     ("/analytics", Duration::from_millis(15)),
     ("/audit", Duration::from_millis(10)),
 ];
-
-/// A call that the sink answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Effect {
-    /// The method, such as `POST`.
-    pub method: String,
-    /// The path, without the query.
-    pub path: String,
-    /// The header `Idempotency-Key`, if it was there and text.
-    pub idempotency_key: Option<String>,
-    /// The order's or the image's id that the call was about, if it told; of an analytics event, the order's time.
-    pub id: Option<String>,
-    /// The body's length in bytes.
-    pub body_bytes: usize,
-    /// The body's blake3, in hexadecimal digits.
-    pub body_blake3: String,
-    /// The status that was answered.
-    pub status: u16,
-}
-
-impl Effect {
-    /// Whether the call changed anything. The sink answers 201 to those and to no others: a read, an audit entry that
-    /// was there already and a failure change nothing.
-    pub fn is_done(&self) -> bool {
-        self.status == StatusCode::CREATED.as_u16()
-    }
-}
 
 /// The server. It stops when it is shut down or dropped.
 #[derive(Debug)]

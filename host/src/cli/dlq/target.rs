@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
-use crate::cli::Signals;
 use crate::cli::http::Admin;
+use crate::cli::process::Signals;
 use crate::cli::target::{Target, Targeted};
 use crate::dlq::letter_view::LetterView;
 use crate::dlq::reader::Reader;

@@ -57,13 +57,13 @@ impl<'t> Quotation<'t> {
         Some(Self { inside, marks, role, len })
     }
 
-    /// The name in its marks, if it is one.
-    pub fn name(&self) -> Option<String> {
+    /// The name in its marks, if it is one. A URL is one, as `normalise` has it.
+    pub fn name(&self, normalise: fn(&str) -> String) -> Option<String> {
         let name = match self.role {
             Role::Name => token::name(self.inside, NAME_MAX_CHARS)?,
             // A number in it may be all that it is about: `order17`.
             Role::NameByMark => token::name(self.inside, NAME_MAX_CHARS).filter(|name| name == self.inside)?,
-            Role::Value if token::is_url(self.inside) => super::normalised(self.inside),
+            Role::Value if token::is_url(self.inside) => normalise(self.inside),
             Role::Value => return None,
         };
         Some(format!("{}{name}{}", self.marks.0, self.marks.1))

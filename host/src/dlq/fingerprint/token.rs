@@ -37,15 +37,19 @@ impl Token {
     }
 }
 
-/// The token that `rest` begins with, after `before`. `rest` is not empty.
-pub fn at(before: &str, rest: &str) -> Token {
+/// The token that `rest` begins with, after `before`. `rest` is not empty. `normalise` is for the path of a URL.
+pub fn at(before: &str, rest: &str, normalise: fn(&str) -> String) -> Token {
     let c = rest.chars().next().unwrap_or_default();
     let previous = before.chars().next_back();
     let starts = !previous.is_some_and(char::is_alphanumeric);
     let begins = starts && !previous.is_some_and(|c| matches!(c, '_' | '-' | '.' | '@' | '/'));
     let found = begins
         .then(|| {
-            url(rest).or_else(|| email(rest)).or_else(|| address(rest)).or_else(|| time(rest)).or_else(|| host(rest))
+            url(rest, normalise)
+                .or_else(|| email(rest))
+                .or_else(|| address(rest))
+                .or_else(|| time(rest))
+                .or_else(|| host(rest))
         })
         .flatten()
         .or_else(|| starts.then(|| uuid(rest).or_else(|| code(before, rest)).or_else(|| word(rest))).flatten())
@@ -111,7 +115,7 @@ fn scheme(rest: &str) -> Option<usize> {
 
 /// A URL keeps its scheme, host and port; what is in its path is looked at like other text, its
 /// query is a value.
-fn url(rest: &str) -> Option<Token> {
+fn url(rest: &str, normalise: fn(&str) -> String) -> Option<Token> {
     let scheme = scheme(rest)?;
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')' | ']' | '}' | ',' | ';');
     let end = rest.find(ends).unwrap_or(rest.len());
@@ -120,7 +124,7 @@ fn url(rest: &str) -> Option<Token> {
     let authority = &whole[scheme..authority_end];
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let path_end = whole.find(['?', '#']).unwrap_or(whole.len());
-    let path = super::normalised(&whole[authority_end..path_end]);
+    let path = normalise(&whole[authority_end..path_end]);
     let query = if path_end < whole.len() { "?<text>" } else { "" };
     Some(Token { word: Some(format!("{}{host}{path}{query}", &whole[..scheme])), len: whole.len() })
 }

@@ -30,7 +30,6 @@ use crate::telemetry::spans::Tracing;
 /// The last export, and the last spans, have this long when the host ends.
 const FLUSH: Duration = Duration::from_secs(2);
 /// What the spans and metrics name as their instrumentation.
-const SCOPE: &str = "wasq";
 
 /// What sends; nothing where nobody asked.
 #[derive(Default)]
@@ -70,7 +69,7 @@ impl Otlp {
 
     /// What makes the spans.
     pub fn tracing(&self) -> Tracing {
-        self.traces.as_ref().map_or_else(Tracing::default, |provider| Tracing::by(provider.tracer(SCOPE)))
+        self.traces.as_ref().map_or_else(Tracing::default, |provider| Tracing::by(provider.tracer(encode::SCOPE)))
     }
 
     /// Sends the metrics, again and again; returns at once where nobody asked for them.

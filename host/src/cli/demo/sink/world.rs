@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::orders::order_id_in;
 use super::super::picture;
 use super::audit::{Append, Audit};
-use super::{Effect, MAX_CALLS};
+use super::effect::{Effect, MAX_CALLS};
 
 /// One call, as the server read it.
 #[derive(Debug)]

@@ -9,9 +9,11 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use wasq_core::message::UnixMs;
 
-use super::SCOPE;
 use crate::telemetry::export::{Family, Series, Value};
 use crate::telemetry::metrics::{self, Kind, Unit};
+
+/// The instrumentation scope of all that the host says of itself.
+pub const SCOPE: &str = "wasq";
 
 /// The metrics in one request. A family without series is left out.
 pub fn metrics(
