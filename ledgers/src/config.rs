@@ -61,6 +61,18 @@ pub struct PostgresConfig {
     pub max_connections: usize,
 }
 
+impl LedgerConfig {
+    /// The store's name, as `store` in `[ledger]` has it.
+    pub fn store(&self) -> &'static str {
+        match self {
+            Self::Local { .. } => "local",
+            Self::Dynamodb(_) => "dynamodb",
+            Self::Redis(_) => "redis",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}
+
 impl Default for LedgerConfig {
     fn default() -> Self {
         Self::Local { path: default_path() }

@@ -4,15 +4,20 @@
 //! functions ([`entry`]); a store keeps what they say, each in its own way.
 
 pub mod config;
+#[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 pub mod entry;
 mod ledger;
+#[cfg(feature = "local")]
 pub mod local;
 mod meters;
 mod open;
 mod pauses;
+#[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod remote;
 
 pub use ledger::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::config::Limits;
-use crate::plugins::Plugin;
-use crate::plugins::manifest::Priority;
 
 /// What the host runs at once. Work of lower priority leaves a part of it free, so that more
 /// important work finds room.
@@ -19,6 +18,16 @@ pub struct Permits {
     normal: Arc<Semaphore>,
     /// A half: low.
     low: Arc<Semaphore>,
+}
+
+/// Which plugin's messages get a free permit first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
 }
 
 /// Pools of permits by name, sized by the operator and shared across plugins.
@@ -46,13 +55,6 @@ pub struct Needs<'a> {
     pub alone: Option<&'a Arc<Semaphore>>,
     pub pools: &'a [Arc<Semaphore>],
     pub priority: Priority,
-}
-
-impl<'a> From<&'a Plugin> for Needs<'a> {
-    fn from(plugin: &'a Plugin) -> Self {
-        let (own, alone, pools) = (&plugin.permits, plugin.handler.alone(), &plugin.pools);
-        Self { own, alone, pools, priority: plugin.manifest.priority }
-    }
 }
 
 impl Usage {

@@ -16,6 +16,7 @@ use crate::admission::breaker::Admitted;
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
 use crate::sandbox::text::sanitize;
+use crate::telemetry::stats::End;
 
 /// How often a dead letter is tried while the lease holds.
 const TRIES: u32 = 5;
@@ -225,7 +226,19 @@ fn attempt(claim: Option<&Claimed>) -> u32 {
 fn observe(plugin_attempt: &PluginAttempt<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
     let (kind, plugin) = plugin_attempt.names();
     let class = exit.class();
-    plugin_attempt.services.stats.exit(kind, plugin, exit, settled, plugin_attempt.age());
+    let end = End {
+        exit: class,
+        settlement: settled.name(),
+        retry_delay: match (settled.queue, &settled.ledger) {
+            (QueueAction::Hide(delay), Some(Finish::Failed { .. })) => Some(delay),
+            _ => None,
+        },
+        sent_to_done: match (exit, settled.queue) {
+            (Exit::Done { .. }, QueueAction::Delete) => Some(plugin_attempt.age()),
+            _ => None,
+        },
+    };
+    plugin_attempt.services.stats.ended(kind, plugin, &end);
     plugin_attempt.span.ended(attempt, class, settled.name());
     remember(plugin_attempt, attempt, exit, settled);
     match (settled.queue, &settled.ledger) {

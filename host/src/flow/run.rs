@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::OnExpired;
 use crate::sandbox::{Job, RunReport};
+use crate::telemetry::stats::RunUsage;
 
 /// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt has left something to be
 /// sent, its outbox or its dead letter, nothing is run. With the exit of a run that was admitted comes what tells the
@@ -131,6 +132,7 @@ async fn attempt(
         span: plugin_attempt.span.clone(),
     };
     let report = services.sandbox.run(&plugin.handler, job, permits).await;
-    services.stats.ran(&message.kind.0, &plugin.manifest.name, claim.fresh.attempt, &report, sent_to_start);
+    let used = RunUsage { elapsed: report.elapsed, cpu: report.cpu, memory_bytes: report.memory_bytes };
+    services.stats.ran(&message.kind.0, &plugin.manifest.name, claim.fresh.attempt, &used, sent_to_start);
     Ok(report)
 }

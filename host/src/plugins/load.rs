@@ -12,7 +12,7 @@ use super::grants::{check_imports, granted};
 use super::manifest::Manifest;
 use super::reason::Reason;
 use super::signature;
-use crate::admission::permits::Pools;
+use crate::admission::permits::{Needs, Pools};
 use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig, SignerKey};
 use crate::sandbox::egress::{Dialer, EgressError, Secrets};
 use crate::sandbox::{Grants, Handler, Policy, Sandbox};
@@ -36,6 +36,13 @@ pub struct Plugin {
     pub max_concurrency: usize,
     /// What it is granted in vain.
     pub conflicts: Arc<[Conflict]>,
+}
+
+impl<'a> From<&'a Plugin> for Needs<'a> {
+    fn from(plugin: &'a Plugin) -> Self {
+        let (own, alone, pools) = (&plugin.permits, plugin.handler.alone(), &plugin.pools);
+        Self { own, alone, pools, priority: plugin.manifest.priority }
+    }
 }
 
 /// Loads plugins for one config.

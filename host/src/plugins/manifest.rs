@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use wasq_core::message::MessageType;
 
 use super::key_template::KeyTemplate;
+use crate::admission::permits::Priority;
 use crate::config::EmptyInterface;
 
 /// A `plugin.toml`. Every key but `name` and `types` has a default; an unknown key is an error.
@@ -62,16 +63,6 @@ pub struct Manifest {
     pub retry: Retry,
     #[serde(default)]
     pub idempotency: Idempotency,
-}
-
-/// Which plugin's messages get a free permit first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    High,
-    #[default]
-    Normal,
-    Low,
 }
 
 /// What happens to a message older than `max_age`.

@@ -6,11 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use wasq_ledgers::Finish;
 
-use crate::exit::Exit;
-use crate::flow::decide::{QueueAction, Settlement};
-use crate::sandbox::RunReport;
 use crate::telemetry::metrics::{self, Counter, Histogram};
 
 /// The type that is counted for all those that have no line of their own.
@@ -74,7 +70,7 @@ pub struct Stats {
 /// Lines by plugin, then by type.
 type Lines = HashMap<String, Arc<HashMap<String, Arc<Line>>>>;
 
-/// One plugin's share of one type.
+/// One plugin's part of one type.
 pub struct Line {
     exits: RwLock<Vec<ExitCount>>,
     pub attempts: [Counter; ATTEMPTS.len()],
@@ -102,7 +98,7 @@ struct Percentiles {
     sent_to_start: Times,
 }
 
-/// One plugin's share of one type, as listings show it. Times in milliseconds.
+/// One plugin's part of one type, as listings show it. Times in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct LineStats {
     #[serde(rename = "type")]
@@ -124,29 +120,51 @@ pub struct LineStats {
     pub sent_to_done_p99_ms: f64,
 }
 
+/// How an attempt ended, as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// The exit's class.
+    pub exit: &'static str,
+    /// The settlement's name.
+    pub settlement: &'static str,
+    /// For how long its message is hidden, if the attempt has failed and counts.
+    pub retry_delay: Option<Duration>,
+    /// How long ago its message was sent, if its handler has succeeded.
+    pub sent_to_done: Option<Duration>,
+}
+
+/// What a run used.
+#[derive(Clone, Copy, Debug)]
+pub struct RunUsage {
+    pub elapsed: Duration,
+    pub cpu: Duration,
+    /// The most linear memory that its instance had.
+    pub memory_bytes: u64,
+}
+
 impl Stats {
-    /// An attempt's exit and settlement, `sent_to_now` after its message was sent.
-    pub fn exit(&self, kind: &str, plugin: &str, exit: &Exit, settled: &Settlement, sent_to_now: Duration) {
+    /// An attempt has ended.
+    pub fn ended(&self, kind: &str, plugin: &str, end: &End) {
         let line = self.line(kind, plugin);
-        line.count(exit.class(), settled.name());
-        if let (QueueAction::Hide(delay), Some(Finish::Failed { .. })) = (settled.queue, &settled.ledger) {
+        line.count(end.exit, end.settlement);
+        if let Some(delay) = end.retry_delay {
             line.retry_delay.observe(delay);
         }
-        if let (Exit::Done { .. }, QueueAction::Delete) = (exit, settled.queue) {
-            line.percentiles().sent_to_done.record(sent_to_now);
+        if let Some(time) = end.sent_to_done {
+            line.percentiles().sent_to_done.record(time);
         }
     }
 
     /// A handler ran its `attempt`, and started so long after its message was sent.
-    pub fn ran(&self, kind: &str, plugin: &str, attempt: u32, report: &RunReport, sent_to_start: Duration) {
+    pub fn ran(&self, kind: &str, plugin: &str, attempt: u32, run: &RunUsage, sent_to_start: Duration) {
         let line = self.line(kind, plugin);
         line.attempts[(attempt.max(1) as usize).min(ATTEMPTS.len()) - 1].add(1);
         line.queue_wait.observe(sent_to_start);
-        line.run.observe(report.elapsed);
-        line.guest_cpu.observe(report.cpu);
-        line.guest_memory.observe_bytes(report.memory_bytes);
+        line.run.observe(run.elapsed);
+        line.guest_cpu.observe(run.cpu);
+        line.guest_memory.observe_bytes(run.memory_bytes);
         let mut percentiles = line.percentiles();
-        percentiles.run.record(report.elapsed);
+        percentiles.run.record(run.elapsed);
         percentiles.sent_to_start.record(sent_to_start);
     }
 
@@ -282,20 +300,15 @@ impl Line {
 mod tests {
     use super::*;
 
+    const UNROUTABLE: End = End { exit: "unroutable", settlement: "delay", retry_delay: None, sent_to_done: None };
+
     #[test]
     fn types_that_nobody_handles_are_told_apart_up_to_a_limit_and_leave_room_for_the_others() {
         let stats = Stats::default();
-        let exit = Exit::Unroutable { kind: String::new() };
         for index in 0..UNROUTED_MAX + 7 {
-            stats.exit(
-                &format!("made-up-{index}"),
-                "",
-                &exit,
-                &Settlement::unrecorded(QueueAction::PUT_BACK),
-                Duration::ZERO,
-            );
+            stats.ended(&format!("made-up-{index}"), "", &UNROUTABLE);
         }
-        stats.exit("made-up-0", "", &exit, &Settlement::unrecorded(QueueAction::PUT_BACK), Duration::ZERO);
+        stats.ended("made-up-0", "", &UNROUTABLE);
         stats.duplicate("order", "ship");
         let lines = stats.lines();
         let count = |kind: &str| lines[&(kind.to_owned(), String::new())].exits()[&("unroutable", "delay")];
@@ -306,10 +319,7 @@ mod tests {
     #[test]
     fn what_has_no_line_of_its_own_is_counted_without_waiting_for_whoever_adds_one() {
         let stats = Arc::new(Stats::default());
-        let count = |stats: &Stats, kind: &str| {
-            let exit = Exit::Unroutable { kind: String::new() };
-            stats.exit(kind, "", &exit, &Settlement::unrecorded(QueueAction::PUT_BACK), Duration::ZERO);
-        };
+        let count = |stats: &Stats, kind: &str| stats.ended(kind, "", &UNROUTABLE);
         (0..=UNROUTED_MAX).for_each(|number| count(&stats, &format!("made-up-{number}")));
         let (counted, is_counted) = std::sync::mpsc::sync_channel(1);
         let _adding = stats.adding.lock().expect("nobody has panicked");
