@@ -155,11 +155,12 @@ async fn while_the_ledger_is_down_nothing_runs_and_nothing_is_acknowledged() {
 async fn an_outcome_that_cannot_be_recorded_is_not_acknowledged() {
     let probe = Plugin::probe("probe").manifest("timeout = '20s'");
     let setup = Setup::new().plugin(probe).queue("jobs", |queue| queue.visibility = Duration::from_secs(2));
+    let setup = setup.config(|config| config.limits.settle_grace = Duration::from_secs(1));
     let mut rig = setup.without_host().await;
     let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::DownAfterClaim);
     rig.send(rig.sink.ask("work")).await;
     rig.start_on(ledger.clone()).await;
-    // It is insisted on until the lease ends.
+    // The host asks the ledger again for as long as `settle_grace`.
     rig.until_exits("done", 1).await;
     assert_eq!(rig.sqs.faults().calls("DeleteMessageBatch"), 0);
     ledger.set(Trouble::None);
