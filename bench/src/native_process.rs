@@ -1,12 +1,13 @@
 //! The ceiling: a plain consumer on the same SDK. Each poller receives ten, parses and logs, and deletes them in one call.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
 use futures::future::try_join_all;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use wasq::telemetry::stats::Times;
 use wasq_core::{aws as sdk, clock};
@@ -42,13 +43,13 @@ impl Watched {
         sent_to_start: impl IntoIterator<Item = Duration>,
         start_to_settled: impl IntoIterator<Item = Duration>,
     ) {
-        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = self.0.lock();
         times.0.extend(sent_to_start);
         times.1.extend(start_to_settled);
     }
 
     fn latency(&self) -> Latency {
-        let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = self.0.lock();
         Latency {
             messages: times.0.count(),
             sent_to_start_ms: Percentiles::of(&times.0),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -41,12 +41,12 @@ impl Tally {
 
     /// A call of the queue is made.
     pub fn called(&self, operation: &'static str) {
-        *self.calls.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += 1;
+        *self.calls.lock().entry(operation).or_default() += 1;
     }
 
     /// The calls so far, by operation.
     pub fn calls(&self) -> BTreeMap<String, u64> {
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = self.calls.lock();
         calls.iter().map(|(operation, calls)| ((*operation).to_owned(), *calls)).collect()
     }
 

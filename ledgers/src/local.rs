@@ -17,11 +17,12 @@ mod writer;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wasq_core::clock;
@@ -111,12 +112,12 @@ impl LocalLedger {
 
 impl Handle {
     fn operations(&self) -> Option<mpsc::Sender<Box<dyn Operation>>> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.open.lock();
         open.as_ref().map(|open| open.operations.clone())
     }
 
     fn close(&self) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let open = self.open.lock().take();
         if let Some(Open { operations, writer }) = open {
             drop(operations);
             if writer.join().is_err() {

@@ -18,15 +18,9 @@ mod replay;
 mod segment;
 mod writer;
 
-use std::{
-    fs::File,
-    path::Path,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{fs::File, path::Path, pin::Pin, sync::Arc, thread::JoinHandle, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
@@ -129,7 +123,7 @@ impl Log {
     pub fn close(&self) {
         // The writer may have ended already, which is what is wanted.
         let _ = self.operations.blocking_send(Operation::Close);
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the local queue's writing thread panicked");
         }

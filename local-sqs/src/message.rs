@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
+use wasq_sqs_rules::{self as sqs_rules, Refused, Value};
+
+pub use wasq_sqs_rules::{MAX_ATTRIBUTES, MAX_MESSAGE_BYTES};
 
 use super::error::{Code, SqsError, SqsResult};
-use wasq_sqs_rules::{self as sqs_rules, Refused, Value};
-pub use wasq_sqs_rules::{MAX_ATTRIBUTES, MAX_MESSAGE_BYTES};
 
 /// Attributes by name.
 pub type Attributes = BTreeMap<String, Attribute>;

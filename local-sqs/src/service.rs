@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -88,7 +89,7 @@ impl Queue {
 
     /// The queue's state, for a moment. Whoever needs the list of queues as well locks that first.
     pub fn state(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The queue's state, unless it was deleted.
@@ -144,18 +145,18 @@ impl Service {
     }
 
     /// The queues by name.
-    pub fn queues(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Queue>>> {
-        self.queues.read().unwrap_or_else(PoisonError::into_inner)
+    pub fn queues(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<Queue>>> {
+        self.queues.read()
     }
 
     /// The queues by name, to add or remove one.
-    pub fn queues_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Arc<Queue>>> {
-        self.queues.write().unwrap_or_else(PoisonError::into_inner)
+    pub fn queues_mut(&self) -> RwLockWriteGuard<'_, HashMap<String, Arc<Queue>>> {
+        self.queues.write()
     }
 
     /// The move tasks by id.
     pub fn moves(&self) -> MutexGuard<'_, BTreeMap<Uuid, MoveTask>> {
-        self.moves.lock().unwrap_or_else(PoisonError::into_inner)
+        self.moves.lock()
     }
 
     /// The queue of this name.

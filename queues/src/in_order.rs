@@ -41,10 +41,10 @@ pub async fn send_in_order(queue: &dyn Queue, messages: &[Outgoing]) -> Vec<Resu
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::time::Duration;
 
     use async_trait::async_trait;
+    use parking_lot::Mutex;
     use wasq_core::message::{Attributes, Delivery, Receipt};
 
     use super::*;
@@ -76,7 +76,7 @@ mod tests {
         }
 
         async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
-            let mut taken = self.taken.lock().unwrap();
+            let mut taken = self.taken.lock();
             let mut take = |message: &Outgoing| {
                 let body = String::from_utf8(message.body.to_vec()).unwrap();
                 if body == self.refused {
@@ -108,7 +108,7 @@ mod tests {
         let mut expect: Vec<_> = bodies.iter().filter(|body| sent.contains(body)).copied().collect();
         let accepted: Vec<_> = answers.into_iter().flatten().map(|id| id.0).collect();
         assert_eq!(accepted, expect, "{bodies:?}");
-        let mut taken = queue.taken.into_inner().unwrap();
+        let mut taken = queue.taken.into_inner();
         taken.sort_by_key(|body| body[..1].to_owned());
         expect.sort_by_key(|body| body[..1].to_owned());
         assert_eq!(taken, expect, "each group's in its order");

@@ -6,7 +6,7 @@ mod request_template;
 mod wire;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use bytes::Bytes;
+use parking_lot::Mutex;
 use wasq_core::aws::AwsConfig;
 use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
 use wasq_core::{aws, clock};
@@ -95,7 +96,7 @@ impl Sqs {
     fn in_region(&self, region: Option<&str>) -> Self {
         let is_ours = |region: &&str| self.shared.region().is_some_and(|ours| ours.as_ref() == *region);
         let Some(region) = region.filter(|region| !is_ours(region)) else { return self.clone() };
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = self.others.lock();
         let there = || Self::new(&self.shared.to_builder().region(Region::new(region.to_owned())).build());
         others.entry(region.to_owned()).or_insert_with(there).clone()
     }

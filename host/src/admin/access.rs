@@ -40,6 +40,8 @@ pub struct Visitor {
 /// Why the token cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
+    #[error("the system has no random bytes for the key of sessions: {0}")]
+    Random(getrandom::Error),
     #[error("admin.token_file {path}: {source}")]
     Read { path: std::path::PathBuf, source: std::io::Error },
     #[error(
@@ -111,8 +113,7 @@ impl Access {
         }
         let is_loopback = config.listen.ip().is_loopback();
         let mut key = [0; 32];
-        key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        getrandom::fill(&mut key).map_err(TokenError::Random)?;
         Ok(Self {
             is_loopback,
             token: token.map(|token| blake3::hash(token.as_bytes())),

@@ -1,9 +1,10 @@
 //! The last hour, in steps of five seconds: what the dashboard's charts are drawn from.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use wasq_core::message::UnixMs;
 
 use crate::telemetry::export::Source;
@@ -71,7 +72,7 @@ impl Totals {
 impl History {
     /// The latest samples, oldest first, at most so many.
     pub fn latest(&self, count: usize) -> Vec<Arc<Sample>> {
-        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = self.samples.lock();
         samples.iter().skip(samples.len().saturating_sub(count)).cloned().collect()
     }
 
@@ -86,7 +87,7 @@ impl History {
     }
 
     fn push(&self, sample: Sample) {
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = self.samples.lock();
         if samples.len() >= SAMPLES_MAX {
             samples.pop_front();
         }

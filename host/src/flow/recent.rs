@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use wasq_core::message::{MessageId, UnixMs};
 
 use super::unroutable::Unroutable;
@@ -108,7 +108,7 @@ pub fn by_message(outcomes: impl IntoIterator<Item = RecentOutcome>) -> Vec<Mess
 }
 
 fn push(kept: &Mutex<VecDeque<RecentOutcome>>, outcome: RecentOutcome) {
-    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = kept.lock();
     if kept.len() >= KEPT_MAX {
         kept.pop_front();
     }
@@ -116,7 +116,7 @@ fn push(kept: &Mutex<VecDeque<RecentOutcome>>, outcome: RecentOutcome) {
 }
 
 fn read(kept: &Mutex<VecDeque<RecentOutcome>>) -> Vec<RecentOutcome> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    kept.lock().iter().rev().cloned().collect()
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! A lease is kept until its delete is confirmed. What fails for good is harmless: the ledger says done, and the next
 //! delivery is deleted without a run.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -73,7 +74,7 @@ impl Settler {
 
     /// How long it took from the start of a message's handler until its delete was confirmed.
     pub fn start_to_settled(&self) -> Times {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.times.lock().clone()
     }
 
     /// Hands a delivery over. It is held until its call is confirmed.
@@ -99,7 +100,7 @@ impl Settler {
     /// the settler's runtime does not keep it from its end.
     pub async fn finish(&self) {
         self.closing.cancel();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self.task.lock().take();
         if let Some(task) = task
             && let Err(error) = task.await
         {
@@ -188,7 +189,7 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
                 }
             }
         }
-        times.lock().unwrap_or_else(PoisonError::into_inner).extend(settled);
+        times.lock().extend(settled);
         if failed.is_empty() {
             return;
         }

@@ -5,9 +5,9 @@
 //! a FIFO queue its group stands behind it meanwhile. So somebody has to be told.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use wasq_core::message::UnixMs;
 
@@ -56,7 +56,7 @@ impl Unroutable {
     /// sent.
     pub fn met(&self, queue: &str, kind: &str, dead_lettered_after: Duration, now: UnixMs) {
         let kind: String = kind.chars().take(TYPE_MAX_CHARS).collect();
-        let mut types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut types = self.types.lock();
         let mut key = (queue.to_owned(), kind);
         if types.len() >= TYPES_MAX && !types.contains_key(&key) {
             // A warning of what is forgotten here would be due again anyway.
@@ -85,7 +85,7 @@ impl Unroutable {
 
     /// The types that have no plugin still, the latest first.
     pub fn listed(&self, now: UnixMs, has_plugin: impl Fn(&str) -> bool) -> Vec<UnroutableType> {
-        let mut types = self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut types = self.types.lock();
         types.retain(|(_, kind), seen| !is_over(seen.last_at, LISTED_FOR, now) && !has_plugin(kind));
         let listed = types.iter().map(|((queue, kind), seen)| {
             let after = span(seen.dead_lettered_after);
@@ -123,7 +123,7 @@ mod tests {
     const HOUR_MS: u64 = WARN_EVERY.as_millis() as u64;
 
     fn warned_at(unroutable: &Unroutable, queue: &str, kind: &str) -> UnixMs {
-        unroutable.types.lock().unwrap()[&(queue.to_owned(), kind.to_owned())].warned_at
+        unroutable.types.lock()[&(queue.to_owned(), kind.to_owned())].warned_at
     }
 
     #[test]

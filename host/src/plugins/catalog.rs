@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use wasq_core::clock;
 use wasq_core::message::{Key, MessageType};
 
@@ -155,13 +156,13 @@ impl Catalogs {
     }
 
     pub fn current(&self) -> Arc<Catalog> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().clone()
     }
 
     /// Reads the directory and swaps the catalog. A file that has not changed is kept as it is; one that cannot be loaded
     /// leaves its earlier version serving. Trials that have ended are concluded. Blocks while it compiles.
     pub fn reload(&self, dir: &Path) -> std::io::Result<Arc<Catalog>> {
-        let mut gone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = self.reloading.lock();
         self.forget(gone.for_long(clock::now()));
         let before = self.current();
         let mut by_name: BTreeMap<String, Arc<Serving>> = BTreeMap::new();
@@ -185,7 +186,7 @@ impl Catalogs {
         }
         gone.note(&before.by_name, &by_name, clock::now());
         let catalog = Arc::new(Catalog::of(by_name, failures));
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = catalog.clone();
+        *self.current.write() = catalog.clone();
         Ok(catalog)
     }
 

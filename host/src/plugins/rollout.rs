@@ -3,9 +3,10 @@
 //! Only a message's first receive may run on the new version, so one that failed there is retried on the old one, on
 //! whichever host. Both versions are judged by their first receives alone, since retries fail more often.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::Instant;
 use wasq_core::clock;
@@ -81,7 +82,7 @@ impl Rollout {
     }
 
     fn count(&self, version: Version, failed: bool) -> Runs {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.runs.lock();
         let tally = match version {
             Version::Stable => &mut runs.stable,
             Version::Candidate => &mut runs.candidate,
@@ -100,7 +101,7 @@ impl Rollout {
     }
 
     pub fn runs(&self) -> Runs {
-        *self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.runs.lock()
     }
 
     pub fn share(&self) -> Percent {

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasq_core::message::MessageId;
@@ -97,8 +98,8 @@ impl GuestLog {
         self.lines().panic.clone()
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, LastWords> {
-        self.last_words.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lines(&self) -> parking_lot::MutexGuard<'_, LastWords> {
+        self.last_words.lock()
     }
 
     /// One record, if the budget has room; the first that has none says so. What counts is what would be written.
@@ -114,7 +115,7 @@ impl GuestLog {
             fields.push(format!("… and {left_out} more"));
         }
         let size = message.len() + target.len() + fields.iter().map(String::len).sum::<usize>();
-        let taken = self.budget.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(size.max(1));
+        let taken = self.budget.lock().take(size.max(1));
         match taken {
             Ok(()) => self.emit(level, &target, &message, &fields),
             Err(Some(limit)) => {

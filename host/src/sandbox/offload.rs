@@ -16,11 +16,12 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
@@ -163,7 +164,7 @@ impl<T> CpuMeter<T> {
 /// there stays there.
 async fn on_own_thread<T: Send + 'static>(run: Run<T>, cpu_class: &CpuClass, meter: CpuMeter<T>) -> (T, Duration) {
     let work = Arc::new(Mutex::new(Some((run, meter))));
-    let take = |work: &Mutex<Option<(Run<T>, CpuMeter<T>)>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let take = |work: &Mutex<Option<(Run<T>, CpuMeter<T>)>>| work.lock().take();
     let (stop, runtime) = (CancellationToken::new(), Handle::current());
     let (done, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name("wasq-heavy".into()).spawn({

@@ -1,7 +1,8 @@
 //! What a running instance holds: its limits, its WASI context, and what it did.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};

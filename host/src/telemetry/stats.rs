@@ -1,10 +1,11 @@
 //! What has happened so far, by type and plugin: for `status`, the demo and the metrics.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::Serialize;
 
 use crate::telemetry::metrics::{self, Counter, Histogram};
@@ -197,7 +198,7 @@ impl Stats {
         if let Some(line) = find(&self.lines.load(), kind, plugin) {
             return line;
         }
-        let _alone = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.adding.lock();
         let lines = self.lines.load_full();
         if let Some(line) = find(&lines, kind, plugin) {
             return line;
@@ -246,16 +247,16 @@ impl Default for Line {
 impl Line {
     /// Every exit with each of its settlements, and how often it was seen.
     pub fn exits(&self) -> BTreeMap<(&'static str, &'static str), u64> {
-        let exits = self.exits.read().unwrap_or_else(PoisonError::into_inner);
+        let exits = self.exits.read();
         exits.iter().map(|seen| ((seen.exit, seen.settlement), seen.count.get())).collect()
     }
 
     fn count(&self, exit: &'static str, settlement: &'static str) {
         let is_it = |seen: &&ExitCount| seen.exit == exit && seen.settlement == settlement;
-        if let Some(seen) = self.exits.read().unwrap_or_else(PoisonError::into_inner).iter().find(is_it) {
+        if let Some(seen) = self.exits.read().iter().find(is_it) {
             return seen.count.add(1);
         }
-        let mut exits = self.exits.write().unwrap_or_else(PoisonError::into_inner);
+        let mut exits = self.exits.write();
         match exits.iter().find(is_it) {
             Some(seen) => seen.count.add(1),
             None => {
@@ -292,7 +293,7 @@ impl Line {
     }
 
     fn percentiles(&self) -> MutexGuard<'_, Percentiles> {
-        self.percentiles.lock().unwrap_or_else(PoisonError::into_inner)
+        self.percentiles.lock()
     }
 }
 
@@ -322,7 +323,7 @@ mod tests {
         let count = |stats: &Stats, kind: &str| stats.ended(kind, "", &UNROUTABLE);
         (0..=UNROUTED_MAX).for_each(|number| count(&stats, &format!("made-up-{number}")));
         let (counted, is_counted) = std::sync::mpsc::sync_channel(1);
-        let _adding = stats.adding.lock().expect("nobody has panicked");
+        let _adding = stats.adding.lock();
         std::thread::spawn({
             let stats = stats.clone();
             move || {

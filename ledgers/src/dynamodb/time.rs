@@ -4,15 +4,15 @@
 //! is tied to the host's monotonic clock, so that no jump of a wall clock matters: the server's clock stood at `Date` or up
 //! to a second later when it answered, and that was after the request was sent and before the answer was there.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use jiff::fmt::rfc2822::DateTimeParser;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
@@ -88,7 +88,7 @@ impl ServerTime {
     }
 
     fn newest(&self) -> MutexGuard<'_, Option<Answer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -110,7 +110,7 @@ impl Intercept for Watch {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::now());
+        *self.sent.lock() = Some(clock::now());
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Intercept for Watch {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let arrived = clock::now();
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let sent = self.sent.lock().take();
         let response = context.response();
         // A server error may come from something on the way, with a clock of its own.
         if response.status().is_server_error() {
@@ -136,8 +136,7 @@ impl Intercept for Watch {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7), as time since 1970.
 fn read_date(text: &str) -> Option<Duration> {
-    let at = DateTimeParser::new().parse_timestamp(text).ok()?;
-    u64::try_from(at.as_second()).ok().map(Duration::from_secs)
+    httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()
 }
 
 #[cfg(test)]

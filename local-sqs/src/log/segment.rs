@@ -7,10 +7,12 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{super::clock::Ms, error::OpenError};
 
@@ -154,6 +156,6 @@ impl Segments {
     }
 
     fn list(&self) -> MutexGuard<'_, VecDeque<Arc<Segment>>> {
-        self.list.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.list.lock()
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use wasq_sqs_rules as sqs_rules;
 
 use super::{
     super::{
@@ -16,7 +17,6 @@ use super::{
     BatchAnswer, check_entries, in_range,
     messages::{Incoming, Receives},
 };
-use wasq_sqs_rules as sqs_rules;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -2,7 +2,7 @@
 //! connections. The SDK finds all of it by its own chains; the fast way repeats it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use http::header::USER_AGENT;
 use http::{HeaderName, HeaderValue, Uri};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use wasq_core::clock;
 
@@ -156,7 +157,7 @@ impl ResolveCachedIdentity for RequestTemplates {
     ) -> IdentityFuture<'a> {
         IdentityFuture::new(async move {
             let identity = self.0.credentials.resolve_cached_identity(resolver, components, config).await?;
-            *self.0.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
+            *self.0.identity.lock() = Some(identity.clone());
             Ok(identity)
         })
     }
@@ -185,7 +186,7 @@ impl Intercept for RequestTemplates {
         components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let identity = self.0.identity.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let identity = self.0.identity.lock().clone();
         if let Some(template) =
             identity.and_then(|identity| RequestTemplate::of(context.request(), identity, components))
         {

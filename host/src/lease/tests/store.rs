@@ -1,10 +1,10 @@
 //! A queue and a ledger that renew leases, as the test says.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use wasq_core::clock;

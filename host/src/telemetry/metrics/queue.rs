@@ -1,9 +1,9 @@
 //! One queue's meters.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use wasq_core::message::UnixMs;
 
 use super::{Counter, Gauge, Histogram, SETTLE_DURATION};
@@ -61,14 +61,14 @@ impl QueueMeters {
     }
 
     pub fn poll_failed(&self, code: &str) {
-        let mut failures = self.poll_failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.poll_failures.lock();
         let code = if failures.len() < CODES_MAX || failures.contains_key(code) { code } else { "(other)" };
         *failures.entry(code.to_owned()).or_default() += 1;
     }
 
     /// Receives that failed, by the code of their error.
     pub fn poll_failures(&self) -> BTreeMap<String, u64> {
-        self.poll_failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.poll_failures.lock().clone()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -115,12 +116,12 @@ impl Server {
     }
 
     pub fn count(&self) -> usize {
-        self.seen.requests.lock().unwrap().len()
+        self.seen.requests.lock().len()
     }
 
     /// The last request that arrived.
     pub fn last(&self) -> http::request::Parts {
-        self.seen.requests.lock().unwrap().last().expect("a request arrived").clone()
+        self.seen.requests.lock().last().expect("a request arrived").clone()
     }
 
     /// Waits until every connection is closed.
@@ -152,7 +153,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S, ht
 
 async fn answer(request: http::Request<Incoming>, seen: Arc<Seen>) -> Result<http::Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
-    seen.requests.lock().unwrap().push(parts.clone());
+    seen.requests.lock().push(parts.clone());
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let path = parts.uri.path();
     let response = http::Response::builder();
