@@ -278,8 +278,8 @@ impl Kit {
             limits,
         };
         let (config, meters) = (QueueConfig::default(), Arc::new(QueueMeters::default()));
-        let (keeper, keeping) = Keeper::new(config.visibility, meters.clone());
-        tokio::spawn(keeping.run(queue.clone(), ledger));
+        let (keeper, renewals) = Keeper::new(config.visibility, meters.clone());
+        tokio::spawn(renewals.run(queue.clone(), ledger));
         let mut crew = Workers::new(Arc::new(services));
         crew.begin(QueueRuntime {
             name: "jobs".into(),

@@ -15,7 +15,7 @@ use wasq_core::message::Key;
 use wasq_ledgers::{Fence, Ledger, LedgerError};
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
-use super::{Inner, Leases, Stage, lock};
+use super::{Leases, Stage, Tracked};
 
 /// How often the keeper looks, at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -26,26 +26,25 @@ const TICKS_PER_VISIBILITY: u32 = 16;
 /// another one, and a lease whose calls hang is seen to end.
 const CALLS_PER_VISIBILITY: u32 = 4;
 
-/// The work of keeping a [`Keeper`](super::Keeper)'s leases, for whoever runs it; it ends when the
-/// keeper is stopped or dropped.
-pub struct Keeping {
-    held: Arc<Leases>,
+/// The work of renewing a [`Keeper`](super::Keeper)'s leases. It ends when the keeper is stopped or dropped.
+pub struct Renewals {
+    leases: Arc<Leases>,
     visibility: Duration,
     stop: CancellationToken,
 }
 
 /// A lease whose renewal is under way.
-struct Due(Arc<Inner>);
+struct Due(Arc<Tracked>);
 
 impl Drop for Due {
     fn drop(&mut self) {
-        lock(&self.0.state).renewing = false;
+        self.0.state.lock().renewing = false;
     }
 }
 
-impl Keeping {
-    pub(super) fn new(held: Arc<Leases>, visibility: Duration, stop: CancellationToken) -> Self {
-        Self { held, visibility, stop }
+impl Renewals {
+    pub(super) fn new(leases: Arc<Leases>, visibility: Duration, stop: CancellationToken) -> Self {
+        Self { leases, visibility, stop }
     }
 
     /// Renews what is due, tick by tick.
@@ -81,19 +80,19 @@ impl Keeping {
     fn take_due(&self) -> Vec<Due> {
         let visibility = self.visibility;
         let now = clock::now();
-        let all: Vec<_> = lock(&self.held.by_message).values().cloned().collect();
-        let is_due = |inner: &Arc<Inner>| {
-            let mut state = lock(&inner.state);
-            if state.stage == Stage::Settled || inner.lost.is_cancelled() {
+        let all: Vec<_> = self.leases.by_message.lock().values().cloned().collect();
+        let is_due = |tracked: &Arc<Tracked>| {
+            let mut state = tracked.state.lock();
+            if state.stage == Stage::Settled || tracked.lost.is_cancelled() {
                 return false;
             }
             let ends_at = state.ends_at();
             if ends_at <= now {
-                tracing::warn!(message_id = %inner.message_id, "a lease ended before it could be renewed");
-                self.held.lose(inner);
+                tracing::warn!(message_id = %tracked.message_id, "a lease ended before it could be renewed");
+                self.leases.lose(tracked);
                 return false;
             }
-            let allowed = state.keep_until > now && now + visibility < inner.received_at + VISIBILITY_MAX;
+            let allowed = state.keep_until > now && now + visibility < tracked.received_at + VISIBILITY_MAX;
             let is_due = allowed && ends_at - now <= visibility / 2 && !state.renewing;
             state.renewing |= is_due;
             is_due
@@ -107,56 +106,58 @@ impl Keeping {
     }
 
     /// Renews the visibility of a batch. The answer is whose was, with the claims that go with it.
-    async fn hide<'b>(&self, batch: &'b [Due], queue: &dyn Queue) -> Vec<(&'b Inner, Key, Fence)> {
+    async fn hide<'b>(&self, batch: &'b [Due], queue: &dyn Queue) -> Vec<(&'b Tracked, Key, Fence)> {
         let visibility = self.visibility;
         let mut guards = Vec::with_capacity(batch.len());
-        let mut leases = Vec::with_capacity(batch.len());
-        for Due(inner) in batch {
+        let mut in_batch = Vec::with_capacity(batch.len());
+        for Due(tracked) in batch {
             // Whoever is settling it now has no use for a renewal.
-            if let Ok(guard) = inner.visibility_call.try_lock()
-                && lock(&inner.state).stage != Stage::Settled
+            if let Ok(guard) = tracked.visibility_call.try_lock()
+                && tracked.state.lock().stage != Stage::Settled
             {
                 guards.push(guard);
-                leases.push(inner.as_ref());
+                in_batch.push(tracked.as_ref());
             }
         }
-        if leases.is_empty() {
+        if in_batch.is_empty() {
             return Vec::new();
         }
         let from = clock::now();
-        let changes: Vec<_> =
-            leases.iter().map(|inner| (lock(&inner.state).receipt.clone(), visibility.as_secs() as u32)).collect();
+        let changes: Vec<_> = in_batch
+            .iter()
+            .map(|tracked| (tracked.state.lock().receipt.clone(), visibility.as_secs() as u32))
+            .collect();
         let longest = visibility / CALLS_PER_VISIBILITY;
         let answers = tokio::time::timeout(longest, queue.change_visibility(&changes)).await.unwrap_or_else(|_| {
             let message = format!("no answer within {longest:?}");
             vec![Err(QueueError::Transient { code: "Timeout".into(), message }); changes.len()]
         });
         let mut claims = Vec::new();
-        for ((inner, (receipt, _)), answer) in leases.into_iter().zip(changes).zip(answers) {
-            let mut state = lock(&inner.state);
+        for ((tracked, (receipt, _)), answer) in in_batch.into_iter().zip(changes).zip(answers) {
+            let mut state = tracked.state.lock();
             match answer {
                 Ok(()) => {
                     state.visible_at = from + visibility;
-                    self.held.meters.lease_renewals.add(1);
-                    claims.extend(state.claims.iter().map(|claim| (inner, claim.key, claim.fence)));
+                    self.leases.meters.lease_renewals.add(1);
+                    claims.extend(state.claims.iter().map(|claim| (tracked, claim.key, claim.fence)));
                 }
                 Err(QueueError::LeaseLost { .. }) if state.stage == Stage::Deleting => state.stage = Stage::Settled,
                 // A newer delivery has brought another handle.
                 Err(QueueError::LeaseLost { .. }) if state.receipt != receipt => {}
                 Err(QueueError::LeaseLost { message }) => {
-                    tracing::warn!(message_id = %inner.message_id, %message, "a lease is lost");
-                    self.held.lose(inner);
+                    tracing::warn!(message_id = %tracked.message_id, %message, "a lease is lost");
+                    self.leases.lose(tracked);
                 }
                 Err(error @ (QueueError::Transient { .. } | QueueError::Permanent { .. })) => {
                     // It is tried again at the next tick, until the lease has ended.
-                    tracing::warn!(message_id = %inner.message_id, %error, "cannot renew a lease");
+                    tracing::warn!(message_id = %tracked.message_id, %error, "cannot renew a lease");
                 }
             }
         }
         claims
     }
 
-    async fn extend_claims(&self, claims: &[(&Inner, Key, Fence)], ledger: &dyn Ledger) {
+    async fn extend_claims(&self, claims: &[(&Tracked, Key, Fence)], ledger: &dyn Ledger) {
         let visibility = self.visibility;
         if claims.is_empty() {
             return;
@@ -168,20 +169,20 @@ impl Keeping {
             let none = LedgerError::Unavailable(format!("no answer within {longest:?}"));
             vec![Err(none); keys.len()]
         });
-        for ((inner, key, fence), answer) in claims.iter().zip(answers) {
-            let mut state = lock(&inner.state);
+        for ((tracked, key, fence), answer) in claims.iter().zip(answers) {
+            let mut state = tracked.state.lock();
             let claim = state.claims.iter_mut().find(|claim| claim.key == *key && claim.fence == *fence);
             match (claim, answer) {
                 (Some(claim), Ok(true)) => claim.ends_at = from + visibility,
                 (Some(claim), Ok(false)) if !claim.finishing => {
-                    tracing::warn!(message_id = %inner.message_id, "a ledger claim is lost");
-                    self.held.lose(inner);
+                    tracing::warn!(message_id = %tracked.message_id, "a ledger claim is lost");
+                    self.leases.lose(tracked);
                 }
                 // A claim that was finished meanwhile is not ours, and that is well.
                 (Some(_), Ok(false)) | (None, _) => {}
                 // It is tried again at the next tick, until the lease has ended.
                 (Some(_), Err(error)) => {
-                    tracing::warn!(message_id = %inner.message_id, %error, "cannot extend a claim in the ledger");
+                    tracing::warn!(message_id = %tracked.message_id, %error, "cannot extend a claim in the ledger");
                 }
             }
         }

@@ -5,7 +5,8 @@ mod store;
 
 use bytes::Bytes;
 use tokio::time::sleep;
-use wasq_core::message::UnixMs;
+use wasq_core::message::{Delivery, UnixMs};
+use wasq_queues::Queue;
 
 use self::store::{Reply, Store};
 use super::*;
@@ -44,9 +45,9 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let meters = Arc::new(QueueMeters::default());
-        let (keeper, keeping) = Keeper::new(VISIBILITY, meters.clone());
+        let (keeper, renewals) = Keeper::new(VISIBILITY, meters.clone());
         let store = Arc::new(Store::new());
-        tokio::spawn(keeping.run(store.clone(), store.clone()));
+        tokio::spawn(renewals.run(store.clone(), store.clone()));
         // Half a second behind its ticks.
         sleep(MS(500)).await;
         Self { keeper, store, meters }

@@ -317,8 +317,8 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
     };
     let jobs = queue(Which::Jobs);
     let meters = Arc::new(QueueMeters::default());
-    let (keeper, keeping) = Keeper::new(config.visibility, meters.clone());
-    tokio::spawn(keeping.run(Arc::new(SimQueue::for_keeper(seat.clone())), ledger));
+    let (keeper, renewals) = Keeper::new(config.visibility, meters.clone());
+    tokio::spawn(renewals.run(Arc::new(SimQueue::for_keeper(seat.clone())), ledger));
     let mut crew = Workers::new(Arc::new(services));
     crew.begin(QueueRuntime {
         name: "jobs".into(),

@@ -14,7 +14,6 @@ use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq_queues::{Outgoing, Queue, QueueError};
 
 use super::VISIBILITY;
-use crate::lease::lock;
 
 /// How the queue answers for a receipt, or the ledger for a key.
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -47,9 +46,9 @@ impl Store {
     async fn renew(&self, batch: Vec<String>, length: Duration) -> Vec<Reply> {
         assert_eq!(length, VISIBILITY, "always to the whole of it");
         let at = (clock::now() - self.began).as_millis() as u64;
-        lock(&self.renewed).extend(batch.iter().map(|name| (at, name.clone())));
+        self.renewed.lock().extend(batch.iter().map(|name| (at, name.clone())));
         let replies: Vec<_> = {
-            let replies = lock(&self.replies);
+            let replies = self.replies.lock();
             batch.iter().map(|name| replies.get(name).copied().unwrap_or_default()).collect()
         };
         if replies.contains(&Reply::Hangs) {
@@ -62,12 +61,12 @@ impl Store {
     }
 
     pub fn answers(&self, name: &str, reply: Reply) {
-        lock(&self.replies).insert(name.into(), reply);
+        self.replies.lock().insert(name.into(), reply);
     }
 
     /// When this was renewed.
     pub fn times(&self, name: &str) -> Vec<u64> {
-        lock(&self.renewed).iter().filter(|(_, renewed)| renewed == name).map(|(at, _)| *at).collect()
+        self.renewed.lock().iter().filter(|(_, renewed)| renewed == name).map(|(at, _)| *at).collect()
     }
 }
 

@@ -49,7 +49,7 @@ impl Hooks {
 
     /// The dependency that was unavailable when the guest last called it.
     pub fn unavailable(&self) -> Option<(String, Option<Duration>)> {
-        lock(&self.seen).unavailable.clone()
+        self.seen.lock().unavailable.clone()
     }
 
     /// One more request, if the message may make it.
@@ -75,10 +75,6 @@ fn class(error: &Error) -> String {
     format!("{error:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
 }
 
-fn lock(seen: &Mutex<Seen>) -> parking_lot::MutexGuard<'_, Seen> {
-    seen.lock()
-}
-
 type Exchange = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl WasiHttpHooks for Hooks {
@@ -100,7 +96,7 @@ impl WasiHttpHooks for Hooks {
             };
             let sent = sent.map_err(|unsent| match unsent {
                 Unsent::NoSecret(secret) => {
-                    lock(&seen).unavailable = Some((secret.dependency(), None));
+                    seen.lock().unavailable = Some((secret.dependency(), None));
                     Error::InternalError(Some(secret.to_string()))
                 }
                 Unsent::Http(error) => error,
@@ -110,7 +106,7 @@ impl WasiHttpHooks for Hooks {
                 Err(error) => call.failed(&class(error)),
             }
             let (host, response) = sent?;
-            lock(&seen).unavailable = unavailable(&response, clock::unix_ms()).map(|after| (host, after));
+            seen.lock().unavailable = unavailable(&response, clock::unix_ms()).map(|after| (host, after));
             let done: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
             Ok((response.map(BodyExt::boxed_unsync), done))
         })
