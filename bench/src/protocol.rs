@@ -103,7 +103,7 @@ impl Percentiles {
 
 /// The endpoint as the clients take it.
 pub fn aws(endpoint: &str) -> AwsConfig {
-    AwsConfig { endpoint_url: Some(endpoint.to_owned()), region: None }
+    AwsConfig { endpoint_url: Some(endpoint.to_owned()), region: None, ..AwsConfig::default() }
 }
 
 /// Tells the bench something, as a line of JSON.

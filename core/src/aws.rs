@@ -16,6 +16,8 @@ use serde::Deserialize;
 pub struct AwsConfig {
     pub endpoint_url: Option<String>,
     pub region: Option<String>,
+    /// Makes every call to SQS by the SDK, also those that each message takes.
+    pub sdk_only: bool,
 }
 
 /// Reads credentials, region and endpoint from the SDK's own chain, where the config does not name them. An endpoint

@@ -4,6 +4,7 @@
 //! and the numbers that are counted on a message's way.
 
 pub mod aws;
+pub mod backoff;
 pub mod clock;
 pub mod message;
 pub mod meters;

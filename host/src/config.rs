@@ -194,7 +194,7 @@ impl QueueConfig {
 
     /// Whether it is a FIFO queue, by its URL or its name.
     fn is_fifo(&self, name: &str) -> bool {
-        self.url.as_deref().unwrap_or(name).ends_with(".fifo")
+        wasq_queues::is_fifo(self.url.as_deref().unwrap_or(name))
     }
 }
 

@@ -13,7 +13,7 @@ pub mod sqs;
 pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
 pub use in_order::send_in_order;
 pub use queue::{
-    BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, QueueRules, VISIBILITY_MAX, batches,
+    BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, QueueRules, VISIBILITY_MAX, batches, is_fifo,
     size_limit_error,
 };
 pub use queue_ref::{BadQueueRef, QueueRef};

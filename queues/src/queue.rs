@@ -19,6 +19,11 @@ pub const BATCH_MAX_ENTRIES: usize = 10;
 /// SQS's limit on visibility, counted from receipt: 12 hours.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// Whether a queue of this name, URL or ARN is a FIFO queue: SQS has them end so.
+pub fn is_fifo(name: &str) -> bool {
+    name.ends_with(".fifo")
+}
+
 /// One queue. Batches take at most [`BATCH_MAX_ENTRIES`] and answer index by index.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
@@ -26,7 +31,7 @@ pub trait Queue: Send + Sync + 'static {
     fn name(&self) -> &str;
 
     fn is_fifo(&self) -> bool {
-        self.name().ends_with(".fifo")
+        is_fifo(self.name())
     }
 
     /// Waits up to `wait` for at least one message, and hides what it brings for `visibility`.

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::queue::is_fifo;
+
 /// A queue's name, URL or ARN, as somebody wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueRef {
@@ -80,7 +82,7 @@ impl QueueRef {
     }
 
     pub fn is_fifo(&self) -> bool {
-        self.name().ends_with(".fifo")
+        is_fifo(self.name())
     }
 
     /// The region that it names.

@@ -59,31 +59,41 @@ const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 5] = [
 #[derive(Clone)]
 pub struct Sqs {
     shared: Arc<SdkConfig>,
+    sdk_only: bool,
     /// Those of other regions, made when a queue there is first named.
     others: Arc<Mutex<HashMap<String, Sqs>>>,
     calls: Client,
     /// Its receives are tried once: the worker's own loop backs off, and counts what fails.
     receives: Client,
-    /// What its calls show, for those that are made without it.
+    /// What the SDK's calls fill in, for those that are made without it.
     templates: RequestTemplates,
 }
 
 impl Sqs {
     /// For the account, region and endpoint that [`aws::sdk_config`] finds.
     pub async fn connect(aws: &AwsConfig) -> Self {
-        Self::new(&aws::sdk_config(aws).await)
+        Self::with(&aws::sdk_config(aws).await, aws.sdk_only)
     }
 
+    /// As the SDK's config says.
     pub fn new(shared: &SdkConfig) -> Self {
+        Self::with(shared, false)
+    }
+
+    fn with(shared: &SdkConfig, sdk_only: bool) -> Self {
         let templates = RequestTemplates::new(shared.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build()));
-        let calls = aws_sdk_sqs::config::Builder::from(shared)
-            .identity_cache(templates.clone())
-            .interceptor(templates.clone())
+        let mut calls = aws_sdk_sqs::config::Builder::from(shared);
+        // Without them no template is ever filled in, and every call is the SDK's.
+        if !sdk_only {
+            calls = calls.identity_cache(templates.clone()).interceptor(templates.clone());
+        }
+        let calls = calls
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
             .retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS));
         let receives = calls.clone().timeout_config(TimeoutConfig::disabled()).retry_config(RetryConfig::disabled());
         Self {
             shared: Arc::new(shared.clone()),
+            sdk_only,
             others: Arc::default(),
             calls: Client::from_conf(calls.build()),
             receives: Client::from_conf(receives.build()),
@@ -97,7 +107,10 @@ impl Sqs {
         let is_ours = |region: &&str| self.shared.region().is_some_and(|ours| ours.as_ref() == *region);
         let Some(region) = region.filter(|region| !is_ours(region)) else { return self.clone() };
         let mut others = self.others.lock();
-        let there = || Self::new(&self.shared.to_builder().region(Region::new(region.to_owned())).build());
+        let there = || {
+            let shared = self.shared.to_builder().region(Region::new(region.to_owned())).build();
+            Self::with(&shared, self.sdk_only)
+        };
         others.entry(region.to_owned()).or_insert_with(there).clone()
     }
 

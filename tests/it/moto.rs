@@ -198,7 +198,11 @@ async fn the_ledger_may_be_in_dynamodb() {
         (vec![1.into()], vec![1.into(), 2.into()], vec![1.into()])
     );
 
-    let aws = wasq::config::AwsConfig { endpoint_url: Some(moto.endpoint.clone()), region: None };
+    let aws = wasq::config::AwsConfig {
+        endpoint_url: Some(moto.endpoint.clone()),
+        region: None,
+        ..wasq::config::AwsConfig::default()
+    };
     let dynamodb = aws_sdk_dynamodb::Client::new(&wasq_core::aws::sdk_config(&aws).await);
     let entries = dynamodb.scan().table_name("wasq-ledger").send().await.unwrap().items.unwrap();
     let mut states: Vec<_> =

@@ -27,7 +27,11 @@ impl Moto {
         let server = client("moto_server", ["--port", "0"]).spawn();
         let line = server.line("Running on http://").await;
         let endpoint = line.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
-        let aws = AwsConfig { endpoint_url: Some(endpoint.clone()), region: Some("eu-central-1".into()) };
+        let aws = AwsConfig {
+            endpoint_url: Some(endpoint.clone()),
+            region: Some("eu-central-1".into()),
+            ..AwsConfig::default()
+        };
         let shared = wasq_core::aws::sdk_config(&aws).await;
         Self {
             secrets_manager: aws_sdk_secretsmanager::Client::new(&shared),

@@ -96,7 +96,11 @@ impl Stage {
     async fn set(options: Options) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let sqs = LocalSqs::start(SqsOptions::new(dir.path().join("sqs")).port(0)).await?;
-        let aws = AwsConfig { endpoint_url: Some(sqs.endpoint_url()), region: Some("eu-central-1".into()) };
+        let aws = AwsConfig {
+            endpoint_url: Some(sqs.endpoint_url()),
+            region: Some("eu-central-1".into()),
+            ..AwsConfig::default()
+        };
         let client = Sqs::connect(&aws).await;
         for name in ["jobs", "jobs-dlq"] {
             let create = client.client().create_queue().queue_name(name);

@@ -11,6 +11,7 @@ use clap::Args;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use wasq_local_sqs::{LocalSqs, Options};
+use wasq_queues::is_fifo;
 use wasq_queues::sqs::Sqs;
 
 use super::build::{self, OUT_DIR};
@@ -115,7 +116,7 @@ pub async fn make_queues<'a>(aws: &AwsConfig, names: impl IntoIterator<Item = &'
     let sqs = Sqs::connect(aws).await;
     for name in names {
         let mut call = sqs.client().create_queue().queue_name(name);
-        if name.ends_with(".fifo") {
+        if is_fifo(name) {
             call = call.attributes(QueueAttributeName::FifoQueue, "true");
         }
         call.send().await.with_context(|| format!("cannot make the queue `{name}`"))?;

@@ -33,7 +33,7 @@ impl LocalQueue {
         let mut signals = super::process::Signals::listen().context("cannot listen for signals")?;
         let sqs = LocalSqs::start(Options { dir: self.data, addr: self.listen }).await?;
         let endpoint_url = format!("http://{}", super::process::here(sqs.addr()));
-        let aws = AwsConfig { endpoint_url: Some(endpoint_url.clone()), region: None };
+        let aws = AwsConfig { endpoint_url: Some(endpoint_url.clone()), region: None, ..AwsConfig::default() };
         let names: Vec<_> = self.queues.iter().flat_map(|name| [dlq_name(name), name.clone()]).collect();
         make_queues(&aws, &names).await?;
         eprintln!("local queue {endpoint_url}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::stream::{StreamExt, iter};
 use tokio::time::Instant;
+use wasq_core::backoff::Backoff;
 use wasq_core::clock;
 use wasq_core::message::{Delivery, MessageId, Receipt};
 use wasq_queues::sqs::SqsQueue;
@@ -12,18 +13,18 @@ use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
 /// How often a call is tried, and the wait after the first failure.
 pub const TRIES: u32 = 4;
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 /// Calls under way at once.
 const CALLS: usize = 8;
 
 /// The waits between the tries: each twice the one before, and half of each drawn, so that batches
 /// that failed together do not come back together.
 pub fn waits() -> impl Iterator<Item = Duration> {
-    (0..TRIES - 1).map(|doublings| wait(doublings, fastrand::f64()))
+    (1..TRIES).map(|failures| wait(failures, fastrand::f64()))
 }
 
-fn wait(doublings: u32, draw: f64) -> Duration {
-    let longest = TRY_AGAIN * 2_u32.pow(doublings);
+fn wait(failures: u32, draw: f64) -> Duration {
+    let longest = TRY_AGAIN.after(failures);
     longest / 2 + (longest / 2).mul_f64(draw)
 }
 
@@ -158,9 +159,9 @@ mod tests {
     #[test]
     fn tries_are_apart_by_waits_that_double_and_are_half_drawn() {
         assert_eq!(waits().count() as u32, TRIES - 1);
-        for (doublings, longest_ms) in [(0, 200), (1, 400), (2, 800)] {
+        for (failures, longest_ms) in [(1, 200), (2, 400), (3, 800)] {
             let longest = Duration::from_millis(longest_ms);
-            assert_eq!((wait(doublings, 0.0), wait(doublings, 1.0)), (longest / 2, longest));
+            assert_eq!((wait(failures, 0.0), wait(failures, 1.0)), (longest / 2, longest));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use humantime_serde::re::humantime::format_duration;
-use wasq_queues::QueueAttributes;
+use wasq_queues::{QueueAttributes, is_fifo};
 
 use crate::config::{KeyFrom, OnExhausted, QueueConfig};
 
@@ -99,7 +99,7 @@ pub fn check(
         Some(_) => RedriveError::NoDlq { queue: queue() },
         None => RedriveError::UnknownDlq { queue: queue() },
     })?;
-    check_kinds(name, fifo, &dlq, dlq.trim().ends_with(".fifo"))?;
+    check_kinds(name, fifo, &dlq, is_fifo(dlq.trim()))?;
     Ok(Redrive { dlq, max_receive_count })
 }
 

@@ -32,7 +32,7 @@ pub async fn send(
         let attributes = with_letter(ledger, &stub, Attributes::new(), &letter, max_bytes).await?;
         (stub, attributes)
     };
-    let fifo = dlq.name().ends_with(".fifo");
+    let fifo = dlq.is_fifo();
     let outgoing = Outgoing {
         body,
         attributes,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wasq_core::backoff::Backoff;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_ledgers::Finish;
 use wasq_queues::VISIBILITY_MAX;
@@ -97,11 +98,10 @@ pub struct DecisionInput<'a> {
     pub ttl: Duration,
 }
 
-/// The shortest and the longest time for which an unroutable message is hidden.
-pub const UNROUTABLE_MIN: Duration = Duration::from_secs(60);
-pub const UNROUTABLE_MAX: Duration = Duration::from_secs(15 * 60);
-/// How long a paused message is hidden at first.
-const PAUSED_MIN: Duration = Duration::from_secs(5);
+/// For how long an unroutable message is hidden.
+const UNROUTABLE: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(15 * 60));
+/// For how long a paused message is hidden: never longer than `limits.pause_hold`.
+const PAUSED: Backoff = Backoff::new(Duration::from_secs(5), VISIBILITY_MAX);
 /// A message whose plugin had no permit, or whose ledger was down, comes back after about this long; one whose key another
 /// delivery holds, after this long at first.
 pub const HELD_BACK: Duration = Duration::from_secs(2);
@@ -109,8 +109,10 @@ pub const HELD_BACK: Duration = Duration::from_secs(2);
 const UNCOUNTED_MIN: Duration = Duration::from_secs(1);
 /// A message that keeps its place in a blocked group comes back after this long at least.
 const BLOCKED_MIN: Duration = Duration::from_secs(1);
-/// A dead letter that cannot be sent is tried again after at most so long.
-const LETTER_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+/// The wait before a dead letter that could not be sent is tried again.
+const LETTER_WAIT: Backoff = Backoff::new(HELD_BACK, Duration::from_secs(5 * 60));
+/// The wait before a message is looked at again whose key another delivery holds: never longer than that one's lease.
+const BUSY: Backoff = Backoff::new(HELD_BACK, VISIBILITY_MAX);
 /// A message is dead-lettered so long before its queue deletes it, or a tenth of the retention if that is shorter: time
 /// for a letter whose DLQ does not answer at once.
 const RETENTION_MARGIN_MAX: Duration = Duration::from_secs(5 * 60);
@@ -144,7 +146,7 @@ pub fn within_retention(exit: Exit, settlement: Settlement, at: &DecisionInput<'
 
 /// How long a message waits whose dead letter could not be sent: longer each time.
 pub fn letter_wait(receive_count: u32, draw: f64) -> Duration {
-    jitter(doubled(HELD_BACK, receive_count).min(LETTER_WAIT_MAX), draw)
+    jitter(LETTER_WAIT.after(receive_count), draw)
 }
 
 /// A message that keeps its place, and its group behind it: it comes again at the longest interval until it goes through or
@@ -193,13 +195,13 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         | Exit::Expired { discard: false } => dead_letter(at),
         Exit::Unroutable { .. } if at.age >= at.unroutable_after => dead_letter(at),
         Exit::Unroutable { .. } => {
-            let delay = doubled(UNROUTABLE_MIN, at.receive_count).min(UNROUTABLE_MAX);
+            let delay = UNROUTABLE.after(at.receive_count);
             hide(delay)
         }
         // Hidden longer each time, and past the end of the pause by its jitter alone: a resumed type comes back within the hold.
         Exit::Paused { remaining, .. } => {
             let longest = at.pause_hold.min(remaining.unwrap_or(Duration::MAX));
-            let hold = doubled(PAUSED_MIN, at.receive_count).min(longest);
+            let hold = PAUSED.after(at.receive_count).min(longest);
             hide(jitter(hold, at.draw))
         }
         Exit::Interrupted => release(Duration::ZERO),
@@ -207,7 +209,7 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         Exit::LedgerDown { .. } => release(jitter(HELD_BACK, at.draw)),
         Exit::BreakerOpen { remaining, .. } => release(*remaining + jitter(HELD_BACK, at.draw)),
         // The other run mostly ends long before its lease: look again soon, and less and less often.
-        Exit::Busy { remaining } => hide(doubled(HELD_BACK, at.receive_count).min(*remaining)),
+        Exit::Busy { remaining } => hide(BUSY.after(at.receive_count).min(*remaining)),
         Exit::BackingOff { remaining } => release(*remaining),
         Exit::LeaseLost => Settlement::unrecorded(QueueAction::Leave),
     }
@@ -230,11 +232,6 @@ fn dead_letter(at: &DecisionInput<'_>) -> Settlement {
 /// The end of an attempt that does not count.
 pub fn released(exit: &Exit) -> Finish {
     Finish::Released { ran: exit.handler_failed().is_some() }
-}
-
-/// Twice as long at each receive after the first.
-fn doubled(first: Duration, receive_count: u32) -> Duration {
-    first * 2u32.pow(receive_count.saturating_sub(1).min(10))
 }
 
 /// A uniform draw from [d, 1.5 d]: never earlier than asked, and not all at once.

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use wasq_core::clock;
+use wasq_core::backoff::Backoff;
 use wasq_ledgers::LedgerError;
 
 use super::plugin_attempt::PluginAttempt;
 
-/// The wait after the first question without an answer. It doubles, up to the other.
-const TRY_AGAIN: Duration = Duration::from_millis(200);
-const TRY_AGAIN_MAX: Duration = Duration::from_secs(2);
+/// The wait between two questions.
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// Asks the ledger again and again while it does not answer: what has been done is worth a record. Ends with the lease, after
 /// `settle_grace`, or when the host must stop.
@@ -19,14 +18,15 @@ where
 {
     let services = plugin_attempt.services;
     let until = services.clock.now() + services.limits.settle_grace;
-    let mut wait = TRY_AGAIN;
+    let mut failures = 0;
     loop {
         let reason = match ask().await {
             Err(LedgerError::Unavailable(reason)) => reason,
             answer => return answer,
         };
+        failures += 1;
         let stopping = services.interrupt.is_cancelled();
-        if plugin_attempt.lease.is_over() || stopping || services.clock.now() + wait >= until {
+        if plugin_attempt.lease.is_over() || stopping || services.clock.now() + TRY_AGAIN.after(failures) >= until {
             return Err(LedgerError::Unavailable(reason));
         }
         services.health.ledger_failed(&reason);
@@ -35,7 +35,7 @@ where
             biased;
             () = plugin_attempt.lease.lost().cancelled() => {}
             () = services.interrupt.cancelled() => {}
-            () = tokio::time::sleep(clock::jittered(wait)) => wait = (wait * 2).min(TRY_AGAIN_MAX),
+            () = tokio::time::sleep(TRY_AGAIN.jittered(failures)) => {}
         }
     }
 }

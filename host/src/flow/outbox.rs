@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use wasq_core::clock;
+use wasq_core::backoff::Backoff;
 use wasq_core::message::{AttributeValue, Attributes, Message};
 use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
 
@@ -12,10 +12,9 @@ use super::plugin_attempt::PluginAttempt;
 use crate::sandbox::{Destinations, OutboxMessage};
 
 const TRACE_ATTRIBUTE: &str = "traceparent";
-/// How often what a queue has not accepted is sent within one attempt; the wait doubles from the
-/// first.
+/// How often what a queue has not accepted is sent within one attempt, and the waits in between.
 const TRIES: u32 = 4;
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// A handler's success whose outbox is not yet known to be sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +71,6 @@ async fn send_to(
     queue: &dyn Queue,
     mut messages: Vec<Outgoing>,
 ) -> Result<(), QueueError> {
-    let mut wait = TRY_AGAIN;
     for tries in 1.. {
         let answers = send_in_order(queue, &messages).await;
         let (mut left, mut failed) = (Vec::new(), None);
@@ -92,7 +90,7 @@ async fn send_to(
             biased;
             () = plugin_attempt.lease.lost().cancelled() => return Err(error),
             () = plugin_attempt.services.interrupt.cancelled() => return Err(error),
-            () = tokio::time::sleep(clock::jittered(wait)) => wait *= 2,
+            () = tokio::time::sleep(TRY_AGAIN.jittered(tries)) => {}
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wasq_core::clock;
+use wasq_core::backoff::Backoff;
 use wasq_ledgers::{Finish, LedgerError};
 use wasq_queues::MESSAGE_MAX_BYTES;
 
@@ -20,8 +20,8 @@ use crate::telemetry::stats::End;
 
 /// How often a dead letter is tried while the lease holds.
 const TRIES: u32 = 5;
-/// The wait after the first failed try; it doubles.
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// The wait between two tries.
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// Tells the breakers how the run went. The answer is when an unavailable dependency is probed next.
 pub fn feed_breakers(plugin_attempt: &PluginAttempt<'_>, admitted: Option<Admitted<'_>>, exit: &Exit) -> Duration {
@@ -173,17 +173,15 @@ fn unrecorded(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, error: &Ledge
 
 async fn send_letter(plugin_attempt: &PluginAttempt<'_>, letter: &Letter) -> Result<(), dlq::LetterError> {
     let (dlq, ledger) = (plugin_attempt.runtime.dlq.as_ref(), plugin_attempt.services.ledger.as_ref());
-    let mut wait = TRY_AGAIN;
     let max_bytes = plugin_attempt.runtime.dlq_max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES);
     let send = || dlq::send(dlq, ledger, plugin_attempt.delivery, letter, max_bytes);
     let mut answer = send().await;
-    for _ in 1..TRIES {
+    for failures in 1..TRIES {
         let may_pass = answer.as_ref().is_err_and(dlq::LetterError::is_transient);
         if !may_pass || plugin_attempt.lease.lost().is_cancelled() {
             return answer;
         }
-        tokio::time::sleep(clock::jittered(wait)).await;
-        wait *= 2;
+        tokio::time::sleep(TRY_AGAIN.jittered(failures)).await;
         answer = send().await;
     }
     answer

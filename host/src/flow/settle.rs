@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wasq_core::backoff::Backoff;
 use wasq_core::clock;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
@@ -28,9 +29,9 @@ const LINGER: Duration = Duration::from_millis(20);
 const CALLS: usize = 16;
 /// Settlements that wait for a call.
 const WAITING: usize = 1_024;
-/// How often an entry is tried; the wait doubles from the first.
+/// How often an entry is tried, and the waits in between.
 const TRIES: u32 = 6;
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(7));
 
 /// Settles one queue's deliveries.
 pub struct Settler {
@@ -118,7 +119,7 @@ async fn collect(
 ) {
     let calls = TaskTracker::new();
     let room = Arc::new(Semaphore::new(CALLS));
-    let longest = if queue.name().ends_with(".fifo") { Duration::ZERO } else { LINGER };
+    let longest = if queue.is_fifo() { Duration::ZERO } else { LINGER };
     while let Some(first) = receive(&mut waiting, &closing).await {
         let linger = tokio::time::sleep(longest);
         tokio::pin!(linger);
@@ -163,7 +164,6 @@ async fn receive(waiting: &mut mpsc::Receiver<Item>, closing: &CancellationToken
 
 /// Makes the call, and tries what failed again while its lease holds.
 async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<Item>, times: &Mutex<Times>) {
-    let mut wait = TRY_AGAIN;
     for attempt in 1..=TRIES {
         let answers = call(queue, &batch).await;
         let (mut settled, mut failed) = (Vec::new(), Vec::new());
@@ -194,8 +194,7 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
             return;
         }
         batch = failed;
-        tokio::time::sleep(clock::jittered(wait)).await;
-        wait *= 2;
+        tokio::time::sleep(TRY_AGAIN.jittered(attempt)).await;
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Serialize;
 use wasq_core::message::UnixMs;
+use wasq_queues::is_fifo;
 
 /// Types of all queues that are told apart. Producers name them, so there must be a limit; what is
 /// over it is `(other)`.
@@ -89,7 +90,7 @@ impl Unroutable {
         types.retain(|(_, kind), seen| !is_over(seen.last_at, LISTED_FOR, now) && !has_plugin(kind));
         let listed = types.iter().map(|((queue, kind), seen)| {
             let after = span(seen.dead_lettered_after);
-            let stands = if queue.ends_with(".fifo") { "; what is behind them in their groups waits too" } else { "" };
+            let stands = if is_fifo(queue) { "; what is behind them in their groups waits too" } else { "" };
             UnroutableType {
                 queue: queue.clone(),
                 kind: kind.clone(),

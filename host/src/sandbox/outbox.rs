@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasq_core::message::{AttributeData, AttributeValue, Attributes, DEPTH_ATTRIBUTE, Key, TYPE_ATTRIBUTE};
-use wasq_queues::{MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules};
+use wasq_queues::{MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules, is_fifo};
 
 use crate::dlq::OWN_KEY_ATTRIBUTE;
 
@@ -93,7 +93,7 @@ impl Destinations {
     pub fn rules(&self, queue: &str) -> Option<QueueRules> {
         match &self.outlets {
             _ if queue.is_empty() => Some(self.own),
-            None => Some(QueueRules { fifo: queue.ends_with(".fifo"), max_bytes: MESSAGE_MAX_BYTES }),
+            None => Some(QueueRules { fifo: is_fifo(queue), max_bytes: MESSAGE_MAX_BYTES }),
             Some(outlets) => outlets.get(queue).map(|outlet| QueueRules::of(&*outlet.queue, &outlet.max_bytes)),
         }
     }

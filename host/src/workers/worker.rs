@@ -7,6 +7,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wasq_core::backoff::Backoff;
 use wasq_core::clock;
 use wasq_core::message::Delivery;
 use wasq_queues::BATCH_MAX_ENTRIES;
@@ -16,8 +17,7 @@ use crate::flow::{self, QueueRuntime, Services};
 use crate::telemetry::spans::Span;
 
 /// The wait after a failed receive: at most one call a second, growing to half a minute, with jitter.
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// The least time between the beginnings of two receives that bring nothing. A short poll (`wait =
 /// "0s"`), and a server that does not wait, answer at once.
@@ -172,7 +172,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
-                () = tokio::time::sleep(BACKOFF_MIN) => {}
+                () = tokio::time::sleep(BACKOFF.first()) => {}
             }
         }
         self.unpaused().await?;
@@ -198,8 +198,7 @@ impl Worker {
     }
 
     async fn back_off(&self, failures: u32) {
-        let full = (BACKOFF_MIN * 2u32.pow(failures.saturating_sub(1).min(5))).min(BACKOFF_MAX);
-        self.sleep_unless_stopped(clock::jittered(full)).await;
+        self.sleep_unless_stopped(BACKOFF.jittered(failures)).await;
     }
 
     async fn sleep_unless_stopped(&self, time: Duration) {

@@ -1,7 +1,5 @@
-//! The way of the calls that every message takes: receive, delete and change visibility, ten messages each. The SDK's own machinery
-//! costs more than all the rest of such a call; here it makes the first call and one a minute, and those in between repeat what it
-//! showed (docs/performance.md measures both). After one that fails the next goes the SDK's way, whose retries, clock correction and
-//! fresh credentials hold.
+//! The direct calls: receive, delete and change visibility, ten messages each. They repeat what the SDK's own calls have filled in
+//! (see [`super::request_template`]). docs/performance.md measures both ways.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,17 @@
-//! What a call that the SDK has made shows about every call to this endpoint: where it goes, who signs it, by which clock, over which
-//! connections. The SDK finds all of it by its own chains; the fast way repeats it.
+//! The request template: how the calls that every message takes are made without the SDK's machinery, which costs more than all
+//! the rest of such a call.
+//!
+//! 1. The SDK makes the first call, and every rare one. It finds the endpoint, the region, the credentials and the clock's skew
+//!    by its own chains, and it has its own connections.
+//! 2. [`RequestTemplates`] is an interceptor and an identity cache of the SDK's client. It watches each of these calls.
+//! 3. Each call that succeeds fills in a [`RequestTemplate`]: the URL, who signs for which region and service, the skew, the user
+//!    agent, the connections.
+//! 4. Receives, deletes and visibility changes repeat the template ([`super::direct`]): another operation and body, signed by the
+//!    SDK's own library, over the SDK's own connections.
+//! 5. A template is good for a minute, and never until the credentials' end. Then the next call is the SDK's, and fills in a new one.
+//! 6. After any failure the template is forgotten, and the next call is the SDK's, with its retries and its correction of the clock.
+//! 7. A batch that has failed is made again by the SDK. A receive is not: it would wait twice.
+//! 8. `sdk_only = true` in `[aws]` turns all of this off.
 
 use std::fmt;
 use std::sync::Arc;

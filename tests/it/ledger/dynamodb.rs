@@ -107,7 +107,7 @@ async fn open(url: &str) -> DynamodbLedger {
 
 /// The SDK's client, to look behind the ledger.
 async fn client(url: &str) -> Client {
-    Client::new(&sdk_config(&AwsConfig { endpoint_url: Some(url.into()), region: None }).await)
+    Client::new(&sdk_config(&AwsConfig { endpoint_url: Some(url.into()), region: None, ..AwsConfig::default() }).await)
 }
 
 /// All items of a key.

@@ -74,7 +74,7 @@ fn queue(runtime: &QueueRuntime, paused: bool, now_ms: u64, before: &mut Before)
     let before = before.0.insert(runtime.name.clone(), now).unwrap_or_default();
     let in_flight = meters.in_flight.get();
     let backlog = meters.visible.get().zip(in_flight).map(|(visible, in_flight)| visible + in_flight);
-    let in_flight_max = if runtime.queue.name().ends_with(".fifo") { IN_FLIGHT_MAX_FIFO } else { IN_FLIGHT_MAX };
+    let in_flight_max = if runtime.queue.is_fifo() { IN_FLIGHT_MAX_FIFO } else { IN_FLIGHT_MAX };
     let since_poll_s = match paused {
         // Nobody is to be woken up for it.
         true => Some(0.0),

@@ -8,10 +8,11 @@ use http_body_util::Full;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use wasq_core::backoff::Backoff;
 
 /// How often a batch is sent that the collector cannot take now; the wait doubles from the first.
 const TRIES: u32 = 3;
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
 type HttpClient = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
@@ -41,7 +42,7 @@ impl Client {
 
     /// Sends a batch. The error says why it was not taken.
     pub async fn post(&self, url: &str, bytes: Vec<u8>) -> Result<(), String> {
-        let (bytes, mut wait) = (Bytes::from(bytes), TRY_AGAIN);
+        let bytes = Bytes::from(bytes);
         let mut tries = 1;
         loop {
             let (error, may_pass) = match self.try_once(url, bytes.clone()).await {
@@ -52,8 +53,8 @@ impl Client {
             if !may_pass || tries == TRIES {
                 return Err(error);
             }
-            tokio::time::sleep(wait).await;
-            (tries, wait) = (tries + 1, wait * 2);
+            tokio::time::sleep(TRY_AGAIN.jittered(tries)).await;
+            tries += 1;
         }
     }
 
