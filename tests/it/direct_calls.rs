@@ -19,6 +19,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
+use wasq_core::aws::AwsConfig;
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{Outgoing, Queue, QueueError};
 
@@ -172,6 +173,17 @@ fn static_credentials() -> Credentials {
 
 async fn receive(queue: &SqsQueue) -> Result<Vec<wasq_core::message::Delivery>, QueueError> {
     queue.receive(10, Duration::ZERO, Duration::from_secs(30)).await
+}
+
+#[tokio::test]
+async fn with_sdk_only_every_call_is_the_sdks() {
+    let gate = Gate::start().await;
+    let config = AwsConfig { endpoint_url: Some(gate.url()), sdk_only: true, ..AwsConfig::default() };
+    let queue = Sqs::connect(&config).await.queue(&format!("{}/123456789012/jobs", gate.url())).await.unwrap();
+    for _ in 0..3 {
+        receive(&queue).await.unwrap();
+    }
+    assert_eq!(gate.seen(), vec![seen("ReceiveMessage", By::Sdk, 200); 3]);
 }
 
 #[tokio::test]
