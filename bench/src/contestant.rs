@@ -21,7 +21,7 @@ pub enum Contestant {
     SqsConsumerSingle,
     /// A Python consumer: boto3, in threads.
     Boto3,
-    /// In the manner of an SQS trigger: a task, a timer and a delete for each message.
+    /// Imitates a typical SQS trigger runtime: one task, one renewal timer and one DeleteMessage per message.
     Trigger,
 }
 

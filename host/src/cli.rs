@@ -37,7 +37,7 @@ struct Arguments {
     /// How logs are written to stderr. Default: as the host's config says, else text.
     #[arg(long, global = true, env = "WASQ_LOG_FORMAT", value_name = "FORMAT")]
     log_format: Option<LogFormat>,
-    /// Which logs: a level, or a filter such as `warn,wasq=debug,guest=info`.
+    /// Log level or filter, for example `warn,wasq=debug,guest=info`.
     #[arg(long, global = true, env = "WASQ_LOG", value_name = "FILTER")]
     log: Option<String>,
     #[command(subcommand)]
@@ -45,7 +45,7 @@ struct Arguments {
 }
 
 const FIRST_STEPS: &str = "First steps:
-  wasq demo                          see the whole of it: a shop's checkout, with failures
+  wasq demo                          run a sample checkout with injected failures
   wasq new hello && cd hello         make a handler project
   wasq dev                           build it, run it on a local queue, rebuild on change
   wasq send greeting '{\"name\":\"Ada\"}'   send it a message

@@ -45,8 +45,8 @@ impl Context {
         self.backend.remaining()
     }
 
-    /// The same in every delivery of this message and in no other message's: 64 hexadecimal digits. Send it to whatever
-    /// can deduplicate; over HTTP, [`RequestBuilder::idempotency_key`](crate::http::RequestBuilder::idempotency_key)
+    /// The same in every delivery of this message: 64 hexadecimal digits, made of the service's scope, the plugin, the type and
+    /// the message's key. Two messages with one key share it. Send it to whatever can deduplicate; over HTTP, [`RequestBuilder::idempotency_key`](crate::http::RequestBuilder::idempotency_key)
     /// does.
     pub fn idempotency_key(&self) -> &str {
         self.key.get_or_init(|| self.backend.idempotency_key())

@@ -19,8 +19,8 @@
 //! # assert_eq!(charge(&cx).unwrap(), "ch_1");
 //! ```
 //!
-//! The host follows no redirects, allows no host that the manifest does not name, and has limits of its own on requests,
-//! bytes and time.
+//! The host follows no redirects. It allows only the destinations that the operator grants: what the manifest asks for, or the
+//! list that replaces it. It has limits of its own on requests, bytes and time.
 
 mod error;
 mod response;

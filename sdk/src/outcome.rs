@@ -23,7 +23,7 @@ impl Outcome {
         Self::Done(None)
     }
 
-    /// Done, and these bytes are its result. The host keeps at most 4 KiB; more is a failure, as a retry.
+    /// Done, and these bytes are its result. The host keeps at most `limits.result_bytes`, 4 KiB by default; more is a failure, as a retry.
     pub fn result(bytes: impl Into<Vec<u8>>) -> Self {
         Self::Done(Some(bytes.into()))
     }

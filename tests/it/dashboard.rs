@@ -357,7 +357,7 @@ async fn an_edited_body_that_is_no_json_any_more_is_not_sent() {
         client.post("/dashboard/letters/jobs/replay", &form).await
     };
     let answer = post(&edit("{")).await;
-    assert!(answer.status == 400 && answer.body.contains("none any more"), "{}", answer.body);
+    assert!(answer.status == 400 && answer.body.contains("not valid JSON"), "{}", answer.body);
     assert_eq!(rig.counts("jobs-dlq").await, (1, 0, 0));
     assert_eq!(post(&edit("{\r\n\"do\":\"done\"}")).await.status, 303);
     rig.until_exits("done", 1).await;

@@ -18,7 +18,7 @@ const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Where the host's admin port is.
 #[derive(Args, Clone, Debug)]
 pub struct Admin {
-    /// The running host's admin address.
+    /// The running host's admin address. It is not read from a config's `admin.listen`.
     #[arg(long, env = "WASQ_ADMIN", default_value = "127.0.0.1:9325", value_name = "HOST:PORT")]
     pub admin: String,
 }

@@ -37,7 +37,7 @@ pub struct Invoke {
     /// Sets a variable of the handler. May be repeated.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = parse_pair)]
     variables: Vec<(String, String)>,
-    /// Lets the handler call this host:port although its address is private or loopback, and http://HOST:PORT at all.
+    /// Allow calls to HOST:PORT, also over plain HTTP and at a private or loopback address.
     #[arg(long = "open", value_name = "HOST:PORT")]
     open_hosts: Vec<String>,
     /// Adds a message attribute. May be repeated.

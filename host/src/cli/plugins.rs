@@ -44,7 +44,7 @@ impl Plugins {
             return Ok(ExitCode::SUCCESS);
         }
         let answer: Answer =
-            serde_json::from_value(value).context("the host's answer has another shape; same version?")?;
+            serde_json::from_value(value).context("cannot parse the host's response; is it the same wasq version?")?;
         println!("{}", if self.grants { grants(&answer.plugins) } else { limits(&answer.plugins) });
         for (plugin, canary) in answer.plugins.iter().filter_map(|plugin| Some((plugin, plugin.canary.as_ref()?))) {
             println!("\n{}", on_trial(&plugin.name, canary));

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::config::{Config, LogFormat};
 use crate::host::Host;
 
-/// Run the host with a config file: production.
+/// Run a host with the given config file.
 ///
 /// The config names the queues and the plugin directory; AWS's region and credentials come from the
 /// SDK's own chain. SIGTERM drains, and so do SIGINT and SIGHUP: receiving stops, what runs may

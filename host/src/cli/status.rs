@@ -35,7 +35,7 @@ pub struct Status {
     /// Shows it again and again, until Ctrl-C. Where the output is no terminal, one after the other.
     #[arg(long, short)]
     watch: bool,
-    /// From one look to the next, with --watch.
+    /// Refresh interval for --watch.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2s", requires = "watch")]
     every: Duration,
     /// Prints JSON; with --watch a line a look.
@@ -197,7 +197,8 @@ fn unroutable(status: &Value, now: UnixMs) -> Table {
 }
 
 fn lines(status: &Value) -> Table {
-    let numbers = ["done", "retried", "dup", "dead", "run ms p50/p99", "in all ms p50/p99"].map(number);
+    let numbers =
+        ["done", "returned", "duplicate", "dead-lettered", "run p50/p99 ms", "sent→done p50/p99 ms"].map(number);
     let mut lines = Table::new([name("type"), name("plugin")].into_iter().chain(numbers));
     for line in items(&status["lines"]) {
         let exits = |class: &str| line["exits"][class].as_u64().unwrap_or(0);

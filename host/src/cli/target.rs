@@ -65,7 +65,7 @@ impl Target {
         let sqs = Sqs::connect(&aws).await;
         let queue = sqs.queue(&wanted).await.with_context(|| {
             let at = aws.endpoint_url.as_deref().unwrap_or("AWS");
-            format!("cannot open the queue `{wanted}` at {at}; is it there, and is the endpoint running?")
+            format!("cannot reach the queue `{wanted}` at {at}; start `wasq dev`, or set --queue and --endpoint-url")
         })?;
         Ok(Targeted { sqs, queue, config: queue_config })
     }

@@ -36,7 +36,7 @@ pub enum Conflict {
          them in the manifest"
     )]
     Interval { wanted: String, most: String },
-    #[error("it wants permits of the pool `{pool}`, which nobody has sized: it runs without; set pools.{pool}")]
+    #[error("pool `{pool}` is not defined in the config: it runs without; set pools.{pool}")]
     NoPool { pool: String },
     #[error(
         "it asks for the secret `{secret}`, which no header of its requests has: it runs without; set a header with \

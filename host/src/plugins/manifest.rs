@@ -29,7 +29,7 @@ pub struct Manifest {
     /// How much linear memory an instance may have: 64 KiB to 4 GiB. Default 64 MiB.
     #[serde(default = "default_memory")]
     pub memory: ByteSize,
-    /// Attempts at once on this host. Default: as many as the queue's `concurrency`.
+    /// Attempts at once on this host. Default: `limits.max_instances`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<usize>,
     /// Permits shared across plugins; their sizes are the operator's.

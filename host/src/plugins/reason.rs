@@ -53,9 +53,7 @@ pub enum Reason {
          [plugins.{name}]\n  {key} = [\"{example}\"]"
     )]
     Import { import: String, name: String, key: &'static str, example: &'static str },
-    #[error(
-        "it wants permits of the pool `{pool}`, which nobody has sized; add to the config:\n  [pools]\n  {pool} = 10"
-    )]
+    #[error("pool `{pool}` is not defined in the config; add:\n  [pools]\n  {pool} = 10")]
     NoPool { pool: String },
     #[error(
         "its blake3 is {digest}, and the config pins {pinned}; if this file is meant, set\n  [plugins.{name}]\n  blake3 = \"{digest}\""

@@ -177,7 +177,7 @@ fn check(before: &[u8], after: &str) -> Result<(), PageError> {
     let is_json = |text: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(text).map(drop);
     match (is_json(before), is_json(after.as_bytes())) {
         (Ok(()), Err(error)) => Err(refused(format!(
-            "the body was JSON and is none any more: {error}. Nothing was replayed; go back to mend it"
+            "the new body is not valid JSON, but the original was: {error}. Nothing was replayed; go back and correct it"
         ))),
         _ => Ok(()),
     }

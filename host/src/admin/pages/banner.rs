@@ -30,7 +30,7 @@ impl Done {
         };
         let words = self.done.map(|word| match word {
             Word::Paused => "It is paused. Other hosts hear of it within seconds.".to_owned(),
-            Word::Resumed => "It goes on. Held messages come back within a minute.".to_owned(),
+            Word::Resumed => "Resumed. Held messages return within 90 seconds.".to_owned(),
             Word::Replayed => letters("One letter was sent back to its queue.", "were sent back to their queue"),
             Word::Discarded => letters("One letter was deleted.", "were deleted"),
         });

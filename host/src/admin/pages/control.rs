@@ -152,7 +152,7 @@ fn permits(app: &App) -> Markup {
     html! {
         div .scroll {
             table {
-                thead { tr { th { "Of" } th { "In use" } th .num { "Busy" } th .num { "Limit" } } }
+                thead { tr { th { "Pool" } th { "Usage" } th .num { "In use" } th .num { "Limit" } } }
                 tbody {
                     @for (name, usage) in app.source.permits() {
                         tr {

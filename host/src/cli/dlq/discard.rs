@@ -114,7 +114,7 @@ impl Discard {
     async fn confirmed(&self, count: u64, dlq: &str, stop: &CancellationToken) -> anyhow::Result<bool> {
         let keep = "`wasq dlq export` with the same filters keeps a copy";
         if !std::io::stdin().is_terminal() {
-            bail!("this would delete {count} letters of {dlq} for good; say --yes if it shall. {keep}");
+            bail!("this deletes {count} dead letters from {dlq} permanently; confirm with --yes. {keep}");
         }
         eprintln!("{keep}.");
         ask(&format!("delete {count} letters of {dlq} for good?"), false, stop).await

@@ -188,7 +188,7 @@ fn check(before: &str, after: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     let parsed: Result<Value, _> = serde_json::from_str(after);
-    parsed.map(drop).context("the body was JSON and is none any more")
+    parsed.map(drop).context("the new body is not valid JSON, but the original was")
 }
 
 /// The differences between two bodies: of JSON the values by their pointers, of text the lines.

@@ -17,8 +17,7 @@ use crate::dlq::listing::{self, Group, GroupKey, Row};
 /// Characters of an example's reason that the table shows.
 const REASON_CHARS: usize = 120;
 
-/// Sum dead letters up: how many messages of which type and class failed for one cause, since when,
-/// and one of each.
+/// Group dead letters by type, exit and similar reason; show count, first, last and an example.
 ///
 /// Two reasons are one cause when they differ in their values only: numbers, times, ids, quoted
 /// text. Names tell causes apart: fields, types, codes, hosts, error classes. Below a group stand
@@ -78,11 +77,11 @@ fn in_a_table(groups: &[Group]) -> Table {
         name("type"),
         whole("class"),
         whole("fingerprint"),
-        whole("example"),
+        whole("example id"),
         whole("first"),
         whole("last"),
         list("plugins"),
-        text("its reason"),
+        text("example reason"),
     ]);
     for group in groups {
         let GroupKey { kind, class, fingerprint } = &group.key;

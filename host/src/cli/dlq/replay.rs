@@ -52,10 +52,10 @@ pub struct Replay {
     /// Shows what would be replayed, and replays nothing.
     #[arg(long)]
     dry_run: bool,
-    /// At most so many letters.
+    /// Maximum number of dead letters to replay.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// At most so many letters a second.
+    /// Maximum number of dead letters to replay in a second.
     #[arg(long, value_name = "N/s", value_parser = rate)]
     rate: Option<u32>,
     /// Sends N messages first, and the others only when these have left their queue or come back to the DLQ, and not too many
@@ -69,7 +69,7 @@ pub struct Replay {
     /// at an endpoint on this machine.
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "canary")]
     settle: Option<Duration>,
-    /// Stops when more than this share of the replayed messages has come back to the DLQ. Judged from ten messages on.
+    /// Stops when more than this share of the replayed messages has come back to the DLQ. Judged from ten messages on; a canary at any number.
     #[arg(long, value_name = "RATIO", value_parser = ratio, default_value = "0.1")]
     max_failures: f64,
     /// Prints JSON.
@@ -94,11 +94,11 @@ pub struct Resend {
     /// Sends to this queue instead of the one that each letter names.
     #[arg(long, value_name = "QUEUE")]
     to: Option<String>,
-    /// Does again what is done: each message runs under a new key of its own (attribute `wasq-again`), once, in all plugins of
-    /// its type.
+    /// Run completed messages again under a new idempotency key (attribute `wasq-again`), once, in all plugins of their type.
+    /// Side effects repeat.
     #[arg(long)]
     again: bool,
-    /// Replays a letter also if it has no room for its key, which then runs under a new one.
+    /// Replay under a new key if the message has no free attribute for its old one. It may run twice.
     #[arg(long)]
     new_key: bool,
 }

@@ -79,7 +79,7 @@ fn explained(summary: &Summary, dlq: &str, plan: &Plan) -> (&'static str, String
             format!("stopped: one letter after the other cannot be sent ({kept} in all); they stay in {dlq}. Mend that first"),
         ),
         ReplayEnd::Full => {
-            ("full", "stopped: one run watches no more letters than these; the same command goes on".to_owned())
+            ("full", "stopped: the limit of 1,000,000 replayed messages for one run is reached; run the same command to continue".to_owned())
         }
         ReplayEnd::Broken(error) => ("broken", format!("stopped: {dlq} cannot be read: {error}")),
     }

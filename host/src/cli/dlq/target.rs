@@ -27,8 +27,8 @@ const NAMED_MAX: usize = 5;
 /// Where the DLQ is, and how it is read.
 #[derive(Args, Clone)]
 pub struct DlqHandle {
-    /// How long a letter in hand is hidden from others; after a kill it shows again so much later. Default: 60s, and more if
-    /// a long DLQ needs longer to be read.
+    /// Visibility timeout for dead letters that this command reads; after a kill they reappear when it ends. Default: 60s, and
+    /// more if a long DLQ needs longer to be read.
     #[arg(long, value_name = "DURATION", value_parser = super::select::duration)]
     hide: Option<Duration>,
     #[command(flatten)]

@@ -1,9 +1,12 @@
 //! What an answer says of its server: unavailable, and for how long.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
+use jiff::civil::DateTime;
+use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::tz::TimeZone;
 use wasq_core::message::UnixMs;
 
 /// A `Retry-After` that is longer is cut: one hour.
@@ -25,8 +28,19 @@ fn retry_after(value: &str, now: UnixMs) -> Option<Duration> {
         // More digits than a number takes are a long time too.
         return Some(value.parse().map_or(RETRY_AFTER_MAX, |s| Duration::from_secs(s).min(RETRY_AFTER_MAX)));
     }
-    let at = httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Some(at.saturating_sub(Duration::from_millis(now.0)).min(RETRY_AFTER_MAX))
+    let at_ms = u64::try_from(date_ms(value)?).unwrap_or_default();
+    Some(Duration::from_millis(at_ms.saturating_sub(now.0)).min(RETRY_AFTER_MAX))
+}
+
+/// A date in one of the three forms that a recipient must read (RFC 9110, 5.6.7), in ms since 1970. The crate `httpdate` refuses
+/// dates before 1970, and a date that is past means now.
+fn date_ms(value: &str) -> Option<i64> {
+    if let Ok(timestamp) = DateTimeParser::new().parse_timestamp(value) {
+        return Some(timestamp.as_millisecond());
+    }
+    let obsolete = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let time = obsolete.iter().find_map(|form| DateTime::strptime(form, value).ok())?;
+    Some(TimeZone::UTC.to_timestamp(time).ok()?.as_millisecond())
 }
 
 #[cfg(test)]

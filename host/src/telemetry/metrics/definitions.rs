@@ -132,7 +132,7 @@ macro_rules! metrics {
 
 metrics! {
     BUILD_INFO = Metric::gauge("wasq_build_info", Unit::One, &["version"], "The host's version; always 1.");
-    RECEIVED = Metric::counter("wasq_received_total", QUEUE, "Deliveries that receives brought.")
+    RECEIVED = Metric::counter("wasq_received_total", QUEUE, "Messages returned by ReceiveMessage.")
         .known_as("messaging.client.consumed.messages", "receive");
     EXITS = Metric::counter("wasq_exits_total", &["type", "plugin", "exit", "settlement"],
         "How deliveries ended, and what was done with them: delete, delay, dead-letter or leave.");
@@ -151,11 +151,11 @@ metrics! {
         "For how long messages were hidden after a failed attempt.");
     DUPLICATES = Metric::counter("wasq_duplicates_total", LINE, "Messages whose work another one with the same key had done.");
     LAG = Metric::gauge("wasq_lag_seconds", Unit::Seconds, QUEUE,
-        "Age, at its receipt, of what was received last; 0 after an empty receive.");
+        "Age of the last message when it was received; 0 after an empty receive.");
     QUEUE_MESSAGES = Metric::gauge("wasq_queue_messages", Unit::One, &["queue", "state"],
         "Messages in the queue by its own approximate count: visible, in_flight or delayed.");
-    IN_HAND = Metric::gauge("wasq_in_hand", Unit::One, QUEUE, "Deliveries that this host holds.");
-    CONCURRENCY = Metric::gauge("wasq_concurrency", Unit::One, QUEUE, "The most deliveries that this host holds at once.");
+    IN_HAND = Metric::gauge("wasq_in_hand", Unit::One, QUEUE, "Messages that this host has received and not yet settled.");
+    CONCURRENCY = Metric::gauge("wasq_concurrency", Unit::One, QUEUE, "Maximum messages that this host has received and not yet settled.");
     DLQ_MESSAGES = Metric::gauge("wasq_dlq_messages", Unit::One, QUEUE,
         "Messages in the queue's dead-letter queue, by its own approximate count.");
     DLQ_OLDEST_AGE = Metric::gauge("wasq_dlq_oldest_age_seconds", Unit::Seconds, QUEUE,
@@ -169,7 +169,7 @@ metrics! {
         "Deletes and visibility changes that failed, each try counted: delete or visibility.");
     PERMITS_BUSY = Metric::gauge("wasq_permits_busy", Unit::One, &["pool"],
         "Permits in use: of the host, of plugin:NAME, of pool:NAME.");
-    PERMITS_LIMIT = Metric::gauge("wasq_permits_limit", Unit::One, &["pool"], "Permits that there are.");
+    PERMITS_LIMIT = Metric::gauge("wasq_permits_limit", Unit::One, &["pool"], "Size of each permit pool.");
     BREAKER_STATE = Metric::gauge("wasq_breaker_state", Unit::One, &["plugin", "dependency"],
         "A dependency's breaker: 0 closed, 1 half-open, 2 open. None where nothing has failed.");
     BREAKER_OPEN_SINCE = Metric::gauge("wasq_breaker_open_since_timestamp_seconds", Unit::Seconds, &["plugin", "dependency"],

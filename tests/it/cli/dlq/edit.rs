@@ -72,11 +72,11 @@ async fn a_body_that_is_no_json_any_more_is_refused_and_kept() {
         let script = editor(dir.path(), script);
         dlq(&rig, &["edit", &id]).env("EDITOR", script).env("TMPDIR", dir.path())
     };
-    let ran = edit(r#"echo '{"a":' > "$1""#).check(1, &["was JSON", "line", "kept in"]).await;
+    let ran = edit(r#"echo '{"a":' > "$1""#).check(1, &["not valid JSON", "line", "kept in"]).await;
     let path = ran.err.trim().rsplit("kept in ").next().unwrap().split(": ").next().unwrap();
     assert_eq!(std::fs::read_to_string(path).unwrap(), "{\"a\":\n", "{path}");
     edit("exit 3").check(1, &["exit status: 3", "nothing replayed"]).await;
-    dlq(&rig, &["edit", &id, "--body", "{"]).check(1, &["was JSON"]).await;
+    dlq(&rig, &["edit", &id, "--body", "{"]).check(1, &["not valid JSON"]).await;
     dlq(&rig, &["edit", &id]).env("VISUAL", "").env("EDITOR", "").check(1, &["VISUAL", "EDITOR", "--body"]).await;
     // What cannot be sent is kept too.
     let ran = edit(r#"printf '{"a":"%01048576d"}' 0 > "$1""#).check(1, &["SQS takes 1048576", "kept in"]).await;
