@@ -3,7 +3,7 @@
 
     bench/curves/measure.py --wasq target/release/wasq                  # every curve
     bench/curves/measure.py --wasq target/release/wasq --only body      # one of them; the others are kept
-    bench/curves/plot.py --page docs/performance-curves.md              # the plots, and the tables in the page
+    bench/curves/plot.py --page docs/internals/performance-curves.md              # the plots, and the tables in the page
 
 Python's own library is enough."""
 

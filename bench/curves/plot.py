@@ -2,7 +2,7 @@
 """Draws the curves that measure.py found, one SVG each, and prints a table and the line through each: how cost grows.
 
     bench/curves/plot.py                                        # docs/plots/curves.json -> docs/plots/*.svg, tables on standard output
-    bench/curves/plot.py --page docs/performance-curves.md      # the tables into the page
+    bench/curves/plot.py --page docs/internals/performance-curves.md      # the tables into the page
 
 Python's own library is enough. The SVGs follow the reader's light or dark setting."""
 
@@ -63,7 +63,7 @@ def main():
         points = found[name]["points"]
         (out / f"{name}.svg").write_text(svg(name, points))
         lines = [f"- Fit: {y_name} = {words(kind, fit(kind, [(p['x'], of(p)) for p in points]))}" for (y_name, of), kind in panels]
-        figures.append("\n".join([f"### {title}\n", f"![{title}](plots/{name}.svg)\n", table(x_name, points), "", *lines]))
+        figures.append("\n".join([f"### {title}\n", f"![{title}](../plots/{name}.svg)\n", table(x_name, points), "", *lines]))
     figures = "\n\n".join(figures)
     if not options.page:
         print(figures)

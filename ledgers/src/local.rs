@@ -1,6 +1,6 @@
 //! The ledger of one process, in a directory of its own.
 //!
-//! It stands on SQLite with a write-ahead log (docs/stores.md measures why). One thread owns the store and does all
+//! It stands on SQLite with a write-ahead log (docs/internals/stores.md measures why). One thread owns the store and does all
 //! operations in the order in which they come, many in one transaction. Claims are answered when it has reached the operating
 //! system; a second thread syncs the log, many transactions at a time, and then answers completions and steps. Leases are kept in memory, by monotonic time; a
 //! claim found on store without a lease belongs to a run that crashed, and can be claimed at once.

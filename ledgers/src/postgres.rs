@@ -1,7 +1,7 @@
 //! The ledger of many hosts, in a schema of a PostgreSQL database.
 //!
 //! An operation is one statement, and a transaction of its own that is on the server's disk when it is answered
-//! (docs/ledgers.md tells what that means with replicas). The server decides, by its own clock; what it decides stands in
+//! (docs/operate/ledgers.md tells what that means with replicas). The server decides, by its own clock; what it decides stands in
 //! `postgres/sql.rs`.
 
 mod error;

@@ -2,7 +2,7 @@
 //!
 //! An operation is one Lua script, which the server runs on its own, by its own clock. A key has an entry, which is a hash,
 //! and its steps, which are another; both go by themselves when they may. What the server loses, the ledger forgets:
-//! docs/ledgers.md tells when.
+//! docs/operate/ledgers.md tells when.
 
 mod error;
 mod store;

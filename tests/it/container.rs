@@ -103,7 +103,7 @@ async fn the_container_runs_the_shops_handlers_and_loses_nothing_at_a_sigterm_un
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documents_containers_take_a_message_from_the_local_queue() {
-    let document = include_str!("../../docs/container.md").split("## On the local queue").nth(1).unwrap();
+    let document = include_str!("../../docs/operate/container.md").split("## On the local queue").nth(1).unwrap();
     let command = document.lines().find_map(|line| line.trim().strip_prefix("wasq local-queue ")).unwrap();
     let words = ["local-queue"].into_iter().chain(command.split(' '));
     let command: Vec<_> = words.map(|word| word.replace(":9324", ":0")).collect();

@@ -260,7 +260,7 @@ async fn the_task_is_held_as_tight_as_it_can_be() {
 
 #[test]
 fn the_runbook_has_one_entry_for_each_alarm() {
-    let runbook = read("docs/runbook.md");
+    let runbook = read("docs/operate/runbook.md");
     let entries: Vec<_> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     assert_eq!(entries.len(), 8);
     assert_eq!(cloudwatch_alarms(), entries);

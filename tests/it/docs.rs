@@ -16,12 +16,22 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The documents for users, with their texts.
+/// The documents, with their texts.
 fn documents() -> Vec<(PathBuf, String)> {
-    let mut paths = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
-    paths.extend(std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut paths: Vec<_> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| root().join(name)).into();
+    pages(&root().join("docs"), &mut paths);
     paths.into_iter().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
+}
+
+fn pages(dir: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            pages(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            paths.push(path);
+        }
+    }
 }
 
 /// A document by its file's name.
@@ -101,7 +111,7 @@ fn the_telemetry_document_has_every_metric_as_it_is_defined() {
 #[test]
 fn the_config_in_the_dashboard_document_is_one() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let text = std::fs::read_to_string(root.join("docs/dashboard.md")).unwrap();
+    let text = std::fs::read_to_string(root.join("docs/operate/dashboard.md")).unwrap();
     let block = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let config = Config::parse(&format!("{block}\n[queues.a]"), Path::new("dashboard.md")).unwrap();
     assert_eq!((config.admin.actions, config.admin.token_file.is_some()), (Some(true), true));
@@ -116,7 +126,7 @@ fn every_threat_has_a_test_that_shows_what_stops_it() {
     }
     let text = document("security.md");
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
-    assert!(rows.len() >= 20, "the table of threats in docs/security.md was not found");
+    assert!(rows.len() >= 20, "the table of threats in docs/operate/security.md was not found");
     for row in rows {
         let shown_by = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
         let mut tests = shown_by.split('`').skip(1).step_by(2).peekable();

@@ -1,7 +1,7 @@
 //! Reasons that are alike: the names in them say the cause and are kept, the values are taken out,
 //! and what is left is named by a hash.
 //!
-//! `wasq dlq groups`, the filter `--fingerprint` and the dashboard use it. docs/dead-letters.md has
+//! `wasq dlq groups`, the filter `--fingerprint` and the dashboard use it. docs/operate/dead-letters.md has
 //! the rules as a table for operators, and `fingerprint/tests.rs` as examples.
 
 mod quotation;

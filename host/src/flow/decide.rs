@@ -1,4 +1,4 @@
-//! The decision: from an exit to what happens to the delivery. Pure; docs/semantics.md lists every exit, and its test computes that list.
+//! The decision: from an exit to what happens to the delivery. Pure; docs/use/semantics.md lists every exit, and its test computes that list.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ async fn prometheus_and_cloudwatch_have_the_same_alarms_and_each_names_its_runbo
     let names: Vec<_> = alarms.iter().map(|alarm| alarm["alert"].as_str().unwrap()).collect();
     assert_eq!(names, cloudwatch_alarms());
     for (name, alarm) in names.iter().zip(&alarms) {
-        let entry = format!("docs/runbook.md#{}", name.to_lowercase());
+        let entry = format!("docs/operate/runbook.md#{}", name.to_lowercase());
         assert_eq!(alarm["annotations"]["runbook"], entry);
     }
 }

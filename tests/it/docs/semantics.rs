@@ -1,4 +1,4 @@
-//! `docs/semantics.md`: its tables are what the code's own decision and backoff say.
+//! `docs/use/semantics.md`: its tables are what the code's own decision and backoff say.
 
 use std::collections::BTreeSet;
 use std::path::Path;

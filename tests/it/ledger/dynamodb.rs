@@ -129,7 +129,7 @@ fn is_unavailable<T: std::fmt::Debug>(answer: Result<T, LedgerError>, parts: &[&
     }
 }
 
-/// docs/ledger-dynamodb.md says what each costs.
+/// docs/operate/ledger-dynamodb.md says what each costs.
 #[tokio::test]
 async fn each_operation_makes_as_few_calls_as_it_can() {
     for (server, busy) in [

@@ -1,4 +1,4 @@
-//! Every metric, once: its name, kind, unit, labels and what it means. `/metrics`, OTLP, and the table in docs/telemetry.md
+//! Every metric, once: its name, kind, unit, labels and what it means. `/metrics`, OTLP, and the table in docs/operate/telemetry.md
 //! are made from these, or held against them.
 
 use wasq_core::meters::Histogram;
