@@ -1,5 +1,6 @@
 //! The queue on Amazon SQS, by way of its SDK; any endpoint that speaks SQS will do.
 
+mod convert;
 mod direct;
 mod error;
 mod request_template;
@@ -15,19 +16,18 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::IdentityCache;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
-    MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
+    QueueAttributeName,
 };
-use bytes::Bytes;
 use parking_lot::Mutex;
 use wasq_core::aws::AwsConfig;
-use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
+use wasq_core::message::{Delivery, MessageId, Receipt};
 use wasq_core::{aws, clock};
 
+use convert::{by_index, delivery, send_entry};
 use direct::DirectError;
-use error::{by_code, classify};
+use error::classify;
 use request_template::RequestTemplates;
 
 use crate::attributes::QueueAttributes;
@@ -240,7 +240,7 @@ impl Queue for SqsQueue {
         let call = self.sqs.calls.delete_message_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
         match call.send().await {
             Ok(answer) => {
-                by_place(receipts.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed)
+                by_index(receipts.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed)
             }
             Err(error) => vec![Err(classify(&error)); receipts.len()],
         }
@@ -263,7 +263,7 @@ impl Queue for SqsQueue {
             self.sqs.calls.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries.collect()));
         match call.send().await {
             Ok(answer) => {
-                by_place(changes.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed)
+                by_index(changes.len(), answer.successful.iter().map(|s| (s.id.as_str(), ())), &answer.failed)
             }
             Err(error) => vec![Err(classify(&error)); changes.len()],
         }
@@ -303,12 +303,12 @@ impl SqsQueue {
         let (len, request) = (entries.len(), wire::Batch { queue_url: &self.url, entries });
         let mut answer: wire::BatchAnswer = self.sqs.templates.call(operation, &request, CALL_TIMEOUT).await.ok()?;
         let failed = answer.failed();
-        Some(by_place(len, answer.successful.iter().map(|done| (done.id.as_str(), ())), &failed))
+        Some(by_index(len, answer.successful.iter().map(|done| (done.id.as_str(), ())), &failed))
     }
 
     async fn send_batch(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
         let entries: Result<Vec<_>, QueueError> =
-            messages.iter().enumerate().map(|(index, message)| self.send_entry(index, message)).collect();
+            messages.iter().enumerate().map(|(index, message)| send_entry(index, message)).collect();
         let entries = match entries {
             Ok(entries) => entries,
             Err(error) => return vec![Err(error); messages.len()],
@@ -316,103 +316,9 @@ impl SqsQueue {
         match self.sqs.calls.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await {
             Ok(answer) => {
                 let sent = answer.successful.iter().map(|s| (s.id.as_str(), MessageId(s.message_id.clone())));
-                by_place(messages.len(), sent, &answer.failed)
+                by_index(messages.len(), sent, &answer.failed)
             }
             Err(error) => vec![Err(classify(&error)); messages.len()],
         }
-    }
-
-    fn send_entry(&self, index: usize, message: &Outgoing) -> Result<SendMessageBatchRequestEntry, QueueError> {
-        let body = std::str::from_utf8(&message.body).map_err(|error| QueueError::Permanent {
-            code: "InvalidMessageContents".into(),
-            message: format!("the body is not UTF-8: {error}"),
-        })?;
-        let attributes = message.attributes.iter().map(|(name, value)| (name.clone(), to_sdk(value)));
-        let delay_s = (message.delay_s > 0).then_some(message.delay_s as i32);
-        Ok(SendMessageBatchRequestEntry::builder()
-            .id(index.to_string())
-            .message_body(body)
-            .set_message_attributes(Some(attributes.collect()))
-            .set_delay_seconds(delay_s)
-            .set_message_group_id(message.group.clone())
-            .set_message_deduplication_id(message.deduplication_id.clone())
-            .build()
-            .expect("id and body are set"))
-    }
-}
-
-/// Sorts a batch's answer back into the order of its entries. An entry that the answer does not name was not done.
-fn by_place<'a, T>(
-    len: usize,
-    successful: impl Iterator<Item = (&'a str, T)>,
-    failed: &[BatchResultErrorEntry],
-) -> Vec<Result<T, QueueError>> {
-    let missing =
-        || QueueError::Transient { code: "NoAnswer".into(), message: "the batch's answer leaves it out".into() };
-    let mut answers: Vec<Result<T, QueueError>> = (0..len).map(|_| Err(missing())).collect();
-    for (id, value) in successful {
-        if let Some(answer) = id.parse::<usize>().ok().and_then(|index| answers.get_mut(index)) {
-            *answer = Ok(value);
-        }
-    }
-    for entry in failed {
-        if let Some(answer) = entry.id.parse::<usize>().ok().and_then(|index| answers.get_mut(index)) {
-            let message = entry.message.clone().unwrap_or_default();
-            *answer = Err(by_code(&entry.code, message, entry.sender_fault));
-        }
-    }
-    answers
-}
-
-fn delivery(message: aws_sdk_sqs::types::Message, received_at: tokio::time::Instant) -> Delivery {
-    let system = message.attributes.unwrap_or_default();
-    let text = |name: MessageSystemAttributeName| system.get(&name).cloned();
-    let number = |name| text(name).and_then(|value| value.parse::<u64>().ok());
-    let attributes =
-        message.message_attributes.unwrap_or_default().into_iter().map(|(name, value)| (name, from_sdk(value)));
-    Delivery {
-        message_id: MessageId(message.message_id.unwrap_or_default()),
-        receipt: Receipt(message.receipt_handle.unwrap_or_default()),
-        body: Bytes::from(message.body.unwrap_or_default()),
-        attributes: attributes.collect(),
-        receive_count: number(MessageSystemAttributeName::ApproximateReceiveCount).unwrap_or(1) as u32,
-        sent_at: UnixMs(number(MessageSystemAttributeName::SentTimestamp).unwrap_or(0)),
-        group: text(MessageSystemAttributeName::MessageGroupId),
-        deduplication_id: text(MessageSystemAttributeName::MessageDeduplicationId),
-        trace_header: text(MessageSystemAttributeName::AwsTraceHeader),
-        received_at,
-    }
-}
-
-fn from_sdk(value: MessageAttributeValue) -> AttributeValue {
-    let data = match value.binary_value {
-        Some(blob) => AttributeData::Binary(Bytes::from(blob.into_inner())),
-        None => AttributeData::Text(value.string_value.unwrap_or_default()),
-    };
-    AttributeValue { data_type: value.data_type, value: data }
-}
-
-fn to_sdk(value: &AttributeValue) -> MessageAttributeValue {
-    let builder = MessageAttributeValue::builder().data_type(&value.data_type);
-    match &value.value {
-        AttributeData::Text(text) => builder.string_value(text),
-        AttributeData::Binary(bytes) => builder.binary_value(Blob::new(bytes.as_ref())),
-    }
-    .build()
-    .expect("the data type is set")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_that_the_answer_leaves_out_was_not_done() {
-        let failed =
-            BatchResultErrorEntry::builder().id("1").code("InternalError").sender_fault(false).build().unwrap();
-        let answers = by_place(3, [("0", ())].into_iter(), &[failed]);
-        assert!(answers[0].is_ok());
-        assert!(matches!(&answers[1], Err(QueueError::Transient { code, .. }) if code == "InternalError"));
-        assert!(matches!(&answers[2], Err(QueueError::Transient { code, .. }) if code == "NoAnswer"));
     }
 }

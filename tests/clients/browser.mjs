@@ -65,7 +65,7 @@ const steps = {
     await open("/dashboard/control");
     await expect(kind);
     await click("button", "Resume");
-    await expect("It goes on", "Nothing is paused.");
+    await expect("Resumed.", "Nothing is paused.");
   },
   async "pause-queue"() {
     await open("/dashboard/control");

@@ -342,29 +342,6 @@ async fn an_open_breaker_and_what_waits_for_it_are_shown() {
     rig.end().await;
 }
 
-#[tokio::test]
-async fn an_edited_body_that_is_no_json_any_more_is_not_sent() {
-    let rig = Setup::probe().start().await;
-    let client = Client::of(&rig);
-    rig.send(json!({ "do": "reject", "reason": "no" })).await;
-    until("the letter is there", || async { rig.counts("jobs-dlq").await.0 == 1 }).await;
-    let group = client.get(&client.get("/dashboard/letters/jobs").await.link("/group?")).await;
-    let letter = client.get(&group.link("/letter?")).await;
-    let (token, id) = (letter.value_of("form_token"), letter.value_of("id"));
-    let edit = |body: &'static str| [("form_token", token.clone()), ("id", id.clone()), ("body", body.to_owned())];
-    let post = async |form: &[(&str, String)]| {
-        let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        client.post("/dashboard/letters/jobs/replay", &form).await
-    };
-    let answer = post(&edit("{")).await;
-    assert!(answer.status == 400 && answer.body.contains("not valid JSON"), "{}", answer.body);
-    assert_eq!(rig.counts("jobs-dlq").await, (1, 0, 0));
-    assert_eq!(post(&edit("{\r\n\"do\":\"done\"}")).await.status, 303);
-    rig.until_exits("done", 1).await;
-    assert_eq!(post(&edit("{}")).await.status, 404, "it is gone");
-    rig.end().await;
-}
-
 /// Each action leaves a line that says who did what; reading leaves none.
 #[tokio::test]
 async fn every_action_is_in_the_audit_log() {

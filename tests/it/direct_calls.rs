@@ -1,6 +1,8 @@
 //! The calls that every message takes are made without the SDK's machinery, by what the SDK's own calls have shown. Each of them
 //! must be what the SDK would have sent, and whatever goes wrong must end as it would with the SDK.
 
+mod gate;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,151 +31,7 @@ use crate::support::until;
 const HOUR: Duration = Duration::from_secs(3_600);
 const NOTHING: &str = "{}";
 
-/// A call as the service saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    operation: String,
-    by: By,
-    status: u16,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
-    Sdk,
-    Us,
-}
-
-fn seen(operation: &str, by: By, status: u16) -> Seen {
-    Seen { operation: operation.into(), by, status }
-}
-
-/// Stands where SQS stands: notes each call, and answers what is ordered, or hands it on.
-struct Gate {
-    addr: SocketAddr,
-    state: Arc<GateState>,
-}
-
-struct GateState {
-    /// Where calls go on to, byte for byte; without it, a call is answered with [`NOTHING`].
-    behind: Option<String>,
-    ahead: Mutex<Duration>,
-    ordered: Mutex<VecDeque<(StatusCode, &'static str)>>,
-    seen: Mutex<Vec<Seen>>,
-    keys: Mutex<Vec<String>>,
-    /// Notes calls and never answers them.
-    silent: AtomicBool,
-}
-
-impl Gate {
-    async fn before(behind: Option<String>) -> Self {
-        let state = Arc::new(GateState {
-            behind,
-            ahead: Mutex::default(),
-            ordered: Mutex::default(),
-            seen: Mutex::default(),
-            keys: Mutex::default(),
-            silent: AtomicBool::default(),
-        });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let app = Router::new().fallback(answer).with_state(state.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { addr, state }
-    }
-
-    async fn start() -> Self {
-        Self::before(None).await
-    }
-
-    fn order(&self, status: StatusCode, body: &'static str) {
-        self.state.ordered.lock().unwrap().push_back((status, body));
-    }
-
-    /// The calls since the last time.
-    fn seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut self.state.seen.lock().unwrap())
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.addr)
-    }
-
-    async fn queue(&self, credentials: impl ProvideCredentials + 'static) -> SqsQueue {
-        let sqs = Sqs::new(&sdk_config(&self.url(), credentials).await);
-        sqs.queue(&format!("{}/123456789012/jobs", self.url())).await.unwrap()
-    }
-}
-
-async fn sdk_config(endpoint: &str, credentials: impl ProvideCredentials + 'static) -> SdkConfig {
-    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(wasq_core::aws::http_client());
-    loader
-        .region(Region::from_static("eu-west-1"))
-        .endpoint_url(endpoint)
-        .credentials_provider(credentials)
-        .load()
-        .await
-}
-
-async fn answer(State(gate): State<Arc<GateState>>, request: Request) -> Response {
-    let headers = request.headers().clone();
-    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-    let operation = header("x-amz-target").unwrap().strip_prefix("AmazonSQS.").unwrap().to_owned();
-    let by = if header("amz-sdk-request").is_some() { By::Sdk } else { By::Us };
-    let authorization = header(AUTHORIZATION.as_str()).unwrap();
-    gate.keys.lock().unwrap().push(authorization.split(['=', '/']).nth(1).unwrap().to_owned());
-    if gate.silent.load(Ordering::Relaxed) {
-        gate.seen.lock().unwrap().push(Seen { operation, by, status: 0 });
-        return std::future::pending().await;
-    }
-    let now = now() + *gate.ahead.lock().unwrap();
-    let signed: jiff::Timestamp =
-        jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ%z", format!("{}+0000", header("x-amz-date").unwrap()))
-            .and_then(|time| time.to_timestamp())
-            .unwrap();
-    let age = jiff::Timestamp::try_from(now).unwrap().duration_since(signed).unsigned_abs();
-    let ordered = gate.ordered.lock().unwrap().pop_front();
-    let response = match (ordered, &gate.behind) {
-        _ if age > Duration::from_secs(300) => plain(
-            StatusCode::FORBIDDEN,
-            r#"{"__type":"com.amazonaws.sqs#RequestTimeTooSkewed","message":"too skewed"}"#,
-        ),
-        (Some((status, body)), _) => plain(status, body),
-        (None, None) => plain(StatusCode::OK, NOTHING),
-        (None, Some(behind)) => hand_on(behind, request).await,
-    };
-    let (mut parts, body) = response.into_parts();
-    parts.headers.insert(DATE, httpdate(now).parse().unwrap());
-    gate.seen.lock().unwrap().push(Seen { operation, by, status: parts.status.as_u16() });
-    Response::from_parts(parts, body)
-}
-
-fn plain(status: StatusCode, body: &'static str) -> Response {
-    Response::builder().status(status).header("content-type", "application/x-amz-json-1.0").body(body.into()).unwrap()
-}
-
-async fn hand_on(behind: &str, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
-    parts.uri = format!("{behind}{}", parts.uri.path_and_query().unwrap()).parse().unwrap();
-    let body = to_bytes(body, usize::MAX).await.unwrap();
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    client.request(Request::from_parts(parts, Body::from(body))).await.unwrap().map(Body::new)
-}
-
-fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(wasq_core::clock::unix_ms().0)
-}
-
-fn httpdate(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time).unwrap().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-}
-
-fn static_credentials() -> Credentials {
-    Credentials::new("AKIDFIRST", "secret", None, None, "test")
-}
-
-async fn receive(queue: &SqsQueue) -> Result<Vec<wasq_core::message::Delivery>, QueueError> {
-    queue.receive(10, Duration::ZERO, Duration::from_secs(30)).await
-}
+use gate::*;
 
 #[tokio::test]
 async fn with_sdk_only_every_call_is_the_sdks() {

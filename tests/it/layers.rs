@@ -10,7 +10,7 @@ type Module = Vec<String>;
 /// Each module of a crate with those that it imports or names by a path. Tests may import whatever they like.
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
-const CRATES: [&str; 9] = ["core", "queues", "ledgers", "host", "bench", "local-sqs", "sqs-rules", "toolchain", "sdk"];
+const CRATES: [&str; 9] = ["core", "queues", "ledgers", "host", "bench", "local-sqs", "sqs-rules", "toolchain", "sdk/rust"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -58,11 +58,11 @@ fn a_module_of_the_host_imports_only_what_stands_below_it() {
 }
 
 #[test]
-fn a_file_is_at_most_500_lines_long() {
+fn a_file_is_at_most_400_lines_long() {
     for name in CRATES {
         for path in sources(&root().join(name).join("src")) {
             let lines = std::fs::read_to_string(&path).unwrap().lines().count();
-            assert!(lines <= 500, "{} has {lines} lines: it tells more than one story", path.display());
+            assert!(lines <= 400, "{} has {lines} lines: it tells more than one story", path.display());
         }
     }
 }

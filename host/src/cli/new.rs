@@ -50,7 +50,7 @@ impl New {
 
 /// The dependency on the SDK, as Cargo.toml writes it.
 fn sdk_dependency(sdk: Option<&str>) -> anyhow::Result<String> {
-    let beside_our_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk");
+    let beside_our_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/rust");
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let by_path = |path: PathBuf| -> anyhow::Result<String> {
         let path = path.canonicalize().with_context(|| format!("no SDK at {}", path.display()))?;

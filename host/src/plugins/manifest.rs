@@ -195,30 +195,4 @@ fn bounds(key: &'static str, value: &str, rule: &'static str) -> Result<(), Mani
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_smallest_manifest_gets_every_default() {
-        let manifest = Manifest::parse("name = \"a\"\ntypes = [\"t\"]").unwrap();
-        assert_eq!(manifest.retry, Retry::default());
-        assert_eq!(manifest.timeout, Duration::from_secs(30));
-        assert_eq!(manifest.memory, ByteSize::mib(64));
-    }
-
-    #[test]
-    fn errors_name_the_key() {
-        let check = |text: &str, expect: &str| {
-            let error = Manifest::parse(text).unwrap_err().to_string();
-            assert!(error.contains(expect), "{text:?} gave {error:?}, wanted {expect:?}");
-        };
-        check("name = \"a\"\ntypes = [\"t\"]\ntimeuot = \"1s\"", "timeuot");
-        check("name = \"a\"\ntypes = [\"t\"]\n[retry]\nattempts = 3", "attempts");
-        check("name = \"A b\"\ntypes = [\"t\"]", "`name`");
-        check("name = \"a\"\ntypes = []", "`types`");
-        check("name = \"a\"\ntypes = [\"t\"]\ntimeout = \"0s\"", "`timeout`");
-        check("name = \"a\"\ntypes = [\"t\"]\n[retry]\nmax_attempts = 0", "`retry.max_attempts`");
-        check("name = \"a\"\ntypes = [\"t\"]\n[idempotency]\nkey = \"{order\"", "idempotency");
-        check("types = [\"t\"]", "name");
-    }
-}
+mod tests;

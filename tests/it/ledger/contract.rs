@@ -71,8 +71,13 @@ macro_rules! contract {
 pub(crate) use contract;
 
 pub mod damaged;
+mod letters;
+mod pauses;
 pub mod shared;
+
 pub(crate) use damaged::damage_contract;
+pub use letters::*;
+pub use pauses::*;
 pub(crate) use shared::shared_contract;
 
 type Shared = Arc<dyn Ledger>;
@@ -353,86 +358,6 @@ pub async fn steps_go_with_the_completion(ledger: Shared) {
     assert_eq!(ledger.get_step(key, fence, "charge").await.expect("ours"), None);
 }
 
-pub async fn a_dead_lettered_message_is_recognised(ledger: Shared) {
-    let key = new_key();
-    let fence = fresh(&*ledger, key, LONG).await.fence;
-    finish(&*ledger, key, fence, dead_lettered("message", LONG)).await;
-    assert_eq!(claim(&*ledger, key, LONG).await, Claim::DeadLettered);
-}
-
-pub async fn a_replay_starts_afresh_and_keeps_its_steps(ledger: Shared) {
-    let key = new_key();
-    fresh(&*ledger, key, ENDED).await;
-    let claimed = fresh(&*ledger, key, LONG).await;
-    ledger.put_step(key, claimed.fence, "charge", b"receipt").await.expect("ours");
-    finish(&*ledger, key, claimed.fence, Finish::Failed { at: UnixMs(1) }).await;
-    let claimed = fresh(&*ledger, key, LONG).await;
-    finish(&*ledger, key, claimed.fence, dead_lettered("message", LONG)).await;
-
-    let replay = ledger.claim(key, &request("edited body", "replayed message", LONG)).await.expect("the store answers");
-    let Claim::Fresh(replay) = replay else { panic!("a replay is claimed afresh, not {replay:?}") };
-    assert_eq!((replay.attempt, replay.crashes, replay.replays, replay.first_failed_at), (1, 0, 1, None));
-    let step = ledger.get_step(key, replay.fence, "charge").await.expect("ours");
-    assert_eq!(step.as_deref(), Some(&b"receipt"[..]));
-    let old_body = ledger.claim(key, &request("body", "another message", LONG)).await.expect("the store answers");
-    assert_eq!(old_body, Claim::Conflict, "the replay's body is the key's body now");
-}
-
-pub async fn replays_are_counted(ledger: Shared) {
-    let key = new_key();
-    for replays in 0..3 {
-        let message = format!("message {replays}");
-        for attempt in 1..=2 {
-            let claim = ledger.claim(key, &request("body", &message, LONG)).await.expect("the store answers");
-            let Claim::Fresh(claim) = claim else { panic!("another message of the key is a replay, not {claim:?}") };
-            assert_eq!((claim.attempt, claim.replays), (attempt, replays));
-            let ends = if attempt == 1 { Finish::Failed { at: UnixMs(1) } } else { dead_lettered(&message, LONG) };
-            finish(&*ledger, key, claim.fence, ends).await;
-        }
-    }
-}
-
-/// Two messages of one key, each dead-lettered, do not take turns for ever: each is known when it comes again.
-pub async fn every_message_that_was_dead_lettered_is_recognised(ledger: Shared) {
-    let key = new_key();
-    let claim_for = async |message: &str, body: &str| {
-        ledger.claim(key, &request(body, message, LONG)).await.expect("the store answers")
-    };
-    for message in ["message 0", "message 1", "message 2"] {
-        let Claim::Fresh(fresh) = claim_for(message, "body").await else { panic!("{message} is new") };
-        finish(&*ledger, key, fresh.fence, dead_lettered(message, LONG)).await;
-    }
-    for message in ["message 2", "message 0", "message 1"] {
-        assert_eq!(claim_for(message, "body").await, Claim::DeadLettered, "{message}");
-    }
-    let Claim::Fresh(replay) = claim_for("replay", "edited body").await else { panic!("a replay is new") };
-    assert_eq!(claim_for("message 1", "body").await, Claim::DeadLettered, "while its replay runs");
-    finish(&*ledger, key, replay.fence, done(LONG)).await;
-    assert_eq!(claim_for("message 0", "body").await, Claim::DeadLettered, "when its replay is done");
-    assert_eq!(claim_for("another", "edited body").await, Claim::Done { same_message: false });
-}
-
-pub async fn what_is_dead_lettered_is_forgotten_after_its_time(ledger: Shared) {
-    let key = new_key();
-    let fence = fresh(&*ledger, key, LONG).await.fence;
-    ledger.put_step(key, fence, "charge", b"receipt").await.expect("ours");
-    finish(&*ledger, key, fence, dead_lettered("message", ENDED)).await;
-    let again = fresh(&*ledger, key, LONG).await;
-    assert_eq!((again.attempt, again.crashes), (1, 0));
-    assert_eq!(ledger.get_step(key, again.fence, "charge").await.expect("ours"), None);
-}
-
-pub async fn envelopes_are_kept_for_their_time(ledger: Shared) {
-    let (kept, expired, unknown) = (new_key().to_hex(), new_key().to_hex(), new_key().to_hex());
-    ledger.put_envelope(&kept, b"{}", ENDED).await.expect("the store answers");
-    ledger.put_envelope(&kept, br#"{"class":"timeout"}"#, LONG).await.expect("the store answers");
-    ledger.put_envelope(&expired, b"{}", ENDED).await.expect("the store answers");
-    let found = ledger.get_envelope(&kept).await.expect("the store answers");
-    assert_eq!(found.as_deref(), Some(&br#"{"class":"timeout"}"#[..]));
-    assert_eq!(ledger.get_envelope(&expired).await.expect("the store answers"), None);
-    assert_eq!(ledger.get_envelope(&unknown).await.expect("the store answers"), None);
-}
-
 pub async fn names_and_values_of_any_kind(ledger: Shared) {
     let key = new_key();
     let fence = fresh(&*ledger, key, LONG).await.fence;
@@ -476,53 +401,4 @@ pub async fn one_of_many_claims_wins(ledger: Shared) {
 
 pub async fn it_can_record(ledger: Shared) {
     ledger.ping().await.expect("the store can record");
-}
-
-/// Pauses by their targets.
-async fn pauses(ledger: &dyn Ledger, service: &str) -> Vec<Pause> {
-    let mut all = ledger.pauses(service).await.expect("the store answers");
-    all.sort_by(|a, b| a.target.cmp(&b.target));
-    all
-}
-
-pub async fn pauses_are_kept_until_they_are_removed(ledger: Shared) {
-    let (service, other) = (new_key().to_hex(), new_key().to_hex());
-    assert_eq!(pauses(&*ledger, &service).await, []);
-    let pause = |target: &str, until| {
-        Pause::new(target.parse().expect("a target"), "ada", UnixMs(1_000), until).expect("a pause")
-    };
-    // What has passed is told too: whoever asks knows the time.
-    let (kind, queue) = (pause("type:a 'b' \u{1f9fe}:#/\0", Some(UnixMs(1_001))), pause("queue:jobs.fifo", None));
-    for pause in [&kind, &queue] {
-        ledger.put_pause(&service, pause).await.expect("the store answers");
-    }
-    ledger.put_pause(&other, &queue).await.expect("the store answers");
-    assert_eq!(pauses(&*ledger, &service).await, [kind.clone(), queue.clone()]);
-
-    let longer = Pause { by: "grace".into(), until: Some(UnixMs(9_000)), ..kind.clone() };
-    ledger.put_pause(&service, &longer).await.expect("the store answers");
-    assert_eq!(pauses(&*ledger, &service).await, [longer, queue.clone()], "a later one takes its place");
-
-    for _ in 0..2 {
-        ledger.remove_pause(&service, &kind.target).await.expect("what is gone may be removed");
-    }
-    assert_eq!(pauses(&*ledger, &service).await, std::slice::from_ref(&queue));
-    ledger.remove_pause(&service, &queue.target).await.expect("the store answers");
-    assert_eq!(pauses(&*ledger, &service).await, []);
-    assert_eq!(pauses(&*ledger, &other).await, [queue], "a service's pauses are its own");
-}
-
-pub async fn pauses_made_at_once_all_stand(ledger: Shared) {
-    let service = new_key().to_hex();
-    let mut made = tokio::task::JoinSet::new();
-    for n in 0..20 {
-        let (ledger, service) = (ledger.clone(), service.clone());
-        made.spawn(async move {
-            let target = format!("type:{n}").parse().expect("a target");
-            let pause = Pause::new(target, "ada", UnixMs(1), None).expect("a pause");
-            ledger.put_pause(&service, &pause).await.expect("the store answers");
-        });
-    }
-    made.join_all().await;
-    assert_eq!(pauses(&*ledger, &service).await.len(), 20);
 }

@@ -16,7 +16,7 @@ use crate::{Context, Failure, Message, Outcome};
 pub mod bindings {
     wit_bindgen::generate!({
         world: "worker",
-        path: "../wit",
+        path: "../../wit",
         pub_export_macro: true,
         export_macro_name: "export_handler",
         default_bindings_module: "wasq_sdk::__private::bindings",

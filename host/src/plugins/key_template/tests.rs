@@ -1,0 +1,45 @@
+use super::*;
+
+fn render(template: &str, body: &str) -> Option<String> {
+    KeyTemplate::try_from(template.to_owned()).unwrap().render(body.as_bytes())
+}
+
+#[test]
+fn renders_pointers_and_refuses_what_is_not_there() {
+    let check = |body: &str, expect: Option<&str>| {
+        assert_eq!(render("r:{/a/b}-{/n}", body).as_deref(), expect, "{body}");
+    };
+    check(r#"{"a":{"b":"x"},"n":"7"}"#, Some("r:1:x-1:7"));
+    check(r#"{"a":{"b":"\u00e9|"},"n":""}"#, Some("r:3:é|-0:"));
+    check(r#" { "n" : true , "a" : { "b" : -7.50 } } "#, Some("r:=5:-7.50-=4:true"));
+    check(r#"{"a":{"b":"x"}}"#, None);
+    check(r#"{"a":{"b":[]},"n":7}"#, None);
+    check(r#"{"a":{"b":null},"n":7}"#, None);
+    check(r#"{"a":{"b":"\ud800"},"n":7}"#, None);
+    check(r#"{"a":{"b":"x"},"n":7"#, None);
+    check("[]", None);
+    for bad in ["", "fixed", "{a}", "{/a"] {
+        assert!(KeyTemplate::try_from(bad.to_owned()).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn values_that_are_written_differently_make_different_keys() {
+    let values = [
+        "12345678901234567890123",
+        "12345678901234567890124",
+        "\"12345678901234567890123\"",
+        "1",
+        "\"1\"",
+        "\"=1:1\"",
+        "1.0",
+        "1e0",
+        "1e400",
+        "true",
+        "\"true\"",
+        "\"\"",
+    ];
+    let keys: std::collections::BTreeSet<_> =
+        values.iter().map(|value| render("o:{/id}", &format!("{{\"id\":{value}}}")).expect(value)).collect();
+    assert_eq!(keys.len(), values.len(), "{keys:?}");
+}

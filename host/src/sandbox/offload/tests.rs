@@ -1,0 +1,94 @@
+use super::*;
+
+const OWN: &str = "wasq-heavy";
+
+fn thread() -> String {
+    std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+fn compute() {
+    let began = clock::thread_cpu();
+    while clock::thread_cpu().saturating_sub(began) < OFFLOAD_AFTER {}
+}
+
+#[tokio::test]
+async fn a_run_that_computes_goes_on_in_a_thread_of_its_own_and_the_next_begins_there() {
+    let cpu_class = CpuClass::default();
+    let first = async {
+        let before = thread();
+        compute();
+        tokio::task::yield_now().await;
+        (before, thread())
+    };
+    let ((before, after), had) = drive(first, &cpu_class, |_| false).await;
+    assert!(before != OWN && after == OWN, "{before}, {after}");
+    assert!(
+        (OFFLOAD_AFTER..10 * OFFLOAD_AFTER).contains(&had),
+        "what it had in both threads, and not the wait: {had:?}"
+    );
+    assert_eq!(drive(async { thread() }, &cpu_class, |_| false).await.0, OWN);
+    // That one was light.
+    assert_ne!(drive(async { thread() }, &cpu_class, |_| false).await.0, OWN);
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_ends_in_its_thread() {
+    let (held, cpu_class) = (Arc::new(()), CpuClass::default());
+    cpu_class.set(Class::Heavy);
+    let endless = {
+        let held = held.clone();
+        async move {
+            loop {
+                compute();
+                tokio::task::yield_now().await;
+                drop(held.clone());
+            }
+        }
+    };
+    let dropped = tokio::time::timeout(Duration::from_millis(20), drive::<()>(endless, &cpu_class, |()| false)).await;
+    assert!(dropped.is_err());
+    while Arc::strong_count(&held) > 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn after_a_run_that_computed_until_its_timeout_the_next_goes_alone_and_is_not_idle_to_the_kernel() {
+    let cpu_class = CpuClass::default();
+    // So much that it is a hundredth of its time even where its threads wait long for a
+    // processor.
+    let computes = async {
+        (0..ENDLESS_SHARE / 2).for_each(|_| compute());
+        tokio::task::yield_now().await;
+    };
+    assert!(cpu_class.alone().is_none());
+    drive(computes, &cpu_class, |()| true).await;
+    assert_eq!(cpu_class.alone().map(|alone| alone.available_permits()), Some(1));
+    // The scheduling policy is the 41st field; the state is the third, and the first after the
+    // name.
+    let looks = async {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells it");
+        let after_name = stat.rsplit(')').next().expect("there is a name");
+        let policy = after_name.split_whitespace().nth(41 - 3).expect("it is there").to_owned();
+        (thread(), rustix::process::getpriority_process(None).expect("every thread has one"), policy)
+    };
+    let looked = drive(looks, &cpu_class, |_| false).await.0;
+    assert_eq!(looked, (OWN.to_owned(), NICENESS, "0".to_owned()), "0 is SCHED_OTHER, 5 SCHED_IDLE");
+    assert!(cpu_class.alone().is_none(), "the one before was light");
+}
+
+#[test]
+fn what_computed_until_its_timeout_is_endless_and_what_had_hardly_a_processor_is_not() {
+    let began = clock::now().checked_sub(Duration::from_secs(30)).expect("the machine is up that long");
+    let check = |before, is_heavy, had, timed_out: fn(&()) -> bool, expect| {
+        let meter = CpuMeter { before, is_heavy, had: Duration::from_millis(had), began, timed_out };
+        assert_eq!(meter.class(&()), expect, "{had} ms of 30 s, heavy {is_heavy}, after {before:?}");
+    };
+    check(Class::Light, true, 15_000, |()| true, Class::Endless);
+    check(Class::Endless, false, 15_000, |()| true, Class::Endless);
+    check(Class::Light, false, 15_000, |()| true, Class::Light);
+    check(Class::Endless, true, 200, |()| true, Class::Heavy);
+    check(Class::Endless, false, 200, |()| true, Class::Light);
+    check(Class::Heavy, true, 15_000, |()| false, Class::Heavy);
+}
