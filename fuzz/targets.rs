@@ -1,5 +1,5 @@
-//! What the fuzzers call, with bytes of any kind: each reads them as the host reads what others wrote, and panics where the
-//! host would, or where an answer contradicts another.
+//! What the fuzzers call, with bytes of any kind: each reads them as the host reads what others
+//! wrote, and panics where the host would, or where an answer contradicts another.
 
 #![allow(dead_code, reason = "each fuzzer takes one of them")]
 

@@ -1,5 +1,5 @@
-//! Compiles the guests, the shop's handlers and the bench's to components, with a cargo of its own and in a target directory of its
-//! own: a nested cargo would wait for ever for the outer one's.
+//! Compiles the guests, the shop's handlers and the bench's to components, with a cargo of its own
+//! and in a target directory of its own: a nested cargo would wait for ever for the outer one's.
 
 use std::env;
 use std::path::Path;
@@ -58,7 +58,8 @@ fn build(target_dir: &Path, dir: &Path, what: &[String]) {
     }
 }
 
-/// What the outer cargo set for this build script or for the host's code, and what must not reach the guests'.
+/// What the outer cargo set for this build script or for the host's code, and what must not reach
+/// the guests'.
 fn leaks(name: &str) -> bool {
     let wrappers =
         ["RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS", "RUSTDOCFLAGS", "TARGET", "HOST", "PROFILE", "OPT_LEVEL", "DEBUG"];

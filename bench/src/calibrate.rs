@@ -1,4 +1,5 @@
-//! Each contestant at its best: the number of pollers with which it is fastest, unless one is given.
+//! Each contestant at its best: the number of pollers with which it is fastest, unless one is
+//! given.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,8 @@ use crate::round::{Pace, RoundRunner};
 
 /// The part of the messages that a step has.
 const PART: u64 = 4;
-/// Deliveries in hand for each poller: three receives' worth, so that it need not wait for the slowest of ten.
+/// Deliveries in hand for each poller: three receives' worth, so that it need not wait for the
+/// slowest of ten.
 const IN_HAND_PER_POLLER: usize = 32;
 /// The most that a queue may have in hand, as the config bounds it.
 pub const IN_HAND_MAX: usize = 10_000;
@@ -21,7 +23,8 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Finds each contestant's best number of pollers. The answer is what it runs with, and how the search went.
+    /// Finds each contestant's best number of pollers. The answer is what it runs with, and how the
+    /// search went.
     pub async fn run(
         &self,
         runner: &mut RoundRunner,

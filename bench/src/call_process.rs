@@ -1,4 +1,5 @@
-//! The clients that compare queues: the calls of a consumer, made over plain HTTP, so that the client costs little and the same.
+//! The clients that compare queues: the calls of a consumer, made over plain HTTP, so that the
+//! client costs little and the same.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -32,7 +32,8 @@ pub struct Bench {
     /// Who takes part; default: all.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<Contestant>,
-    /// Pollers, or threads, of each contestant; default: the best of 1, 2, 4, 8, 16 and 32 (of 1 to 8 for scripts), which is tried.
+    /// Pollers, or threads, of each contestant; default: the best of 1, 2, 4, 8, 16 and 32 (of 1 to
+    /// 8 for scripts), which is tried.
     #[arg(long, value_parser = in_range(1, 64))]
     pollers: Option<usize>,
     /// Deliveries in hand at once, of hosts and the trigger; default: 32 a poller.
@@ -41,10 +42,12 @@ pub struct Bench {
     /// Cores for the contestant; the queue has the last one.
     #[arg(long, default_value_t = 1, value_parser = in_range(1, 1_024))]
     cores: usize,
-    /// The ledger of the host: `local`, `none`, or a table as in wasq.toml: `{ store = "redis", url = "…" }`.
+    /// The ledger of the host: `local`, `none`, or a table as in wasq.toml:
+    /// `{ store = "redis", url = "…" }`.
     #[arg(long, default_value = "local")]
     ledger: String,
-    /// A component in place of the bench's own handler, which reads an order and logs a line. Then only hosts take part.
+    /// A component in place of the bench's own handler, which reads an order and logs a line. Then
+    /// only hosts take part.
     #[arg(long, value_name = "FILE.wasm")]
     handler: Option<PathBuf>,
     /// The messages' body, for such a component; `-` reads stdin, `@FILE` a file.
@@ -65,16 +68,19 @@ pub struct Bench {
     /// How long the latency run sends, in seconds; 0 leaves it out.
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3_600))]
     latency: u64,
-    /// An SQS endpoint that is there already, in place of the local queue; its queues are made and removed.
+    /// An SQS endpoint that is there already, in place of the local queue; its queues are made and
+    /// removed.
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// Where queue and ledger keep their data; default: the system's temporary directory.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Where node_modules and .venv with the peers' libraries are; default: tests/clients of the clone.
+    /// Where node_modules and .venv with the peers' libraries are; default: tests/clients of the
+    /// clone.
     #[arg(long, value_name = "DIR")]
     clients: Option<PathBuf>,
-    /// Compare the local queue with the emulators moto and fauxqs instead: the same calls by the same clients.
+    /// Compare the local queue with the emulators moto and fauxqs instead: the same calls by the
+    /// same clients.
     #[arg(long, conflicts_with_all = ["only", "pollers", "concurrency", "ledger", "handler", "handler_sleep", "plugins", "duplicates",
         "rate", "latency", "endpoint"])]
     queues: bool,

@@ -21,7 +21,8 @@ pub enum Contestant {
     SqsConsumerSingle,
     /// A Python consumer: boto3, in threads.
     Boto3,
-    /// Imitates a typical SQS trigger runtime: one task, one renewal timer and one DeleteMessage per message.
+    /// Imitates a typical SQS trigger runtime: one task, one renewal timer and one DeleteMessage
+    /// per message.
     Trigger,
 }
 

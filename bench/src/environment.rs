@@ -1,4 +1,5 @@
-//! Where the bench takes place: the local queue in a process of its own, or an endpoint that is there already; and the queues on it.
+//! Where the bench takes place: the local queue in a process of its own, or an endpoint that is
+//! there already; and the queues on it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -75,7 +76,8 @@ impl Environment {
         Ok(Load { queue_url, messages })
     }
 
-    /// Takes a load's queue away. On the local queue it must be empty: its consumer said that it was done.
+    /// Takes a load's queue away. On the local queue it must be empty: its consumer said that it
+    /// was done.
     pub async fn clear(&self, load: &Load) -> anyhow::Result<()> {
         if self.server.is_some() {
             let attributes = self.sqs.queue(&load.queue_url).await?.attributes().await?;

@@ -1,4 +1,5 @@
-//! The handler that hosts run: the bench's own, built from its source, or any component; and the copies of it that make many plugins.
+//! The handler that hosts run: the bench's own, built from its source, or any component; and the
+//! copies of it that make many plugins.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,8 @@ use wasq::config::Limits;
 use wasq::plugins::read_manifest;
 use wasq_core::message::MessageType;
 
-/// Puts the handler into `dir` so often, each with a type of its own. The answer is the types. `given` is a component's file, or none
-/// for the bench's own.
+/// Puts the handler into `dir` so often, each with a type of its own. The answer is the types.
+/// `given` is a component's file, or none for the bench's own.
 pub fn install(given: Option<&Path>, plugins: usize, dir: &Path, scratch: &Path) -> anyhow::Result<Vec<String>> {
     let component = match given {
         Some(path) => path.to_owned(),

@@ -78,7 +78,8 @@ impl Bench {
     }
 }
 
-/// The processor time of all runs: instances made, called and taken down, and their calls of the host.
+/// The processor time of all runs: instances made, called and taken down, and their calls of the
+/// host.
 fn guest_cpu(host: &Host) -> Duration {
     let lines = host.services().stats.lines();
     lines.values().map(|line| Duration::from_secs_f64(line.guest_cpu.read().sum)).sum()

@@ -1,7 +1,8 @@
 //! What a message costs on this machine, where, and beside whom.
 //!
-//! `wasq-bench` ([`command`]) starts a queue and, one after the other, the consumers that are compared: each is a process of its own
-//! ([`worker_process`]), so that its CPU time and memory are its own. [`workload`] is what they are sent.
+//! `wasq-bench` ([`command`]) starts a queue and, one after the other, the consumers that are
+//! compared: each is a process of its own ([`worker_process`]), so that its CPU time and memory are
+//! its own. [`workload`] is what they are sent.
 
 mod calibrate;
 mod call_process;

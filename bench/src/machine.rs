@@ -27,7 +27,8 @@ pub fn load() -> f64 {
     text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default()
 }
 
-/// The kind of file system under a path, from the longest of the mount points in /proc/self/mounts that it lies under.
+/// The kind of file system under a path, from the longest of the mount points in /proc/self/mounts
+/// that it lies under.
 fn file_system(path: &Path) -> String {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let under = mounts.lines().filter_map(|line| {

@@ -10,11 +10,13 @@ use wasq_bench::worker_process::WorkerProcess;
 
 /// Measure the whole path on this machine, beside other consumers of the same queue.
 ///
-/// Starts a local queue in a process of its own, fills it, and has each contestant empty it, one after the other and round after
-/// round; each is a process, pinned to the cores that the queue does not have. Then messages come at an even pace, and their latency is
-/// measured. What is printed is the median over the rounds; the ratios come last.
+/// Starts a local queue in a process of its own, fills it, and has each contestant empty it, one
+/// after the other and round after round; each is a process, pinned to the cores that the queue
+/// does not have. Then messages come at an even pace, and their latency is measured. What is
+/// printed is the median over the rounds; the ratios come last.
 ///
-/// Node's and Python's consumers take part where their libraries are installed: tests/clients/setup.sh does that.
+/// Node's and Python's consumers take part where their libraries are installed:
+/// tests/clients/setup.sh does that.
 #[derive(Parser)]
 #[command(name = "wasq-bench", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -29,7 +31,8 @@ enum Command {
     /// One of the processes of a bench: the bench runs this for itself.
     #[command(hide = true)]
     Worker { process: String },
-    /// Compile a component from standard input to machine code on standard output: the host runs this for itself.
+    /// Compile a component from standard input to machine code on standard output: the host runs
+    /// this for itself.
     #[command(hide = true)]
     CompileComponent { arguments: String },
 }

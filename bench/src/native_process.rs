@@ -1,4 +1,5 @@
-//! The ceiling: a plain consumer on the same SDK. Each poller receives ten, parses and logs, and deletes them in one call.
+//! The ceiling: a plain consumer on the same SDK. Each poller receives ten, parses and logs, and
+//! deletes them in one call.
 
 use std::sync::Arc;
 use std::time::Duration;

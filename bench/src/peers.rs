@@ -1,4 +1,5 @@
-//! What is not ours: scripts in Node and Python, over libraries that `tests/clients/setup.sh` installs.
+//! What is not ours: scripts in Node and Python, over libraries that `tests/clients/setup.sh`
+//! installs.
 
 use std::path::{Path, PathBuf};
 
@@ -32,8 +33,8 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Writes the scripts to `scratch`. `clients` holds `node_modules` and `.venv`; by default tests/clients, here or beside the
-    /// source that this binary was built from.
+    /// Writes the scripts to `scratch`. `clients` holds `node_modules` and `.venv`; by default
+    /// tests/clients, here or beside the source that this binary was built from.
     pub fn new(clients: Option<&Path>, scratch: &Path) -> anyhow::Result<Self> {
         let beside_our_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients");
         let clients = clients.map(Path::to_owned).unwrap_or_else(|| {

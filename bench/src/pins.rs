@@ -17,8 +17,8 @@ pub struct Pins {
 }
 
 impl Pins {
-    /// Of the cores that we may use, `cores` for the contestant and the last for the queue. A single core is not divided, nor is
-    /// anything where there is no `taskset`.
+    /// Of the cores that we may use, `cores` for the contestant and the last for the queue. A
+    /// single core is not divided, nor is anything where there is no `taskset`.
     pub fn new(cores: usize) -> Self {
         match allowed() {
             Some(allowed) if allowed.len() > 1 && pins() => Self {

@@ -1,4 +1,5 @@
-//! A process that the bench has started: lines go both ways, and what it logs is kept for the case that it fails.
+//! A process that the bench has started: lines go both ways, and what it logs is kept for the case
+//! that it fails.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,7 +13,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::pins::on;
 use crate::worker_process::WorkerProcess;
 
-/// The longest that any process may take for its next line. Each fails by itself long before when nothing happens any more.
+/// The longest that any process may take for its next line. Each fails by itself long before when
+/// nothing happens any more.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// How long a process may take to end when it is done.
 const END: Duration = Duration::from_secs(30);
@@ -38,7 +40,8 @@ impl Process {
         Self::start(name, command, scratch)
     }
 
-    /// Starts any program. What it logs to stderr goes to a file in `scratch`, as a service's log would.
+    /// Starts any program. What it logs to stderr goes to a file in `scratch`, as a service's log
+    /// would.
     pub fn start(name: &str, mut command: Command, scratch: &Path) -> anyhow::Result<Self> {
         let log = scratch.join(format!("{name}.log"));
         let file = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;

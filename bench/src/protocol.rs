@@ -154,7 +154,8 @@ impl Stopwatch {
     }
 }
 
-/// The most memory that this process has had resident: `VmHWM` in /proc/self/status (proc(5)). 0 where there is no /proc.
+/// The most memory that this process has had resident: `VmHWM` in /proc/self/status (proc(5)). 0
+/// where there is no /proc.
 pub fn rss_peak_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,4 +1,5 @@
-//! The local queue as a process of its own: says where it listens, then, whenever it is asked, what it has done so far.
+//! The local queue as a process of its own: says where it listens, then, whenever it is asked, what
+//! it has done so far.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

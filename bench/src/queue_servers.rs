@@ -1,4 +1,5 @@
-//! `wasq bench --queues`: the local queue beside the emulators that one can install from npm and PyPI.
+//! `wasq bench --queues`: the local queue beside the emulators that one can install from npm and
+//! PyPI.
 
 use std::path::Path;
 use std::process::ExitCode;

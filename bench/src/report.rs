@@ -125,7 +125,8 @@ impl Standing {
     }
 }
 
-/// The comparisons that are worth making among those that took part: the host with all others, first with the ceiling.
+/// The comparisons that are worth making among those that took part: the host with all others,
+/// first with the ceiling.
 pub fn ratios(standings: &[Standing]) -> Vec<Ratio> {
     let all: BTreeMap<Contestant, &Standing> = standings.iter().map(|standing| (standing.name, standing)).collect();
     let Some(wasq) = all.get(&Contestant::Wasq) else { return Vec::new() };

@@ -81,7 +81,8 @@ impl RoundRunner {
         Ok(sample(&outcome, counts))
     }
 
-    /// Has a contestant consume what is sent meanwhile, `per_s` for `seconds`. The answer is what was really sent a second, too.
+    /// Has a contestant consume what is sent meanwhile, `per_s` for `seconds`. The answer is what
+    /// was really sent a second, too.
     pub async fn watch(
         &mut self,
         contestant: Contestant,

@@ -1,5 +1,5 @@
-//! A host in the manner of a usual SQS trigger: a task a message, each with a timer that renews its visibility at half of it, and
-//! a delete for each. Its handler is native, which flatters it.
+//! A host in the manner of a usual SQS trigger: a task a message, each with a timer that renews its
+//! visibility at half of it, and a delete for each. Its handler is native, which flatters it.
 
 use std::sync::Arc;
 use std::time::Duration;

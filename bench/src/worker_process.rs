@@ -1,8 +1,9 @@
 //! What runs in a process of its own, so that its CPU time and memory are counted apart.
 //!
-//! The bench starts each process as `wasq-bench worker JSON` and talks to it over its pipes. The process says `begin` when it is warm
-//! and waits for `go`. In a latency run it says `consuming` when messages may come. At its end it writes one line with what it
-//! measured. The peers' scripts speak the same protocol.
+//! The bench starts each process as `wasq-bench worker JSON` and talks to it over its pipes. The
+//! process says `begin` when it is warm and waits for `go`. In a latency run it says `consuming`
+//! when messages may come. At its end it writes one line with what it measured. The peers' scripts
+//! speak the same protocol.
 
 use std::path::PathBuf;
 

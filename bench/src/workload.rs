@@ -1,4 +1,5 @@
-//! The messages that are sent, and what is done with each: the native twin of the handler in `bench/handler`.
+//! The messages that are sent, and what is done with each: the native twin of the handler in
+//! `bench/handler`.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ pub struct Workload {
     pub sleep_ms: u64,
     /// The messages take turns with these types.
     pub types: Vec<String>,
-    /// Of a hundred messages so many are done already: the same in key and body as one of the warm-up.
+    /// Of a hundred messages so many are done already: the same in key and body as one of the
+    /// warm-up.
     pub duplicates: u32,
     /// In place of orders.
     pub body: Option<String>,

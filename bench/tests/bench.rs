@@ -1,4 +1,5 @@
-//! `wasq-bench`: whatever it measures, it must have handled all messages, and once. No test here looks at a time.
+//! `wasq-bench`: whatever it measures, it must have handled all messages, and once. No test here
+//! looks at a time.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -34,7 +35,8 @@ async fn refused(arguments: &[&str]) -> String {
 async fn bench(arguments: &[&str]) -> Value {
     let handler = wasq_tests::plugin("bench-handler");
     let messages = MESSAGES.to_string();
-    // The handler was compiled for the tests already; in the same target directory there is nothing left to do.
+    // The handler was compiled for the tests already; in the same target directory there is nothing
+    // left to do.
     let target = handler.ancestors().nth(3).expect("TARGET_DIR/wasm32-wasip2/release/FILE");
     let common = ["--json", "--messages", &messages, "--rounds", "1"];
     let report = run(common.iter().chain(arguments), target).await;

@@ -1,4 +1,5 @@
-//! What the clients of all AWS services share: where AWS is, who we are there, and how bytes travel.
+//! What the clients of all AWS services share: where AWS is, who we are there, and how bytes
+//! travel.
 
 use std::error::Error;
 
@@ -20,8 +21,9 @@ pub struct AwsConfig {
     pub sdk_only: bool,
 }
 
-/// Reads credentials, region and endpoint from the SDK's own chain, where the config does not name them. An endpoint
-/// on the loopback interface gets credentials of its own: there is nothing to sign for.
+/// Reads credentials, region and endpoint from the SDK's own chain, where the config does not name
+/// them. An endpoint on the loopback interface gets credentials of its own: there is nothing to
+/// sign for.
 ///
 /// Timeouts and retries are the client's own: each service has its own.
 pub async fn sdk_config(aws: &AwsConfig) -> SdkConfig {

@@ -34,8 +34,8 @@ impl Backoff {
         self.first.saturating_mul(1 << doublings).min(self.longest)
     }
 
-    /// A uniform draw from [d, 1.5 d], where d is the wait after so many failures: what failed together is not tried again
-    /// together.
+    /// A uniform draw from [d, 1.5 d], where d is the wait after so many failures: what failed
+    /// together is not tried again together.
     pub fn jittered(self, failures: u32) -> Duration {
         clock::jittered(self.after(failures))
     }

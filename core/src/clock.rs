@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use crate::message::UnixMs;
 
-/// Where the host reads time. Leases and timeouts count in [`Instant`]s, which no change of the wall clock moves;
-/// only what leaves the process (envelopes, `max_age`, logs) is in wall-clock time.
+/// Where the host reads time. Leases and timeouts count in [`Instant`]s, which no change of the
+/// wall clock moves; only what leaves the process (envelopes, `max_age`, logs) is in wall-clock
+/// time.
 pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Instant;
     fn unix_ms(&self) -> UnixMs;

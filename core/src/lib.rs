@@ -1,7 +1,7 @@
 //! What both sides of a seam speak: a queue and the host, a ledger and the host.
 //!
-//! Nothing here does any work. Each module holds a few types: messages and their keys, time, pauses, the settings of AWS,
-//! and the numbers that are counted on a message's way.
+//! Nothing here does any work. Each module holds a few types: messages and their keys, time,
+//! pauses, the settings of AWS, and the numbers that are counted on a message's way.
 
 pub mod aws;
 pub mod backoff;

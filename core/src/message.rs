@@ -1,4 +1,5 @@
-//! What travels through the host: deliveries, the messages in them, and the keys that recognise them.
+//! What travels through the host: deliveries, the messages in them, and the keys that recognise
+//! them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -127,7 +128,8 @@ pub struct Message {
     pub body: Bytes,
     pub content_type: String,
     pub attributes: Attributes,
-    /// The key its producer or an earlier host gave it, in the order of the design; the plugin's template comes first.
+    /// The key its producer or an earlier host gave it, in the order of the design; the plugin's
+    /// template comes first.
     pub key: String,
     pub key_source: KeySource,
     pub traceparent: Option<String>,
@@ -210,7 +212,8 @@ impl Key {
         Self::derive(&[scope.as_bytes(), handler.as_bytes(), kind.0.as_bytes(), key.as_bytes()])
     }
 
-    /// The key under which work that is done under this one is done once more: the same `run` gives the same key.
+    /// The key under which work that is done under this one is done once more: the same `run` gives
+    /// the same key.
     pub fn again(self, run: &str) -> Self {
         Self::derive(&[b"again", &self.0, run.as_bytes()])
     }

@@ -1,4 +1,5 @@
-//! The admin port: health, metrics and status for scripts and orchestrators, and the dashboard for people.
+//! The admin port: health, metrics and status for scripts and orchestrators, and the dashboard for
+//! people.
 
 mod access;
 mod app;

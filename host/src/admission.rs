@@ -1,4 +1,5 @@
-//! What may run now: permits and the pools that plugins share, breakers of dependencies, and what operators have paused.
+//! What may run now: permits and the pools that plugins share, breakers of dependencies, and what
+//! operators have paused.
 
 pub mod breaker;
 pub mod pauses;

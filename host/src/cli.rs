@@ -29,8 +29,9 @@ use crate::plugins::compile::CompileArguments;
 
 /// A worker host: SQS messages, handled by sandboxed WebAssembly components.
 ///
-/// wasq takes messages from Amazon SQS, picks the handler of each message's type, and runs it in a sandbox of its own. Timeouts,
-/// leases, idempotency, retries with backoff and dead letters are the host's; a handler is only the work.
+/// wasq takes messages from Amazon SQS, picks the handler of each message's type, and runs it in a
+/// sandbox of its own. Timeouts, leases, idempotency, retries with backoff and dead letters are the
+/// host's; a handler is only the work.
 #[derive(Parser)]
 #[command(name = "wasq", version, propagate_version = true, after_help = FIRST_STEPS)]
 struct Arguments {
@@ -69,7 +70,8 @@ enum Command {
     Resume(pause::ResumeCommand),
     Plugins(plugins::Plugins),
     Dlq(Box<dlq::Dlq>),
-    /// Compile a component from standard input to machine code on standard output: the host runs this for itself.
+    /// Compile a component from standard input to machine code on standard output: the host runs
+    /// this for itself.
     #[command(hide = true)]
     CompileComponent {
         arguments: String,

@@ -42,17 +42,19 @@ pub struct Config {
     /// Where the plugins are: each a `.wasm` file.
     #[serde(default = "default_plugins_dir")]
     pub plugins_dir: PathBuf,
-    /// minisign public keys. Set, a plugin's files are loaded only with a signature beside them that one of these has made.
+    /// minisign public keys. Set, a plugin's files are loaded only with a signature beside them
+    /// that one of these has made.
     #[serde(default)]
     pub plugins_signed_by: Option<Vec<SignerKey>>,
     /// Where compiled code is kept from one start to the next. Only this user may write there.
     #[serde(default = "default_compile_cache")]
     pub compile_cache: PathBuf,
-    /// The `wasq` binary, which compiles components in a process of its own. The command line sets it; without it they are
-    /// compiled here, without bounds.
+    /// The `wasq` binary, which compiles components in a process of its own. The command line sets
+    /// it; without it they are compiled here, without bounds.
     #[serde(skip)]
     pub compiler: Option<PathBuf>,
-    /// Grants every plugin what its manifest asks for. For development; in production grant plugin by plugin.
+    /// Grants every plugin what its manifest asks for. For development; in production grant plugin
+    /// by plugin.
     #[serde(default)]
     pub grant_all: bool,
     /// How long the host waits at shutdown for what runs, before it interrupts it.
@@ -71,7 +73,8 @@ pub struct Config {
     /// Secrets that header templates name, each with the place where it is.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretSource>,
-    /// Where secrets are asked for, if not at `aws`: `wasq dev` has its queues on this machine, and not these.
+    /// Where secrets are asked for, if not at `aws`: `wasq dev` has its queues on this machine, and
+    /// not these.
     #[serde(skip)]
     pub secrets_aws: Option<AwsConfig>,
     #[serde(default)]
@@ -122,7 +125,8 @@ pub enum OnExhausted {
     /// It goes there, and on a FIFO queue its group goes on without it.
     #[default]
     DeadLetter,
-    /// FIFO queues only: it keeps its place, and its group waits behind it. It is tried again at its plugin's longest interval.
+    /// FIFO queues only: it keeps its place, and its group waits behind it. It is tried again at
+    /// its plugin's longest interval.
     BlockGroup,
 }
 
@@ -164,7 +168,8 @@ pub struct QueueConfig {
     pub deduplication_window: Duration,
     /// Deliveries in hand at once: 1 to 10,000. Default 64.
     pub concurrency: usize,
-    /// Calls to receive that wait at once: 1 to 64. Default 8; the host uses fewer while little arrives.
+    /// Calls to receive that wait at once: 1 to 64. Default 8; the host uses fewer while little
+    /// arrives.
     pub max_pollers: usize,
     /// The lease: 2 s to 12 h, whole seconds. Default 60 s.
     #[serde(with = "humantime_serde")]
@@ -187,7 +192,8 @@ const UNROUTABLE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 const UNROUTABLE_AFTER_FIFO: Duration = Duration::from_secs(5 * 60);
 
 impl QueueConfig {
-    /// Whether `unroutable_after` is what it is where the config does not say it, of either kind of queue.
+    /// Whether `unroutable_after` is what it is where the config does not say it, of either kind of
+    /// queue.
     pub fn has_default_unroutable_after(&self) -> bool {
         [UNROUTABLE_AFTER, UNROUTABLE_AFTER_FIFO].contains(&self.unroutable_after)
     }
@@ -228,7 +234,8 @@ impl QueueConfig {
     }
 }
 
-/// What the operator says about one plugin. Where the manifest sets a limit too, the stricter one holds.
+/// What the operator says about one plugin. Where the manifest sets a limit too, the stricter one
+/// holds.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginConfig {
@@ -240,16 +247,19 @@ pub struct PluginConfig {
     pub allowed_outbound_hosts: Option<Vec<String>>,
     /// Grants these queues to its outbox; replaces what the manifest asks for.
     pub queues: Option<Vec<String>>,
-    /// Lets it import `wasi:filesystem` or `wasi:sockets`, which are empty; replaces what the manifest asks for.
+    /// Lets it import `wasi:filesystem` or `wasi:sockets`, which are empty; replaces what the
+    /// manifest asks for.
     pub empty_interfaces: Option<Vec<EmptyInterface>>,
     /// Overrides the manifest's variables, one by one.
     pub variables: BTreeMap<String, String>,
-    /// Headers that the host sets on requests to one destination, `scheme://host:port`. `{secret:NAME}` in a value stands
-    /// for that secret, which the handler never sees.
+    /// Headers that the host sets on requests to one destination, `scheme://host:port`.
+    /// `{secret:NAME}` in a value stands for that secret, which the handler never sees.
     pub headers: BTreeMap<String, BTreeMap<String, Secret>>,
-    /// The component's blake3, 64 hexadecimal digits: another file of this name is refused. `wasq plugins` shows it.
+    /// The component's blake3, 64 hexadecimal digits: another file of this name is refused.
+    /// `wasq plugins` shows it.
     pub blake3: Option<String>,
-    /// The share of its messages that a new version gets at first, as `"10%"`: `0%` to `100%`. Default: all, at once.
+    /// The share of its messages that a new version gets at first, as `"10%"`: `0%` to `100%`.
+    /// Default: all, at once.
     pub canary: Option<Percent>,
 }
 

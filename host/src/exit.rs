@@ -40,7 +40,8 @@ pub enum Exit {
     OutboxDepth { depth: u32, limit: u32 },
     /// No plugin handles the type.
     Unroutable { kind: String },
-    /// No run: an operator has paused its type or its queue, for so much longer or until it is resumed.
+    /// No run: an operator has paused its type or its queue, for so much longer or until it is
+    /// resumed.
     Paused { target: String, remaining: Option<Duration> },
     /// Older than the type's `max_age`.
     Expired { discard: bool },
@@ -58,13 +59,15 @@ pub enum Exit {
     Busy { remaining: Duration },
     /// No run: done by an earlier delivery; of the same message, or of another with the same key.
     Duplicate { same_message: bool },
-    /// No run: this plugin's own delay is not over yet. Another plugin of the type brought the message back.
+    /// No run: this plugin's own delay is not over yet. Another plugin of the type brought the
+    /// message back.
     BackingOff { remaining: Duration },
     /// The ledger could not be asked, or could not record.
     LedgerDown { reason: String },
     /// What the ledger holds under the key cannot be read. Other keys are not affected.
     LedgerDamaged { reason: String },
-    /// No run: an earlier delivery of the message has decided that it is dead-lettered, and its letter could not be sent yet.
+    /// No run: an earlier delivery of the message has decided that it is dead-lettered, and its
+    /// letter could not be sent yet.
     Verdict { class: String, reason: String },
     /// The message would have to wait until after its queue deletes it.
     Retention { retention: Duration, waiting_for: String },
@@ -108,7 +111,8 @@ impl Exit {
         }
     }
 
-    /// Whether the handler failed, by its own word or by the host's; none where the run says nothing about the handler.
+    /// Whether the handler failed, by its own word or by the host's; none where the run says
+    /// nothing about the handler.
     pub fn handler_failed(&self) -> Option<bool> {
         match self {
             Self::Done { .. } | Self::Discard { .. } | Self::Snooze { .. } => Some(false),

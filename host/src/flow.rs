@@ -1,6 +1,7 @@
 //! The way of a delivery: decode, route, claim, run, decide, record, settle.
 
-/// A record of the log about a attempt: which message, of which type, in which plugin, in which attempt; then what is said of it.
+/// A record of the log about a attempt: which message, of which type, in which plugin, in which
+/// attempt; then what is said of it.
 macro_rules! log_attempt {
     ($level:ident, $plugin_attempt:expr, $attempt:expr, $($said:tt)*) => {{
         let (kind, plugin) = $plugin_attempt.names();
@@ -99,8 +100,8 @@ fn not_reopened(services: &Services, error: &LetterError) -> Exit {
 }
 
 impl PluginAttempt<'_> {
-    /// Hands the message to its plugins, side by side; or refuses it, where none may have it now. The answer is what is told to
-    /// the queue, and its name in traces.
+    /// Hands the message to its plugins, side by side; or refuses it, where none may have it now.
+    /// The answer is what is told to the queue, and its name in traces.
     async fn route(
         self,
         message: &Arc<Message>,
@@ -167,7 +168,8 @@ impl PluginAttempt<'_> {
         record::record(&plugin_attempt, Some(claim), exit, settlement).await
     }
 
-    /// Tells the trial of a new version how a first run went, and asks whether it must be repeated on the earlier one.
+    /// Tells the trial of a new version how a first run went, and asks whether it must be repeated
+    /// on the earlier one.
     fn failed_on_trial(&self, serving: &Serving, version: Version, exit: &Exit) -> bool {
         let is_first = self.delivery.receive_count <= 1;
         serving.rollout.as_ref().is_some_and(|rollout| is_first && rollout.ran(version, exit))
@@ -210,8 +212,8 @@ impl PluginAttempt<'_> {
     }
 }
 
-/// What is told to the queue once every plugin has settled, and its name in traces. The delivery is deleted when all say so,
-/// else hidden for the shortest delay.
+/// What is told to the queue once every plugin has settled, and its name in traces. The delivery is
+/// deleted when all say so, else hidden for the shortest delay.
 fn combine<'s>(settlements: impl Iterator<Item = &'s Settlement>) -> (QueueAction, &'static str) {
     settlements
         .map(|settlement| (settlement.queue, settlement.name()))

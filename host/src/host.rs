@@ -168,7 +168,8 @@ impl Host {
         let OpenQueue { name, config, queue, retention, max_bytes, dlq, dlq_max_bytes, .. } = open;
         let aws = AwsConfig { region: queue.region(), ..self.config.aws.clone() };
         let url = queue.url().to_owned();
-        // The keeper's connections must not wait for the serving threads, so they are made on its own.
+        // The keeper's connections must not wait for the serving threads, so they are made on its
+        // own.
         let connect = move || async move {
             let sqs = Sqs::connect(&aws).await;
             let queue = sqs.queue(&url).await.expect("a URL is taken as it is");
@@ -214,7 +215,8 @@ impl Host {
         self.workers.runtimes()
     }
 
-    /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts the rest, flushes.
+    /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts
+    /// the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
         let source = self.source();
         let Self { config, receives: _, mut workers, admin, watcher, fetcher, mut background, otlp } = self;

@@ -1,8 +1,9 @@
 //! Leases: for how long a delivery is ours, and what keeps it so.
 //!
-//! One lease drives a delivery's visibility timeout, its ledger claims and its guest's deadline. A worker has the [`Keeper`]
-//! track each delivery; the flow adds the claims and reads [`Lease::lost`]; the settler drops the lease. A lease that cannot
-//! be renewed, in the queue or in the ledger, is lost: whoever runs under it stops, and touches nothing. The renewals are made on
+//! One lease drives a delivery's visibility timeout, its ledger claims and its guest's deadline. A
+//! worker has the [`Keeper`] track each delivery; the flow adds the claims and reads
+//! [`Lease::lost`]; the settler drops the lease. A lease that cannot be renewed, in the queue or in
+//! the ledger, is lost: whoever runs under it stops, and touches nothing. The renewals are made on
 //! a thread of their own ([`renewal`]), so that busy handlers cannot starve them.
 
 mod keeper;

@@ -1,7 +1,8 @@
-//! What an operator sees: meters and their definitions, the stats by type and plugin, spans, health, and the ways on which all of it
-//! leaves the host.
+//! What an operator sees: meters and their definitions, the stats by type and plugin, spans,
+//! health, and the ways on which all of it leaves the host.
 //!
-//! Whoever does the work counts here. [`export`] reads what was counted; it is the only part that knows the flow.
+//! Whoever does the work counts here. [`export`] reads what was counted; it is the only part that
+//! knows the flow.
 
 pub mod export;
 pub mod health;

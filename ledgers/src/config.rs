@@ -23,7 +23,8 @@ pub enum LedgerConfig {
     Postgres(PostgresConfig),
 }
 
-/// A ledger in DynamoDB. Region, credentials and endpoint are those of `[aws]` and the SDK's own chain.
+/// A ledger in DynamoDB. Region, credentials and endpoint are those of `[aws]` and the SDK's own
+/// chain.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DynamodbConfig {
@@ -35,15 +36,16 @@ pub struct DynamodbConfig {
     pub endpoint_url: Option<String>,
 }
 
-/// The longest value that the ledger in DynamoDB keeps: an item has at most 400 KB, its keys and names included
-/// (DynamoDB's quotas, "Item size").
+/// The longest value that the ledger in DynamoDB keeps: an item has at most 400 KB, its keys and
+/// names included (DynamoDB's quotas, "Item size").
 pub const DYNAMODB_VALUE_MAX_BYTES: usize = 396 * 1024;
 
 /// A ledger in Redis.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
-    /// `redis://HOST:PORT/DB`, or `rediss://` for TLS. Default: the environment's `WASQ_LEDGER_URL`.
+    /// `redis://HOST:PORT/DB`, or `rediss://` for TLS. Default: the environment's
+    /// `WASQ_LEDGER_URL`.
     pub url: Option<Secret>,
     /// What every name in the store begins with. Default `wasq`.
     pub prefix: String,

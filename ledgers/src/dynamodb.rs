@@ -1,8 +1,9 @@
 //! The ledger of any number of hosts, in a DynamoDB table.
 //!
-//! A key's record is one item, and every change of it is one conditional write: the condition is that nobody has changed it
-//! since. The usual way is tried first, without a look, so that a message costs two writes: its claim and its finish. What
-//! time it is the server says (see `time`): the hosts' clocks may differ, and jump.
+//! A key's record is one item, and every change of it is one conditional write: the condition is
+//! that nobody has changed it since. The usual way is tried first, without a look, so that a
+//! message costs two writes: its claim and its finish. What time it is the server says (see
+//! `time`): the hosts' clocks may differ, and jump.
 
 mod finish;
 mod item;
@@ -37,10 +38,12 @@ use super::entry::{self, Change, Steps, after};
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use crate::config::DynamodbConfig;
 
-/// How often a claim is tried that others change the entry under. Each time somebody else has got on.
+/// How often a claim is tried that others change the entry under. Each time somebody else has got
+/// on.
 const CLAIM_TRIES: u32 = 10;
-/// How long a lost race is waited out at most before the next try: after the second one lost, doubling up to the other.
-/// Any shorter wait is as likely, so that those who race do not meet again.
+/// How long a lost race is waited out at most before the next try: after the second one lost,
+/// doubling up to the other. Any shorter wait is as likely, so that those who race do not meet
+/// again.
 const RACE_WAIT: Duration = Duration::from_millis(10);
 const RACE_WAIT_MAX: Duration = Duration::from_millis(200);
 /// How long the item that a ping writes is kept.
@@ -58,7 +61,8 @@ pub struct DynamodbLedger {
 }
 
 impl DynamodbLedger {
-    /// Finds the table and checks its keys; makes it if the config says so. Takes the endpoint of `config`, else that of `aws`.
+    /// Finds the table and checks its keys; makes it if the config says so. Takes the endpoint of
+    /// `config`, else that of `aws`.
     ///
     /// # Errors
     /// [`OpenError`] says what is missing, or not allowed, and the way out.

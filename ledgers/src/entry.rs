@@ -1,7 +1,8 @@
-//! What a claim and a finish make of an entry: pure functions from the entry as it stands to the entry as it shall stand.
+//! What a claim and a finish make of an entry: pure functions from the entry as it stands to the
+//! entry as it shall stand.
 //!
-//! A store that can read an entry and write it back unchanged-since needs no more than these. The stores that decide for
-//! themselves, in SQL or in Lua, pass the same contract suite.
+//! A store that can read an entry and write it back unchanged-since needs no more than these. The
+//! stores that decide for themselves, in SQL or in Lua, pass the same contract suite.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use super::{Claim, ClaimRequest, Fence, Finish, Fresh, LedgerError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub state: State,
-    /// The fence of its latest claim, kept when that claim has ended: a finish that is said twice is recognised by it.
+    /// The fence of its latest claim, kept when that claim has ended: a finish that is said twice
+    /// is recognised by it.
     pub fence: Fence,
     pub attempts: u32,
     pub crashes: u32,
@@ -48,13 +50,15 @@ impl Entry {
     }
 }
 
-/// The latest message ids under a key that were dead-lettered, each by eight bytes of its blake3. A message that comes again
-/// after its dead letter is known by them, whatever its key's other messages have done since.
+/// The latest message ids under a key that were dead-lettered, each by eight bytes of its blake3. A
+/// message that comes again after its dead letter is known by them, whatever its key's other
+/// messages have done since.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadIds(Vec<u8>);
 
 impl DeadIds {
-    /// Messages of one key that are remembered. More of them at once, all dead and all still in a queue, are not to be expected.
+    /// Messages of one key that are remembered. More of them at once, all dead and all still in a
+    /// queue, are not to be expected.
     pub const MAX: usize = 64;
     /// Bytes of one.
     pub const BYTES: usize = 8;
@@ -101,8 +105,8 @@ pub fn unknown_state(state: impl std::fmt::Display) -> String {
     format!("its state is `{state}`, which this version does not know: written by a newer wasq, or damaged")
 }
 
-/// An entry that is neither done nor dead-lettered is forgotten after so long without a claim or a finish: no SQS queue
-/// keeps a message longer (`MessageRetentionPeriod` is at most 14 days).
+/// An entry that is neither done nor dead-lettered is forgotten after so long without a claim or a
+/// finish: no SQS queue keeps a message longer (`MessageRetentionPeriod` is at most 14 days).
 pub const IDLE_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// A decision to be written down.
@@ -119,8 +123,9 @@ pub enum Steps {
     Forgotten,
 }
 
-/// Decides a claim over what is `found` under the key. `held_for` is how long a live lease on it still lasts, `fence` the
-/// one to give out. The change is there if, and only if, the claim is [`Claim::Fresh`].
+/// Decides a claim over what is `found` under the key. `held_for` is how long a live lease on it
+/// still lasts, `fence` the one to give out. The change is there if, and only if, the claim is
+/// [`Claim::Fresh`].
 pub fn claim(
     found: Option<Entry>,
     held_for: Option<Duration>,
@@ -200,9 +205,9 @@ fn fresh(before: Before, request: &ClaimRequest, fence: Fence, now: UnixMs, step
     (Claim::Fresh(fresh), Some(Change { entry, steps }))
 }
 
-/// Decides the end of the claim that `fence` was given for. A lease that has run out does not void it: as long as the entry
-/// carries the fence, nobody else has run. A finish that was said before changes nothing, so that a caller may repeat one
-/// whose answer got lost.
+/// Decides the end of the claim that `fence` was given for. A lease that has run out does not void
+/// it: as long as the entry carries the fence, nobody else has run. A finish that was said before
+/// changes nothing, so that a caller may repeat one whose answer got lost.
 ///
 /// # Errors
 /// [`LedgerError::Stale`] if the key was claimed anew or was finished in another way.

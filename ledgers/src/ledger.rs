@@ -1,8 +1,8 @@
 //! The durable record of claims, attempts, completed steps and completions, by idempotency key.
 //!
-//! An entry is *claimed* while a delivery runs, *released* between attempts, *done* once its handler has succeeded, and
-//! *dead-lettered* once its message was sent to the DLQ. Every change but a claim names the fence that its claim gave out;
-//! a stale fence changes nothing.
+//! An entry is *claimed* while a delivery runs, *released* between attempts, *done* once its
+//! handler has succeeded, and *dead-lettered* once its message was sent to the DLQ. Every change
+//! but a claim names the fence that its claim gave out; a stale fence changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::meters::LedgerMeters;
 
 /// A store of claims and completions.
 ///
-/// A claim survives the death of the process (kill -9); everything that [`Ledger::finish`] and [`Ledger::put_step`] record
-/// survives the machine's (power) by the time they return.
+/// A claim survives the death of the process (kill -9); everything that [`Ledger::finish`] and
+/// [`Ledger::put_step`] record survives the machine's (power) by the time they return.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
     /// Claims `key` for one attempt, before the handler starts. Counts the attempt.
@@ -42,7 +42,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// An envelope that [`Ledger::put_envelope`] kept.
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError>;
 
-    /// Keeps a pause of a service, in place of an earlier one of the same target, until it is removed.
+    /// Keeps a pause of a service, in place of an earlier one of the same target, until it is
+    /// removed.
     async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError>;
 
     /// Forgets the pause of this target, if there is one.
@@ -72,7 +73,8 @@ pub trait Ledger: Send + Sync + 'static {
 pub struct ClaimRequest {
     /// The same key with another digest is a conflict.
     pub body: BodyDigest,
-    /// The delivery's message id: a message that was dead-lettered is recognised by it when SQS delivers it again.
+    /// The delivery's message id: a message that was dead-lettered is recognised by it when SQS
+    /// delivers it again.
     pub message_id: MessageId,
     /// How long the claim holds unless it is extended.
     pub lease: Duration,
@@ -83,10 +85,12 @@ pub struct ClaimRequest {
 pub enum Claim {
     /// The key is ours.
     Fresh(Fresh),
-    /// It is done already, by a delivery of this very message (by its message id) or of another: delete the delivery.
+    /// It is done already, by a delivery of this very message (by its message id) or of another:
+    /// delete the delivery.
     Done { same_message: bool },
-    /// This very message (by its message id) was dead-lettered already, whatever the key's other messages have done since:
-    /// delete the delivery. The same key in another message, a replay for instance, is claimed afresh.
+    /// This very message (by its message id) was dead-lettered already, whatever the key's other
+    /// messages have done since: delete the delivery. The same key in another message, a replay for
+    /// instance, is claimed afresh.
     DeadLettered,
     /// Another delivery holds it for so much longer.
     Busy { remaining: Duration },
@@ -99,8 +103,8 @@ pub enum Claim {
 pub struct Fresh {
     /// Counted attempts, this one included: 1 at first.
     pub attempt: u32,
-    /// Claims that ended without a finish since the handler last ran to its end: their host died or lost
-    /// its lease.
+    /// Claims that ended without a finish since the handler last ran to its end: their host died or
+    /// lost its lease.
     pub crashes: u32,
     /// How often a dead letter of this key has come back.
     pub replays: u32,
@@ -120,13 +124,14 @@ pub struct Fence(pub u64);
 pub enum Finish {
     /// The handler succeeded, or discarded the message. Kept for `ttl`; the steps are forgotten.
     Done { result: Option<Vec<u8>>, discarded: bool, ttl: Duration },
-    /// The attempt failed and counts; the next claim is the next attempt. Crashes before it are forgotten.
+    /// The attempt failed and counts; the next claim is the next attempt. Crashes before it are
+    /// forgotten.
     Failed { at: UnixMs },
-    /// The attempt does not count: snoozed, interrupted, or a dependency was unavailable. Crashes before it
-    /// are forgotten if the handler `ran` to its end: its host has lived through it.
+    /// The attempt does not count: snoozed, interrupted, or a dependency was unavailable. Crashes
+    /// before it are forgotten if the handler `ran` to its end: its host has lived through it.
     Released { ran: bool },
-    /// The message is in the DLQ. Attempts, crashes and the body's digest start afresh for a replay,
-    /// which is counted; steps are kept; all for `ttl`.
+    /// The message is in the DLQ. Attempts, crashes and the body's digest start afresh for a
+    /// replay, which is counted; steps are kept; all for `ttl`.
     DeadLettered { message_id: MessageId, ttl: Duration },
 }
 

@@ -1,7 +1,9 @@
-//! The durable record of claims, attempts, completed steps and completions, by idempotency key, in one of four stores.
+//! The durable record of claims, attempts, completed steps and completions, by idempotency key, in
+//! one of four stores.
 //!
-//! [`Ledger`] is the seam; [`open`] picks its store by the config. What a claim and a finish make of an entry is said once, by pure
-//! functions ([`entry`]); a store keeps what they say, each in its own way.
+//! [`Ledger`] is the seam; [`open`] picks its store by the config. What a claim and a finish make
+//! of an entry is said once, by pure functions ([`entry`]); a store keeps what they say, each in
+//! its own way.
 
 pub mod config;
 #[cfg(feature = "dynamodb")]

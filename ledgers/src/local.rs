@@ -1,9 +1,11 @@
 //! The ledger of one process, in a directory of its own.
 //!
-//! It stands on SQLite with a write-ahead log (docs/internals/stores.md measures why). One thread owns the store and does all
-//! operations in the order in which they come, many in one transaction. Claims are answered when it has reached the operating
-//! system; a second thread syncs the log, many transactions at a time, and then answers completions and steps. Leases are kept in memory, by monotonic time; a
-//! claim found on store without a lease belongs to a run that crashed, and can be claimed at once.
+//! It stands on SQLite with a write-ahead log (docs/internals/stores.md measures why). One thread
+//! owns the store and does all operations in the order in which they come, many in one transaction.
+//! Claims are answered when it has reached the operating system; a second thread syncs the log,
+//! many transactions at a time, and then answers completions and steps. Leases are kept in memory,
+//! by monotonic time; a claim found on store without a lease belongs to a run that crashed, and can
+//! be claimed at once.
 
 mod expiry;
 mod leases;
@@ -43,10 +45,11 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Longer than a process lives.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// The ledger in a directory. Clones share it; the last one dropped, or [`LocalLedger::close`], waits until everything
-/// handed in is written.
+/// The ledger in a directory. Clones share it; the last one dropped, or [`LocalLedger::close`],
+/// waits until everything handed in is written.
 ///
-/// A claim whose future is dropped before it answers may have been recorded: the key is then busy until its lease ends.
+/// A claim whose future is dropped before it answers may have been recorded: the key is then busy
+/// until its lease ends.
 #[derive(Clone)]
 pub struct LocalLedger(Arc<Handle>);
 
@@ -65,7 +68,8 @@ impl LocalLedger {
     /// Opens the ledger in `dir`, which is made if it is not there. Blocks for some milliseconds.
     ///
     /// # Errors
-    /// [`OpenError`] names the directory and the way out; [`OpenError::InUse`] if another process has it open.
+    /// [`OpenError`] names the directory and the way out; [`OpenError::InUse`] if another process
+    /// has it open.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         Self::start(dir, SWEEP_EVERY)
     }
@@ -89,13 +93,14 @@ impl LocalLedger {
         Ok(Self(Arc::new(Handle { meters, open: Mutex::new(Some(Open { operations, writer })) })))
     }
 
-    /// Writes what was handed in and lets go of the directory, for every clone. Blocks until that is done; whatever is asked
-    /// afterwards is answered with [`LedgerError::Unavailable`].
+    /// Writes what was handed in and lets go of the directory, for every clone. Blocks until that
+    /// is done; whatever is asked afterwards is answered with [`LedgerError::Unavailable`].
     pub fn close(&self) {
         self.0.close();
     }
 
-    /// Has the writer do `work` in its turn; the answers that `durable` picks are given only from the disk.
+    /// Has the writer do `work` in its turn; the answers that `durable` picks are given only from
+    /// the disk.
     async fn ask<T, F>(&self, durable: fn(&T) -> bool, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
@@ -143,7 +148,8 @@ fn with_os<T>(_: &T) -> bool {
     false
 }
 
-/// A claim that says what another delivery has recorded has its message deleted: that record has to be on the disk.
+/// A claim that says what another delivery has recorded has its message deleted: that record has to
+/// be on the disk.
 fn if_recorded(claim: &Claim) -> bool {
     match claim {
         Claim::Done { .. } | Claim::DeadLettered => true,
@@ -260,7 +266,8 @@ impl Ledger for LocalLedger {
 }
 
 impl Tables<'_> {
-    /// What is recorded under the key. Nobody else writes, so that a lease's entry is the one on the disk.
+    /// What is recorded under the key. Nobody else writes, so that a lease's entry is the one on
+    /// the disk.
     fn entry(&self, key: Key) -> Result<Option<Entry>, LedgerError> {
         match self.leases.entry(key) {
             Some(entry) => Ok(Some(entry.clone())),
@@ -277,8 +284,8 @@ impl Tables<'_> {
         }
     }
 
-    /// The entry, if `fence` is its latest claim and has not been finished; that its lease has run out does not matter as long
-    /// as nobody else has claimed the key.
+    /// The entry, if `fence` is its latest claim and has not been finished; that its lease has run
+    /// out does not matter as long as nobody else has claimed the key.
     fn claimed_by(&self, key: Key, fence: Fence) -> Result<Option<Entry>, LedgerError> {
         Ok(self.entry(key)?.filter(|entry| entry.fence == fence && entry.state == State::Claimed))
     }

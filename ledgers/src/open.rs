@@ -18,7 +18,8 @@ use crate::redis;
 /// Opens the ledger that the config names.
 ///
 /// # Errors
-/// [`OpenError::NotBuilt`] when this build has no such store: each is behind a cargo feature of its name.
+/// [`OpenError::NotBuilt`] when this build has no such store: each is behind a cargo feature of its
+/// name.
 #[cfg_attr(not(feature = "dynamodb"), allow(unused_variables, reason = "only DynamoDB is asked as AWS says"))]
 pub async fn open(config: &LedgerConfig, aws: &AwsConfig) -> Result<Arc<dyn Ledger>, OpenError> {
     match config {

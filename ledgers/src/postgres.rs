@@ -1,8 +1,8 @@
 //! The ledger of many hosts, in a schema of a PostgreSQL database.
 //!
-//! An operation is one statement, and a transaction of its own that is on the server's disk when it is answered
-//! (docs/operate/ledgers.md tells what that means with replicas). The server decides, by its own clock; what it decides stands in
-//! `postgres/sql.rs`.
+//! An operation is one statement, and a transaction of its own that is on the server's disk when it
+//! is answered (docs/operate/ledgers.md tells what that means with replicas). The server decides,
+//! by its own clock; what it decides stands in `postgres/sql.rs`.
 
 mod error;
 mod migrate;
@@ -38,8 +38,9 @@ const KEEPER_CONNECTIONS: usize = 1;
 
 /// The ledger in a PostgreSQL database. It sweeps out what has expired until it is dropped.
 ///
-/// An operation is answered within 5 s, or fails as [`LedgerError::Unavailable`]. One that failed so, or whose future was
-/// dropped, may have been done: a claim then keeps its key busy until its lease ends, and a finish may be said again.
+/// An operation is answered within 5 s, or fails as [`LedgerError::Unavailable`]. One that failed
+/// so, or whose future was dropped, may have been done: a claim then keeps its key busy until its
+/// lease ends, and a finish may be said again.
 pub struct PostgresLedger {
     store: Store,
     statements: Arc<Statements>,

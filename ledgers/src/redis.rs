@@ -1,8 +1,8 @@
 //! The ledger of many hosts, in a Redis or Valkey server.
 //!
-//! An operation is one Lua script, which the server runs on its own, by its own clock. A key has an entry, which is a hash,
-//! and its steps, which are another; both go by themselves when they may. What the server loses, the ledger forgets:
-//! docs/operate/ledgers.md tells when.
+//! An operation is one Lua script, which the server runs on its own, by its own clock. A key has an
+//! entry, which is a hash, and its steps, which are another; both go by themselves when they may.
+//! What the server loses, the ledger forgets: docs/operate/ledgers.md tells when.
 
 mod error;
 mod store;
@@ -29,11 +29,13 @@ const PING_KEPT: Duration = Duration::from_secs(60);
 
 /// The ledger in a Redis server.
 ///
-/// An operation is answered within 5 s, or fails as [`LedgerError::Unavailable`]. One that failed so, or whose future was
-/// dropped, may have been done: a claim then keeps its key busy until its lease ends, and a finish may be said again.
+/// An operation is answered within 5 s, or fails as [`LedgerError::Unavailable`]. One that failed
+/// so, or whose future was dropped, may have been done: a claim then keeps its key busy until its
+/// lease ends, and a finish may be said again.
 ///
-/// A fence is the server's time in microseconds, and more than the entry's last one. That it grows for a key whose entry has
-/// expired rests on the server's clock not being set back by more than an entry lives.
+/// A fence is the server's time in microseconds, and more than the entry's last one. That it grows
+/// for a key whose entry has expired rests on the server's clock not being set back by more than an
+/// entry lives.
 pub struct RedisLedger {
     store: Store,
     scripts: Scripts,
@@ -55,15 +57,16 @@ impl RedisLedger {
     /// [`OpenError`] says what to change. None of its texts has the URL's password.
     pub async fn open(config: &RedisConfig) -> Result<Self, OpenError> {
         let prefix = config.prefix.clone();
-        // A brace would change what a cluster or a proxy takes for the part that says where a key lives.
+        // A brace would change what a cluster or a proxy takes for the part that says where a key
+        // lives.
         if prefix.is_empty() || prefix.contains(['{', '}']) {
             return Err(OpenError::Prefix(prefix));
         }
         Ok(Self { store: Store::open(config).await?, scripts: Scripts::new(), prefix })
     }
 
-    /// A call of `script` for a key, with its entry and its steps. Both names have the same part in braces, so that they
-    /// live in one endpoint.
+    /// A call of `script` for a key, with its entry and its steps. Both names have the same part in
+    /// braces, so that they live in one endpoint.
     fn about<'a>(&self, script: &'a Script, key: Key) -> ScriptInvocation<'a> {
         let (prefix, key) = (&self.prefix, key.to_hex());
         let mut call = script.key(format!("{prefix}:{{{key}}}:entry"));
@@ -227,8 +230,8 @@ fn number<T: FromStr>(word: &[u8], key: Key) -> Result<T, LedgerError> {
     str::from_utf8(word).ok().and_then(|text| text.parse().ok()).ok_or_else(|| nonsense(key, &[word]))
 }
 
-/// What a script says that it does not say, or of an entry that makes no sense. No value of a message is in it: a step's
-/// value comes only behind the word for it.
+/// What a script says that it does not say, or of an entry that makes no sense. No value of a
+/// message is in it: a step's value comes only behind the word for it.
 fn nonsense(key: Key, answer: &[&[u8]]) -> LedgerError {
     let said: Vec<_> = answer.iter().map(|word| String::from_utf8_lossy(word)).collect();
     let said = said.join(" ");

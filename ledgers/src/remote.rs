@@ -1,14 +1,16 @@
-//! What the ledgers on servers have in common: where the URL comes from, and how long things last there.
+//! What the ledgers on servers have in common: where the URL comes from, and how long things last
+//! there.
 
 use std::time::Duration;
 
 use wasq_core::secret::Secret;
 
-/// Where the URL is looked for that the config does not name: so that a password need not stand in a file.
+/// Where the URL is looked for that the config does not name: so that a password need not stand in
+/// a file.
 pub const URL_VARIABLE: &str = "WASQ_LEDGER_URL";
 
-/// The longest that anything lasts on a server, some 71,000 years: added to the time it is still exact in a double, which
-/// is what Lua counts in.
+/// The longest that anything lasts on a server, some 71,000 years: added to the time it is still
+/// exact in a double, which is what Lua counts in.
 const FOREVER_MS: u64 = 1 << 51;
 
 /// The URL in the config, or in the environment. None if it is in neither.

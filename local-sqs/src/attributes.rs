@@ -104,7 +104,8 @@ pub fn defaults(fifo: bool) -> QueueAttributes {
 /// Checks attributes that a client wants to set.
 ///
 /// # Errors
-/// `InvalidAttributeName` for one that does not exist or cannot be set here, `InvalidAttributeValue` for a bad value.
+/// `InvalidAttributeName` for one that does not exist or cannot be set here,
+/// `InvalidAttributeValue` for a bad value.
 pub fn check(attributes: &QueueAttributes, fifo: bool) -> SqsResult<()> {
     for (name, value) in attributes {
         let unknown = || SqsError::new(Code::InvalidAttributeName, format!("Unknown Attribute {name}."));

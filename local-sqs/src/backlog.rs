@@ -1,5 +1,5 @@
-//! A queue's messages: which are visible, delayed or in flight, and whose turn it is. Pure: no I/O, and time comes as an
-//! argument.
+//! A queue's messages: which are visible, delayed or in flight, and whose turn it is. Pure: no I/O,
+//! and time comes as an argument.
 //!
 //! `P` is what the store knows of a message's content; the tests need nothing there.
 
@@ -12,9 +12,11 @@ use uuid::Uuid;
 
 use super::{clock::Ms, record::MessageState};
 
-/// Messages of a standard or FIFO queue that may be in flight at once (SQS quotas, "Messages in flight").
+/// Messages of a standard or FIFO queue that may be in flight at once (SQS quotas, "Messages in
+/// flight").
 pub const MAX_IN_FLIGHT: usize = 120_000;
-/// How long a message that is on its way to a dead-letter queue stays hidden if it does not arrive there.
+/// How long a message that is on its way to a dead-letter queue stays hidden if it does not arrive
+/// there.
 const MOVE_MS: Ms = 30_000;
 /// Expired messages that one call sweeps at most.
 const SWEEP: usize = 100;
@@ -62,7 +64,8 @@ pub struct Ask {
 #[derive(Debug)]
 pub struct Taken<P> {
     pub deliveries: Vec<Delivery<P>>,
-    /// Messages for the dead-letter queue. They stay here, hidden, until `remove` says that they arrived there.
+    /// Messages for the dead-letter queue. They stay here, hidden, until `remove` says that they
+    /// arrived there.
     pub dead: Vec<Delivery<P>>,
     /// Messages that are gone because they expired.
     pub expired: Vec<u64>,
@@ -92,7 +95,8 @@ pub struct BacklogCounts {
 pub struct Backlog<P> {
     fifo: bool,
     messages: BTreeMap<u64, Entry<P>>,
-    /// Messages that may be taken. In a FIFO queue: the first of each group, none of which is in flight.
+    /// Messages that may be taken. In a FIFO queue: the first of each group, none of which is in
+    /// flight.
     ready: BTreeSet<u64>,
     /// Delayed messages and those in flight, by when they become visible.
     hidden: BTreeSet<(Ms, u64)>,
@@ -241,7 +245,8 @@ impl<P: Clone> Backlog<P> {
         (self.messages[&next].phase == Phase::Visible).then_some(next)
     }
 
-    /// Removes some messages from the front that were sent before a time by the wall clock, and gives them.
+    /// Removes some messages from the front that were sent before a time by the wall clock, and
+    /// gives them.
     pub fn sweep(&mut self, expired_before_ms: u64) -> Vec<u64> {
         let expired = self.messages.iter().take_while(|(_, entry)| entry.sent_ms < expired_before_ms);
         let expired: Vec<u64> = expired.take(SWEEP).map(|(&seq, _)| seq).collect();
@@ -251,7 +256,8 @@ impl<P: Clone> Backlog<P> {
         expired
     }
 
-    /// Hides a message that is in flight until another time, or shows it at once. Gives its new state.
+    /// Hides a message that is in flight until another time, or shows it at once. Gives its new
+    /// state.
     ///
     /// # Errors
     /// See [`NotHidden`]; also when `count` is not that of its last delivery.

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Milliseconds on the queue's own time line: the wall clock at start, counted on by the monotonic clock.
+/// Milliseconds on the queue's own time line: the wall clock at start, counted on by the monotonic
+/// clock.
 ///
-/// Deadlines (visibility, delays, the deduplication window) are points on it, so that a jump of the wall clock ends no
-/// lease early; and since it starts at the wall clock, a deadline on disk still means something after a restart.
+/// Deadlines (visibility, delays, the deduplication window) are points on it, so that a jump of the
+/// wall clock ends no lease early; and since it starts at the wall clock, a deadline on disk still
+/// means something after a restart.
 pub type Ms = u64;
 
 /// Where the local queue reads time.
@@ -30,7 +32,8 @@ impl Clock {
         self.started_ms + Instant::now().duration_since(self.started).as_millis() as Ms
     }
 
-    /// The instant of a point on the time line, rounded up by a millisecond so that a sleep until it ends after it.
+    /// The instant of a point on the time line, rounded up by a millisecond so that a sleep until
+    /// it ends after it.
     pub fn instant(&self, at: Ms) -> Instant {
         self.started + Duration::from_millis(at.saturating_sub(self.started_ms) + 1)
     }

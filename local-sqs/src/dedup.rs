@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::clock::Ms;
 
-/// How long a deduplication id keeps its twins away ("Exactly-once processing" in the SQS developer guide).
+/// How long a deduplication id keeps its twins away ("Exactly-once processing" in the SQS developer
+/// guide).
 pub const WINDOW_MS: Ms = 5 * 60 * 1_000;
 
 /// The message that came first.
@@ -24,7 +25,8 @@ pub struct Dedup {
     ends: VecDeque<(Ms, String)>,
 }
 
-/// The key of a deduplication id, within its group or the whole queue. Neither may contain the separator.
+/// The key of a deduplication id, within its group or the whole queue. Neither may contain the
+/// separator.
 pub fn key(id: &str, group: Option<&str>) -> String {
     match group {
         Some(group) => format!("{group}\0{id}"),

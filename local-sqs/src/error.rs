@@ -36,8 +36,9 @@ impl SqsError {
     }
 }
 
-/// SQS's error codes. Names and statuses: the "Errors" sections of the SQS API reference; the older `AWS.…` names that
-/// SDKs still read from `x-amzn-query-error` are the `awsQueryError` traits of the service's public model.
+/// SQS's error codes. Names and statuses: the "Errors" sections of the SQS API reference; the older
+/// `AWS.…` names that SDKs still read from `x-amzn-query-error` are the `awsQueryError` traits of
+/// the service's public model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     BatchEntryIdsNotDistinct,

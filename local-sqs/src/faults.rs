@@ -15,12 +15,13 @@ pub enum Effect {
     Delay(Duration),
     /// The call is never answered and has no effect.
     Hang,
-    /// The call is refused with this error code (as in `AWS.SimpleQueueService.NonExistentQueue` or `ServiceUnavailable`)
-    /// and HTTP status, and has no effect.
+    /// The call is refused with this error code (as in `AWS.SimpleQueueService.NonExistentQueue` or
+    /// `ServiceUnavailable`) and HTTP status, and has no effect.
     FailBefore { code: String, status: u16 },
     /// The call takes effect, and is answered with this error all the same.
     FailAfter { code: String, status: u16 },
-    /// The entries of a batch at these places fail with this error code and have no effect; the others succeed.
+    /// The entries of a batch at these places fail with this error code and have no effect; the
+    /// others succeed.
     FailEntries { places: Vec<usize>, code: String },
     /// ReceiveMessage: the messages are delivered, and stay visible.
     Duplicate,
@@ -80,7 +81,8 @@ impl Faults {
         self.state().faults.clear();
     }
 
-    /// How many faults are still in force. One with a number of times ends when it has met its last call.
+    /// How many faults are still in force. One with a number of times ends when it has met its last
+    /// call.
     pub fn in_force(&self) -> usize {
         self.state().faults.len()
     }
@@ -106,7 +108,8 @@ impl Faults {
         }
     }
 
-    /// BacklogCounts a call, and gives the fault that it meets. The queue's name is asked for only if some fault wants it.
+    /// BacklogCounts a call, and gives the fault that it meets. The queue's name is asked for only
+    /// if some fault wants it.
     pub(super) fn meet(&self, operation: &str, queue: impl FnOnce() -> String) -> Option<Effect> {
         let mut state = self.state();
         match state.calls.get_mut(operation) {

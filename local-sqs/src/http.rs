@@ -1,5 +1,5 @@
-//! The protocol: AWS JSON 1.0 over HTTP. Reads a request, has its operation done, and writes the answer; faults step in
-//! between.
+//! The protocol: AWS JSON 1.0 over HTTP. Reads a request, has its operation done, and writes the
+//! answer; faults step in between.
 
 use std::sync::Arc;
 

@@ -1,16 +1,17 @@
-//! The local queue: an endpoint that speaks SQS's JSON protocol, durable on disk. It knows nothing of the rest of the
-//! host, and any AWS client can use it.
+//! The local queue: an endpoint that speaks SQS's JSON protocol, durable on disk. It knows nothing
+//! of the rest of the host, and any AWS client can use it.
 //!
-//! A request comes in through `server` (connections) and `http` (the protocol; `faults` step in here), has its
-//! operation done in `operations`, on the queues in `service`, each with its `backlog` of messages in memory and a
-//! record of every change in `log` on disk.
+//! A request comes in through `server` (connections) and `http` (the protocol; `faults` step in
+//! here), has its operation done in `operations`, on the queues in `service`, each with its
+//! `backlog` of messages in memory and a record of every change in `log` on disk.
 //!
-//! What it promises: a send is answered when the message is on disk. Receipts, visibility and deletes are answered when
-//! they have reached the operating system: they survive the process's death, and after the machine's a message may
-//! come again, as with SQS itself. A torn write leaves the last committed state.
+//! What it promises: a send is answered when the message is on disk. Receipts, visibility and
+//! deletes are answered when they have reached the operating system: they survive the process's
+//! death, and after the machine's a message may come again, as with SQS itself. A torn write leaves
+//! the last committed state.
 //!
-//! What it leaves out: signatures and permissions are not checked, messages are not encrypted at rest, and PurgeQueue,
-//! DeleteQueue and CreateQueue of the same name have no 60 seconds to wait.
+//! What it leaves out: signatures and permissions are not checked, messages are not encrypted at
+//! rest, and PurgeQueue, DeleteQueue and CreateQueue of the same name have no 60 seconds to wait.
 
 mod attributes;
 mod backlog;
@@ -89,8 +90,8 @@ pub enum StartError {
     Opening(#[from] tokio::task::JoinError),
 }
 
-/// A running local queue. Dropping it ends its connections at once and without ceremony, as if it had been killed; see
-/// [`LocalSqs::shutdown`].
+/// A running local queue. Dropping it ends its connections at once and without ceremony, as if it
+/// had been killed; see [`LocalSqs::shutdown`].
 pub struct LocalSqs {
     addr: SocketAddr,
     http: Arc<Http>,
@@ -133,13 +134,14 @@ impl LocalSqs {
         &self.http.faults
     }
 
-    /// Answers all long polls now, with nothing unless there is something; receives no longer wait from then on. Message
-    /// move tasks pause until the next start.
+    /// Answers all long polls now, with nothing unless there is something; receives no longer wait
+    /// from then on. Message move tasks pause until the next start.
     pub fn end_long_polls(&self) {
         self.http.service.polls_ended.cancel();
     }
 
-    /// Stops accepting, finishes the requests that are being served, stores everything and lets go of the directory.
+    /// Stops accepting, finishes the requests that are being served, stores everything and lets go
+    /// of the directory.
     pub async fn shutdown(mut self) {
         self.end_long_polls();
         self.stop.cancel();

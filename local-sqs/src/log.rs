@@ -1,15 +1,16 @@
 //! The store of the local queue: an append-only log of checksummed frames in segment files.
 //!
-//! Each commit is one frame, so it is there whole or not at all. One thread writes, many commits in one write; another
-//! waits for the disk, many commits in one sync, so that a commit which only has to reach the operating system never
-//! waits behind one that has to reach the disk. A frame that was torn by a crash ends the log: what precedes it counts.
+//! Each commit is one frame, so it is there whole or not at all. One thread writes, many commits in
+//! one write; another waits for the disk, many commits in one sync, so that a commit which only has
+//! to reach the operating system never waits behind one that has to reach the disk. A frame that
+//! was torn by a crash ends the log: what precedes it counts.
 //!
-//! Message contents stay in the log and are read by position; what the queue needs to choose a message lies in memory
-//! and is rebuilt by reading the log at start. Old segments are retired when most of what they hold is dead: see
-//! `maintenance`.
+//! Message contents stay in the log and are read by position; what the queue needs to choose a
+//! message lies in memory and is rebuilt by reading the log at start. Old segments are retired when
+//! most of what they hold is dead: see `maintenance`.
 //!
-//! An LSM tree was measured in its place: it refused to open after a page in the last kilobyte of its journal was
-//! zeroed, as losing power can do, and held its write lock while it synced.
+//! An LSM tree was measured in its place: it refused to open after a page in the last kilobyte of
+//! its journal was zeroed, as losing power can do, and held its write lock while it synced.
 
 mod commit;
 mod error;
@@ -38,7 +39,8 @@ use super::record::Record;
 
 /// Commits that may wait for the writer.
 const QUEUED_COMMITS: usize = 1_024;
-/// Times to try for the directory's lock, for a predecessor in this process may be about to let go of it.
+/// Times to try for the directory's lock, for a predecessor in this process may be about to let go
+/// of it.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -65,8 +67,9 @@ impl IntoFuture for Stored {
 }
 
 impl Slot {
-    /// Hands over a commit: its records, and the contents of the messages among them in the same order. Commits are
-    /// stored in the order of these calls, so whoever holds a queue's lock here knows the order in the log.
+    /// Hands over a commit: its records, and the contents of the messages among them in the same
+    /// order. Commits are stored in the order of these calls, so whoever holds a queue's lock here
+    /// knows the order in the log.
     pub fn commit(self, records: Vec<Record>, contents: Vec<Vec<u8>>, durability: Durability, finish: Finish) {
         self.0.send(Operation::Commit(Commit { records, contents, durability, finish }));
     }
@@ -106,7 +109,8 @@ impl Log {
         self.operations.clone().reserve_owned().await.map(Slot).map_err(|_| LogError::Closed)
     }
 
-    /// The oldest segment, if it is worth copying what lives in it to the log's end so as to retire it.
+    /// The oldest segment, if it is worth copying what lives in it to the log's end so as to retire
+    /// it.
     pub fn retirable(&self, now: super::clock::Ms) -> Option<Arc<Segment>> {
         self.segments.retirable(now)
     }

@@ -1,8 +1,9 @@
-//! Keeps the log from growing without bound: messages past their retention go, and what lives in its oldest segment is copied to its end, then that segment
-//! is deleted.
+//! Keeps the log from growing without bound: messages past their retention go, and what lives in
+//! its oldest segment is copied to its end, then that segment is deleted.
 //!
-//! Copies are handed to the log under their queue's lock, and whatever else happens to a message is handed over only
-//! after it happened in memory: so a copy never follows the record of its message's end.
+//! Copies are handed to the log under their queue's lock, and whatever else happens to a message is
+//! handed over only after it happened in memory: so a copy never follows the record of its
+//! message's end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -108,7 +109,8 @@ async fn redefine(service: &Service, queue: &Queue) -> Result<(), LogError> {
     stored.await
 }
 
-/// Some messages whose contents lie in a segment, from a sequence number on, and the last that was looked at.
+/// Some messages whose contents lie in a segment, from a sequence number on, and the last that was
+/// looked at.
 fn survivors(queue: &Queue, segment: &Segment, from: u64) -> Option<(u64, Vec<(u64, Location)>)> {
     let state = queue.living_state().ok()?;
     let (mut found, mut bytes, mut last) = (Vec::new(), 0, None);

@@ -11,9 +11,10 @@ pub fn of_body(body: &[u8]) -> String {
     hex(Md5::digest(body).as_slice())
 }
 
-/// The checksum of attributes in the order of their names, or nothing if there are none. Each of name, data type and
-/// value is preceded by its length as four bytes, and the value by 1 (text) or 2 (binary): "Calculating the MD5 message
-/// digest for message attributes" in the SQS developer guide.
+/// The checksum of attributes in the order of their names, or nothing if there are none. Each of
+/// name, data type and value is preceded by its length as four bytes, and the value by 1 (text) or
+/// 2 (binary): "Calculating the MD5 message digest for message attributes" in the SQS developer
+/// guide.
 pub fn of_attributes<'a>(attributes: impl IntoIterator<Item = (&'a String, &'a Attribute)>) -> Option<String> {
     let sorted: BTreeMap<_, _> = attributes.into_iter().collect();
     if sorted.is_empty() {

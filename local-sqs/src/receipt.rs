@@ -4,7 +4,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::error::{Code, SqsError, SqsResult};
 
-/// One delivery of one message. A later delivery of the same message has a higher count, which makes this one stale.
+/// One delivery of one message. A later delivery of the same message has a higher count, which
+/// makes this one stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The queue's number.

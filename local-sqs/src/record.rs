@@ -1,4 +1,5 @@
-//! What the log keeps: queues, messages and their states, move tasks. The short names are the format on disk.
+//! What the log keeps: queues, messages and their states, move tasks. The short names are the
+//! format on disk.
 
 use std::collections::BTreeMap;
 

@@ -101,8 +101,8 @@ impl Queue {
         if state.deleted { Err(SqsError::no_queue()) } else { Ok(state) }
     }
 
-    /// Wakes a long poll if there is something to take, and all of them if there will be earlier than they expect.
-    /// To be called after every change of the backlog.
+    /// Wakes a long poll if there is something to take, and all of them if there will be earlier
+    /// than they expect. To be called after every change of the backlog.
     pub fn wake(&self, state: &QueueState) {
         if state.backlog.next_visible_at().is_some_and(|at| at < state.watched_until) {
             self.arrived.notify_waiters();

@@ -1,7 +1,7 @@
 //! The queues that a host receives from and sends to.
 //!
-//! [`Queue`] is the seam: what the host asks of any queue, and how that can fail. [`sqs`] is Amazon SQS, or any endpoint that
-//! speaks its protocol.
+//! [`Queue`] is the seam: what the host asks of any queue, and how that can fail. [`sqs`] is Amazon
+//! SQS, or any endpoint that speaks its protocol.
 
 mod attributes;
 mod in_order;

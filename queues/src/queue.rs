@@ -92,7 +92,8 @@ impl QueueError {
     }
 }
 
-/// Cuts messages into batches that SQS takes: at most [`BATCH_MAX_ENTRIES`] and [`MESSAGE_MAX_BYTES`] each, in their order.
+/// Cuts messages into batches that SQS takes: at most [`BATCH_MAX_ENTRIES`] and
+/// [`MESSAGE_MAX_BYTES`] each, in their order.
 pub fn batches(messages: &[Outgoing]) -> Vec<&[Outgoing]> {
     let mut batches = Vec::new();
     let (mut start, mut bytes) = (0, 0);
@@ -179,7 +180,8 @@ impl QueueRules {
     }
 }
 
-/// Why SQS would refuse a message of this body and these attributes, with `more` attributes still to be added.
+/// Why SQS would refuse a message of this body and these attributes, with `more` attributes still
+/// to be added.
 pub fn size_limit_error(body: &[u8], attributes: &Attributes, more: usize) -> Option<String> {
     let bytes = wasq_core::message::size_bytes(body, attributes);
     if bytes > MESSAGE_MAX_BYTES {

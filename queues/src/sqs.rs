@@ -167,8 +167,9 @@ impl SqsQueue {
         Queue::is_fifo(self)
     }
 
-    /// Whether its counts and its empty answers can be trusted at once. AWS answers from a fleet of servers: a short poll
-    /// may miss some, and the counts follow within a minute (GetQueueAttributes' page). An endpoint on this machine is one.
+    /// Whether its counts and its empty answers can be trusted at once. AWS answers from a fleet of
+    /// servers: a short poll may miss some, and the counts follow within a minute
+    /// (GetQueueAttributes' page). An endpoint on this machine is one.
     pub fn is_exact(&self) -> bool {
         aws::is_loopback(&self.url)
     }
@@ -219,7 +220,8 @@ impl Queue for SqsQueue {
             .visibility_timeout(visibility.as_secs() as i32)
             .message_attribute_names("All")
             .set_message_system_attribute_names(Some(SYSTEM_ATTRIBUTES.to_vec()));
-        // The SDK's own timeout would be a config of its own for each call, which costs more than the rest of the call.
+        // The SDK's own timeout would be a config of its own for each call, which costs more than
+        // the rest of the call.
         let answer = tokio::time::timeout(within, call.send()).await.map_err(|_| error::no_answer_in_time())?;
         let answer = answer.map_err(|error| classify(&error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().map(|message| delivery(message, received_at)).collect())

@@ -1,4 +1,5 @@
-//! How long each step of a message's way takes: `cargo bench -p wasq-tests`. What it allocates there, `wasq-tests guard` counts.
+//! How long each step of a message's way takes: `cargo bench -p wasq-tests`. What it allocates
+//! there, `wasq-tests guard` counts.
 
 use std::hint::black_box;
 use std::thread;
@@ -9,8 +10,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use wasq_core::clock;
 use wasq_tests::steps::{BODY_BYTES, HANDLER, Step, Steps};
 
-/// Handlers by the size of their component. All but the bench's own refuse the order that they get, so that what is timed is
-/// making, calling and taking down an instance.
+/// Handlers by the size of their component. All but the bench's own refuse the order that they get,
+/// so that what is timed is making, calling and taking down an instance.
 const BY_SIZE: [&str; 4] = [HANDLER, "send-receipt", "make-receipt", "make-thumbnails"];
 const BODIES_BYTES: [usize; 3] = [100, 4_000, 256_000];
 const THREADS: [usize; 2] = [1, 2];

@@ -1,5 +1,6 @@
-//! Messages a second that each ledger takes here: a claim and a completion each, with 16 callers, on a real server that
-//! syncs. `cargo run --example ledgers`; docs/operate/ledgers.md has what it printed.
+//! Messages a second that each ledger takes here: a claim and a completion each, with 16 callers,
+//! on a real server that syncs. `cargo run --example ledgers`; docs/operate/ledgers.md has what it
+//! printed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
-//! The `wasq` binary as its users meet it: what it prints, how it ends, and what it says of bad input.
+//! The `wasq` binary as its users meet it: what it prints, how it ends, and what it says of bad
+//! input.
 
 mod bad_config;
 mod bad_plugins;
@@ -42,7 +43,8 @@ fn good() -> Vec<u8> {
     wat::done()
 }
 
-/// Writes a config by which a `wasq run` serves what the rig has; `queues` are its last lines, the queues' tables.
+/// Writes a config by which a `wasq run` serves what the rig has; `queues` are its last lines, the
+/// queues' tables.
 pub fn config_file(rig: &Rig, head: &str, queues: &str) -> PathBuf {
     let dir = rig.plugins_dir().parent().expect("it is in the rig's directory").to_owned();
     let text = format!(

@@ -1,4 +1,5 @@
-//! The local queue, as clients that are not ours see it: boto3, the aws cli, the AWS SDK for JavaScript, sqs-consumer.
+//! The local queue, as clients that are not ours see it: boto3, the aws cli, the AWS SDK for
+//! JavaScript, sqs-consumer.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,5 +1,6 @@
-//! The image as an OCI runtime runs it: the root file system that the Dockerfile's own script makes, around the binary of these
-//! tests, with the Dockerfile's user, environment and command, and as few rights as the documents say that it needs.
+//! The image as an OCI runtime runs it: the root file system that the Dockerfile's own script
+//! makes, around the binary of these tests, with the Dockerfile's user, environment and command,
+//! and as few rights as the documents say that it needs.
 
 mod bundle;
 

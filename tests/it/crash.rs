@@ -1,4 +1,5 @@
-//! The supervisor's short run: real hosts are killed, stopped and ended while they work, and their connections cut.
+//! The supervisor's short run: real hosts are killed, stopped and ended while they work, and their
+//! connections cut.
 
 use std::path::PathBuf;
 

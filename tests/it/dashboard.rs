@@ -1,4 +1,5 @@
-//! The dashboard over HTTP: who may look, who may act, what a browser is told, and that no text of a stranger becomes markup.
+//! The dashboard over HTTP: who may look, who may act, what a browser is told, and that no text of
+//! a stranger becomes markup.
 
 mod browser;
 mod letters;
@@ -191,7 +192,8 @@ async fn another_site_cannot_act_nor_look() {
     let mut form = vec![("form_token", form_token.as_str())];
     form.extend(PAUSE);
     let own = format!("http://{}", client.addr);
-    // A form of another site; one without our token, or with a wrong one; by a name that leads here from the outside.
+    // A form of another site; one without our token, or with a wrong one; by a name that leads here
+    // from the outside.
     let refused = [
         (client.with("origin", "http://evil.example"), form.clone(), 403),
         (client.with("origin", "null"), form.clone(), 403),

@@ -1,7 +1,9 @@
-//! What `deploy/` ships, deployed: the CloudFormation template on moto's CloudFormation, and the host on what it made.
+//! What `deploy/` ships, deployed: the CloudFormation template on moto's CloudFormation, and the
+//! host on what it made.
 //!
-//! moto's CloudFormation knows the queues, the table, the roles and all of ECS; alarms and scaling it passes over, which are the
-//! linters'. moto starts no task: the host is the binary, with the config that the task definition gives it.
+//! moto's CloudFormation knows the queues, the table, the roles and all of ECS; alarms and scaling
+//! it passes over, which are the linters'. moto starts no task: the host is the binary, with the
+//! config that the task definition gives it.
 
 mod alarms;
 mod compose;
@@ -92,7 +94,8 @@ impl Deployed {
         self.aws(&["ecs", "describe-task-definition", "--task-definition", "shop"]).await["taskDefinition"].take()
     }
 
-    /// The host with the task's own config; only the directories are the test's, and the queue is sampled at once.
+    /// The host with the task's own config; only the directories are the test's, and the queue is
+    /// sampled at once.
     async fn host(&self) -> Running {
         let task = self.task().await;
         let environment = task["containerDefinitions"][0]["environment"].as_array().unwrap();

@@ -1,5 +1,6 @@
-//! The calls that every message takes are made without the SDK's machinery, by what the SDK's own calls have shown. Each of them
-//! must be what the SDK would have sent, and whatever goes wrong must end as it would with the SDK.
+//! The calls that every message takes are made without the SDK's machinery, by what the SDK's own
+//! calls have shown. Each of them must be what the SDK would have sent, and whatever goes wrong
+//! must end as it would with the SDK.
 
 mod gate;
 

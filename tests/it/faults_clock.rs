@@ -1,5 +1,5 @@
-//! The wall clock jumps: forwards, and back. It does so for a child process, the test itself once more with the local queue
-//! in it, and for the host that this child runs.
+//! The wall clock jumps: forwards, and back. It does so for a child process, the test itself once
+//! more with the local queue in it, and for the host that this child runs.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,7 +11,8 @@ use tokio::process::Command;
 
 use crate::support::{Plugin, Setup, hosts};
 
-/// The file that tells how many seconds a process's wall clock is off; tests/it/support/wall_clock.c reads it.
+/// The file that tells how many seconds a process's wall clock is off;
+/// tests/it/support/wall_clock.c reads it.
 const OFFSET: &str = "WALL_CLOCK_OFFSET";
 const HOUR_S: i64 = 3_600;
 /// What the clock may go on by while the test looks at it twice.

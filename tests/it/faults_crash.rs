@@ -1,4 +1,5 @@
-//! kill -9 at each boundary of a delivery's way: the message finishes elsewhere, and completes once.
+//! kill -9 at each boundary of a delivery's way: the message finishes elsewhere, and completes
+//! once.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! FIFO queues through failures: order within a group, and no waiting between groups. Groups elsewhere are only passed on.
+//! FIFO queues through failures: order within a group, and no waiting between groups. Groups
+//! elsewhere are only passed on.
 
 use std::time::Duration;
 

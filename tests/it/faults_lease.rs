@@ -66,7 +66,8 @@ async fn a_host_that_stood_still_past_its_lease_changes_nothing_when_it_wakes() 
     rig.end().await;
 }
 
-/// A ledger whose first claim is another's before its answer arrives, as by a host that stood still over it.
+/// A ledger whose first claim is another's before its answer arrives, as by a host that stood still
+/// over it.
 struct Robbed {
     inner: LocalLedger,
     thief: tokio::sync::Mutex<Option<(Key, Fence)>>,
@@ -128,7 +129,8 @@ impl Ledger for Robbed {
 
 /// Runs `order` under a fence that is stale from the first, then lets the other finish.
 async fn under_a_stale_fence(order: impl Fn(&Rig) -> Value, stopped: &str) {
-    // The keeper hears of it at half the visibility; what is refused before is refused by the fence.
+    // The keeper hears of it at half the visibility; what is refused before is refused by the
+    // fence.
     let setup = short_leases().queue("slow", |queue| queue.visibility = Duration::from_secs(20));
     let mut rig = setup.without_host().await;
     let inner = LocalLedger::open(&rig.ledger_dir()).unwrap();

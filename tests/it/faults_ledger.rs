@@ -159,7 +159,8 @@ async fn an_outage_of_the_ledgers_server_under_load_loses_nothing_and_burns_no_a
     );
 }
 
-/// Sets how many bytes a process's files may have (`RLIMIT_FSIZE`): a write past it fails as on a full disk.
+/// Sets how many bytes a process's files may have (`RLIMIT_FSIZE`): a write past it fails as on a
+/// full disk.
 async fn limit_files(host: &Running, bytes: &str) {
     let mut prlimit = Command::new("prlimit");
     prlimit.arg(format!("--pid={}", host.id())).arg(format!("--fsize={bytes}:unlimited"));

@@ -1,4 +1,5 @@
-//! Messages that nobody can handle: each is dead-lettered or held, none is lost, and the host goes on.
+//! Messages that nobody can handle: each is dead-lettered or held, none is lost, and the host goes
+//! on.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Handlers that misbehave beside others and towards other hosts. What they do to their own host is in `hostile.rs`.
+//! Handlers that misbehave beside others and towards other hosts. What they do to their own host is
+//! in `hostile.rs`.
 
 use serde_json::json;
 
@@ -36,8 +37,8 @@ async fn a_call_that_never_answers_is_cut_off_before_the_timeout_and_named() {
     let _held = rig.sink.hold("silent");
     let order = json!({ "do": "http", "url": rig.sink.url("silent") });
     rig.send(order).await;
-    // The SDK keeps a little of the handler's time back to say which host did not answer. A busy machine may take that
-    // too: then the attempt has timed out, and the next one says it.
+    // The SDK keeps a little of the handler's time back to say which host did not answer. A busy
+    // machine may take that too: then the attempt has timed out, and the next one says it.
     until("an attempt says which host did not answer", || async {
         let failures = rig.services().recent.failures();
         failures.iter().any(|failed| failed.class == "retry" && failed.reason.contains("/silent: "))

@@ -1,4 +1,5 @@
-//! Every kind of SQS's errors, at every step that calls it: nothing is lost, each message completes once, the host goes on.
+//! Every kind of SQS's errors, at every step that calls it: nothing is lost, each message completes
+//! once, the host goes on.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -72,7 +73,8 @@ fn starts(rig: &Rig, name: &str) -> Vec<usize> {
     starts.into_values().collect()
 }
 
-/// All has come to a good end: each message of each kind was started `expected` times, and the host is ready.
+/// All has come to a good end: each message of each kind was started `expected` times, and the host
+/// is ready.
 async fn all_well(rig: &Rig, kinds: &[Kind], expected: usize) {
     rig.emptied().await;
     for kind in kinds {

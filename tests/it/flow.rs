@@ -1,4 +1,5 @@
-//! The way of a delivery, from a producer's send to the delete, over a real queue and a real ledger.
+//! The way of a delivery, from a producer's send to the delete, over a real queue and a real
+//! ledger.
 
 mod admission;
 mod dead_letters;

@@ -1,4 +1,5 @@
-//! Every guest in tests/guests/hostile: how the host ends it, what the dead letter says, and that the host is unharmed.
+//! Every guest in tests/guests/hostile: how the host ends it, what the dead letter says, and that
+//! the host is unharmed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -175,8 +176,8 @@ async fn every_message_gets_a_fresh_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_past_its_timeout_is_gone_soon() {
-    // The figure, two ticks and 50 ms, is measured by `wasq-tests hostile`; here other tests take the processor, and what
-    // steps behind them waits: then it is measured again.
+    // The figure, two ticks and 50 ms, is measured by `wasq-tests hostile`; here other tests take
+    // the processor, and what steps behind them waits: then it is measured again.
     let mut measured = Vec::new();
     for _ in 0..10 {
         let outlived = wasq_tests::hostile::outlived(10).await.unwrap();

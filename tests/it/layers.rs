@@ -1,5 +1,5 @@
-//! The walls inside the crates: no circle of imports, and in the host no import of what stands above, as the list in
-//! ARCHITECTURE.md has it.
+//! The walls inside the crates: no circle of imports, and in the host no import of what stands
+//! above, as the list in ARCHITECTURE.md has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// A file's module, from its crate's root: `["flow", "decide"]`.
 type Module = Vec<String>;
 
-/// Each module of a crate with those that it imports or names by a path. Tests may import whatever they like.
+/// Each module of a crate with those that it imports or names by a path. Tests may import whatever
+/// they like.
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
 const CRATES: [&str; 9] = ["core", "queues", "ledgers", "host", "bench", "local-sqs", "sqs-rules", "toolchain", "sdk/rust"];

@@ -1,4 +1,5 @@
-//! The local queue over HTTP, through the AWS SDK for Rust: durability, order, redrive, limits, faults.
+//! The local queue over HTTP, through the AWS SDK for Rust: durability, order, redrive, limits,
+//! faults.
 
 mod durability;
 mod faults;

@@ -14,7 +14,8 @@ use wasq_queues::sqs::{Sqs, SqsQueue};
 use crate::cli::binary::{Running, client, wasq};
 use crate::support::{Plugin, Sink, until};
 
-/// moto with the queues `jobs` and `jobs-dlq`, and a host on it with a probe that takes two attempts.
+/// moto with the queues `jobs` and `jobs-dlq`, and a host on it with a probe that takes two
+/// attempts.
 struct Moto {
     endpoint: String,
     sqs: Sqs,

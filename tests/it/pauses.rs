@@ -1,4 +1,5 @@
-//! Pausing and resuming: what is paused is held and not lost, counts no attempt, and stays so across restarts and hosts.
+//! Pausing and resuming: what is paused is held and not lost, counts no attempt, and stays so
+//! across restarts and hosts.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The plugin directory: what is refused, by name, while the others serve; and what happens when a file changes.
+//! The plugin directory: what is refused, by name, while the others serve; and what happens when a
+//! file changes.
 
 use std::fs;
 
@@ -131,7 +132,8 @@ async fn what_runs_ends_on_the_version_on_which_it_began() {
     rig.end().await;
 }
 
-/// A component with its manifest inside, and a mark by which versions differ: one file is all that is swapped.
+/// A component with its manifest inside, and a mark by which versions differ: one file is all that
+/// is swapped.
 fn version(mark: usize) -> Vec<u8> {
     let mut component = wat::done();
     for (name, data) in [("wasq:manifest", "name = 'probe'\ntypes = ['probe']".to_owned()), ("mark", mark.to_string())]

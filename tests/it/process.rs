@@ -182,7 +182,8 @@ async fn killed_in_the_middle_all_finish_and_no_recorded_completion_runs_again()
 
     let first = run(&rig, "", &queue).await;
     rig.until_called("work", MESSAGES / 3).await;
-    // Some handlers are surely in the middle when it dies; the others end, are recorded and deleted meanwhile.
+    // Some handlers are surely in the middle when it dies; the others end, are recorded and deleted
+    // meanwhile.
     let hold = rig.sink.hold("work");
     rig.until_called("work", rig.sink.count("work") + 4).await;
     first.kill().await;

@@ -1,4 +1,5 @@
-//! A new version on trial: it gets a share of the messages, and is promoted or rolled back by how it does.
+//! A new version on trial: it gets a share of the messages, and is promoted or rolled back by how
+//! it does.
 
 use std::fs;
 use std::time::Duration;
@@ -24,7 +25,8 @@ fn digest(component: &[u8]) -> String {
     blake3::hash(component).to_hex().to_string()
 }
 
-/// A host whose plugin is on trial when its file changes. `rules` are lines of the config's `[rollout]`.
+/// A host whose plugin is on trial when its file changes. `rules` are lines of the config's
+/// `[rollout]`.
 async fn rig(canary: &str, rules: &str) -> (Rig, tempfile::TempDir) {
     let kept = tempfile::tempdir().unwrap();
     let text = format!("[queues.x]\n[plugins.probe]\ncanary = '{canary}'\n[rollout]\n{rules}");

@@ -63,7 +63,8 @@ fn in_parameter_store(name: &str) -> SecretSource {
     SecretSource { ssm: Some(name.into()), ..SecretSource::default() }
 }
 
-/// The plugin `probe`, whose requests to `named` have both secrets in their headers; they are fetched every 20 ms.
+/// The plugin `probe`, whose requests to `named` have both secrets in their headers; they are
+/// fetched every 20 ms.
 fn setup(moto: &Moto, named: &Sink) -> Setup {
     let (aws, origin, host) = (moto.aws.clone(), named.origin(), named.host());
     Setup::new().plugin(Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1")).config(

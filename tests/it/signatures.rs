@@ -51,7 +51,8 @@ async fn minisign<'a>(arguments: impl IntoIterator<Item = &'a std::ffi::OsStr>) 
     program("minisign", arguments).check(0, &[]).await;
 }
 
-/// A host that takes what `key` has signed, and its only plugin's two files: `probe.wasm` and `probe.toml`.
+/// A host that takes what `key` has signed, and its only plugin's two files: `probe.wasm` and
+/// `probe.toml`.
 async fn rig(key: &Key) -> (Rig, [PathBuf; 2]) {
     let public = key.public();
     let setup = Setup::new().plugin(Plugin::component("probe", wat::done())).config(|config| {

@@ -1,4 +1,5 @@
-//! The host's flow, keeper, settler and drain on a simulated clock, over a queue and a ledger that fail as a seed says.
+//! The host's flow, keeper, settler and drain on a simulated clock, over a queue and a ledger that
+//! fail as a seed says.
 
 use wasq_tests::sim::{Simulator, Violation};
 

@@ -1,5 +1,6 @@
-//! A supervisor: it runs real hosts over the local queue and a ledger, kills, stops and ends them while they work, cuts and
-//! delays their connections, and then holds what the ledger says against what an independent sink saw.
+//! A supervisor: it runs real hosts over the local queue and a ledger, kills, stops and ends them
+//! while they work, cuts and delays their connections, and then holds what the ledger says against
+//! what an independent sink saw.
 
 pub mod hosts;
 pub mod proxy;
@@ -165,8 +166,8 @@ impl Stage {
         }
     }
 
-    /// Lets the hosts work, and hits one of them each time that a share of the work is done. The answer is how often
-    /// connections were cut or delayed.
+    /// Lets the hosts work, and hits one of them each time that a share of the work is done. The
+    /// answer is how often connections were cut or delayed.
     async fn torment(&self, hosts: &mut Hosts, rng: &mut Rng, progress: &dyn Fn(usize)) -> Result<usize> {
         let Options { kills, messages, .. } = self.options;
         let mut cuts = 0;

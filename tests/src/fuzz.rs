@@ -1,4 +1,5 @@
-//! The fuzz targets on a stable compiler: a plain mutator over the saved corpus, the same for the same seed.
+//! The fuzz targets on a stable compiler: a plain mutator over the saved corpus, the same for the
+//! same seed.
 
 #[path = "../../fuzz/targets.rs"]
 pub mod targets;

@@ -1,7 +1,9 @@
-//! The guard: instructions and allocations of each step of a message's way, counted by valgrind and compared with the committed
-//! figures. They are the same on a slow and on a fast machine, so that a change that makes a message dearer is seen in its own run.
+//! The guard: instructions and allocations of each step of a message's way, counted by valgrind and
+//! compared with the committed figures. They are the same on a slow and on a fast machine, so that
+//! a change that makes a message dearer is seen in its own run.
 //!
-//! A step is done for two numbers of messages, each in a process of its own: the difference is what the messages cost, without the start.
+//! A step is done for two numbers of messages, each in a process of its own: the difference is what
+//! the messages cost, without the start.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,9 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::steps::{BODY_BYTES, HANDLER, Step, Steps};
 
-/// How much more a step may take than its figure says; and how much less, before the figure is out of date.
+/// How much more a step may take than its figure says; and how much less, before the figure is out
+/// of date.
 const TOLERANCE_PERCENT: f64 = 5.0;
-/// What a step may always differ by: a hash map's seed or a lock moves some, and in the shortest steps that is much.
+/// What a step may always differ by: a hash map's seed or a lock moves some, and in the shortest
+/// steps that is much.
 const SLACK_INSTRUCTIONS: f64 = 150.0;
 const SLACK_ALLOCATIONS: f64 = 0.3;
 /// Messages of the two runs. The first is long enough that everything has been made once. The
@@ -93,7 +97,8 @@ impl Guard {
 pub fn count_all(binary: &Path) -> Result<Costs> {
     let compiled = tempfile::tempdir()?;
     let part = Part { binary, compiled: compiled.path() };
-    // Machine code fits the processor that valgrind shows, so it is made there; once, since it takes longer than all the rest.
+    // Machine code fits the processor that valgrind shows, so it is made there; once, since it
+    // takes longer than all the rest.
     part.run(&["--tool=none", "--trace-children=yes"], Step::Decode, 0)?;
     let waiting = Mutex::new(Step::value_variants().to_vec());
     let costs = Mutex::new(Ok(Costs::new()));

@@ -1,5 +1,5 @@
-//! Hostile guests, thousands of runs of them in one process: what stays in its memory, whether anything in the host panics, and
-//! how long a guest outlives its timeout.
+//! Hostile guests, thousands of runs of them in one process: what stays in its memory, whether
+//! anything in the host panics, and how long a guest outlives its timeout.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,10 +32,11 @@ const AT_ONCE: usize = 8;
 /// Guests that compute for ever are measured one by one, so that they wait for no other's turn.
 const MEASURED: usize = 100;
 
-/// Run hostile guests in one process; say how its resident memory grew, and how long guests outlived their timeouts.
+/// Run hostile guests in one process; say how its resident memory grew, and how long guests
+/// outlived their timeouts.
 ///
-/// Exits with 1 if memory grew by more than 5 % after the warm-up, if the host panicked, or if a guest was there 70 ms after its
-/// timeout.
+/// Exits with 1 if memory grew by more than 5 % after the warm-up, if the host panicked, or if a
+/// guest was there 70 ms after its timeout.
 #[derive(clap::Args)]
 pub struct Hostile {
     /// How many runs, after as many as a fifth of them to warm up.
@@ -217,7 +218,8 @@ impl Outcome {
     }
 }
 
-/// By how much guests that compute, sleep and ask for random bytes for ever outlived their timeouts; sorted.
+/// By how much guests that compute, sleep and ask for random bytes for ever outlived their
+/// timeouts; sorted.
 ///
 /// # Errors
 /// When a guest cannot be loaded, or ends by itself.

@@ -1,6 +1,7 @@
-//! What the integration tests share with the long-running ones: the components that they run, which the build script has
-//! compiled, real servers, the simulator, the supervisor that kills real hosts, hostile guests, fuzzing, and the steps of a
-//! message's way with the guard that counts what they cost.
+//! What the integration tests share with the long-running ones: the components that they run, which
+//! the build script has compiled, real servers, the simulator, the supervisor that kills real
+//! hosts, hostile guests, fuzzing, and the steps of a message's way with the guard that counts what
+//! they cost.
 
 pub mod crash;
 pub mod fuzz;

@@ -1,6 +1,6 @@
-//! The long-running tests: `sim` for as many seeds as one likes, `crash` for real hosts that are killed, `hostile` and
-//! `neighbours` for guests that harm the host or each other, `fuzz` for bytes that no one would write; and `guard`, which counts
-//! what a message costs.
+//! The long-running tests: `sim` for as many seeds as one likes, `crash` for real hosts that are
+//! killed, `hostile` and `neighbours` for guests that harm the host or each other, `fuzz` for bytes
+//! that no one would write; and `guard`, which counts what a message costs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,7 +44,8 @@ struct Sim {
     threads: Option<usize>,
 }
 
-/// Run real hosts over a real queue and ledger, kill, stop and end them while they work, and count what came of it.
+/// Run real hosts over a real queue and ledger, kill, stop and end them while they work, and count
+/// what came of it.
 #[derive(clap::Args)]
 struct Crash {
     /// Where the hosts keep their ledger; a server is started for it.

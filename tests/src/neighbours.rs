@@ -56,8 +56,8 @@ impl Neighbours {
         Ok(if ratio <= RATIO_MAX { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// The quiet type's times alone and beside the hostile type, sorted. The two take turns, since what else the machine does
-    /// changes.
+    /// The quiet type's times alone and beside the hostile type, sorted. The two take turns, since
+    /// what else the machine does changes.
     async fn measure(self) -> Result<(Vec<Duration>, Vec<Duration>)> {
         let bench = Arc::new(Bench::new(64)?);
         let quiet = Arc::new(bench.load("quiet", &std::fs::read(crate::guest("probe"))?, TIMEOUT)?);

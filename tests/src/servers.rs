@@ -1,7 +1,9 @@
-//! Real servers for tests and for the supervisor: a Redis and a PostgreSQL that are started, stopped, killed and restarted.
+//! Real servers for tests and for the supervisor: a Redis and a PostgreSQL that are started,
+//! stopped, killed and restarted.
 //!
-//! They listen on a free port of 127.0.0.1, keep their data in a directory of their own, and ask for a password. When the
-//! process that started them is gone, even killed, they end and their data go.
+//! They listen on a free port of 127.0.0.1, keep their data in a directory of their own, and ask
+//! for a password. When the process that started them is gone, even killed, they end and their data
+//! go.
 
 mod postgres;
 mod process;
@@ -24,8 +26,8 @@ const READY_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(5);
 /// Ports that are tried until one is free.
 const PORT_TRIES: u32 = 20;
-/// Below the ports that systems give to outgoing connections (from 32768 on Linux, from 49152 by IANA's advice): so that
-/// the port of a server that is down is still free when it starts again.
+/// Below the ports that systems give to outgoing connections (from 32768 on Linux, from 49152 by
+/// IANA's advice): so that the port of a server that is down is still free when it starts again.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A server of its own. It ends when this is dropped, and its data go.
@@ -47,7 +49,8 @@ impl Server {
     /// A Redis that syncs its log at every write. Blocks until it is ready, some 50 ms.
     ///
     /// # Errors
-    /// Say what to install when a program is missing, and what the server wrote when it did not start.
+    /// Say what to install when a program is missing, and what the server wrote when it did not
+    /// start.
     pub fn redis() -> Result<Self> {
         Self::redis_with(&[])
     }
@@ -61,8 +64,8 @@ impl Server {
         Self::start(Kind::Redis, options, dir)
     }
 
-    /// A PostgreSQL that does not sync (`fsync=off`): it keeps what it was told when it is killed, not when the machine is.
-    /// Blocks until it is ready, some seconds.
+    /// A PostgreSQL that does not sync (`fsync=off`): it keeps what it was told when it is killed,
+    /// not when the machine is. Blocks until it is ready, some seconds.
     ///
     /// # Errors
     /// As [`Server::redis`].
@@ -110,7 +113,8 @@ impl Server {
         log(self.dir.path())
     }
 
-    /// Stops every process of it where it stands (SIGSTOP): connections stay open and nobody answers.
+    /// Stops every process of it where it stands (SIGSTOP): connections stay open and nobody
+    /// answers.
     ///
     /// # Errors
     /// If it does not run.

@@ -1,8 +1,10 @@
-//! A simulator: the host's own flow, lease keeper, settler and drain, on a clock that stands still until it is told, over a
-//! queue and a ledger that fail as their seed says. The same seed gives the same run, to the last call.
+//! A simulator: the host's own flow, lease keeper, settler and drain, on a clock that stands still
+//! until it is told, over a queue and a ledger that fail as their seed says. The same seed gives
+//! the same run, to the last call.
 //!
-//! Several hosts take turns. Each has a runtime of its own, so that it can be dropped at any await (a crash) or left alone
-//! for a while (SIGSTOP). What must never happen is checked by the [`World`] while it happens, and once more at the end.
+//! Several hosts take turns. Each has a runtime of its own, so that it can be dropped at any await
+//! (a crash) or left alone for a while (SIGSTOP). What must never happen is checked by the
+//! [`World`] while it happens, and once more at the end.
 
 mod checks;
 mod host;
@@ -80,8 +82,8 @@ impl Simulator {
         world.end(outcome).map_err(|(what, trace)| Violation { seed, what, trace })
     }
 
-    /// Runs seeds from `first` on, `count` of them on so many threads, and tells `progress` after each. Ends early with the
-    /// lowest violation of those that were found.
+    /// Runs seeds from `first` on, `count` of them on so many threads, and tells `progress` after
+    /// each. Ends early with the lowest violation of those that were found.
     ///
     /// # Errors
     /// A violation.

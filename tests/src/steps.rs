@@ -1,5 +1,6 @@
-//! The steps of a message's way, each by itself and all together, without the queue's calls and on a clock that stands still
-//! while anything is to do: what a message costs there can be counted (`guard.rs`) and timed (`benches/steps.rs`).
+//! The steps of a message's way, each by itself and all together, without the queue's calls and on
+//! a clock that stands still while anything is to do: what a message costs there can be counted
+//! (`guard.rs`) and timed (`benches/steps.rs`).
 
 mod canned;
 
@@ -43,8 +44,8 @@ const SCOPE: &str = "steps";
 pub const HANDLER: &str = "bench-handler";
 pub const BODY_BYTES: usize = 500;
 
-/// Each instance has room for two memories of 4 GiB of addresses, and valgrind has 128 GiB in all. It also takes its own time and
-/// memory to compile.
+/// Each instance has room for two memories of 4 GiB of addresses, and valgrind has 128 GiB in all.
+/// It also takes its own time and memory to compile.
 const CONFIG: &str = "grant_all = true\n[limits]\nmax_instances = 4\ncompile_time = '10m'\ncompile_memory = '64GiB'\n\
                       [queues.jobs]\n";
 
@@ -59,11 +60,13 @@ pub enum Step {
     Key,
     /// A claim and a completion in the local ledger, each a transaction of its own.
     Claim,
-    /// An instance made, called and taken down, with the job that goes in and the report that comes out.
+    /// An instance made, called and taken down, with the job that goes in and the report that comes
+    /// out.
     Run,
     /// Leases and deletes, ten in a call.
     Settle,
-    /// All of it, from the receive to the confirmed delete, as a host's worker does it; its ledger remembers nothing.
+    /// All of it, from the receive to the confirmed delete, as a host's worker does it; its ledger
+    /// remembers nothing.
     Whole,
 }
 
@@ -96,8 +99,9 @@ struct Kit {
 }
 
 impl Steps {
-    /// With a component as the handler, and messages of so many bytes. Nothing else is started before its step. With a directory for
-    /// compiled code, the `wasq` binary beside this one compiles what is not in it.
+    /// With a component as the handler, and messages of so many bytes. Nothing else is started
+    /// before its step. With a directory for compiled code, the `wasq` binary beside this one
+    /// compiles what is not in it.
     ///
     /// # Panics
     /// When the handler was not built, or is none.

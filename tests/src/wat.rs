@@ -1,6 +1,7 @@
 //! Components in the text format, for what Rust cannot say.
 
-/// The types of `wasq:worker/types`, in order: name and definition. A `$name` is one of those before it.
+/// The types of `wasq:worker/types`, in order: name and definition. A `$name` is one of those
+/// before it.
 const TYPES: [(&str, &str); 7] = [
     ("attribute-value", r#"(variant (case "text" string) (case "number" string) (case "binary" (list u8)))"#),
     ("attribute", r#"(record (field "name" string) (field "value" $attribute-value))"#),
@@ -17,8 +18,8 @@ const TYPES: [(&str, &str); 7] = [
 
 const HANDLE: &str = r#"(param "message" $message) (result (result $outcome (error $failure)))"#;
 
-/// A handler whose core module has these `items`, and whose `handle` has this `body`, which gives the address of its
-/// result. The memory is all zeros, and zeros say `done`.
+/// A handler whose core module has these `items`, and whose `handle` has this `body`, which gives
+/// the address of its result. The memory is all zeros, and zeros say `done`.
 pub fn handler(items: &str, body: &str) -> Vec<u8> {
     handler_with("", items, body)
 }
@@ -30,10 +31,10 @@ pub fn handler_with(imports: &str, items: &str, body: &str) -> Vec<u8> {
     Parts { imports, core: &core, ..Parts::default() }.component()
 }
 
-/// A handler as a file has it: the items of a core module, among them a function `$handle` that gives the address of its
-/// result, and a `$realloc` where the usual one will not do. Before a line `;; --- core` it may have a part
-/// `;; --- component` with items of the component, which make an instance `$host` for the core module's imports. A file may be a
-/// whole component, too.
+/// A handler as a file has it: the items of a core module, among them a function `$handle` that
+/// gives the address of its result, and a `$realloc` where the usual one will not do. Before a line
+/// `;; --- core` it may have a part `;; --- component` with items of the component, which make an
+/// instance `$host` for the core module's imports. A file may be a whole component, too.
 pub fn handler_file(text: &str) -> Vec<u8> {
     if text.contains("\n(component") {
         return component(text);

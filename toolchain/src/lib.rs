@@ -35,8 +35,8 @@ pub enum TargetError {
 /// # Errors
 /// When the target is not there in the end.
 pub fn ensure_wasm_target(dir: &Path, say: impl FnOnce(&str)) -> Result<(), TargetError> {
-    // Cargo prefers RUSTC, too. Both programs find the toolchain as cargo does: by RUSTUP_TOOLCHAIN,
-    // else by the toolchain file of the directory.
+    // Cargo prefers RUSTC, too. Both programs find the toolchain as cargo does: by
+    // RUSTUP_TOOLCHAIN, else by the toolchain file of the directory.
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let named = std::env::var("RUSTUP_TOOLCHAIN").ok();
     Toolchain { rustc, rustup: "rustup".into(), named }.ensure_wasm_target(dir, say)
@@ -104,8 +104,8 @@ fn command(toolchain: &str) -> String {
     format!("rustup target add --toolchain {toolchain} {WASM_TARGET}")
 }
 
-/// What a program said of its failure: the first line and the last, which is the innermost cause. Not what it said of its
-/// progress, nor where in its code it failed.
+/// What a program said of its failure: the first line and the last, which is the innermost cause.
+/// Not what it said of its progress, nor where in its code it failed.
 fn in_one_line(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Stack backtrace"));
@@ -156,7 +156,8 @@ mod tests {
 
     use super::*;
 
-    /// A rustup home with one toolchain, the two programs, as scripts, and the name by which the toolchain was chosen.
+    /// A rustup home with one toolchain, the two programs, as scripts, and the name by which the
+    /// toolchain was chosen.
     struct Home(tempfile::TempDir, Option<String>);
 
     impl Home {

@@ -1,4 +1,5 @@
-//! What `wasq-bench` has a handler do: read an order and log one line. Its native twin is in `host/src/cli/bench/order.rs`.
+//! What `wasq-bench` has a handler do: read an order and log one line. Its native twin is in
+//! `bench/src/workload.rs`.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! Who may look at the dashboard, and who may change anything through it.
 //!
-//! On loopback it is whoever is on this machine; elsewhere it is whoever knows the token. A browser is let in for a session;
-//! what it asks for must come from a page of this very host: its `Host` is checked against DNS rebinding, its `Origin` and
-//! `Sec-Fetch-Site` against other sites, and a form carries a token that no other site can read.
+//! On loopback it is whoever is on this machine; elsewhere it is whoever knows the token. A browser
+//! is let in for a session; what it asks for must come from a page of this very host: its `Host` is
+//! checked against DNS rebinding, its `Origin` and `Sec-Fetch-Site` against other sites, and a form
+//! carries a token that no other site can read.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -189,7 +190,8 @@ impl Access {
         if is_it { Ok(()) } else { Err(Refusal::CrossSite) }
     }
 
-    /// A name that leads here from the outside, such as one whose address was changed after a page was loaded, is refused.
+    /// A name that leads here from the outside, such as one whose address was changed after a page
+    /// was loaded, is refused.
     pub fn check_host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         if !self.is_loopback {
             return Ok(());

@@ -48,7 +48,8 @@ pub struct QueueSample {
     pub dead_letters: Option<f64>,
 }
 
-/// Exits of handlers that failed. A held message, one whose breaker is open for instance, has not failed.
+/// Exits of handlers that failed. A held message, one whose breaker is open for instance, has not
+/// failed.
 const FAILURES: [&str; 8] =
     ["retry", "unavailable", "timeout", "trap", "out-of-memory", "exited", "bad-result", "outbox"];
 

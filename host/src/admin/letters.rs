@@ -1,5 +1,6 @@
-//! The dead letters of a queue, as the dashboard looks at them and acts on them: with the same reader and the same replay as
-//! `wasq dlq`. What is read is hidden from others meanwhile, and put back.
+//! The dead letters of a queue, as the dashboard looks at them and acts on them: with the same
+//! reader and the same replay as `wasq dlq`. What is read is hidden from others meanwhile, and put
+//! back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -150,7 +151,8 @@ impl DeadLetterQueue {
         .await
     }
 
-    /// Sends a group back, at most [`LETTERS_MAX`]. The answer is how many went, and why the first that stayed did.
+    /// Sends a group back, at most [`LETTERS_MAX`]. The answer is how many went, and why the first
+    /// that stayed did.
     pub async fn replay_group(
         self: Arc<Self>,
         ledger: Arc<dyn Ledger>,
@@ -182,7 +184,8 @@ impl DeadLetterQueue {
         .await
     }
 
-    /// Deletes a group for good, at most [`LETTERS_MAX`], and nothing that failed after `began`. The answer is how many.
+    /// Deletes a group for good, at most [`LETTERS_MAX`], and nothing that failed after `began`.
+    /// The answer is how many.
     pub async fn discard_group(
         self: Arc<Self>,
         ledger: Arc<dyn Ledger>,

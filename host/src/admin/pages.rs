@@ -1,4 +1,5 @@
-//! The dashboard's pages: HTML and SVG that the server renders. All text goes through [`maud`], which escapes it.
+//! The dashboard's pages: HTML and SVG that the server renders. All text goes through [`maud`],
+//! which escapes it.
 
 mod actions;
 mod banner;

@@ -1,5 +1,5 @@
-//! Pausing and resuming: what is said is kept in the ledger, so that it outlives restarts and every host hears it; and each
-//! host's view of it, read again every few seconds.
+//! Pausing and resuming: what is said is kept in the ledger, so that it outlives restarts and every
+//! host hears it; and each host's view of it, read again every few seconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +21,8 @@ pub enum PausingError {
     TooMany,
 }
 
-/// Records a pause, in place of an earlier one of the same target, and says so in the audit log, with the address that it was
-/// asked `from`. Hosts pick it up when they look.
+/// Records a pause, in place of an earlier one of the same target, and says so in the audit log,
+/// with the address that it was asked `from`. Hosts pick it up when they look.
 pub async fn pause(ledger: &dyn Ledger, service: &str, pause: &Pause, from: &str) -> Result<(), PausingError> {
     let before = ledger.pauses(service).await?;
     let is_new = before.iter().all(|other| other.target != pause.target);
@@ -42,7 +42,8 @@ pub async fn pause(ledger: &dyn Ledger, service: &str, pause: &Pause, from: &str
     Ok(())
 }
 
-/// Ends a pause, and says so in the audit log, as [`pause`] does. The answer is the pause that there was.
+/// Ends a pause, and says so in the audit log, as [`pause`] does. The answer is the pause that
+/// there was.
 pub async fn resume(
     ledger: &dyn Ledger,
     service: &str,
@@ -112,7 +113,8 @@ impl Pauses {
         self.find(now, |target| matches!(target, Target::Queue(name) if name == queue))
     }
 
-    /// The pause that keeps a message from being run: its type's, or its queue's, if a poll has brought it all the same.
+    /// The pause that keeps a message from being run: its type's, or its queue's, if a poll has
+    /// brought it all the same.
     pub fn of_message(&self, queue: &str, kind: &str, now: impl FnOnce() -> UnixMs) -> Option<(Pause, UnixMs)> {
         if !self.any.load(Ordering::Relaxed) {
             return None;

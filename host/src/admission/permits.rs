@@ -86,8 +86,8 @@ impl Permits {
         Usage::of(&self.all, self.limit)
     }
 
-    /// Waits for everything that a run needs. The permits belong to the run: it gives them back when
-    /// its instance is gone.
+    /// Waits for everything that a run needs. The permits belong to the run: it gives them back
+    /// when its instance is gone.
     pub async fn acquire<'a>(&self, run: impl Into<Needs<'a>>) -> Vec<OwnedSemaphorePermit> {
         let Needs { own, alone, pools, priority } = run.into();
         let by_priority: &[&Arc<Semaphore>] = match priority {

@@ -16,8 +16,9 @@ const DEPTH_MAX: usize = 4;
 
 /// Compile the handler projects under a directory into plugins.
 ///
-/// A handler project is a directory with a Cargo.toml and a plugin.toml. Each is compiled for wasm32-wasip2 in release mode and
-/// becomes one NAME.wasm, with its manifest inside. What has not changed is not compiled again.
+/// A handler project is a directory with a Cargo.toml and a plugin.toml. Each is compiled for
+/// wasm32-wasip2 in release mode and becomes one NAME.wasm, with its manifest inside. What has not
+/// changed is not compiled again.
 #[derive(Args)]
 pub struct Build {
     /// The directory to look in.
@@ -98,7 +99,8 @@ fn find(dir: &Path, depth: usize, projects: &mut Vec<PathBuf>) -> std::io::Resul
     Ok(())
 }
 
-/// cargo, as the one that runs us or the one on the path. It runs in `dir`, whose toolchain file counts.
+/// cargo, as the one that runs us or the one on the path. It runs in `dir`, whose toolchain file
+/// counts.
 fn cargo(dir: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(dir);
@@ -185,7 +187,8 @@ fn package_of(project: &Path) -> anyhow::Result<String> {
     name.map(str::to_owned).with_context(|| format!("{} has no package name", path.display()))
 }
 
-/// Puts a component into the plugin directory: whole, or not at all. The file is named after the package.
+/// Puts a component into the plugin directory: whole, or not at all. The file is named after the
+/// package.
 fn put(artifact: &Path, out: &Path) -> anyhow::Result<Built> {
     let bytes = std::fs::read(artifact).with_context(|| format!("cannot read {}", artifact.display()))?;
     let stem = artifact.file_stem().context("a component has a file name")?.to_string_lossy().replace('_', "-");

@@ -14,18 +14,20 @@ use crate::host::{Opened, StartError, kept_versions};
 use crate::plugins::{Catalogs, Loader};
 use crate::sandbox::Sandbox;
 
-/// Check the config, every plugin with its manifest and grants, and with --live all that a run opens.
+/// Check the config, every plugin with its manifest and grants, and with --live all that a run
+/// opens.
 ///
-/// Prints a line for each thing checked, and every problem with its place and the way out; what one setting grants and
-/// another takes back is one. Exits with 1 if there is any. Host names that a plugin may call are not looked up: whether
-/// their addresses may be reached is found out when a handler calls them.
+/// Prints a line for each thing checked, and every problem with its place and the way out; what one
+/// setting grants and another takes back is one. Exits with 1 if there is any. Host names that a
+/// plugin may call are not looked up: whether their addresses may be reached is found out when a
+/// handler calls them.
 #[derive(Args)]
 pub struct Check {
     /// The config file.
     #[arg(long, env = "WASQ_CONFIG", default_value = "wasq.toml", value_name = "FILE")]
     config: PathBuf,
-    /// Also open what a run opens: the ledger, each queue with its DLQ and its redrive policy, the secrets that are with
-    /// AWS, the admin port's token. It fails where `wasq run` would.
+    /// Also open what a run opens: the ledger, each queue with its DLQ and its redrive policy, the
+    /// secrets that are with AWS, the admin port's token. It fails where `wasq run` would.
     #[arg(long)]
     live: bool,
 }

@@ -1,4 +1,5 @@
-//! `wasq demo`: a shop's checkout, whole, with failures; and the proof that each effect happened as often as it should.
+//! `wasq demo`: a shop's checkout, whole, with failures; and the proof that each effect happened as
+//! often as it should.
 
 mod client;
 mod expected;
@@ -56,12 +57,14 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a dead letter is hidden while it is replayed.
 const LETTER_HIDDEN: Duration = Duration::from_secs(30);
 
-/// Run a shop's checkout on this machine, with failures, and prove that each effect happened as often as it should.
+/// Run a shop's checkout on this machine, with failures, and prove that each effect happened as
+/// often as it should.
 ///
-/// Builds the handlers in plugins/, starts a local queue, a host and a small HTTP server that stands for the outside world; sends
-/// real orders, some twice and one that no handler can read, while the partner's webhook answers 503 for a while. Ends
-/// with a table, and exits with 0 only if the outside world saw every effect exactly as often as it should. Then the dead letter
-/// is mended, replayed, and checked again.
+/// Builds the handlers in plugins/, starts a local queue, a host and a small HTTP server that
+/// stands for the outside world; sends real orders, some twice and one that no handler can read,
+/// while the partner's webhook answers 503 for a while. Ends with a table, and exits with 0 only if
+/// the outside world saw every effect exactly as often as it should. Then the dead letter is
+/// mended, replayed, and checked again.
 #[derive(Args)]
 pub struct Demo {
     /// How many orders.
@@ -70,7 +73,8 @@ pub struct Demo {
     /// Leaves everything running afterwards, to play with.
     #[arg(long)]
     keep: bool,
-    /// Where the shop's handlers are. Default: plugins/ here, or beside the source that this binary was built from.
+    /// Where the shop's handlers are. Default: plugins/ here, or beside the source that this binary
+    /// was built from.
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
 }
@@ -158,8 +162,8 @@ impl Shop {
         Ok(Self { sqs, world, host, queue, dlq })
     }
 
-    /// Sends the demand while the partner is down for a while, and waits until all is settled. The answer is how long
-    /// the shop waited for each order to be enqueued.
+    /// Sends the demand while the partner is down for a while, and waits until all is settled. The
+    /// answer is how long the shop waited for each order to be enqueued.
     async fn sell(&self, demand: &Demand) -> anyhow::Result<Percentiles> {
         self.world.fail("/partner", 503, None, None);
         let bar = progress(Expected::of(demand, false).total() as u64, "effects in the world");
@@ -230,7 +234,8 @@ impl Shop {
         }
     }
 
-    /// Mends the dead letters of the order that no handler could read, and sends them back. The answer is how many.
+    /// Mends the dead letters of the order that no handler could read, and sends them back. The
+    /// answer is how many.
     async fn replay(&self, demand: &Demand) -> anyhow::Result<usize> {
         let mended = orders::message_of(&demand.poison.mended)?.body;
         let ledger = self.host.services().ledger.clone() as std::sync::Arc<dyn Ledger>;

@@ -1,4 +1,5 @@
-//! `wasq dlq`: look into the dead letters, group them, replay, mend or discard them, and take them along.
+//! `wasq dlq`: look into the dead letters, group them, replay, mend or discard them, and take them
+//! along.
 
 mod discard;
 mod edit;
@@ -21,8 +22,9 @@ use clap::{Args, Subcommand};
 
 /// Look into the dead letters, and replay, mend or discard them.
 ///
-/// To look at a message SQS must hide it from others: what a command reads is hidden while the command runs, and shown again
-/// when it ends, also by Ctrl-C. If the command is killed, its letters show again when their visibility ends (--hide).
+/// To look at a message SQS must hide it from others: what a command reads is hidden while the
+/// command runs, and shown again when it ends, also by Ctrl-C. If the command is killed, its
+/// letters show again when their visibility ends (--hide).
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Dlq {

@@ -32,7 +32,8 @@ fn with_token(request: http::request::Builder) -> http::request::Builder {
 }
 
 impl Admin {
-    /// What the host answers at `path`, as JSON; none for 404. A host that is not ready answers too.
+    /// What the host answers at `path`, as JSON; none for 404. A host that is not ready answers
+    /// too.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         let answer = self.get_if(path, |status| matches!(status.as_u16(), 200 | 503)).await?;
         answer.map(|bytes| serde_json::from_slice(&bytes).context("the host's answer is no JSON")).transpose()

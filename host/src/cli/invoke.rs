@@ -21,8 +21,9 @@ use crate::telemetry::spans::Span;
 
 /// Run one message through a plugin, without a queue, and show what came of it.
 ///
-/// Prints the outcome, the time, the memory and what was put into the outbox; the handler's logs go to stderr. Exits with 0 if the
-/// handler is done, else with 1. What the manifest asks for is granted.
+/// Prints the outcome, the time, the memory and what was put into the outbox; the handler's logs go
+/// to stderr. Exits with 0 if the handler is done, else with 1. What the manifest asks for is
+/// granted.
 #[derive(Args)]
 pub struct Invoke {
     /// The plugin.

@@ -12,12 +12,15 @@ use super::dev::make_queues;
 use super::target::{DEV_QUEUE, dlq_name};
 use crate::config::{AwsConfig, LOCAL_SQS_PORT};
 
-/// Run the local queue alone: an endpoint that speaks SQS, for hosts, containers and any AWS client.
+/// Run the local queue alone: an endpoint that speaks SQS, for hosts, containers and any AWS
+/// client.
 ///
-/// It checks no signature and no permission: let nobody reach it who may not read and write all of its messages.
+/// It checks no signature and no permission: let nobody reach it who may not read and write all of
+/// its messages.
 #[derive(Args)]
 pub struct LocalQueue {
-    /// Queues to make, each with its DLQ, NAME-dlq. Those that are there stay as they are. A name may end in `.fifo`.
+    /// Queues to make, each with its DLQ, NAME-dlq. Those that are there stay as they are. A name
+    /// may end in `.fifo`.
     #[arg(default_value = DEV_QUEUE, value_name = "NAME")]
     queues: Vec<String>,
     /// Where to listen.

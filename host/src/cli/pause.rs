@@ -23,15 +23,17 @@ use crate::config::Config;
 
 /// Hold a type's messages, or stop polling a queue, on all hosts of the service.
 ///
-/// It is kept in the ledger: it outlives restarts, and every host of the fleet hears of it within seconds. A paused type's
-/// messages are not run and not lost, and count no attempt; they return within 90 seconds of `wasq resume`. What runs already
-/// runs to its end. `wasq status` shows what is paused.
+/// It is kept in the ledger: it outlives restarts, and every host of the fleet hears of it within
+/// seconds. A paused type's messages are not run and not lost, and count no attempt; they return
+/// within 90 seconds of `wasq resume`. What runs already runs to its end. `wasq status` shows what
+/// is paused.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PauseCommand {
     #[command(flatten)]
     what: What,
-    /// End of the pause: a duration (`90s`, `2h`) or a time (`2026-11-27T18:00Z`; without a zone, this machine's).
+    /// End of the pause: a duration (`90s`, `2h`) or a time (`2026-11-27T18:00Z`; without a zone,
+    /// this machine's).
     #[arg(long, value_name = "TIME|DURATION", value_parser = end)]
     until: Option<End>,
     #[command(flatten)]
@@ -71,7 +73,8 @@ struct What {
 struct Route {
     #[command(flatten)]
     admin: Admin,
-    /// Write to this config's ledger directly instead of asking a running host. Shared ledgers only.
+    /// Write to this config's ledger directly instead of asking a running host. Shared ledgers
+    /// only.
     #[arg(long, value_name = "FILE", conflicts_with = "admin")]
     config: Option<PathBuf>,
     /// Who pauses or resumes. Default: user@machine.

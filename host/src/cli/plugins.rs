@@ -10,12 +10,14 @@ use super::http::Admin;
 use super::table::{Table, list, name, number, whole};
 use crate::admin::{CanaryStatus, PluginStatus};
 
-/// List a running host's plugins: types, version, limits, what they may do, and what could not be loaded.
+/// List a running host's plugins: types, version, limits, what they may do, and what could not be
+/// loaded.
 #[derive(Args)]
 pub struct Plugins {
     #[command(flatten)]
     admin: Admin,
-    /// Shows what each may do: where it may call, what it may send to, the secrets in its requests, its variables and pools.
+    /// Shows what each may do: where it may call, what it may send to, the secrets in its requests,
+    /// its variables and pools.
     #[arg(long)]
     grants: bool,
     /// Prints JSON.

@@ -20,19 +20,22 @@ use super::table::{self, Table, list as names, name, number, text, whole, wrappe
 const HEIGHT: u16 = 24;
 /// Failures that are shown.
 const FAILURES: usize = 5;
-/// Moves to the top left; and clears from there on. What is drawn over is not cleared before: that would flicker.
+/// Moves to the top left; and clears from there on. What is drawn over is not cleared before: that
+/// would flicker.
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_REST: &str = "\x1b[J";
 
-/// Show a running host: readiness, what is paused, queues, types, permits, breakers, the latest failures.
+/// Show a running host: readiness, what is paused, queues, types, permits, breakers, the latest
+/// failures.
 ///
 /// Exits with 1 if the host is not ready.
 #[derive(Args)]
 pub struct Status {
     #[command(flatten)]
     admin: Admin,
-    /// Shows it again and again, until Ctrl-C. Where the output is no terminal, one after the other.
+    /// Shows it again and again, until Ctrl-C. Where the output is no terminal, one after the
+    /// other.
     #[arg(long, short)]
     watch: bool,
     /// Refresh interval for --watch.
@@ -98,8 +101,8 @@ impl Status {
     }
 }
 
-/// A page that takes the last one's place on the screen, and no more of it than there are rows: a screen that scrolls cannot
-/// be drawn over.
+/// A page that takes the last one's place on the screen, and no more of it than there are rows: a
+/// screen that scrolls cannot be drawn over.
 fn frame(text: &str, rows: u16) -> String {
     let room = usize::from(rows.max(2)) - 1;
     let shown = match text.lines().count() {

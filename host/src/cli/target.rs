@@ -23,7 +23,8 @@ pub struct Target {
     /// The config file, if there is one.
     #[arg(long, env = "WASQ_CONFIG", default_value = "wasq.toml", value_name = "FILE")]
     config: PathBuf,
-    /// The SQS endpoint. Default: the config's; without a config, the local queue at http://127.0.0.1:9324.
+    /// The SQS endpoint. Default: the config's; without a config, the local queue at
+    /// http://127.0.0.1:9324.
     #[arg(long, env = "WASQ_ENDPOINT_URL", value_name = "URL")]
     endpoint_url: Option<String>,
 }
@@ -87,7 +88,8 @@ impl Target {
 }
 
 impl Targeted {
-    /// The queue's DLQ: the config's, the redrive policy's target, or the one that `wasq dev` makes beside a queue.
+    /// The queue's DLQ: the config's, the redrive policy's target, or the one that `wasq dev` makes
+    /// beside a queue.
     pub async fn dlq(&self) -> anyhow::Result<SqsQueue> {
         let attributes = match self.queue.attributes().await {
             Err(error) if error.says_denied() => None,

@@ -1,6 +1,7 @@
 //! The least and the most that each limit may be. What a limit guards is said beside its field.
 //!
-//! The upper bounds keep a slip of the keyboard from being no limit at all, and sums of durations from overflowing.
+//! The upper bounds keep a slip of the keyboard from being no limit at all, and sums of durations
+//! from overflowing.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -26,7 +27,8 @@ const MS: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOURS_12: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Checks the limits, and what the operator says of single plugins. Those of HTTP are checked where they are used.
+/// Checks the limits, and what the operator says of single plugins. Those of HTTP are checked where
+/// they are used.
 pub fn check(config: &Config) -> Result<(), OutOfBounds> {
     let limits = &config.limits;
     for (name, value, bounds) in [

@@ -1,4 +1,5 @@
-//! What the operator says about outbound HTTP: where it may go, its secrets, and the bounds of its limits.
+//! What the operator says about outbound HTTP: where it may go, its secrets, and the bounds of its
+//! limits.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -12,11 +13,13 @@ use super::Limits;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Egress {
-    /// `host:port` pairs that may be reached although they resolve to a private or loopback address.
+    /// `host:port` pairs that may be reached although they resolve to a private or loopback
+    /// address.
     pub open_hosts: Vec<String>,
     /// A PEM file of certificate authorities that are trusted besides the system's.
     pub ca_file: Option<PathBuf>,
-    /// For finding an address and connecting to it, each address's share included: 1 ms to 1 min. Default 10 s.
+    /// For finding an address and connecting to it, each address's share included: 1 ms to 1 min.
+    /// Default 10 s.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
     /// How long a connection is kept that nobody uses: 1 s to 1 h. Default 60 s.
@@ -204,11 +207,13 @@ impl Limits {
         })
     }
 
-    /// Memory for the headers that a guest makes: what the engine counts for each is more than its bytes.
+    /// Memory for the headers that a guest makes: what the engine counts for each is more than its
+    /// bytes.
     pub fn header_memory_bytes(&self) -> usize {
         2 * self.header_bytes + HEADER_OVERHEAD_BYTES * self.headers
     }
 }
 
-/// What a header takes beside its name's and value's bytes; about twice what it is on 64-bit machines.
+/// What a header takes beside its name's and value's bytes; about twice what it is on 64-bit
+/// machines.
 const HEADER_OVERHEAD_BYTES: usize = 256;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An interface of WASI's that is there for standard libraries that import it, and empty: no directory is open, no address allowed.
+/// An interface of WASI's that is there for standard libraries that import it, and empty: no
+/// directory is open, no address allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EmptyInterface {
     #[serde(rename = "wasi:filesystem")]

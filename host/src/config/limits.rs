@@ -11,10 +11,12 @@ use serde::Deserialize;
 pub struct Limits {
     /// Instances alive at once, over all plugins: 1 to 10,000. Default 512.
     pub max_instances: u32,
-    /// The longest timeout that a manifest may ask for: a run may use this much of a core too. Default 12 h.
+    /// The longest timeout that a manifest may ask for: a run may use this much of a core too.
+    /// Default 12 h.
     #[serde(with = "humantime_serde")]
     pub max_timeout: Duration,
-    /// The largest memory that a manifest may ask for, all of an instance's memories together. Default 256 MiB.
+    /// The largest memory that a manifest may ask for, all of an instance's memories together.
+    /// Default 256 MiB.
     pub max_memory: ByteSize,
     /// The largest component file. Default 64 MiB.
     pub max_component: ByteSize,
@@ -31,7 +33,8 @@ pub struct Limits {
     pub tables: u32,
     /// Elements in all of an instance's tables. Default 20,000.
     pub table_elements: usize,
-    /// Handles (requests, streams, pollables, resources of its own) that one instance may hold at once. Default 1,024.
+    /// Handles (requests, streams, pollables, resources of its own) that one instance may hold at
+    /// once. Default 1,024.
     pub open_handles: usize,
     /// The longest idempotency key. Default 1 KiB.
     pub key_bytes: usize,
@@ -61,7 +64,8 @@ pub struct Limits {
     pub outbox_depth: u32,
     /// Outbound requests of one message: 0 to 100,000. Default 100.
     pub requests: usize,
-    /// Outbound requests of one message at once, until each's response is read or dropped: 1 to 1,000. Default 16.
+    /// Outbound requests of one message at once, until each's response is read or dropped: 1 to
+    /// 1,000. Default 16.
     pub requests_at_once: usize,
     /// Bytes of one request's body: to 1 GiB. Default 16 MiB.
     pub request_bytes: usize,
@@ -73,10 +77,12 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Bytes of one request's URL: 64 to 65,000. Default 8 KiB.
     pub url_bytes: usize,
-    /// From the request to its response's headers: 1 ms to 12 h. Default 30 s. A handler may ask for less.
+    /// From the request to its response's headers: 1 ms to 12 h. Default 30 s. A handler may ask
+    /// for less.
     #[serde(with = "humantime_serde")]
     pub first_byte: Duration,
-    /// How long a response's body may pause: 1 ms to 12 h. Default 30 s. A handler may ask for less.
+    /// How long a response's body may pause: 1 ms to 12 h. Default 30 s. A handler may ask for
+    /// less.
     #[serde(with = "humantime_serde")]
     pub between_bytes: Duration,
     /// From the request to its response's last byte: 1 ms to 12 h. Default 5 min.
@@ -88,7 +94,8 @@ pub struct Limits {
     /// How long a lease is kept past a handler's timeout, for settling. Default 30 s.
     #[serde(with = "humantime_serde")]
     pub settle_grace: Duration,
-    /// Claims that ended without a finish before a message is dead-lettered as `host-crash`. Default 3.
+    /// Claims that ended without a finish before a message is dead-lettered as `host-crash`.
+    /// Default 3.
     pub max_crashes: u32,
     /// Failures in a row that open a dependency's breaker. Default 5.
     pub breaker_failures: u32,
@@ -100,8 +107,8 @@ pub struct Limits {
     /// How often the ledger is asked what is paused: 100 ms to 1 min. Default 2 s.
     #[serde(with = "humantime_serde")]
     pub pause_refresh: Duration,
-    /// How long a message whose type is paused is hidden at most before it is looked at again; so long may it take after a
-    /// resume: 1 s to 12 h. Default 60 s; at first it is 5 s.
+    /// How long a message whose type is paused is hidden at most before it is looked at again; so
+    /// long may it take after a resume: 1 s to 12 h. Default 60 s; at first it is 5 s.
     #[serde(with = "humantime_serde")]
     pub pause_hold: Duration,
 }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::egress::Fault;
 
-/// When a version on trial is taken for good, and when it is sent back. It holds for every plugin with a `canary`.
+/// When a version on trial is taken for good, and when it is sent back. It holds for every plugin
+/// with a `canary`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RolloutConfig {
@@ -15,7 +16,8 @@ pub struct RolloutConfig {
     pub window: Duration,
     /// Runs on the new version below which nothing is decided: 1 to 1,000,000. Default 30.
     pub min_runs: u64,
-    /// By how much more of its runs the new version may fail than the one before it: `0%` to `100%`. Default `10%`.
+    /// By how much more of its runs the new version may fail than the one before it: `0%` to
+    /// `100%`. Default `10%`.
     pub failure_margin: Percent,
 }
 

@@ -10,18 +10,23 @@ use serde::Deserialize;
 pub struct Telemetry {
     /// How logs are written to stderr, unless `--log-format` or `WASQ_LOG_FORMAT` says so.
     pub log_format: Option<LogFormat>,
-    /// How often the queues are asked for their counts: 1 s to 1 h. Default 15 s: two calls a queue.
+    /// How often the queues are asked for their counts: 1 s to 1 h. Default 15 s: two calls a
+    /// queue.
     #[serde(with = "humantime_serde")]
     pub sample_interval: Duration,
-    /// Whether a sample looks into a DLQ that is not empty, for the age of its letters: a receive that hides nothing. Default true.
+    /// Whether a sample looks into a DLQ that is not empty, for the age of its letters: a receive
+    /// that hides nothing. Default true.
     pub peek_dlq: bool,
-    /// Where metrics and traces are sent by OTLP over HTTP: the collector's base, such as `http://localhost:4318`. Default: what
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` says, which goes before this; nothing is sent where neither does.
+    /// Where metrics and traces are sent by OTLP over HTTP: the collector's base, such as
+    /// `http://localhost:4318`. Default: what `OTEL_EXPORTER_OTLP_ENDPOINT` says, which goes before
+    /// this; nothing is sent where neither does.
     pub otlp_endpoint: Option<String>,
-    /// How often metrics are sent: 1 s to 1 h. Default 60 s. `OTEL_METRIC_EXPORT_INTERVAL`, in milliseconds, goes before it.
+    /// How often metrics are sent: 1 s to 1 h. Default 60 s. `OTEL_METRIC_EXPORT_INTERVAL`, in
+    /// milliseconds, goes before it.
     #[serde(with = "humantime_serde")]
     pub export_interval: Duration,
-    /// Whether metrics are written to stdout every minute for CloudWatch, in its embedded metric format. Default false.
+    /// Whether metrics are written to stdout every minute for CloudWatch, in its embedded metric
+    /// format. Default false.
     pub emf: bool,
 }
 

@@ -1,8 +1,9 @@
 //! Reasons that are alike: the names in them say the cause and are kept, the values are taken out,
 //! and what is left is named by a hash.
 //!
-//! `wasq dlq groups`, the filter `--fingerprint` and the dashboard use it. docs/operate/dead-letters.md has
-//! the rules as a table for operators, and `fingerprint/tests.rs` as examples.
+//! `wasq dlq groups`, the filter `--fingerprint` and the dashboard use it.
+//! docs/operate/dead-letters.md has the rules as a table for operators, and `fingerprint/tests.rs`
+//! as examples.
 
 mod quotation;
 mod token;
@@ -14,8 +15,9 @@ use token::Token;
 /// Hexadecimal digits of a fingerprint.
 const DIGITS: usize = 8;
 
-/// Names a reason: the first 8 hexadecimal digits of blake3 over its [`normalised`] text. Reasons that differ in their
-/// values only have the same name, on every machine and in every version that normalises alike.
+/// Names a reason: the first 8 hexadecimal digits of blake3 over its [`normalised`] text. Reasons
+/// that differ in their values only have the same name, on every machine and in every version that
+/// normalises alike.
 pub fn fingerprint(reason: &str) -> String {
     let hash = blake3::hash(normalised(reason).as_bytes()).to_hex();
     hash[..DIGITS].to_owned()

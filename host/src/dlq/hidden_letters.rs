@@ -58,7 +58,8 @@ impl<'a> HiddenLetters<'a> {
         self.held.len()
     }
 
-    /// Takes a delivery that was received with this hand's `hide`; of a letter that it had, the newer one counts.
+    /// Takes a delivery that was received with this hand's `hide`; of a letter that it had, the
+    /// newer one counts.
     pub fn take(&mut self, delivery: &Delivery) {
         let (receipt, received_at) = (delivery.receipt.clone(), delivery.received_at);
         let held = HiddenLetter { receipt, received_at, hidden_until: received_at + self.hide };
@@ -92,8 +93,8 @@ impl<'a> HiddenLetters<'a> {
         left
     }
 
-    /// Hides what is held for longer, when half of its time is over, up to SQS's 12 hours. To be called while nothing is
-    /// read. What shows again all the same is met again, and known.
+    /// Hides what is held for longer, when half of its time is over, up to SQS's 12 hours. To be
+    /// called while nothing is read. What shows again all the same is met again, and known.
     pub async fn renew(&mut self) {
         let now = clock::now();
         if now < self.renew_at {
@@ -113,8 +114,8 @@ impl<'a> HiddenLetters<'a> {
         }
     }
 
-    /// Shows these letters to others again; all of them, if none are named. The answer has the errors of those that stay
-    /// hidden.
+    /// Shows these letters to others again; all of them, if none are named. The answer has the
+    /// errors of those that stay hidden.
     pub async fn put_back(&mut self, ids: Option<&[MessageId]>) -> Vec<QueueError> {
         let held: Vec<HiddenLetter> = match ids {
             Some(ids) => ids.iter().filter_map(|id| self.held.remove(id)).collect(),
@@ -124,8 +125,8 @@ impl<'a> HiddenLetters<'a> {
     }
 }
 
-/// Hides letters for so many seconds from now; 0 shows them. Gives the errors of those that are as they were. A letter whose
-/// receipt has run out shows already.
+/// Hides letters for so many seconds from now; 0 shows them. Gives the errors of those that are as
+/// they were. A letter whose receipt has run out shows already.
 async fn hide_for(dlq: &SqsQueue, receipts: Vec<Receipt>, visibility_s: u32) -> Vec<QueueError> {
     let mut waits = waits();
     let mut left = receipts;

@@ -5,13 +5,14 @@ use wasq_core::message::{AttributeData, Attributes, Key, MessageId, UnixMs};
 use wasq_ledgers::{Ledger, LedgerError};
 use wasq_queues::QueueError;
 
-/// The attribute that holds a dead letter's envelope. A message without it has its envelope in the ledger, under its
-/// [`content_id`], or was moved by SQS itself and has none.
+/// The attribute that holds a dead letter's envelope. A message without it has its envelope in the
+/// ledger, under its [`content_id`], or was moved by SQS itself and has none.
 pub const LETTER_ATTRIBUTE: &str = "wasq";
 /// The attribute that carries a message's key through a replay.
 pub const OWN_KEY_ATTRIBUTE: &str = "wasq-key";
-/// The attribute of a message that is to be done although its key is done: its value is the message id that the letter had
-/// in the DLQ. It stays with the message, so that a later letter's replay is the same run.
+/// The attribute of a message that is to be done although its key is done: its value is the message
+/// id that the letter had in the DLQ. It stays with the message, so that a later letter's replay is
+/// the same run.
 pub const AGAIN_ATTRIBUTE: &str = "wasq-again";
 /// How long the ledger keeps an envelope: SQS's longest retention.
 pub const ENVELOPE_TTL: std::time::Duration = std::time::Duration::from_secs(14 * 24 * 60 * 60);

@@ -1,5 +1,6 @@
-//! A message that its DLQ does not take, because the DLQ's `MaximumMessageSize` is smaller than the source queue's. The ledger
-//! keeps it, in parts; what goes to the DLQ says so, and whoever reads the letter gets the whole message back.
+//! A message that its DLQ does not take, because the DLQ's `MaximumMessageSize` is smaller than the
+//! source queue's. The ledger keeps it, in parts; what goes to the DLQ says so, and whoever reads
+//! the letter gets the whole message back.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,8 @@ use wasq_ledgers::Ledger;
 
 use super::letter::{ENVELOPE_TTL, Envelopes, InLedger, LetterError, content_id};
 
-/// Bytes of one part. DynamoDB keeps 400 KB in an item, and a part is JSON in JSON on its way to the command line.
+/// Bytes of one part. DynamoDB keeps 400 KB in an item, and a part is JSON in JSON on its way to
+/// the command line.
 const PART_BYTES: usize = 128 * 1024;
 
 /// The beginning of a stub: a body that stands in the DLQ for a larger message.
@@ -73,7 +75,8 @@ impl InLedger {
         Ok(())
     }
 
-    /// The body that stands in the DLQ for the message's own. The message id keeps two of the same content apart.
+    /// The body that stands in the DLQ for the message's own. The message id keeps two of the same
+    /// content apart.
     pub fn stub(&self, message_id: &str) -> String {
         let message_id = serde_json::Value::from(message_id);
         let Self { content, body_bytes, .. } = self;

@@ -87,7 +87,8 @@ pub enum ReplayEnd {
 pub struct Summary {
     /// Letters that are gone from the DLQ.
     pub replayed: u64,
-    /// Messages that these were: a message may have failed several plugins, and has a letter of each.
+    /// Messages that these were: a message may have failed several plugins, and has a letter of
+    /// each.
     pub messages: u64,
     /// Messages that failed again, as far as the replay has seen.
     pub failed_again: u64,

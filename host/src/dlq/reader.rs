@@ -1,7 +1,8 @@
 //! Reading a DLQ through, and leaving it as it was.
 //!
-//! SQS has no way to look at a message but to receive it, which hides it from others. What a reader receives it holds,
-//! hidden, until it is deleted or put back; so the next receive brings others, and an empty queue has been read through.
+//! SQS has no way to look at a message but to receive it, which hides it from others. What a reader
+//! receives it holds, hidden, until it is deleted or put back; so the next receive brings others,
+//! and an empty queue has been read through.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,23 +16,27 @@ use super::Envelopes;
 use super::hidden_letters::{HiddenLetters, waits};
 use super::letter_view::LetterView;
 
-/// Letters that a reader holds hidden at most. SQS allows 120,000 in flight, others' among them (SQS quotas).
+/// Letters that a reader holds hidden at most. SQS allows 120,000 in flight, others' among them
+/// (SQS quotas).
 pub const HIDDEN_MAX: usize = 100_000;
 /// How long a letter in hand is hidden at least.
 pub const HIDE_MIN: Duration = Duration::from_secs(60);
-/// Letters a second that even a slow line reads: a long queue's are hidden for longer, until all of it is read.
+/// Letters a second that even a slow line reads: a long queue's are hidden for longer, until all of
+/// it is read.
 const READ_PER_S: u64 = 100;
-/// Empty answers in a row after which the queue counts as read. SQS may answer empty although there is something.
+/// Empty answers in a row after which the queue counts as read. SQS may answer empty although there
+/// is something.
 const EMPTY_MAX: u32 = 3;
 /// The same, while the queue's count says that there is something.
 const EMPTY_DOUBTED_MAX: u32 = 8;
-/// Letters in a row that failed after the reader was opened, after which the queue counts as read: what was there before
-/// lies before them, and a queue into which letters pour has no other end.
+/// Letters in a row that failed after the reader was opened, after which the queue counts as read:
+/// what was there before lies before them, and a queue into which letters pour has no other end.
 const NEWCOMERS_MAX: usize = 1_000;
 /// The long poll after an empty answer: unlike a short one it asks all of SQS's servers.
 const EMPTY_WAIT: Duration = Duration::from_secs(1);
 
-/// Reads each letter of a DLQ once. Whoever opens one calls [`Reader::put_back`], whatever happened in between.
+/// Reads each letter of a DLQ once. Whoever opens one calls [`Reader::put_back`], whatever happened
+/// in between.
 pub struct Reader<'a> {
     dlq: &'a SqsQueue,
     envelopes: &'a dyn Envelopes,
@@ -51,7 +56,8 @@ pub struct Reader<'a> {
 pub type Notes = Vec<String>;
 
 impl<'a> Reader<'a> {
-    /// A reader that hides what it has in hand for `hide`; by default for [`HIDE_MIN`], and longer on a long queue.
+    /// A reader that hides what it has in hand for `hide`; by default for [`HIDE_MIN`], and longer
+    /// on a long queue.
     pub async fn open(
         dlq: &'a SqsQueue,
         envelopes: &'a dyn Envelopes,
@@ -72,8 +78,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The next letters, at most `max` and at most ten, hidden and held. None when the queue has been read through, or
-    /// [`HIDDEN_MAX`] are held.
+    /// The next letters, at most `max` and at most ten, hidden and held. None when the queue has
+    /// been read through, or [`HIDDEN_MAX`] are held.
     pub async fn next(&mut self, max: usize) -> Result<Option<Vec<LetterView>>, QueueError> {
         let mut empty = 0;
         while !self.has_enough() {
@@ -106,7 +112,8 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-    /// Whether to end although there may be more: it holds too many, has gone round, or meets only what came since.
+    /// Whether to end although there may be more: it holds too many, has gone round, or meets only
+    /// what came since.
     fn has_enough(&self) -> bool {
         self.hand.len() >= HIDDEN_MAX
             || self.repeats > self.hand.len() + BATCH_MAX_ENTRIES
@@ -140,7 +147,8 @@ impl<'a> Reader<'a> {
         left
     }
 
-    /// Hides what is held for longer, when half of its time is over. To be called while nothing is read.
+    /// Hides what is held for longer, when half of its time is over. To be called while nothing is
+    /// read.
     pub async fn renew(&mut self) {
         self.hand.renew().await;
     }
@@ -153,7 +161,8 @@ impl<'a> Reader<'a> {
         errors.first().map(note).into_iter().collect()
     }
 
-    /// What this reader did not see although it read to the end. To be asked before all is put back.
+    /// What this reader did not see although it read to the end. To be asked before all is put
+    /// back.
     pub async fn unseen(&self) -> Result<Notes, QueueError> {
         let counts = QueueDepth::of(self.dlq).await?;
         let name = self.dlq.name();
@@ -210,8 +219,8 @@ impl<'a> Reader<'a> {
         self.dlq.receive(max, wait, self.hand.hide()).await
     }
 
-    /// Whether an empty answer contradicts the queue's count. In a FIFO queue letters behind one in hand count, and are
-    /// not to be had.
+    /// Whether an empty answer contradicts the queue's count. In a FIFO queue letters behind one in
+    /// hand count, and are not to be had.
     async fn is_doubtful(&self) -> Result<bool, QueueError> {
         Ok(!self.dlq.is_fifo() && QueueDepth::of(self.dlq).await?.visible > 0)
     }

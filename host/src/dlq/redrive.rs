@@ -1,4 +1,5 @@
-//! The queue's redrive policy, checked before the first receive: SQS must not take messages away uncounted.
+//! The queue's redrive policy, checked before the first receive: SQS must not take messages away
+//! uncounted.
 
 use std::time::Duration;
 

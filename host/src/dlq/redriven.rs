@@ -1,5 +1,6 @@
-//! A dead letter of ours that AWS itself has moved back to its source: the console's redrive button, or StartMessageMoveTask.
-//! It is a replay like `wasq dlq replay`'s, so it keeps its key: what was done stays done, and steps stay.
+//! A dead letter of ours that AWS itself has moved back to its source: the console's redrive
+//! button, or StartMessageMoveTask. It is a replay like `wasq dlq replay`'s, so it keeps its key:
+//! what was done stays done, and steps stay.
 
 use wasq_core::message::{AttributeValue, Delivery, KEY_ATTRIBUTE, size_bytes};
 use wasq_queues::MESSAGE_MAX_ATTRIBUTES;
@@ -9,11 +10,12 @@ use super::letter::{Envelopes, LETTER_ATTRIBUTE, LetterError, OWN_KEY_ATTRIBUTE}
 use super::oversized::is_stub;
 use super::send::read;
 
-/// More bytes than a letter has, unless the limits on keys and reasons are raised far above their defaults.
+/// More bytes than a letter has, unless the limits on keys and reasons are raised far above their
+/// defaults.
 const LETTER_ROOM_BYTES: usize = 64 * 1024;
 
-/// The message that a delivery was before it was dead-lettered; none if it never was. It has its letter's key as the
-/// attribute `wasq-key`, as a replay has.
+/// The message that a delivery was before it was dead-lettered; none if it never was. It has its
+/// letter's key as the attribute `wasq-key`, as a replay has.
 ///
 /// # Errors
 /// The ledger does not answer, or it no longer keeps what did not fit into the DLQ.
@@ -40,8 +42,8 @@ pub async fn reopen(delivery: &Delivery, envelopes: &dyn Envelopes) -> Result<Op
     Ok(Some(reopened))
 }
 
-/// Whether the letter would be in the ledger, if the message came from the DLQ. Nobody need be asked where the producer gave
-/// the key.
+/// Whether the letter would be in the ledger, if the message came from the DLQ. Nobody need be
+/// asked where the producer gave the key.
 fn had_no_room_for_its_letter(delivery: &Delivery) -> bool {
     let attributes = &delivery.attributes;
     let is_full = attributes.len() >= MESSAGE_MAX_ATTRIBUTES

@@ -1,8 +1,9 @@
-//! The replay of many letters: batch by batch, at a rate, with a canary, and with an eye on those that fail again.
+//! The replay of many letters: batch by batch, at a rate, with a canary, and with an eye on those
+//! that fail again.
 //!
-//! Each batch is sent and deleted before the next is read. Killed in between, it leaves letters that were sent already: run
-//! again, it sends twins with the same keys, which the ledger knows. What was replayed is gone from the DLQ, so running it
-//! again goes on where it ended.
+//! Each batch is sent and deleted before the next is read. Killed in between, it leaves letters
+//! that were sent already: run again, it sends twins with the same keys, which the ledger knows.
+//! What was replayed is gone from the DLQ, so running it again goes on where it ended.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -27,7 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often the source queues' counts are asked while a canary settles; and at an exact endpoint.
 const SETTLE_LOOK: Duration = Duration::from_secs(2);
 const SETTLE_LOOK_EXACT: Duration = Duration::from_millis(250);
-/// How long SQS's counts may lag behind (GetQueueAttributes' page says a minute). On an exact endpoint they do not.
+/// How long SQS's counts may lag behind (GetQueueAttributes' page says a minute). On an exact
+/// endpoint they do not.
 const LAG: Duration = Duration::from_secs(60);
 /// A look through the whole DLQ is worth so many times the time that it took before the next one.
 const SCAN_SHARE: u32 = 10;
@@ -99,7 +101,8 @@ impl Replay<'_, '_> {
             if let Some(ended) = self.reason_to_end(progress) {
                 return Ok(ended);
             }
-            // A letter is a message of its own, or rides with another: so the canary gets no more messages than it may have.
+            // A letter is a message of its own, or rides with another: so the canary gets no more
+            // messages than it may have.
             let for_canary = canary.map(|canary| canary.messages - progress.watch.replayed());
             let for_limit = self.plan.limit.map(|limit| limit - progress.replayed);
             let room = for_canary.into_iter().chain(for_limit).min().map_or(usize::MAX, |room| room as usize);
@@ -141,7 +144,8 @@ impl Replay<'_, '_> {
         }
     }
 
-    /// Sends a batch, each letter to its queue, and deletes what was sent. The answer is how many messages these were.
+    /// Sends a batch, each letter to its queue, and deletes what was sent. The answer is how many
+    /// messages these were.
     async fn send(&mut self, progress: &mut Progress<'_>, letters: &[LetterView]) -> usize {
         let (mut settled, by_queue) = self.collect(progress, letters).await;
         let mut went = 0;
@@ -178,7 +182,8 @@ impl Replay<'_, '_> {
         went
     }
 
-    /// The messages of a batch by their queues; before them the letters that a message of this replay has settled already.
+    /// The messages of a batch by their queues; before them the letters that a message of this
+    /// replay has settled already.
     async fn collect<'l>(
         &mut self,
         progress: &mut Progress<'_>,
@@ -277,7 +282,8 @@ impl Replay<'_, '_> {
         Ok(())
     }
 
-    /// Reads the DLQ to its end, to see which letters came back. The others are put back, to be replayed.
+    /// Reads the DLQ to its end, to see which letters came back. The others are put back, to be
+    /// replayed.
     async fn scan(&mut self, progress: &mut Progress<'_>) -> Result<(), QueueError> {
         let began = clock::now();
         self.reader.scan(|found| progress.watch.is_new(found)).await?;

@@ -93,8 +93,8 @@ pub fn replayed(
         let run = AttributeValue::string(&delivery.message_id.0);
         insert(&mut attributes, &body, AGAIN_ATTRIBUTE, run).map_err(|full| Unfit::NoRoomForAgain { full })?;
     }
-    // Fresh, because the first send's id may still be within SQS's five minutes. The letter's own id makes a replay that is
-    // run twice the same message; another body or run makes it another.
+    // Fresh, because the first send's id may still be within SQS's five minutes. The letter's own
+    // id makes a replay that is run twice the same message; another body or run makes it another.
     let again = attributes.get(AGAIN_ATTRIBUTE).and_then(AttributeValue::text).unwrap_or_default();
     let parts: [&[u8]; 4] = [b"replay", delivery.message_id.0.as_bytes(), again.as_bytes(), &body];
     let deduplication_id = fifo.then(|| Key::derive(&parts).to_hex());

@@ -10,9 +10,10 @@ use super::letter::{
 };
 use super::oversized;
 
-/// Sends a delivery to the DLQ: its body byte for byte, its attributes, and one more with the letter. When SQS's ten
-/// attributes or `max_bytes`, the DLQ's `MaximumMessageSize`, leave no room for the letter, the ledger keeps it. When they
-/// leave none for the message, the ledger keeps the message, and the letter says where.
+/// Sends a delivery to the DLQ: its body byte for byte, its attributes, and one more with the
+/// letter. When SQS's ten attributes or `max_bytes`, the DLQ's `MaximumMessageSize`, leave no room
+/// for the letter, the ledger keeps it. When they leave none for the message, the ledger keeps the
+/// message, and the letter says where.
 pub async fn send(
     dlq: &dyn Queue,
     ledger: &dyn Ledger,
@@ -37,7 +38,8 @@ pub async fn send(
         body,
         attributes,
         delay_s: 0,
-        // A FIFO queue wants a group, and an id by which a second send within five minutes is the same letter.
+        // A FIFO queue wants a group, and an id by which a second send within five minutes is the
+        // same letter.
         group: delivery.group.clone().or_else(|| fifo.then(|| "wasq".to_owned())),
         deduplication_id: fifo.then(|| {
             let plugin = letter.plugin.as_deref().unwrap_or_default();
@@ -59,7 +61,8 @@ async fn with_letter(
     max_bytes: usize,
 ) -> Result<Attributes, LetterError> {
     let json = serde_json::to_string(letter).map_err(|error| LetterError::Envelope(error.to_string()))?;
-    // A key or a type out of a JSON body may hold any character; these two JSON leaves as they are, and SQS refuses them.
+    // A key or a type out of a JSON body may hold any character; these two JSON leaves as they are,
+    // and SQS refuses them.
     let json = json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
     let mut full = attributes.clone();
     full.insert(LETTER_ATTRIBUTE.into(), AttributeValue::string(&json));

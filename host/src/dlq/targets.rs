@@ -22,13 +22,15 @@ pub struct ReplayTargets {
 }
 
 impl ReplayTargets {
-    /// `targeted` is the queue whose DLQ this is, `named` whether the user said so; `to` is where all letters go instead.
+    /// `targeted` is the queue whose DLQ this is, `named` whether the user said so; `to` is where
+    /// all letters go instead.
     pub fn new(sqs: Sqs, dlq: SqsQueue, targeted: SqsQueue, named: bool, to: Option<SqsQueue>) -> Self {
         Self { sqs, dlq, to, targeted, named, opened: HashMap::new(), nameless: None }
     }
 
-    /// The queue that a letter goes to: the one that was asked for, else the one that it names. A letter that names none
-    /// goes to the queue that the user named, else to the DLQ's only source. An error says why there is none.
+    /// The queue that a letter goes to: the one that was asked for, else the one that it names. A
+    /// letter that names none goes to the queue that the user named, else to the DLQ's only source.
+    /// An error says why there is none.
     pub async fn of(&mut self, found: &LetterView) -> Result<SqsQueue, String> {
         if let Some(to) = &self.to {
             return Ok(to.clone());

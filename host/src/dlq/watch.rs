@@ -9,8 +9,8 @@ use wasq_queues::BATCH_MAX_ENTRIES;
 
 use super::letter_view::LetterView;
 
-/// Messages that must have been replayed before their failure ratio is judged: one failure among two says little. A canary
-/// is judged by itself, however small.
+/// Messages that must have been replayed before their failure ratio is judged: one failure among
+/// two says little. A canary is judged by itself, however small.
 pub const JUDGED_MIN: u64 = 10;
 /// Messages that one replay watches, by their new ids; then it ends, to be run again.
 pub const WATCHED_MAX: usize = 1_000_000;
@@ -27,7 +27,8 @@ pub struct FailureWatch {
 }
 
 impl FailureWatch {
-    /// What failed after `began` is new; more than `failures_max` of the replayed may not fail again.
+    /// What failed after `began` is new; more than `failures_max` of the replayed may not fail
+    /// again.
     pub fn new(began: UnixMs, failures_max: f64) -> Self {
         Self { began, failures_max, sent: HashMap::new(), failed: 0, newcomers: HashSet::new() }
     }
@@ -37,8 +38,8 @@ impl FailureWatch {
         self.sent.entry(id).or_insert(false);
     }
 
-    /// Whether a letter came into the DLQ since the replay began: such a one is not replayed in a circle. It is known by
-    /// the message id that its replay had, or by its time.
+    /// Whether a letter came into the DLQ since the replay began: such a one is not replayed in a
+    /// circle. It is known by the message id that its replay had, or by its time.
     pub fn is_new(&mut self, found: &LetterView) -> bool {
         let source_id = found.letter().map_or(found.id(), |letter| &letter.message_id);
         let ours = self.sent.get_mut(source_id);
@@ -83,8 +84,8 @@ impl FailureWatch {
         self.ratio_is_over(self.failed)
     }
 
-    /// Whether it would be too many if all that came into the DLQ, by its counts, were replayed letters: then it is worth a
-    /// look at them.
+    /// Whether it would be too many if all that came into the DLQ, by its counts, were replayed
+    /// letters: then it is worth a look at them.
     pub fn is_suspicious(&self, newcomers: u64) -> bool {
         let unknown = newcomers.saturating_sub(self.newcomers.len() as u64);
         self.replayed() >= JUDGED_MIN && unknown > 0 && self.ratio_is_over(self.failed + unknown)

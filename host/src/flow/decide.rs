@@ -1,4 +1,5 @@
-//! The decision: from an exit to what happens to the delivery. Pure; docs/use/semantics.md lists every exit, and its test computes that list.
+//! The decision: from an exit to what happens to the delivery. Pure; docs/use/semantics.md lists
+//! every exit, and its test computes that list.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::plugins::manifest::Retry;
 /// What becomes of one plugin's attempt: what the ledger is told, and then the queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settlement {
-    /// How the claim ends, where there is one. Before it ends as dead-lettered, the letter is sent; without a claim, too.
+    /// How the claim ends, where there is one. Before it ends as dead-lettered, the letter is sent;
+    /// without a claim, too.
     pub ledger: Option<Finish>,
     pub queue: QueueAction,
 }
@@ -48,7 +50,8 @@ impl QueueAction {
 pub const DEAD_LETTER: &str = "dead-letter";
 
 impl Settlement {
-    /// What failed on a version that is on trial is repeated at once on the earlier one, and does not count.
+    /// What failed on a version that is on trial is repeated at once on the earlier one, and does
+    /// not count.
     pub fn on_the_earlier_version(exit: &Exit) -> Self {
         Self { ledger: Some(released(exit)), queue: QueueAction::Hide(Duration::ZERO) }
     }
@@ -102,8 +105,8 @@ pub struct DecisionInput<'a> {
 const UNROUTABLE: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(15 * 60));
 /// For how long a paused message is hidden: never longer than `limits.pause_hold`.
 const PAUSED: Backoff = Backoff::new(Duration::from_secs(5), VISIBILITY_MAX);
-/// A message whose plugin had no permit, or whose ledger was down, comes back after about this long; one whose key another
-/// delivery holds, after this long at first.
+/// A message whose plugin had no permit, or whose ledger was down, comes back after about this
+/// long; one whose key another delivery holds, after this long at first.
 pub const HELD_BACK: Duration = Duration::from_secs(2);
 /// What counts no attempt waits at least so long: nothing else would end its loop.
 const UNCOUNTED_MIN: Duration = Duration::from_secs(1);
@@ -111,10 +114,11 @@ const UNCOUNTED_MIN: Duration = Duration::from_secs(1);
 const BLOCKED_MIN: Duration = Duration::from_secs(1);
 /// The wait before a dead letter that could not be sent is tried again.
 const LETTER_WAIT: Backoff = Backoff::new(HELD_BACK, Duration::from_secs(5 * 60));
-/// The wait before a message is looked at again whose key another delivery holds: never longer than that one's lease.
+/// The wait before a message is looked at again whose key another delivery holds: never longer than
+/// that one's lease.
 const BUSY: Backoff = Backoff::new(HELD_BACK, VISIBILITY_MAX);
-/// A message is dead-lettered so long before its queue deletes it, or a tenth of the retention if that is shorter: time
-/// for a letter whose DLQ does not answer at once.
+/// A message is dead-lettered so long before its queue deletes it, or a tenth of the retention if
+/// that is shorter: time for a letter whose DLQ does not answer at once.
 const RETENTION_MARGIN_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// From an exit to a settlement.
@@ -129,8 +133,8 @@ pub fn decide(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
     }
 }
 
-/// As [`decide`] has it, unless the queue would delete the message while it waits: then it is dead-lettered now. A
-/// message that another delivery runs is that one's to settle.
+/// As [`decide`] has it, unless the queue would delete the message while it waits: then it is
+/// dead-lettered now. A message that another delivery runs is that one's to settle.
 pub fn within_retention(exit: Exit, settlement: Settlement, at: &DecisionInput<'_>) -> (Exit, Settlement) {
     let (QueueAction::Hide(delay), Some(retention)) = (settlement.queue, at.retention) else {
         return (exit, settlement);
@@ -149,8 +153,8 @@ pub fn letter_wait(receive_count: u32, draw: f64) -> Duration {
     jitter(LETTER_WAIT.after(receive_count), draw)
 }
 
-/// A message that keeps its place, and its group behind it: it comes again at the longest interval until it goes through or
-/// somebody takes it away.
+/// A message that keeps its place, and its group behind it: it comes again at the longest interval
+/// until it goes through or somebody takes it away.
 fn blocked(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
     let was_run = !matches!(exit, Exit::HostCrash { .. } | Exit::Expired { .. });
     let ledger = match at.attempt {
@@ -171,7 +175,8 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         Exit::Discard { .. } | Exit::Expired { discard: true } => delete(done(None, true)),
         Exit::Duplicate { .. } => delete(None),
         Exit::Snooze { delay } => release((*delay).max(UNCOUNTED_MIN)),
-        // Not before it was told to come back, nor before the next probe; and not all who were told the same at once.
+        // Not before it was told to come back, nor before the next probe; and not all who were told
+        // the same at once.
         Exit::Unavailable { after, .. } => {
             let wait = after.unwrap_or_default().max(at.next_probe).max(UNCOUNTED_MIN);
             release(jitter(wait, at.draw))
@@ -198,7 +203,8 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
             let delay = UNROUTABLE.after(at.receive_count);
             hide(delay)
         }
-        // Hidden longer each time, and past the end of the pause by its jitter alone: a resumed type comes back within the hold.
+        // Hidden longer each time, and past the end of the pause by its jitter alone: a resumed
+        // type comes back within the hold.
         Exit::Paused { remaining, .. } => {
             let longest = at.pause_hold.min(remaining.unwrap_or(Duration::MAX));
             let hold = PAUSED.after(at.receive_count).min(longest);
@@ -208,7 +214,8 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         Exit::NoPermit => release(jitter(HELD_BACK, at.draw)),
         Exit::LedgerDown { .. } => release(jitter(HELD_BACK, at.draw)),
         Exit::BreakerOpen { remaining, .. } => release(*remaining + jitter(HELD_BACK, at.draw)),
-        // The other run mostly ends long before its lease: look again soon, and less and less often.
+        // The other run mostly ends long before its lease: look again soon, and less and less
+        // often.
         Exit::Busy { remaining } => hide(BUSY.after(at.receive_count).min(*remaining)),
         Exit::BackingOff { remaining } => release(*remaining),
         Exit::LeaseLost => Settlement::unrecorded(QueueAction::Leave),

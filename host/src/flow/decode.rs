@@ -1,4 +1,5 @@
-//! The first step: from a delivery to a message, unwrapped from its envelope, with its type and key.
+//! The first step: from a delivery to a message, unwrapped from its envelope, with its type and
+//! key.
 
 mod fields;
 
@@ -110,7 +111,8 @@ fn recognise(fields: &Fields<'_>) -> Envelope {
     Envelope::Plain
 }
 
-/// An SNS notification, as SNS writes it to a queue without raw delivery. Its own attributes join the message's.
+/// An SNS notification, as SNS writes it to a queue without raw delivery. Its own attributes join
+/// the message's.
 fn open_sns(wrapped: &Value, attributes: &mut Attributes) -> Result<Opened, String> {
     let text = wrapped["Message"].as_str().ok_or("the SNS envelope has no string `Message`")?;
     for (name, attribute) in wrapped["MessageAttributes"].as_object().into_iter().flatten() {

@@ -10,8 +10,8 @@ use super::plugin_attempt::PluginAttempt;
 /// The wait between two questions.
 const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
-/// Asks the ledger again and again while it does not answer: what has been done is worth a record. Ends with the lease, after
-/// `settle_grace`, or when the host must stop.
+/// Asks the ledger again and again while it does not answer: what has been done is worth a record.
+/// Ends with the lease, after `settle_grace`, or when the host must stop.
 pub async fn insist<T, F>(plugin_attempt: &PluginAttempt<'_>, ask: impl Fn() -> F) -> Result<T, LedgerError>
 where
     F: Future<Output = Result<T, LedgerError>>,

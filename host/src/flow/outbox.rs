@@ -1,6 +1,7 @@
-//! The outbox: what a handler wants sent is recorded in the ledger when the handler has succeeded, then sent, then the
-//! completion is recorded. A host that dies in between leaves the record ([`super::pending`]), and the next attempt sends it
-//! again without a run: a twin has the same key and the same body, so it is a duplicate at its consumer.
+//! The outbox: what a handler wants sent is recorded in the ledger when the handler has succeeded,
+//! then sent, then the completion is recorded. A host that dies in between leaves the record
+//! ([`super::pending`]), and the next attempt sends it again without a run: a twin has the same key
+//! and the same body, so it is a duplicate at its consumer.
 
 use std::time::Duration;
 
@@ -96,7 +97,8 @@ async fn send_to(
     Ok(())
 }
 
-/// Names the span that sends it, unless the handler did, and where there is room: a message is worth more than its trace.
+/// Names the span that sends it, unless the handler did, and where there is room: a message is
+/// worth more than its trace.
 fn carry_on(trace: &str, body: &[u8], attributes: &mut Attributes) {
     if attributes.contains_key(TRACE_ATTRIBUTE) || size_limit_error(body, attributes, 1).is_some() {
         return;

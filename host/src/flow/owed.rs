@@ -10,7 +10,8 @@ use super::outbox::Finished;
 use crate::dlq::Letter;
 use crate::sandbox::OutboxMessage;
 
-/// Messages of one key whose verdicts are kept. More of them at once, all waiting for their letters, are not to be expected.
+/// Messages of one key whose verdicts are kept. More of them at once, all waiting for their
+/// letters, are not to be expected.
 const LETTERS_MAX: usize = 16;
 
 /// What is owed, as the ledger keeps it: JSON, with base64 for bytes.
@@ -24,7 +25,8 @@ pub struct Owed {
     /// Empty where no outbox is recorded.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     messages: Vec<RecordedMessage>,
-    /// What an outbox was made of: the body's digest and the component's, in hexadecimal, and the replays before it.
+    /// What an outbox was made of: the body's digest and the component's, in hexadecimal, and the
+    /// replays before it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     body: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -71,8 +73,8 @@ impl Owed {
         Self { letters: earlier.letters.clone(), ..self }
     }
 
-    /// The letter that is owed for a message with this id. A replay starts afresh, so a verdict from before it is over;
-    /// unless it is of this very message, whose letter was never sent.
+    /// The letter that is owed for a message with this id. A replay starts afresh, so a verdict
+    /// from before it is over; unless it is of this very message, whose letter was never sent.
     pub fn letter_for(&self, fresh: &Fresh, id: &MessageId) -> Option<Box<Letter>> {
         let newest = self.letters.last().filter(|letter| letter.replays == fresh.replays);
         let its_own = || self.letters.iter().find(|letter| letter.message_id == *id);
@@ -87,8 +89,9 @@ impl Owed {
         Self { letters, ..self.clone() }
     }
 
-    /// The outbox that is owed for this body and this component. It outlasts a replay that changes nothing: the handler has
-    /// succeeded. If the body was edited, or the component mended, the handler runs.
+    /// The outbox that is owed for this body and this component. It outlasts a replay that changes
+    /// nothing: the handler has succeeded. If the body was edited, or the component mended, the
+    /// handler runs.
     pub fn outbox_for(&self, fresh: &Fresh, body: BodyDigest, component: Option<&str>) -> Self {
         let same_body = self.body.as_ref().is_none_or(|made_of| *made_of == body.to_hex());
         let same_component = self.component.is_none() || self.component.as_deref() == component;

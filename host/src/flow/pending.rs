@@ -1,8 +1,10 @@
-//! What the host still owes under a key, recorded beside the handler's own steps: an outbox that is to be sent, or a verdict
-//! whose dead letter is. The next attempt finds it and pays it, without a run.
+//! What the host still owes under a key, recorded beside the handler's own steps: an outbox that is
+//! to be sent, or a verdict whose dead letter is. The next attempt finds it and pays it, without a
+//! run.
 //!
-//! `run` asks for it behind each claim, and records an outbox; `record` records a verdict. Both are written under the claim's
-//! fence, so that a host whose claim was taken over owes nothing any more.
+//! `run` asks for it behind each claim, and records an outbox; `record` records a verdict. Both are
+//! written under the claim's fence, so that a host whose claim was taken over owes nothing any
+//! more.
 
 use std::time::Duration;
 
@@ -68,7 +70,8 @@ pub async fn keep_outbox(
     keep(plugin_attempt, claim, &claim.owed).await.map_err(|error| exit_of(plugin_attempt, error))
 }
 
-/// Records that the message goes to the DLQ, beside an outbox that was recorded before: its replay may send that.
+/// Records that the message goes to the DLQ, beside an outbox that was recorded before: its replay
+/// may send that.
 pub async fn keep_letter(
     plugin_attempt: &PluginAttempt<'_>,
     claim: &Claimed,
@@ -90,7 +93,8 @@ async fn keep(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, record: &Owed
     Ok(())
 }
 
-/// Records that this plugin is not to run before its own delay is over, whatever brings the message back.
+/// Records that this plugin is not to run before its own delay is over, whatever brings the message
+/// back.
 pub async fn keep_not_before(
     plugin_attempt: &PluginAttempt<'_>,
     claim: &Claimed,
@@ -111,7 +115,8 @@ pub async fn backing_off(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed) ->
     Ok(left_of(&value, plugin_attempt.services.clock.unix_ms().0))
 }
 
-/// A wall clock that was set back would make a delay longer than it ever was: then it counts as over.
+/// A wall clock that was set back would make a delay longer than it ever was: then it counts as
+/// over.
 fn left_of(not_before: &[u8], now_ms: u64) -> Option<Duration> {
     let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
     let (until_ms, delay_ms) = not_before.split_at_checked(size_of::<u64>())?;

@@ -1,5 +1,5 @@
-//! One plugin's attempt of a delivery: what every step of the flow is given. It borrows everything, and lives as long as the
-//! delivery is worked on.
+//! One plugin's attempt of a delivery: what every step of the flow is given. It borrows everything,
+//! and lives as long as the delivery is worked on.
 
 use std::time::Duration;
 

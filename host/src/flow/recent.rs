@@ -51,7 +51,8 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// Keeps the outcome if it is a failure, or somebody looks. While nobody does, what is no failure costs one load.
+    /// Keeps the outcome if it is a failure, or somebody looks. While nobody does, what is no
+    /// failure costs one load.
     pub fn ended(&self, is_failure: bool, now: impl Fn() -> UnixMs, outcome: impl FnOnce(UnixMs) -> RecentOutcome) {
         let watched_until = self.watched_until.load(Ordering::Relaxed);
         if !is_failure && watched_until == 0 {

@@ -1,4 +1,5 @@
-//! The record: durable before the delivery is settled. Done before delete, dead letter before delete.
+//! The record: durable before the delivery is settled. Done before delete, dead letter before
+//! delete.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ const TRIES: u32 = 5;
 /// The wait between two tries.
 const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
-/// Tells the breakers how the run went. The answer is when an unavailable dependency is probed next.
+/// Tells the breakers how the run went. The answer is when an unavailable dependency is probed
+/// next.
 pub fn feed_breakers(plugin_attempt: &PluginAttempt<'_>, admitted: Option<Admitted<'_>>, exit: &Exit) -> Duration {
     let Some(admitted) = admitted else { return Duration::ZERO };
     if let Exit::Done { .. } = exit {
@@ -77,8 +79,8 @@ async fn hold_back(
     }
 }
 
-/// Records the verdict, sends the dead letter, then records that it was sent. If it cannot be sent, the message stays in its
-/// queue, and whoever receives it next sends the letter, without a run.
+/// Records the verdict, sends the dead letter, then records that it was sent. If it cannot be sent,
+/// the message stays in its queue, and whoever receives it next sends the letter, without a run.
 async fn dead_letter(
     plugin_attempt: &PluginAttempt<'_>,
     claim: Option<&Claimed>,
@@ -118,8 +120,8 @@ async fn dead_letter(
     }
 }
 
-/// From here on no handler runs for the message. A letter cannot be taken back either, so this also asks whether another
-/// delivery has the message by now.
+/// From here on no handler runs for the message. A letter cannot be taken back either, so this also
+/// asks whether another delivery has the message by now.
 async fn keep_verdict(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, letter: &Letter) -> Result<(), LedgerError> {
     match &claim.verdict {
         Some(_recorded) => confirm(plugin_attempt, claim).await,
@@ -207,7 +209,8 @@ fn letter(plugin_attempt: &PluginAttempt<'_>, claim: Option<&Claimed>, exit: &Ex
         receive_count: delivery.receive_count,
         first_failed_at: claim.and_then(|claim| claim.fresh.first_failed_at).or(Some(now)),
         last_failed_at: now,
-        // A key that is too long would not fit beside the message either; its replay makes it again from the body.
+        // A key that is too long would not fit beside the message either; its replay makes it again
+        // from the body.
         key: message.map(|message| message.key.clone()).filter(|key| key.len() <= services.limits.key_bytes),
         traceparent: message.and_then(|message| message.traceparent.clone()),
         group: delivery.group.clone(),

@@ -16,9 +16,9 @@ use crate::plugins::manifest::OnExpired;
 use crate::sandbox::{Job, RunReport};
 use crate::telemetry::stats::RunUsage;
 
-/// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt has left something to be
-/// sent, its outbox or its dead letter, nothing is run. With the exit of a run that was admitted comes what tells the
-/// breakers of it.
+/// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt
+/// has left something to be sent, its outbox or its dead letter, nothing is run. With the exit of a
+/// run that was admitted comes what tells the breakers of it.
 pub async fn run<'a>(
     plugin_attempt: &PluginAttempt<'a>,
     message: &Arc<Message>,

@@ -1,4 +1,5 @@
-//! What the host's parts share, and what belongs to one queue. The host makes both once; every delivery of the flow reads them.
+//! What the host's parts share, and what belongs to one queue. The host makes both once; every
+//! delivery of the flow reads them.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The last step: deletes and visibility changes, ten in a call.
 //!
-//! A lease is kept until its delete is confirmed. What fails for good is harmless: the ledger says done, and the next
-//! delivery is deleted without a run.
+//! A lease is kept until its delete is confirmed. What fails for good is harmless: the ledger says
+//! done, and the next delivery is deleted without a run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,8 @@ use crate::telemetry::metrics::{Counter, QueueMeters};
 use crate::telemetry::spans::Span;
 use crate::telemetry::stats::Times;
 
-/// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for it, not at all.
+/// How long a delete waits for others to share its call. On a FIFO queue, where its group waits for
+/// it, not at all.
 const LINGER: Duration = Duration::from_millis(20);
 /// Calls under way at once.
 const CALLS: usize = 16;

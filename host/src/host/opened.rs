@@ -17,7 +17,8 @@ use crate::telemetry::export::otlp;
 pub struct Opened {
     pub otlp: otlp::Settings,
     pub access: admin::Access,
-    /// Secrets that are with AWS were asked for once. Those that were not given are [`Secrets::missing`].
+    /// Secrets that are with AWS were asked for once. Those that were not given are
+    /// [`Secrets::missing`].
     pub fetcher: Fetcher,
     pub sqs: Sqs,
     pub queues: OpenQueues,

@@ -1,4 +1,5 @@
-//! The keeper of one queue's leases. The host starts one a queue; the queue's worker has it track each delivery.
+//! The keeper of one queue's leases. The host starts one a queue; the queue's worker has it track
+//! each delivery.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the thread. `connect` gives the queue with connections of its own: the serving threads' may be starved.
+    /// Starts the thread. `connect` gives the queue with connections of its own: the serving
+    /// threads' may be starved.
     pub fn start<F, Q>(connect: F, visibility: Duration, ledger: Arc<dyn Ledger>, meters: Arc<QueueMeters>) -> Self
     where
         F: FnOnce() -> Q + Send + 'static,
@@ -45,9 +47,9 @@ impl Keeper {
         (Self { leases, visibility, thread: KeeperThread::elsewhere(stop) }, renewals)
     }
 
-    /// Begins to keep a delivery, as long as SQS allows unless [`Lease::keep_until`] sets a bound. None when the same message is
-    /// worked on already: its run continues with the newest handle, which this delivery brought. A run whose lease is over does
-    /// not continue.
+    /// Begins to keep a delivery, as long as SQS allows unless [`Lease::keep_until`] sets a bound.
+    /// None when the same message is worked on already: its run continues with the newest handle,
+    /// which this delivery brought. A run whose lease is over does not continue.
     #[must_use]
     pub fn track(&self, delivery: &Delivery) -> Option<Lease> {
         let mut by_message = self.leases.by_message.lock();
@@ -87,8 +89,8 @@ impl Keeper {
         Some(Lease { tracked, leases: self.leases.clone() })
     }
 
-    /// Ends the renewals, and waits for the thread, at most a tick. Whoever still has a part of the keeper may continue with it;
-    /// nothing is renewed any more.
+    /// Ends the renewals, and waits for the thread, at most a tick. Whoever still has a part of the
+    /// keeper may continue with it; nothing is renewed any more.
     pub async fn stop(&self) {
         self.thread.stop().await;
     }

@@ -26,7 +26,8 @@ const TICKS_PER_VISIBILITY: u32 = 16;
 /// another one, and a lease whose calls hang is seen to end.
 const CALLS_PER_VISIBILITY: u32 = 4;
 
-/// The work of renewing a [`Keeper`](super::Keeper)'s leases. It ends when the keeper is stopped or dropped.
+/// The work of renewing a [`Keeper`](super::Keeper)'s leases. It ends when the keeper is stopped or
+/// dropped.
 pub struct Renewals {
     leases: Arc<Leases>,
     visibility: Duration,

@@ -1,12 +1,13 @@
-//! The keeper's thread: a runtime of its own, so that neither busy handlers nor other tasks' calls stand before a renewal.
+//! The keeper's thread: a runtime of its own, so that neither busy handlers nor other tasks' calls
+//! stand before a renewal.
 
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// What ends the renewals: the token that stops them, and the thread that makes them, if there is one. Dropped, it stops
-/// them and waits for the thread.
+/// What ends the renewals: the token that stops them, and the thread that makes them, if there is
+/// one. Dropped, it stops them and waits for the thread.
 pub struct KeeperThread {
     stop: CancellationToken,
     handle: Mutex<Option<JoinHandle<()>>>,
@@ -30,7 +31,8 @@ impl KeeperThread {
         *self.handle.lock() = Some(thread.expect("a thread can be started when the host starts"));
     }
 
-    /// Stops the work, and waits for the thread without blocking the caller's runtime: at most a tick.
+    /// Stops the work, and waits for the thread without blocking the caller's runtime: at most a
+    /// tick.
     pub async fn stop(&self) {
         self.stop.cancel();
         let thread = self.handle.lock().take();

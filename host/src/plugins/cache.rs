@@ -1,9 +1,10 @@
 //! Compiled code, kept from one start to the next.
 //!
-//! Code from here is run as it is, so it must be ours. Each file carries a keyed blake3 of its name and its code; the key is
-//! in a file beside them that only this user can read. A file that is torn, or that somebody made who may write into the
-//! directory but not read the key, is passed over and made anew. Whoever can act as this user is trusted: so is the host
-//! itself. The directory is refused when others may write into it.
+//! Code from here is run as it is, so it must be ours. Each file carries a keyed blake3 of its name
+//! and its code; the key is in a file beside them that only this user can read. A file that is
+//! torn, or that somebody made who may write into the directory but not read the key, is passed
+//! over and made anew. Whoever can act as this user is trusted: so is the host itself. The
+//! directory is refused when others may write into it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -39,7 +40,8 @@ pub enum CacheError {
 }
 
 impl Cache {
-    /// Opens the directory, which is made if it is not there. `engine` tells code for one engine from code for another.
+    /// Opens the directory, which is made if it is not there. `engine` tells code for one engine
+    /// from code for another.
     pub fn open(dir: &Path, engine: u64) -> Result<Self, CacheError> {
         let at = |source| CacheError::Directory { dir: dir.to_owned(), source };
         private_dir(dir)?;

@@ -1,4 +1,5 @@
-//! The catalog: which plugins handle which type. It is replaced whole; what runs keeps the plugin that it started on.
+//! The catalog: which plugins handle which type. It is replaced whole; what runs keeps the plugin
+//! that it started on.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -137,7 +138,8 @@ impl Serving {
 /// The catalog that serves now, and how it is replaced.
 pub struct Catalogs {
     loader: Loader,
-    /// Where versions are kept while others are on trial; without it, every new version serves at once.
+    /// Where versions are kept while others are on trial; without it, every new version serves at
+    /// once.
     versions: Option<Versions>,
     current: RwLock<Arc<Catalog>>,
     /// Held while the directory is read: one reload ends before the next begins.
@@ -159,8 +161,9 @@ impl Catalogs {
         self.current.read().clone()
     }
 
-    /// Reads the directory and swaps the catalog. A file that has not changed is kept as it is; one that cannot be loaded
-    /// leaves its earlier version serving. Trials that have ended are concluded. Blocks while it compiles.
+    /// Reads the directory and swaps the catalog. A file that has not changed is kept as it is; one
+    /// that cannot be loaded leaves its earlier version serving. Trials that have ended are
+    /// concluded. Blocks while it compiles.
     pub fn reload(&self, dir: &Path) -> std::io::Result<Arc<Catalog>> {
         let mut gone = self.reloading.lock();
         self.forget(gone.for_long(clock::now()));
@@ -207,7 +210,8 @@ impl Catalogs {
         }
     }
 
-    /// A new version: for all messages, or on trial where the operator wants that and there is a version to compare it with.
+    /// A new version: for all messages, or on trial where the operator wants that and there is a
+    /// version to compare it with.
     fn introduce(&self, path: &Path, new: Plugin, earlier: Option<&Serving>) -> Serving {
         let name = new.manifest.name.clone();
         let (Some(versions), Some(share)) = (&self.versions, self.loader.canary(&name)) else {

@@ -1,7 +1,8 @@
 //! From a component's bytes to a handler: out of the cache, or compiled in a process of its own.
 //!
-//! Compiling has no bound in itself: a component can be made to take minutes and gigabytes. So the host has a child process do
-//! it, whose time and memory the kernel bounds, and takes the machine code from its standard output.
+//! Compiling has no bound in itself: a component can be made to take minutes and gigabytes. So the
+//! host has a child process do it, whose time and memory the kernel bounds, and takes the machine
+//! code from its standard output.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use super::cache::Cache;
 use crate::config::{Config, Limits};
 use crate::sandbox::{CompileError, Handler, Sandbox};
 
-/// How much longer than its CPU time the child may take before it is killed: it may have had to wait for a core.
+/// How much longer than its CPU time the child may take before it is killed: it may have had to
+/// wait for a core.
 const WAIT_FACTOR: u32 = 4;
 /// How much machine code may be larger than the component that it was made from. 4 is usual.
 const CODE_FACTOR: u64 = 64;
@@ -158,7 +160,8 @@ impl CompileArguments {
         serde_json::to_string(self).expect("numbers have a JSON")
     }
 
-    /// The child's part: bounds this process, compiles what stands on standard input, and writes the code to standard output.
+    /// The child's part: bounds this process, compiles what stands on standard input, and writes
+    /// the code to standard output.
     ///
     /// # Errors
     /// What is wrong with the component, in words.
@@ -169,7 +172,8 @@ impl CompileArguments {
         // The memories' reservation is not writable and does not count.
         setrlimit(Resource::Data, bound(self.compile_memory_bytes)).map_err(|error| error.to_string())?;
         let limits = Limits {
-            // Nothing runs here. The stacks of a pool are writable, and thousands of them would count.
+            // Nothing runs here. The stacks of a pool are writable, and thousands of them would
+            // count.
             max_instances: 1,
             max_memory: bytesize::ByteSize(self.max_memory_bytes),
             table_elements: self.table_elements,

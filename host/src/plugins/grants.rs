@@ -1,8 +1,10 @@
-//! What a plugin asks for, what the operator grants, and what its component imports: all three have to fit.
+//! What a plugin asks for, what the operator grants, and what its component imports: all three have
+//! to fit.
 //!
-//! Nothing is granted by itself. A manifest's lists are requests; the operator's config answers them plugin by plugin, or
-//! accepts them all with `grant_all`. A secret is granted by the header that the operator puts it into. Files and sockets are
-//! never granted; a component that imports them all the same may be let do so, and finds none.
+//! Nothing is granted by itself. A manifest's lists are requests; the operator's config answers
+//! them plugin by plugin, or accepts them all with `grant_all`. A secret is granted by the header
+//! that the operator puts it into. Files and sockets are never granted; a component that imports
+//! them all the same may be let do so, and finds none.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -47,14 +49,16 @@ fn answer<T: Clone + Display>(asked: &[T], granted: &Option<Vec<T>>, grant_all: 
     }
 }
 
-/// The secrets that the operator's own headers name: who writes a secret into one grants it, to that destination.
+/// The secrets that the operator's own headers name: who writes a secret into one grants it, to
+/// that destination.
 fn secrets_of(operator: &PluginConfig) -> Vec<String> {
     let templates = operator.headers.values().flat_map(|headers| headers.values());
     let names: BTreeSet<_> = templates.flat_map(|template| secrets_in(&template.0)).collect();
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// Whether the plugin gets the secrets that it asks for. Where everything is granted, it runs without them too.
+/// Whether the plugin gets the secrets that it asks for. Where everything is granted, it runs
+/// without them too.
 fn check_secrets(manifest: &Manifest, grants: &Grants, grant_all: bool) -> Result<(), Reason> {
     let Some(secret) = manifest.secrets.iter().find(|asked| !grants.secrets.contains(asked)) else { return Ok(()) };
     if grant_all {

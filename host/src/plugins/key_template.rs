@@ -20,12 +20,13 @@ enum Part {
 }
 
 impl KeyTemplate {
-    /// The key for this body; none if it is no JSON, or a pointer leads nowhere, or to something that is no string, number
-    /// or boolean.
+    /// The key for this body; none if it is no JSON, or a pointer leads nowhere, or to something
+    /// that is no string, number or boolean.
     ///
-    /// A number is taken as it is written: through floating point, different ones would become the same. Each value is
-    /// preceded by its length, so that `{/a}|{/b}` of `x|y` and `z` differs from that of `x` and `y|z`; and what is no
-    /// string by a mark before that, so that `1` differs from `"1"`.
+    /// A number is taken as it is written: through floating point, different ones would become the
+    /// same. Each value is preceded by its length, so that `{/a}|{/b}` of `x|y` and `z` differs
+    /// from that of `x` and `y|z`; and what is no string by a mark before that, so that `1` differs
+    /// from `"1"`.
     pub fn render(&self, body: &[u8]) -> Option<String> {
         let body: &RawValue = serde_json::from_slice(body).ok()?;
         let mut key = String::new();

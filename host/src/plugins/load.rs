@@ -78,7 +78,8 @@ impl Plugin {
         template.render(&message.body)
     }
 
-    /// What tells its version from others: the component and its manifest, which may stand beside it.
+    /// What tells its version from others: the component and its manifest, which may stand beside
+    /// it.
     pub fn fingerprint(&self) -> String {
         let manifest = serde_json::to_vec(&self.manifest).expect("a manifest is plain data with text keys");
         blake3::Hasher::new().update(self.digest.as_bytes()).update(&manifest).finalize().to_hex().to_string()
@@ -162,7 +163,8 @@ impl Loader {
         }
     }
 
-    /// What the plugin may do: where manifest and operator both set a limit, the stricter one holds.
+    /// What the plugin may do: where manifest and operator both set a limit, the stricter one
+    /// holds.
     fn policy(&self, manifest: &Manifest, operator: &PluginConfig, grants: Grants) -> Result<Policy, Reason> {
         let mut variables = manifest.variables.clone();
         variables.extend(operator.variables.clone());
@@ -196,8 +198,9 @@ struct Contents {
     imports: Vec<String>,
 }
 
-/// Reads a component, its manifest and what it imports. With `signers`, nothing is made of bytes that none of them has signed,
-/// nor of a manifest beside a component that it does not name: two good signatures do not say that the two belong together.
+/// Reads a component, its manifest and what it imports. With `signers`, nothing is made of bytes
+/// that none of them has signed, nor of a manifest beside a component that it does not name: two
+/// good signatures do not say that the two belong together.
 fn read(path: &Path, limits: &Limits, signers: Option<&[SignerKey]>) -> Result<Contents, Reason> {
     let check = |path: &Path, bytes: &[u8]| signers.map_or(Ok(()), |keys| signature::check(path, bytes, keys));
     let size = std::fs::metadata(path)?.len();
@@ -239,8 +242,8 @@ fn check_component(manifest: &Manifest, beside: &Path, component: &[u8], must_na
     }
 }
 
-/// Whether the bytes are a component; and the manifest's section, wherever in it, and the names of what it imports. The bytes
-/// may be anything at all.
+/// Whether the bytes are a component; and the manifest's section, wherever in it, and the names of
+/// what it imports. The bytes may be anything at all.
 pub fn check_format(bytes: &[u8]) -> Result<(Option<Vec<u8>>, Vec<String>), Reason> {
     if bytes.starts_with(b"\x7fELF") {
         return Err(Reason::Precompiled);

@@ -17,8 +17,9 @@ use crate::config::EmptyInterface;
 pub struct Manifest {
     /// Names the plugin in config, logs and the ledger: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
     pub name: String,
-    /// The blake3 of the component that this manifest stands beside, 64 hexadecimal digits: it is no other component's. A
-    /// manifest inside of a component needs none. Required of a signed manifest that stands beside its component.
+    /// The blake3 of the component that this manifest stands beside, 64 hexadecimal digits: it is
+    /// no other component's. A manifest inside of a component needs none. Required of a signed
+    /// manifest that stands beside its component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component_blake3: Option<String>,
     /// The message types it handles.
@@ -43,17 +44,20 @@ pub struct Manifest {
     /// What happens to a message that is too old.
     #[serde(default)]
     pub on_expired: OnExpired,
-    /// `scheme://host:port` that the handler wants to call; `*.` before a host allows its subdomains.
+    /// `scheme://host:port` that the handler wants to call; `*.` before a host allows its
+    /// subdomains.
     #[serde(default)]
     pub allowed_outbound_hosts: Vec<String>,
-    /// Queues that the handler wants to send to, by their names in the operator's config; `self` is the one that its message
-    /// came from.
+    /// Queues that the handler wants to send to, by their names in the operator's config; `self` is
+    /// the one that its message came from.
     #[serde(default)]
     pub queues: Vec<String>,
-    /// `wasi:filesystem`, `wasi:sockets`: what the component imports of these, since a library in it does. They are empty.
+    /// `wasi:filesystem`, `wasi:sockets`: what the component imports of these, since a library in
+    /// it does. They are empty.
     #[serde(default)]
     pub empty_interfaces: Vec<EmptyInterface>,
-    /// Secrets, by their names in the operator's config, that the handler's requests need in a header. The handler never has them.
+    /// Secrets, by their names in the operator's config, that the handler's requests need in a
+    /// header. The handler never has them.
     #[serde(default)]
     pub secrets: Vec<String>,
     /// Environment variables of the handler. The operator may override each.
@@ -105,7 +109,8 @@ impl Default for Retry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Idempotency {
-    /// JSON pointers into the body, in braces: `receipt:{/order_id}`. Default: the message's own key.
+    /// JSON pointers into the body, in braces: `receipt:{/order_id}`. Default: the message's own
+    /// key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyTemplate>,
     /// How long a completion is kept: 1 min to 10 years. Default 14 days.

@@ -1,7 +1,9 @@
-//! A new version of a plugin on trial: a share of the messages runs on it until it is promoted or rolled back.
+//! A new version of a plugin on trial: a share of the messages runs on it until it is promoted or
+//! rolled back.
 //!
-//! Only a message's first receive may run on the new version, so one that failed there is retried on the old one, on
-//! whichever host. Both versions are judged by their first receives alone, since retries fail more often.
+//! Only a message's first receive may run on the new version, so one that failed there is retried
+//! on the old one, on whichever host. Both versions are judged by their first receives alone, since
+//! retries fail more often.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -59,7 +61,8 @@ impl Rollout {
         Self { candidate, share, rules, began: clock::now(), runs, outcome }
     }
 
-    /// The version for a message. The key decides, so that its duplicates and every host come to the same.
+    /// The version for a message. The key decides, so that its duplicates and every host come to
+    /// the same.
     pub fn version(&self, kind: &MessageType, key: &Key, receive_count: u32) -> Version {
         let handles = self.candidate.manifest.types.contains(kind);
         let is_candidate = handles
@@ -71,8 +74,8 @@ impl Rollout {
         if is_candidate { Version::Candidate } else { Version::Stable }
     }
 
-    /// Counts a first run. The answer is whether it must be repeated on the stable version, uncounted; what began before the
-    /// version was rolled back is, too.
+    /// Counts a first run. The answer is whether it must be repeated on the stable version,
+    /// uncounted; what began before the version was rolled back is, too.
     pub fn ran(&self, version: Version, exit: &Exit) -> bool {
         let Some(failed) = exit.handler_failed() else { return false };
         if self.outcome.get().is_none() {
@@ -137,7 +140,8 @@ fn unit_interval(key: &Key) -> f64 {
     f64::from(u32::from_le_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// The verdict, once there is one. Too many failures end a trial at once, a clean record at the end of its window.
+/// The verdict, once there is one. Too many failures end a trial at once, a clean record at the end
+/// of its window.
 fn judge(runs: Runs, elapsed: Duration, rules: &RolloutConfig) -> Option<TrialEnd> {
     let Runs { stable, candidate } = runs;
     if candidate.runs < rules.min_runs {

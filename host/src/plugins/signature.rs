@@ -48,7 +48,8 @@ pub fn check(file: &Path, bytes: &[u8], keys: &[SignerKey]) -> Result<(), Unsign
             Err(Error::InvalidSignature) => {
                 return Err(Unsigned::Changed { signature: beside, file: file.to_owned() });
             }
-            // The library's own list; what is left of it says that the signature's kind is not taken.
+            // The library's own list; what is left of it says that the signature's kind is not
+            // taken.
             Err(_) => return Err(Unsigned::NoSignature(beside)),
         }
     }

@@ -1,8 +1,10 @@
-//! The versions that do well, kept beside the compiled code while new ones are on trial, and the verdicts on those that did
-//! not: so that a host that starts again in the middle of a trial has both.
+//! The versions that do well, kept beside the compiled code while new ones are on trial, and the
+//! verdicts on those that did not: so that a host that starts again in the middle of a trial has
+//! both.
 //!
-//! A plugin's directory holds its `state.json` and a copy of the component with its manifest. The directory is private to
-//! this user, as the cache of compiled code is; a copy whose fingerprint is not the one in `state.json` is passed over.
+//! A plugin's directory holds its `state.json` and a copy of the component with its manifest. The
+//! directory is private to this user, as the cache of compiled code is; a copy whose fingerprint is
+//! not the one in `state.json` is passed over.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,7 +34,8 @@ pub struct Versions {
 struct State {
     /// The fingerprint of the version that is kept.
     stable: String,
-    /// Versions that were rolled back, by their fingerprints, with the reason; the order tells their age.
+    /// Versions that were rolled back, by their fingerprints, with the reason; the order tells
+    /// their age.
     refused: Vec<(String, String)>,
 }
 

@@ -1,6 +1,8 @@
-//! Looks at the plugin directory again and again, and says when what is in it has changed and come to rest.
+//! Looks at the plugin directory again and again, and says when what is in it has changed and come
+//! to rest.
 //!
-//! It looks instead of being told: file systems that are shared over a network, and layers of a container, tell nobody.
+//! It looks instead of being told: file systems that are shared over a network, and layers of a
+//! container, tell nobody.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,8 +20,8 @@ const KINDS: [&str; 3] = ["wasm", "toml", signature::EXTENSION];
 pub struct Listing(Vec<(PathBuf, Option<std::time::SystemTime>, u64)>);
 
 impl Listing {
-    /// The components, manifests and signatures in `dir`. One that cannot be read is as good as empty: reloading says what is
-    /// wrong.
+    /// The components, manifests and signatures in `dir`. One that cannot be read is as good as
+    /// empty: reloading says what is wrong.
     pub fn of(dir: &Path) -> Self {
         let Ok(entries) = std::fs::read_dir(dir) else { return Self::default() };
         let mut files: Vec<_> = entries
@@ -39,7 +41,8 @@ impl Listing {
 
 /// Waits for changes of one directory.
 ///
-/// It looks on a thread that may block: a network file system that does not answer takes that one, and none that serves.
+/// It looks on a thread that may block: a network file system that does not answer takes that one,
+/// and none that serves.
 pub struct Watch {
     dir: PathBuf,
     list: fn(&Path) -> Listing,
@@ -70,7 +73,8 @@ impl Watch {
         })
     }
 
-    /// Completes when the directory has changed since the last time and has come to rest, or for what `else_if` looks at.
+    /// Completes when the directory has changed since the last time and has come to rest, or for
+    /// what `else_if` looks at.
     pub async fn changed(&mut self, else_if: impl Fn() -> bool) {
         loop {
             tokio::time::sleep(LOOK).await;

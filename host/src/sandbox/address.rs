@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is on the public internet: not private, loopback, link-local, metadata, shared, multicast,
-/// documentation or reserved, and no IPv6 form that carries such an IPv4 address. By the IANA special-purpose registries.
+/// Whether an address is on the public internet: not private, loopback, link-local, metadata,
+/// shared, multicast, documentation or reserved, and no IPv6 form that carries such an IPv4
+/// address. By the IANA special-purpose registries.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -11,8 +12,9 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether an address is in one of the networks that an operator may open: loopback, private, shared and unique-local
-/// ones. Never the link-local and metadata addresses, and no form that carries an IPv4 address, but for a mapped one.
+/// Whether an address is in one of the networks that an operator may open: loopback, private,
+/// shared and unique-local ones. Never the link-local and metadata addresses, and no form that
+/// carries an IPv4 address, but for a mapped one.
 pub fn is_local(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
@@ -44,7 +46,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let s = address.segments();
-    // Only 2000::/3 is handed out; that leaves out loopback, mapped, NAT64, unique-local, link-local and multicast.
+    // Only 2000::/3 is handed out; that leaves out loopback, mapped, NAT64, unique-local,
+    // link-local and multicast.
     let global = (s[0] & 0xe000) == 0x2000;
     let ietf_protocols = s[0] == 0x2001 && s[1] < 0x0200; // 2001::/23, Teredo within
     let six_to_four = s[0] == 0x2002;

@@ -1,8 +1,9 @@
 //! Outbound HTTP of guests: what they may reach, and the sending.
 //!
-//! A request's URL is canonicalised, matched against the plugin's allow-list, its host resolved, every address checked,
-//! and the connection made to the very addresses that were checked. The operator's headers are set last, outside of the
-//! guest's sight. Redirects are the guest's to follow.
+//! A request's URL is canonicalised, matched against the plugin's allow-list, its host resolved,
+//! every address checked, and the connection made to the very addresses that were checked. The
+//! operator's headers are set last, outside of the guest's sight. Redirects are the guest's to
+//! follow.
 
 mod body;
 mod client;

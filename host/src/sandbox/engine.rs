@@ -9,29 +9,33 @@ use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, 
 
 use crate::config::Limits;
 
-/// How often a computing guest yields to the host. A timeout is seen at most one tick late. No setting: shorter costs every guest
-/// time, longer makes none faster.
+/// How often a computing guest yields to the host. A timeout is seen at most one tick late. No
+/// setting: shorter costs every guest time, longer makes none faster.
 pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 
-/// After so many ticks without a guest the thread sleeps until one begins: an idle host does nothing, and a busy one wakes nobody.
+/// After so many ticks without a guest the thread sleeps until one begins: an idle host does
+/// nothing, and a busy one wakes nobody.
 const IDLE_TICKS: u32 = 100;
 
-/// What the host itself keeps for one instance beside its memories and tables: its functions, globals, and handles' types. They
-/// follow from the component, which `max_component` bounds; no operator would want them.
+/// What the host itself keeps for one instance beside its memories and tables: its functions,
+/// globals, and handles' types. They follow from the component, which `max_component` bounds; no
+/// operator would want them.
 const CORE_INSTANCE_MAX_BYTES: usize = 1024 * 1024;
 const COMPONENT_INSTANCE_MAX_BYTES: usize = 1024 * 1024;
 
-/// Memory that stays with a slot when its instance is gone, so that the next one need not fault it in again.
+/// Memory that stays with a slot when its instance is gone, so that the next one need not fault it
+/// in again.
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
-/// Memory maps of the kernel's that a running instance takes: the image of its memory, and each part of memory, table and stack with rights of
-/// its own. It was counted with 3,000 at once.
+/// Memory maps of the kernel's that a running instance takes: the image of its memory, and each
+/// part of memory, table and stack with rights of its own. It was counted with 3,000 at once.
 const MAPS_AN_INSTANCE: u64 = 9;
 /// Those that the rest of a host may have: libraries, threads, hundreds of plugins' code.
 const OTHER_MAPS: u64 = 4_000;
 
-/// Whether the kernel lets a process have so many instances at once. One that runs out of maps cannot even say so: it aborts.
+/// Whether the kernel lets a process have so many instances at once. One that runs out of maps
+/// cannot even say so: it aborts.
 pub fn check_maps(limits: &Limits) -> Result<(), String> {
     match std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok()) {
         Some(allowed) => fits(limits.max_instances, allowed),
@@ -71,9 +75,11 @@ pub fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
         .max_component_instance_size(COMPONENT_INSTANCE_MAX_BYTES)
         .max_memory_size(limits.max_memory.as_u64() as usize)
         .table_elements(limits.table_elements)
-        // With the scan, keeping pages resident costs only what the guest touched; without it, it is slower than neither.
+        // With the scan, keeping pages resident costs only what the guest touched; without it, it
+        // is slower than neither.
         .pagemap_scan(Enabled::Auto)
-        // As many slots stay with the component that had them: with few, hundreds of plugins would each begin in another's.
+        // As many slots stay with the component that had them: with few, hundreds of plugins would
+        // each begin in another's.
         .max_unused_warm_slots(instances)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES);
@@ -128,8 +134,8 @@ impl Ticker {
         Self { shared, thread: Some(thread) }
     }
 
-    /// A guest begins. One that begins while the thread is about to sleep is seen by it, or wakes it: both sides write first and
-    /// then read what the other wrote.
+    /// A guest begins. One that begins while the thread is about to sleep is seen by it, or wakes
+    /// it: both sides write first and then read what the other wrote.
     pub fn running(&self) -> Running {
         self.shared.running.fetch_add(1, Ordering::SeqCst);
         if self.shared.sleeps.load(Ordering::SeqCst) {

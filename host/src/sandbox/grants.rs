@@ -9,7 +9,8 @@ use crate::config::EmptyInterface;
 pub struct Grants {
     /// Where it may call: `scheme://host:port`, as written.
     pub hosts: Vec<String>,
-    /// Queues that its outbox may send to, by their names in the config; [`OWN_QUEUE`] is its message's own.
+    /// Queues that its outbox may send to, by their names in the config; [`OWN_QUEUE`] is its
+    /// message's own.
     pub queues: Vec<String>,
     /// WASI's interfaces for files or sockets that it may import, although they are empty.
     pub empty_interfaces: Vec<EmptyInterface>,

@@ -1,5 +1,5 @@
-//! What a handler may call of the contract: its delivery, its outbox, its steps, its log. Each call is answered here, from the
-//! state of its run.
+//! What a handler may call of the contract: its delivery, its outbox, its steps, its log. Each call
+//! is answered here, from the state of its run.
 
 use wasq_core::clock;
 use wasq_core::message::{AttributeData, AttributeValue, Attributes};

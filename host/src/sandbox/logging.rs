@@ -1,4 +1,5 @@
-//! What a guest logs, through the contract's `log` or by writing to stdout and stderr: capped, escaped, one record a line.
+//! What a guest logs, through the contract's `log` or by writing to stdout and stderr: capped,
+//! escaped, one record a line.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +17,8 @@ use super::text::sanitize;
 use crate::config::Limits;
 use crate::telemetry::spans::Span;
 
-/// A line of stdout or stderr, or a record's text, is cut here. No setting, as those below: `log_bytes` bounds them all together.
+/// A line of stdout or stderr, or a record's text, is cut here. No setting, as those below:
+/// `log_bytes` bounds them all together.
 const LINE_MAX_BYTES: usize = 4 * 1024;
 /// A record's target, its fields, and their names and values are cut here.
 const TARGET_MAX_BYTES: usize = 128;
@@ -81,7 +83,8 @@ impl GuestLog {
         }
     }
 
-    /// Whether somebody takes records of this level. A trace has what a handler says from `info` on, whatever the log has.
+    /// Whether somebody takes records of this level. A trace has what a handler says from `info`
+    /// on, whatever the log has.
     pub fn takes(&self, level: Level) -> bool {
         let in_span = self.span.is_recording();
         match level {
@@ -102,7 +105,8 @@ impl GuestLog {
         self.last_words.lock()
     }
 
-    /// One record, if the budget has room; the first that has none says so. What counts is what would be written.
+    /// One record, if the budget has room; the first that has none says so. What counts is what
+    /// would be written.
     pub fn record(&self, level: Level, target: &str, text: &str, fields: &[(String, String)]) {
         let message = sanitize(text, LINE_MAX_BYTES);
         let target = sanitize(target, TARGET_MAX_BYTES);

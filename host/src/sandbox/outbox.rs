@@ -21,7 +21,8 @@ pub struct OutboxMessage {
     pub attributes: Attributes,
     pub delay_s: u32,
     pub group: Option<String>,
-    /// Derived from the handled message's key, so that a second attempt's twin is a duplicate at its consumer.
+    /// Derived from the handled message's key, so that a second attempt's twin is a duplicate at
+    /// its consumer.
     pub key: String,
 }
 

@@ -165,7 +165,8 @@ impl State {
             let reason = format!("asked for more than {limit} elements in its tables (limits.table_elements)");
             return Exit::OutOfMemory { reason };
         }
-        // A trap, or an error in a call that the guest made, has a backtrace; what fails outside the guest is its result.
+        // A trap, or an error in a call that the guest made, has a backtrace; what fails outside
+        // the guest is its result.
         let in_guest = error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<WasmBacktrace>().is_some();
         let mut reason = text::root_cause(error);
         if let Some((_, limit)) = SAID_BY_THE_ENGINE.iter().find(|(words, _)| reason.contains(words)) {
@@ -180,7 +181,9 @@ impl State {
         Exit::Trap { reason: text::sanitize(&reason, self.limits.reason_bytes) }
     }
 
-    /// What the host saw during the run goes before what the guest said of it. A retry without a delay, after a 429 or 503, is an unavailable dependency: the host saw what the guest did not say.
+    /// What the host saw during the run goes before what the guest said of it. A retry without a
+    /// delay, after a 429 or 503, is an unavailable dependency: the host saw what the guest did not
+    /// say.
     pub fn with_what_the_host_saw(&self, exit: Exit) -> Exit {
         if self.claim_is_void {
             return Exit::LeaseLost;

@@ -1,6 +1,7 @@
 //! What a run may record as finished steps.
 
-/// The longest name of a step. No setting: names are literals in a handler's code, and every ledger can keep them.
+/// The longest name of a step. No setting: names are literals in a handler's code, and every ledger
+/// can keep them.
 const NAME_MAX_BYTES: usize = 256;
 
 /// What this run recorded so far.

@@ -1,8 +1,10 @@
-//! Guest text on its way into logs, envelopes and terminals: capped, one line, no control characters.
+//! Guest text on its way into logs, envelopes and terminals: capped, one line, no control
+//! characters.
 
 use std::fmt::Write;
 
-/// At most `max_bytes` of `text`, with control characters escaped (`\n`, `\u{1b}`); what was cut is marked by `…`.
+/// At most `max_bytes` of `text`, with control characters escaped (`\n`, `\u{1b}`); what was cut is
+/// marked by `…`.
 pub fn sanitize(text: &str, max_bytes: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(max_bytes));
     for c in text.chars() {

@@ -1,4 +1,5 @@
-//! What operators look at: the metrics of the whole host, gathered from where they are counted, and the ways on which they leave.
+//! What operators look at: the metrics of the whole host, gathered from where they are counted, and
+//! the ways on which they leave.
 
 mod emf;
 mod gather;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use wasq_core::clock;
 
-/// A queue that was not polled for this long fails liveness: the long poll's 20 s, its grace, and room for backoff.
+/// A queue that was not polled for this long fails liveness: the long poll's 20 s, its grace, and
+/// room for backoff.
 const POLL_MAX_SILENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// What the host's parts say of themselves.
@@ -76,7 +77,8 @@ impl Health {
         self.lock().queues.insert(queue.to_owned(), entry);
     }
 
-    /// The queue's poller is alive, though it does not poll now: every permit is busy, or the ledger is down.
+    /// The queue's poller is alive, though it does not poll now: every permit is busy, or the
+    /// ledger is down.
     pub fn waiting(&self, queue: &str) {
         if let Some(queue) = self.lock().queues.get_mut(queue) {
             queue.polled_at = clock::now();
@@ -127,7 +129,8 @@ impl Health {
         self.lock().draining = true;
     }
 
-    /// Whether the host should be sent work: plugins loaded, secrets known, ledger and queues answering.
+    /// Whether the host should be sent work: plugins loaded, secrets known, ledger and queues
+    /// answering.
     pub fn ready(&self) -> Verdict {
         let state = self.lock();
         let mut reasons = Vec::new();

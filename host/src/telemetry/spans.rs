@@ -1,7 +1,9 @@
-//! Spans of a delivery's way, by OpenTelemetry's messaging conventions. Without a tracer every span is none, and costs nothing.
+//! Spans of a delivery's way, by OpenTelemetry's messaging conventions. Without a tracer every span
+//! is none, and costs nothing.
 //!
-//! A message's spans are in its producer's trace: `receive`, one `process` a plugin, `settle`; what a handler calls and logs is
-//! inside its `process`. Where no producer said which trace, `receive` begins one.
+//! A message's spans are in its producer's trace: `receive`, one `process` a plugin, `settle`; what
+//! a handler calls and logs is inside its `process`. Where no producer said which trace, `receive`
+//! begins one.
 
 mod producer;
 
@@ -49,8 +51,8 @@ impl Tracing {
         Self(Some(tracer))
     }
 
-    /// The way of a delivery from `queue`; `message` is none when it cannot be read. Its `receive` span began when the message
-    /// could be received, and ends here, where its work begins.
+    /// The way of a delivery from `queue`; `message` is none when it cannot be read. Its `receive`
+    /// span began when the message could be received, and ends here, where its work begins.
     pub fn delivery(&self, queue: &str, delivery: &Delivery, message: Option<&Message>) -> DeliveryTrace {
         let Some(tracer) = &self.0 else { return DeliveryTrace(None) };
         let producer = producer::context(delivery, message);
@@ -128,7 +130,8 @@ impl Span {
         Self(Some(Recording { tracer: tracer.clone(), context: parent.with_span(span) }))
     }
 
-    /// A request that the work makes. Its path and query are left out: they may say what nobody should read.
+    /// A request that the work makes. Its path and query are left out: they may say what nobody
+    /// should read.
     pub fn call(&self, method: &http::Method, uri: &http::Uri) -> Self {
         let Some(Recording { tracer, context }) = &self.0 else { return Self(None) };
         let method = METHODS.iter().find(|known| **known == method.as_str()).unwrap_or(&"_OTHER");

@@ -16,7 +16,8 @@ use crate::flow::decide::QueueAction;
 use crate::flow::{self, QueueRuntime, Services};
 use crate::telemetry::spans::Span;
 
-/// The wait after a failed receive: at most one call a second, growing to half a minute, with jitter.
+/// The wait after a failed receive: at most one call a second, growing to half a minute, with
+/// jitter.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// The least time between the beginnings of two receives that bring nothing. A short poll (`wait =
@@ -148,7 +149,8 @@ impl Worker {
         Some(())
     }
 
-    /// At least one permit and at most a batch of them, once the ledger answers; none when the worker stops.
+    /// At least one permit and at most a batch of them, once the ledger answers; none when the
+    /// worker stops.
     async fn permits(&self) -> Option<Vec<OwnedSemaphorePermit>> {
         let _turn = tokio::select! {
             biased;
@@ -181,8 +183,8 @@ impl Worker {
         Some(permits)
     }
 
-    /// Takes permits for a whole batch. A host that is at its limit waits a moment for the last of them: a call costs the same,
-    /// whatever it brings.
+    /// Takes permits for a whole batch. A host that is at its limit waits a moment for the last of
+    /// them: a call costs the same, whatever it brings.
     async fn fill(&self, permits: &mut Vec<OwnedSemaphorePermit>) {
         let more = BATCH_MAX_ENTRIES.min(self.runtime.config.concurrency) - permits.len();
         let whole = self.permits.clone().acquire_many_owned(more as u32);
@@ -217,8 +219,8 @@ impl Worker {
         self.deliveries.wait().await;
     }
 
-    /// Takes the deliveries of one group their way, one after the other. When one is not settled for good, the rest of its
-    /// group goes back, so that the order holds.
+    /// Takes the deliveries of one group their way, one after the other. When one is not settled
+    /// for good, the rest of its group goes back, so that the order holds.
     async fn deliver(self: Arc<Self>, group: Vec<Delivery>, permit: Option<OwnedSemaphorePermit>) {
         let _permit = permit;
         let keeper = &self.runtime.keeper;
@@ -250,7 +252,8 @@ enum Polled {
     Failed,
 }
 
-/// On a FIFO queue, one list a message group, in the order of receipt; elsewhere each delivery for itself.
+/// On a FIFO queue, one list a message group, in the order of receipt; elsewhere each delivery for
+/// itself.
 fn in_groups(deliveries: Vec<Delivery>, fifo: bool) -> Vec<Vec<Delivery>> {
     let mut groups: Vec<Vec<Delivery>> = Vec::new();
     for delivery in deliveries {

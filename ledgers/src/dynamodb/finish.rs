@@ -1,5 +1,6 @@
-//! The end of a claim as one write that looks at nothing first. It does what [`entry::finish`](crate::entry::finish)
-//! decides over a claimed entry; what that one decides over any other is asked only when the write was refused.
+//! The end of a claim as one write that looks at nothing first. It does what
+//! [`entry::finish`](crate::entry::finish) decides over a claimed entry; what that one decides over
+//! any other is asked only when the write was refused.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use wasq_core::message::UnixMs;

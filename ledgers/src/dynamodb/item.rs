@@ -59,8 +59,8 @@ pub fn word(state: &State) -> &'static str {
     }
 }
 
-/// How long after its time DynamoDB may remove an item. Fences come from the time where there is no entry, so an entry must
-/// outlast by far what the hosts' bounds on the time are apart.
+/// How long after its time DynamoDB may remove an item. Fences come from the time where there is no
+/// entry, so an entry must outlast by far what the hosts' bounds on the time are apart.
 const TTL_GRACE_S: u64 = 60 * 60;
 
 /// Tells a claim from all others, so that one whose answer got lost is recognised.
@@ -92,14 +92,15 @@ pub struct LeaseEnd {
 }
 
 impl LeaseEnd {
-    /// A lease that begins now, and has ended for others when it has surely ended by the server's clock. One of no length
-    /// has ended for them at once.
+    /// A lease that begins now, and has ended for others when it has surely ended by the server's
+    /// clock. One of no length has ended for them at once.
     pub fn of(lease: Duration, now: Bounds) -> Self {
         let until = if lease.is_zero() { UnixMs(0) } else { entry::after(now.latest(), lease) };
         Self { until, length: lease }
     }
 
-    /// How much longer it may hold: not longer than it was when it began, though the bounds on the time may say so.
+    /// How much longer it may hold: not longer than it was when it began, though the bounds on the
+    /// time may say so.
     fn remaining(self, now: Bounds) -> Option<Duration> {
         let left_ms = self.until.0.checked_sub(now.earliest().0).filter(|left_ms| *left_ms > 0)?;
         Some(Duration::from_millis(left_ms).min(self.length))

@@ -42,7 +42,8 @@ pub struct Endpoint {
     pub endpoint_url: Option<String>,
 }
 
-/// Waits until the table can be used, and checks its keys. With `create`, one that is missing is made.
+/// Waits until the table can be used, and checks its keys. With `create`, one that is missing is
+/// made.
 pub async fn prepare(table: &Table, create: bool, endpoint: &Endpoint) -> Result<(), OpenError> {
     if describe(table).await?.is_none() {
         if !create {

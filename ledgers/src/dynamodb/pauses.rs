@@ -1,5 +1,5 @@
-//! A service's pauses, in one item that does not expire: an attribute each, so that two that are made at once both stand, and
-//! one read brings all.
+//! A service's pauses, in one item that does not expire: an attribute each, so that two that are
+//! made at once both stand, and one read brings all.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use wasq_core::message::Key;

@@ -1,5 +1,6 @@
-//! A key's recorded steps. Small values stand in the entry itself. A longer one is an item of its own, named by what it
-//! holds, and the entry points to it: so every step is recorded by one write of the entry, which asks for the fence.
+//! A key's recorded steps. Small values stand in the entry itself. A longer one is an item of its
+//! own, named by what it holds, and the entry points to it: so every step is recorded by one write
+//! of the entry, which asks for the fence.
 
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use crate::ledger::{Fence, LedgerError};
 const WITHIN_MAX_BYTES: usize = 1024;
 /// The longest name that stands there; of a longer one it is the digest.
 const NAME_MAX_BYTES: usize = 64;
-/// How long a long value outlasts its writing. The message may stay in its queue for 14 days (SQS allows no more), and after
-/// its last attempt the entry stays for as long again.
+/// How long a long value outlasts its writing. The message may stay in its queue for 14 days (SQS
+/// allows no more), and after its last attempt the entry stays for as long again.
 const KEPT: Duration = Duration::from_secs(28 * 24 * 60 * 60);
 
 /// Records a step of the claim that `fence` was given for.
@@ -65,7 +66,8 @@ pub async fn get(table: &Table, key: Key, fence: Fence, name: &str) -> Result<Op
     }
 }
 
-/// Has the long values of an entry outlast `removable_at`: a dead letter may be kept for longer than any message.
+/// Has the long values of an entry outlast `removable_at`: a dead letter may be kept for longer
+/// than any message.
 pub async fn keep_until(table: &Table, key: Key, entry: &Item, removable_at: UnixMs) -> Result<(), LedgerError> {
     let steps = entry.get(STEPS).and_then(|steps| steps.as_m().ok());
     let until_s = expires_at_s(after(removable_at, KEPT));
@@ -93,13 +95,14 @@ async fn long_value(table: &Table, key: Key, name: &str, digest: &str) -> Result
     Ok(value)
 }
 
-/// Where a long value is. What it holds is part of its item_key: whoever lost the claim writes beside what the owner has
-/// recorded, never over it.
+/// Where a long value is. What it holds is part of its item_key: whoever lost the claim writes
+/// beside what the owner has recorded, never over it.
 fn item_key(key: Key, stored_name: &str, digest: &str) -> ItemKey {
     ItemKey { key, item: format!("step {digest} {stored_name}") }
 }
 
-/// A step's name as the entry has it. DynamoDB takes no empty name, and counts names as it does values.
+/// A step's name as the entry has it. DynamoDB takes no empty name, and counts names as it does
+/// values.
 fn stored_name(name: &str) -> String {
     match name.len() {
         0..=NAME_MAX_BYTES => format!("n{name}"),

@@ -68,7 +68,8 @@ impl Table {
         self.time.now().ok_or_else(unknown)
     }
 
-    /// The item as it is after all writes before, or those of its attributes that the expression names.
+    /// The item as it is after all writes before, or those of its attributes that the expression
+    /// names.
     pub async fn get(&self, item_key: &ItemKey, projected: Option<Projection>) -> Result<Option<Item>, LedgerError> {
         let mut call =
             self.client.get_item().table_name(&self.name).set_key(Some(item_key.to_item())).consistent_read(true);

@@ -1,8 +1,9 @@
 //! The time of the server, since hosts that share a table share no clock.
 //!
-//! DynamoDB cannot be asked for the time, but each of its answers says it, to the second, in the header `Date`. An answer
-//! is tied to the host's monotonic clock, so that no jump of a wall clock matters: the server's clock stood at `Date` or up
-//! to a second later when it answered, and that was after the request was sent and before the answer was there.
+//! DynamoDB cannot be asked for the time, but each of its answers says it, to the second, in the
+//! header `Date`. An answer is tied to the host's monotonic clock, so that no jump of a wall clock
+//! matters: the server's clock stood at `Date` or up to a second later when it answered, and that
+//! was after the request was sent and before the answer was there.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,7 +25,8 @@ const DATE_STEP: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default)]
 pub struct ServerTime(Arc<Mutex<Option<Answer>>>);
 
-/// Bounds on what the server's clock shows, as time since 1970. It shows neither less than `earliest` nor more than `latest`.
+/// Bounds on what the server's clock shows, as time since 1970. It shows neither less than
+/// `earliest` nor more than `latest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     earliest: Duration,

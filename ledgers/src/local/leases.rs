@@ -1,7 +1,9 @@
-//! The leases that are live in this process. They count in monotonic time, so that no jump of the wall clock ends one.
-//! They die with the process, and so they should: a claim found on store without one belongs to a run that crashed.
+//! The leases that are live in this process. They count in monotonic time, so that no jump of the
+//! wall clock ends one. They die with the process, and so they should: a claim found on store
+//! without one belongs to a run that crashed.
 //!
-//! Each lease has its claim's entry as it stands on the store, so that finishing a claim reads nothing.
+//! Each lease has its claim's entry as it stands on the store, so that finishing a claim reads
+//! nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,8 +16,8 @@ use crate::ledger::Fence;
 
 /// Leases by key; changes can be taken back until [`Leases::settle`].
 ///
-/// Bounded by the claims at once: a lease goes when its claim is finished, and a while after it has run out
-/// ([`Leases::forget_ended`]).
+/// Bounded by the claims at once: a lease goes when its claim is finished, and a while after it has
+/// run out ([`Leases::forget_ended`]).
 #[derive(Debug, Default)]
 pub struct Leases {
     live: HashMap<Key, Lease>,
@@ -25,7 +27,8 @@ pub struct Leases {
     now: Option<Instant>,
 }
 
-/// The clock cannot add up every duration, and nobody needs more: SQS holds a message for 12 hours at most.
+/// The clock cannot add up every duration, and nobody needs more: SQS holds a message for 12 hours
+/// at most.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Clone, Debug)]
@@ -43,7 +46,8 @@ impl Leases {
         self.live.get(&key).and_then(|lease| lease.until.checked_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// Makes the claim that is `entry` last until `now + lease`. `has_steps` tells whether there may be any from before it.
+    /// Makes the claim that is `entry` last until `now + lease`. `has_steps` tells whether there
+    /// may be any from before it.
     pub fn hold(&mut self, key: Key, entry: Entry, has_steps: bool, now: Instant, lease: Duration) {
         self.now = Some(now);
         let before = self.live.insert(key, Lease { entry, until: now + lease.min(LONGEST), has_steps });
@@ -103,7 +107,8 @@ impl Leases {
         }
     }
 
-    /// Drops the leases that have run out by the latest moment a caller named. The store still knows whose claims they were.
+    /// Drops the leases that have run out by the latest moment a caller named. The store still
+    /// knows whose claims they were.
     pub fn forget_ended(&mut self) {
         if let Some(now) = self.now {
             self.live.retain(|_, lease| lease.until > now);

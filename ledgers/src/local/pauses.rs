@@ -1,5 +1,5 @@
-//! The pauses' table. An earlier version of wasq reads a store that has it, and one that has it not gets it when it is opened:
-//! it is no new format.
+//! The pauses' table. An earlier version of wasq reads a store that has it, and one that has it not
+//! gets it when it is opened: it is no new format.
 
 use rusqlite::params;
 use wasq_core::pause::Pause;

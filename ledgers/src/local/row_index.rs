@@ -1,9 +1,10 @@
-//! Where each entry is found. Entries stand in the order in which they came, so that a batch writes a few pages at the table's end,
-//! and not one for every key. The keys of the newest are in memory; when they are many, they go to the table `row_index`, in the order of
-//! keys and a slice at a time, where a page takes several of them at once.
+//! Where each entry is found. Entries stand in the order in which they came, so that a batch writes
+//! a few pages at the table's end, and not one for every key. The keys of the newest are in memory;
+//! when they are many, they go to the table `row_index`, in the order of keys and a slice at a
+//! time, where a page takes several of them at once.
 //!
-//! A place may be out of date, for a batch that was void or an entry that has gone: a row counts only with the key that was
-//! looked for.
+//! A place may be out of date, for a batch that was void or an entry that has gone: a row counts
+//! only with the key that was looked for.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,8 @@ use wasq_core::message::Key;
 
 /// Keys in memory from which on a round begins that brings them to the table.
 const RECENT_MAX: usize = 16 * 1024;
-/// Keys that a turn brings there: a millisecond or two of the writer's time, and as many as can come in meanwhile.
+/// Keys that a turn brings there: a millisecond or two of the writer's time, and as many as can
+/// come in meanwhile.
 const SLICE: usize = 256;
 
 /// The number of an entry's row. It is never given twice.
@@ -75,7 +77,8 @@ impl RowIndex {
         self.round.is_some() || self.recent.len() >= RECENT_MAX
     }
 
-    /// Brings a slice of them there. What it wrote stands with [`RowIndex::settle`]; otherwise the round begins anew.
+    /// Brings a slice of them there. What it wrote stands with [`RowIndex::settle`]; otherwise the
+    /// round begins anew.
     pub fn bring_slice(&mut self, transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
         let mut round = self.round.take().unwrap_or_else(|| self.begin());
         {

@@ -130,7 +130,8 @@ impl<'a> Batch<'a> {
         .map(drop)
     }
 
-    /// The entries after `from`, at most `limit`, each with the moment from which it may be removed.
+    /// The entries after `from`, at most `limit`, each with the moment from which it may be
+    /// removed.
     pub fn ages(&self, from: Id, limit: u32) -> Result<Vec<Age>, LedgerError> {
         let mut select =
             self.prepare("SELECT id, key, removable_at FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2")?;
@@ -160,8 +161,8 @@ impl<'a> Batch<'a> {
         .map(drop)
     }
 
-    /// Counts a ping. The count matters to nobody, but it has to change: SQLite does not write what stays the same, and a
-    /// store that takes no more would not be found out.
+    /// Counts a ping. The count matters to nobody, but it has to change: SQLite does not write what
+    /// stays the same, and a store that takes no more would not be found out.
     pub fn ping(&self) -> Result<(), LedgerError> {
         self.run("UPDATE counts SET pings = pings + 1", params![]).map(drop)
     }

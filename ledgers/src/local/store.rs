@@ -14,9 +14,11 @@ use crate::ledger::{Fence, LedgerError};
 const SCHEMA: i64 = 3;
 /// SQLite's page cache. It holds the inner pages of some ten million entries.
 const CACHE_KIB: u32 = 32 * 1024;
-/// 4 KiB pages in the write-ahead log before they are moved into the database: the longest wait that a claim meets.
+/// 4 KiB pages in the write-ahead log before they are moved into the database: the longest wait
+/// that a claim meets.
 const CHECKPOINT_PAGES: u32 = 1_000;
-/// Fences are the number of the store's opening times this, and a count: they grow across restarts without being written.
+/// Fences are the number of the store's opening times this, and a count: they grow across restarts
+/// without being written.
 const FENCES_AN_OPENING: i64 = 1 << 40;
 
 /// The store's files in its directory.
@@ -113,12 +115,13 @@ pub struct Store {
     connection: Connection,
     row_index: RowIndex,
     dir: PathBuf,
-    /// Locked as long as it is open; the lock ends with the process, however it ends. Dropped after the connection.
+    /// Locked as long as it is open; the lock ends with the process, however it ends. Dropped after
+    /// the connection.
     _lock: Lock,
 }
 
-/// The directory's lock. It is let go of by word, and not only by closing the file: a child process that has been forked just now holds
-/// that open until it runs its own program.
+/// The directory's lock. It is let go of by word, and not only by closing the file: a child process
+/// that has been forked just now holds that open until it runs its own program.
 struct Lock(File);
 
 impl Drop for Lock {
@@ -129,7 +132,8 @@ impl Drop for Lock {
 }
 
 impl Store {
-    /// Opens the store in `dir`, which is made if it is not there, and gives it with its first fence.
+    /// Opens the store in `dir`, which is made if it is not there, and gives it with its first
+    /// fence.
     pub fn open(dir: &Path) -> Result<(Self, Fence), OpenError> {
         let at = |source| OpenError::Directory { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(at)?;
@@ -149,13 +153,15 @@ impl Store {
         }
     }
 
-    /// The write-ahead log's file. SQLite keeps it as long as the store is open, and takes no lock on it: all that has been
-    /// committed is on the store when this file has been synced, or was brought into the database with syncs of SQLite's own.
+    /// The write-ahead log's file. SQLite keeps it as long as the store is open, and takes no lock
+    /// on it: all that has been committed is on the store when this file has been synced, or was
+    /// brought into the database with syncs of SQLite's own.
     pub fn log(&self) -> io::Result<File> {
         File::open(self.dir.join(LOG))
     }
 
-    /// Starts a batch. A batch that is dropped before its commit leaves no trace; a commit has reached the operating system.
+    /// Starts a batch. A batch that is dropped before its commit leaves no trace; a commit has
+    /// reached the operating system.
     pub fn begin(&mut self) -> Result<Batch<'_>, LedgerError> {
         // The thread that owns the connection is the store's only user: it waits for nobody's lock.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -177,7 +183,8 @@ impl Store {
         placed.map_err(failed)
     }
 
-    /// Brings all that has been committed into the database and syncs that, so that the log does not matter any more.
+    /// Brings all that has been committed into the database and syncs that, so that the log does
+    /// not matter any more.
     pub fn checkpoint(&mut self) -> Result<(), LedgerError> {
         let blocked: i64 =
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(failed)?;
@@ -213,7 +220,8 @@ fn prepare(connection: &mut Connection) -> Result<Prepared, rusqlite::Error> {
         transaction.query_row("UPDATE counts SET openings = openings + 1 RETURNING openings", [], |row| row.get(0))?;
     let row_index = RowIndex::load(&transaction)?;
     transaction.commit()?;
-    // From here on a commit is with the operating system when it returns, and the log's sync brings it to the disk.
+    // From here on a commit is with the operating system when it returns, and the log's sync brings
+    // it to the disk.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     Ok(Prepared::Ready { opening, row_index })
 }

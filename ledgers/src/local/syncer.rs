@@ -19,7 +19,8 @@ pub struct Syncer {
 }
 
 impl Syncer {
-    /// Starts the thread. When `sync` returns well, all that was committed before its call is on the disk.
+    /// Starts the thread. When `sync` returns well, all that was committed before its call is on
+    /// the disk.
     pub fn start(sync: impl FnMut() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let (batches, waiting) = sync_channel(BATCHES_MAX);
         let failed = Arc::new(AtomicBool::new(false));
@@ -37,8 +38,9 @@ impl Syncer {
         }
     }
 
-    /// Whether a sync has failed since the last [`Syncer::forgive`]. Until then nothing may be taken for durable: the
-    /// kernel reports such a failure once, and the next sync succeeds over pages that it has given up on.
+    /// Whether a sync has failed since the last [`Syncer::forgive`]. Until then nothing may be
+    /// taken for durable: the kernel reports such a failure once, and the next sync succeeds over
+    /// pages that it has given up on.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
@@ -61,7 +63,8 @@ fn run(waiting: &Receiver<Vec<Box<dyn Operation>>>, mut sync: impl FnMut() -> io
     while let Ok(mut operations) = waiting.recv() {
         // One sync serves all that were committed before it.
         operations.extend(waiting.try_iter().flatten());
-        // A batch that was committed before the failure was noticed is as doubtful as the failed one.
+        // A batch that was committed before the failure was noticed is as doubtful as the failed
+        // one.
         let synced = match failed.load(Ordering::Acquire) {
             true => Err(Outage::new("an earlier write has not reached the store")),
             false => sync().map_err(|error| Outage::new(format!("the ledger could not be synced: {error}"))),

@@ -1,5 +1,6 @@
-//! Group commit: one thread does every operation in the order in which they came, as many as wait in one batch. What is
-//! content with the operating system is answered then; the rest goes on to the [`Syncer`].
+//! Group commit: one thread does every operation in the order in which they came, as many as wait
+//! in one batch. What is content with the operating system is answered then; the rest goes on to
+//! the [`Syncer`].
 
 use std::io;
 use std::path::PathBuf;
@@ -37,12 +38,14 @@ pub struct Writer {
     meters: Arc<LedgerMeters>,
     syncer: Syncer,
     timer: Runtime,
-    /// Whether the last batch could not be recorded: the log says when that begins and when it ends.
+    /// Whether the last batch could not be recorded: the log says when that begins and when it
+    /// ends.
     is_out: bool,
 }
 
 impl Writer {
-    /// A writer over `store`, whose fences begin with `first`. Starts the thread that waits for the disk.
+    /// A writer over `store`, whose fences begin with `first`. Starts the thread that waits for the
+    /// disk.
     pub fn new(
         store: Store,
         dir: PathBuf,
@@ -80,7 +83,8 @@ impl Writer {
         loop {
             match self.timer.block_on(async { tokio::time::timeout_at(sweep_at, self.inbox.recv()).await }) {
                 Ok(Some(first)) => {
-                    // Those who have something to hand in, too, are let do so first: a batch of one costs as much as a full one.
+                    // Those who have something to hand in, too, are let do so first: a batch of one
+                    // costs as much as a full one.
                     std::thread::yield_now();
                     let operations = self.collect(first);
                     self.turn(operations);

@@ -49,7 +49,8 @@ pub fn failed(endpoint: &str, error: &tokio_postgres::Error) -> LedgerError {
     }
 }
 
-/// The server's own words, or each cause of the error. The server's details are left out: they may show a row.
+/// The server's own words, or each cause of the error. The server's details are left out: they may
+/// show a row.
 pub fn reason(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return said(error);

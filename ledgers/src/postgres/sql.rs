@@ -1,7 +1,8 @@
-//! The statements, one an operation. What they decide is what `entry.rs` decides; the contract suite holds them to it.
+//! The statements, one an operation. What they decide is what `entry.rs` decides; the contract
+//! suite holds them to it.
 //!
-//! They run as transactions of their own, READ COMMITTED: a row that is locked is read as it stands once the lock is ours,
-//! and everything is decided from that reading.
+//! They run as transactions of their own, READ COMMITTED: a row that is locked is read as it stands
+//! once the lock is ours, and everything is decided from that reading.
 
 use std::fmt;
 
@@ -85,10 +86,12 @@ impl Statements {
     }
 }
 
-/// A claim. $1 key, $2 body, $3 message id, $4 lease, $5 for how long an idle entry is kept, $6 the mark of the message id.
+/// A claim. $1 key, $2 body, $3 message id, $4 lease, $5 for how long an idle entry is kept, $6 the
+/// mark of the message id.
 ///
-/// A new key is inserted (`begun`). Otherwise the entry is locked (`found`), a word is found for what a claim makes of it
-/// (`ruled`, with the clock read once the lock is ours), and it is claimed if the word says so (`taken`). No row is the answer when another host inserted the key after
+/// A new key is inserted (`begun`). Otherwise the entry is locked (`found`), a word is found for
+/// what a claim makes of it (`ruled`, with the clock read once the lock is ours), and it is claimed
+/// if the word says so (`taken`). No row is the answer when another host inserted the key after
 /// this statement had begun to look: then it has to be asked again.
 const CLAIM: &str = "
 WITH begun AS (
@@ -162,10 +165,11 @@ SELECT e.key, claims.fence, e.state
 FROM {schema}.entries AS e JOIN claims ON e.key = claims.key
 WHERE e.state NOT BETWEEN 1 AND 4";
 
-/// Ends a claim. $1 key, $2 fence, $3 the state that it shall be in, $4 time to live, $5 whether the attempt is taken off,
-/// $6 when it failed, $7 the dead letter's message id, $8 discarded, $9 result, $10 the mark of the
-/// message id, $11 how many of these are kept, $12 whether crashes before it are forgotten. Gives back the state in which it
-/// was, and nothing when the fence is not the entry's.
+/// Ends a claim. $1 key, $2 fence, $3 the state that it shall be in, $4 time to live, $5 whether
+/// the attempt is taken off, $6 when it failed, $7 the dead letter's message id, $8 discarded, $9
+/// result, $10 the mark of the message id, $11 how many of these are kept, $12 whether crashes
+/// before it are forgotten. Gives back the state in which it was, and nothing when the fence is not
+/// the entry's.
 const FINISH: &str = "
 WITH found AS (
     SELECT state FROM {schema}.entries WHERE key = $1::bytea AND fence = $2::bigint FOR UPDATE
@@ -195,8 +199,8 @@ SELECT e.state, value
 FROM {schema}.entries AS e LEFT JOIN {schema}.steps AS s ON s.key = e.key AND s.life = e.life AND s.name = $3
 WHERE e.key = $1 AND e.fence = $2";
 
-/// Records a step. $1 key, $2 fence, $3 name, $4 value. The entry is locked, so that no other claim comes between. No row
-/// when the claim is not ours.
+/// Records a step. $1 key, $2 fence, $3 name, $4 value. The entry is locked, so that no other claim
+/// comes between. No row when the claim is not ours.
 const PUT_STEP: &str = "
 WITH ours AS (
     SELECT key, life FROM {schema}.entries WHERE key = $1 AND fence = $2 AND state = 1 FOR UPDATE
@@ -232,7 +236,8 @@ const PAUSES: &str = "SELECT target, json FROM {schema}.pauses WHERE service = $
 /// Writes something.
 const PING: &str = "UPDATE {schema}.pings SET count = count + 1";
 
-/// The sweep's turn, if it is due and no other host has it: the page that comes next, and how many there are.
+/// The sweep's turn, if it is due and no other host has it: the page that comes next, and how many
+/// there are.
 const SWEEP_TURN: &str = "
 SELECT page, pg_relation_size('{schema}.entries') / current_setting('block_size')::bigint AS pages
 FROM {schema}.sweep

@@ -15,9 +15,11 @@ use crate::config::PostgresConfig;
 use crate::ledger::LedgerError;
 use crate::remote;
 
-/// How long an operation waits for a connection: until another operation gives one back, or a new one is made.
+/// How long an operation waits for a connection: until another operation gives one back, or a new
+/// one is made.
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the server may take to answer a statement. It gives up a statement itself after so long.
+/// How long the server may take to answer a statement. It gives up a statement itself after so
+/// long.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Connections per host at most.
 const CONNECTIONS_MAX: usize = 100;
@@ -58,8 +60,9 @@ impl Store {
         &self.endpoint
     }
 
-    /// A connection, for a transaction of several statements, or why there is none. The server bounds each statement; a
-    /// server that is gone is not noticed, so that the caller bounds the whole.
+    /// A connection, for a transaction of several statements, or why there is none. The server
+    /// bounds each statement; a server that is gone is not noticed, so that the caller bounds the
+    /// whole.
     pub async fn connect(&self) -> Result<Object, String> {
         match tokio::time::timeout(CONNECTION_TIMEOUT, self.pool.get()).await {
             Ok(Ok(client)) => Ok(client),
@@ -110,8 +113,9 @@ fn pool(server: &Config, max_connections: usize) -> Pool {
         .expect("a pool without timeouts needs no runtime")
 }
 
-/// What every connection is told before it is used. A stronger `synchronous_commit` than `on` is the operator's choice, and
-/// a weaker one that still syncs; only `off` answers before anything is on a disk.
+/// What every connection is told before it is used. A stronger `synchronous_commit` than `on` is
+/// the operator's choice, and a weaker one that still syncs; only `off` answers before anything is
+/// on a disk.
 fn settings() -> String {
     let timeout_ms = ANSWER_TIMEOUT.as_millis();
     format!(
@@ -125,8 +129,8 @@ fn server(url: &str) -> Result<Config, OpenError> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(OpenError::Url("does not begin with postgres://".into()));
     }
-    // What cannot be parsed may have parts of the password where they do not belong: of the driver's words only those are
-    // told that name an option.
+    // What cannot be parsed may have parts of the password where they do not belong: of the
+    // driver's words only those are told that name an option.
     let mut server = Config::from_str(url).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         match cause.strip_prefix("invalid value for option ") {
@@ -161,7 +165,8 @@ fn endpoint(server: &Config) -> String {
     format!("{}/{database}", endpoints.join(","))
 }
 
-/// TLS for `sslmode=prefer` and `require`: a server that speaks it is always checked against the system's roots.
+/// TLS for `sslmode=prefer` and `require`: a server that speaks it is always checked against the
+/// system's roots.
 fn tls() -> MakeRustlsConnect {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();

@@ -1,7 +1,7 @@
 //! The sweep: removes what has expired, a few pages at a time, by one host at a time.
 //!
-//! It walks over the table's pages in their order on the disk, so that entries need no index on the time at which they may
-//! go. Where it stands is in the database: all hosts together walk once.
+//! It walks over the table's pages in their order on the disk, so that entries need no index on the
+//! time at which they may go. Where it stands is in the database: all hosts together walk once.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -48,8 +48,8 @@ impl Store {
         let server = url.0.as_str().into_connection_info().map_err(|_| OpenError::Url)?.set_tcp_settings(tcp());
         let endpoint = endpoint(&server);
         let unreachable = |reason: String| OpenError::Unreachable { endpoint: endpoint.clone(), reason };
-        // It is the only provider in the build; naming it keeps that from being a panic when it is not. Another choice
-        // that was made before stands.
+        // It is the only provider in the build; naming it keeps that from being a panic when it is
+        // not. Another choice that was made before stands.
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = Client::open(server).map_err(|error| unreachable(reason(&error)))?;
         let connect = ConnectionManager::new_with_config(client.clone(), settings());
@@ -96,8 +96,8 @@ impl Store {
         T::from_redis_value(answer).map_err(|error| unexpected(&self.endpoint, &error))
     }
 
-    /// A server that forgets what it was told when its memory is full is refused; one that may forget it when it goes down
-    /// is warned about.
+    /// A server that forgets what it was told when its memory is full is refused; one that may
+    /// forget it when it goes down is warned about.
     async fn check(&self) -> Result<(), OpenError> {
         let endpoint = &*self.endpoint;
         let unreachable =
@@ -148,7 +148,8 @@ fn tcp() -> TcpSettings {
     let settings = TcpSettings::default()
         .set_nodelay(true)
         .set_keepalive(socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));
-    // A server that vanished without a word: the system gives up the connection, and the next operation makes another.
+    // A server that vanished without a word: the system gives up the connection, and the next
+    // operation makes another.
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(OPERATION_TIMEOUT);
     settings

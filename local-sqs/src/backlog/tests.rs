@@ -133,7 +133,8 @@ fn random_calls_keep_every_count_and_every_order() {
             for delivery in backlog.take(ask(rng.usize(1..4), now)).deliveries {
                 let group = alive[&delivery.seq];
                 let older = alive.iter().filter(|(seq, of)| **seq < delivery.seq && **of == group);
-                // Older ones of the group may only fly in the same answer, which `flying` holds already.
+                // Older ones of the group may only fly in the same answer, which `flying` holds
+                // already.
                 assert!(
                     older.into_iter().all(|(seq, _)| flying.get(seq).is_some_and(|(_, until)| *until == now + 30_000))
                 );

@@ -13,8 +13,9 @@ pub enum Durability {
     Disk,
 }
 
-/// Called once when a commit is stored, or is not: with the places of its messages, in their order. Commits finish in
-/// the order in which they were handed over, as long as their durability is the same.
+/// Called once when a commit is stored, or is not: with the places of its messages, in their order.
+/// Commits finish in the order in which they were handed over, as long as their durability is the
+/// same.
 pub type Finish = Box<dyn FnOnce(Result<Vec<Location>, LogError>) + Send>;
 
 /// What the writer is told.

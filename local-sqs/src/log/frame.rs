@@ -1,7 +1,8 @@
 //! Frames: what a commit looks like in the log.
 //!
-//! `length u32 | checksum 8 bytes | records' length u32 | records as JSON | contents`, integers little-endian. The length
-//! counts what follows the checksum, and the checksum (blake3, its first 8 bytes) covers it.
+//! `length u32 | checksum 8 bytes | records' length u32 | records as JSON | contents`, integers
+//! little-endian. The length counts what follows the checksum, and the checksum (blake3, its first
+//! 8 bytes) covers it.
 
 use super::super::record::Record;
 
@@ -45,7 +46,8 @@ impl Header {
         (length > RECORDS_LENGTH_BYTES).then_some(Self { length, checksum })
     }
 
-    /// Reads the records in what follows the header, and where in it their contents begin. Nothing if it is damaged.
+    /// Reads the records in what follows the header, and where in it their contents begin. Nothing
+    /// if it is damaged.
     pub fn records(&self, covered: &[u8]) -> Option<(Vec<Record>, usize)> {
         if checksum(covered) != self.checksum {
             return None;

@@ -65,7 +65,8 @@ pub fn replay(segments: &Segments) -> Result<Replayed, OpenError> {
     Ok(replayed)
 }
 
-/// Applies a segment's frames up to the first that is torn; gives where that is, and the file's length.
+/// Applies a segment's frames up to the first that is torn; gives where that is, and the file's
+/// length.
 fn read(segment: &Arc<Segment>, replayed: &mut Replayed) -> std::io::Result<(u64, u64)> {
     const READ_AHEAD_BYTES: usize = 1024 * 1024;
     let file = File::open(&segment.path)?;

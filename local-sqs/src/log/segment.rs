@@ -16,7 +16,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{super::clock::Ms, error::OpenError};
 
-/// A segment that has grown to this is followed by a new one. Small in unit tests, so that they see many.
+/// A segment that has grown to this is followed by a new one. Small in unit tests, so that they see
+/// many.
 pub const SEGMENT_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 64 * 1024 * 1024 };
 /// Less dead content than this is not worth copying the living for.
 const MIN_DEAD_BYTES: u64 = 2 * SEGMENT_BYTES;
@@ -125,7 +126,8 @@ impl Segments {
         self.list().iter().cloned().collect()
     }
 
-    /// The oldest segment, when more than half of the log is dead and nothing else wants that segment.
+    /// The oldest segment, when more than half of the log is dead and nothing else wants that
+    /// segment.
     pub fn retirable(&self, now: Ms) -> Option<Arc<Segment>> {
         let list = self.list();
         let (total, live) =

@@ -51,8 +51,8 @@ struct Written {
 }
 
 impl Writer {
-    /// Starts both threads, and gives the one that ends last: when it is told to, or all senders of orders are gone, and
-    /// all commits are finished. Only then is the directory's lock let go of.
+    /// Starts both threads, and gives the one that ends last: when it is told to, or all senders of
+    /// orders are gone, and all commits are finished. Only then is the directory's lock let go of.
     pub fn start(
         segments: Arc<Segments>,
         end: u64,
@@ -126,7 +126,8 @@ impl Writer {
         }
     }
 
-    /// Writes the buffer at the log's end. After a failure the end is where it was, and what got written is overwritten.
+    /// Writes the buffer at the log's end. After a failure the end is where it was, and what got
+    /// written is overwritten.
     fn append(&mut self) -> io::Result<()> {
         if self.end >= SEGMENT_BYTES {
             self.active.file.sync_data().inspect_err(|_| self.failed.store(true, Relaxed))?;
@@ -134,7 +135,8 @@ impl Writer {
             self.end = 0;
         }
         self.active.file.write_all_at(&self.buffer, self.end).inspect_err(|_| {
-            // Best effort: the next write goes to the same place, and replay stops at a torn frame anyway.
+            // Best effort: the next write goes to the same place, and replay stops at a torn frame
+            // anyway.
             let _ = self.active.file.set_len(self.end);
         })?;
         self.end += self.buffer.len() as u64;

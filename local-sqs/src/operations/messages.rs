@@ -1,4 +1,5 @@
-//! Storing messages: the one way into a queue, for what clients send and for what moves between queues.
+//! Storing messages: the one way into a queue, for what clients send and for what moves between
+//! queues.
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use super::super::{
     service::{Queue, Service},
 };
 
-/// Contents of more than this are read on a thread for blocking work, lest a slow disk stop the runtime.
+/// Contents of more than this are read on a thread for blocking work, lest a slow disk stop the
+/// runtime.
 const READ_INLINE_BYTES: usize = 256 * 1024;
 
 /// A message that wants into a queue.
@@ -46,9 +48,9 @@ struct Placing {
 }
 
 impl Service {
-    /// Stores messages in a queue, all or none, and gives what identifies each there: for a twin within the
-    /// deduplication window that is its first. They are on disk when this returns. A message with an origin leaves
-    /// that queue in the same commit.
+    /// Stores messages in a queue, all or none, and gives what identifies each there: for a twin
+    /// within the deduplication window that is its first. They are on disk when this returns. A
+    /// message with an origin leaves that queue in the same commit.
     pub(super) async fn store(
         &self,
         queue: &Arc<Queue>,
@@ -106,7 +108,8 @@ impl Service {
             let queue = queue.clone();
             let finish: Finish = Box::new(move |result| {
                 let result = place(&queue, placings, origin, result);
-                // Nobody listens any more when the client went away; the message counts all the same.
+                // Nobody listens any more when the client went away; the message counts all the
+                // same.
                 let _ = done.send(result);
             });
             // Under the lock, so that the order in the log is the order of the sequence numbers.
@@ -114,7 +117,8 @@ impl Service {
         }
         told.await.unwrap_or(Err(LogError::Closed))?;
         if !twins.is_empty() {
-            // A twin's first may have been on its way to the disk, and may have failed to get there.
+            // A twin's first may have been on its way to the disk, and may have failed to get
+            // there.
             let mut state = queue.state();
             let now = self.clock.now();
             if twins.iter().any(|(key, first)| state.dedup.first(key, now) != Some(*first)) {

@@ -22,7 +22,8 @@ use super::{
 
 /// Messages a second that a task moves at most (StartMessageMoveTask in the API reference).
 const MAX_PER_SECOND: u64 = 500;
-/// Tasks of a queue that are remembered, and listed at most (ListMessageMoveTasks in the API reference).
+/// Tasks of a queue that are remembered, and listed at most (ListMessageMoveTasks in the API
+/// reference).
 const MAX_TASKS: usize = 10;
 /// How long a message that moves stays hidden if it does not arrive.
 const MOVE_MS: u64 = 30_000;
@@ -194,7 +195,8 @@ impl Service {
         });
     }
 
-    /// Moves messages one by one until there are none, or as many as there were, or the task is cancelled.
+    /// Moves messages one by one until there are none, or as many as there were, or the task is
+    /// cancelled.
     async fn run(&self, id: Uuid) -> SqsResult<()> {
         loop {
             let task = self.moves().get(&id).filter(|task| task.status == MoveStatus::Running).cloned();

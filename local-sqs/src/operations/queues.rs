@@ -164,7 +164,8 @@ impl Service {
         Ok(Empty {})
     }
 
-    /// Purges at once, so there is never a purge in progress, for which SQS has an error of its own.
+    /// Purges at once, so there is never a purge in progress, for which SQS has an error of its
+    /// own.
     pub async fn purge_queue(&self, request: QueueOnly) -> SqsResult<Empty> {
         let queue = self.at(&request.queue_url)?;
         let slot = self.log.slot().await?;
@@ -185,8 +186,8 @@ impl Service {
     }
 }
 
-/// Names have 1 to 80 letters, digits, hyphens and underscores, with `.fifo` at the end of FIFO queues' (CreateQueue in
-/// the API reference).
+/// Names have 1 to 80 letters, digits, hyphens and underscores, with `.fifo` at the end of FIFO
+/// queues' (CreateQueue in the API reference).
 fn check_name(name: &str) -> SqsResult<()> {
     const MAX_NAME_CHARS: usize = 80;
     let plain = name.strip_suffix(".fifo").unwrap_or(name);
@@ -211,7 +212,8 @@ fn same_attributes(state: &QueueState, wanted: &QueueAttributes) -> SqsResult<()
     }
 }
 
-/// One page of names in their order, and the token for the next. Without a page size there is no token.
+/// One page of names in their order, and the token for the next. Without a page size there is no
+/// token.
 fn page(
     mut names: Vec<String>,
     max_results: Option<i64>,

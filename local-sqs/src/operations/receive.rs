@@ -155,7 +155,8 @@ impl Service {
         Ok((taken, next.map_or(until, |next| next.min(until))))
     }
 
-    /// Moves messages to the dead-letter queue. A standard queue's keep their age; all keep their ids.
+    /// Moves messages to the dead-letter queue. A standard queue's keep their age; all keep their
+    /// ids.
     async fn dead_letter(
         &self,
         queue: &Arc<Queue>,
@@ -170,7 +171,8 @@ impl Service {
                 sent_ms: (!queue.fifo).then_some(entry.sent_ms),
                 state: MessageState { visible_at: 0, received_at: 0, ..entry.state },
             };
-            // Its deduplication id stays visible and opens no window: nothing may keep a dead letter out.
+            // Its deduplication id stays visible and opens no window: nothing may keep a dead
+            // letter out.
             let group = entry.group.as_deref().map(str::to_owned);
             let message = Incoming { content, group, dedup_id: None, delay_ms: 0, kept };
             self.move_message(queue, seq, dead_letters, message).await?;

@@ -86,8 +86,8 @@ impl Service {
         Ok(batch_answer(ids, results))
     }
 
-    /// Deletes messages by their receipt handles. As in SQS, a stale handle succeeds and deletes nothing; only a FIFO
-    /// queue refuses a handle whose visibility timeout is over.
+    /// Deletes messages by their receipt handles. As in SQS, a stale handle succeeds and deletes
+    /// nothing; only a FIFO queue refuses a handle whose visibility timeout is over.
     async fn delete(&self, queue: &Arc<Queue>, entries: &[ChangeEntry]) -> SqsResult<Vec<SqsResult<()>>> {
         let slot = self.log.slot().await?;
         let (stored, results) = {

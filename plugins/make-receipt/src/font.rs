@@ -1,13 +1,14 @@
 //! Helvetica as every PDF reader has it: how its text is encoded and how wide it is.
 
-/// `text` in WinAnsiEncoding (ISO 32000-1, annex D.2), the encoding that covers the languages of western Europe. What it
-/// does not have becomes `?`; control characters become spaces, so that a line stays a line.
+/// `text` in WinAnsiEncoding (ISO 32000-1, annex D.2), the encoding that covers the languages of
+/// western Europe. What it does not have becomes `?`; control characters become spaces, so that a
+/// line stays a line.
 pub fn encode(text: &str) -> Vec<u8> {
     text.chars().map(|c| if c.is_control() { b' ' } else { win_ansi(c).unwrap_or(b'?') }).collect()
 }
 
-/// The width of encoded text in points, at `size` points. Exact for ASCII; the rest counts as a digit's width, which is
-/// near enough to shorten a name by.
+/// The width of encoded text in points, at `size` points. Exact for ASCII; the rest counts as a
+/// digit's width, which is near enough to shorten a name by.
 pub fn width(encoded: &[u8], size: f32) -> f32 {
     encoded.iter().map(|byte| f32::from(advance(*byte))).sum::<f32>() * size / 1000.0
 }
@@ -45,8 +46,9 @@ fn win_ansi(c: char) -> Option<u8> {
     }
 }
 
-/// Widths of the characters from the space to the tilde, in thousandths of the size: the font's public metrics (Adobe's
-/// AFM of Helvetica). Digits, point and comma are as wide in Helvetica-Bold, so amounts line up in both.
+/// Widths of the characters from the space to the tilde, in thousandths of the size: the font's
+/// public metrics (Adobe's AFM of Helvetica). Digits, point and comma are as wide in
+/// Helvetica-Bold, so amounts line up in both.
 const ADVANCES: [u16; 95] = [
     278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, // space to /
     556, 556, 556, 556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556, // 0 to ?

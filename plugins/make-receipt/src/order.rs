@@ -37,8 +37,8 @@ pub struct Line {
     pub unit_price_cents: i64,
 }
 
-/// An order that a receipt can be made of: its id is safe as a file name, there is something to bill, and all amounts
-/// are there. Made of a [`Body`] only.
+/// An order that a receipt can be made of: its id is safe as a file name, there is something to
+/// bill, and all amounts are there. Made of a [`Body`] only.
 #[derive(Debug, Clone)]
 pub struct Order {
     pub(crate) order_id: String,
@@ -89,7 +89,8 @@ impl TryFrom<Body> for Order {
     }
 }
 
-/// The items with their amounts, their sum, and what is left to the total; `None` when one of these overflows.
+/// The items with their amounts, their sum, and what is left to the total; `None` when one of these
+/// overflows.
 fn add_up(lines: Vec<Line>, total_cents: i64) -> Option<(Vec<Item>, i64, i64)> {
     let mut sum_cents = 0_i64;
     let mut items = Vec::with_capacity(lines.len());

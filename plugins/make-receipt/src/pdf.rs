@@ -5,7 +5,8 @@ use pdf_writer::{Content, Finish, Name, Pdf, Rect, Ref, Str, TextStr};
 use crate::order::Order;
 use crate::pages::{self, Mark, PAGE_HEIGHT, PAGE_WIDTH, Page};
 
-/// The receipt of an order, as a PDF file. The same order gives the same bytes, so a second attempt stores nothing new.
+/// The receipt of an order, as a PDF file. The same order gives the same bytes, so a second attempt
+/// stores nothing new.
 pub fn render(order: &Order) -> Vec<u8> {
     let pages = pages::lay_out(order);
     let mut ids = Ids(1);

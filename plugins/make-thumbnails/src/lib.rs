@@ -1,5 +1,5 @@
-//! Makes JPEG thumbnails of an uploaded image. An upload becomes one message for each size, so that each thumbnail is
-//! retried, counted and done by itself.
+//! Makes JPEG thumbnails of an uploaded image. An upload becomes one message for each size, so that
+//! each thumbnail is retried, counted and done by itself.
 
 mod job;
 pub mod thumbnail;

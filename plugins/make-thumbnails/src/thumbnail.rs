@@ -10,8 +10,8 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 pub const MAX_SOURCE_SIDE: u32 = 10_000;
 /// Most pixels of an image that is decoded.
 pub const MAX_SOURCE_PIXELS: u64 = 24_000_000;
-/// Most memory that decoding may take. The rest of the 128 MiB that the manifest asks for holds the file itself, the code
-/// and the thumbnail.
+/// Most memory that decoding may take. The rest of the 128 MiB that the manifest asks for holds the
+/// file itself, the code and the thumbnail.
 pub const MAX_WORKING_BYTES: u64 = 110 * 1024 * 1024;
 /// Longest side of a thumbnail.
 pub const MAX_SIDE: u32 = 1_024;
@@ -30,8 +30,8 @@ pub enum Undecodable {
     TooLarge { width: u32, height: u32, bytes: u64 },
 }
 
-/// The image in `source` as a JPEG whose longer side is `side` pixels, upright, on white. A smaller image keeps its size.
-/// The size is checked before any pixel is decoded.
+/// The image in `source` as a JPEG whose longer side is `side` pixels, upright, on white. A smaller
+/// image keeps its size. The size is checked before any pixel is decoded.
 pub fn thumbnail(source: &[u8], side: u32) -> Result<Vec<u8>, Undecodable> {
     let mut reader = ImageReader::new(Cursor::new(source)).with_guessed_format().map_err(image::ImageError::from)?;
     let mut limits = Limits::default();
@@ -46,7 +46,8 @@ pub fn thumbnail(source: &[u8], side: u32) -> Result<Vec<u8>, Undecodable> {
     let pixels = u64::from(width) * u64::from(height);
     let mut bytes = decoder.total_bytes();
     if is_jpeg {
-        // The decoder copies the file, and keeps all coefficients of a progressive image: three of two bytes a pixel.
+        // The decoder copies the file, and keeps all coefficients of a progressive image: three of
+        // two bytes a pixel.
         let coefficients = if may_be_progressive(source) { pixels * 6 } else { 0 };
         bytes = bytes.saturating_add(source.len() as u64).saturating_add(coefficients);
     }
@@ -83,12 +84,13 @@ fn on_white(image: &DynamicImage) -> RgbImage {
     })
 }
 
-/// Whether a JPEG's frame header says that it is progressive (ITU-T T.81, table B.1); also when there is no frame header
-/// to be found.
+/// Whether a JPEG's frame header says that it is progressive (ITU-T T.81, table B.1); also when
+/// there is no frame header to be found.
 fn may_be_progressive(jpeg: &[u8]) -> bool {
     const PROGRESSIVE: [u8; 4] = [0xC2, 0xC6, 0xCA, 0xCE];
     const SEQUENTIAL: [u8; 5] = [0xC0, 0xC1, 0xC5, 0xC9, 0xCD];
-    // After the two bytes of the start, each segment is a marker, its length of two bytes, and the rest of that length.
+    // After the two bytes of the start, each segment is a marker, its length of two bytes, and the
+    // rest of that length.
     let mut at = 2;
     while let Some([0xFF, marker, high, low]) = jpeg.get(at..at + 4) {
         if SEQUENTIAL.contains(marker) {

@@ -47,7 +47,8 @@ pub fn order_completed(order: OrderCompleted, cx: &Context) -> Result<(), Failur
     };
     let response = cx.http().post(cx.variable("mail_api")?).idempotency_key().json(&mail).send()?;
     if response.status() == 422 {
-        // The service understood the request and refuses this address or text: it will refuse them again.
+        // The service understood the request and refuses this address or text: it will refuse them
+        // again.
         return Err(Failure::reject("the mail service refuses this mail (422)"));
     }
     response.error_for_status()?;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use wasq_sdk::{Context, Failure, tracing};
 
-/// The systems that count stock: each is a step of its own, and has its address in the variable `{name}_api`.
+/// The systems that count stock: each is a step of its own, and has its address in the variable
+/// `{name}_api`.
 const SYSTEMS: [&str; 3] = ["warehouse", "storefront", "marketplace"];
 
 /// What each system is told: the order's own fields, less those that it has no business with.
@@ -19,7 +20,8 @@ struct Item {
     quantity: u32,
 }
 
-/// Reserves the items in one system after the other. When one fails, the next attempt begins with that one.
+/// Reserves the items in one system after the other. When one fails, the next attempt begins with
+/// that one.
 #[wasq_sdk::handler]
 pub fn order_completed(order: Reservation, cx: &Context) -> Result<(), Failure> {
     for system in SYSTEMS {

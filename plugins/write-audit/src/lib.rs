@@ -6,8 +6,8 @@ use wasq_sdk::{Context, Failure, tracing};
 /// How often one attempt begins anew because another writer was first.
 const MAX_TRIES: usize = 3;
 
-/// What is kept of an order. The fields stand in alphabetical order: so the JSON is canonical, and an auditor can
-/// compute the hash without this code.
+/// What is kept of an order. The fields stand in alphabetical order: so the JSON is canonical, and
+/// an auditor can compute the hash without this code.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Entry {
     currency: String,
@@ -39,7 +39,8 @@ struct Append<'a> {
     hash: String,
 }
 
-/// Appends one entry. The service keeps the message's key, so an entry that is already there is not written again.
+/// Appends one entry. The service keeps the message's key, so an entry that is already there is not
+/// written again.
 #[wasq_sdk::handler]
 pub fn order_completed(entry: Entry, cx: &Context) -> Result<(), Failure> {
     let api = cx.variable("audit_api")?;

@@ -11,7 +11,8 @@ use write_audit::order_completed;
 const HEAD: &str = "https://audit.example/head";
 const ENTRIES: &str = "https://audit.example/entries";
 
-/// An audit service to which another writer appends, so often, between our reading of the head and our writing.
+/// An audit service to which another writer appends, so often, between our reading of the head and
+/// our writing.
 fn context(rivals: u64) -> Context {
     let sequence = Rc::new(Cell::new(7));
     let rivals = Cell::new(rivals);

@@ -33,7 +33,8 @@ pub fn send_entry(index: usize, message: &Outgoing) -> Result<SendMessageBatchRe
         .expect("id and body are set"))
 }
 
-/// Sorts a batch's answer back into the order of its entries. An entry that the answer does not name was not done.
+/// Sorts a batch's answer back into the order of its entries. An entry that the answer does not
+/// name was not done.
 pub fn by_index<'a, T>(
     len: usize,
     successful: impl Iterator<Item = (&'a str, T)>,

@@ -1,5 +1,6 @@
-//! The direct calls: receive, delete and change visibility, ten messages each. They repeat what the SDK's own calls have filled in
-//! (see [`super::request_template`]). docs/operate/performance.md measures both ways.
+//! The direct calls: receive, delete and change visibility, ten messages each. They repeat what the
+//! SDK's own calls have filled in (see [`super::request_template`]). docs/operate/performance.md
+//! measures both ways.
 
 use std::time::{Duration, SystemTime};
 

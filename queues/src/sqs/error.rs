@@ -68,7 +68,8 @@ fn is_throttling(code: &str) -> bool {
     )
 }
 
-/// The last part of a code: `AWS.SimpleQueueService.NonExistentQueue` and `com.amazonaws.sqs#QueueDoesNotExist` are read alike.
+/// The last part of a code: `AWS.SimpleQueueService.NonExistentQueue` and
+/// `com.amazonaws.sqs#QueueDoesNotExist` are read alike.
 fn short_code(code: &str) -> &str {
     let code = code.rsplit('#').next().unwrap_or(code);
     code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
@@ -77,7 +78,8 @@ fn short_code(code: &str) -> &str {
 pub fn by_code(code: &str, message: String, sender_fault: bool) -> QueueError {
     match short_code(code) {
         "ReceiptHandleIsInvalid" | "InvalidReceiptHandle" | "MessageNotInflight" => QueueError::LeaseLost { message },
-        // SQS says so of a handle whose message has gone: `Value … for parameter ReceiptHandle is invalid`.
+        // SQS says so of a handle whose message has gone:
+        // `Value … for parameter ReceiptHandle is invalid`.
         "InvalidParameterValue" if message.contains("ReceiptHandle") => QueueError::LeaseLost { message },
         short if !sender_fault || is_throttling(short) => QueueError::Transient { code: short.into(), message },
         short => QueueError::Permanent { code: short.into(), message },

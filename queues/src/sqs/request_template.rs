@@ -1,15 +1,18 @@
-//! The request template: how the calls that every message takes are made without the SDK's machinery, which costs more than all
-//! the rest of such a call.
+//! The request template: how the calls that every message takes are made without the SDK's
+//! machinery, which costs more than all the rest of such a call.
 //!
-//! 1. The SDK makes the first call, and every rare one. It finds the endpoint, the region, the credentials and the clock's skew
-//!    by its own chains, and it has its own connections.
-//! 2. [`RequestTemplates`] is an interceptor and an identity cache of the SDK's client. It watches each of these calls.
-//! 3. Each call that succeeds fills in a [`RequestTemplate`]: the URL, who signs for which region and service, the skew, the user
-//!    agent, the connections.
-//! 4. Receives, deletes and visibility changes repeat the template ([`super::direct`]): another operation and body, signed by the
-//!    SDK's own library, over the SDK's own connections.
-//! 5. A template is good for a minute, and never until the credentials' end. Then the next call is the SDK's, and fills in a new one.
-//! 6. After any failure the template is forgotten, and the next call is the SDK's, with its retries and its correction of the clock.
+//! 1. The SDK makes the first call, and every rare one. It finds the endpoint, the region, the
+//!    credentials and the clock's skew by its own chains, and it has its own connections.
+//! 2. [`RequestTemplates`] is an interceptor and an identity cache of the SDK's client. It watches
+//!    each of these calls.
+//! 3. Each call that succeeds fills in a [`RequestTemplate`]: the URL, who signs for which region
+//!    and service, the skew, the user agent, the connections.
+//! 4. Receives, deletes and visibility changes repeat the template ([`super::direct`]): another
+//!    operation and body, signed by the SDK's own library, over the SDK's own connections.
+//! 5. A template is good for a minute, and never until the credentials' end. Then the next call is
+//!    the SDK's, and fills in a new one.
+//! 6. After any failure the template is forgotten, and the next call is the SDK's, with its retries
+//!    and its correction of the clock.
 //! 7. A batch that has failed is made again by the SDK. A receive is not: it would wait twice.
 //! 8. `sdk_only = true` in `[aws]` turns all of this off.
 
@@ -111,13 +114,15 @@ fn at(unix_ms: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms)
 }
 
-/// How far `signed_at`, which has whole seconds, is ahead. What is less than a second may be the seconds' rest.
+/// How far `signed_at`, which has whole seconds, is ahead. What is less than a second may be the
+/// seconds' rest.
 fn skew_ms(signed_at: i64, now: u64) -> i64 {
     let ahead = signed_at - now as i64;
     if (-1_000..=0).contains(&ahead) { 0 } else { ahead }
 }
 
-/// Region and service of a signature: `AWS4-HMAC-SHA256 Credential=ID/DATE/REGION/SERVICE/aws4_request, …`.
+/// Region and service of a signature:
+/// `AWS4-HMAC-SHA256 Credential=ID/DATE/REGION/SERVICE/aws4_request, …`.
 fn scope(authorization: &str) -> Option<(&str, &str)> {
     let credential = authorization.strip_prefix("AWS4-HMAC-SHA256 Credential=")?.split(',').next()?;
     let mut parts = credential.rsplit('/');
@@ -149,7 +154,8 @@ impl RequestTemplates {
         Self(Arc::new(Cache { credentials, identity: Mutex::default(), latest: ArcSwapOption::empty() }))
     }
 
-    /// What is known now. None until the SDK has made a call, and again when it should make another.
+    /// What is known now. None until the SDK has made a call, and again when it should make
+    /// another.
     pub fn latest(&self) -> Option<Arc<RequestTemplate>> {
         self.0.latest.load_full().filter(|template| clock::now() < template.good_until)
     }

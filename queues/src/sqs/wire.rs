@@ -1,4 +1,5 @@
-//! The three hot calls as SQS's JSON protocol has them, read straight into what the host works with.
+//! The three hot calls as SQS's JSON protocol has them, read straight into what the host works
+//! with.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

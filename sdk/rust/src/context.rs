@@ -45,9 +45,10 @@ impl Context {
         self.backend.remaining()
     }
 
-    /// The same in every delivery of this message: 64 hexadecimal digits, made of the service's scope, the plugin, the type and
-    /// the message's key. Two messages with one key share it. Send it to whatever can deduplicate; over HTTP, [`RequestBuilder::idempotency_key`](crate::http::RequestBuilder::idempotency_key)
-    /// does.
+    /// The same in every delivery of this message: 64 hexadecimal digits, made of the service's
+    /// scope, the plugin, the type and the message's key. Two messages with one key share it. Send
+    /// it to whatever can deduplicate; over HTTP,
+    /// [`RequestBuilder::idempotency_key`](crate::http::RequestBuilder::idempotency_key) does.
     pub fn idempotency_key(&self) -> &str {
         self.key.get_or_init(|| self.backend.idempotency_key())
     }
@@ -61,26 +62,30 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// A [`Failure::Retry`] when there is none, since only the plugin or its configuration can be at fault.
+    /// A [`Failure::Retry`] when there is none, since only the plugin or its configuration can be
+    /// at fault.
     pub fn variable(&self, name: &str) -> Result<String, Failure> {
         self.backend.variable(name).ok_or_else(|| {
             Failure::retry(format!("variable `{name}` is not set: declare it under [variables] in plugin.toml"))
         })
     }
 
-    /// Does a part of the work once: runs `work` only if no attempt at this message has finished the step `name` yet,
-    /// and gives what `work` gave then. A handler with three effects, each a step, repeats only those that had not
-    /// finished when it failed.
+    /// Does a part of the work once: runs `work` only if no attempt at this message has finished
+    /// the step `name` yet, and gives what `work` gave then. A handler with three effects, each a
+    /// step, repeats only those that had not finished when it failed.
     ///
-    /// The value is kept as JSON, durably, before this returns. Between the end of `work` and that moment the host can
-    /// die, and `work` then runs again: send [`Context::idempotency_key`], or a key made from it, with the effect.
+    /// The value is kept as JSON, durably, before this returns. Between the end of `work` and that
+    /// moment the host can die, and `work` then runs again: send [`Context::idempotency_key`], or a
+    /// key made from it, with the effect.
     ///
-    /// A name stands for one step of the message. Steps in a loop need a name each: `format!("item-{sku}")`.
+    /// A name stands for one step of the message. Steps in a loop need a name each:
+    /// `format!("item-{sku}")`.
     ///
     /// # Errors
     ///
-    /// Those of `work`, with the step's name before the reason; a [`Failure::Unavailable`] when the ledger does not
-    /// answer; a [`Failure::Reject`] when the name or the value is over the ledger's limits.
+    /// Those of `work`, with the step's name before the reason; a [`Failure::Unavailable`] when the
+    /// ledger does not answer; a [`Failure::Reject`] when the name or the value is over the
+    /// ledger's limits.
     ///
     /// ```
     /// # use wasq_sdk::{Context, Failure};
@@ -113,12 +118,13 @@ impl Context {
         Ok(value)
     }
 
-    /// A message of type `kind` to the queue `queue`, sent when this handler succeeds: the builder ends in
-    /// [`Outgoing::send`].
+    /// A message of type `kind` to the queue `queue`, sent when this handler succeeds: the builder
+    /// ends in [`Outgoing::send`].
     ///
-    /// `queue` is a name in the operator's config, or empty for the queue that this message came from. The host derives
-    /// the new message's idempotency key from this one's, the queue, the type and its place among the messages sent, so
-    /// that a repeated attempt repeats no message: send the same messages in the same order in every attempt.
+    /// `queue` is a name in the operator's config, or empty for the queue that this message came
+    /// from. The host derives the new message's idempotency key from this one's, the queue, the
+    /// type and its place among the messages sent, so that a repeated attempt repeats no message:
+    /// send the same messages in the same order in every attempt.
     ///
     /// ```
     /// # use wasq_sdk::{Context, Failure};

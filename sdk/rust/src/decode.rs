@@ -1,10 +1,11 @@
-//! JSON into a type, with faults that name the place and never the value: reasons are logged and travel with dead
-//! letters, and bodies must not.
+//! JSON into a type, with faults that name the place and never the value: reasons are logged and
+//! travel with dead letters, and bodies must not.
 
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-/// The value, or what is wrong with the text: the field by its path, what was expected, line and column.
+/// The value, or what is wrong with the text: the field by its path, what was expected, line and
+/// column.
 pub(crate) fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -55,8 +56,8 @@ const KINDS: [&str; 17] = [
     "null",
 ];
 
-/// A message of serde's without what it quotes from the body. A message that is not serde's own may quote anything,
-/// so nothing of it is kept.
+/// A message of serde's without what it quotes from the body. A message that is not serde's own may
+/// quote anything, so nothing of it is kept.
 fn without_value(message: &str) -> String {
     for (start, kinds) in QUOTING {
         let Some(rest) = message.strip_prefix(start) else { continue };
@@ -71,7 +72,8 @@ fn without_value(message: &str) -> String {
             return format!("{start}{expected}");
         }
     }
-    // These name what the type says, and count what the body has. A handler's own error may only begin like them.
+    // These name what the type says, and count what the body has. A handler's own error may only
+    // begin like them.
     let counts =
         message.strip_prefix("invalid length ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     let names = ["missing field `", "duplicate field `"].iter().any(|start| message.starts_with(start));

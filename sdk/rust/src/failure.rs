@@ -7,9 +7,9 @@ use crate::http::HttpFault;
 
 /// The work was not done.
 ///
-/// `?` makes one of any error (and of a `&str` or a `String`): a [`Failure::Retry`] whose reason is the error and all
-/// its sources. An [`HttpError`](crate::http::HttpError), wherever in the chain of sources it stands, is a
-/// [`Failure::Unavailable`] when its host was unavailable.
+/// `?` makes one of any error (and of a `&str` or a `String`): a [`Failure::Retry`] whose reason is
+/// the error and all its sources. An [`HttpError`](crate::http::HttpError), wherever in the chain
+/// of sources it stands, is a [`Failure::Unavailable`] when its host was unavailable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// Try again later; counts an attempt.
@@ -21,7 +21,8 @@ pub enum Failure {
     },
     /// A dependency is down: try again when it is back, without counting an attempt.
     Unavailable {
-        /// What was unavailable: a host name, or any other stable name. Its breaker is the one that opens.
+        /// What was unavailable: a host name, or any other stable name. Its breaker is the one that
+        /// opens.
         dependency: String,
         /// How that showed.
         reason: String,
@@ -36,7 +37,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Try again later, by the manifest's backoff unless [`Failure::after`] says when; counts an attempt.
+    /// Try again later, by the manifest's backoff unless [`Failure::after`] says when; counts an
+    /// attempt.
     pub fn retry(reason: impl Into<String>) -> Self {
         Self::Retry { reason: reason.into(), after: None }
     }
@@ -79,8 +81,8 @@ impl Failure {
     }
 }
 
-/// `Failure` is no `Error` itself, so that this holds for all errors. The bound takes in `&str`, `String`, boxed
-/// errors and `anyhow::Error` too.
+/// `Failure` is no `Error` itself, so that this holds for all errors. The bound takes in `&str`,
+/// `String`, boxed errors and `anyhow::Error` too.
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
@@ -94,7 +96,8 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     }
 }
 
-/// How deep a chain of sources is followed: an error that is its own source must not hang the handler.
+/// How deep a chain of sources is followed: an error that is its own source must not hang the
+/// handler.
 const MAX_SOURCES: usize = 16;
 
 fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 
 use crate::{Context, Failure, Outcome};
 
-/// A function that can handle messages: `fn(T, &Context)` where `T` is the body's type, or `fn(&Context)`, giving
-/// anything that is a [`Completion`].
+/// A function that can handle messages: `fn(T, &Context)` where `T` is the body's type, or
+/// `fn(&Context)`, giving anything that is a [`Completion`].
 ///
 /// Not to be implemented; `Shape` only tells the forms apart.
 #[diagnostic::on_unimplemented(
@@ -43,7 +43,8 @@ where
     }
 }
 
-/// What a handler may give: `()`, which is [`Outcome::done`], an [`Outcome`], or a `Result` of either.
+/// What a handler may give: `()`, which is [`Outcome::done`], an [`Outcome`], or a `Result` of
+/// either.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot give `{Self}`",
     note = "it gives `()`, an `Outcome`, or a `Result` of either whose error is a `Failure`"

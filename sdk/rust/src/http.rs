@@ -19,8 +19,9 @@
 //! # assert_eq!(charge(&cx).unwrap(), "ch_1");
 //! ```
 //!
-//! The host follows no redirects. It allows only the destinations that the operator grants: what the manifest asks for, or the
-//! list that replaces it. It has limits of its own on requests, bytes and time.
+//! The host follows no redirects. It allows only the destinations that the operator grants: what
+//! the manifest asks for, or the list that replaces it. It has limits of its own on requests, bytes
+//! and time.
 
 mod error;
 mod response;
@@ -41,8 +42,8 @@ pub(crate) use url::Url;
 /// How long an answer may take when [`RequestBuilder::timeout`] does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most that is read of an answer's body. A longer one is an error. It leaves room for a few copies in the 64 MiB
-/// that a handler has by default.
+/// The most that is read of an answer's body. A longer one is an error. It leaves room for a few
+/// copies in the 64 MiB that a handler has by default.
 pub const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What is kept back of the handler's own time, so that it can still say which host did not answer.
@@ -79,7 +80,8 @@ impl<'a> Client<'a> {
         self.method("DELETE", url)
     }
 
-    /// A request of any method, such as `PATCH`. What is wrong with method or URL, [`RequestBuilder::send`] says.
+    /// A request of any method, such as `PATCH`. What is wrong with method or URL,
+    /// [`RequestBuilder::send`] says.
     pub fn method(self, method: &str, url: impl AsRef<str>) -> RequestBuilder<'a> {
         let url = url.as_ref();
         RequestBuilder {
@@ -125,20 +127,22 @@ impl RequestBuilder<'_> {
     }
 
     /// How long everything may take, from the connection to the last byte of the answer; without it
-    /// [`DEFAULT_TIMEOUT`]. Never longer than the handler's own time, less a moment in which it can say so.
+    /// [`DEFAULT_TIMEOUT`]. Never longer than the handler's own time, less a moment in which it can
+    /// say so.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The header `Idempotency-Key`, with [`Context::idempotency_key`]: an API that knows it does the same request once.
+    /// The header `Idempotency-Key`, with [`Context::idempotency_key`]: an API that knows it does
+    /// the same request once.
     pub fn idempotency_key(self) -> Self {
         let key = self.cx.idempotency_key();
         self.header("Idempotency-Key", key)
     }
 
-    /// The header `Idempotency-Key` for one of several effects of the same message: the message's key, a colon, and
-    /// this name.
+    /// The header `Idempotency-Key` for one of several effects of the same message: the message's
+    /// key, a colon, and this name.
     pub fn idempotency_key_for(self, effect: &str) -> Self {
         let key = format!("{}:{effect}", self.cx.idempotency_key());
         self.header("Idempotency-Key", key)
@@ -148,8 +152,8 @@ impl RequestBuilder<'_> {
     ///
     /// # Errors
     ///
-    /// When there is no answer, or none in time, or one larger than [`MAX_RESPONSE_BYTES`]; when method, URL, headers
-    /// or body cannot be sent; when the host does not allow the request.
+    /// When there is no answer, or none in time, or one larger than [`MAX_RESPONSE_BYTES`]; when
+    /// method, URL, headers or body cannot be sent; when the host does not allow the request.
     pub fn send(self) -> Result<Response, HttpError> {
         let url = match self.url {
             Ok(url) => url,

@@ -1,8 +1,8 @@
 //! Write wasq handlers in Rust.
 //!
-//! wasq takes messages from Amazon SQS and runs a handler for each, as a WebAssembly component in a sandbox of its own.
-//! A handler is a function from a message to an outcome. Timeouts, retries, backoff, dead letters and limits are the
-//! host's, so the function holds nothing but the work:
+//! wasq takes messages from Amazon SQS and runs a handler for each, as a WebAssembly component in a
+//! sandbox of its own. A handler is a function from a message to an outcome. Timeouts, retries,
+//! backoff, dead letters and limits are the host's, so the function holds nothing but the work:
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
@@ -43,9 +43,10 @@
 //!
 //! # The message
 //!
-//! The first parameter is the message's body, as any type that is `serde::Deserialize`. A body that does not fit is
-//! dead-lettered; the reason names the field by its path, and what is wrong with it, but never what it held. A handler
-//! of other bodies takes only `cx: &Context`, and finds bytes, media type and attributes in [`Context::message`].
+//! The first parameter is the message's body, as any type that is `serde::Deserialize`. A body that
+//! does not fit is dead-lettered; the reason names the field by its path, and what is wrong with
+//! it, but never what it held. A handler of other bodies takes only `cx: &Context`, and finds
+//! bytes, media type and attributes in [`Context::message`].
 //!
 //! # The outcome
 //!
@@ -61,11 +62,11 @@
 //!
 //! # Again and again
 //!
-//! Every message runs at least once, and so at times more than once. Two things make that harmless. Each message has a
-//! key, [`Context::idempotency_key`], the same in every delivery: send it with every effect whose receiver can
-//! deduplicate. And [`Context::once`] records that a part of the work is finished, so that a repeated attempt goes on
-//! where the last one failed. Messages in [`Context::outbox`] are sent only when the handler succeeds, under keys of
-//! their own.
+//! Every message runs at least once, and so at times more than once. Two things make that harmless.
+//! Each message has a key, [`Context::idempotency_key`], the same in every delivery: send it with
+//! every effect whose receiver can deduplicate. And [`Context::once`] records that a part of the
+//! work is finished, so that a repeated attempt goes on where the last one failed. Messages in
+//! [`Context::outbox`] are sent only when the handler succeeds, under keys of their own.
 //!
 //! # The crate
 //!
@@ -78,7 +79,8 @@
 //! wasq-sdk = "0.1" # not published yet: name the path of sdk/rust in a clone instead, as `wasq new` does
 //! ```
 //!
-//! Beside `Cargo.toml` stands `plugin.toml`, the manifest, which [`handler`](macro@handler) embeds in the component:
+//! Beside `Cargo.toml` stands `plugin.toml`, the manifest, which [`handler`](macro@handler) embeds
+//! in the component:
 //!
 //! ```toml
 //! name = "charge-order"
@@ -88,12 +90,13 @@
 //! variables = { pay_api = "https://pay.example/charges" }
 //! ```
 //!
-//! `cargo build --release --target wasm32-wasip2` makes the component. The macros of [`tracing`] and of [`log`] write
-//! to the host's log.
+//! `cargo build --release --target wasm32-wasip2` makes the component. The macros of [`tracing`]
+//! and of [`log`] write to the host's log.
 //!
 //! # Tests
 //!
-//! Outside a component, [`Context::test`] plays the host, so a handler is tested as the ordinary function that it is:
+//! Outside a component, [`Context::test`] plays the host, so a handler is tested as the ordinary
+//! function that it is:
 //!
 //! ```
 //! # use wasq_sdk::{Context, Failure};
@@ -132,13 +135,14 @@ pub use message::{Attribute, AttributeValue, Message};
 pub use outbox::{MAX_DELAY, NewMessage, Outgoing};
 pub use outcome::Outcome;
 pub use tracing;
-/// Makes a function the handler of this component, and embeds `plugin.toml`, which stands beside `Cargo.toml`, as its
-/// manifest.
+/// Makes a function the handler of this component, and embeds `plugin.toml`, which stands beside
+/// `Cargo.toml`, as its manifest.
 ///
-/// The function is a [`Handler`]: it takes the message's body, as any type that is `DeserializeOwned`, and a
-/// [`&Context`](Context); or a `&Context` alone. It gives a [`Completion`]: `()`, an [`Outcome`], or a `Result` of either.
-/// It stays an ordinary function, which tests can call. A component has one handler; a crate that forbids unsafe code
-/// (`deny` is fine) cannot be one, since an export of a component is an unsafe attribute.
+/// The function is a [`Handler`]: it takes the message's body, as any type that is
+/// `DeserializeOwned`, and a [`&Context`](Context); or a `&Context` alone. It gives a
+/// [`Completion`]: `()`, an [`Outcome`], or a `Result` of either. It stays an ordinary function,
+/// which tests can call. A component has one handler; a crate that forbids unsafe code (`deny` is
+/// fine) cannot be one, since an export of a component is an unsafe attribute.
 ///
 /// ```
 /// use wasq_sdk::{Context, Outcome};
@@ -159,7 +163,8 @@ pub use wasq_sdk_macros::handler;
 #[doc = include_str!("../../docs/use/handlers.md")]
 struct HandlersPage;
 
-/// What stands behind a [`Context`]: the host in a component, a recorder in a test. Both have the same functions.
+/// What stands behind a [`Context`]: the host in a component, a recorder in a test. Both have the
+/// same functions.
 mod backend {
     #[cfg(target_arch = "wasm32")]
     pub(crate) use crate::host::{Backend, log_enabled, log_write};

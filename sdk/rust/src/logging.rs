@@ -24,17 +24,19 @@ pub struct Record {
     pub fields: Vec<(String, String)>,
 }
 
-/// Makes the macros of both crates write to the host, unless the handler's own code was there first.
+/// Makes the macros of both crates write to the host, unless the handler's own code was there
+/// first.
 pub(crate) fn install() {
-    // Both fail only when something is installed already: our own, or what the handler chose instead.
+    // Both fail only when something is installed already: our own, or what the handler chose
+    // instead.
     if log::set_logger(&Lines).is_ok() {
         log::set_max_level(log::LevelFilter::Trace);
     }
     let _taken = tracing::subscriber::set_global_default(Events);
 }
 
-/// Forwards each event of `tracing`. Spans are accepted and not recorded: an instance handles one message, which the host's own
-/// span already names.
+/// Forwards each event of `tracing`. Spans are accepted and not recorded: an instance handles one
+/// message, which the host's own span already names.
 struct Events;
 
 impl Subscriber for Events {

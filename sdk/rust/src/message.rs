@@ -56,7 +56,8 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// A [`Failure::Reject`] that names the field by its path and says what is wrong with it, never what it held.
+    /// A [`Failure::Reject`] that names the field by its path and says what is wrong with it, never
+    /// what it held.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         decode::json(&self.body).map_err(|fault| Failure::reject(format!("body: {fault}")))
     }

@@ -63,7 +63,8 @@ impl<'a> Outgoing<'a> {
         self
     }
 
-    /// One more attribute. A body that is not JSON has its media type in the attribute `content-type`.
+    /// One more attribute. A body that is not JSON has its media type in the attribute
+    /// `content-type`.
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<AttributeValue>) -> Self {
         self.message.attributes.push(Attribute { name: name.into(), value: value.into() });
         self

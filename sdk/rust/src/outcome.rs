@@ -13,7 +13,8 @@ pub enum Outcome {
     Done(Option<Vec<u8>>),
     /// Not worth doing, for this reason: recorded, then deleted.
     Discard(String),
-    /// Not yet: delivered again after this time, in whole milliseconds, without counting an attempt.
+    /// Not yet: delivered again after this time, in whole milliseconds, without counting an
+    /// attempt.
     Snooze(Duration),
 }
 
@@ -23,7 +24,8 @@ impl Outcome {
         Self::Done(None)
     }
 
-    /// Done, and these bytes are its result. The host keeps at most `limits.result_bytes`, 4 KiB by default; more is a failure, as a retry.
+    /// Done, and these bytes are its result. The host keeps at most `limits.result_bytes`, 4 KiB by
+    /// default; more is a failure, as a retry.
     pub fn result(bytes: impl Into<Vec<u8>>) -> Self {
         Self::Done(Some(bytes.into()))
     }
@@ -45,8 +47,8 @@ impl Outcome {
         Self::Discard(reason.into())
     }
 
-    /// Not yet: deliver the message again after this time. SQS knows whole seconds, and no more than 12 hours from
-    /// the receipt.
+    /// Not yet: deliver the message again after this time. SQS knows whole seconds, and no more
+    /// than 12 hours from the receipt.
     pub fn snooze(after: Duration) -> Self {
         Self::Snooze(after)
     }

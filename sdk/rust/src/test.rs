@@ -51,7 +51,8 @@ use crate::{Context, Failure, Outcome};
 use reply::Script;
 
 impl Context {
-    /// A context for a test: a first attempt at an empty message, with nothing recorded and no replies prepared.
+    /// A context for a test: a first attempt at an empty message, with nothing recorded and no
+    /// replies prepared.
     pub fn test() -> Builder {
         Builder::new()
     }
@@ -131,7 +132,8 @@ impl Backend {
     pub(crate) fn http(&self, request: &Request) -> Result<Answer, FaultKind> {
         let sent = SentRequest::new(request);
         self.requests.borrow_mut().push(sent.clone());
-        // A closure of the test's may use the context itself, so nothing stays borrowed while it runs.
+        // A closure of the test's may use the context itself, so nothing stays borrowed while it
+        // runs.
         let script = self.scripts.borrow_mut().iter_mut().find_map(|script| script.take(&sent));
         match script {
             Some(reply) => reply.play(&sent, request.timeout),
@@ -144,8 +146,8 @@ impl Backend {
 }
 
 thread_local! {
-    /// The log of the context that was made last on this thread. The macros of `tracing` and `log` know no context,
-    /// and a test has its thread to itself.
+    /// The log of the context that was made last on this thread. The macros of `tracing` and `log`
+    /// know no context, and a test has its thread to itself.
     static LOG: RefCell<Rc<RefCell<Vec<Record>>>> = RefCell::default();
 }
 

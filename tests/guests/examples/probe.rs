@@ -11,7 +11,8 @@ use wasq_sdk::{AttributeValue, Context, Failure, Outcome, tracing};
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 enum Order {
-    /// Tells `url` who is asking, and does what it answers. `{plugin}` in the URL is the variable `plugin`.
+    /// Tells `url` who is asking, and does what it answers. `{plugin}` in the URL is the variable
+    /// `plugin`.
     Ask {
         url: String,
     },

@@ -1,4 +1,5 @@
-//! A handler for the simulator: does its steps, fills its outbox, and then acts as its message says for this attempt.
+//! A handler for the simulator: does its steps, fills its outbox, and then acts as its message says
+//! for this attempt.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -35,7 +36,8 @@ fn sim(order: Order, cx: &Context) -> Result<Outcome, Failure> {
         cx.once(&format!("s{step}"), || Ok(cx.attempt()))?;
     }
     for place in 0..order.outbox {
-        // Another attempt would say something else: what is sent twice must be what was recorded once.
+        // Another attempt would say something else: what is sent twice must be what was recorded
+        // once.
         let plugin = cx.variable("plugin")?;
         let note = serde_json::json!({ "n": order.n, "plugin": plugin, "place": place, "attempt": cx.attempt() });
         cx.outbox("out", "note").send(&note)?;

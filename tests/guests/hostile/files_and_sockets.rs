@@ -1,4 +1,5 @@
-//! Reads, writes and lists files, connects, listens, sends a datagram and looks a name up; says what of it went well.
+//! Reads, writes and lists files, connects, listens, sends a datagram and looks a name up; says
+//! what of it went well.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};

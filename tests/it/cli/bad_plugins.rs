@@ -124,7 +124,8 @@ async fn check_finds_settings_for_a_plugin_that_is_not_there_and_a_bad_manifest(
     wasq(["check"]).dir(&dir).check(1, &["[plugins.mialer]", "mailer.wasm", "timout", "line 3"]).await;
 }
 
-/// A component that is small, and takes Cranelift many seconds: hundreds of values live across tens of thousands of calls.
+/// A component that is small, and takes Cranelift many seconds: hundreds of values live across tens
+/// of thousands of calls.
 fn slow_to_compile() -> Vec<u8> {
     const VALUES: usize = 400;
     const CALLS: usize = 60_000;

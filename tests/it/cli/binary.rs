@@ -96,7 +96,8 @@ impl Wasq {
         Self { input: Some(text.to_owned()), ..self }
     }
 
-    /// It compiles handlers: with a target directory that all such tests share, and with time enough.
+    /// It compiles handlers: with a target directory that all such tests share, and with time
+    /// enough.
     pub fn compiles(mut self) -> Self {
         self.command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("handlers"));
         self.limit = COMPILES;

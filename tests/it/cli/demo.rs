@@ -6,7 +6,8 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn the_world_sees_every_effect_as_often_as_it_should() {
-    // The handlers were compiled for the tests already; in the same target directory there is nothing left to do.
+    // The handlers were compiled for the tests already; in the same target directory there is
+    // nothing left to do.
     let built = wasq_tests::plugin("send-receipt");
     let target = built.ancestors().nth(3).expect("TARGET_DIR/wasm32-wasip2/release/FILE");
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");

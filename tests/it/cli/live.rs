@@ -1,4 +1,5 @@
-//! Queues, credentials and ports that are not as they should be, found by `check --live` and by `run`.
+//! Queues, credentials and ports that are not as they should be, found by `check --live` and by
+//! `run`.
 
 use std::ffi::OsStr;
 use std::net::TcpListener;

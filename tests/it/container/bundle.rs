@@ -45,7 +45,8 @@ impl Bundle {
         self.dir.path().join(name)
     }
 
-    /// The runtime's orders: what `docker run --read-only --cap-drop ALL --security-opt no-new-privileges --memory …` makes.
+    /// The runtime's orders: what
+    /// `docker run --read-only --cap-drop ALL --security-opt no-new-privileges --memory …` makes.
     fn config(&self, command: &[String], plugins: &Path) -> Value {
         let bind = |to: &str, from: &Path, how: &str| {
             let options = ["rbind", how, "nosuid", "nodev"];

@@ -1,4 +1,5 @@
-//! The Prometheus rules and the Grafana dashboard, held against the metrics that the host has, and against the other alarms.
+//! The Prometheus rules and the Grafana dashboard, held against the metrics that the host has, and
+//! against the other alarms.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,9 @@
 //! Every command that the documents show is run, or is excused with a reason.
 //!
-//! A document is read from its beginning to its end, in one directory and with the variables that its commands set, as somebody would
-//! who follows it. Of a `console` block the lines after a command are what it prints, where `…` stands for anything; a `text` block is
-//! what the host in the other shell has logged.
+//! A document is read from its beginning to its end, in one directory and with the variables that
+//! its commands set, as somebody would who follows it. Of a `console` block the lines after a
+//! command are what it prints, where `…` stands for anything; a `text` block is what the host in
+//! the other shell has logged.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -177,7 +178,8 @@ impl Reader {
         Self { dir, here: Vec::new(), environment, dev: None, rebuilt: 0 }
     }
 
-    /// With handlers of this name in the place of `hello`: all tests build theirs in one target directory.
+    /// With handlers of this name in the place of `hello`: all tests build theirs in one target
+    /// directory.
     fn called(mut self, name: &str) -> Self {
         self.here.push(("hello".into(), name.into()));
         self
@@ -279,7 +281,8 @@ impl Reader {
     }
 }
 
-/// Whether a printed line is like the document's, where `…` stands for anything, and blanks for any blanks.
+/// Whether a printed line is like the document's, where `…` stands for anything, and blanks for any
+/// blanks.
 fn is_like(pattern: &str, line: &str) -> bool {
     let blanks = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let line = blanks(line);
@@ -324,7 +327,8 @@ async fn the_pages_for_aws_can_be_followed() {
     }
 }
 
-/// The page shows letters of the demo: here are letters of the same handlers, with ids and fingerprints of their own.
+/// The page shows letters of the demo: here are letters of the same handlers, with ids and
+/// fingerprints of their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_on_dead_letters_can_be_followed() {
     let plugins = ["make-receipt", "make-thumbnails"].map(Plugin::shop);

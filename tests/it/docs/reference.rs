@@ -1,8 +1,8 @@
-//! The references of `plugin.toml` and `wasq.toml`: each key of the code's types is documented once, with its type, its default and
-//! its bounds, and nothing else is.
+//! The references of `plugin.toml` and `wasq.toml`: each key of the code's types is documented
+//! once, with its type, its default and its bounds, and nothing else is.
 //!
-//! The keys are those that the parser names when it meets one that it does not know. A default is right if saying it changes
-//! nothing, a bound if the value at it is taken and the next one is not.
+//! The keys are those that the parser names when it meets one that it does not know. A default is
+//! right if saying it changes nothing, a bound if the value at it is taken and the next one is not.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +15,8 @@ use super::{document, root};
 /// What is parsed, as its `Debug`, or the error's words.
 type Parse = fn(&str) -> Result<String, String>;
 
-/// A table of the document and the place of its keys: a text with `KEY` where a key's line goes, which is complete without it.
+/// A table of the document and the place of its keys: a text with `KEY` where a key's line goes,
+/// which is complete without it.
 struct Section {
     heading: &'static str,
     place: &'static str,
@@ -167,7 +168,8 @@ fn check_row(place: &str, section: &Section, row: &Row, parse: Parse) {
     match row.default.as_str() {
         "none" => {
             let none = unset.lines().zip(other.lines()).find(|(a, b)| a != b).map(|(line, _)| line.trim());
-            // A secret's place is said by one key of several; saying another takes the first one's place.
+            // A secret's place is said by one key of several; saying another takes the first one's
+            // place.
             let expect = [format!("{}: None,", row.key), "env: Some(".to_owned(), "\"from-env\",".to_owned()];
             assert!(none.is_some_and(|line| expect.iter().any(|e| e == line)), "{place} has a default: {none:?}");
         }

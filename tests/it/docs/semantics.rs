@@ -91,7 +91,8 @@ fn the_table_of_exits_says_what_the_host_decides() {
     assert_eq!(exits().iter().map(|(_, exit, _)| exit.class()).collect::<BTreeSet<_>>(), classes);
 }
 
-/// A row's columns that the code knows: the exit, whether it counts, and what follows before and at the last attempt.
+/// A row's columns that the code knows: the exit, whether it counts, and what follows before and at
+/// the last attempt.
 fn row(words: &str, exit: &Exit, receive_count: u32) -> String {
     let (retry, message_id) = (Retry::default(), MessageId("m".into()));
     let decided = |attempt, draw| {

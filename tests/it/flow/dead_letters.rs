@@ -149,7 +149,8 @@ async fn a_dead_letter_says_how_often_it_came_back() {
 async fn a_letter_that_was_sent_twice_is_replayed_twice_and_runs_once() {
     let rig = Setup::probe().start().await;
     rig.sink.answers("work", [json!({ "do": "reject", "reason": "not yet" })]);
-    // The DLQ has taken the letter, and the host does not learn it: as after a crash before the delete, a twin follows.
+    // The DLQ has taken the letter, and the host does not learn it: as after a crash before the
+    // delete, a twin follows.
     let lost = Effect::FailAfter { code: "ServiceUnavailable".into(), status: 503 };
     rig.sqs.faults().add(Fault::on("SendMessageBatch", lost).queue("jobs-dlq").times(1));
     rig.send(rig.sink.ask("work")).await;

@@ -1,4 +1,5 @@
-//! A verdict is final: once the ledger says that a message goes to the DLQ, no handler runs for it again.
+//! A verdict is final: once the ledger says that a message goes to the DLQ, no handler runs for it
+//! again.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The cases that every store passes.
 //!
-//! A case takes any [`Ledger`] and makes keys of its own, so that cases may share a store. No case waits: a lease or a time
-//! to live of zero has ended when it begins.
+//! A case takes any [`Ledger`] and makes keys of its own, so that cases may share a store. No case
+//! waits: a lease or a time to live of zero has ended when it begins.
 
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -71,19 +71,22 @@ macro_rules! contract {
 pub(crate) use contract;
 
 pub mod damaged;
+mod fences;
 mod letters;
 mod pauses;
 pub mod shared;
 
 pub(crate) use damaged::damage_contract;
+pub use fences::*;
 pub use letters::*;
 pub use pauses::*;
 pub(crate) use shared::shared_contract;
 
 type Shared = Arc<dyn Ledger>;
 
-/// Runs a case. One in which the store gave no answer says nothing, and is run once more: a busy machine may keep a server from
-/// answering for longer than a host waits. A store that never answers fails all the same, and so does every other panic.
+/// Runs a case. One in which the store gave no answer says nothing, and is run once more: a busy
+/// machine may keep a server from answering for longer than a host waits. A store that never
+/// answers fails all the same, and so does every other panic.
 pub async fn run<F: Future<Output = ()>>(case: impl Fn() -> F) {
     let Err(panic) = AssertUnwindSafe(case()).catch_unwind().await else { return };
     if !panic.downcast_ref::<String>().is_some_and(|said| said.contains("Unavailable(")) {
@@ -243,68 +246,6 @@ pub async fn only_a_key_of_which_nothing_is_known_is_new(ledger: Shared) {
     let crashed = new_key();
     fresh(&*ledger, crashed, ENDED).await;
     assert!(!fresh(&*ledger, crashed, LONG).await.is_new, "claimed before");
-}
-
-pub async fn fences_grow(ledger: Shared) {
-    let key = new_key();
-    let mut last = fresh(&*ledger, key, ENDED).await.fence;
-    for ends in
-        [None, Some(Finish::Released { ran: true }), Some(dead_lettered("message 0", LONG)), Some(done(ENDED)), None]
-    {
-        if let Some(ends) = ends {
-            finish(&*ledger, key, last, ends).await;
-        }
-        let next = fresh(&*ledger, key, ENDED).await.fence;
-        assert!(next > last, "{next:?} after {last:?}");
-        last = next;
-    }
-}
-
-pub async fn a_stale_fence_changes_nothing(ledger: Shared) {
-    let key = new_key();
-    let stale = fresh(&*ledger, key, ENDED).await.fence;
-    let ours = fresh(&*ledger, key, LONG).await;
-    for ends in
-        [done(LONG), Finish::Released { ran: true }, Finish::Failed { at: UnixMs(1) }, dead_lettered("message", LONG)]
-    {
-        assert_stale(ledger.finish(key, stale, ends).await);
-    }
-    assert_stale(ledger.put_step(key, stale, "step", b"stale").await);
-    assert_stale(ledger.get_step(key, stale, "step").await);
-    assert_eq!(ledger.get_step(key, ours.fence, "step").await.expect("the claim is ours"), None);
-    assert!(matches!(claim(&*ledger, key, LONG).await, Claim::Busy { .. }), "the newer claim still holds the key");
-    finish(&*ledger, key, ours.fence, done(LONG)).await;
-    assert_stale(ledger.put_step(key, ours.fence, "step", b"late").await);
-}
-
-pub async fn an_unknown_key_has_no_fence(ledger: Shared) {
-    let key = new_key();
-    assert_stale(ledger.finish(key, Fence(0), done(LONG)).await);
-    assert_stale(ledger.finish(key, Fence(1), done(LONG)).await);
-    assert_stale(ledger.put_step(key, Fence(1), "step", b"").await);
-}
-
-pub async fn a_late_finish_counts_if_nobody_else_has_claimed(ledger: Shared) {
-    let key = new_key();
-    let fence = fresh(&*ledger, key, ENDED).await.fence;
-    finish(&*ledger, key, fence, done(LONG)).await;
-    assert_eq!(claim(&*ledger, key, LONG).await, Claim::Done { same_message: true });
-}
-
-pub async fn a_finish_may_be_said_twice(ledger: Shared) {
-    let key = new_key();
-    let fence = fresh(&*ledger, key, LONG).await.fence;
-    for _ in 0..2 {
-        finish(&*ledger, key, fence, Finish::Released { ran: true }).await;
-    }
-    assert_stale(ledger.finish(key, fence, done(LONG)).await);
-    let again = fresh(&*ledger, key, LONG).await;
-    assert_eq!(again.attempt, 1, "a release that is said twice is taken off once");
-    for _ in 0..2 {
-        finish(&*ledger, key, again.fence, done(LONG)).await;
-    }
-    assert_stale(ledger.finish(key, again.fence, Finish::Released { ran: true }).await);
-    assert_eq!(claim(&*ledger, key, LONG).await, Claim::Done { same_message: true });
 }
 
 pub async fn extending_says_which_claims_are_ours(ledger: Shared) {

@@ -1,5 +1,6 @@
-//! The ledger in DynamoDB, against two servers that share no code, and what it promises beyond the contract: its time is
-//! the server's, a write whose answer got lost counts once, and a call costs what the documents say.
+//! The ledger in DynamoDB, against two servers that share no code, and what it promises beyond the
+//! contract: its time is the server's, a write whose answer got lost counts once, and a call costs
+//! what the documents say.
 
 mod proxy;
 mod servers;
@@ -42,7 +43,8 @@ damage_contract!(damage_contract_of_dynamodb_on_dynalite, crate::ledger::dynamod
 const SHORT: Duration = Duration::from_secs(6);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// How much later than its length a lease may end for others: two bounds on a time that is known to the second.
+/// How much later than its length a lease may end for others: two bounds on a time that is known to
+/// the second.
 const LEASE_GRACE: Duration = Duration::from_secs(3);
 /// How long a call may take whose server does not answer, with what a busy machine adds.
 const NO_ANSWER: Duration = Duration::from_secs(15);
@@ -299,7 +301,8 @@ async fn a_step_of_256_kib_is_kept_and_a_stale_one_does_not_touch_it() {
     }
 }
 
-/// DynamoDB removes items on its own: the value of a step must not go before the entry that points to it.
+/// DynamoDB removes items on its own: the value of a step must not go before the entry that points
+/// to it.
 #[tokio::test]
 async fn a_long_step_outlasts_its_dead_letter() {
     let url = servers::dynalite().url();

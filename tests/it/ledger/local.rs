@@ -1,5 +1,6 @@
-//! What the local ledger promises beyond the contract: it outlives its process, torn writes and a full disk, it measures
-//! leases by a clock that does not jump, and it keeps its directory to itself.
+//! What the local ledger promises beyond the contract: it outlives its process, torn writes and a
+//! full disk, it measures leases by a clock that does not jump, and it keeps its directory to
+//! itself.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,7 +22,8 @@ use crate::support::until;
 contract!(contract_of_local, crate::ledger::local::open_shared);
 damage_contract!(damage_contract_of_local, crate::ledger::local::open_to_damage);
 
-/// For a test that runs itself again as a child process: the child's part, and the directory it works in.
+/// For a test that runs itself again as a child process: the child's part, and the directory it
+/// works in.
 const CHILD_DIR: &str = "WASQ_TEST_LEDGER_DIR";
 
 pub async fn open_shared() -> (Arc<dyn Ledger>, TempDir) {
@@ -82,7 +84,8 @@ async fn a_claim_survives_kill_9() {
     assert_eq!(recorded.as_deref(), Some(&b"receipt"[..]));
 }
 
-/// The child claims and completes on many tasks and says what was answered; whatever it said is there after its death.
+/// The child claims and completes on many tasks and says what was answered; whatever it said is
+/// there after its death.
 #[tokio::test]
 async fn what_was_answered_under_load_survives_kill_9() {
     if let Some(dir) = std::env::var_os(CHILD_DIR) {
@@ -177,8 +180,8 @@ async fn what_has_expired_goes_and_what_is_kept_is_counted() {
     until("nothing is overdue", || async { meters.overdue_s.get() == Some(0.0) }).await;
 }
 
-/// The log's last bytes are cut off, or scrambled, at many places: what was committed before that place is there, and
-/// nothing after it, and the store opens every time.
+/// The log's last bytes are cut off, or scrambled, at many places: what was committed before that
+/// place is there, and nothing after it, and the store opens every time.
 #[tokio::test]
 async fn a_torn_write_leaves_the_last_committed_state() {
     const FINISHED: usize = 12;
@@ -260,7 +263,8 @@ async fn a_store_that_is_none_is_named() {
     assert!(refused.to_string().contains(&dir.path().display().to_string()), "{refused}");
 }
 
-/// The child's disk takes no more (its limit on file sizes, which a write meets as it meets a full disk), and then does.
+/// The child's disk takes no more (its limit on file sizes, which a write meets as it meets a full
+/// disk), and then does.
 #[tokio::test]
 async fn a_full_disk_acknowledges_nothing_and_heals() {
     if let Some(dir) = std::env::var_os(CHILD_DIR) {
@@ -365,7 +369,8 @@ impl Again {
 
 impl Drop for Again {
     fn drop(&mut self) {
-        // A failed test must not leave its child behind; one that has ended already cannot be killed, and need not be.
+        // A failed test must not leave its child behind; one that has ended already cannot be
+        // killed, and need not be.
         drop(self.child.kill());
         drop(self.child.wait());
     }

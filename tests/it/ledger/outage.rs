@@ -14,8 +14,8 @@ const SOON: Duration = Duration::from_secs(60);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Its operations fail in time as long as the server is away, and succeed again by themselves when it is back; what was
-/// recorded before is there.
+/// Its operations fail in time as long as the server is away, and succeed again by themselves when
+/// it is back; what was recorded before is there.
 pub async fn outage(
     ledger: &dyn Ledger,
     server: &mut Server,

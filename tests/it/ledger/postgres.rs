@@ -1,5 +1,5 @@
-//! What the ledger in PostgreSQL promises beyond the contract: its tables are made once, it sweeps, it survives its server,
-//! and it keeps its password to itself.
+//! What the ledger in PostgreSQL promises beyond the contract: its tables are made once, it sweeps,
+//! it survives its server, and it keeps its password to itself.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What the ledger in Redis promises beyond the contract: it refuses a server that forgets, it survives its server, it leaves
-//! nothing behind, and it keeps its password to itself.
+//! What the ledger in Redis promises beyond the contract: it refuses a server that forgets, it
+//! survives its server, it leaves nothing behind, and it keeps its password to itself.
 
 use std::sync::Arc;
 use std::time::Duration;

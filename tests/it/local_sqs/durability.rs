@@ -84,8 +84,8 @@ impl Child {
     }
 }
 
-/// Senders and receivers work while the process is killed, five times over. What a sender was told is there, and what
-/// was deleted stays deleted.
+/// Senders and receivers work while the process is killed, five times over. What a sender was told
+/// is there, and what was deleted stays deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_loses_nothing() {
     const KILLS: usize = 5;

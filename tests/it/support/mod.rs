@@ -1,4 +1,5 @@
-//! What the tests share: a whole host with its queues, a sink for the handlers' calls, and ways to send and to look.
+//! What the tests share: a whole host with its queues, a sink for the handlers' calls, and ways to
+//! send and to look.
 
 mod faulty;
 pub mod hosts;

@@ -1,4 +1,5 @@
-//! One server of each kind for all tests of a process; a test that stops or kills one starts its own.
+//! One server of each kind for all tests of a process; a test that stops or kills one starts its
+//! own.
 
 use std::sync::OnceLock;
 

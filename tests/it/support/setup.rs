@@ -54,7 +54,8 @@ impl Plugin {
         Self { types: types.iter().map(|kind| (*kind).to_owned()).collect(), ..self }
     }
 
-    /// More lines of the manifest. Failed attempts are repeated at once unless they have a `[retry]`.
+    /// More lines of the manifest. Failed attempts are repeated at once unless they have a
+    /// `[retry]`.
     pub fn manifest(self, lines: &str) -> Self {
         Self { manifest: Some(lines.into()), ..self }
     }

@@ -1,4 +1,5 @@
-//! The other end of a handler's HTTP calls: it counts them, says what the probe shall do next, and can keep it waiting.
+//! The other end of a handler's HTTP calls: it counts them, says what the probe shall do next, and
+//! can keep it waiting.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -16,7 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// A small HTTP server of its own port. Every path, without its first slash, is a name, with calls and answers of its own.
+/// A small HTTP server of its own port. Every path, without its first slash, is a name, with calls
+/// and answers of its own.
 pub struct Sink {
     addr: SocketAddr,
     names: Arc<Names>,

@@ -26,7 +26,8 @@ impl Scrape {
         Self(samples.into_iter().map(|(name, labels, value)| (name, labels, number(&value))).collect())
     }
 
-    /// The values of all series that have these labels, among others; `type` and `plugin` of the probe need not be said.
+    /// The values of all series that have these labels, among others; `type` and `plugin` of the
+    /// probe need not be said.
     fn all(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
         let has = |of: &BTreeMap<String, String>| {
             labels.iter().all(|(label, value)| of.get(*label).is_some_and(|of| of == value))

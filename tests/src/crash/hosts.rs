@@ -104,7 +104,8 @@ impl Hosts {
         Ok(())
     }
 
-    /// Starts those again that could not start, because a connection was cut just then. None ends by itself later.
+    /// Starts those again that could not start, because a connection was cut just then. None ends
+    /// by itself later.
     pub fn check(&mut self) -> Result<()> {
         for host in &mut self.all {
             if let Some(status) = host.child.try_wait()? {
@@ -150,7 +151,8 @@ impl Host {
         Ok(())
     }
 
-    /// Waits until it takes messages: one that is hit while it starts shows nothing. One that could not start is started again.
+    /// Waits until it takes messages: one that is hit while it starts shows nothing. One that could
+    /// not start is started again.
     async fn works(&mut self) -> Result<()> {
         let since = clock::now();
         loop {

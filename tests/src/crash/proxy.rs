@@ -1,4 +1,5 @@
-//! A TCP proxy in this process: it can cut its connections, refuse new ones for a while, and slow them down.
+//! A TCP proxy in this process: it can cut its connections, refuse new ones for a while, and slow
+//! them down.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

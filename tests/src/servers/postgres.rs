@@ -31,7 +31,8 @@ pub fn spawn(options: &[String], dir: &Path, port: u16) -> Result<Process> {
     Process::spawn(command, dir, &log_path(dir), Signal::QUIT)
 }
 
-/// Its lock file says so, in the eighth line; the first has the process id, since one that was killed leaves its file.
+/// Its lock file says so, in the eighth line; the first has the process id, since one that was
+/// killed leaves its file.
 pub fn is_ready(dir: &Path, process: &Process) -> bool {
     let Ok(state) = std::fs::read_to_string(data(dir).join("postmaster.pid")) else { return false };
     let line = |n: usize| state.lines().nth(n).unwrap_or_default().trim();

@@ -21,9 +21,9 @@ const INSTALL: &str = "install it: apt-get install redis-server postgresql util-
 /// How long a server may take to end in good order.
 const END_MAX: Duration = Duration::from_secs(5);
 
-/// What stays behind to end a server when the process that started it is gone, however it went. Its standard input closes
-/// then; a line on it says that the server has ended in good order. It takes the server's id, the signal that it ends at,
-/// and its directory.
+/// What stays behind to end a server when the process that started it is gone, however it went. Its
+/// standard input closes then; a line on it says that the server has ended in good order. It takes
+/// the server's id, the signal that it ends at, and its directory.
 const GUARD: &str = r#"
 trap '' INT TERM HUP
 if read -r _; then exit; fi
@@ -82,7 +82,8 @@ pub fn command<A: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Ite
 }
 
 impl Process {
-    /// Starts `command` in `dir`, with its output in the file `log`. It ends in good order at the signal `ends_at`.
+    /// Starts `command` in `dir`, with its output in the file `log`. It ends in good order at the
+    /// signal `ends_at`.
     pub fn spawn(mut command: Command, dir: &Path, log: &Path, ends_at: Signal) -> Result<Self> {
         let out = File::create(log)?;
         command.stdout(out.try_clone()?).stderr(out).current_dir(dir);

@@ -9,7 +9,8 @@ use wasq_ledgers::{Fence, Finish};
 use super::plan::{PAIR, Planned};
 use super::world::{Backlog, Stored, Which};
 
-/// The scope of the simulated hosts' keys, and their plugins: the first handles every type, the second only pairs.
+/// The scope of the simulated hosts' keys, and their plugins: the first handles every type, the
+/// second only pairs.
 pub const SCOPE: &str = "sim";
 pub const PLUGINS: [&str; 2] = ["first", "second"];
 /// The attempts that the simulated plugins make.
@@ -72,7 +73,8 @@ impl Watch {
         Ok(())
     }
 
-    /// The ledger has recorded, under a claim, that `message` is to be dead-lettered. Whether it is the claim's own.
+    /// The ledger has recorded, under a claim, that `message` is to be dead-lettered. Whether it is
+    /// the claim's own.
     pub fn condemned(&mut self, key: Key, fence: Fence, message: &str) -> bool {
         let Some(claim) = self.claims.get(&(key, fence)).filter(|claim| claim.message.0 == message) else {
             return false;
@@ -125,7 +127,8 @@ impl Watch {
         self.dead.contains(&(id.0.clone(), plugin.to_owned()))
     }
 
-    /// A guest or its host asks the ledger for something under a claim whose lease ended `ended_ms` ago.
+    /// A guest or its host asks the ledger for something under a claim whose lease ended `ended_ms`
+    /// ago.
     pub fn used_after_its_end(&self, key: Key, fence: Fence, host: usize, ended_ms: u64, allowed_ms: u64) -> Verdict {
         let claim = self.claims.get(&(key, fence));
         let stood_still =

@@ -1,4 +1,5 @@
-//! The world's ledger, as one host reaches it: the same decisions as in the real stores, in memory, with calls that fail.
+//! The world's ledger, as one host reaches it: the same decisions as in the real stores, in memory,
+//! with calls that fail.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use super::host::Seat;
 use super::world::{EPOCH_MS, State};
 
-/// How long a host may go on after its lease has ended, before it must have noticed: a tick of its keeper, and the turns of
-/// the hosts, which are not all at the same moment.
+/// How long a host may go on after its lease has ended, before it must have noticed: a tick of its
+/// keeper, and the turns of the hosts, which are not all at the same moment.
 const NOTICED_WITHIN_MS: u64 = 1_500;
 
 /// What the ledger holds.
@@ -112,7 +113,8 @@ fn is_guests(name: &str) -> bool {
     !name.starts_with('\0')
 }
 
-/// The newest message of which the host records that it is to be dead-lettered: behind four bytes, JSON with its letter.
+/// The newest message of which the host records that it is to be dead-lettered: behind four bytes,
+/// JSON with its letter.
 fn verdict(name: &str, value: &[u8]) -> Option<String> {
     let json: serde_json::Value = serde_json::from_slice(value.get(4..).filter(|_| !is_guests(name))?).ok()?;
     Some(json["letters"].as_array()?.last()?["message_id"].as_str()?.to_owned())

@@ -32,8 +32,8 @@ pub struct Planned {
     pub group: Option<String>,
 }
 
-/// How often things go wrong: probabilities of a call or a turn. A seed leaves many of them at zero, so that rare faults meet
-/// alone, too.
+/// How often things go wrong: probabilities of a call or a turn. A seed leaves many of them at
+/// zero, so that rare faults meet alone, too.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
     /// The call fails and has no effect.
@@ -58,14 +58,16 @@ pub struct Rates {
     pub reorder: f64,
     /// The host dies before or after a call's effect.
     pub crash_at_call: f64,
-    /// In each turn of a host: it dies, stands still, is told to end; the ledger goes down for a while.
+    /// In each turn of a host: it dies, stands still, is told to end; the ledger goes down for a
+    /// while.
     pub crash: f64,
     pub stall: f64,
     pub term: f64,
     pub outage: f64,
     /// In each turn of a host: the DLQ is gone for a while, and refuses every letter for good.
     pub dlq_outage: f64,
-    /// Nothing goes wrong but that hosts are told to end: what they held must be there for others when they have.
+    /// Nothing goes wrong but that hosts are told to end: what they held must be there for others
+    /// when they have.
     pub is_gentle: bool,
 }
 

@@ -1,4 +1,5 @@
-//! A queue of the world, as one host reaches it: SQS's semantics, and what goes wrong with its calls.
+//! A queue of the world, as one host reaches it: SQS's semantics, and what goes wrong with its
+//! calls.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -122,7 +123,8 @@ impl SimQueue {
     }
 }
 
-/// What a poll was given and nobody has read yet. If the poll is given up, its host cannot know of it.
+/// What a poll was given and nobody has read yet. If the poll is given up, its host cannot know of
+/// it.
 struct Unread<'a> {
     queue: &'a SimQueue,
     ids: Vec<MessageId>,

@@ -1,4 +1,5 @@
-//! The world that the hosts share: what is in the queues and in the ledger, what goes wrong, and what has happened.
+//! The world that the hosts share: what is in the queues and in the ledger, what goes wrong, and
+//! what has happened.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -183,7 +184,8 @@ impl State {
         self.trace.push_back(line);
     }
 
-    /// A host has ended as on SIGTERM: where nothing else goes wrong, what it had in hand is settled or put back.
+    /// A host has ended as on SIGTERM: where nothing else goes wrong, what it had in hand is
+    /// settled or put back.
     pub fn check_released(&mut self, host: usize, now_ms: u64) {
         if !self.rates.is_gentle {
             return;

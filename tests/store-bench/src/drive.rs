@@ -1,5 +1,6 @@
-//! The ledger's workload: callers that claim (which must reach the operating system) and then complete (which must reach
-//! the disk), over one writer that puts into a batch what has come meanwhile.
+//! The ledger's workload: callers that claim (which must reach the operating system) and then
+//! complete (which must reach the disk), over one writer that puts into a batch what has come
+//! meanwhile.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;

@@ -1,7 +1,8 @@
 //! Runs the ledger's workload against embedded stores and prints what each made of it.
 //!
-//! `store-bench` runs every store; `store-bench sqlite redb` runs those; `store-bench torn` tears their logs. Each store is filled with a million
-//! entries by a child process that is then killed, reopened (timed), and put under load.
+//! `store-bench` runs every store; `store-bench sqlite redb` runs those; `store-bench torn` tears
+//! their logs. Each store is filled with a million entries by a child process that is then killed,
+//! reopened (timed), and put under load.
 
 mod drive;
 mod report;
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Every named store (all, if none is named) in turn, `ROUNDS` times over, so that a neighbour's load on the machine
-/// does not fall on one store alone.
+/// Every named store (all, if none is named) in turn, `ROUNDS` times over, so that a neighbour's
+/// load on the machine does not fall on one store alone.
 fn compare(names: &[&str]) -> ExitCode {
     if let Some(unknown) = names.iter().find(|name| !stores::NAMES.contains(name)) {
         eprintln!("unknown store {unknown}; there are {}", stores::NAMES.join(", "));
@@ -77,7 +78,8 @@ fn measure(name: &str, dir: &Path) -> Row {
     Row::new(load, open_ms.parse().expect("the child prints milliseconds"), report::disk_mib(dir))
 }
 
-/// Runs this program again and gives its first line; kills it (signal 9) at that line when asked to.
+/// Runs this program again and gives its first line; kills it (signal 9) at that line when asked
+/// to.
 fn run_child(arguments: &[&str], kill: bool) -> String {
     let this = std::env::current_exe().expect("a running program has a path");
     let mut child = Command::new(this).args(arguments).stdout(Stdio::piped()).spawn().expect("it starts once more");

@@ -1,5 +1,5 @@
-//! What a store makes of a torn write: a power cut while the log's last pages, not yet synced, were on their way to the disk
-//! in an order of the disk's own.
+//! What a store makes of a torn write: a power cut while the log's last pages, not yet synced, were
+//! on their way to the disk in an order of the disk's own.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -13,7 +13,8 @@ const LOGS: &[(&str, &str)] = &[("fjall", "0.jnl"), ("sqlite", "entries.sqlite-w
 /// Batches that the child writes, and entries in one.
 const BATCHES: u64 = 8;
 const BATCH: u64 = 10;
-/// An entry's bytes: as small as a completion, and as big as a step may be. The torn page lies within one of the big ones.
+/// An entry's bytes: as small as a completion, and as big as a step may be. The torn page lies
+/// within one of the big ones.
 const SIZES: [usize; 2] = [drive::DONE_BYTES * 10, 16 * 1024];
 /// A disk's page. The torn one is the last but one that the log has written.
 const PAGE: u64 = 4_096;

@@ -1,4 +1,5 @@
-//! What the forms do. Each action is in the audit log, and ends on the page that shows what came of it.
+//! What the forms do. Each action is in the audit log, and ends on the page that shows what came of
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use crate::dlq::listing::GroupKey;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// For how long something can be paused here: the form's value, its words, and seconds. `wasq pause` takes any time.
+/// For how long something can be paused here: the form's value, its words, and seconds.
+/// `wasq pause` takes any time.
 pub const FOR: [(&str, &str, Option<u64>); 6] = [
     ("", "until it is resumed", None),
     ("15m", "15 minutes", Some(15 * MINUTE)),

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::format;
 
-/// What an action came to, in the address of the page that says it. Anybody can make such an address, so it holds a word of
-/// ours and a number, and nothing to be shown as it is.
+/// What an action came to, in the address of the page that says it. Anybody can make such an
+/// address, so it holds a word of ours and a number, and nothing to be shown as it is.
 #[derive(Debug, Default, Deserialize)]
 pub struct Done {
     done: Option<Word>,

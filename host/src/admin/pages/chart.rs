@@ -1,4 +1,5 @@
-//! Charts: lines over time, as SVG. Labels stand beside the drawing, so that it can be stretched to any width.
+//! Charts: lines over time, as SVG. Labels stand beside the drawing, so that it can be stretched to
+//! any width.
 
 use maud::{Markup, html};
 

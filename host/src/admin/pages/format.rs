@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use wasq_core::message::UnixMs;
 
-/// Deeper than this nothing is set in further: what is nested a thousand deep should not become a million spaces.
+/// Deeper than this nothing is set in further: what is nested a thousand deep should not become a
+/// million spaces.
 const INDENTS_MAX: usize = 20;
 
 /// `12,345`.
@@ -95,7 +96,8 @@ pub fn cut(text: &str, chars: usize) -> String {
     }
 }
 
-/// JSON over several lines, with all that it says as it says it: the order of keys, the digits of numbers.
+/// JSON over several lines, with all that it says as it says it: the order of keys, the digits of
+/// numbers.
 pub fn spread(json: &str) -> String {
     let (mut text, mut depth, mut chars) = (String::with_capacity(json.len() * 2), 0_usize, json.chars().peekable());
     let line = |text: &mut String, depth: usize| {

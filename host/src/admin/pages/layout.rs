@@ -1,4 +1,5 @@
-//! What every page of the dashboard has: its head, its tabs, its foot; and the page that says why there is none.
+//! What every page of the dashboard has: its head, its tabs, its foot; and the page that says why
+//! there is none.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

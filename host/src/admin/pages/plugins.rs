@@ -1,4 +1,5 @@
-//! The plugins: versions, times, what they compute and what they wait for, memory, failures and grants.
+//! The plugins: versions, times, what they compute and what they wait for, memory, failures and
+//! grants.
 
 use std::sync::Arc;
 

@@ -31,9 +31,9 @@ impl fmt::Display for Mismatch {
 }
 
 impl Expected {
-    /// For each order, however often it was sent: one mail, one PDF, one reservation in each of three inventories, one
-    /// webhook, one event, one audit entry. For each image, one thumbnail of each size. The order that does not fit has
-    /// these only if it was mended and replayed.
+    /// For each order, however often it was sent: one mail, one PDF, one reservation in each of
+    /// three inventories, one webhook, one event, one audit entry. For each image, one thumbnail of
+    /// each size. The order that does not fit has these only if it was mended and replayed.
     pub fn of(demand: &Demand, is_poison_replayed: bool) -> Self {
         let mended = is_poison_replayed.then_some(&demand.poison.mended);
         let orders = demand.orders.iter().chain(mended).flat_map(of_order);

@@ -1,4 +1,5 @@
-//! The same checkout done inline, for comparison: what a customer waits for when the request itself makes every call.
+//! The same checkout done inline, for comparison: what a customer waits for when the request itself
+//! makes every call.
 
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use super::client::Client;
 use super::orders::Order;
 use super::table::Percentiles;
 
-/// The size of the receipt that is stored, in bytes: about that of the PDFs that the plugin make-receipt writes for the
-/// demo's orders.
+/// The size of the receipt that is stored, in bytes: about that of the PDFs that the plugin
+/// make-receipt writes for the demo's orders.
 pub const RECEIPT_BYTES: usize = 2_000;
 
-/// Does each of these orders' checkouts inline, one order after the other, and gives how long they took. The server at
-/// `sink_url` should be a sink of its own, so that these calls are not taken for the plugins'.
+/// Does each of these orders' checkouts inline, one order after the other, and gives how long they
+/// took. The server at `sink_url` should be a sink of its own, so that these calls are not taken
+/// for the plugins'.
 ///
 /// # Errors
 ///
@@ -30,7 +32,8 @@ pub async fn sample(sink_url: &str, orders: &[Order]) -> anyhow::Result<Percenti
     Percentiles::of(took).context("the inline checkout needs at least one order")
 }
 
-/// Makes the calls that the plugins make for an order, one after the other, as a request handler would.
+/// Makes the calls that the plugins make for an order, one after the other, as a request handler
+/// would.
 async fn checkout(client: &Client, order: &Order) -> anyhow::Result<Duration> {
     let started = clock::now();
     let id = &order.order_id;
@@ -88,8 +91,8 @@ fn ensure_done(path: &str, status: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As many bytes as a receipt has. Rendering takes under a millisecond, so leaving it out favours the inline checkout
-/// by next to nothing.
+/// As many bytes as a receipt has. Rendering takes under a millisecond, so leaving it out favours
+/// the inline checkout by next to nothing.
 fn receipt() -> Bytes {
     let mut bytes = b"%PDF-1.7\n".to_vec();
     bytes.resize(RECEIPT_BYTES, b' ');

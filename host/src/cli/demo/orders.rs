@@ -10,7 +10,8 @@ use serde::Serialize;
 pub const MAX_ORDERS: usize = 100_000;
 /// One order in so many is sent twice.
 pub const ONE_TWICE_IN: usize = 20;
-/// A twin follows within so many messages: often while the first is still under way, sometimes after.
+/// A twin follows within so many messages: often while the first is still under way, sometimes
+/// after.
 pub const MAX_TWIN_DISTANCE: usize = 40;
 /// The sizes that are wanted of each image, in pixels.
 pub const THUMBNAIL_SIZES: [u32; 2] = [64, 256];
@@ -37,8 +38,8 @@ pub struct Message {
     pub kind: &'static str,
     /// JSON.
     pub body: String,
-    /// For the message attribute `idempotency-key`. A handler whose manifest makes no key out of the body knows twins by
-    /// this one alone.
+    /// For the message attribute `idempotency-key`. A handler whose manifest makes no key out of
+    /// the body knows twins by this one alone.
     pub idempotency_key: String,
 }
 
@@ -71,8 +72,8 @@ pub struct Item {
     pub unit_price_cents: u64,
 }
 
-/// An order as an old version of the shop would send it, with `id` for `order_id` and its total as text, so that each
-/// handler of orders refuses it.
+/// An order as an old version of the shop would send it, with `id` for `order_id` and its total as
+/// text, so that each handler of orders refuses it.
 #[derive(Debug, Clone)]
 pub struct Poison {
     /// What is sent.

@@ -1,10 +1,12 @@
-//! A real PNG image for the demo's uploads, made without an image library: its pixels are stored, not compressed.
+//! A real PNG image for the demo's uploads, made without an image library: its pixels are stored,
+//! not compressed.
 
 /// Size of every picture, in pixels.
 pub const WIDTH: u32 = 480;
 pub const HEIGHT: u32 = 320;
 
-/// A PNG file of [`WIDTH`] by [`HEIGHT`] pixels: two colours that flow into each other, which depend on `name`.
+/// A PNG file of [`WIDTH`] by [`HEIGHT`] pixels: two colours that flow into each other, which
+/// depend on `name`.
 pub fn png(name: &str) -> Vec<u8> {
     let [r, g, b, ..] = *blake3::hash(name.as_bytes()).as_bytes();
     let mut rows = Vec::with_capacity((HEIGHT * (1 + WIDTH * 3)) as usize);

@@ -1,6 +1,6 @@
-//! The outside world of the demo: mail, storage, inventories, a partner, analytics and an audit log, as one small HTTP
-//! server on this machine. It remembers every call, can be told to fail and to be slow, and does not deduplicate, so
-//! that a duplicate shows.
+//! The outside world of the demo: mail, storage, inventories, a partner, analytics and an audit
+//! log, as one small HTTP server on this machine. It remembers every call, can be told to fail and
+//! to be slow, and does not deduplicate, so that a duplicate shows.
 
 mod audit;
 mod effect;
@@ -26,8 +26,8 @@ use world::{Call, World};
 
 /// The largest body that the server takes, in bytes.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
-/// How long each service takes to answer, by the beginning of its path. These are made up, in the order of what such
-/// services take; the inline checkout and the plugins meet the same ones.
+/// How long each service takes to answer, by the beginning of its path. These are made up, in the
+/// order of what such services take; the inline checkout and the plugins meet the same ones.
 pub const LATENCIES: [(&str, Duration); 6] = [
     ("/mail", Duration::from_millis(120)),
     ("/storage", Duration::from_millis(40)),
@@ -54,7 +54,8 @@ struct Shared {
 
 impl Shared {
     fn world(&self) -> MutexGuard<'_, World> {
-        // Each change of the world is whole when it can panic at all, so a poisoned one is still good.
+        // Each change of the world is whole when it can panic at all, so a poisoned one is still
+        // good.
         self.world.lock()
     }
 }
@@ -84,8 +85,9 @@ impl Sink {
         format!("http://{}", self.address)
     }
 
-    /// From now on, calls whose path begins with `prefix` get this status, with `Retry-After` if given: `calls` of them,
-    /// or all until [`Sink::heal`]. The longest prefix that fits a path holds.
+    /// From now on, calls whose path begins with `prefix` get this status, with `Retry-After` if
+    /// given: `calls` of them, or all until [`Sink::heal`]. The longest prefix that fits a path
+    /// holds.
     pub fn fail(&self, prefix: &str, status: u16, retry_after_s: Option<u32>, calls: Option<u32>) {
         self.shared.world().fail(prefix, status, retry_after_s, calls);
     }
@@ -95,7 +97,8 @@ impl Sink {
         self.shared.world().heal(prefix);
     }
 
-    /// From now on, calls whose path begins with `prefix` are answered after this time. The longest prefix holds.
+    /// From now on, calls whose path begins with `prefix` are answered after this time. The longest
+    /// prefix holds.
     pub fn set_latency(&self, prefix: &str, latency: Duration) {
         self.shared.world().set_latency(prefix, latency);
     }
@@ -112,19 +115,21 @@ impl Sink {
         self.shared.world().effects().to_vec()
     }
 
-    /// How many calls changed something, of those whose path begins with `prefix`; with an id, only those about it.
+    /// How many calls changed something, of those whose path begins with `prefix`; with an id, only
+    /// those about it.
     pub fn count(&self, prefix: &str, id: Option<&str>) -> usize {
         let fits = |effect: &&Effect| effect.path.starts_with(prefix) && (id.is_none() || effect.id.as_deref() == id);
         self.shared.world().effects().iter().filter(|effect| effect.is_done()).filter(fits).count()
     }
 
-    /// How many calls were answered in all, whatever the status, of those whose path begins with `prefix`.
+    /// How many calls were answered in all, whatever the status, of those whose path begins with
+    /// `prefix`.
     pub fn calls(&self, prefix: &str) -> usize {
         self.shared.world().effects().iter().filter(|effect| effect.path.starts_with(prefix)).count()
     }
 
-    /// Waits until `fits` holds for the calls so far; it is asked again after each call. It may wait for ever: the
-    /// caller sets the bound.
+    /// Waits until `fits` holds for the calls so far; it is asked again after each call. It may
+    /// wait for ever: the caller sets the bound.
     pub async fn wait_until(&self, mut fits: impl FnMut(&[Effect]) -> bool) {
         loop {
             let mut answered = std::pin::pin!(self.shared.answered.notified());

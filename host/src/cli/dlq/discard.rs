@@ -24,8 +24,8 @@ const LISTED: u64 = 100;
 
 /// Delete dead letters for good.
 ///
-/// Says how many, and asks first; without a terminal it wants --yes. Only letters that failed before it began are deleted.
-/// `wasq dlq export` keeps what is deleted.
+/// Says how many, and asks first; without a terminal it wants --yes. Only letters that failed
+/// before it began are deleted. `wasq dlq export` keeps what is deleted.
 #[derive(Args)]
 #[command(override_usage = "wasq dlq discard [OPTIONS] <ID | --all | FILTERS>")]
 #[command(group(ArgGroup::new("which").args(["id", "all"]).args(FILTERS).multiple(true).required(true)))]

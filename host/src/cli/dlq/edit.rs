@@ -25,9 +25,10 @@ const VALUE_CHARS: usize = 100;
 
 /// Mend the body of one dead letter, and replay it.
 ///
-/// Opens the body in $VISUAL or $EDITOR; the letter stays in the DLQ meanwhile, to be seen by others. A body that was JSON must be
-/// JSON again. Then shows what has changed, and replays that letter with the new body. Its key stays: a message that was
-/// dead-lettered starts afresh under it, so --again is only needed for what is done. An unchanged body is not replayed.
+/// Opens the body in $VISUAL or $EDITOR; the letter stays in the DLQ meanwhile, to be seen by
+/// others. A body that was JSON must be JSON again. Then shows what has changed, and replays that
+/// letter with the new body. Its key stays: a message that was dead-lettered starts afresh under
+/// it, so --again is only needed for what is done. An unchanged body is not replayed.
 #[derive(Args)]
 pub struct Edit {
     /// The letter's message id in the DLQ, or the first part of it.

@@ -16,8 +16,9 @@ use super::view::exported;
 
 /// Write dead letters as JSON lines, and leave them where they are.
 ///
-/// A line has the id, the letter (its envelope), the attributes with their types, the body as a string, the time it was sent
-/// and the message group. Binary attributes are in base64. Without --output the lines go to stdout.
+/// A line has the id, the letter (its envelope), the attributes with their types, the body as a
+/// string, the time it was sent and the message group. Binary attributes are in base64. Without
+/// --output the lines go to stdout.
 #[derive(Args)]
 pub struct Export {
     /// The file to write; it must not be there yet.

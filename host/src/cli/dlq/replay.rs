@@ -26,18 +26,22 @@ use crate::dlq::targets::ReplayTargets;
 
 /// Letters that a dry run lists; it counts the rest.
 const LISTED: u64 = 100;
-/// How long the source queue must look empty until a canary counts as settled: SQS's counts lag by up to a minute.
+/// How long the source queue must look empty until a canary counts as settled: SQS's counts lag by
+/// up to a minute.
 const QUIET: Duration = Duration::from_secs(60);
 /// The same at an endpoint on this machine, whose counts are exact.
 const QUIET_EXACT: Duration = Duration::from_secs(1);
 
-/// Send dead letters back to their queues. Their keys go with them, so what was done is not done again.
+/// Send dead letters back to their queues. Their keys go with them, so what was done is not done
+/// again.
 ///
-/// Each batch is sent and deleted before the next is read. Ctrl-C ends it between two batches; killed or not, the same command
-/// goes on where it ended: what was replayed is gone from the DLQ, and a letter that was sent and not yet deleted has its key.
-/// A letter that fails again while the replay runs is not replayed again, but counted.
+/// Each batch is sent and deleted before the next is read. Ctrl-C ends it between two batches;
+/// killed or not, the same command goes on where it ended: what was replayed is gone from the DLQ,
+/// and a letter that was sent and not yet deleted has its key. A letter that fails again while the
+/// replay runs is not replayed again, but counted.
 ///
-/// A message that failed several plugins has a letter of each. It is sent once, and runs in each plugin that is not done.
+/// A message that failed several plugins has a letter of each. It is sent once, and runs in each
+/// plugin that is not done.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 #[command(override_usage = "wasq dlq replay [OPTIONS] <ID | --all | FILTERS>")]
@@ -58,18 +62,19 @@ pub struct Replay {
     /// Maximum number of dead letters to replay in a second.
     #[arg(long, value_name = "N/s", value_parser = rate)]
     rate: Option<u32>,
-    /// Sends N messages first, and the others only when these have left their queue or come back to the DLQ, and not too many
-    /// came back (--max-failures).
+    /// Sends N messages first, and the others only when these have left their queue or come back to
+    /// the DLQ, and not too many came back (--max-failures).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     canary: Option<u64>,
     /// How long the canary may take. On a queue that others keep busy it cannot be seen to settle.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m", requires = "canary")]
     timeout: Duration,
-    /// How long the source queue must look empty until the canary counts as settled. Default: 60s, since SQS's counts lag; 1s
-    /// at an endpoint on this machine.
+    /// How long the source queue must look empty until the canary counts as settled. Default: 60s,
+    /// since SQS's counts lag; 1s at an endpoint on this machine.
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "canary")]
     settle: Option<Duration>,
-    /// Stops when more than this share of the replayed messages has come back to the DLQ. Judged from ten messages on; a canary at any number.
+    /// Stops when more than this share of the replayed messages has come back to the DLQ. Judged
+    /// from ten messages on; a canary at any number.
     #[arg(long, value_name = "RATIO", value_parser = ratio, default_value = "0.1")]
     max_failures: f64,
     /// Prints JSON.
@@ -94,11 +99,12 @@ pub struct Resend {
     /// Sends to this queue instead of the one that each letter names.
     #[arg(long, value_name = "QUEUE")]
     to: Option<String>,
-    /// Run completed messages again under a new idempotency key (attribute `wasq-again`), once, in all plugins of their type.
-    /// Side effects repeat.
+    /// Run completed messages again under a new idempotency key (attribute `wasq-again`), once, in
+    /// all plugins of their type. Side effects repeat.
     #[arg(long)]
     again: bool,
-    /// Replay under a new key if the message has no free attribute for its old one. It may run twice.
+    /// Replay under a new key if the message has no free attribute for its old one. It may run
+    /// twice.
     #[arg(long)]
     new_key: bool,
 }
@@ -224,8 +230,8 @@ impl Resend {
     }
 }
 
-/// Replays by the plan, or this letter only, and shows how it goes. The answer is what came of it and what is left in the
-/// DLQ; what was read and not replayed is still in hand.
+/// Replays by the plan, or this letter only, and shows how it goes. The answer is what came of it
+/// and what is left in the DLQ; what was read and not replayed is still in hand.
 pub async fn replay(
     opened: &Opened,
     reader: &mut Reader<'_>,

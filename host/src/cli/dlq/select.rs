@@ -17,7 +17,8 @@ pub struct Filters {
     /// Letters of this type.
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
-    /// Letters of this class: retry, reject, timeout, trap, …; `moved-by-sqs` for those without an envelope.
+    /// Letters of this class: retry, reject, timeout, trap, …; `moved-by-sqs` for those without an
+    /// envelope.
     #[arg(long)]
     class: Option<String>,
     /// Letters of this plugin.
@@ -26,7 +27,8 @@ pub struct Filters {
     /// Letters whose reason contains this text.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Letters that failed last longer ago than this: 90s, 15m, 2h, 3d. Without an envelope: that were sent so long ago.
+    /// Letters that failed last longer ago than this: 90s, 15m, 2h, 3d. Without an envelope: that
+    /// were sent so long ago.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     older_than: Option<Duration>,
     /// Letters that failed last within this time.

@@ -27,8 +27,8 @@ const NAMED_MAX: usize = 5;
 /// Where the DLQ is, and how it is read.
 #[derive(Args, Clone)]
 pub struct DlqHandle {
-    /// Visibility timeout for dead letters that this command reads; after a kill they reappear when it ends. Default: 60s, and
-    /// more if a long DLQ needs longer to be read.
+    /// Visibility timeout for dead letters that this command reads; after a kill they reappear when
+    /// it ends. Default: 60s, and more if a long DLQ needs longer to be read.
     #[arg(long, value_name = "DURATION", value_parser = super::select::duration)]
     hide: Option<Duration>,
     #[command(flatten)]
@@ -106,8 +106,8 @@ impl Opened {
         Ok(ReplayTargets::new(sqs.clone(), self.dlq.clone(), queue.clone(), self.named, to))
     }
 
-    /// Shows each letter to `look`, until it has enough, and leaves all in place. The answer is whether it had; on stderr
-    /// stands what could not be seen.
+    /// Shows each letter to `look`, until it has enough, and leaves all in place. The answer is
+    /// whether it had; on stderr stands what could not be seen.
     pub async fn look_through(
         &self,
         stop: &CancellationToken,
@@ -134,7 +134,8 @@ impl Opened {
         read
     }
 
-    /// The one letter whose id begins so. It is held by the reader, with all that was read on the way.
+    /// The one letter whose id begins so. It is held by the reader, with all that was read on the
+    /// way.
     pub async fn find(
         &self,
         reader: &mut Reader<'_>,
@@ -172,7 +173,8 @@ impl Opened {
     }
 }
 
-/// Runs a command that puts back what it holds when it is told to stop. A second signal ends it at once.
+/// Runs a command that puts back what it holds when it is told to stop. A second signal ends it at
+/// once.
 pub async fn interruptible<F>(command: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<ExitCode>
 where
     F: Future<Output = anyhow::Result<ExitCode>>,

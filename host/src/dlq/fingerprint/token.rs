@@ -37,7 +37,8 @@ impl Token {
     }
 }
 
-/// The token that `rest` begins with, after `before`. `rest` is not empty. `normalise` is for the path of a URL.
+/// The token that `rest` begins with, after `before`. `rest` is not empty. `normalise` is for the
+/// path of a URL.
 pub fn at(before: &str, rest: &str, normalise: fn(&str) -> String) -> Token {
     let c = rest.chars().next().unwrap_or_default();
     let previous = before.chars().next_back();

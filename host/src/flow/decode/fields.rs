@@ -1,4 +1,5 @@
-//! What a JSON body says of itself in its topmost fields. The rest of it is only walked over: it is the handler's to read.
+//! What a JSON body says of itself in its topmost fields. The rest of it is only walked over: it is
+//! the handler's to read.
 
 use std::fmt;
 

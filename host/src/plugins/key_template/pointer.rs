@@ -6,7 +6,8 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What a pointer (RFC 6901) leads to, as it is written. Of a name that comes twice the last counts, as everywhere.
+/// What a pointer (RFC 6901) leads to, as it is written. Of a name that comes twice the last
+/// counts, as everywhere.
 pub fn find<'a>(json: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
     let mut found = json;
     for token in pointer.split('/').skip(1) {
@@ -60,7 +61,8 @@ impl<'de> Visitor<'de> for Step {
     }
 }
 
-/// Whether an object's name is this one. Names are compared without a copy, unless they have escapes.
+/// Whether an object's name is this one. Names are compared without a copy, unless they have
+/// escapes.
 struct Is<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for Is<'_> {

@@ -13,7 +13,8 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::errors::last;
 use super::exceeded::{Bound, Bounds, Exceeded};
 
-/// What a guest sends. When it is too long, `over` says so: the error itself may be lost on its way through HTTP.
+/// What a guest sends. When it is too long, `over` says so: the error itself may be lost on its way
+/// through HTTP.
 pub struct RequestBody {
     inner: WasiBody,
     limit: usize,

@@ -99,7 +99,8 @@ impl Egress {
         limits: &Limits,
     ) -> Result<(http::Request<WasiBody>, Target), Error> {
         let (mut parts, body) = request.into_parts();
-        // CONNECT would make a tunnel, and the answer to TRACE is the request, with the operator's headers in it.
+        // CONNECT would make a tunnel, and the answer to TRACE is the request, with the operator's
+        // headers in it.
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
             return Err(Error::HttpRequestMethodInvalid);
         }
@@ -113,7 +114,8 @@ impl Egress {
             tracing::warn!(%scheme, %host, port, "a handler called a host that it was not granted");
             return Err(Error::HttpRequestDenied);
         }
-        // The guest's own Host header would name another virtual host than the one that was matched.
+        // The guest's own Host header would name another virtual host than the one that was
+        // matched.
         parts.headers.remove(http::header::HOST);
         check_headers(Side::Request, &parts.headers, limits)?;
         parts.uri = target.uri.clone();

@@ -64,7 +64,8 @@ impl CheckedConnector {
         let addresses: Vec<SocketAddr> = self.addresses.of(host, port).await?;
         let mut last = DialError::Timeout(self.timeout);
         for (tried, address) in addresses.iter().enumerate() {
-            // Each address gets its share of the time, so that one that never answers leaves some for the next.
+            // Each address gets its share of the time, so that one that never answers leaves some
+            // for the next.
             let left = end.saturating_duration_since(clock::now());
             let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             last = match tokio::time::timeout(share, TcpStream::connect(address)).await {

@@ -124,7 +124,8 @@ pub(super) fn canonical(url: &Url) -> Result<(String, String, u16), String> {
         return Err("a URL with a user name or password is not sent".into());
     }
     let host = url.host_str().ok_or("it has no host")?.trim_matches(['[', ']']);
-    // One dot at the end says that the name is whole. A URL's parser takes `127.0.0.1..` for a name, so no more are taken off.
+    // One dot at the end says that the name is whole. A URL's parser takes `127.0.0.1..` for a
+    // name, so no more are taken off.
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.ends_with('.') {
         return Err("a host does not end in two dots".into());

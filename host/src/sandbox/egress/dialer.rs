@@ -19,11 +19,13 @@ use super::resolve::{self, Addresses, Resolver};
 use super::secrets::{SecretError, Secrets};
 use crate::config::{self, Config, Limits};
 
-/// An HTTP/2 connection with requests on it is asked for a sign of life as often, and is given up after the second time.
+/// An HTTP/2 connection with requests on it is asked for a sign of life as often, and is given up
+/// after the second time.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What makes connections for every plugin: TLS settings, read once, the operator's open hosts and headers.
+/// What makes connections for every plugin: TLS settings, read once, the operator's open hosts and
+/// headers.
 #[derive(Clone)]
 pub struct Dialer {
     tls: rustls::ClientConfig,
@@ -85,7 +87,8 @@ impl Dialer {
         Ok(Egress::new(allowed, headers, self.client()))
     }
 
-    /// The destinations of a way out that egress is closed to, each with the reason. No name is looked up.
+    /// The destinations of a way out that egress is closed to, each with the reason. No name is
+    /// looked up.
     pub fn closed(&self, egress: &Egress) -> Vec<(Destination, DialError)> {
         let closed = egress.allowed().iter().map(|to| (to.clone(), self.addresses.closed(to.host(), to.port())));
         closed.filter_map(|(destination, error)| Some((destination, error?))).collect()
@@ -98,7 +101,8 @@ impl Dialer {
             .enable_all_versions()
             .wrap_connector(CheckedConnector::new(self.addresses.clone(), self.config.connect_timeout));
         let connector = Connector::new(https, self.config.connect_timeout);
-        // Heads of twice their limit still get an error that says the number; longer ones end in the parser.
+        // Heads of twice their limit still get an error that says the number; longer ones end in
+        // the parser.
         let head_bytes = (2 * self.limits.header_bytes).max(HEAD_BYTES_MIN);
         Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -114,7 +118,8 @@ impl Dialer {
     }
 }
 
-/// HTTP/2 has no error of its own for a head that is too long, so its parser leaves more of them to the check.
+/// HTTP/2 has no error of its own for a head that is too long, so its parser leaves more of them to
+/// the check.
 const HTTP2_ROOM: usize = 8;
 
 /// The smallest buffer for a head and for what is read of a body at once.

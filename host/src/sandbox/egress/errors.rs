@@ -1,4 +1,5 @@
-//! What stops a request on its way: no connection, or none that the checks allow, or an answer that breaks off.
+//! What stops a request on its way: no connection, or none that the checks allow, or an answer that
+//! breaks off.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use crate::config::Limits;
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    /// The words are for the handler, whose failure has them as its reason: so they have no address that a look-up gave.
+    /// The words are for the handler, whose failure has them as its reason: so they have no address
+    /// that a look-up gave.
     #[error("its address is a prohibited one: {} is not public; {}", endpoint(host, *port), way_out(host, *port, *can_open))]
     Prohibited {
         host: String,

@@ -36,7 +36,8 @@ pub enum Exceeded {
 }
 
 impl From<Exceeded> for Error {
-    /// `wasi:http` has no code for most of these, and none that names the limit: so they are all said in words.
+    /// `wasi:http` has no code for most of these, and none that names the limit: so they are all
+    /// said in words.
     fn from(exceeded: Exceeded) -> Self {
         Self::InternalError(Some(exceeded.to_string()))
     }

@@ -13,7 +13,8 @@ use crate::config::Secret;
 /// What a template's secret begins with; a brace ends it.
 const MARK: &str = "{secret:";
 
-/// Headers that belong to HTTP itself. Set by the operator, they would break the request or send it astray.
+/// Headers that belong to HTTP itself. Set by the operator, they would break the request or send it
+/// astray.
 const RESERVED: [&str; 10] = [
     "connection",
     "content-length",
@@ -57,7 +58,8 @@ pub struct HeaderError {
     reason: String,
 }
 
-/// A secret that the host does not have yet. The words are for the handler, whose failure has them as its reason.
+/// A secret that the host does not have yet. The words are for the handler, whose failure has them
+/// as its reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the host could not fetch the secret `{name}` yet, which belongs to this request; its log and /readyz say why")]
 pub struct NoSecret {
@@ -75,8 +77,8 @@ impl Headers {
     /// Reads a plugin's templates.
     ///
     /// # Errors
-    /// When a destination is not one, or stands for several; when a header's name or text is none; when a secret is not
-    /// among the config's.
+    /// When a destination is not one, or stands for several; when a header's name or text is none;
+    /// when a secret is not among the config's.
     pub fn new(
         plugin: &str,
         config: &BTreeMap<String, BTreeMap<String, Secret>>,
@@ -139,7 +141,8 @@ impl Headers {
     }
 }
 
-/// The names of the secrets in a template. One that is no template has names too, as far as it can be read.
+/// The names of the secrets in a template. One that is no template has names too, as far as it can
+/// be read.
 pub fn secrets_in(template: &str) -> impl Iterator<Item = &str> {
     template.split(MARK).skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
 }

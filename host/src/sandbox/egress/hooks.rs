@@ -18,7 +18,8 @@ use crate::telemetry::spans::Span;
 /// What egress saw during a run.
 #[derive(Default)]
 pub struct Seen {
-    /// The host that last answered 429 or 503, and its `Retry-After`; or the secret for want of which the last request was not sent.
+    /// The host that last answered 429 or 503, and its `Retry-After`; or the secret for want of
+    /// which the last request was not sent.
     unavailable: Option<(String, Option<Duration>)>,
 }
 

@@ -35,8 +35,8 @@ impl Addresses {
         Ok(Self { open_hosts: Arc::new(open.collect::<Result<_, _>>()?), resolver })
     }
 
-    /// Where to connect to: all of the host's addresses, if every one may be reached. To these and no others: a second
-    /// look-up could answer differently.
+    /// Where to connect to: all of the host's addresses, if every one may be reached. To these and
+    /// no others: a second look-up could answer differently.
     pub async fn of(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
         let dns = |reason: String| DialError::Dns { host: host.to_owned(), reason };
         let addresses = match host.parse::<IpAddr>().ok() {
@@ -54,8 +54,8 @@ impl Addresses {
         Ok(addresses)
     }
 
-    /// Why this host could not be reached, as far as that is known without a look-up: of addresses that are written as such,
-    /// and of the names of this machine.
+    /// Why this host could not be reached, as far as that is known without a look-up: of addresses
+    /// that are written as such, and of the names of this machine.
     pub fn closed(&self, host: &str, port: u16) -> Option<DialError> {
         let is_localhost = host == "localhost" || host.ends_with(".localhost");
         let address = if is_localhost { Some(Ipv4Addr::LOCALHOST.into()) } else { host.parse().ok() };

@@ -61,7 +61,8 @@ impl Secrets {
     /// Finds every secret that is on this machine. Those with AWS are a [`Fetcher`]'s to fetch.
     ///
     /// # Errors
-    /// Names the first that is missing, empty, or no header's value, and the location where it was looked for.
+    /// Names the first that is missing, empty, or no header's value, and the location where it was
+    /// looked for.
     pub fn load(sources: &BTreeMap<String, SecretSource>) -> Result<Self, SecretError> {
         let now = clock::now();
         let stored = sources.iter().map(|(name, source)| {
@@ -89,7 +90,8 @@ impl Secrets {
         self.0.values().any(|stored| stored.is_stale(now))
     }
 
-    /// Reads again what is stale. What cannot be read keeps its last value, and the log says so. Blocks.
+    /// Reads again what is stale. What cannot be read keeps its last value, and the log says so.
+    /// Blocks.
     pub fn reread(&self, now: Instant) {
         for (name, stored) in &self.0 {
             let Stored::File { path, kept } = stored else { continue };

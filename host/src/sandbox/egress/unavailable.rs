@@ -12,7 +12,8 @@ use wasq_core::message::UnixMs;
 /// A `Retry-After` that is longer is cut: one hour.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// Whether the answer says that its server is unavailable; then its `Retry-After`, if it has one that can be read.
+/// Whether the answer says that its server is unavailable; then its `Retry-After`, if it has one
+/// that can be read.
 pub fn unavailable<B>(response: &http::Response<B>, now: UnixMs) -> Option<Option<Duration>> {
     let status = response.status();
     if status != StatusCode::SERVICE_UNAVAILABLE && status != StatusCode::TOO_MANY_REQUESTS {
@@ -32,8 +33,8 @@ fn retry_after(value: &str, now: UnixMs) -> Option<Duration> {
     Some(Duration::from_millis(at_ms.saturating_sub(now.0)).min(RETRY_AFTER_MAX))
 }
 
-/// A date in one of the three forms that a recipient must read (RFC 9110, 5.6.7), in ms since 1970. The crate `httpdate` refuses
-/// dates before 1970, and a date that is past means now.
+/// A date in one of the three forms that a recipient must read (RFC 9110, 5.6.7), in ms since 1970.
+/// The crate `httpdate` refuses dates before 1970, and a date that is past means now.
 fn date_ms(value: &str) -> Option<i64> {
     if let Ok(timestamp) = DateTimeParser::new().parse_timestamp(value) {
         return Some(timestamp.as_millisecond());

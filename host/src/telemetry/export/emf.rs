@@ -1,4 +1,5 @@
-//! Metrics for CloudWatch without a collector: lines of its embedded metric format on stdout, which a log driver carries there.
+//! Metrics for CloudWatch without a collector: lines of its embedded metric format on stdout, which
+//! a log driver carries there.
 //!
 //! The format is that of "Specification: Embedded metric format" in CloudWatch's user guide.
 
@@ -18,7 +19,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const IN_FLIGHT_MAX: f64 = 120_000.0;
 const IN_FLIGHT_MAX_FIFO: f64 = 20_000.0;
 
-/// What counters said at the last writing, by queue: CloudWatch adds up what is written, so that it is told the growth.
+/// What counters said at the last writing, by queue: CloudWatch adds up what is written, so that it
+/// is told the growth.
 #[derive(Default)]
 pub struct Before(HashMap<String, CounterValues>);
 

@@ -1,4 +1,5 @@
-//! From the meters to the metrics: each definition with its series as they are now. Nothing here waits or calls anyone.
+//! From the meters to the metrics: each definition with its series as they are now. Nothing here
+//! waits or calls anyone.
 
 use super::Source;
 use crate::admission::breaker::BreakerStatus;

@@ -1,4 +1,5 @@
-//! Metrics and traces by OTLP: protobuf over HTTP, to the collector that the environment or the config names.
+//! Metrics and traces by OTLP: protobuf over HTTP, to the collector that the environment or the
+//! config names.
 
 mod client;
 mod encode;

@@ -1,4 +1,5 @@
-//! The text format of Prometheus, version 0.0.4, as its documentation has it under "exposition formats".
+//! The text format of Prometheus, version 0.0.4, as its documentation has it under "exposition
+//! formats".
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! What only a call can tell: how full the queues are, and whether the ledger answers while nothing runs. Asked in the background,
-//! at an interval; a scrape reads what was found.
+//! What only a call can tell: how full the queues are, and whether the ledger answers while nothing
+//! runs. Asked in the background, at an interval; a scrape reads what was found.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::config::Telemetry;
 use crate::flow::QueueRuntime;
 use crate::telemetry::metrics::Gauge;
 
-/// Samples every queue, again and again; and the ledger, which was opened just now, from the second time on.
+/// Samples every queue, again and again; and the ledger, which was opened just now, from the second
+/// time on.
 pub async fn sample(source: Source, config: Telemetry) {
     let mut ticks = tokio::time::interval(config.sample_interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -66,7 +67,8 @@ async fn dlq(runtime: &QueueRuntime, config: &Telemetry, now: UnixMs) {
     }
 }
 
-/// When the oldest of a few letters was sent there. SQS has no attribute for it. What is received so is not hidden.
+/// When the oldest of a few letters was sent there. SQS has no attribute for it. What is received
+/// so is not hidden.
 async fn peek(dlq: &dyn Queue) -> Result<Option<UnixMs>, QueueError> {
     let letters = dlq.receive(BATCH_MAX_ENTRIES, Duration::ZERO, Duration::ZERO).await?;
     Ok(letters.iter().map(|letter| letter.sent_at).min())

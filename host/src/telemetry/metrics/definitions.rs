@@ -1,5 +1,5 @@
-//! Every metric, once: its name, kind, unit, labels and what it means. `/metrics`, OTLP, and the table in docs/operate/telemetry.md
-//! are made from these, or held against them.
+//! Every metric, once: its name, kind, unit, labels and what it means. `/metrics`, OTLP, and the
+//! table in docs/operate/telemetry.md are made from these, or held against them.
 
 use wasq_core::meters::Histogram;
 
@@ -70,8 +70,8 @@ impl Metric {
         Self { convention: Some((name, operation)), ..self }
     }
 
-    /// As OTLP has it: the conventions' name, or our own with the prefix set apart. Unit and kind stand beside the name there,
-    /// and a collector that writes Prometheus puts them back.
+    /// As OTLP has it: the conventions' name, or our own with the prefix set apart. Unit and kind
+    /// stand beside the name there, and a collector that writes Prometheus puts them back.
     pub fn otel_name(&self) -> String {
         if let Some((name, _)) = self.convention {
             return name.to_owned();
@@ -86,7 +86,8 @@ impl Metric {
     }
 }
 
-/// From a quick call to a long run. The last is beyond the default timeout and below the longest lease.
+/// From a quick call to a long run. The last is beyond the default timeout and below the longest
+/// lease.
 const RUN_S: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
 /// From an empty queue to one that has stood for a day.

@@ -8,7 +8,8 @@ use wasq_core::message::UnixMs;
 
 use super::{Counter, Gauge, Histogram, SETTLE_DURATION};
 
-/// Codes of failed receives told apart. The queue names them, so there must be a limit; what is over it counts as `(other)`.
+/// Codes of failed receives told apart. The queue names them, so there must be a limit; what is
+/// over it counts as `(other)`.
 const CODES_MAX: usize = 32;
 
 /// What is counted of one queue, and what was last sampled of it.
@@ -52,7 +53,8 @@ impl Default for QueueMeters {
 }
 
 impl QueueMeters {
-    /// A receive was answered at `now` with so many messages, the last of which was sent at `last_sent`.
+    /// A receive was answered at `now` with so many messages, the last of which was sent at
+    /// `last_sent`.
     pub fn polled(&self, count: usize, last_sent: Option<UnixMs>, now: UnixMs) {
         self.received.add(count as u64);
         let age_ms = last_sent.map_or(0, |sent| now.0.saturating_sub(sent.0));

@@ -1,4 +1,5 @@
-//! The span that a message was sent from, as its producer wrote it: W3C's `traceparent`, or AWS X-Ray's header.
+//! The span that a message was sent from, as its producer wrote it: W3C's `traceparent`, or AWS
+//! X-Ray's header.
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use wasq_core::message::{Delivery, Message};

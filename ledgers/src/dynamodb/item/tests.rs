@@ -24,8 +24,8 @@ fn item_of(found: &ReadItem) -> Item {
     attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-/// Whatever two hosts know of the time, as long as it is true: no lease ends early for the other one, nor more than the
-/// width of both bounds late.
+/// Whatever two hosts know of the time, as long as it is true: no lease ends early for the other
+/// one, nor more than the width of both bounds late.
 #[test]
 fn a_lease_ends_by_the_servers_clock() {
     const WIDTH_MS: u64 = 1_080;
@@ -56,8 +56,8 @@ fn what_is_written_is_read_back() {
     assert_eq!(ReadItem::read(KEY_7, &item_of(&found)).expect("it reads"), found);
 }
 
-/// DynamoDB counts names and values (its developer guide, "Item sizes and formats"); a number has at most a byte for two
-/// digits, and one more. A write unit is 1 KB.
+/// DynamoDB counts names and values (its developer guide, "Item sizes and formats"); a number has
+/// at most a byte for two digits, and one more. A write unit is 1 KB.
 #[test]
 fn an_entry_without_steps_costs_one_write_unit() {
     let mut found = found();

@@ -14,8 +14,8 @@ fn a_date_is_read() {
     check("", None);
 }
 
-/// A request takes 30 ms there, and its answer 50 ms back. Whenever in its second the server answers, the true time
-/// lies within the bounds, and these are as wide as the second and the way.
+/// A request takes 30 ms there, and its answer 50 ms back. Whenever in its second the server
+/// answers, the true time lies within the bounds, and these are as wide as the second and the way.
 #[test]
 fn the_true_time_is_within_the_bounds() {
     let sent = clock::now();

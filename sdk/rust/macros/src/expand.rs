@@ -40,7 +40,8 @@ pub fn handler(arguments: TokenStream, function: TokenStream) -> Result<TokenStr
         const _: () = {
             #manifest
 
-            // Without this, a signature that does not fit would be found by a component's build only.
+            // Without this, a signature that does not fit would be found by a component's build
+            // only.
             const _: fn() = || ::wasq_sdk::__private::assert_handler(#name);
 
             #[cfg(target_arch = "wasm32")]

@@ -1,4 +1,5 @@
-//! The manifest beside the handler's Cargo.toml, looked at as far as is cheap. The host checks it whole.
+//! The manifest beside the handler's Cargo.toml, looked at as far as is cheap. The host checks it
+//! whole.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -30,8 +30,8 @@ impl HttpError {
         &self.fault
     }
 
-    /// The status, when there was an answer and [`Response::error_for_status`](super::Response::error_for_status)
-    /// made an error of it.
+    /// The status, when there was an answer and
+    /// [`Response::error_for_status`](super::Response::error_for_status) made an error of it.
     pub fn status(&self) -> Option<u16> {
         match &self.fault.kind {
             FaultKind::Status { status, .. } => Some(*status),
@@ -57,8 +57,8 @@ impl Error for HttpError {
     }
 }
 
-/// Why a request had no usable answer. As the source of an [`HttpError`] it is found however deep the error was
-/// wrapped, so that `?` in a handler knows an unavailable host from any other error.
+/// Why a request had no usable answer. As the source of an [`HttpError`] it is found however deep
+/// the error was wrapped, so that `?` in a handler knows an unavailable host from any other error.
 #[derive(Debug)]
 pub struct HttpFault {
     host: String,
@@ -71,9 +71,10 @@ impl HttpFault {
         &self.host
     }
 
-    /// Whether the host is unavailable, so that asking it again soon is of no use: it answered 429 or 503, or no
-    /// connection could be made. A connection that broke, or an answer that did not come in time, is not this: the
-    /// request itself may be the cause, so it must count as an attempt.
+    /// Whether the host is unavailable, so that asking it again soon is of no use: it answered 429
+    /// or 503, or no connection could be made. A connection that broke, or an answer that did not
+    /// come in time, is not this: the request itself may be the cause, so it must count as an
+    /// attempt.
     pub fn is_unavailable(&self) -> bool {
         match self.kind {
             FaultKind::Status { status, .. } => matches!(status, 429 | 503),
@@ -86,8 +87,8 @@ impl HttpFault {
         }
     }
 
-    /// The header `Retry-After` of the answer, if it is a number of seconds. A date is left to the host of the handler,
-    /// which reads the header too and has a clock.
+    /// The header `Retry-After` of the answer, if it is a number of seconds. A date is left to the
+    /// host of the handler, which reads the header too and has a clock.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             FaultKind::Status { retry_after, .. } => retry_after,
@@ -125,7 +126,8 @@ pub(crate) enum FaultKind {
     Connect(String),
     /// The time was up.
     Timeout(Duration),
-    /// Anything that broke between the connection and the end of the answer, or a refusal by the host.
+    /// Anything that broke between the connection and the end of the answer, or a refusal by the
+    /// host.
     Broken(String),
     /// The body was larger than this.
     TooLarge(usize),

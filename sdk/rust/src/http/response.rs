@@ -65,7 +65,8 @@ impl Response {
     ///
     /// When the status is not 2xx. `?` in a handler makes 429 and 503 a
     /// [`Failure::Unavailable`](crate::Failure::Unavailable) of this host, and all others a
-    /// [`Failure::Retry`](crate::Failure::Retry). A handler that knows better looks at [`Response::status`] first.
+    /// [`Failure::Retry`](crate::Failure::Retry). A handler that knows better looks at
+    /// [`Response::status`] first.
     pub fn error_for_status(self) -> Result<Self, HttpError> {
         match self.status() {
             200..=299 => Ok(self),

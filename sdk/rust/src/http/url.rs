@@ -1,4 +1,5 @@
-//! The parts of a URL that `wasi:http` wants. The host parses it again, in full, before it allows it.
+//! The parts of a URL that `wasi:http` wants. The host parses it again, in full, before it allows
+//! it.
 
 /// A URL in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +12,8 @@ pub(crate) struct Url {
 }
 
 impl Url {
-    /// The URL in parts, or why it is none. The reason does not repeat the URL, which can hold a secret.
+    /// The URL in parts, or why it is none. The reason does not repeat the URL, which can hold a
+    /// secret.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or("the URL has no scheme: write https://host/path")?;
         let https = match scheme {

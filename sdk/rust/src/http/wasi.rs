@@ -35,7 +35,8 @@ pub(crate) fn send(request: &Request) -> Result<Answer, FaultKind> {
 fn outgoing(request: &Request) -> Result<OutgoingRequest, FaultKind> {
     let mut headers = request.headers.clone();
     if !request.body.is_empty() {
-        // With a length the host need not send it in chunks, which many receivers of webhooks do not understand.
+        // With a length the host need not send it in chunks, which many receivers of webhooks do
+        // not understand.
         headers.push(("Content-Length".to_owned(), request.body.len().to_string().into_bytes()));
     }
     let headers =
@@ -73,7 +74,8 @@ fn options(timeout: Duration) -> Result<RequestOptions, FaultKind> {
     Ok(options)
 }
 
-/// Writes the body as fast as the other side takes it. When the stream closes early, the response says why.
+/// Writes the body as fast as the other side takes it. When the stream closes early, the response
+/// says why.
 fn write(body: OutgoingBody, mut bytes: &[u8], deadline: &Deadline) -> Result<(), FaultKind> {
     let stream = body.write().map_err(|()| unsendable("its body was already written"))?;
     while !bytes.is_empty() {

@@ -155,7 +155,8 @@ impl Builder {
         self
     }
 
-    /// The reply to one request of this method and URL. Several for the same are given in order, each once.
+    /// The reply to one request of this method and URL. Several for the same are given in order,
+    /// each once.
     ///
     /// # Panics
     ///

@@ -42,8 +42,9 @@ impl<'a> Recorded<'a> {
         steps.get(name).map(|bytes| serde_json::from_slice(bytes).expect("the step recorded another type"))
     }
 
-    /// The lines of the log, of all levels: those written on this thread after this context was made and before
-    /// another was, unless the test has installed a logger or subscriber of its own.
+    /// The lines of the log, of all levels: those written on this thread after this context was
+    /// made and before another was, unless the test has installed a logger or subscriber of its
+    /// own.
     pub fn log(&self) -> Vec<Record> {
         self.backend.log.borrow().clone()
     }

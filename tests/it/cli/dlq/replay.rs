@@ -143,7 +143,8 @@ async fn a_fifo_groups_letters_keep_their_order() {
         letter.deduplication_id = Some(n.to_string());
         dead.send(&[letter]).await.remove(0).unwrap();
     }
-    // Of `b` a listing sees the first ten; so does a replay of those that match, and goes on behind what it replays.
+    // Of `b` a listing sees the first ten; so does a replay of those that match, and goes on behind
+    // what it replays.
     dlq(&rig, &["ls"]).check(0, &["10 more letters stand behind"]).await;
     let said = ["`gone.fifo` cannot be opened", "one before it in its group stays", "25 replayed", "5 left"];
     dlq(&rig, &["replay", "--all"]).check(1, &said).await;

@@ -41,7 +41,8 @@ pub async fn replays_are_counted(ledger: Shared) {
     }
 }
 
-/// Two messages of one key, each dead-lettered, do not take turns for ever: each is known when it comes again.
+/// Two messages of one key, each dead-lettered, do not take turns for ever: each is known when it
+/// comes again.
 pub async fn every_message_that_was_dead_lettered_is_recognised(ledger: Shared) {
     let key = new_key();
     let claim_for = async |message: &str, body: &str| {

@@ -10,7 +10,8 @@ use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerErro
 
 use super::{ENDED, LONG, assert_stale, claim, dead_lettered, done, extend, finish, fresh, new_key, request};
 
-/// As [`super::contract`], for a store that many hosts share. `$open` gives two handles of one store, and what has to outlive them.
+/// As [`super::contract`], for a store that many hosts share. `$open` gives two handles of one
+/// store, and what has to outlive them.
 macro_rules! shared_contract {
     ($store:ident, $open:path) => {
         $crate::ledger::contract::shared_contract! { $store, $open;
@@ -171,7 +172,8 @@ pub async fn of_racing_claims_each_counts(one: Shared, other: Shared) {
     assert!(won.is_sorted_by(|a, b| a.fence < b.fence), "a later claim has a higher fence: {won:?}");
 }
 
-/// A claim that has ended at once. A store that compares and swaps may give up a race; nothing is counted then.
+/// A claim that has ended at once. A store that compares and swaps may give up a race; nothing is
+/// counted then.
 async fn insist(ledger: &dyn Ledger, key: Key) -> Fresh {
     loop {
         match ledger.claim(key, &request("body", "message", ENDED)).await {
@@ -202,13 +204,14 @@ pub async fn no_step_is_written_behind_a_newer_claim(one: Shared, other: Shared)
     }
 }
 
-/// The same operations on a key, of which nobody chose the order, get the same answers from this store as from the local
-/// one, which decides by the functions in `entry.rs`.
+/// The same operations on a key, of which nobody chose the order, get the same answers from this
+/// store as from the local one, which decides by the functions in `entry.rs`.
 pub async fn it_decides_as_the_local_store_does(one: Shared, other: Shared) {
     const SEQUENCES: u64 = 60;
     const OPERATIONS: u32 = 25;
-    // A server's time is known within bounds, which an answer may move: what ends at this very moment may have ended here and
-    // not there. That is seen now and then, and no other difference ever.
+    // A server's time is known within bounds, which an answer may move: what ends at this very
+    // moment may have ended here and not there. That is seen now and then, and no other difference
+    // ever.
     const UNDECIDED_MAX: u32 = 3;
     let mut undecided = 0;
     let dir = tempfile::TempDir::new().expect("a temporary directory");
@@ -278,7 +281,8 @@ impl Operation {
         }
     }
 
-    /// What it answers, without what differs from store to store: the time that is left, and the fence, which stands beside.
+    /// What it answers, without what differs from store to store: the time that is left, and the
+    /// fence, which stands beside.
     async fn on(&self, ledger: &dyn Ledger, key: Key, fence: Fence) -> (String, Option<Fence>) {
         let answer = match self {
             Self::Claim(request) => match ledger.claim(key, request).await {

@@ -15,7 +15,8 @@ const RUNNING: &str = "Running on http://";
 
 /// moto, one for all tests of this process.
 ///
-/// It checks a condition and writes in two steps, and threads of it may come in between: so one call at a time reaches it.
+/// It checks a condition and writes in two steps, and threads of it may come in between: so one
+/// call at a time reaches it.
 pub fn moto() -> &'static Proxy {
     static MOTO: OnceLock<Proxy> = OnceLock::new();
     MOTO.get_or_init(|| {
@@ -55,7 +56,8 @@ impl Server {
 
     fn start(program: PathBuf, arguments: &[&str]) -> Self {
         let (told, tells) = mpsc::sync_channel(1);
-        // The kernel kills it when the thread ends that has started it: this one ends with the tests.
+        // The kernel kills it when the thread ends that has started it: this one ends with the
+        // tests.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "sh", "-c", "exec \"$0\" \"$@\" 2>&1"]).arg(&program).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped());

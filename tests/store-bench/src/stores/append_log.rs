@@ -1,5 +1,6 @@
-//! The floor: one file that is only appended to, with every entry in memory. It never gives space back and holds all of
-//! its index in memory, so it is no candidate; it shows what the disk and the batches cost without a store.
+//! The floor: one file that is only appended to, with every entry in memory. It never gives space
+//! back and holds all of its index in memory, so it is no candidate; it shows what the disk and the
+//! batches cost without a store.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

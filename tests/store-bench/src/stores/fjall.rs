@@ -1,5 +1,5 @@
-//! fjall: a journal, and a log-structured merge tree behind it. Its fsync holds the journal's lock, so that a fsync on a
-//! second thread still holds up the next commit; measured both ways.
+//! fjall: a journal, and a log-structured merge tree behind it. Its fsync holds the journal's lock,
+//! so that a fsync on a second thread still holds up the next commit; measured both ways.
 
 use std::path::Path;
 

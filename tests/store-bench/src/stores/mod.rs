@@ -1,5 +1,5 @@
-//! The stores, each in the best setting that keeps the ledger's promise: what `commit` has written survives the process,
-//! and what it has written durably survives the machine.
+//! The stores, each in the best setting that keeps the ledger's promise: what `commit` has written
+//! survives the process, and what it has written durably survives the machine.
 
 mod append_log;
 mod fjall;
@@ -15,7 +15,8 @@ pub const NAMES: &[&str] = &["fjall", "fjall-beside", "redb", "sqlite", "sqlite-
 
 pub trait Store: Send {
     fn get(&mut self, key: &Key) -> Option<Vec<u8>>;
-    /// Writes all of it or nothing. With `durable` it is on the disk when this returns, else with the operating system.
+    /// Writes all of it or nothing. With `durable` it is on the disk when this returns, else with
+    /// the operating system.
     fn commit(&mut self, writes: &[(Key, Vec<u8>)], durable: bool);
     /// How its commits reach the disk.
     fn durable(&self) -> Durable;
@@ -25,7 +26,8 @@ pub trait Store: Send {
 pub enum Durable {
     /// The writer, in `commit`: claims wait behind it.
     InCommit,
-    /// A second thread calls this; everything committed before the call is on the disk when it returns.
+    /// A second thread calls this; everything committed before the call is on the disk when it
+    /// returns.
     Beside(Box<dyn FnMut() + Send>),
 }
 

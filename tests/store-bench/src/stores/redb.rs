@@ -1,5 +1,5 @@
-//! redb: a copy-on-write B-tree. What is committed without a fsync lives in the process's memory and dies with it, so
-//! that claims need the fsync as well.
+//! redb: a copy-on-write B-tree. What is committed without a fsync lives in the process's memory
+//! and dies with it, so that claims need the fsync as well.
 
 use std::path::Path;
 

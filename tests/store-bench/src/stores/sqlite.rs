@@ -1,5 +1,6 @@
-//! SQLite with a write-ahead log. A commit at `synchronous = NORMAL` has reached the operating system, one at `FULL` the
-//! disk. Beside: commits at `NORMAL`, and a second thread syncs the write-ahead log's file, which no lock of SQLite's covers.
+//! SQLite with a write-ahead log. A commit at `synchronous = NORMAL` has reached the operating
+//! system, one at `FULL` the disk. Beside: commits at `NORMAL`, and a second thread syncs the
+//! write-ahead log's file, which no lock of SQLite's covers.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension};
 use super::{Durable, Store};
 use crate::drive::Key;
 
-/// Pages in the log before they are moved into the database. With 4,000 the worst waits were twice as long.
+/// Pages in the log before they are moved into the database. With 4,000 the worst waits were twice
+/// as long.
 const CHECKPOINT_PAGES: u32 = 1_000;
 
 pub struct Sqlite {

@@ -1,4 +1,5 @@
-//! The audit log of the outside world: a chain in which each entry's hash covers the hash before it.
+//! The audit log of the outside world: a chain in which each entry's hash covers the hash before
+//! it.
 
 use std::collections::HashMap;
 

@@ -14,7 +14,8 @@ pub struct Effect {
     pub path: String,
     /// The header `Idempotency-Key`, if it was there and text.
     pub idempotency_key: Option<String>,
-    /// The order's or the image's id that the call was about, if it told; of an analytics event, the order's time.
+    /// The order's or the image's id that the call was about, if it told; of an analytics event,
+    /// the order's time.
     pub id: Option<String>,
     /// The body's length in bytes.
     pub body_bytes: usize,
@@ -25,8 +26,8 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// Whether the call changed anything. The sink answers 201 to those and to no others: a read, an audit entry that
-    /// was there already and a failure change nothing.
+    /// Whether the call changed anything. The sink answers 201 to those and to no others: a read,
+    /// an audit entry that was there already and a failure change nothing.
     pub fn is_done(&self) -> bool {
         self.status == StatusCode::CREATED.as_u16()
     }

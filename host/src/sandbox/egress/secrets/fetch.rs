@@ -48,7 +48,8 @@ impl Fetcher {
         fetcher
     }
 
-    /// Fetches them again whenever it is time, and tells each time which are still missing. Ends when none is with AWS.
+    /// Fetches them again whenever it is time, and tells each time which are still missing. Ends
+    /// when none is with AWS.
     pub async fn run(self, told: impl Fn(Vec<String>)) {
         let mut retry = RETRY_FIRST;
         while self.stores.is_some() {

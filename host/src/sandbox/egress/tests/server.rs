@@ -33,8 +33,8 @@ pub struct Seen {
 }
 
 impl Server {
-    /// Answers 200 with the request's body; `/to/URL` with a redirect to it; `/status/N` with N and `Retry-After: 7`;
-    /// `/headers/N` with N headers.
+    /// Answers 200 with the request's body; `/to/URL` with a redirect to it; `/status/N` with N and
+    /// `Retry-After: 7`; `/headers/N` with N headers.
     pub async fn start() -> Self {
         Self::on("127.0.0.1:0".parse().unwrap()).await.unwrap()
     }
@@ -57,7 +57,8 @@ impl Server {
         Self::accept("127.0.0.1:0".parse().unwrap(), serve_tls).await.unwrap()
     }
 
-    /// Says `start` after a request's head; then one more byte in a chunk every few ms, for ever, or nothing.
+    /// Says `start` after a request's head; then one more byte in a chunk every few ms, for ever,
+    /// or nothing.
     pub async fn says(start: impl Into<String>, drips: bool) -> Self {
         let start: Arc<str> = start.into().into();
         let say = move |mut stream: TcpStream, _| {

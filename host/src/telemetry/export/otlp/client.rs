@@ -1,4 +1,5 @@
-//! The HTTP behind OTLP, as its specification has it: a POST of protobuf, tried again where the collector says so.
+//! The HTTP behind OTLP, as its specification has it: a POST of protobuf, tried again where the
+//! collector says so.
 
 use std::time::Duration;
 
