@@ -4,27 +4,21 @@
 
 mod gate;
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, future};
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::extract::Request;
 use http::StatusCode;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use wasq_core::aws::AwsConfig;
-use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_queues::{Outgoing, Queue, QueueError};
+use wasq_queues::sqs::Sqs;
+use wasq_queues::{Outgoing, Queue};
 
 use crate::cli::binary::client;
 use crate::support::until;

@@ -11,7 +11,8 @@ type Module = Vec<String>;
 /// they like.
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
-const CRATES: [&str; 9] = ["core", "queues", "ledgers", "host", "bench", "local-sqs", "sqs-rules", "toolchain", "sdk/rust"];
+const CRATES: [&str; 9] =
+    ["core", "queues", "ledgers", "host", "bench", "local-sqs", "sqs-rules", "toolchain", "sdk/rust"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

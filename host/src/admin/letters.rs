@@ -121,9 +121,9 @@ impl DeadLetterQueue {
         let _nobody_waits = stop.clone().drop_guard();
         self.in_turn(move |dlq| async move {
             let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
-            let found = find(&mut reader, &id, &stop).await;
+            let view = find(&mut reader, &id, &stop).await;
             log_notes(reader.put_back().await);
-            found
+            view
         })
         .await
     }
@@ -138,9 +138,9 @@ impl DeadLetterQueue {
         self.in_turn(move |dlq| async move {
             let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
             let done = match find(&mut reader, &id, &CancellationToken::new()).await {
-                Ok(found) => {
+                Ok(view) => {
                     let how = ReplayOptions { body, ..ReplayOptions::default() };
-                    let (summary, kept) = dlq.run(&mut reader, Filter::default(), how, Some(&found)).await;
+                    let (summary, kept) = dlq.run(&mut reader, Filter::default(), how, Some(&view)).await;
                     if summary.replayed > 0 { Ok(()) } else { Err(LettersError::Kept(kept.unwrap_or_default())) }
                 }
                 Err(error) => Err(error),
@@ -172,7 +172,7 @@ impl DeadLetterQueue {
         self.in_turn(move |dlq| async move {
             let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
             let done = match find(&mut reader, &id, &CancellationToken::new()).await {
-                Ok(found) => match reader.delete(&[found.id().clone()]).await.pop() {
+                Ok(view) => match reader.delete(&[view.id().clone()]).await.pop() {
                     None => Ok(()),
                     Some((_, error)) => Err(LettersError::Kept(error.to_string())),
                 },
@@ -267,7 +267,7 @@ impl DeadLetterQueue {
             timer.cancel();
         }));
         let summary = match only {
-            Some(found) => engine.these(std::slice::from_ref(found), &mut tell).await,
+            Some(view) => engine.these(std::slice::from_ref(view), &mut tell).await,
             None => engine.run(&mut tell).await,
         };
         (summary, kept)
@@ -279,8 +279,8 @@ async fn find(reader: &mut Reader<'_>, id: &MessageId, stop: &CancellationToken)
     while !stop.is_cancelled()
         && let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await?
     {
-        if let Some(found) = batch.into_iter().find(|found| found.id() == id) {
-            return Ok(found);
+        if let Some(view) = batch.into_iter().find(|view| view.id() == id) {
+            return Ok(view);
         }
     }
     Err(LettersError::Gone)

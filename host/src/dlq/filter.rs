@@ -21,15 +21,15 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub fn matches(&self, found: &LetterView) -> bool {
+    pub fn matches(&self, view: &LetterView) -> bool {
         let is = |wanted: &Option<String>, value: Option<&str>| wanted.is_none() || wanted.as_deref() == value;
-        is(&self.kind, found.kind())
-            && is(&self.class, Some(found.class()))
-            && is(&self.plugin, found.plugin())
-            && is(&self.group, found.group())
-            && self.reason.as_ref().is_none_or(|part| found.reason().contains(part))
-            && self.fingerprint.as_ref().is_none_or(|wanted| *wanted == found.fingerprint())
-            && self.failed_by.is_none_or(|time| found.failed_at() <= time)
-            && self.failed_since.is_none_or(|time| found.failed_at() >= time)
+        is(&self.kind, view.kind())
+            && is(&self.class, Some(view.class()))
+            && is(&self.plugin, view.plugin())
+            && is(&self.group, view.group())
+            && self.reason.as_ref().is_none_or(|part| view.reason().contains(part))
+            && self.fingerprint.as_ref().is_none_or(|wanted| *wanted == view.fingerprint())
+            && self.failed_by.is_none_or(|time| view.failed_at() <= time)
+            && self.failed_since.is_none_or(|time| view.failed_at() >= time)
     }
 }

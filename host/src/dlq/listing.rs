@@ -71,20 +71,20 @@ pub struct Group {
 pub struct Groups(BTreeMap<GroupKey, Group>);
 
 impl Row {
-    pub fn of(found: &LetterView) -> Self {
+    pub fn of(view: &LetterView) -> Self {
         Self {
-            id: found.id().clone(),
-            message: found.message(),
+            id: view.id().clone(),
+            message: view.message(),
             group: GroupKey {
-                kind: found.kind().map(str::to_owned),
-                class: found.class().to_owned(),
-                fingerprint: found.fingerprint(),
+                kind: view.kind().map(str::to_owned),
+                class: view.class().to_owned(),
+                fingerprint: view.fingerprint(),
             },
-            plugin: found.plugin().map(str::to_owned),
-            reason: found.reason().to_owned(),
-            attempts: found.letter().map(|letter| letter.attempts),
-            first_failed_at: found.first_failed_at(),
-            failed_at: found.failed_at(),
+            plugin: view.plugin().map(str::to_owned),
+            reason: view.reason().to_owned(),
+            attempts: view.letter().map(|letter| letter.attempts),
+            first_failed_at: view.first_failed_at(),
+            failed_at: view.failed_at(),
         }
     }
 }

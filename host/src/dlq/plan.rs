@@ -39,11 +39,11 @@ pub struct Canary {
 pub enum Event<'a> {
     /// It was sent, or settled by the message that another letter of the same one became.
     Replayed {
-        found: &'a LetterView,
+        view: &'a LetterView,
     },
     /// It stays in the DLQ.
     Kept {
-        found: &'a LetterView,
+        view: &'a LetterView,
         why: &'a str,
     },
     /// It was sent and could not be deleted: a twin stays in the DLQ.

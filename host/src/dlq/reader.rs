@@ -40,7 +40,7 @@ const EMPTY_WAIT: Duration = Duration::from_secs(1);
 pub struct Reader<'a> {
     dlq: &'a SqsQueue,
     envelopes: &'a dyn Envelopes,
-    hand: HiddenLetters<'a>,
+    hidden: HiddenLetters<'a>,
     /// Messages in the DLQ when it was opened, hidden ones among them.
     total_at_open: u64,
     seen: HashSet<MessageId>,
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
         Ok(Self {
             dlq,
             envelopes,
-            hand: HiddenLetters::new(dlq, hide.unwrap_or(long)),
+            hidden: HiddenLetters::new(dlq, hide.unwrap_or(long)),
             total_at_open,
             seen: HashSet::new(),
             opened_at: clock::unix_ms(),
@@ -93,20 +93,20 @@ impl<'a> Reader<'a> {
                 }
                 continue;
             }
-            let mut found = Vec::with_capacity(deliveries.len());
+            let mut view = Vec::with_capacity(deliveries.len());
             for delivery in deliveries {
-                self.hand.take(&delivery);
+                self.hidden.take(&delivery);
                 if self.seen.insert(delivery.message_id.clone()) {
-                    found.push(LetterView::read(delivery, self.envelopes).await);
+                    view.push(LetterView::read(delivery, self.envelopes).await);
                 } else {
                     self.repeats += 1;
                 }
             }
-            if !found.is_empty() {
+            if !view.is_empty() {
                 self.repeats = 0;
-                let old = found.iter().rposition(|found| found.failed_at() <= self.opened_at);
-                self.newcomers = old.map_or(self.newcomers + found.len(), |old| found.len() - 1 - old);
-                return Ok(Some(found));
+                let old = view.iter().rposition(|view| view.failed_at() <= self.opened_at);
+                self.newcomers = old.map_or(self.newcomers + view.len(), |old| view.len() - 1 - old);
+                return Ok(Some(view));
             }
         }
         Ok(None)
@@ -115,8 +115,8 @@ impl<'a> Reader<'a> {
     /// Whether to end although there may be more: it holds too many, has gone round, or meets only
     /// what came since.
     fn has_enough(&self) -> bool {
-        self.hand.len() >= HIDDEN_MAX
-            || self.repeats > self.hand.len() + BATCH_MAX_ENTRIES
+        self.hidden.len() >= HIDDEN_MAX
+            || self.repeats > self.hidden.len() + BATCH_MAX_ENTRIES
             || self.newcomers >= NEWCOMERS_MAX
     }
 
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         let mut unread = Vec::new();
         let read = loop {
             match self.next(BATCH_MAX_ENTRIES).await {
-                Ok(Some(batch)) => unread.extend(batch.iter().filter(|found| !keep(found)).map(|f| f.id().clone())),
+                Ok(Some(batch)) => unread.extend(batch.iter().filter(|view| !keep(view)).map(|f| f.id().clone())),
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
             self.seen.remove(id);
         }
         // What stays hidden is read later, when it shows again.
-        for error in self.hand.put_back(Some(&unread)).await {
+        for error in self.hidden.put_back(Some(&unread)).await {
             tracing::warn!(%error, "a letter stays hidden for a while");
         }
         read
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
 
     /// Deletes letters that are held. The answer names those that could not be, and why.
     pub async fn delete(&mut self, ids: &[MessageId]) -> Vec<(MessageId, QueueError)> {
-        let left = self.hand.delete(ids).await;
+        let left = self.hidden.delete(ids).await;
         self.deleted += (ids.len() - left.len()) as u64;
         left
     }
@@ -150,13 +150,13 @@ impl<'a> Reader<'a> {
     /// Hides what is held for longer, when half of its time is over. To be called while nothing is
     /// read.
     pub async fn renew(&mut self) {
-        self.hand.renew().await;
+        self.hidden.renew().await;
     }
 
     /// Shows all that is held to others again. The answer says what stays hidden.
     pub async fn put_back(&mut self) -> Notes {
-        let hide = humantime_serde::re::humantime::format_duration(self.hand.hide());
-        let errors = self.hand.put_back(None).await;
+        let hide = humantime_serde::re::humantime::format_duration(self.hidden.hide());
+        let errors = self.hidden.put_back(None).await;
         let note = |error: &QueueError| format!("{} letters stay hidden for up to {hide}: {error}", errors.len());
         errors.first().map(note).into_iter().collect()
     }
@@ -167,19 +167,19 @@ impl<'a> Reader<'a> {
         let counts = QueueDepth::of(self.dlq).await?;
         let name = self.dlq.name();
         let mut notes = Vec::new();
-        if self.hand.len() >= HIDDEN_MAX {
+        if self.hidden.len() >= HIDDEN_MAX {
             notes.push(format!(
                 "stopped after {HIDDEN_MAX} letters, as many as may be hidden at once; the rest of {name} was not looked at. \
                  Replay or discard some, and look again"
             ));
-        } else if self.dlq.is_fifo() && counts.visible > 0 && self.hand.len() > 0 {
+        } else if self.dlq.is_fifo() && counts.visible > 0 && self.hidden.len() > 0 {
             notes.push(format!(
                 "{} more letters stand behind these in their groups: SQS shows none of a group but its first ten while \
                  these are in hand. They come when those before them are replayed or discarded",
                 counts.visible
             ));
         }
-        let elsewhere = counts.hidden.saturating_sub(self.hand.len() as u64);
+        let elsewhere = counts.hidden.saturating_sub(self.hidden.len() as u64);
         if elsewhere > 0 {
             notes.push(format!(
                 "{elsewhere} letters of {name} are hidden at the moment: another command has them in hand, or one was \
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
 
     /// Letters in hand.
     pub fn held(&self) -> usize {
-        self.hand.len()
+        self.hidden.len()
     }
 
     /// Letters that came into the DLQ since it was opened, by its counts.
@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         for pause in waits() {
-            match self.dlq.receive(max, wait, self.hand.hide()).await {
+            match self.dlq.receive(max, wait, self.hidden.hide()).await {
                 Err(QueueError::Transient { code, message }) => {
                     tracing::warn!(code, message, "cannot read the DLQ; trying again");
                     tokio::time::sleep(pause).await;
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
                 answer => return answer,
             }
         }
-        self.dlq.receive(max, wait, self.hand.hide()).await
+        self.dlq.receive(max, wait, self.hidden.hide()).await
     }
 
     /// Whether an empty answer contradicts the queue's count. In a FIFO queue letters behind one in

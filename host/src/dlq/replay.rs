@@ -55,8 +55,8 @@ struct Send<'l> {
 
 /// Names the message that a letter was. Sent once, it runs again in every plugin that is not done.
 /// Sent once for each letter it would fail them all once for each letter.
-fn source(found: &LetterView) -> Option<Key> {
-    found.message()
+fn source(view: &LetterView) -> Option<Key> {
+    view.message()
 }
 
 /// What a replay knows of itself.
@@ -108,9 +108,9 @@ impl Replay<'_, '_> {
             let room = for_canary.into_iter().chain(for_limit).min().map_or(usize::MAX, |room| room as usize);
             let Some(batch) = self.reader.next(pace.batch().min(room)).await? else { return Ok(ReplayEnd::Through) };
             let mut letters = Vec::with_capacity(batch.len());
-            for found in batch {
-                if !progress.watch.is_new(&found) && self.plan.filter.matches(&found) {
-                    letters.push(found);
+            for view in batch {
+                if !progress.watch.is_new(&view) && self.plan.filter.matches(&view) {
+                    letters.push(view);
                 }
             }
             if progress.watch.too_many() {
@@ -162,19 +162,19 @@ impl Replay<'_, '_> {
                     }
                     Err(error) => {
                         let why = format!("cannot send it to {}: {error}", queue.name());
-                        for found in letters {
-                            progress.block_group_of(found);
-                            progress.keep(found, &why);
+                        for view in letters {
+                            progress.block_group_of(view);
+                            progress.keep(view, &why);
                         }
                     }
                 }
             }
             progress.queues.entry(queue.url().to_owned()).or_insert(queue);
         }
-        let ids: Vec<_> = settled.iter().map(|found| found.id().clone()).collect();
-        for found in settled {
+        let ids: Vec<_> = settled.iter().map(|view| view.id().clone()).collect();
+        for view in settled {
             progress.replayed += 1;
-            (progress.tell)(Event::Replayed { found });
+            (progress.tell)(Event::Replayed { view });
         }
         for (id, error) in self.reader.delete(&ids).await {
             (progress.tell)(Event::Twin { id: &id, why: &error.to_string() });
@@ -190,32 +190,32 @@ impl Replay<'_, '_> {
         letters: &'l [LetterView],
     ) -> (Vec<&'l LetterView>, Vec<(SqsQueue, Vec<Send<'l>>)>) {
         let (mut settled, mut by_queue): (Vec<&LetterView>, Vec<(SqsQueue, Vec<Send<'l>>)>) = (Vec::new(), Vec::new());
-        for found in letters {
-            let source = source(found);
+        for view in letters {
+            let source = source(view);
             if source.is_some_and(|source| progress.covered.contains(&source)) {
-                settled.push(found);
+                settled.push(view);
                 continue;
             }
             let mut sends = by_queue.iter_mut().flat_map(|(_, sends)| sends);
             if let Some(send) = sends.find(|send| source.is_some() && send.source == source) {
-                send.letters.push(found);
+                send.letters.push(view);
                 continue;
             }
-            let message = match found.group().filter(|_| self.ordered) {
+            let message = match view.group().filter(|_| self.ordered) {
                 Some(group) if progress.blocked.contains(group) => Err("one before it in its group stays".to_owned()),
-                Some(_) | None => self.message(found).await,
+                Some(_) | None => self.message(view).await,
             };
             match message {
                 Ok((queue, message)) => {
-                    let send = Send { source, message, letters: vec![found] };
+                    let send = Send { source, message, letters: vec![view] };
                     match by_queue.iter_mut().find(|(known, _)| known.url() == queue.url()) {
                         Some((_, sends)) => sends.push(send),
                         None => by_queue.push((queue, vec![send])),
                     }
                 }
                 Err(why) => {
-                    progress.block_group_of(found);
-                    progress.keep(found, &why);
+                    progress.block_group_of(view);
+                    progress.keep(view, &why);
                 }
             }
         }
@@ -223,9 +223,9 @@ impl Replay<'_, '_> {
     }
 
     /// What a letter becomes, and where it goes.
-    async fn message(&mut self, found: &LetterView) -> Result<(SqsQueue, Outgoing), String> {
-        let queue = self.sources.of(found).await?;
-        let message = found.replayed(queue.is_fifo(), &self.plan.how).map_err(|unfit| unfit.to_string())?;
+    async fn message(&mut self, view: &LetterView) -> Result<(SqsQueue, Outgoing), String> {
+        let queue = self.sources.of(view).await?;
+        let message = view.replayed(queue.is_fifo(), &self.plan.how).map_err(|unfit| unfit.to_string())?;
         Ok((queue, message))
     }
 
@@ -286,7 +286,7 @@ impl Replay<'_, '_> {
     /// replayed.
     async fn scan(&mut self, progress: &mut Progress<'_>) -> Result<(), QueueError> {
         let began = clock::now();
-        self.reader.scan(|found| progress.watch.is_new(found)).await?;
+        self.reader.scan(|view| progress.watch.is_new(view)).await?;
         progress.phantoms = 0;
         progress.phantoms = self.newcomers(progress).await?.saturating_sub(progress.watch.newcomers());
         let now = clock::now();
@@ -332,19 +332,19 @@ impl<'t> Progress<'t> {
         Summary { replayed: self.replayed, messages, failed_again, kept: self.kept, ended }
     }
 
-    fn sent(&mut self, found: &LetterView, id: MessageId) {
+    fn sent(&mut self, view: &LetterView, id: MessageId) {
         self.watch.sent(id);
-        self.covered.extend(source(found));
+        self.covered.extend(source(view));
         self.kept_in_a_row = 0;
     }
 
-    fn block_group_of(&mut self, found: &LetterView) {
-        self.blocked.extend(found.group().map(str::to_owned));
+    fn block_group_of(&mut self, view: &LetterView) {
+        self.blocked.extend(view.group().map(str::to_owned));
     }
 
-    fn keep(&mut self, found: &LetterView, why: &str) {
+    fn keep(&mut self, view: &LetterView, why: &str) {
         self.kept += 1;
         self.kept_in_a_row += 1;
-        (self.tell)(Event::Kept { found, why });
+        (self.tell)(Event::Kept { view, why });
     }
 }

@@ -31,11 +31,11 @@ impl ReplayTargets {
     /// The queue that a letter goes to: the one that was asked for, else the one that it names. A
     /// letter that names none goes to the queue that the user named, else to the DLQ's only source.
     /// An error says why there is none.
-    pub async fn of(&mut self, found: &LetterView) -> Result<SqsQueue, String> {
+    pub async fn of(&mut self, view: &LetterView) -> Result<SqsQueue, String> {
         if let Some(to) = &self.to {
             return Ok(to.clone());
         }
-        match &found.envelope {
+        match &view.envelope {
             Envelope::Letter(letter) => self.open(&letter.queue).await,
             Envelope::MovedBySqs | Envelope::Unreadable(_) => {
                 if self.nameless.is_none() {

@@ -40,17 +40,17 @@ impl FailureWatch {
 
     /// Whether a letter came into the DLQ since the replay began: such a one is not replayed in a
     /// circle. It is known by the message id that its replay had, or by its time.
-    pub fn is_new(&mut self, found: &LetterView) -> bool {
-        let source_id = found.letter().map_or(found.id(), |letter| &letter.message_id);
+    pub fn is_new(&mut self, view: &LetterView) -> bool {
+        let source_id = view.letter().map_or(view.id(), |letter| &letter.message_id);
         let ours = self.sent.get_mut(source_id);
-        let is_new = ours.is_some() || found.failed_at() > self.began;
+        let is_new = ours.is_some() || view.failed_at() > self.began;
         if let Some(failed) = ours
             && !std::mem::replace(failed, true)
         {
             self.failed += 1;
         }
         if is_new {
-            self.newcomers.insert(found.id().clone());
+            self.newcomers.insert(view.id().clone());
         }
         is_new
     }

@@ -2,28 +2,23 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_credential_types::provider::ProvideCredentials;
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
+use http::header::{AUTHORIZATION, DATE};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use serde_json::json;
-use wasq_core::aws::AwsConfig;
 use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_queues::{Outgoing, Queue, QueueError};
-
-use crate::cli::binary::client;
-use crate::support::until;
+use wasq_queues::{Queue, QueueError};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const NOTHING: &str = "{}";
@@ -31,9 +26,9 @@ const NOTHING: &str = "{}";
 /// A call as the service saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    operation: String,
-    by: By,
-    status: u16,
+    pub operation: String,
+    pub by: By,
+    pub status: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +43,19 @@ pub fn seen(operation: &str, by: By, status: u16) -> Seen {
 
 /// Stands where SQS stands: notes each call, and answers what is ordered, or hands it on.
 pub struct Gate {
-    addr: SocketAddr,
-    state: Arc<GateState>,
+    pub addr: SocketAddr,
+    pub state: Arc<GateState>,
 }
 
 pub struct GateState {
     /// Where calls go on to, byte for byte; without it, a call is answered with [`NOTHING`].
-    behind: Option<String>,
-    ahead: Mutex<Duration>,
-    ordered: Mutex<VecDeque<(StatusCode, &'static str)>>,
-    seen: Mutex<Vec<Seen>>,
-    keys: Mutex<Vec<String>>,
+    pub behind: Option<String>,
+    pub ahead: Mutex<Duration>,
+    pub ordered: Mutex<VecDeque<(StatusCode, &'static str)>>,
+    pub seen: Mutex<Vec<Seen>>,
+    pub keys: Mutex<Vec<String>>,
     /// Notes calls and never answers them.
-    silent: AtomicBool,
+    pub silent: AtomicBool,
 }
 
 impl Gate {

@@ -33,14 +33,14 @@ pub(super) async fn page(
     Query(Id { id }): Query<Id>,
 ) -> Result<Markup, PageError> {
     let dlq = dead_letter_queue(&app, &queue)?;
-    let found = dlq.show(app.source.services.ledger.clone(), MessageId(id)).await?;
-    Ok(content(&app, &visitor, &queue, &found))
+    let view = dlq.show(app.source.services.ledger.clone(), MessageId(id)).await?;
+    Ok(content(&app, &visitor, &queue, &view))
 }
 
-fn content(app: &App, visitor: &Visitor, queue: &str, found: &LetterView) -> Markup {
-    let group = Row::of(found).group;
-    let body = Body::of(found);
-    let title = format!("Letter {}", found.id().0.chars().take(8).collect::<String>());
+fn content(app: &App, visitor: &Visitor, queue: &str, view: &LetterView) -> Markup {
+    let group = Row::of(view).group;
+    let body = Body::of(view);
+    let title = format!("Letter {}", view.id().0.chars().take(8).collect::<String>());
     let steps = [
         ("Dead letters", "/dashboard/letters".to_owned()),
         (queue, queue_href(queue)),
@@ -48,16 +48,16 @@ fn content(app: &App, visitor: &Visitor, queue: &str, found: &LetterView) -> Mar
     ];
     let main = html! {
         (trail(&steps, &title))
-        p .lead { span .pill.bad { (found.class()) } " " (found.reason()) }
-        @if let Some(token) = app.form_token(visitor) { (letter_forms(queue, found, &body, &token)) }
+        p .lead { span .pill.bad { (view.class()) } " " (view.reason()) }
+        @if let Some(token) = app.form_token(visitor) { (letter_forms(queue, view, &body, &token)) }
         div .columns {
             section {
                 h2 { "Body" }
                 @if let Body::Cut { bytes, .. } = &body { p .dim { "The beginning of " (format::bytes(*bytes as f64)) "; " code { "wasq dlq show" } " has it all." } }
                 pre .body tabindex="0" { (body.shown()) }
-                (attributes(found))
+                (attributes(view))
             }
-            section { h2 { "Envelope" } (envelope(found)) }
+            section { h2 { "Envelope" } (envelope(view)) }
         }
     };
     whole_page(app, Tab::Letters, &title, None, &main)
@@ -78,8 +78,8 @@ enum Body {
 }
 
 impl Body {
-    fn of(found: &LetterView) -> Self {
-        let bytes = &found.delivery.body;
+    fn of(view: &LetterView) -> Self {
+        let bytes = &view.delivery.body;
         match std::str::from_utf8(bytes) {
             Ok(text) if bytes.len() <= BODY_SHOWN_BYTES => {
                 let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
@@ -99,8 +99,8 @@ impl Body {
     }
 }
 
-fn letter_forms(queue: &str, found: &LetterView, body: &Body, token: &str) -> Markup {
-    let hidden = html! { (signed(token)) input type="hidden" name="id" value=(found.id()); };
+fn letter_forms(queue: &str, view: &LetterView, body: &Body, token: &str) -> Markup {
+    let hidden = html! { (signed(token)) input type="hidden" name="id" value=(view.id()); };
     let action = |name: &str| format!("{}/{name}", queue_href(queue));
     html! {
         div .actions {
@@ -128,12 +128,12 @@ fn letter_forms(queue: &str, found: &LetterView, body: &Body, token: &str) -> Ma
     }
 }
 
-fn envelope(found: &LetterView) -> Markup {
-    let sent = format::time(found.delivery.sent_at);
+fn envelope(view: &LetterView) -> Markup {
+    let sent = format::time(view.delivery.sent_at);
     html! {
         dl {
-            dt { "Letter" } dd { code .long { (found.id()) } }
-            @match &found.envelope {
+            dt { "Letter" } dd { code .long { (view.id()) } }
+            @match &view.envelope {
                 Envelope::MovedBySqs => { dt { "Moved here" } dd { "by SQS itself; it has no envelope" } dt { "Sent" } dd { (sent) } }
                 Envelope::Unreadable(reason) => { dt { "Envelope" } dd { "cannot be read: " (reason) } dt { "Sent" } dd { (sent) } }
                 Envelope::Letter(letter) => {
@@ -150,14 +150,14 @@ fn envelope(found: &LetterView) -> Markup {
                     @if let Some(trace) = &letter.traceparent { dt { "Trace" } dd { code .long { (trace) } } }
                 }
             }
-            @if let Some(group) = found.group() { dt { "Group" } dd { (group) } }
-            dt { "Fingerprint" } dd { code { (found.fingerprint()) } }
+            @if let Some(group) = view.group() { dt { "Group" } dd { (group) } }
+            dt { "Fingerprint" } dd { code { (view.fingerprint()) } }
         }
     }
 }
 
-fn attributes(found: &LetterView) -> Markup {
-    let own = found.delivery.attributes.iter().filter(|(name, _)| *name != LETTER_ATTRIBUTE);
+fn attributes(view: &LetterView) -> Markup {
+    let own = view.delivery.attributes.iter().filter(|(name, _)| *name != LETTER_ATTRIBUTE);
     let own: Vec<_> = own.collect();
     html! {
         @if !own.is_empty() {

@@ -82,10 +82,10 @@ impl Discard {
     /// Shows and counts what is meant.
     async fn count(&self, opened: &Opened, wanted: &Wanted<'_>, stop: &CancellationToken) -> anyhow::Result<u64> {
         let (mut rows, mut count) = (Rows::default(), 0);
-        let read = opened.look_through(stop, |found| {
-            if wanted.is(&found) {
+        let read = opened.look_through(stop, |view| {
+            if wanted.is(&view) {
                 if count < LISTED {
-                    rows.add(&found);
+                    rows.add(&view);
                 }
                 count += 1;
             }
@@ -135,10 +135,10 @@ struct Discarded {
 }
 
 impl Wanted<'_> {
-    fn is(&self, found: &LetterView) -> bool {
+    fn is(&self, view: &LetterView) -> bool {
         match self.id {
-            Some(id) => found.id().0.starts_with(id),
-            None => found.failed_at() <= self.began && self.filter.matches(found),
+            Some(id) => view.id().0.starts_with(id),
+            None => view.failed_at() <= self.began && self.filter.matches(view),
         }
     }
 }
@@ -160,8 +160,8 @@ async fn discard(
     };
     let mut read_through = false;
     if let Some(id) = wanted.id {
-        let found = opened.find(reader, id, stop).await?;
-        delete(reader, vec![found.id().clone()]).await;
+        let view = opened.find(reader, id, stop).await?;
+        delete(reader, vec![view.id().clone()]).await;
     } else {
         while !stop.is_cancelled() {
             let batch = reader.next(BATCH_MAX_ENTRIES).await;
@@ -169,8 +169,7 @@ async fn discard(
                 read_through = true;
                 break;
             };
-            delete(reader, batch.iter().filter(|found| wanted.is(found)).map(|found| found.id().clone()).collect())
-                .await;
+            delete(reader, batch.iter().filter(|view| wanted.is(view)).map(|view| view.id().clone()).collect()).await;
         }
         print_notes(&reader.unseen().await?);
     }

@@ -52,8 +52,8 @@ impl Edit {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
         let opened = self.dlq.open().await?;
         // Nothing is in hand while somebody types.
-        let found = look_up(&opened, &self.id, &stop).await?;
-        let before = std::str::from_utf8(&found.delivery.body).context("the body is no text")?;
+        let view = look_up(&opened, &self.id, &stop).await?;
+        let before = std::str::from_utf8(&view.delivery.body).context("the body is no text")?;
         let draft = match &self.body {
             Some(body) => {
                 let body =
@@ -61,7 +61,7 @@ impl Edit {
                 check(before, &body).context("the new body is refused")?;
                 Draft { body, file: None }
             }
-            None => in_editor(&found.id().0, before, &stop).await?,
+            None => in_editor(&view.id().0, before, &stop).await?,
         };
         if draft.body == before {
             println!("the body is unchanged; nothing replayed");
@@ -74,7 +74,7 @@ impl Edit {
             println!("nothing replayed: --dry-run");
             return Ok(ExitCode::SUCCESS);
         }
-        let sent = self.send(&opened, &found, Bytes::from(draft.body), stop).await;
+        let sent = self.send(&opened, &view, Bytes::from(draft.body), stop).await;
         let kept = match draft.file {
             Some(file) if !sent.as_ref().is_ok_and(|code| *code == ExitCode::SUCCESS) => {
                 format!("; your text is kept in {}", keep(file)?.display())
@@ -95,18 +95,18 @@ impl Edit {
     async fn send(
         &self,
         opened: &Opened,
-        found: &LetterView,
+        view: &LetterView,
         body: Bytes,
         stop: CancellationToken,
     ) -> anyhow::Result<ExitCode> {
         let mut plan = self.resend.plan();
         plan.how = ReplayOptions { body: Some(body), ..plan.how };
         let mut sources = opened.sources(self.resend.to()).await?;
-        let queue = sources.of(found).await.map_err(anyhow::Error::msg)?;
-        found.replayed(queue.is_fifo(), &plan.how)?;
+        let queue = sources.of(view).await.map_err(anyhow::Error::msg)?;
+        view.replayed(queue.is_fifo(), &plan.how)?;
 
         let mut reader = opened.reader().await?;
-        let again = opened.find(&mut reader, &found.id().0, &stop).await;
+        let again = opened.find(&mut reader, &view.id().0, &stop).await;
         let ended = match again {
             Ok(again) => Ok(replay(opened, &mut reader, &mut sources, &plan, Some(&again), &stop).await),
             Err(error) => Err(error.context("the letter has left the DLQ, or is hidden by another command")),
@@ -126,9 +126,9 @@ struct Draft {
 /// Reads the letter and puts it back.
 async fn look_up(opened: &Opened, id: &str, stop: &CancellationToken) -> anyhow::Result<LetterView> {
     let mut reader = opened.reader().await?;
-    let found = opened.find(&mut reader, id, stop).await;
+    let view = opened.find(&mut reader, id, stop).await;
     print_notes(&reader.put_back().await);
-    found
+    view
 }
 
 /// Lets the user edit, until what was JSON is JSON or the user gives up.

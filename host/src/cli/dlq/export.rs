@@ -52,12 +52,12 @@ impl Export {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Next::Enough),
             Err(error) => Err(error).with_context(|| format!("cannot write {name}")),
         };
-        let read = opened.look_through(&stop, |found| {
-            if !filter.matches(&found) {
+        let read = opened.look_through(&stop, |view| {
+            if !filter.matches(&view) {
                 return Ok(Next::More);
             }
             count += 1;
-            write(&exported(&found).to_string())
+            write(&exported(&view).to_string())
         });
         read.await?;
         eprintln!("{count} exported to {name}; they stay in the DLQ");

@@ -39,9 +39,9 @@ impl Groups {
         let opened = self.dlq.open().await?;
         let filter = self.filters.at(clock::unix_ms());
         let mut groups = listing::Groups::default();
-        let read = opened.look_through(&stop, |found| {
-            if filter.matches(&found) {
-                groups.add(&Row::of(&found));
+        let read = opened.look_through(&stop, |view| {
+            if filter.matches(&view) {
+                groups.add(&Row::of(&view));
             }
             Ok(Next::More)
         });

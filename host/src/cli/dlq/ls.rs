@@ -41,18 +41,18 @@ impl Ls {
         let mut all = ByMessage::default();
         // The first letter of each message, where JSON is asked for.
         let mut first = Vec::new();
-        let read = opened.look_through(&stop, |found| {
-            if !filter.matches(&found) {
+        let read = opened.look_through(&stop, |view| {
+            if !filter.matches(&view) {
                 return Ok(Next::More);
             }
-            let row = Row::of(&found);
+            let row = Row::of(&view);
             let is_known = all.knows(&row);
             if !is_known && all.messages().len() == self.limit {
                 return Ok(Next::Enough);
             }
             all.add(row);
             if self.json && !is_known {
-                first.push(listed(&found));
+                first.push(listed(&view));
             }
             Ok(Next::More)
         });

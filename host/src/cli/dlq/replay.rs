@@ -118,13 +118,13 @@ impl Replay {
             return self.rehearse(&opened, &plan, &mut sources, &stop).await;
         }
         let mut reader = opened.reader().await?;
-        let found = match &self.id {
+        let view = match &self.id {
             Some(id) => Some(opened.find(&mut reader, id, &stop).await),
             None => None,
         };
-        let ended = match found {
+        let ended = match view {
             Some(Err(error)) => Err(error),
-            Some(Ok(found)) => Ok(replay(&opened, &mut reader, &mut sources, &plan, Some(&found), &stop).await),
+            Some(Ok(view)) => Ok(replay(&opened, &mut reader, &mut sources, &plan, Some(&view), &stop).await),
             None => Ok(replay(&opened, &mut reader, &mut sources, &plan, None, &stop).await),
         };
         print_notes(&reader.put_back().await);
@@ -156,15 +156,15 @@ impl Replay {
     ) -> anyhow::Result<ExitCode> {
         let mut meant: Vec<LetterView> = Vec::new();
         let (mut count, limit) = (0, plan.limit.unwrap_or(u64::MAX));
-        let read = opened.look_through(stop, |found| {
+        let read = opened.look_through(stop, |view| {
             let is_meant = match &self.id {
-                Some(id) => found.id().0.starts_with(id),
-                None => found.failed_at() <= plan.began && plan.filter.matches(&found),
+                Some(id) => view.id().0.starts_with(id),
+                None => view.failed_at() <= plan.began && plan.filter.matches(&view),
             };
             if is_meant && count < limit {
                 count += 1;
                 if count <= LISTED {
-                    meant.push(found);
+                    meant.push(view);
                 }
             }
             Ok(if count < limit { Next::More } else { Next::Enough })
@@ -174,18 +174,18 @@ impl Replay {
             anyhow::bail!("no dead letter {id} in {}; `wasq dlq ls` lists them", opened.dlq.name());
         }
         let (mut rows, mut unfit, mut queues) = (Rows::default(), Vec::new(), std::collections::BTreeSet::new());
-        for found in &meant {
-            rows.add(found);
-            let fits = match sources.of(found).await {
+        for view in &meant {
+            rows.add(view);
+            let fits = match sources.of(view).await {
                 Ok(queue) => {
                     queues.insert(queue.name().to_owned());
-                    let message = found.replayed(queue.is_fifo(), &plan.how);
+                    let message = view.replayed(queue.is_fifo(), &plan.how);
                     message.map(drop).map_err(|unfit| unfit.to_string())
                 }
                 Err(why) => Err(why),
             };
             if let Err(why) = fits {
-                unfit.push((found.id().clone(), why));
+                unfit.push((view.id().clone(), why));
             }
         }
         if self.json {
@@ -249,7 +249,7 @@ pub async fn replay(
     let (exact, ordered) = (opened.dlq.is_exact(), opened.dlq.is_fifo());
     let engine = Engine { reader: &mut *reader, sources, plan, stop, exact, ordered };
     let summary = match only {
-        Some(found) => engine.these(std::slice::from_ref(found), &mut tell).await,
+        Some(view) => engine.these(std::slice::from_ref(view), &mut tell).await,
         None => engine.run(&mut tell).await,
     };
     shown.bar.finish_and_clear();

@@ -107,7 +107,7 @@ impl Progress {
                     eprintln!("{} replayed", self.replayed);
                 }
             }
-            Event::Kept { found, why } => self.say(&format!("{} was not sent: {why}", short(found.id()))),
+            Event::Kept { view, why } => self.say(&format!("{} was not sent: {why}", short(view.id()))),
             Event::Twin { id, why } => self.say(&format!(
                 "{} was sent and could not be deleted ({why}); replayed once more it is a twin with the same key",
                 short(id)

@@ -24,12 +24,12 @@ impl Show {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
         let opened = self.dlq.open().await?;
         let mut reader = opened.reader().await?;
-        let found = opened.find(&mut reader, &self.id, &stop).await;
+        let view = opened.find(&mut reader, &self.id, &stop).await;
         print_notes(&reader.put_back().await);
-        let found = found?;
+        let view = view?;
         match self.json {
-            true => println!("{:#}", listed(&found)),
-            false => print_page(&found),
+            true => println!("{:#}", listed(&view)),
+            false => print_page(&view),
         }
         Ok(ExitCode::SUCCESS)
     }

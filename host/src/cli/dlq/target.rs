@@ -121,8 +121,8 @@ impl Opened {
                     print_notes(&reader.unseen().await?);
                     return Ok(Next::More);
                 };
-                for found in batch {
-                    if look(found)? == Next::Enough {
+                for view in batch {
+                    if look(view)? == Next::Enough {
                         return Ok(Next::Enough);
                     }
                 }
@@ -144,12 +144,12 @@ impl Opened {
     ) -> anyhow::Result<LetterView> {
         let mut fitting: Vec<LetterView> = Vec::new();
         while let Some(batch) = reader.next(BATCH_MAX_ENTRIES).await? {
-            for found in batch {
-                if found.id().0 == id {
-                    return Ok(found);
+            for view in batch {
+                if view.id().0 == id {
+                    return Ok(view);
                 }
-                if found.id().0.starts_with(id) {
-                    fitting.push(found);
+                if view.id().0.starts_with(id) {
+                    fitting.push(view);
                 }
             }
             if stop.is_cancelled() {
@@ -166,7 +166,7 @@ impl Opened {
                 bail!("no dead letter {id} in {}; `wasq dlq ls` lists them", self.dlq.name())
             }
             _ => {
-                let ids: Vec<_> = fitting.iter().take(NAMED_MAX).map(|found| found.id().0.as_str()).collect();
+                let ids: Vec<_> = fitting.iter().take(NAMED_MAX).map(|view| view.id().0.as_str()).collect();
                 bail!("several dead letters begin with {id}; give more of the one's id: {}", ids.join(", "))
             }
         }

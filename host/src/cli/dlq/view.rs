@@ -20,8 +20,8 @@ const REASON_CHARS: usize = 120;
 pub struct Rows(ByMessage);
 
 impl Rows {
-    pub fn add(&mut self, found: &LetterView) {
-        self.0.add(Row::of(found));
+    pub fn add(&mut self, view: &LetterView) {
+        self.0.add(Row::of(view));
     }
 
     pub fn is_empty(&self) -> bool {
@@ -80,16 +80,16 @@ pub fn time(at: UnixMs) -> String {
 }
 
 /// A letter as a page.
-pub fn print_page(found: &LetterView) {
-    println!("id          {}", found.id());
-    match &found.envelope {
+pub fn print_page(view: &LetterView) {
+    println!("id          {}", view.id());
+    match &view.envelope {
         Envelope::MovedBySqs => {
-            println!("class       {}: it has no envelope", found.class());
-            println!("reason      {}", found.reason());
-            println!("sent        {}", time(found.delivery.sent_at));
+            println!("class       {}: it has no envelope", view.class());
+            println!("reason      {}", view.reason());
+            println!("sent        {}", time(view.delivery.sent_at));
         }
         Envelope::Unreadable(reason) => {
-            println!("class       {}", found.class());
+            println!("class       {}", view.class());
             println!("reason      {reason}");
         }
         Envelope::Letter(letter) => {
@@ -101,7 +101,7 @@ pub fn print_page(found: &LetterView) {
             }
             println!("class       {}", letter.class);
             println!("reason      {}", letter.reason);
-            println!("fingerprint {}", found.fingerprint());
+            println!("fingerprint {}", view.fingerprint());
             println!("attempts    {} ({} receives)", letter.attempts, letter.receive_count);
             println!("replays     {}", letter.replays);
             if let Some(first) = letter.first_failed_at {
@@ -115,10 +115,10 @@ pub fn print_page(found: &LetterView) {
             }
         }
     }
-    if let Some(group) = found.group() {
+    if let Some(group) = view.group() {
         println!("group       {group}");
     }
-    for (name, value) in &found.delivery.attributes {
+    for (name, value) in &view.delivery.attributes {
         let note = if name == AGAIN_ATTRIBUTE { "  (replayed with --again)" } else { "" };
         match &value.value {
             _ if name == LETTER_ATTRIBUTE => {}
@@ -126,23 +126,23 @@ pub fn print_page(found: &LetterView) {
             AttributeData::Binary(bytes) => println!("attribute   {name} = ({} bytes, binary)", bytes.len()),
         }
     }
-    println!("\n{}", String::from_utf8_lossy(&found.delivery.body));
+    println!("\n{}", String::from_utf8_lossy(&view.delivery.body));
 }
 
 /// A letter as listings have it: attributes by their texts.
-pub fn listed(found: &LetterView) -> Value {
+pub fn listed(view: &LetterView) -> Value {
     json!({
-        "id": found.id(),
-        "class": found.class(),
-        "fingerprint": found.fingerprint(),
-        "letter": found.letter(),
-        "attributes": attributes(found, |data| match data {
+        "id": view.id(),
+        "class": view.class(),
+        "fingerprint": view.fingerprint(),
+        "letter": view.letter(),
+        "attributes": attributes(view, |data| match data {
             AttributeData::Text(text) => json!(text),
             AttributeData::Binary(_) => json!("(binary)"),
         }),
-        "sent_at": found.delivery.sent_at,
-        "group": found.group(),
-        "body": String::from_utf8_lossy(&found.delivery.body),
+        "sent_at": view.delivery.sent_at,
+        "group": view.group(),
+        "body": String::from_utf8_lossy(&view.delivery.body),
     })
 }
 
@@ -161,27 +161,27 @@ pub fn listed_message(mut letter: Value, message: &MessageLetters) -> Value {
 }
 
 /// A letter as an export has it: whole. Attributes have their types, and binary ones are in base64.
-pub fn exported(found: &LetterView) -> Value {
-    let mut all = attributes(found, |_| Value::Null);
+pub fn exported(view: &LetterView) -> Value {
+    let mut all = attributes(view, |_| Value::Null);
     for (name, entry) in &mut all {
-        let value = &found.delivery.attributes[name];
+        let value = &view.delivery.attributes[name];
         *entry = match &value.value {
             AttributeData::Text(text) => json!({ "type": value.data_type, "value": text }),
             AttributeData::Binary(bytes) => json!({ "type": value.data_type, "base64": STANDARD.encode(bytes) }),
         };
     }
     json!({
-        "id": found.id(),
-        "letter": found.letter(),
+        "id": view.id(),
+        "letter": view.letter(),
         "attributes": all,
-        "body": String::from_utf8_lossy(&found.delivery.body),
-        "sent_at": found.delivery.sent_at,
-        "group": found.group(),
+        "body": String::from_utf8_lossy(&view.delivery.body),
+        "sent_at": view.delivery.sent_at,
+        "group": view.group(),
     })
 }
 
 /// The producer's attributes.
-fn attributes(found: &LetterView, show: impl Fn(&AttributeData) -> Value) -> Map<String, Value> {
-    let all = found.delivery.attributes.iter().filter(|(name, _)| *name != LETTER_ATTRIBUTE);
+fn attributes(view: &LetterView, show: impl Fn(&AttributeData) -> Value) -> Map<String, Value> {
+    let all = view.delivery.attributes.iter().filter(|(name, _)| *name != LETTER_ATTRIBUTE);
     all.map(|(name, value)| (name.clone(), show(&value.value))).collect()
 }

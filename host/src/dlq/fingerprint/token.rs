@@ -44,7 +44,7 @@ pub fn at(before: &str, rest: &str, normalise: fn(&str) -> String) -> Token {
     let previous = before.chars().next_back();
     let starts = !previous.is_some_and(char::is_alphanumeric);
     let begins = starts && !previous.is_some_and(|c| matches!(c, '_' | '-' | '.' | '@' | '/'));
-    let found = begins
+    let view = begins
         .then(|| {
             url(rest, normalise)
                 .or_else(|| email(rest))
@@ -55,7 +55,7 @@ pub fn at(before: &str, rest: &str, normalise: fn(&str) -> String) -> Token {
         .flatten()
         .or_else(|| starts.then(|| uuid(rest).or_else(|| code(before, rest)).or_else(|| word(rest))).flatten())
         .or_else(|| number(previous, rest));
-    found.unwrap_or(Token { word: None, len: c.len_utf8() })
+    view.unwrap_or(Token { word: None, len: c.len_utf8() })
 }
 
 /// Text that looks like an identifier, with indices and longer numbers taken out; none where it
@@ -348,13 +348,13 @@ fn number(previous: Option<char>, rest: &str) -> Option<Token> {
     let unsigned = signed.unwrap_or(rest);
     let bare = unsigned.strip_prefix(['$', '€', '£', '¥']).unwrap_or(unsigned);
     let mut len = rest.len() - bare.len();
-    let mut found = false;
+    let mut view = false;
     loop {
         let whole = plain_number(&rest[len..]);
         if whole == 0 {
             break;
         }
-        (found, len) = (true, len + whole);
+        (view, len) = (true, len + whole);
         let spaced = rest[len..].strip_prefix(' ').unwrap_or(&rest[len..]);
         let space = rest.len() - len - spaced.len();
         let fits = |unit: &&&str| {
@@ -365,7 +365,7 @@ fn number(previous: Option<char>, rest: &str) -> Option<Token> {
         let Some(unit) = UNITS.iter().find(fits) else { break };
         len += space + unit.len();
     }
-    found.then(|| Token::value("<n>", len)).flatten()
+    view.then(|| Token::value("<n>", len)).flatten()
 }
 
 /// The length of `12`, `1.5`, `12,345`, `1.5e-3`.

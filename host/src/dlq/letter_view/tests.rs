@@ -27,15 +27,15 @@ impl Envelopes for Nothing {
 async fn what_stands_for_a_larger_message_is_never_sent_in_its_place() {
     let kept = InLedger { content: "c0ffee".into(), parts: 1, body_bytes: 300_000 };
     for envelopes in [&NoHost as &dyn Envelopes, &Nothing] {
-        let found = LetterView::read(delivery(kept.stub("m")), envelopes).await;
-        assert_eq!(found.class(), UNREADABLE_CLASS);
+        let view = LetterView::read(delivery(kept.stub("m")), envelopes).await;
+        assert_eq!(view.class(), UNREADABLE_CLASS);
         let new_key = ReplayOptions { new_key: true, ..ReplayOptions::default() };
         for how in [ReplayOptions::default(), new_key.clone()] {
-            let refused = found.replayed(false, &how).expect_err("it is not the message").to_string();
+            let refused = view.replayed(false, &how).expect_err("it is not the message").to_string();
             assert!(refused.contains("only stands for its message") && refused.contains("wasq dlq edit"), "{refused}");
         }
         let whole = ReplayOptions { body: Some("{}".into()), ..new_key };
-        assert_eq!(found.replayed(false, &whole).expect("somebody gives the body").body, "{}");
+        assert_eq!(view.replayed(false, &whole).expect("somebody gives the body").body, "{}");
     }
 }
 
@@ -80,8 +80,8 @@ fn longest_letter(body_bytes: usize) -> usize {
 #[tokio::test]
 async fn without_a_host_a_message_that_may_have_its_letter_in_the_ledger_is_not_taken_for_one_that_sqs_moved() {
     let class = async |bytes: usize| {
-        let found = LetterView::read(delivery("x".repeat(bytes)), &NoHost).await;
-        found.class().to_owned()
+        let view = LetterView::read(delivery("x".repeat(bytes)), &NoHost).await;
+        view.class().to_owned()
     };
     assert_eq!((class(2).await, class(64 * 1024).await), (MOVED_CLASS.to_owned(), MOVED_CLASS.to_owned()));
     for bytes in [200 * 1024, MESSAGE_MAX_BYTES - 100 * 1024] {

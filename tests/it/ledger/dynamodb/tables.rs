@@ -80,7 +80,7 @@ async fn an_entry_that_makes_no_sense_is_damaged() {
     let call = client(&url).await.put_item().table_name("wasq-ledger");
     let call = call.item("key", AttributeValue::B(Blob::new(key.0)));
     call.item("item", AttributeValue::S("entry".into())).send().await.unwrap();
-    let answer = ledger.claim(key, &super::contract::request("body", "message", LONG)).await;
+    let answer = ledger.claim(key, &crate::ledger::contract::request("body", "message", LONG)).await;
     assert!(
         matches!(&answer, Err(LedgerError::Damaged(what)) if what.contains(&key.to_hex()) && what.contains("`state`")),
         "{answer:?}"

@@ -50,12 +50,12 @@ impl Fetcher {
 
     /// Fetches them again whenever it is time, and tells each time which are still missing. Ends
     /// when none is with AWS.
-    pub async fn run(self, told: impl Fn(Vec<String>)) {
+    pub async fn run(self, report: impl Fn(Vec<String>)) {
         let mut retry = RETRY_FIRST;
         while self.stores.is_some() {
             let missing = self.secrets.missing();
             let is_whole = missing.is_empty();
-            told(missing);
+            report(missing);
             let wait = if is_whole { self.every } else { retry.min(self.every) };
             retry = if is_whole { RETRY_FIRST } else { (retry * 2).min(self.every) };
             tokio::time::sleep(wait).await;
