@@ -24,7 +24,6 @@ use crate::cli::binary::client;
 use crate::support::until;
 
 const HOUR: Duration = Duration::from_secs(3_600);
-const NOTHING: &str = "{}";
 
 use gate::*;
 

@@ -77,5 +77,5 @@ async fn what_cannot_be_sent_is_said() {
 
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nobody = format!("http://{free}");
-    wasq(["send", "greeting", "{}", "--endpoint-url", &nobody]).check(1, &[&nobody, "is the endpoint running"]).await;
+    wasq(["send", "greeting", "{}", "--endpoint-url", &nobody]).check(1, &[&nobody, "start `wasq dev`"]).await;
 }

@@ -20,7 +20,6 @@ use hyper_util::rt::TokioExecutor;
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{Queue, QueueError};
 
-const HOUR: Duration = Duration::from_secs(3_600);
 const NOTHING: &str = "{}";
 
 /// A call as the service saw it.
