@@ -24,7 +24,7 @@ fn no_file_imports_one_that_imports_it() {
         let imports = imports(&root().join(name).join("src"));
         assert!(imports.len() > 1 || name == "sqs-rules" || name == "toolchain", "the files of {name} were not found");
         if let Some(circle) = circle(&imports) {
-            let path: Vec<_> = circle.iter().map(|module| shown(module)).collect();
+            let path: Vec<_> = circle.iter().map(shown).collect();
             panic!("a circle of imports in {name}: {}", path.join(" -> "));
         }
     }
@@ -249,7 +249,7 @@ fn visit(
     done: &mut BTreeSet<Module>,
 ) -> Option<Vec<Module>> {
     if let Some(start) = path.iter().position(|other| other == module) {
-        return Some([&path[start..], &[module.clone()]].concat());
+        return Some([&path[start..], std::slice::from_ref(module)].concat());
     }
     if done.contains(module) {
         return None;

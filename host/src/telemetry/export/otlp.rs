@@ -30,8 +30,6 @@ use crate::telemetry::spans::Tracing;
 
 /// The last export, and the last spans, have this long when the host ends.
 const FLUSH: Duration = Duration::from_secs(2);
-/// What the spans and metrics name as their instrumentation.
-
 /// What sends; nothing where nobody asked.
 #[derive(Default)]
 pub struct Otlp {
