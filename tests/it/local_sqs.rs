@@ -12,18 +12,16 @@ use aws_sdk_sqs::{
     error::{ProvideErrorMetadata, SdkError},
     types::{Message, QueueAttributeName},
 };
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use wasq_local_sqs::{LocalSqs, Options};
 
 /// An SDK client of an endpoint, which tries everything once.
 fn client(endpoint: &str) -> Client {
-    let provider = tls::Provider::Rustls(CryptoMode::Ring);
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("any", "any", None, None, "tests"))
         .retry_config(RetryConfig::disabled())
-        .http_client(aws_smithy_http_client::Builder::new().tls_provider(provider).build_https())
+        .http_client(wasq_core::aws::http_client())
         .endpoint_url(endpoint)
         .build();
     Client::from_conf(config)
