@@ -14,6 +14,7 @@ mod ledger;
 pub mod local;
 mod meters;
 mod open;
+#[cfg(any(feature = "dynamodb", feature = "local", feature = "postgres", feature = "redis"))]
 mod pauses;
 #[cfg(feature = "postgres")]
 pub mod postgres;
