@@ -1,7 +1,7 @@
 """`wasq-bench`'s contestant in Python: boto3, in threads. Each receives ten, parses and logs, and deletes them in one call.
 
-The one argument is JSON (`Consumer` in bench/src/worker_process.rs). Says "begin" when it is warm, waits for "go", and ends with one line
-of JSON (`Outcome` there). Logs a line a message to stderr.
+The one argument is JSON (`Consumer` in bench/src/protocol.rs). Says "begin" when it is warm, waits
+for "go", and ends with one line of JSON (`Outcome` there). Logs a line a message to stderr.
 """
 
 import json

@@ -1,7 +1,9 @@
-// `wasq-bench`'s contestants on Node: sqs-consumer in its batch mode, and one message after the other.
+// `wasq-bench`'s contestants on Node: sqs-consumer in its batch mode, and one message after the
+// other.
 //
-// The one argument is JSON (`Consumer` in bench/src/worker_process.rs). Says "begin" when it is warm, waits for "go", and ends with one
-// line of JSON (`Outcome` there). Logs a line a message to stderr.
+// The one argument is JSON (`Consumer` in bench/src/protocol.rs). Says "begin" when it is warm,
+// waits for "go", and ends with one line of JSON (`Outcome` there). Logs a line a message to
+// stderr.
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 

@@ -90,7 +90,7 @@ async fn settled(host: &Host, messages: u64) -> anyhow::Result<()> {
     let (mut done, mut counted_at, mut progressed_at) = (0, clock::now(), clock::now());
     loop {
         tokio::time::sleep(LOOK).await;
-        let idle = host.runtimes().iter().all(|runtime| runtime.keeper.held() == 0);
+        let idle = host.runtimes().iter().all(|runtime| runtime.keeper.in_progress() == 0);
         if !idle && counted_at.elapsed() < COUNT {
             continue;
         }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// After so long without progress the run has failed.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// QueueUsage up to a number of messages.
+/// Counts up to a number of messages.
 pub struct Tally {
     wanted: u64,
     handled: AtomicU64,

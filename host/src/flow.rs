@@ -1,6 +1,6 @@
 //! The way of a delivery: decode, route, claim, run, decide, record, settle.
 
-/// A record of the log about a attempt: which message, of which type, in which plugin, in which
+/// A record of the log about an attempt: which message, of which type, in which plugin, in which
 /// attempt; then what is said of it.
 macro_rules! log_attempt {
     ($level:ident, $plugin_attempt:expr, $attempt:expr, $($said:tt)*) => {{
@@ -175,7 +175,7 @@ impl PluginAttempt<'_> {
         serving.rollout.as_ref().is_some_and(|rollout| is_first && rollout.ran(version, exit))
     }
 
-    /// The way of a attempt that no handler sees.
+    /// The way of an attempt that no handler sees.
     async fn without_a_run(&self, exit: Exit) -> AttemptEnd {
         let retry = self.plugin.map_or_else(Retry::default, |plugin| plugin.manifest.retry.clone());
         let (exit, settlement) = self.decide(exit, &retry, None, Duration::ZERO);

@@ -78,9 +78,9 @@ impl Workers {
     }
 }
 
-/// Whoever else has the runtime, a worker whose poll is still open or a client of the admin port,
-/// does not keep it from its end. What a worker settles after this, the next delivery settles
-/// again.
+/// Whoever else has the queue's runtime, a worker whose poll is still open or a client of the
+/// admin port, does not keep it from its end. What a worker settles after this, the next delivery
+/// settles again.
 async fn flush(runtime: &QueueRuntime) {
     if tokio::time::timeout(FLUSH, runtime.settler.finish()).await.is_err() {
         tracing::warn!(queue = runtime.name, "the last deletes were not confirmed; the ledger knows what is done");

@@ -79,8 +79,8 @@ impl DynamodbLedger {
         Ok(Self { table, aws })
     }
 
-    /// The entry, from a write's refusal if that holds it.
-    async fn found(&self, key: Key, refusal: Option<Item>) -> Result<Option<(ReadItem, Item)>, LedgerError> {
+    /// The entry as it stands, from a write's refusal if that holds it.
+    async fn current_entry(&self, key: Key, refusal: Option<Item>) -> Result<Option<(ReadItem, Item)>, LedgerError> {
         let item = match refusal {
             Some(item) => Some(item),
             None => self.table.get(&ItemKey::entry(key), None).await?,
@@ -129,7 +129,7 @@ impl DynamodbLedger {
         match self.table.update(&ItemKey::entry(key), update, ReturnValue::None).await? {
             Written::Done(_) => Ok(true),
             // Another's, unless nobody can tell whose it is.
-            Written::Refused(refusal) => self.found(key, refusal).await.map(|_| false),
+            Written::Refused(refusal) => self.current_entry(key, refusal).await.map(|_| false),
         }
     }
 }
@@ -156,7 +156,7 @@ impl Ledger for DynamodbLedger {
                 Written::Done(_) => return Ok(claim),
                 Written::Refused(item) => item,
             };
-            found = self.found(key, refusal).await?.map(|(found, _)| found);
+            found = self.current_entry(key, refusal).await?.map(|(found, _)| found);
             // The write was made, and its answer was lost: the SDK has tried it again.
             if found.as_ref().is_some_and(|found| found.claim_id == id) {
                 return Ok(claim);
@@ -185,7 +185,7 @@ impl Ledger for DynamodbLedger {
         let entry = match self.table.update(&ItemKey::entry(key), update, returned).await? {
             Written::Done(entry) => entry.unwrap_or_default(),
             Written::Refused(refusal) => {
-                let (found, item) = self.found(key, refusal).await?.unzip();
+                let (found, item) = self.current_entry(key, refusal).await?.unzip();
                 if entry::finish(found.map(|found| found.entry), fence, finish, now)?.is_some() {
                     return Err(LedgerError::Unavailable("the entry changed while its claim ended".into()));
                 }

@@ -4,7 +4,7 @@
 //! owns the store and does all operations in the order in which they come, many in one transaction.
 //! Claims are answered when it has reached the operating system; a second thread syncs the log,
 //! many transactions at a time, and then answers completions and steps. Leases are kept in memory,
-//! by monotonic time; a claim found on store without a lease belongs to a run that crashed, and can
+//! by monotonic time; a claim found on disk without a lease belongs to a run that crashed, and can
 //! be claimed at once.
 
 mod expiry;
@@ -138,7 +138,7 @@ impl Drop for Handle {
     }
 }
 
-/// For what has to be on the store before its answer.
+/// For what has to be on the disk before its answer.
 fn on_disk<T>(_: &T) -> bool {
     true
 }
@@ -188,7 +188,7 @@ impl Ledger for LocalLedger {
         let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
         let answers = self.ask(with_os, move |tables| {
             let extended = claims.into_iter().map(|(key, fence)| tables.extend(key, fence, now, lease));
-            // What the store fails at is the whole batch's matter; a damaged entry is its key's.
+            // What the disk fails at is the whole batch's matter; a damaged entry is its key's.
             extended
                 .map(|answer| match answer {
                     Err(LedgerError::Unavailable(reason)) => Err(LedgerError::Unavailable(reason)),

@@ -66,7 +66,7 @@ impl RedisLedger {
     }
 
     /// A call of `script` for a key, with its entry and its steps. Both names have the same part in
-    /// braces, so that they live in one endpoint.
+    /// braces, so that they live in one place.
     fn about<'a>(&self, script: &'a Script, key: Key) -> ScriptInvocation<'a> {
         let (prefix, key) = (&self.prefix, key.to_hex());
         let mut call = script.key(format!("{prefix}:{{{key}}}:entry"));

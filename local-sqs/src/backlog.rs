@@ -311,7 +311,7 @@ impl<P: Clone> Backlog<P> {
         self.messages.range(seq..).map(|(&seq, entry)| (seq, entry))
     }
 
-    /// BacklogCounts the messages.
+    /// Counts the messages.
     pub fn counts(&mut self, now: Ms) -> BacklogCounts {
         self.advance(now);
         let delayed = self.hidden.len() - self.in_flight;

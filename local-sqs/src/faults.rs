@@ -108,7 +108,7 @@ impl Faults {
         }
     }
 
-    /// BacklogCounts a call, and gives the fault that it meets. The queue's name is asked for only
+    /// Counts a call, and gives the fault that it meets. The queue's name is asked for only
     /// if some fault wants it.
     pub(super) fn meet(&self, operation: &str, queue: impl FnOnce() -> String) -> Option<Effect> {
         let mut state = self.state();

@@ -86,7 +86,7 @@ pub struct Definition {
     pub attributes: QueueAttributes,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// What AddPermission said, by label. Receives and not enforced.
+    /// What AddPermission said, by label. Kept and not enforced.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub permissions: BTreeMap<String, Permission>,
     pub created_s: u64,

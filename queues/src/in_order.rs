@@ -10,7 +10,7 @@ use super::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
 /// The code of a message that was not sent because one before it in its group was not.
 const HELD_BACK: &str = "HeldBack";
 
-/// Sends messages and answers index by index. On a FIFO queue a group ends at its first failure:
+/// Sends messages and answers entry by entry. On a FIFO queue a group ends at its first failure:
 /// what follows in it is not sent.
 pub async fn send_in_order(queue: &dyn Queue, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
     if !queue.is_fifo() {

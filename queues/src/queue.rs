@@ -24,7 +24,7 @@ pub fn is_fifo(name: &str) -> bool {
     name.ends_with(".fifo")
 }
 
-/// One queue. Batches take at most [`BATCH_MAX_ENTRIES`] and answer index by index.
+/// One queue. Batches take at most [`BATCH_MAX_ENTRIES`] and answer entry by entry.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
     /// A name for logs: the URL's last part.

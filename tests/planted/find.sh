@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Shows that the simulator bites: plants one bug after the other and has the simulator find it. A bug that it does
-# not find, and a patch that no longer applies, are failures. With names as arguments, only those bugs.
+# Shows that the simulator bites: plants one bug after the other and has the simulator find it. A bug
+# that it does not find, and a patch that no longer applies, are failures. With names as arguments,
+# only those bugs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
 use tokio::task::JoinSet;
@@ -18,10 +17,10 @@ use wasq::exit::Exit;
 use wasq::plugins::{Loader, Plugin};
 use wasq::sandbox::{Destinations, Job, RunReport, Sandbox};
 use wasq::telemetry::spans::Span;
+use wasq_bench::no_ledger::NoLedger;
 use wasq_core::clock;
 use wasq_core::message::{Attributes, Key, KeySource, Message, MessageId, MessageType, UnixMs};
-use wasq_core::pause::{Pause, Target};
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use wasq_ledgers::Fence;
 
 /// How much the host's resident memory may grow.
 const GROWTH_MAX: f64 = 1.05;
@@ -142,7 +141,7 @@ impl Bench {
             attempt: 1,
             key: Key::of("hostile", &plugin.manifest.name, &MessageType("t".into()), "k"),
             fence: Fence(1),
-            ledger: Arc::new(Nowhere),
+            ledger: Arc::new(NoLedger),
             destinations: Destinations::default(),
             span: Span::NONE,
             message: Arc::new(message),
@@ -282,54 +281,4 @@ fn rss_kib() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc/self/status has VmRSS")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
-}
-
-/// A ledger that has never seen anything, and keeps nothing.
-struct Nowhere;
-
-#[async_trait]
-impl Ledger for Nowhere {
-    async fn claim(&self, _: Key, _: &ClaimRequest) -> Result<Claim, LedgerError> {
-        Err(LedgerError::Stale)
-    }
-
-    async fn extend(&self, claims: &[(Key, Fence)], _: Duration) -> Vec<Result<bool, LedgerError>> {
-        vec![Ok(true); claims.len()]
-    }
-
-    async fn finish(&self, _: Key, _: Fence, _: Finish) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    async fn get_step(&self, _: Key, _: Fence, _: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        Ok(None)
-    }
-
-    async fn put_step(&self, _: Key, _: Fence, _: &str, _: &[u8]) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    async fn put_envelope(&self, _: &str, _: &[u8], _: Duration) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    async fn get_envelope(&self, _: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        Ok(None)
-    }
-
-    async fn put_pause(&self, _: &str, _: &Pause) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    async fn remove_pause(&self, _: &str, _: &Target) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    async fn pauses(&self, _: &str) -> Result<Vec<Pause>, LedgerError> {
-        Ok(Vec::new())
-    }
-
-    async fn ping(&self) -> Result<(), LedgerError> {
-        Ok(())
-    }
 }

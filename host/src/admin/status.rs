@@ -140,7 +140,7 @@ impl QueueStatus {
             name: runtime.name.clone(),
             queue: runtime.queue.name().to_owned(),
             dlq: runtime.dlq.name().to_owned(),
-            in_hand: runtime.keeper.held(),
+            in_hand: runtime.keeper.in_progress(),
             concurrency: runtime.config.concurrency,
             lag_s: meters.lag_s.get(),
             visible: sampled(&meters.visible),

@@ -64,7 +64,7 @@ const LETTER_HIDDEN: Duration = Duration::from_secs(30);
 /// stands for the outside world; sends real orders, some twice and one that no handler can read,
 /// while the partner's webhook answers 503 for a while. Ends with a table, and exits with 0 only if
 /// the outside world saw every effect exactly as often as it should. Then the dead letter is
-/// mended, replayed, and checked again.
+/// corrected, replayed, and checked again.
 #[derive(Args)]
 pub struct Demo {
     /// How many orders.
@@ -109,7 +109,7 @@ impl Demo {
         let rows = rows(&shop.host.services().stats.snapshot(), &demand);
         println!("\n{}", table::render(&rows, &Comparison { inline, enqueue }, columns()));
         println!("{}", before.words("before the replay"));
-        println!("the order that no handler could read left {replayed} dead letters; mended, they were replayed");
+        println!("the order that no handler could read left {replayed} dead letters; corrected, they were replayed");
         println!("{}", after.words("after the replay"));
         let good = before.is_good() && after.is_good() && replayed > 0;
         if self.keep {
@@ -234,10 +234,10 @@ impl Shop {
         }
     }
 
-    /// Mends the dead letters of the order that no handler could read, and sends them back. The
+    /// Corrects the dead letters of the order that no handler could read, and sends them back. The
     /// answer is how many.
     async fn replay(&self, demand: &Demand) -> anyhow::Result<usize> {
-        let mended = orders::message_of(&demand.poison.mended)?.body;
+        let corrected = orders::message_of(&demand.poison.corrected)?.body;
         let ledger = self.host.services().ledger.clone() as std::sync::Arc<dyn Ledger>;
         let mut replayed = 0;
         loop {
@@ -247,7 +247,7 @@ impl Shop {
             }
             for delivery in letters {
                 let letter = dlq::read(&delivery, &ledger).await?;
-                let options = ReplayOptions { body: Some(mended.clone().into()), ..ReplayOptions::default() };
+                let options = ReplayOptions { body: Some(corrected.clone().into()), ..ReplayOptions::default() };
                 let message = replayed_message::replayed(&delivery, letter.as_ref(), false, &options)?;
                 for answer in self.queue.send(&[message]).await {
                     answer?;

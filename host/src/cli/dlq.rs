@@ -1,4 +1,4 @@
-//! `wasq dlq`: look into the dead letters, group them, replay, mend or discard them, and take them
+//! `wasq dlq`: look into the dead letters, group them, replay, edit or discard them, and take them
 //! along.
 
 mod discard;
@@ -20,7 +20,7 @@ pub use view::time;
 
 use clap::{Args, Subcommand};
 
-/// Look into the dead letters, and replay, mend or discard them.
+/// Look into the dead letters, and replay, edit or discard them.
 ///
 /// To look at a message SQS must hide it from others: what a command reads is hidden while the
 /// command runs, and shown again when it ends, also by Ctrl-C. If the command is killed, its
@@ -36,7 +36,7 @@ const EXAMPLES: &str = "Examples:
   wasq dlq groups                                     what fails, and how often
   wasq dlq ls --class timeout --newer-than 1h         the letters of one kind
   wasq dlq replay --fingerprint 5b1c9f3e --canary 5   ten thousand of a kind, five first
-  wasq dlq edit 4f0c2a91                              mend one body, and replay it";
+  wasq dlq edit 4f0c2a91                              correct one body, and replay it";
 
 #[derive(Subcommand)]
 enum Action {

@@ -28,9 +28,9 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug)]
 pub struct Canary {
     pub messages: u64,
-    /// ReplayOptions long they may take.
+    /// How long they may take.
     pub timeout: Duration,
-    /// ReplayOptions long the source queues must look empty until the canary counts as settled.
+    /// How long the source queues must look empty until the canary counts as settled.
     pub quiet: Duration,
 }
 
@@ -61,7 +61,7 @@ pub enum Event<'a> {
     },
 }
 
-/// ReplayOptions a replay ended.
+/// How a replay ended.
 #[derive(Debug)]
 pub enum ReplayEnd {
     /// All that matched are replayed.

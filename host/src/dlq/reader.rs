@@ -190,8 +190,8 @@ impl<'a> Reader<'a> {
         Ok(notes)
     }
 
-    /// Letters in hand.
-    pub fn held(&self) -> usize {
+    /// Letters that this command hides from others now.
+    pub fn hidden(&self) -> usize {
         self.hidden.len()
     }
 

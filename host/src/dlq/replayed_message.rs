@@ -13,7 +13,7 @@ use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
 /// The group of a message that goes to a FIFO queue and has none.
 const GROUP: &str = "wasq";
 
-/// ReplayOptions a letter is sent again.
+/// How a letter is sent again.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayOptions {
     /// What its key has done already is done again.

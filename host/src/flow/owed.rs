@@ -90,7 +90,7 @@ impl Owed {
     }
 
     /// The outbox that is owed for this body and this component. It outlasts a replay that changes
-    /// nothing: the handler has succeeded. If the body was edited, or the component mended, the
+    /// nothing: the handler has succeeded. If the body was edited, or the component corrected, the
     /// handler runs.
     pub fn outbox_for(&self, fresh: &Fresh, body: BodyDigest, component: Option<&str>) -> Self {
         let same_body = self.body.as_ref().is_none_or(|made_of| *made_of == body.to_hex());

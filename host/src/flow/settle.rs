@@ -99,7 +99,7 @@ impl Settler {
     }
 
     /// Takes no more, and waits until everything that was handed over is settled. Whoever else has
-    /// the settler's runtime does not keep it from its end.
+    /// the queue's runtime does not keep it from its end.
     pub async fn finish(&self) {
         self.closing.cancel();
         let task = self.task.lock().take();

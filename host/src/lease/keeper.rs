@@ -96,7 +96,7 @@ impl Keeper {
     }
 
     /// Deliveries in progress.
-    pub fn held(&self) -> usize {
+    pub fn in_progress(&self) -> usize {
         self.leases.by_message.lock().len()
     }
 }

@@ -87,7 +87,7 @@ async fn a_lease_is_renewed_at_half_its_visibility_in_the_queue_and_in_the_ledge
     assert_eq!(lease.remaining(), S(12) + MS(500));
     drop(lease);
     sleep(S(100)).await;
-    assert_eq!((bench.store.times("a").len(), bench.keeper.held()), (13, 0), "it is kept as long as it is held");
+    assert_eq!((bench.store.times("a").len(), bench.keeper.in_progress()), (13, 0), "it is kept as long as it is held");
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +222,7 @@ async fn more_leases_than_a_call_takes_are_renewed_in_several() {
     bench.store.answers("m03", Reply::Hangs);
     sleep(S(9)).await;
     let renewed = leases.iter().filter(|lease| lease.remaining() > S(8)).count();
-    assert_eq!((renewed, bench.keeper.held()), (15, 25));
+    assert_eq!((renewed, bench.keeper.in_progress()), (15, 25));
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,7 +254,7 @@ async fn a_message_in_hand_that_comes_again_goes_on_with_the_newest_handle() {
     sleep(S(10)).await;
     assert!(!is_lost(&lease), "the older handle is not what it is held by");
     assert_eq!(bench.store.times("newer").len(), 1);
-    assert_eq!(bench.keeper.held(), 1);
+    assert_eq!(bench.keeper.in_progress(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +278,7 @@ async fn a_message_that_comes_again_has_a_lease_of_its_own_when_the_first_is_los
     let again = bench.keeper.track(&delivery("a", "a2")).expect("nobody works on it any more");
     let next = bench.keeper.track(&delivery("b", "b2")).expect("it was put back");
     drop((lost, settled));
-    assert_eq!(bench.keeper.held(), 2, "what is over takes nothing with it");
+    assert_eq!(bench.keeper.in_progress(), 2, "what is over takes nothing with it");
     sleep(S(60)).await;
     assert_eq!((is_lost(&again), is_lost(&next), bench.losses()), (false, false, 1));
     assert_eq!((bench.store.times("a2").is_empty(), bench.store.times("b2").is_empty()), (false, false));
@@ -325,7 +325,7 @@ async fn a_keeper_that_is_stopped_or_dropped_ends_its_thread() {
         let lease = keeper.track(&delivery("a", "a"));
         if stops {
             keeper.stop().await;
-            assert_eq!(keeper.held(), 1, "what is held stays so");
+            assert_eq!(keeper.in_progress(), 1, "what is held stays so");
         } else {
             drop(keeper);
         }

@@ -95,7 +95,7 @@ impl Health {
     }
 
     /// A dead letter of `queue` could not be sent to `dlq`. The latest reason is the one that is
-    /// shown: it says what to mend now, where the first may have passed.
+    /// shown: it says what to correct now, where the first may have passed.
     pub fn letters_failing(&self, queue: &str, dlq: &str, reason: &str) {
         let failing = LettersHealth { dlq: dlq.to_owned(), reason: reason.to_owned() };
         if self.lock().letters.insert(queue.to_owned(), failing).is_none() {

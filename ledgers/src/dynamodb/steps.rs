@@ -95,7 +95,7 @@ async fn long_value(table: &Table, key: Key, name: &str, digest: &str) -> Result
     Ok(value)
 }
 
-/// Where a long value is. What it holds is part of its item_key: whoever lost the claim writes
+/// Where a long value is. What it holds is part of its sort key: whoever lost the claim writes
 /// beside what the owner has recorded, never over it.
 fn item_key(key: Key, stored_name: &str, digest: &str) -> ItemKey {
     ItemKey { key, item: format!("step {digest} {stored_name}") }

@@ -1,8 +1,8 @@
 //! The leases that are live in this process. They count in monotonic time, so that no jump of the
-//! wall clock ends one. They die with the process, and so they should: a claim found on store
+//! wall clock ends one. They die with the process, and so they should: a claim found on disk
 //! without one belongs to a run that crashed.
 //!
-//! Each lease has its claim's entry as it stands on the store, so that finishing a claim reads
+//! Each lease has its claim's entry as it stands on the disk, so that finishing a claim reads
 //! nothing.
 
 use std::collections::HashMap;
@@ -107,7 +107,7 @@ impl Leases {
         }
     }
 
-    /// Drops the leases that have run out by the latest moment a caller named. The store still
+    /// Drops the leases that have run out by the latest moment a caller named. The disk still
     /// knows whose claims they were.
     pub fn forget_ended(&mut self) {
         if let Some(now) = self.now {

@@ -53,7 +53,7 @@ impl Outage {
     }
 }
 
-/// A [`Operation`] made of a closure and the place where its caller waits.
+/// An [`Operation`] made of a closure and the place where its caller waits.
 pub struct Task<T, F> {
     work: Option<F>,
     outcome: Option<Result<T, LedgerError>>,

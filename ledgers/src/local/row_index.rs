@@ -1,6 +1,6 @@
 //! Where each entry is found. Entries stand in the order in which they came, so that a batch writes
 //! a few pages at the table's end, and not one for every key. The keys of the newest are in memory;
-//! when they are many, they go to the table `row_index`, in the order of keys and a slice at a
+//! when they are many, they go to the table `places`, in the order of keys and a slice at a
 //! time, where a page takes several of them at once.
 //!
 //! A place may be out of date, for a batch that was void or an entry that has gone: a row counts

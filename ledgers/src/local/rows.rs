@@ -162,7 +162,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Counts a ping. The count matters to nobody, but it has to change: SQLite does not write what
-    /// stays the same, and a store that takes no more would not be found out.
+    /// stays the same, and a disk that takes no more would not be found out.
     pub fn ping(&self) -> Result<(), LedgerError> {
         self.run("UPDATE counts SET pings = pings + 1", params![]).map(drop)
     }

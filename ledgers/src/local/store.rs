@@ -30,7 +30,7 @@ const SETTINGS: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;";
 
-// Rows stand in the order in which they came, and `row_index` says where a key's is: see there.
+// Rows stand in the order in which they came, and the table `places` says where a key's is.
 const ENTRIES: &str = "
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY,
@@ -99,8 +99,8 @@ pub enum OpenError {
     /// Transient or permanent, as its source says.
     #[error("the ledger's directory {} cannot be used; check that it is a directory this user may write to", dir.display())]
     Directory { dir: PathBuf, source: io::Error },
-    /// Transient (store full) or permanent (damaged), as its source says.
-    #[error("the ledger in {} cannot be opened; check the store's space and permissions, or move the directory away", dir.display())]
+    /// Transient (disk full) or permanent (damaged), as its source says.
+    #[error("the ledger in {} cannot be opened; check the disk's space and permissions, or move the directory away", dir.display())]
     Store { dir: PathBuf, source: rusqlite::Error },
     /// Permanent.
     #[error(
@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// The write-ahead log's file. SQLite keeps it as long as the store is open, and takes no lock
-    /// on it: all that has been committed is on the store when this file has been synced, or was
+    /// on it: all that has been committed is on the disk when this file has been synced, or was
     /// brought into the database with syncs of SQLite's own.
     pub fn log(&self) -> io::Result<File> {
         File::open(self.dir.join(LOG))
@@ -215,7 +215,7 @@ fn prepare(connection: &mut Connection) -> Result<Prepared, rusqlite::Error> {
     }
     transaction.execute_batch(super::pauses::TABLE)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
-    // On the store before any fence is given out: not even a power cut makes one come twice.
+    // On the disk before any fence is given out: not even a power cut makes one come twice.
     let opening =
         transaction.query_row("UPDATE counts SET openings = openings + 1 RETURNING openings", [], |row| row.get(0))?;
     let row_index = RowIndex::load(&transaction)?;

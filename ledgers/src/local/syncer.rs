@@ -1,4 +1,4 @@
-//! Waits for the store beside the writer, so that no claim stands behind a completion's fsync.
+//! Waits for the disk beside the writer, so that no claim stands behind a completion's fsync.
 
 use std::io;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::thread::{self, JoinHandle};
 
 use super::operation::{Operation, Outage};
 
-/// Batches that may wait for the store before the writer waits as well.
+/// Batches that may wait for the disk before the writer waits as well.
 const BATCHES_MAX: usize = 64;
 
-/// A thread that brings to the store what the writer has committed, and then answers.
+/// A thread that brings to the disk what the writer has committed, and then answers.
 pub struct Syncer {
     batches: SyncSender<Vec<Box<dyn Operation>>>,
     failed: Arc<AtomicBool>,
@@ -45,7 +45,7 @@ impl Syncer {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// What was committed has been brought to the store in another way.
+    /// What was committed has been brought to the disk in another way.
     pub fn forgive(&self) {
         self.failed.store(false, Ordering::Release);
     }
@@ -66,14 +66,14 @@ fn run(waiting: &Receiver<Vec<Box<dyn Operation>>>, mut sync: impl FnMut() -> io
         // A batch that was committed before the failure was noticed is as doubtful as the failed
         // one.
         let synced = match failed.load(Ordering::Acquire) {
-            true => Err(Outage::new("an earlier write has not reached the store")),
+            true => Err(Outage::new("an earlier write has not reached the disk")),
             false => sync().map_err(|error| Outage::new(format!("the ledger could not be synced: {error}"))),
         };
         if let Err(outage) = &synced {
             tracing::warn!(
                 reason = outage.reason(),
                 operations = operations.len(),
-                "the ledger could not reach the store"
+                "the ledger could not reach the disk"
             );
             failed.store(true, Ordering::Release);
         }

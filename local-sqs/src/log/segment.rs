@@ -36,7 +36,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// BacklogCounts bytes that were written.
+    /// Counts bytes that were written.
     pub fn grew_to(&self, bytes: u64) {
         self.bytes.store(bytes, Relaxed);
     }

@@ -76,7 +76,8 @@
 //!
 //! [dependencies]
 //! serde = { version = "1", features = ["derive"] }
-//! wasq-sdk = "0.1" # not published yet: name the path of sdk/rust in a clone instead, as `wasq new` does
+//! # Not published yet: name the path of sdk/rust in a clone instead, as `wasq new` does.
+//! wasq-sdk = "0.1"
 //! ```
 //!
 //! Beside `Cargo.toml` stands `plugin.toml`, the manifest, which [`handler`](macro@handler) embeds

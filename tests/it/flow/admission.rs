@@ -26,7 +26,7 @@ async fn messages_that_wait_at_low_priority_leave_room_to_others() {
         for _ in 0..10 {
             rig.message(rig.sink.ask(name)).kind(name).send().await;
         }
-        let in_hand = || rig.host().runtimes()[0].keeper.held();
+        let in_hand = || rig.host().runtimes()[0].keeper.in_progress();
         until(&format!("all of {name} are in hand"), || async { in_hand() % 10 == 0 && in_hand() > 0 }).await;
         let room = if name == "low" { 4 } else { 2 };
         rig.until_called(name, room).await;

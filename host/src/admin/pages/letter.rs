@@ -1,4 +1,4 @@
-//! One dead letter: body, envelope, reason; and the forms that replay, mend and discard it.
+//! One dead letter: body, envelope, reason; and the forms that replay, edit and discard it.
 
 use std::sync::Arc;
 
@@ -143,8 +143,8 @@ fn envelope(view: &LetterView) -> Markup {
                     dt { "Plugin" } dd { (letter.plugin.as_deref().unwrap_or("–")) }
                     @if let Some(digest) = &letter.digest { dt { "Component" } dd { code { (digest.chars().take(12).collect::<String>()) } } }
                     dt { "Attempts" } dd { (letter.attempts) " (" (letter.receive_count) " receives)" }
-                    @if let Some(first) = letter.first_failed_at { dt { "PageError first" } dd { (format::time(first)) } }
-                    dt { "PageError last" } dd { (format::time(letter.last_failed_at)) }
+                    @if let Some(first) = letter.first_failed_at { dt { "Failed first" } dd { (format::time(first)) } }
+                    dt { "Failed last" } dd { (format::time(letter.last_failed_at)) }
                     dt { "Replays before" } dd { (letter.replays) }
                     dt { "Key" } dd { code .long { (letter.key.as_deref().unwrap_or("–")) } }
                     @if let Some(trace) = &letter.traceparent { dt { "Trace" } dd { code .long { (trace) } } }

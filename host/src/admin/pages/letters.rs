@@ -193,7 +193,7 @@ fn list(queue: &str, messages: &[MessageLetters], now: UnixMs) -> Markup {
     html! {
         div .scroll {
             table .stacked {
-                thead { tr { th { "Letter" } th { "PageError" } th { "Plugins" } th .num { "Attempts" } th { "Reason" } } }
+                thead { tr { th { "Letter" } th { "Failed" } th { "Plugins" } th .num { "Attempts" } th { "Reason" } } }
                 tbody {
                     @for message in messages.iter().take(LISTED_MAX) {
                         @let shown = message.shown();

@@ -97,7 +97,7 @@ fn tiles(app: &App, samples: &[Arc<Sample>], now: &Sample) -> Markup {
     html! {
         div .tiles {
             (components::tile("Done a minute", &format::number(done.round()), &format!("{} in all", format::count(now.counts.done)), ""))
-            (components::tile("PageError a minute", &format::number(failed.round()), &format!("{} in all", format::count(now.counts.failed)), if failed >= 1.0 { "warn" } else { "" }))
+            (components::tile("Failed a minute", &format::number(failed.round()), &format!("{} in all", format::count(now.counts.failed)), if failed >= 1.0 { "warn" } else { "" }))
             (components::tile("Waiting", &format::known(sum(|queue| queue.visible)), "visible in the queues", ""))
             (components::tile("Lag", &lag.map_or_else(|| "–".into(), |s| format::span(Duration::from_secs_f64(s))), "age of what was received last", ""))
             (components::tile("Running", &permits.busy.to_string(), &format!("of {} permits", format::count(permits.limit as u64)), ""))
@@ -173,7 +173,7 @@ fn queues(app: &App) -> Markup {
                 thead { tr { th { "Queue" } th { "State" } th .num { "Visible" } th .num { "In flight" } th .num { "Delayed" } th .num { "Lag" } th { "In hand" } th .num { "Dead letters" } } }
                 tbody {
                     @for runtime in &app.source.runtimes {
-                        @let held = runtime.keeper.held();
+                        @let held = runtime.keeper.in_progress();
                         tr {
                             th scope="row" { (runtime.name) }
                             td { @if state(runtime).is_some() { span .pill.warn { "paused" } } @else { span .pill.good { "polling" } } }

@@ -33,10 +33,10 @@ impl fmt::Display for Mismatch {
 impl Expected {
     /// For each order, however often it was sent: one mail, one PDF, one reservation in each of
     /// three inventories, one webhook, one event, one audit entry. For each image, one thumbnail of
-    /// each size. The order that does not fit has these only if it was mended and replayed.
+    /// each size. The order that does not fit has these only if it was corrected and replayed.
     pub fn of(demand: &Demand, is_poison_replayed: bool) -> Self {
-        let mended = is_poison_replayed.then_some(&demand.poison.mended);
-        let orders = demand.orders.iter().chain(mended).flat_map(of_order);
+        let corrected = is_poison_replayed.then_some(&demand.poison.corrected);
+        let orders = demand.orders.iter().chain(corrected).flat_map(of_order);
         let thumbnails = demand.images.iter().flat_map(|image| {
             let path = |size| format!("/storage/thumbnails/{}/{size}.jpg", image.image_id);
             image.sizes.iter().map(move |size| (path(size), image.image_id.clone()))

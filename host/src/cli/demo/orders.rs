@@ -79,7 +79,7 @@ pub struct Poison {
     /// What is sent.
     pub body: String,
     /// The same order as it should have been, for the replay.
-    pub mended: Order,
+    pub corrected: Order,
 }
 
 /// The body of `image_uploaded`.
@@ -99,9 +99,9 @@ impl Demand {
     pub fn new(seed: u64, orders: usize, images: usize, sink_url: &str) -> anyhow::Result<Self> {
         anyhow::ensure!(orders <= MAX_ORDERS, "{orders} orders are too many for a demo: at most {MAX_ORDERS}");
         let mut rng = Rng::with_seed(seed);
-        let mended = order(&mut rng, orders)?;
+        let corrected = order(&mut rng, orders)?;
         let orders = (0..orders).map(|index| order(&mut rng, index)).collect::<anyhow::Result<Vec<_>>>()?;
-        let poison = Poison { body: as_the_old_shop(&mended)?, mended };
+        let poison = Poison { body: as_the_old_shop(&corrected)?, corrected };
         let images: Vec<Upload> = (1..=images).map(|number| upload(number, sink_url)).collect();
 
         let mut twice = BTreeSet::new();
@@ -117,7 +117,7 @@ impl Demand {
             }
             placed.push((position, message));
         }
-        let key = format!("order:{}", poison.mended.order_id);
+        let key = format!("order:{}", poison.corrected.order_id);
         let bad = Message { kind: "order_completed", body: poison.body.clone(), idempotency_key: key };
         placed.push((orders.len() / 2, bad));
         for (index, image) in images.iter().enumerate() {

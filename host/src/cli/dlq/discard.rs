@@ -173,6 +173,6 @@ async fn discard(
         }
         print_notes(&reader.unseen().await?);
     }
-    let left = if read_through { reader.held() as u64 } else { reader.total_at_open().saturating_sub(count) };
+    let left = if read_through { reader.hidden() as u64 } else { reader.total_at_open().saturating_sub(count) };
     Ok(Discarded { count, failed, left })
 }

@@ -23,7 +23,7 @@ use crate::dlq::replayed_message::ReplayOptions;
 const CHANGES_MAX: usize = 40;
 const VALUE_CHARS: usize = 100;
 
-/// Mend the body of one dead letter, and replay it.
+/// Edit the body of one dead letter, and replay it.
 ///
 /// Opens the body in $VISUAL or $EDITOR; the letter stays in the DLQ meanwhile, to be seen by
 /// others. A body that was JSON must be JSON again. Then shows what has changed, and replays that

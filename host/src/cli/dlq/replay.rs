@@ -260,7 +260,7 @@ pub async fn replay(
                 Ok(notes) => print_notes(&notes),
                 Err(error) => eprintln!("note: cannot count the DLQ: {error}"),
             }
-            Ok(reader.held() as u64)
+            Ok(reader.hidden() as u64)
         }
         _ => QueueDepth::of(&opened.dlq).await.map(QueueDepth::total).map_err(anyhow::Error::from),
     };

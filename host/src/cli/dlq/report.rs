@@ -10,6 +10,7 @@ use wasq_queues::Queue;
 use super::target::Opened;
 use super::view::short;
 use crate::dlq::plan::{Event, Plan, ReplayEnd, Summary};
+use crate::dlq::watch::WATCHED_MAX;
 
 /// Where there is no terminal, a line is printed for so many letters.
 const LINE_EVERY: u64 = 100;
@@ -76,10 +77,14 @@ fn explained(summary: &Summary, dlq: &str, plan: &Plan) -> (&'static str, String
         }
         ReplayEnd::Unsendable => (
             "unsendable",
-            format!("stopped: one letter after the other cannot be sent ({kept} in all); they stay in {dlq}. Mend that first"),
+            format!("stopped: one letter after the other cannot be sent ({kept} in all); they stay in {dlq}. Fix that first"),
         ),
         ReplayEnd::Full => {
-            ("full", "stopped: the limit of 1,000,000 replayed messages for one run is reached; run the same command to continue".to_owned())
+            let text = format!(
+                "stopped: the limit of {WATCHED_MAX} replayed messages for one run is reached; run the same command to \
+                 continue"
+            );
+            ("full", text)
         }
         ReplayEnd::Broken(error) => ("broken", format!("stopped: {dlq} cannot be read: {error}")),
     }

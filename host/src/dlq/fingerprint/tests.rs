@@ -54,8 +54,8 @@ const CAUSES: &[&[&str]] = &[
     &["502 Bad Gateway"],
     &["504 Gateway Timeout"],
     &[
-        "requests.exceptions.HTTPError: 404 Client Error: Not LetterView for url: https://shop.example/o/1",
-        "requests.exceptions.HTTPError: 404 Client Error: Not LetterView for url: https://shop.example/o/99",
+        "requests.exceptions.HTTPError: 404 Client Error: Not Found for url: https://shop.example/o/1",
+        "requests.exceptions.HTTPError: 404 Client Error: Not Found for url: https://shop.example/o/99",
     ],
     &["requests.exceptions.HTTPError: 403 Client Error: Forbidden for url: https://shop.example/o/1"],
     &[

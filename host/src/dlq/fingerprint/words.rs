@@ -56,7 +56,7 @@ pub const BEFORE_STATUSES: &[&str] = &[
 #[rustfmt::skip]
 pub const STATUS_PHRASES: &[&str] = &[
     "Accepted", "Bad", "Client", "Conflict", "Content", "Created", "Expectation", "Failed",
-    "Forbidden", "LetterView", "Gateway", "Gone", "HTTP", "Internal", "Length", "Locked", "Method",
+    "Forbidden", "Found", "Gateway", "Gone", "HTTP", "Internal", "Length", "Locked", "Method",
     "Misdirected", "Moved", "Multi", "Network", "No", "Not", "OK", "Payload", "Payment",
     "Permanent", "Precondition", "Proxy", "Range", "Request", "See", "Server", "Service",
     "Temporary", "Too", "URI", "Unauthorized", "Unavailable", "Unprocessable", "Unsupported",

@@ -48,7 +48,7 @@ pub fn gather(source: &Source) -> Vec<Family> {
         families.line(&kind, &plugin, &line);
     }
     for runtime in &source.runtimes {
-        families.number(&m::IN_HAND, &[&runtime.name], runtime.keeper.held() as f64);
+        families.number(&m::IN_HAND, &[&runtime.name], runtime.keeper.in_progress() as f64);
         families.number(&m::CONCURRENCY, &[&runtime.name], runtime.config.concurrency as f64);
         families.queue(&runtime.name, &runtime.meters);
     }

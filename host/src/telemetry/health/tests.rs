@@ -30,7 +30,7 @@ async fn readiness_names_the_queue_and_the_dlq_whose_letters_cannot_be_sent() {
         "dead letters of queue orders cannot be sent to orders-dlq: KmsThrottled: later",
     ];
     assert_eq!((health.ready().ok, health.ready().reasons), (false, expect.map(str::to_owned).to_vec()));
-    assert!(health.live().ok, "a restart would not mend it");
+    assert!(health.live().ok, "a restart would not help");
     health.letters_sent("jobs");
     assert!(!health.ready().ok, "another queue's letters still fail");
     health.letters_sent("orders");

@@ -2,7 +2,7 @@ use super::*;
 
 const KEY_7: Key = Key([7; 32]);
 
-fn found() -> ReadItem {
+fn item_read() -> ReadItem {
     let entry = Entry {
         state: State::Claimed,
         fence: Fence(u64::MAX),
@@ -50,7 +50,7 @@ fn a_lease_ends_by_the_servers_clock() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    let mut found = found();
+    let mut found = item_read();
     assert_eq!(ReadItem::read(KEY_7, &item_of(&found)).expect("it reads"), found);
     found.entry.first_failed_at = None;
     assert_eq!(ReadItem::read(KEY_7, &item_of(&found)).expect("it reads"), found);
@@ -60,7 +60,7 @@ fn what_is_written_is_read_back() {
 /// at most a byte for two digits, and one more. A write unit is 1 KB.
 #[test]
 fn an_entry_without_steps_costs_one_write_unit() {
-    let mut found = found();
+    let mut found = item_read();
     found.entry.dead = DeadIds::default();
     found.entry.message_id = MessageId("3f1d7c1e-9b1a-4f0e-8f57-0c9f2f3f6a10".into());
     let mut item = item_of(&found);
@@ -78,7 +78,7 @@ fn an_entry_without_steps_costs_one_write_unit() {
 #[test]
 fn an_item_that_makes_no_sense_is_damaged_and_says_where() {
     let check = |name: &str, value: Option<AttributeValue>, expect: &str| {
-        let mut item = item_of(&found());
+        let mut item = item_of(&item_read());
         match value {
             Some(value) => item.insert(name.into(), value),
             None => item.remove(name),

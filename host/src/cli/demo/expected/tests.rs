@@ -80,5 +80,5 @@ fn a_poison_that_had_effects_before_its_replay_is_found() {
     let before = Expected::of(&demand(), false);
     let after = Expected::of(&demand(), true);
     assert_eq!(before.check(&perfect(&after)).expect_err("effects of the poison").len(), 8);
-    assert_eq!(after.check(&perfect(&before)).expect_err("no effects of the mended order").len(), 8);
+    assert_eq!(after.check(&perfect(&before)).expect_err("no effects of the corrected order").len(), 8);
 }

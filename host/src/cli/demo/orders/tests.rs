@@ -32,8 +32,8 @@ fn the_poison_lacks_what_handlers_need_and_the_mended_order_has_it() {
     let demand = demand(7);
     let poison: serde_json::Value = serde_json::from_str(&demand.poison.body).expect("JSON");
     assert!(poison.get("order_id").is_none() && poison["total_cents"].is_string());
-    assert_eq!(poison["id"], demand.poison.mended.order_id);
-    assert!(demand.orders.iter().all(|order| order.order_id != demand.poison.mended.order_id));
+    assert_eq!(poison["id"], demand.poison.corrected.order_id);
+    assert!(demand.orders.iter().all(|order| order.order_id != demand.poison.corrected.order_id));
     assert_eq!(demand.messages.iter().filter(|sent| sent.body == demand.poison.body).count(), 1);
 }
 

@@ -126,7 +126,7 @@ fn picked(bytes: &[u8], field: &str, location: &AwsSecretLocation) -> Result<Vec
         Some(serde_json::Value::String(text)) => Ok(text.clone().into_bytes()),
         Some(serde_json::Value::Number(number)) => Ok(number.to_string().into_bytes()),
         Some(_) => Err(format!("`{field}` of {location} is neither a text nor a number")),
-        None => Err(format!("{location} has no key `{field}`; mend `field`, or the secret")),
+        None => Err(format!("{location} has no key `{field}`; correct `field`, or the secret")),
     }
 }
 

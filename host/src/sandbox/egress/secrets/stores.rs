@@ -80,7 +80,7 @@ where
             let message = service.err().message().unwrap_or("no reason given");
             match service.err().code().unwrap_or("Unknown") {
                 "ResourceNotFoundException" | "ParameterNotFound" => {
-                    format!("there is not {location}; make it, or mend its name and the region")
+                    format!("there is not {location}; make it, or correct its name and the region")
                 }
                 "AccessDeniedException" => {
                     format!(
