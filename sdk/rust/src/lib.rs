@@ -161,7 +161,7 @@ pub use wasq_sdk_macros::handler;
 
 /// The page for those who write handlers: its code is compiled as this crate's own examples are.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/use/handlers.md")]
+#[doc = include_str!("../../../docs/use/handlers.md")]
 struct HandlersPage;
 
 /// What stands behind a [`Context`]: the host in a component, a recorder in a test. Both have the
