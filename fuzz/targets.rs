@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use url::Url;
-use wasq::config::{Envelope, Limits};
-use wasq::flow::decode;
+use wasq::config::{Envelope, Limits, QueueConfig};
+use wasq::flow::decode::{self, Decoded, Part, Typed};
 use wasq::plugins::manifest::Manifest;
 use wasq::sandbox::Sandbox;
 use wasq::sandbox::egress::Destination;
@@ -40,11 +40,30 @@ pub fn decode(data: &[u8]) {
         received_at: clock::now(),
     };
     for envelope in [Envelope::Plain, Envelope::Sns, Envelope::Eventbridge, Envelope::Cloudevents, Envelope::Auto] {
-        match decode::decode(&delivery, envelope, None) {
-            Ok(message) => assert!(!message.kind.0.is_empty(), "a message has a type"),
+        let queue = QueueConfig { envelope, split: true, ..QueueConfig::default() };
+        match decode::decode(&delivery, &queue) {
+            Ok(Decoded::Message(typed) | Decoded::Notice(_, typed)) => assert_named(&typed),
+            Ok(Decoded::Batch(parts)) => {
+                assert!(parts.len() > 1, "a batch has several records");
+                parts.iter().for_each(|part| assert_reads_alone(part, &queue));
+            }
             Err(reason) => assert!(!reason.is_empty(), "a refusal has a reason"),
         }
     }
+}
+
+fn assert_named(typed: &Typed) {
+    assert!(!typed.message.kind.0.is_empty() && !typed.message.key.is_empty(), "a message has a type and a key");
+}
+
+/// A record's letter is replayed as a message of its own.
+fn assert_reads_alone(part: &Part, queue: &QueueConfig) {
+    assert_named(&part.typed);
+    let Ok(Decoded::Message(again)) = decode::decode(&part.delivery, queue) else {
+        panic!("a record is a message of its own: {part:?}")
+    };
+    let (message, again) = (&part.typed.message, &again.message);
+    assert_eq!((&message.kind, &message.key, &message.body), (&again.kind, &again.key, &again.body));
 }
 
 /// A plugin's manifest. What is accepted is within the bounds that the host counts on.

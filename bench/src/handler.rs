@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use wasq::cli::build;
 use wasq::config::Limits;
-use wasq::plugins::read_manifest;
-use wasq_core::message::MessageType;
+use wasq::plugins::{TypePattern, read_manifest};
 
 /// Puts the handler into `dir` so often, each with a type of its own. The answer is the types.
 /// `given` is a component's file, or none for the bench's own.
@@ -29,8 +28,10 @@ pub fn install(given: Option<&Path>, plugins: usize, dir: &Path, scratch: &Path)
         if beside.exists() {
             std::fs::copy(&beside, copied.with_extension("toml"))?;
         }
-        let Some(MessageType(kind)) = manifest.types.first() else { bail!("{} handles no type", component.display()) };
-        return Ok(vec![kind.clone()]);
+        let Some(kind) = manifest.types.iter().find_map(TypePattern::exact) else {
+            bail!("{} handles no single type", component.display())
+        };
+        return Ok(vec![kind.0.clone()]);
     }
     let mut types = Vec::with_capacity(plugins);
     for number in 0..plugins {

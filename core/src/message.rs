@@ -154,6 +154,8 @@ pub enum KeySource {
     BodyField,
     /// The attribute `wasq-key`, from an outbox or a replay.
     OwnKey,
+    /// The id that the message's envelope gives it.
+    Envelope,
     DeduplicationId,
     MessageId,
     /// The manifest's template.
@@ -166,6 +168,7 @@ impl KeySource {
             Self::Attribute => "the attribute idempotency-key",
             Self::BodyField => "the body's idempotency_key",
             Self::OwnKey => "the attribute wasq-key",
+            Self::Envelope => "the envelope's id",
             Self::DeduplicationId => "the deduplication id",
             Self::MessageId => "the message id",
             Self::Template => "the manifest's key template",

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod build;
 mod check;
+mod decode;
 mod demo;
 mod dev;
 mod dlq;
@@ -10,6 +11,7 @@ mod health;
 mod http;
 mod invoke;
 mod local_queue;
+mod message;
 mod new;
 mod pause;
 mod plugins;
@@ -62,6 +64,7 @@ enum Command {
     New(new::New),
     Build(build::Build),
     Check(check::Check),
+    Decode(decode::Decode),
     Invoke(invoke::Invoke),
     Send(send::Send),
     Status(status::Status),
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
             Command::New(command) => command.run(),
             Command::Build(command) => command.run(),
             Command::Check(command) => command.run().await,
+            Command::Decode(command) => command.run(),
             Command::Invoke(command) => command.run().await,
             Command::Send(command) => command.run().await,
             Command::Status(command) => command.run().await,

@@ -10,6 +10,7 @@ mod rings;
 mod rollout;
 mod signer;
 mod telemetry;
+mod type_from;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use rings::{DeadLetterEdge, dead_letter_ring};
 pub use rollout::{Percent, RolloutConfig};
 pub use signer::SignerKey;
 pub use telemetry::{LogFormat, Telemetry};
+pub use type_from::{TypeFrom, TypeSource};
 pub use wasq_core::aws::AwsConfig;
 pub use wasq_core::secret::Secret;
 pub use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
@@ -102,7 +104,7 @@ pub const ADMIN_PORT: u16 = 9325;
 pub const LOCAL_SQS_PORT: u16 = 9324;
 
 /// How a producer's envelope is recognised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Envelope {
     /// The body is the message.
@@ -114,7 +116,8 @@ pub enum Envelope {
     Eventbridge,
     /// A structured-mode CloudEvents 1.0 event in JSON.
     Cloudevents,
-    /// Whichever of these it looks like.
+    /// Whichever of these it looks like, one in another too; and what AWS's services say, by its
+    /// shape.
     Auto,
 }
 
@@ -158,8 +161,23 @@ pub struct QueueConfig {
     /// The DLQ: a name, URL or ARN. Default: the target of the queue's redrive policy.
     pub dlq: Option<String>,
     pub envelope: Envelope,
+    /// Where a message's type is, in the order in which the places are tried. Default
+    /// `["attribute:type", "envelope", "/type"]`.
+    pub type_from: TypeFrom,
+    /// Types as they are found, and what they are to be called here.
+    pub type_map: BTreeMap<String, String>,
+    /// Stands before every type that is found and not in `type_map`.
+    pub type_prefix: Option<String>,
     /// The type of a message that names none.
     pub default_type: Option<String>,
+    /// Makes each record of a batch in one body (S3, CloudEvents) a message of its own.
+    pub split: bool,
+    /// Records of a batch with `split`: 1 to 10,000. Default 1,000.
+    pub split_max: usize,
+    /// Confirms SNS's subscriptions to the topics in `topics`.
+    pub confirm_subscriptions: bool,
+    /// The ARNs of these topics; `*` at the end stands for any rest.
+    pub topics: Vec<String>,
     /// What a message's key is where neither it nor an outbox names one. Default `message-id`.
     pub key_from: KeyFrom,
     /// With `key_from = "deduplication-id"`: 1 min to 14 days, whole seconds. Default 5 min, as
@@ -210,7 +228,14 @@ impl Default for QueueConfig {
             url: None,
             dlq: None,
             envelope: Envelope::default(),
+            type_from: TypeFrom::default(),
+            type_map: BTreeMap::new(),
+            type_prefix: None,
             default_type: None,
+            split: false,
+            split_max: 1_000,
+            confirm_subscriptions: false,
+            topics: Vec::new(),
             key_from: KeyFrom::default(),
             deduplication_window: Duration::from_secs(5 * 60),
             concurrency: 64,
@@ -224,6 +249,15 @@ impl Default for QueueConfig {
 }
 
 impl QueueConfig {
+    /// What a type that was found is called here.
+    pub fn renamed(&self, kind: String) -> String {
+        match (self.type_map.get(&kind), &self.type_prefix) {
+            (Some(name), _) => name.clone(),
+            (None, Some(prefix)) => format!("{prefix}{kind}"),
+            (None, None) => kind,
+        }
+    }
+
     /// How long a receive really waits: `wait`, but never more than half of the visibility, in the
     /// whole seconds that SQS takes.
     ///

@@ -31,6 +31,8 @@ pub enum Exit {
     Outbox { reason: String },
     /// The message cannot be read.
     Invalid { reason: String },
+    /// No run: a service says something about itself, as S3 once a notification is set up.
+    Notice { reason: String },
     /// The key was used before with another body.
     Conflict,
     /// The key is longer than the limit.
@@ -90,6 +92,7 @@ impl Exit {
             Self::BadResult { .. } => "bad-result",
             Self::Outbox { .. } => "outbox",
             Self::Invalid { .. } => "invalid",
+            Self::Notice { .. } => "notice",
             Self::Conflict => "conflict",
             Self::OversizedKey { .. } => "oversized-key",
             Self::OutboxDepth { .. } => "outbox-depth",
@@ -126,6 +129,7 @@ impl Exit {
             | Self::BadResult { .. } => Some(true),
             Self::Outbox { .. }
             | Self::Invalid { .. }
+            | Self::Notice { .. }
             | Self::Conflict
             | Self::OversizedKey { .. }
             | Self::OutboxDepth { .. }
@@ -159,6 +163,7 @@ impl Exit {
             | Self::BadResult { reason }
             | Self::Outbox { reason }
             | Self::Invalid { reason }
+            | Self::Notice { reason }
             | Self::LedgerDown { reason }
             | Self::LedgerDamaged { reason }
             | Self::Verdict { reason, .. } => reason.clone(),

@@ -14,6 +14,7 @@ mod claim;
 pub mod decide;
 pub mod decode;
 mod insist;
+mod notice;
 mod outbox;
 mod owed;
 mod pending;
@@ -38,8 +39,10 @@ pub use services::{QueueRuntime, Services};
 
 use claim::Claimed;
 use decide::{DEAD_LETTER, DecisionInput, QueueAction, Settlement, decide, within_retention};
+use decode::{Decoded, Notice, Part};
 use plugin_attempt::{AttemptEnd, PluginAttempt};
 
+use crate::config::QueueConfig;
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
 use crate::lease::Lease;
@@ -67,20 +70,57 @@ pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Deli
     };
 
     let decoded = match &reopened {
-        Ok(_) => decode::decode(delivery, runtime.config.envelope, runtime.config.default_type.as_deref())
-            .map(|message| Arc::new(decode::with_key_of_queue(message, delivery, &runtime.config)))
-            .map_err(|reason| Exit::Invalid { reason }),
+        Ok(_) => Work::of(delivery, &runtime.config).map_err(|reason| Exit::Invalid { reason }),
         Err(error) => Err(not_reopened(services, error)),
     };
-    let trace = services.tracing.delivery(runtime.queue.name(), delivery, decoded.as_deref().ok());
+    let first = decoded.as_ref().ok().and_then(Work::message);
+    let trace = services.tracing.delivery(runtime.queue.name(), delivery, first);
     let (action, name) = match &decoded {
         Err(exit) => whole.refuse(exit.clone()).await,
-        Ok(message) => PluginAttempt { message: Some(message), ..whole }.route(message, &trace, keep_until).await,
+        Ok(Work::One(message)) => whole.with(message).route(message, &trace, keep_until).await,
+        Ok(Work::Records(records)) => {
+            let each = records.iter().map(|(delivery, message)| {
+                PluginAttempt { delivery, ..whole }.with(message).route(message, &trace, keep_until)
+            });
+            combine(join_all(each).await.into_iter())
+        }
+        Ok(Work::Notice(notice, message)) => {
+            let exit = notice::take(services, runtime, notice).await;
+            whole.with(message).refuse(exit).await
+        }
     };
     let span = trace.settle();
     span.set("wasq.settlement", name);
     runtime.settler.settle(lease, action, span).await;
     action
+}
+
+/// What a delivery is, to be run.
+enum Work {
+    One(Arc<Message>),
+    /// Each record of a batch with the delivery that it would be alone.
+    Records(Vec<(Delivery, Arc<Message>)>),
+    Notice(Notice, Arc<Message>),
+}
+
+impl Work {
+    fn of(delivery: &Delivery, queue: &QueueConfig) -> Result<Self, String> {
+        Ok(match decode::decode(delivery, queue)? {
+            Decoded::Message(typed) => Self::One(Arc::new(typed.message)),
+            Decoded::Notice(notice, typed) => Self::Notice(notice, Arc::new(typed.message)),
+            Decoded::Batch(parts) => {
+                let record = |part: Part| (part.delivery, Arc::new(part.typed.message));
+                Self::Records(parts.into_iter().map(record).collect())
+            }
+        })
+    }
+
+    fn message(&self) -> Option<&Message> {
+        match self {
+            Self::One(message) | Self::Notice(_, message) => Some(message),
+            Self::Records(records) => records.first().map(|(_, message)| message.as_ref()),
+        }
+    }
 }
 
 /// Why a dead letter that came back cannot be taken for the message that it was.
@@ -131,7 +171,7 @@ impl PluginAttempt<'_> {
         let whole = PluginAttempt { is_only_plugin: all.len() == 1, ..self };
         let ended =
             join_all(all.iter().map(|serving| whole.of(&serving.stable).attempt(trace, message, serving))).await;
-        let (action, name) = combine(ended.iter().map(|ended| &ended.settlement));
+        let (action, name) = combine(ended.iter().map(|ended| (ended.settlement.queue, ended.settlement.name())));
         if action == QueueAction::Delete {
             count_duplicates(services, &delivery.message_id, message, all, &ended);
         }
@@ -212,11 +252,10 @@ impl PluginAttempt<'_> {
     }
 }
 
-/// What is told to the queue once every plugin has settled, and its name in traces. The delivery is
-/// deleted when all say so, else hidden for the shortest delay.
-fn combine<'s>(settlements: impl Iterator<Item = &'s Settlement>) -> (QueueAction, &'static str) {
-    settlements
-        .map(|settlement| (settlement.queue, settlement.name()))
+/// What is told to the queue once every plugin has settled every record, and its name in traces. The
+/// delivery is deleted when all say so, else hidden for the shortest delay.
+fn combine(settled: impl Iterator<Item = (QueueAction, &'static str)>) -> (QueueAction, &'static str) {
+    settled
         .reduce(|a, b| match (a.0, b.0) {
             (QueueAction::Leave, _) | (QueueAction::Hide(_), QueueAction::Delete) => a,
             (_, QueueAction::Leave) | (QueueAction::Delete, QueueAction::Hide(_)) => b,
@@ -275,7 +314,11 @@ mod tests {
             Settlement { ledger: Some(finish), queue: QueueAction::Delete }
         };
         let check = |all: Vec<Settlement>, expect: Settlement| {
-            assert_eq!(combine(all.iter()), (expect.queue, expect.name()), "{all:?}");
+            assert_eq!(
+                combine(all.iter().map(|one| (one.queue, one.name()))),
+                (expect.queue, expect.name()),
+                "{all:?}"
+            );
         };
         check(vec![delete(), delete()], delete());
         check(vec![delete(), dead_letter()], delete());

@@ -8,6 +8,7 @@ pub mod dlq;
 pub mod exit;
 pub mod flow;
 pub mod host;
+mod json;
 pub mod lease;
 pub mod plugins;
 pub mod sandbox;

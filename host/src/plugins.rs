@@ -12,12 +12,16 @@ pub mod manifest;
 mod reason;
 pub mod rollout;
 mod signature;
+mod type_pattern;
+mod type_table;
 mod versions;
 pub mod watch;
 
 pub use cache::CacheError;
-pub use catalog::{Catalog, Catalogs, LoadFailure, Serving};
+pub use catalog::{Catalog, Catalogs, LoadFailure, Serving, wasm_files};
 pub use conflicts::Conflict;
 pub use load::{LoadError, Loader, Plugin, check_format, read_manifest};
 pub use reason::Reason;
+pub use type_pattern::TypePattern;
+pub use type_table::TypeTable;
 pub use versions::Versions;

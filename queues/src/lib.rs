@@ -18,5 +18,6 @@ pub use queue::{
 };
 pub use queue_ref::{BadQueueRef, QueueRef};
 pub use wasq_sqs_rules::{
-    MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, takes_char,
+    MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, Value, check_attribute,
+    takes_char,
 };

@@ -52,8 +52,9 @@ async fn bodies_that_do_not_fit_their_handler_are_dead_lettered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_bodies_and_bad_utf8_in_an_envelope_are_dead_lettered() {
     let rig = Setup::probe().queue("jobs", |queue| queue.envelope = Envelope::Cloudevents).start().await;
-    for data in [r#""data_base64":"/////w==""#, r#""data_base64":"""#, r#""data":null"#, r#""data_base64":"?""#] {
-        let body = format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"probe",{data}}}"#);
+    let all = [r#""data_base64":"/////w==""#, r#""data_base64":"""#, r#""data":null"#, r#""data_base64":"?""#];
+    for (id, data) in all.into_iter().enumerate() {
+        let body = format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"probe",{data}}}"#);
         rig.message(&body).untyped().send().await;
         let dead = rig.letter().await;
         assert!(["reject", "invalid"].contains(&dead.letter.class.as_str()), "{data}: {}", dead.letter.class);

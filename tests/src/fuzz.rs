@@ -20,8 +20,14 @@ const CHANGES_MAX: usize = 8;
 /// Bytes and numbers at which parsers turn.
 const BYTES: [u8; 10] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'{', b'[', b'\n', b'.'];
 /// What the formats are made of: whole words are seldom found by chance.
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 30] = [
     "\"type\":",
+    "\"Records\":[",
+    "\"eventSource\":\"aws:s3\",",
+    "\"specversion\":\"1.0\",",
+    "\"Type\":\"Notification\",",
+    "\"TaskToken\":",
+    "\"mail\":{\"messageId\":\"m\"},",
     "\"Message\":",
     "\"detail\":",
     "\"data_base64\":",

@@ -126,7 +126,7 @@ impl Bench {
     /// One run, as soon as the plugin may have one, with an order that the probe understands.
     pub async fn run(&self, plugin: &Plugin) -> RunReport {
         let message = Message {
-            kind: plugin.manifest.types[0].clone(),
+            kind: MessageType(plugin.manifest.types[0].to_string()),
             body: Bytes::from_static(br#"{"do":"done"}"#),
             content_type: "application/json".into(),
             key: "k".into(),

@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
-use wasq::config::{Config, Envelope, QueueConfig};
+use wasq::config::{Config, QueueConfig};
 use wasq::exit::Exit;
 use wasq::flow::decide::QueueAction;
-use wasq::flow::decode::decode;
+use wasq::flow::decode::{Decoded, decode};
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
 use wasq::flow::{QueueRuntime, Services};
@@ -81,6 +81,7 @@ impl Step {
 pub struct Steps {
     runtime: Runtime,
     kit: Kit,
+    queue: QueueConfig,
     delivery: Delivery,
     message: Arc<Message>,
     plugin: Arc<Plugin>,
@@ -118,13 +119,15 @@ impl Steps {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime can be made");
         let plugin = kit.catalogs.current().plugins().next().expect("the handler was loaded").clone();
-        let kind = plugin.manifest.types.first().expect("a handler has a type").0.clone();
+        let kind = plugin.manifest.types[0].to_string();
         let mail = Workload { bytes: body_bytes, sleep_ms: 0, types: vec![kind], duplicates: 0, body: None };
         let delivery = runtime.block_on(async { canned::delivery(mail.main(1, 0), 1) });
-        let message = decode(&delivery, Envelope::default(), None).expect("an order has a type");
+        let queue = QueueConfig::default();
+        let message = decoded(&delivery, &queue);
         Self {
             runtime,
             kit,
+            queue,
             delivery,
             message: Arc::new(message),
             plugin,
@@ -152,8 +155,8 @@ impl Steps {
     }
 
     fn decode(&self) {
-        let message = decode(std::hint::black_box(&self.delivery), Envelope::default(), None);
-        assert_eq!(message.expect("an order has a type").kind, self.message.kind);
+        let message = decoded(std::hint::black_box(&self.delivery), &self.queue);
+        assert_eq!(message.kind, self.message.kind);
     }
 
     fn route(&self) {
@@ -305,4 +308,11 @@ fn key(plugin: &Plugin, message: &Message, own: &str) -> Key {
     let text = plugin.key_text(std::hint::black_box(message));
     std::hint::black_box(text);
     Key::of(SCOPE, &plugin.manifest.name, &message.kind, own)
+}
+
+fn decoded(delivery: &Delivery, queue: &QueueConfig) -> Message {
+    match decode(delivery, queue) {
+        Ok(Decoded::Message(typed)) => typed.message,
+        other => panic!("an order is one message with a type: {other:?}"),
+    }
 }

@@ -162,7 +162,7 @@ pub fn plugin_statuses(catalog: &Catalog) -> Vec<PluginStatus> {
         .map(|serving| (&serving.stable, &serving.rollout))
         .map(|(plugin, rollout)| PluginStatus {
             name: plugin.manifest.name.clone(),
-            types: plugin.manifest.types.iter().map(|kind| kind.0.clone()).collect(),
+            types: plugin.manifest.types.iter().map(ToString::to_string).collect(),
             digest: plugin.digest.clone(),
             path: plugin.path.display().to_string(),
             timeout_ms: plugin.policy.timeout.as_millis() as u64,

@@ -53,7 +53,7 @@ impl Check {
             Err(error) => problem(format!("plugins_dir {}: {error}", config.plugins_dir.display())),
             Ok(catalog) => {
                 for plugin in catalog.plugins() {
-                    let kinds: Vec<_> = plugin.manifest.types.iter().map(|kind| kind.0.as_str()).collect();
+                    let kinds: Vec<_> = plugin.manifest.types.iter().map(ToString::to_string).collect();
                     println!(
                         "ok       {}: {} handles {}",
                         plugin.path.display(),

@@ -59,7 +59,7 @@ impl Dev {
         let host = Arc::new(Host::start(config).await?);
         eprintln!("local queue {}   admin http://{}", sqs.endpoint_url(), host.admin_addr());
         for plugin in host.services().catalogs.current().plugins() {
-            let kinds: Vec<_> = plugin.manifest.types.iter().map(|kind| kind.0.as_str()).collect();
+            let kinds: Vec<_> = plugin.manifest.types.iter().map(ToString::to_string).collect();
             eprintln!("  {} handles {}", plugin.manifest.name, kinds.join(", "));
         }
         let rebuild = tokio::spawn(watch(self.dir.clone(), plugins_dir, host.clone()));

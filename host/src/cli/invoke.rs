@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use wasq_core::clock;
-use wasq_core::message::{AttributeValue, BodyDigest, Delivery, Key, MessageId, Receipt};
+use wasq_core::message::{AttributeValue, BodyDigest, Delivery, Key, Message, MessageId, MessageType};
 use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::{Claim, ClaimRequest, Ledger};
 
-use super::body::read_body;
-use crate::config::Config;
+use super::message::{MessageArguments, parse_pair};
+use crate::config::{Config, QueueConfig};
 use crate::exit::Exit;
+use crate::flow::decode::{Decoded, TYPE_ATTRIBUTE, Typed, decode};
 use crate::plugins::{Loader, Plugin};
 use crate::sandbox::{Destinations, Job, Sandbox};
 use crate::telemetry::spans::Span;
@@ -23,16 +23,15 @@ use crate::telemetry::spans::Span;
 ///
 /// Prints the outcome, the time, the memory and what was put into the outbox; the handler's logs go
 /// to stderr. Exits with 0 if the handler is done, else with 1. What the manifest asks for is
-/// granted.
+/// granted; with --config, what that grants.
 #[derive(Args)]
 pub struct Invoke {
     /// The plugin.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// The message's body; `-` reads stdin, `@FILE` a file.
-    #[arg(long, default_value = "{}")]
-    body: String,
-    /// The message's type. Default: the manifest's, if it has only one.
+    #[command(flatten)]
+    message: MessageArguments,
+    /// The message's type. Default: what the message names, else the manifest's, if it has only one.
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
     /// Sets a variable of the handler. May be repeated.
@@ -41,36 +40,66 @@ pub struct Invoke {
     /// Allow calls to HOST:PORT, also over plain HTTP and at a private or loopback address.
     #[arg(long = "open", value_name = "HOST:PORT")]
     open_hosts: Vec<String>,
-    /// Adds a message attribute. May be repeated.
-    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_pair)]
-    attributes: Vec<(String, String)>,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// `NAME=VALUE`.
-pub fn parse_pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
 impl Invoke {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let plugin_and_sandbox = self.load()?;
-        let (plugin, sandbox) = (&plugin_and_sandbox.0, &plugin_and_sandbox.1);
-        let kind = match (&self.kind, plugin.manifest.types.as_slice()) {
-            (Some(kind), _) => kind.clone(),
-            (None, [only]) => only.0.clone(),
-            (None, several) => {
-                let names: Vec<_> = several.iter().map(|kind| kind.0.as_str()).collect();
-                bail!("the plugin handles several types; say which with --type: {}", names.join(", "))
-            }
-        };
-        let delivery = self.delivery(&kind)?;
-        let message = crate::flow::decode::decode(&delivery, crate::config::Envelope::Plain, Some(&kind))
-            .map_err(|reason| anyhow::anyhow!(reason))?;
+        let (plugin, sandbox, queue) = self.load()?;
+        let mut all_done = true;
+        for (delivery, message) in self.messages(&plugin, queue)? {
+            all_done &= self.invoke(&plugin, &sandbox, delivery, message).await?;
+        }
+        Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
 
+    /// The message, or each record of it.
+    fn messages(&self, plugin: &Plugin, mut queue: QueueConfig) -> anyhow::Result<Vec<(Delivery, Message)>> {
+        let types = &plugin.manifest.types;
+        let mut delivery = self.message.delivery()?;
+        // Made up, so that two runs are two messages.
+        delivery.message_id = MessageId(uuid::Uuid::new_v4().to_string());
+        let only = match types.as_slice() {
+            [one] => one.exact().map(|kind| kind.0.clone()),
+            _ => None,
+        };
+        if let Some(kind) = self.kind.clone().or_else(|| only.filter(|_| !self.message.may_name_its_type())) {
+            delivery.attributes.insert(TYPE_ATTRIBUTE.into(), AttributeValue::string(kind.clone()));
+            queue.default_type = Some(kind);
+        }
+        let names: Vec<_> = types.iter().map(ToString::to_string).collect();
+        let names = names.join(", ");
+        let decoded = decode(&delivery, &queue)
+            .map_err(|reason| anyhow::anyhow!("{reason}; say the type with --type: the plugin handles {names}"))?;
+        let one = |typed: Typed, delivery: Delivery| {
+            let mut message = typed.message;
+            if let Some(kind) = &self.kind {
+                message.kind = MessageType(kind.clone());
+            }
+            if !plugin.manifest.handles(&message.kind) {
+                bail!("the plugin does not handle the type `{}`; it handles {names}", message.kind);
+            }
+            Ok((delivery, message))
+        };
+        match decoded {
+            Decoded::Message(typed) => Ok(vec![one(typed, delivery)?]),
+            Decoded::Batch(parts) => parts.into_iter().map(|part| one(part.typed, part.delivery)).collect(),
+            Decoded::Notice(_, typed) => {
+                bail!("{} is no work: the host settles it without a handler", typed.message.kind)
+            }
+        }
+    }
+
+    /// The answer is whether the handler was done.
+    async fn invoke(
+        &self,
+        plugin: &Plugin,
+        sandbox: &Sandbox,
+        delivery: Delivery,
+        message: Message,
+    ) -> anyhow::Result<bool> {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let ledger: Arc<dyn Ledger> = Arc::new(LocalLedger::open(scratch.path())?);
         let text = plugin.key_text(&message);
@@ -98,40 +127,28 @@ impl Invoke {
         let report = sandbox.run(&plugin.handler, job, Vec::new()).await;
         let done = matches!(report.exit, Exit::Done { .. });
         self.print(&report, &text);
-        Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(done)
     }
 
-    fn load(&self) -> anyhow::Result<(Plugin, Sandbox)> {
-        let mut config = Config::parse("grant_all = true\n[queues.none]", std::path::Path::new("(built in)"))?;
-        config.egress.open_hosts.clone_from(&self.open_hosts);
+    fn load(&self) -> anyhow::Result<(Plugin, Sandbox, QueueConfig)> {
+        let config = self.message.config()?;
+        let queue = self.message.queue(config.as_ref())?;
+        let mut config = match config {
+            Some(config) => config,
+            None => Config::parse("grant_all = true\n[queues.none]", std::path::Path::new("(built in)"))?,
+        };
+        config.egress.open_hosts.extend(self.open_hosts.iter().cloned());
         let name = crate::plugins::read_manifest(&self.file, &config.limits)?;
         let own = config.plugins.entry(name.name).or_default();
         own.variables.extend(self.variables.iter().cloned());
         if !self.open_hosts.is_empty() {
             let open = self.open_hosts.iter().map(|host| format!("http://{host}"));
-            own.allowed_outbound_hosts = Some(name.allowed_outbound_hosts.into_iter().chain(open).collect());
+            let granted = own.allowed_outbound_hosts.take().unwrap_or(name.allowed_outbound_hosts);
+            own.allowed_outbound_hosts = Some(granted.into_iter().chain(open).collect());
         }
         let sandbox = Sandbox::new(&config.limits).map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let plugin = Loader::new(sandbox.clone(), Arc::new(config))?.load(&self.file)?;
-        Ok((plugin, sandbox))
-    }
-
-    fn delivery(&self, kind: &str) -> anyhow::Result<Delivery> {
-        let attributes = self.attributes.iter().map(|(name, value)| (name.clone(), AttributeValue::string(value)));
-        let mut attributes: wasq_core::message::Attributes = attributes.collect();
-        attributes.insert(crate::flow::decode::TYPE_ATTRIBUTE.into(), AttributeValue::string(kind));
-        Ok(Delivery {
-            message_id: MessageId(uuid::Uuid::new_v4().to_string()),
-            receipt: Receipt(String::new()),
-            body: read_body(&self.body)?.into(),
-            attributes,
-            receive_count: 1,
-            sent_at: clock::unix_ms(),
-            group: None,
-            deduplication_id: None,
-            trace_header: None,
-            received_at: clock::now(),
-        })
+        Ok((plugin, sandbox, queue))
     }
 
     fn print(&self, report: &crate::sandbox::RunReport, key: &str) {

@@ -12,7 +12,7 @@ use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{Outgoing, Queue, batches};
 
 use super::body::read_body;
-use super::invoke::parse_pair;
+use super::message::parse_pair;
 use super::target::Target;
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 

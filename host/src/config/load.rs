@@ -131,6 +131,9 @@ impl Config {
             if queue.default_type.as_ref().is_some_and(String::is_empty) {
                 return refuse(key("default_type"), "empty".into(), "name a type, or leave it out");
             }
+            if let Some((field, value, rule)) = queue.type_fault() {
+                return refuse(key(&field), value, &rule);
+            }
             if queue.wait > Duration::from_secs(20) {
                 return refuse(key("wait"), format!("{:?}", queue.wait), "SQS waits at most 20 s");
             }

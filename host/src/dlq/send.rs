@@ -43,7 +43,9 @@ pub async fn send(
         group: delivery.group.clone().or_else(|| fifo.then(|| "wasq".to_owned())),
         deduplication_id: fifo.then(|| {
             let plugin = letter.plugin.as_deref().unwrap_or_default();
-            Key::derive(&[letter.message_id.0.as_bytes(), plugin.as_bytes()]).to_hex()
+            // The records of a batch have one message id.
+            let key = letter.key.as_deref().unwrap_or_default();
+            Key::derive(&[letter.message_id.0.as_bytes(), plugin.as_bytes(), key.as_bytes()]).to_hex()
         }),
     };
     for answer in dlq.send(std::slice::from_ref(&outgoing)).await {

@@ -173,7 +173,7 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
     match exit {
         Exit::Done { result } => delete(done(result.clone(), false)),
         Exit::Discard { .. } | Exit::Expired { discard: true } => delete(done(None, true)),
-        Exit::Duplicate { .. } => delete(None),
+        Exit::Duplicate { .. } | Exit::Notice { .. } => delete(None),
         Exit::Snooze { delay } => release((*delay).max(UNCOUNTED_MIN)),
         // Not before it was told to come back, nor before the next probe; and not all who were told
         // the same at once.

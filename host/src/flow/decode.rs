@@ -1,154 +1,203 @@
-//! The first step: from a delivery to a message, unwrapped from its envelope, with its type and
-//! key.
+//! The first step: from a delivery to a message, unwrapped from its envelopes, with its type and
+//! key; or to several, where the queue splits batches.
 
+mod envelope;
 mod fields;
+mod split;
 
-use bytes::Bytes;
-use serde_json::Value;
-use wasq_core::message::{AttributeValue, Attributes, Delivery, KEY_FIELD, KeySource, Message, MessageType};
+use wasq_core::message::{AttributeValue, Attributes, Delivery, KeySource, Message, MessageType};
 
+pub use envelope::Notice;
+pub use split::Part;
 pub use wasq_core::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 
+use envelope::Opened;
 use fields::Fields;
 
-use crate::config::{Envelope, KeyFrom, QueueConfig};
+use crate::config::{Envelope, KeyFrom, QueueConfig, TypeSource};
 use crate::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
+use crate::json;
 
-/// Levels of nesting that an envelope may have: serde_json's own limit.
-const NESTING_NOTE: &str = "; at most 128 levels of nesting are read";
+/// What a delivery holds.
+#[derive(Debug)]
+pub enum Decoded {
+    Message(Typed),
+    /// The records of a batch, each a delivery of its own: `split = true`.
+    Batch(Vec<Part>),
+    /// What a service says about itself, with the message that it is in.
+    Notice(Notice, Typed),
+}
 
-/// Reads a delivery. An error says what cannot be read, in words fit for a dead letter.
-pub fn decode(delivery: &Delivery, envelope: Envelope, default_type: Option<&str>) -> Result<Message, String> {
+/// A message, and where its type comes from.
+#[derive(Debug)]
+pub struct Typed {
+    pub message: Message,
+    pub type_origin: TypeOrigin,
+}
+
+/// Where a message's type comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeOrigin {
+    /// The queue's `type_from`, by its index.
+    Source(usize),
+    /// A shape that names no type, as a task token's.
+    Shape,
+    /// The queue's `default_type`.
+    Default,
+}
+
+impl TypeOrigin {
+    /// As the config names it.
+    pub fn name(self, queue: &QueueConfig) -> String {
+        match self {
+            Self::Source(index) => queue.type_from.0.get(index).map_or_else(String::new, ToString::to_string),
+            Self::Shape => TypeSource::Envelope.to_string(),
+            Self::Default => "default_type".to_owned(),
+        }
+    }
+}
+
+/// Reads a delivery as its queue's config says. An error says what cannot be read, in words fit for
+/// a dead letter.
+pub fn decode(delivery: &Delivery, queue: &QueueConfig) -> Result<Decoded, String> {
     let mut attributes = delivery.attributes.clone();
     attributes.remove(LETTER_ATTRIBUTE);
-    let outer = Fields::read(&delivery.body);
-    let opened = open(envelope, &delivery.body, &outer, &mut attributes)?;
-    let inner = opened.as_ref().map(|opened| Fields::read(&opened.body));
-    let fields = inner.as_ref().unwrap_or(&outer);
-
-    let attribute = |name: &str| attributes.get(name).and_then(AttributeValue::text).map(str::to_owned);
-    let field = |name: &str| fields.as_ref().ok().and_then(|fields| fields.text(name));
-    // An empty type or key is none, and does not stand before another.
-    let named = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let kind = named(attribute(TYPE_ATTRIBUTE))
-        .or_else(|| named(opened.as_ref()?.kind.clone()))
-        .or_else(|| named(field("type")))
-        .or_else(|| default_type.map(str::to_owned));
-    let Some(kind) = kind else {
-        let why = match fields {
-            Ok(_) => "its JSON body has no string field `type` with anything in it".to_owned(),
-            Err(error) => format!("its body is no JSON ({error})"),
-        };
-        return Err(format!("the message has no type: no attribute `type`, {why}, and the queue has no default_type"));
+    let body = envelope::without_bom(delivery.body.clone());
+    let outer = Fields::read(&body);
+    let may_be_wrapped = match (queue.envelope, &outer) {
+        (Envelope::Plain, _) | (Envelope::Auto, Err(_)) => false,
+        (Envelope::Auto, Ok(fields)) => fields.has_marker || fields.is_array,
+        (Envelope::Sns | Envelope::Eventbridge | Envelope::Cloudevents, _) => true,
     };
-    let from = |source: KeySource| move |key: String| (key, source);
-    let (key, key_source) = named(attribute(KEY_ATTRIBUTE))
-        .map(from(KeySource::Attribute))
-        .or_else(|| named(field(KEY_FIELD)).map(from(KeySource::BodyField)))
-        .or_else(|| named(attribute(OWN_KEY_ATTRIBUTE)).map(from(KeySource::OwnKey)))
-        .unwrap_or_else(|| (delivery.message_id.0.clone(), KeySource::MessageId));
-    let content_type = attribute("content-type").unwrap_or_else(|| "application/json".to_owned());
-    let traceparent = attribute("traceparent");
-    let body = opened.map_or_else(|| delivery.body.clone(), |opened| opened.body);
-    Ok(Message { kind: MessageType(kind), body, content_type, key, key_source, traceparent, attributes })
+    if !may_be_wrapped {
+        let opened = Opened::plain(body.clone());
+        return typed(delivery, queue, &opened, &outer, attributes).map(Decoded::Message);
+    }
+    let mut opened = envelope::open(queue.envelope, body.clone(), &mut attributes)?;
+    if !opened.records.is_empty() {
+        if queue.split {
+            return split::split(delivery, queue, &opened).map(Decoded::Batch);
+        }
+        if opened.kind.is_none() {
+            return Err("its records are of several types; with `split = true` on the queue, each is a message".into());
+        }
+    }
+    let notice = opened.notice.take();
+    let typed = typed(delivery, queue, &opened, &Fields::read(&opened.body), attributes)?;
+    Ok(match notice {
+        Some(notice) => Decoded::Notice(notice, typed),
+        None => Decoded::Message(typed),
+    })
+}
+
+/// Finds type and key of what was opened.
+fn typed(
+    delivery: &Delivery,
+    queue: &QueueConfig,
+    opened: &Opened,
+    fields: &Result<Fields<'_>, String>,
+    attributes: Attributes,
+) -> Result<Typed, String> {
+    let found = Found { queue, opened, fields, attributes: &attributes };
+    let (kind, type_origin) = found.kind()?;
+    let (key, key_source) = found.key(delivery);
+    let content_type = opened.content_type.clone().or_else(|| found.attribute("content-type"));
+    let message = Message {
+        kind: MessageType(kind),
+        body: opened.body.clone(),
+        content_type: content_type.unwrap_or_else(|| "application/json".to_owned()),
+        key,
+        key_source,
+        traceparent: found.attribute("traceparent"),
+        attributes,
+    };
+    Ok(Typed { message, type_origin })
+}
+
+/// All that type and key may come from.
+struct Found<'a> {
+    queue: &'a QueueConfig,
+    opened: &'a Opened,
+    fields: &'a Result<Fields<'a>, String>,
+    attributes: &'a Attributes,
+}
+
+impl Found<'_> {
+    fn attribute(&self, name: &str) -> Option<String> {
+        self.attributes.get(name).and_then(AttributeValue::text).map(str::to_owned)
+    }
+
+    fn kind(&self) -> Result<(String, TypeOrigin), String> {
+        for (index, source) in self.queue.type_from.0.iter().enumerate() {
+            // An empty type is none, and does not stand before another.
+            if let Some(kind) = self.kind_from(source).filter(|kind| !kind.is_empty()) {
+                return Ok((self.queue.renamed(kind), TypeOrigin::Source(index)));
+            }
+        }
+        if let Some(kind) = &self.opened.fallback_kind {
+            return Ok((self.queue.renamed(kind.clone()), TypeOrigin::Shape));
+        }
+        match &self.queue.default_type {
+            Some(kind) => Ok((kind.clone(), TypeOrigin::Default)),
+            None => Err(self.no_type()),
+        }
+    }
+
+    fn kind_from(&self, source: &TypeSource) -> Option<String> {
+        match source {
+            TypeSource::Attribute(name) => self.attribute(name),
+            TypeSource::Envelope => {
+                self.opened.kind.clone().or_else(|| envelope::binary_mode(self.queue.envelope, self.attributes).0)
+            }
+            TypeSource::Field => self.fields.as_ref().ok()?.kind(),
+            TypeSource::Pointer(pointer) => self.opened.layers().find_map(|layer| {
+                let found = json::find(serde_json::from_slice(layer).ok()?, pointer)?;
+                serde_json::from_str(found.get()).ok()
+            }),
+        }
+    }
+
+    fn no_type(&self) -> String {
+        let body = match self.fields {
+            Ok(_) => String::new(),
+            Err(error) => format!("; its body is no JSON ({error})"),
+        };
+        let hint = match (self.queue.envelope, self.fields) {
+            (Envelope::Plain, Ok(fields)) if fields.has_marker => {
+                "; its body looks like an envelope: does the queue need `envelope = \"auto\"`?"
+            }
+            _ => "",
+        };
+        format!(
+            "the message has no type: none in {} (type_from), and the queue has no default_type{body}{hint}",
+            self.queue.type_from
+        )
+    }
+
+    fn key(&self, delivery: &Delivery) -> (String, KeySource) {
+        let named = |key: Option<String>, source| key.filter(|key| !key.is_empty()).map(|key| (key, source));
+        let field = || self.fields.as_ref().ok().and_then(Fields::key);
+        let envelope = || {
+            let own = self.opened.key.clone();
+            own.or_else(|| envelope::binary_mode(self.queue.envelope, self.attributes).1)
+        };
+        named(self.attribute(KEY_ATTRIBUTE), KeySource::Attribute)
+            .or_else(|| named(field(), KeySource::BodyField))
+            .or_else(|| named(self.attribute(OWN_KEY_ATTRIBUTE), KeySource::OwnKey))
+            .or_else(|| named(envelope(), KeySource::Envelope))
+            .or_else(|| Some((key_of_queue(delivery, self.queue)?, KeySource::DeduplicationId)))
+            .unwrap_or_else(|| (delivery.message_id.0.clone(), KeySource::MessageId))
+    }
 }
 
 /// The key of a message that names none, where its queue asks for another than SQS's id of it: the
 /// deduplication id, and in which window of the clock the message was sent. SQS itself drops a
 /// second one within its five minutes; what it takes after that is a new message, unless the
 /// queue's window is longer.
-pub fn with_key_of_queue(message: Message, delivery: &Delivery, queue: &QueueConfig) -> Message {
-    let asked = message.key_source == KeySource::MessageId && queue.key_from == KeyFrom::DeduplicationId;
-    let Some(id) = delivery.deduplication_id.as_ref().filter(|_| asked) else { return message };
+fn key_of_queue(delivery: &Delivery, queue: &QueueConfig) -> Option<String> {
+    let id = delivery.deduplication_id.as_ref().filter(|_| queue.key_from == KeyFrom::DeduplicationId)?;
     let window = delivery.sent_at.0 / 1_000 / queue.deduplication_window.as_secs().max(1);
-    Message { key: format!("{id}@{window}"), key_source: KeySource::DeduplicationId, ..message }
-}
-
-/// What was in an envelope.
-struct Opened {
-    body: Bytes,
-    /// The type that the envelope names.
-    kind: Option<String>,
-}
-
-/// None where there is no envelope.
-fn open(
-    envelope: Envelope,
-    body: &[u8],
-    fields: &Result<Fields<'_>, String>,
-    attributes: &mut Attributes,
-) -> Result<Option<Opened>, String> {
-    let found = match (envelope, fields) {
-        (Envelope::Auto, Ok(fields)) => recognise(fields),
-        (Envelope::Auto, Err(_)) => Envelope::Plain,
-        (named, _) => named,
-    };
-    let wrapped = || {
-        serde_json::from_slice::<Value>(body).map_err(|error| {
-            let note = if error.to_string().contains("recursion limit") { NESTING_NOTE } else { "" };
-            format!("the body is no JSON, so no {found:?} envelope: {error}{note}")
-        })
-    };
-    match found {
-        Envelope::Plain | Envelope::Auto => Ok(None),
-        Envelope::Sns => open_sns(&wrapped()?, attributes).map(Some),
-        Envelope::Eventbridge => open_eventbridge(&wrapped()?).map(Some),
-        Envelope::Cloudevents => open_cloudevent(&wrapped()?).map(Some),
-    }
-}
-
-/// Which envelope a body's fields look like.
-fn recognise(fields: &Fields<'_>) -> Envelope {
-    if fields.text("Type").as_deref() == Some("Notification") && fields.text("Message").is_some() {
-        return Envelope::Sns;
-    }
-    if fields.text("detail-type").is_some() && fields.has("detail") {
-        return Envelope::Eventbridge;
-    }
-    if fields.text("specversion").is_some() && fields.text("type").is_some() {
-        return Envelope::Cloudevents;
-    }
-    Envelope::Plain
-}
-
-/// An SNS notification, as SNS writes it to a queue without raw delivery. Its own attributes join
-/// the message's.
-fn open_sns(wrapped: &Value, attributes: &mut Attributes) -> Result<Opened, String> {
-    let text = wrapped["Message"].as_str().ok_or("the SNS envelope has no string `Message`")?;
-    for (name, attribute) in wrapped["MessageAttributes"].as_object().into_iter().flatten() {
-        let data_type = attribute["Type"].as_str().unwrap_or("String");
-        if let (Some(value), false) = (attribute["Value"].as_str(), data_type == "Binary") {
-            let value = AttributeValue { data_type: data_type.to_owned(), ..AttributeValue::string(value) };
-            attributes.entry(name.clone()).or_insert(value);
-        }
-    }
-    let body = Bytes::copy_from_slice(text.as_bytes());
-    Ok(Opened { body, kind: None })
-}
-
-/// An EventBridge event: `detail-type` is the type, `detail` the body.
-fn open_eventbridge(wrapped: &Value) -> Result<Opened, String> {
-    let kind = wrapped["detail-type"].as_str().ok_or("the EventBridge envelope has no string `detail-type`")?;
-    let detail = wrapped.get("detail").ok_or("the EventBridge envelope has no `detail`")?;
-    Ok(Opened { body: detail.to_string().into(), kind: Some(kind.to_owned()) })
-}
-
-/// A CloudEvent in structured mode: `data`, or `data_base64`.
-fn open_cloudevent(wrapped: &Value) -> Result<Opened, String> {
-    use base64::Engine;
-    let kind = wrapped["type"].as_str().ok_or("the CloudEvents envelope has no string `type`")?.to_owned();
-    if let Some(data) = wrapped["data_base64"].as_str() {
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(data)
-            .map_err(|error| format!("the CloudEvents envelope's `data_base64` is no base64: {error}"))?;
-        return Ok(Opened { body: bytes.into(), kind: Some(kind) });
-    }
-    let body = match wrapped.get("data") {
-        None | Some(Value::Null) => Bytes::new(),
-        Some(Value::String(text)) => Bytes::copy_from_slice(text.as_bytes()),
-        Some(other) => other.to_string().into(),
-    };
-    Ok(Opened { body, kind: Some(kind) })
+    Some(format!("{id}@{window}"))
 }
 
 #[cfg(test)]

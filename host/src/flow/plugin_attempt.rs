@@ -39,6 +39,10 @@ impl<'a> PluginAttempt<'a> {
         PluginAttempt { plugin: Some(plugin), ..*self }
     }
 
+    pub(super) fn with(&self, message: &'a Message) -> PluginAttempt<'a> {
+        PluginAttempt { message: Some(message), ..*self }
+    }
+
     /// The type and the plugin, as logs and metrics name them; empty where there is none.
     pub(super) fn names(&self) -> (&'a str, &'a str) {
         let kind = self.message.map_or("", |message| message.kind.0.as_str());

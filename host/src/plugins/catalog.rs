@@ -1,7 +1,7 @@
 //! The catalog: which plugins handle which type. It is replaced whole; what runs keeps the plugin
 //! that it started on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::gone::Gone;
 use super::load::{LoadError, Loader, Plugin};
 use super::reason::Reason;
 use super::rollout::{Rollout, TrialEnd, Version};
+use super::type_table::TypeTable;
 use super::versions::Versions;
 use crate::admission::permits::Pools;
 
@@ -21,7 +22,7 @@ use crate::admission::permits::Pools;
 #[derive(Default)]
 pub struct Catalog {
     by_name: BTreeMap<String, Arc<Serving>>,
-    by_type: HashMap<MessageType, Vec<Arc<Serving>>>,
+    routes: TypeTable<Arc<Serving>>,
     failures: Vec<LoadFailure>,
 }
 
@@ -56,7 +57,12 @@ pub struct LoadFailure {
 impl Catalog {
     /// What handles a type, in the order of the plugins' names.
     pub fn route(&self, kind: &MessageType) -> &[Arc<Serving>] {
-        self.by_type.get(kind).map_or(&[], Vec::as_slice)
+        self.routes.of(kind)
+    }
+
+    /// Every pattern of a manifest with the plugins that name it.
+    pub fn table(&self) -> BTreeMap<String, &[Arc<Serving>]> {
+        self.routes.table()
     }
 
     pub fn serving(&self) -> impl Iterator<Item = &Arc<Serving>> {
@@ -84,13 +90,15 @@ impl Catalog {
     }
 
     fn of(by_name: BTreeMap<String, Arc<Serving>>, failures: Vec<LoadFailure>) -> Self {
-        let mut by_type: HashMap<MessageType, Vec<Arc<Serving>>> = HashMap::new();
-        for serving in by_name.values() {
-            for kind in &serving.stable.manifest.types {
-                by_type.entry(kind.clone()).or_default().push(serving.clone());
-            }
-        }
-        Self { by_name, by_type, failures }
+        let patterns = |serving: &Arc<Serving>| {
+            let patterns: BTreeSet<_> = serving.stable.manifest.types.iter().cloned().collect();
+            patterns.into_iter().map({
+                let serving = serving.clone();
+                move |pattern| (pattern, serving.clone())
+            })
+        };
+        let routes = TypeTable::new(by_name.values().flat_map(patterns));
+        Self { by_name, routes, failures }
     }
 }
 
@@ -306,7 +314,7 @@ fn not_taken(serving: Serving, by_name: &BTreeMap<String, Arc<Serving>>) -> Resu
 }
 
 /// The plugins' files, by name.
-fn wasm_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub fn wasm_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();

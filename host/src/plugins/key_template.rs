@@ -1,11 +1,15 @@
-//! The template that makes a message's key out of its body: `receipt:{/order_id}`.
+//! The template that makes a message's key out of its body and attributes:
+//! `receipt:{/order_id}`, `{attribute:tenant}:{/order_id}`.
 
-mod pointer;
-
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use wasq_core::message::{AttributeData, Attributes};
 
-/// Text with JSON pointers (RFC 6901) in braces.
+use crate::json::{find, pointer_fault};
+
+/// Text with JSON pointers (RFC 6901) and names of attributes in braces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyTemplate {
@@ -17,24 +21,33 @@ pub struct KeyTemplate {
 enum Part {
     Text(String),
     Pointer(String),
+    /// `{attribute:NAME}`: a message attribute, or what the envelope said.
+    Attribute(String),
 }
 
+const ATTRIBUTE: &str = "attribute:";
+
 impl KeyTemplate {
-    /// The key for this body; none if it is no JSON, or a pointer leads nowhere, or to something
-    /// that is no string, number or boolean.
+    /// The key for this body and these attributes; none if the body is no JSON where a pointer leads
+    /// into it, or a pointer leads nowhere, or to something that is no string, number or boolean, or
+    /// an attribute is not there.
     ///
     /// A number is taken as it is written: through floating point, different ones would become the
     /// same. Each value is preceded by its length, so that `{/a}|{/b}` of `x|y` and `z` differs
     /// from that of `x` and `y|z`; and what is no string by a mark before that, so that `1` differs
     /// from `"1"`.
-    pub fn render(&self, body: &[u8]) -> Option<String> {
-        let body: &RawValue = serde_json::from_slice(body).ok()?;
+    pub fn render(&self, body: &[u8], attributes: &Attributes) -> Option<String> {
+        let mut json: Option<&RawValue> = None;
         let mut key = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => key.push_str(text),
                 Part::Pointer(pointer) => {
-                    let json = pointer::find(body, pointer)?.get();
+                    let body = match json {
+                        Some(body) => body,
+                        None => json.insert(serde_json::from_slice(body).ok()?),
+                    };
+                    let json = find(body, pointer)?.get();
                     match json.as_bytes().first()? {
                         b'"' => {
                             let text: String = serde_json::from_str(json).ok()?;
@@ -42,6 +55,17 @@ impl KeyTemplate {
                         }
                         b't' | b'f' | b'-' | b'0'..=b'9' => key.push_str(&format!("={}:{json}", json.len())),
                         _ => return None,
+                    }
+                }
+                Part::Attribute(name) => {
+                    let attribute = attributes.get(name)?;
+                    let is_number = attribute.data_type.split('.').next() == Some("Number");
+                    match &attribute.value {
+                        AttributeData::Text(text) if is_number => key.push_str(&format!("={}:{text}", text.len())),
+                        AttributeData::Text(text) => key.push_str(&format!("{}:{text}", text.len())),
+                        AttributeData::Binary(bytes) => {
+                            key.push_str(&format!("#{}:{}", bytes.len(), BASE64_STANDARD.encode(bytes)));
+                        }
                     }
                 }
             }
@@ -62,20 +86,30 @@ impl TryFrom<String> for KeyTemplate {
             }
             let inner = &rest[open + 1..];
             let close = inner.find('}').ok_or("idempotency.key has a `{` without its `}`")?;
-            let pointer = &inner[..close];
-            if !pointer.starts_with('/') {
-                return Err(format!(
-                    "idempotency.key: `{{{pointer}}}` is no JSON pointer; write `{{/{pointer}}}` for a field of the body"
-                ));
-            }
-            parts.push(Part::Pointer(pointer.to_owned()));
+            parts.push(match (inner[..close].strip_prefix(ATTRIBUTE), &inner[..close]) {
+                (Some(""), _) => return Err("idempotency.key: `{attribute:}` names no attribute".into()),
+                (Some(name), _) => Part::Attribute(name.to_owned()),
+                (None, pointer) if !pointer.starts_with('/') => {
+                    return Err(format!(
+                        "idempotency.key: `{{{pointer}}}` is no JSON pointer; write `{{/{pointer}}}` for a field of the body, \
+                         or `{{attribute:{pointer}}}` for a message attribute"
+                    ));
+                }
+                (None, pointer) => match pointer_fault(pointer) {
+                    None => Part::Pointer(pointer.to_owned()),
+                    Some(rule) => return Err(format!("idempotency.key: `{{{pointer}}}`: {rule}")),
+                },
+            });
             rest = &inner[close + 1..];
         }
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));
         }
-        if !parts.iter().any(|part| matches!(part, Part::Pointer(_))) {
-            return Err("idempotency.key has no `{/pointer}`: every message would have the same key".into());
+        if parts.iter().all(|part| matches!(part, Part::Text(_))) {
+            return Err(
+                "idempotency.key has no `{/pointer}` and no `{attribute:NAME}`: every message would have the same key"
+                    .into(),
+            );
         }
         Ok(Self { source, parts })
     }

@@ -65,17 +65,12 @@ pub struct LoadError {
 impl Plugin {
     /// The text of a message's key as this plugin sees it: its template's, else the message's own.
     pub fn key_text(&self, message: &Message) -> String {
-        self.key_of_template(message).unwrap_or_else(|| message.key.clone())
+        self.manifest.idempotency.key_of(message).0
     }
 
     /// Where that key comes from.
     pub fn key_source(&self, message: &Message) -> KeySource {
-        self.key_of_template(message).map_or(message.key_source, |_| KeySource::Template)
-    }
-
-    fn key_of_template(&self, message: &Message) -> Option<String> {
-        let template = self.manifest.idempotency.key.as_ref()?;
-        template.render(&message.body)
+        self.manifest.idempotency.key_of(message).1
     }
 
     /// What tells its version from others: the component and its manifest, which may stand beside

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
-use wasq_core::message::MessageType;
+use wasq_core::message::{KeySource, Message, MessageType};
 
 use super::key_template::KeyTemplate;
+use super::type_pattern::TypePattern;
 use crate::admission::permits::Priority;
 use crate::config::EmptyInterface;
 
@@ -22,8 +23,9 @@ pub struct Manifest {
     /// manifest that stands beside its component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component_blake3: Option<String>,
-    /// The message types it handles.
-    pub types: Vec<MessageType>,
+    /// The message types it handles; a `*` at the end stands for any rest. Of all plugins, those
+    /// whose pattern is the most specific get a message.
+    pub types: Vec<TypePattern>,
     /// How long one attempt may take by the wall clock: 1 ms to 12 h. Default 30 s.
     #[serde(default = "default_timeout", with = "humantime_serde")]
     pub timeout: Duration,
@@ -124,6 +126,14 @@ impl Default for Idempotency {
     }
 }
 
+impl Idempotency {
+    /// The text of a message's key, and where it comes from: the template, else the message.
+    pub fn key_of(&self, message: &Message) -> (String, KeySource) {
+        let own = self.key.as_ref().and_then(|template| template.render(&message.body, &message.attributes));
+        own.map_or_else(|| (message.key.clone(), message.key_source), |key| (key, KeySource::Template))
+    }
+}
+
 pub(super) fn default_timeout() -> Duration {
     Duration::from_secs(30)
 }
@@ -151,6 +161,11 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Whether it names a type, be it with a `*`.
+    pub fn handles(&self, kind: &MessageType) -> bool {
+        self.types.iter().any(|pattern| pattern.matches(kind))
+    }
+
     fn check(&self) -> Result<(), ManifestError> {
         let name_ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(name_ok) {
@@ -158,9 +173,6 @@ impl Manifest {
         }
         if self.types.is_empty() {
             return bounds("types", "empty", "name at least one message type");
-        }
-        if let Some(kind) = self.types.iter().find(|kind| kind.0.is_empty() || kind.0.len() > 256) {
-            return bounds("types", &format!("`{kind}`"), "a type has 1 to 256 bytes");
         }
         in_range("timeout", self.timeout, Duration::from_millis(1), HOURS_12, "use 1 ms to 12 h")?;
         let memory = self.memory.as_u64();

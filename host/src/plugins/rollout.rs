@@ -64,7 +64,7 @@ impl Rollout {
     /// The version for a message. The key decides, so that its duplicates and every host come to
     /// the same.
     pub fn version(&self, kind: &MessageType, key: &Key, receive_count: u32) -> Version {
-        let handles = self.candidate.manifest.types.contains(kind);
+        let handles = self.candidate.manifest.handles(kind);
         let is_candidate = handles
             && match self.outcome.get() {
                 Some(TrialEnd::Promoted) => true,

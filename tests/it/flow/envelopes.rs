@@ -5,19 +5,24 @@ use wasq::config::Envelope;
 
 use crate::support::Setup;
 
+/// The envelope's id is the message's key: no two are the same.
+fn id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
 fn sns(body: &Value) -> Value {
     json!({
-        "Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:eu-central-1:1:t", "Message": body.to_string(),
+        "Type": "Notification", "MessageId": id(), "TopicArn": "arn:aws:sns:eu-central-1:1:t", "Message": body.to_string(),
         "MessageAttributes": { "type": { "Type": "String", "Value": "probe" }, "from": { "Type": "String", "Value": "sns" } },
     })
 }
 
 fn eventbridge(body: &Value) -> Value {
-    json!({ "version": "0", "id": "e", "detail-type": "probe", "source": "shop", "detail": body })
+    json!({ "version": "0", "id": id(), "detail-type": "probe", "source": "shop", "detail": body })
 }
 
 fn cloudevent(body: &Value) -> Value {
-    json!({ "specversion": "1.0", "id": "c", "type": "probe", "source": "/shop", "data": body })
+    json!({ "specversion": "1.0", "id": id(), "type": "probe", "source": "/shop", "data": body })
 }
 
 /// Puts a message into its envelope.
@@ -68,6 +73,6 @@ async fn a_message_without_its_envelope_is_dead_lettered() {
     rig.message(json!({ "do": "done" })).send().await;
     let dead = rig.letter().await;
     assert_eq!(dead.letter.class, "invalid");
-    assert!(dead.letter.reason.contains("`Message`"), "{}", dead.letter.reason);
+    assert!(dead.letter.reason.contains("`/Message` is missing"), "{}", dead.letter.reason);
     rig.end().await;
 }

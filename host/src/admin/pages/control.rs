@@ -17,6 +17,7 @@ use super::layout::{Tab, page as whole_page};
 use crate::admin::app::App;
 use crate::admin::extractors::Viewer;
 use crate::admission::breaker::BreakerStatus;
+use crate::plugins::TypePattern;
 
 pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(done): Query<Done>) -> Markup {
     let services = &app.source.services;
@@ -75,7 +76,8 @@ fn pauses(pauses: &[Pause], token: Option<&str>, now: UnixMs) -> Markup {
 
 fn forms(app: &App, token: &str) -> Markup {
     let catalog = app.source.services.catalogs.current();
-    let mut kinds: Vec<_> = catalog.plugins().flat_map(|plugin| plugin.manifest.types.iter()).collect();
+    let mut kinds: Vec<_> =
+        catalog.plugins().flat_map(|plugin| plugin.manifest.types.iter()).filter_map(TypePattern::exact).collect();
     kinds.sort();
     kinds.dedup();
     let rest = html! {

@@ -7,12 +7,21 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 use wasq_core::message::KEY_FIELD;
 
-/// The fields that decide over a message's type, key and envelope.
-const NAMES: [&str; 7] = ["type", KEY_FIELD, "Type", "Message", "detail-type", "detail", "specversion"];
+use super::envelope::MARKERS;
+
+/// The fields that decide over a message's type and key.
+const NAMES: [&str; 2] = [TYPE_FIELD, KEY_FIELD];
+const TYPE_FIELD: &str = "type";
 
 /// Those that a body has. Of a field that comes twice the last counts, as everywhere.
 #[derive(Default)]
-pub struct Fields<'a>([Option<&'a RawValue>; NAMES.len()]);
+pub struct Fields<'a> {
+    values: [Option<&'a RawValue>; NAMES.len()],
+    /// Whether it has a field that an envelope would have.
+    pub has_marker: bool,
+    /// Whether it is an array, as a batch of events is.
+    pub is_array: bool,
+}
 
 impl<'a> Fields<'a> {
     /// # Errors
@@ -21,22 +30,19 @@ impl<'a> Fields<'a> {
         serde_json::from_slice(body).map_err(|error| error.to_string())
     }
 
-    pub fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
+    /// The type that it names, if that is a string.
+    pub fn kind(&self) -> Option<String> {
+        self.text(0)
     }
 
-    /// The field's text, if it is a string.
-    pub fn text(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.get(name)?.get()).ok()
+    /// The key that it names, if that is a string.
+    pub fn key(&self) -> Option<String> {
+        self.text(1)
     }
 
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0[field_index(name)?]
+    fn text(&self, index: usize) -> Option<String> {
+        serde_json::from_str(self.values[index]?.get()).ok()
     }
-}
-
-fn field_index(name: &str) -> Option<usize> {
-    NAMES.iter().position(|known| *known == name)
 }
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -57,10 +63,14 @@ impl<'de> Visitor<'de> for Top {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::default();
-        while let Some(Name(index)) = map.next_key()? {
-            match index {
-                Some(index) => fields.0[index] = Some(map.next_value()?),
-                None => drop(map.next_value::<IgnoredAny>()?),
+        while let Some(name) = map.next_key()? {
+            match name {
+                Name::Field(index) => fields.values[index] = Some(map.next_value()?),
+                Name::Marker => {
+                    fields.has_marker = true;
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Name::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(fields)
@@ -68,7 +78,7 @@ impl<'de> Visitor<'de> for Top {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Fields<'de>, A::Error> {
         while all.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Fields::default())
+        Ok(Fields { is_array: true, ..Fields::default() })
     }
 
     fn visit_str<E>(self, _: &str) -> Result<Fields<'de>, E> {
@@ -96,8 +106,12 @@ impl<'de> Visitor<'de> for Top {
     }
 }
 
-/// A field's name, as its index among those that count.
-struct Name(Option<usize>);
+/// What a field's name says.
+enum Name {
+    Field(usize),
+    Marker,
+    Other,
+}
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -110,7 +124,11 @@ impl<'de> Deserialize<'de> for Name {
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                Ok(Name(field_index(name)))
+                Ok(match NAMES.iter().position(|known| *known == name) {
+                    Some(index) => Name::Field(index),
+                    None if MARKERS.contains(&name) => Name::Marker,
+                    None => Name::Other,
+                })
             }
         }
         deserializer.deserialize_str(NameVisitor)

@@ -1,7 +1,7 @@
 use super::*;
 
 fn render(template: &str, body: &str) -> Option<String> {
-    KeyTemplate::try_from(template.to_owned()).unwrap().render(body.as_bytes())
+    KeyTemplate::try_from(template.to_owned()).unwrap().render(body.as_bytes(), &Attributes::new())
 }
 
 #[test]
@@ -42,4 +42,28 @@ fn values_that_are_written_differently_make_different_keys() {
     let keys: std::collections::BTreeSet<_> =
         values.iter().map(|value| render("o:{/id}", &format!("{{\"id\":{value}}}")).expect(value)).collect();
     assert_eq!(keys.len(), values.len(), "{keys:?}");
+}
+
+#[test]
+fn attributes_are_parts_of_a_key_and_their_data_types_are_told_apart() {
+    use wasq_core::message::AttributeValue;
+    let template = KeyTemplate::try_from("{attribute:tenant}/{/id}".to_owned()).unwrap();
+    let of = |data_type: &str, value: AttributeData| {
+        let value = AttributeValue { data_type: data_type.to_owned(), value };
+        template.render(br#"{"id":7}"#, &[("tenant".to_owned(), value)].into())
+    };
+    let text = |text: &str| AttributeData::Text(text.to_owned());
+    assert_eq!(of("String", text("acme")).as_deref(), Some("4:acme/=1:7"));
+    let all = [
+        of("String", text("1")),
+        of("Number", text("1")),
+        of("Number.int", text("1.0")),
+        of("Binary", AttributeData::Binary(b"1"[..].into())),
+        of("String", text("#1:MQ==")),
+    ];
+    assert_eq!(all.iter().flatten().collect::<std::collections::BTreeSet<_>>().len(), all.len(), "{all:?}");
+    assert_eq!(template.render(br#"{"id":7}"#, &Attributes::new()), None);
+    assert_eq!(template.render(b"text", &[("tenant".to_owned(), AttributeValue::string("x"))].into()), None);
+    let alone = KeyTemplate::try_from("{attribute:tenant}".to_owned()).unwrap();
+    assert!(alone.render(b"no JSON", &[("tenant".to_owned(), AttributeValue::string("x"))].into()).is_some());
 }

@@ -17,6 +17,15 @@ pub fn find<'a>(json: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
     Some(found)
 }
 
+/// Why a text is no JSON pointer (RFC 6901) into a body, if it is none.
+pub fn pointer_fault(text: &str) -> Option<&'static str> {
+    if !text.starts_with('/') {
+        return Some("a JSON pointer begins with `/`");
+    }
+    let escapes_are_whole = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    (!escapes_are_whole).then_some("in a JSON pointer `~` is written `~0`, and `/` in a name `~1`")
+}
+
 /// One level down: an object's field, or an array's element.
 struct Step(String);
 

@@ -1,0 +1,58 @@
+//! A batch as several deliveries, one a record: `split = true`.
+//!
+//! Each record is wrapped once more as the batch was, so that all that reads a delivery reads it as
+//! a message of its own: its decoding, its dead letter and that letter's replay.
+
+use wasq_core::message::{AttributeValue, Delivery, KeySource};
+
+use super::envelope::Opened;
+use super::{Decoded, KEY_ATTRIBUTE, Typed, decode};
+use crate::config::QueueConfig;
+use crate::dlq::OWN_KEY_ATTRIBUTE;
+
+/// One record of a batch.
+#[derive(Debug)]
+pub struct Part {
+    /// The delivery as it would be with this record alone.
+    pub delivery: Delivery,
+    pub typed: Typed,
+}
+
+/// # Errors
+/// There are too many records, or one of them cannot be read: then none is run.
+pub fn split(delivery: &Delivery, queue: &QueueConfig, opened: &Opened) -> Result<Vec<Part>, String> {
+    let (count, most) = (opened.records.len(), queue.split_max);
+    if count > most {
+        return Err(format!(
+            "it has {count} records, and the queue's `split_max` is {most}; raise it, and replay the message"
+        ));
+    }
+    let mut parts = Vec::with_capacity(count);
+    for (index, record) in opened.records.iter().enumerate() {
+        let delivery = Delivery { body: opened.wrapped(record), ..delivery.clone() };
+        match decode(&delivery, queue).map_err(|error| format!("record {index}: {error}"))? {
+            Decoded::Message(typed) => parts.push(Part { delivery, typed }.with_own_key(index)),
+            Decoded::Batch(inner) => parts.extend(inner.into_iter().map(|part| part.with_own_key(index))),
+            Decoded::Notice(_, typed) => return Err(format!("record {index} is a notice, {}", typed.message.kind)),
+        }
+    }
+    Ok(parts)
+}
+
+impl Part {
+    /// What was said of the whole batch is no record's own key.
+    fn with_own_key(mut self, index: usize) -> Self {
+        let message = &mut self.typed.message;
+        match message.key_source {
+            KeySource::Envelope | KeySource::BodyField | KeySource::Template => {}
+            KeySource::Attribute | KeySource::OwnKey | KeySource::DeduplicationId | KeySource::MessageId => {
+                message.key = format!("{}#{index}", message.key);
+                message.key_source = KeySource::OwnKey;
+                let own = AttributeValue::string(&message.key);
+                self.delivery.attributes.remove(KEY_ATTRIBUTE);
+                self.delivery.attributes.insert(OWN_KEY_ATTRIBUTE.into(), own);
+            }
+        }
+        self
+    }
+}
