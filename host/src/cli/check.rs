@@ -9,9 +9,10 @@ use wasq_core::message::MessageType;
 use wasq_ledgers::{OpenError, local};
 use wasq_queues::Queue;
 
-use crate::config::Config;
+use super::table::{Table, list, name};
+use crate::config::{Config, QueueConfig};
 use crate::host::{Opened, StartError, kept_versions};
-use crate::plugins::{Catalogs, Loader};
+use crate::plugins::{Catalog, Catalogs, Loader};
 use crate::sandbox::Sandbox;
 
 /// Check the config, every plugin with its manifest and grants, and with --live all that a run
@@ -82,15 +83,13 @@ impl Check {
                     }
                 }
                 for (name, queue) in &config.queues {
-                    let Some(kind) = &queue.default_type else { continue };
-                    if catalog.route(&MessageType(kind.clone())).is_empty() {
-                        problem(format!("queues.{name}.default_type is `{kind}`, which no plugin handles"));
-                    }
+                    unhandled(name, queue, &catalog).into_iter().for_each(&mut problem);
                 }
                 if catalog.plugins().next().is_none() {
                     problem(format!("plugins_dir {}: no plugin in it", config.plugins_dir.display()));
                 }
                 attempts = catalog.most_attempts();
+                println!("\n{}", types(&catalog));
             }
         }
         if self.live {
@@ -122,4 +121,34 @@ impl Check {
         }
         Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Types that a queue's config names and no plugin handles.
+fn unhandled(name: &str, queue: &QueueConfig, catalog: &Catalog) -> Vec<String> {
+    let default = queue.default_type.iter().map(|kind| ("default_type".to_owned(), kind));
+    let named = queue.type_map.iter().map(|(found, kind)| (format!("type_map.\"{found}\""), kind));
+    let named = default.chain(named).filter(|(_, kind)| catalog.route(&MessageType((*kind).clone())).is_empty());
+    let mut problems: Vec<_> =
+        named.map(|(key, kind)| format!("queues.{name}.{key} is `{kind}`, which no plugin handles")).collect();
+    if let Some(prefix) = &queue.type_prefix
+        && !catalog.table().keys().any(|pattern| begin_alike(pattern, prefix))
+    {
+        problems.push(format!("queues.{name}.type_prefix is `{prefix}`, and no plugin handles a type that begins so"));
+    }
+    problems
+}
+
+/// Whether a type that begins with the prefix may match the pattern.
+fn begin_alike(pattern: &str, prefix: &str) -> bool {
+    pattern.starts_with(prefix) || pattern.strip_suffix('*').is_some_and(|rest| prefix.starts_with(rest))
+}
+
+/// Which plugins get which types: of the patterns that match a type, the longest.
+fn types(catalog: &Catalog) -> Table {
+    let mut rows = Table::new([name("type"), list("plugins")]);
+    for (pattern, serving) in catalog.table() {
+        let plugins: Vec<_> = serving.iter().map(|one| one.stable.manifest.name.as_str()).collect();
+        rows.add([pattern, plugins.join(", ")]);
+    }
+    rows
 }

@@ -80,7 +80,8 @@ fn data(object: &Object<'_>, layer: &Bytes) -> Result<(Slot, Bytes), Misfit> {
     if object.text("datacontentencoding").as_deref() == Some("base64") {
         return Ok((slot(Encoding::Base64), decoded(object, DATA, raw)?));
     }
-    let is_json = object.text("datacontenttype").is_none_or(|media_type| is_json(&media_type));
+    // Without a media type a string may be either: it was always read as its text.
+    let is_json = object.text("datacontenttype").is_some_and(|media_type| is_json(&media_type));
     let text = if is_json { None } else { text_of(raw) };
     Ok(match text {
         Some(text) => (slot(Encoding::Text), Bytes::from(text)),

@@ -117,6 +117,7 @@ fn cloudevents_are_read_in_each_mode() {
         "application/vnd.x+json; a=b",
     );
     check_data(r#""datacontenttype":"image/png","data_base64":"aGk=""#, "hi", "image/png");
+    check_data(r#""data":"text""#, "text", "application/json");
     check_data(r#""data_base64":"aGk=""#, "hi", "application/octet-stream");
     check_data(r#""datacontenttype":"text/plain""#, "", "text/plain");
     let old = event(r#""datacontentencoding":"base64","data":"aGk=""#).replace("\"1.0\"", "\"0.3\"");
