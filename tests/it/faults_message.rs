@@ -17,8 +17,8 @@ async fn unreadable_bodies_are_dead_lettered() {
         ("{".to_owned(), "no JSON"),
         ("[".repeat(100_000), "no JSON"),
         (r#"{"a":"#.repeat(100_000), "no JSON"),
-        (r#"{"do":"done"}"#.to_owned(), "no string field `type`"),
-        (r#"{"type":7}"#.to_owned(), "no string field `type`"),
+        (r#"{"do":"done"}"#.to_owned(), "no type: none in attribute:type, envelope, /type"),
+        (r#"{"type":7}"#.to_owned(), "no type: none in attribute:type, envelope, /type"),
         ("x".repeat(1024 * 1024), "no JSON"),
     ];
     for (body, reason) in &cases {

@@ -4,6 +4,7 @@
 mod admission;
 mod dead_letters;
 mod envelopes;
+mod events;
 mod outcomes;
 mod routing;
 mod safety;

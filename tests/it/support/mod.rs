@@ -10,6 +10,6 @@ mod sink;
 
 pub use faulty::{Faulty, Trouble};
 pub use rig::{Rig, get};
-pub use setup::{Plugin, Setup};
+pub use setup::{Plugin, Setup, dlq};
 pub use sink::{Answer, Sink, until};
 pub use wasq_tests::wat;
