@@ -1,5 +1,9 @@
 //! What the clients of all AWS services share: where AWS is, who we are there, and how bytes
-//! travel.
+//! travel. Beneath it stands what signs requests that no SDK makes.
+
+pub mod endpoint;
+pub mod identity;
+pub mod signer;
 
 use std::error::Error;
 

@@ -1,7 +1,8 @@
 //! What both sides of a seam speak: a queue and the host, a ledger and the host.
 //!
-//! Nothing here does any work. Each module holds a few types: messages and their keys, time,
-//! pauses, the settings of AWS, and the numbers that are counted on a message's way.
+//! Each module holds a few types: messages and their keys, time, pauses, the numbers that are
+//! counted on a message's way, the settings of AWS. The last does work too: [`aws`] reads the SDK's
+//! settings and signs requests.
 
 pub mod aws;
 pub mod backoff;

@@ -8,6 +8,7 @@ mod limits;
 mod load;
 mod rings;
 mod rollout;
+mod sign;
 mod signer;
 mod telemetry;
 mod type_from;
@@ -26,6 +27,7 @@ pub use limits::Limits;
 pub use load::ConfigError;
 pub use rings::{DeadLetterEdge, dead_letter_ring};
 pub use rollout::{Percent, RolloutConfig};
+pub use sign::{RequestPattern, SignConfig, SignFault, SignRule};
 pub use signer::SignerKey;
 pub use telemetry::{LogFormat, Telemetry};
 pub use type_from::{TypeFrom, TypeSource};
@@ -289,6 +291,9 @@ pub struct PluginConfig {
     /// Headers that the host sets on requests to one destination, `scheme://host:port`.
     /// `{secret:NAME}` in a value stands for that secret, which the handler never sees.
     pub headers: BTreeMap<String, BTreeMap<String, Secret>>,
+    /// Destinations whose requests the host signs for AWS, `scheme://host:port`, as it signs its
+    /// own or by a role. The handler never sees credentials.
+    pub sign: BTreeMap<String, SignConfig>,
     /// The component's blake3, 64 hexadecimal digits: another file of this name is refused.
     /// `wasq plugins` shows it.
     pub blake3: Option<String>,

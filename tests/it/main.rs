@@ -34,6 +34,7 @@ mod rollout;
 mod secrets;
 mod shop;
 mod signatures;
+mod signing;
 mod simulator;
 mod support;
 mod telemetry;

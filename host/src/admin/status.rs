@@ -75,6 +75,8 @@ pub struct PluginStatus {
     pub empty_interfaces: Vec<String>,
     /// The names of the secrets in its requests' headers.
     pub secrets: Vec<String>,
+    /// Destinations whose requests the host signs for AWS.
+    pub signed: Vec<String>,
     /// The names of its variables; their values may be the operator's.
     pub variables: Vec<String>,
     pub pools: Vec<String>,
@@ -173,6 +175,7 @@ pub fn plugin_statuses(catalog: &Catalog) -> Vec<PluginStatus> {
             queues: plugin.policy.grants.queues.clone(),
             empty_interfaces: plugin.policy.grants.empty_interfaces.iter().map(ToString::to_string).collect(),
             secrets: plugin.policy.grants.secrets.clone(),
+            signed: plugin.policy.egress.signed().map(ToString::to_string).collect(),
             variables: plugin.policy.variables.iter().map(|(name, _)| name.clone()).collect(),
             pools: plugin.manifest.pools.clone(),
             canary: rollout.as_deref().map(CanaryStatus::of),

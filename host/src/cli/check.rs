@@ -28,7 +28,8 @@ pub struct Check {
     #[arg(long, env = "WASQ_CONFIG", default_value = "wasq.toml", value_name = "FILE")]
     config: PathBuf,
     /// Also open what a run opens: the ledger, each queue with its DLQ and its redrive policy, the
-    /// secrets that are with AWS, the admin port's token. It fails where `wasq run` would.
+    /// secrets that are with AWS, the admin port's token; and get the credentials that handlers'
+    /// requests are signed with. It fails where `wasq run` would.
     #[arg(long)]
     live: bool,
 }
@@ -48,7 +49,7 @@ impl Check {
         let sandbox = Sandbox::new(&config.limits).map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let loader = Loader::new(sandbox, config.clone())?;
         let secrets = loader.secrets();
-        let catalogs = Catalogs::new(loader, None);
+        let catalogs = Catalogs::new(loader.clone(), None);
         let mut attempts = crate::plugins::manifest::Retry::default().max_attempts;
         match catalogs.reload(&config.plugins_dir) {
             Err(error) => problem(format!("plugins_dir {}: {error}", config.plugins_dir.display())),
@@ -118,6 +119,7 @@ impl Check {
                 Err(errors) => errors.into_iter().for_each(|error| problem(super::process::in_words(&error.into()))),
             }
             secrets.missing().into_iter().for_each(&mut problem);
+            loader.missing_identities().await.into_iter().for_each(&mut problem);
         }
         Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -17,7 +17,7 @@ pub struct Plugins {
     #[command(flatten)]
     admin: Admin,
     /// Shows what each may do: where it may call, what it may send to, the secrets in its requests,
-    /// its variables and pools.
+    /// where they are signed for AWS, its variables and pools.
     #[arg(long)]
     grants: bool,
     /// Prints JSON.
@@ -93,13 +93,15 @@ fn limits(plugins: &[PluginStatus]) -> Table {
 }
 
 fn grants(plugins: &[PluginStatus]) -> Table {
-    let lists = ["may call", "may send to", "secrets", "variables", "pools", "empty imports"].map(list);
+    let lists =
+        ["may call", "may send to", "secrets", "signed for AWS", "variables", "pools", "empty imports"].map(list);
     let mut rows = Table::new([name("plugin")].into_iter().chain(lists));
     let all = |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join(", ") };
     for plugin in plugins {
-        let PluginStatus { name, allowed_outbound_hosts, queues, secrets, variables, pools, empty_interfaces, .. } =
-            plugin;
-        let lists = [allowed_outbound_hosts, queues, secrets, variables, pools, empty_interfaces].map(|list| all(list));
+        let PluginStatus { name, allowed_outbound_hosts, queues, secrets, signed, .. } = plugin;
+        let PluginStatus { variables, pools, empty_interfaces, .. } = plugin;
+        let lists = [allowed_outbound_hosts, queues, secrets, signed, variables, pools, empty_interfaces];
+        let lists = lists.map(|list| all(list));
         rows.add([name.clone()].into_iter().chain(lists));
     }
     rows

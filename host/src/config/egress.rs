@@ -189,6 +189,7 @@ impl Limits {
             ("requests", self.requests, 0..=100_000, "use 0 to 100000"),
             ("requests_at_once", self.requests_at_once, 1..=1_000, "use 1 to 1000"),
             ("request_bytes", self.request_bytes, 0..=GIB, "use 0 to 1073741824 (1 GiB)"),
+            ("signed_bytes", self.signed_bytes, 0..=GIB, "use 0 to 1073741824 (1 GiB)"),
             ("response_bytes", self.response_bytes, 0..=GIB, "use 0 to 1073741824 (1 GiB)"),
             ("headers", self.headers, 1..=1_000, "use 1 to 1000"),
             ("header_bytes", self.header_bytes, 1_024..=1_048_576, "use 1024 to 1048576 (1 MiB)"),

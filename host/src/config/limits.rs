@@ -69,6 +69,9 @@ pub struct Limits {
     pub requests_at_once: usize,
     /// Bytes of one request's body: to 1 GiB. Default 16 MiB.
     pub request_bytes: usize,
+    /// Bytes of one request's body that is signed for AWS, which is kept whole until its hash is
+    /// known: to 1 GiB. Default 16 MiB.
+    pub signed_bytes: usize,
     /// Bytes of one response's body: to 1 GiB. Default 16 MiB.
     pub response_bytes: usize,
     /// Headers of one request or response: 1 to 1,000. Default 100.
@@ -143,6 +146,7 @@ impl Default for Limits {
             requests: 100,
             requests_at_once: 16,
             request_bytes: 16 * 1024 * 1024,
+            signed_bytes: 16 * 1024 * 1024,
             response_bytes: 16 * 1024 * 1024,
             headers: 100,
             header_bytes: 32 * 1024,

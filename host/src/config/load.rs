@@ -7,7 +7,7 @@ use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, LedgerConfig};
 use wasq_queues::QueueRef;
 
 use super::rings::{DeadLetterEdge, dead_letter_ring};
-use super::{Config, OWN_QUEUE, UNROUTABLE_AFTER_FIFO, bounds, ring_rule};
+use super::{Config, OWN_QUEUE, SignFault, UNROUTABLE_AFTER_FIFO, bounds, ring_rule};
 
 /// Whether this build can ask AWS for secrets.
 const WITH_AWS_SECRETS: bool = cfg!(feature = "aws-secrets");
@@ -92,6 +92,9 @@ impl Config {
         let faults = self.limits.http_fault().or_else(|| self.egress.fault()).or_else(|| self.rollout.fault());
         if let Some((key, value, rule)) = faults.or(secrets) {
             return refuse(key, value, rule);
+        }
+        if let Some(SignFault { key, value, rule }) = self.sign_fault() {
+            return refuse(key, value, &rule);
         }
         if let LedgerConfig::Postgres(postgres) = &self.ledger
             && !(1..=100).contains(&postgres.max_connections)

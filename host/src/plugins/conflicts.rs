@@ -25,6 +25,11 @@ pub enum Conflict {
          plugins.{plugin}.headers.\"{destination}\" away"
     )]
     Headers { plugin: String, destination: Destination },
+    #[error(
+        "requests to {destination} would be signed, which it may not call; grant it in plugins.{plugin}.allowed_outbound_hosts, or \
+         take plugins.{plugin}.sign.\"{destination}\" away"
+    )]
+    Sign { plugin: String, destination: Destination },
     #[error("it is granted {what}, and {limit} = 0 lets it have none; raise the limit, or take the grant away")]
     NoRoom { what: &'static str, limit: &'static str },
     #[error(
@@ -45,7 +50,8 @@ pub enum Conflict {
     NoSecret { plugin: String, secret: String },
 }
 
-/// Looks through all that is said of one plugin. `closed` and `unused_headers` are egress's.
+/// Looks through all that is said of one plugin. `closed`, `unused_headers` and `unused_signing` are
+/// egress's.
 pub fn conflicts(
     manifest: &Manifest,
     operator: &PluginConfig,
@@ -53,11 +59,13 @@ pub fn conflicts(
     grants: &Grants,
     closed: Vec<(Destination, DialError)>,
     unused_headers: impl Iterator<Item = Destination>,
+    unused_signing: impl Iterator<Item = Destination>,
 ) -> Vec<Conflict> {
     let (plugin, limits) = (&manifest.name, &config.limits);
     let mut found = Vec::new();
     found.extend(closed.into_iter().map(|(destination, reason)| Conflict::Closed { destination, reason }));
     found.extend(unused_headers.map(|destination| Conflict::Headers { plugin: plugin.clone(), destination }));
+    found.extend(unused_signing.map(|destination| Conflict::Sign { plugin: plugin.clone(), destination }));
     for (granted, what, room, limit) in [
         (&grants.hosts, "hosts to call", limits.requests, "limits.requests"),
         (&grants.queues, "queues to send to", limits.outbox_messages, "limits.outbox_messages"),

@@ -107,6 +107,11 @@ impl Loader {
         self.dialer.secrets()
     }
 
+    /// Each destination for which nothing can be signed now, with the reason.
+    pub async fn missing_identities(&self) -> Vec<String> {
+        self.dialer.missing_identities().await
+    }
+
     /// The pools that plugins share.
     pub fn shared_pools(&self) -> &Pools {
         &self.pools
@@ -129,8 +134,9 @@ impl Loader {
         let grants = granted(&manifest, operator, &self.config)?;
         check_imports(&grants, &manifest.name, &imports)?;
         let policy = self.policy(&manifest, operator, grants)?;
-        let (closed, unused) = (self.dialer.closed(&policy.egress), policy.egress.unused_headers().cloned());
-        let conflicts = conflicts(&manifest, operator, &self.config, &policy.grants, closed, unused).into();
+        let (closed, egress) = (self.dialer.closed(&policy.egress), &policy.egress);
+        let (headers, signing) = (egress.unused_headers().cloned(), egress.unused_signing().cloned());
+        let conflicts = conflicts(&manifest, operator, &self.config, &policy.grants, closed, headers, signing).into();
         let pools = self.pools(&manifest)?;
         let handler = self.compiler.compile(&bytes)?;
         let asked = manifest.max_concurrency.unwrap_or(usize::MAX);

@@ -65,6 +65,18 @@ enum Order {
     Http {
         url: String,
     },
+    /// Sends a request, and fails with the answer's status and text unless it is a success. An
+    /// answer without the text `expect` is none.
+    Call {
+        method: String,
+        url: String,
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+        #[serde(default)]
+        body: String,
+        #[serde(default)]
+        expect: String,
+    },
     /// Writes `count` lines of `text` to the log and to stdout.
     Log {
         text: String,
@@ -118,6 +130,16 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
         Order::Http { url } => {
             cx.http().get(&url).send()?.error_for_status()?;
             Ok(Outcome::done())
+        }
+        Order::Call { method, url, headers, body, expect } => {
+            let request = cx.http().method(&method, &url).body(body);
+            let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+            let answer = request.send()?;
+            let text = String::from_utf8_lossy(answer.bytes());
+            match answer.status() {
+                200..=299 if text.contains(&expect) => Ok(Outcome::done()),
+                status => Err(Failure::reject(format!("answered {status}: {text}"))),
+            }
         }
         Order::Log { text, count } => {
             for _ in 0..count {

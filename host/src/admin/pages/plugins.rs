@@ -128,6 +128,7 @@ fn grants(plugin: &PluginStatus) -> Markup {
             dt { "May call" } dd { (or_none(&plugin.allowed_outbound_hosts)) }
             dt { "May send to" } dd { (or_none(&plugin.queues)) }
             dt { "Secrets in its requests" } dd { (or_none(&plugin.secrets)) }
+            dt { "Signed for AWS" } dd { (or_none(&plugin.signed)) }
             dt { "Variables" } dd { (or_none(&plugin.variables)) }
             dt { "Pools" } dd { (or_none(&plugin.pools)) }
             dt { "Timeout" } dd { (format::ms(plugin.timeout_ms as f64)) }

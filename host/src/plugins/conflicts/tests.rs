@@ -15,8 +15,8 @@ fn what_one_part_grants_and_another_takes_back_is_said_with_the_setting_that_doe
         let grants = granted(&manifest, operator, &config).unwrap();
         let dialer = Dialer::new(&config).unwrap();
         let egress = dialer.egress("p", &grants.hosts).unwrap();
-        let unused = egress.unused_headers().cloned();
-        let found = conflicts(&manifest, operator, &config, &grants, dialer.closed(&egress), unused);
+        let (headers, signing) = (egress.unused_headers().cloned(), egress.unused_signing().cloned());
+        let found = conflicts(&manifest, operator, &config, &grants, dialer.closed(&egress), headers, signing);
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), expect.len(), "{found:?}");
         for (found, expect) in found.iter().zip(expect) {
@@ -35,6 +35,12 @@ fn what_one_part_grants_and_another_takes_back_is_said_with_the_setting_that_doe
     let headers = "[plugins.p.headers.'https://other.example']\nx = 'y'";
     let named = ["https://other.example:443", "plugins.p.allowed_outbound_hosts"];
     check("allowed_outbound_hosts = ['https://api.example']", headers, &[&named]);
+    let sign = "[plugins.p.sign.'https://*.s3.eu-west-1.amazonaws.com']";
+    let named = ["https://*.s3.eu-west-1.amazonaws.com:443", "plugins.p.sign.", "plugins.p.allowed_outbound_hosts"];
+    check("allowed_outbound_hosts = ['https://s3.eu-west-1.amazonaws.com']", sign, &[&named]);
+    for host in ["*.s3.eu-west-1.amazonaws.com", "a.s3.eu-west-1.amazonaws.com", "*.amazonaws.com"] {
+        check(&format!("allowed_outbound_hosts = ['https://{host}']"), sign, &[]);
+    }
     check("allowed_outbound_hosts = ['https://api.example']", "[limits]\nrequests = 0", &[&["limits.requests = 0"]]);
     check("queues = ['self']", "[limits]\noutbox_messages = 0", &[&["limits.outbox_messages = 0"]]);
 

@@ -6,6 +6,7 @@ use http::Method;
 use hyper_util::client::legacy::Client;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error, WasiBody};
+use wasq_core::aws::identity::NoIdentity;
 use wasq_core::clock;
 
 use super::body::{RequestBody, ResponseBody};
@@ -14,6 +15,7 @@ use super::destination::{Destination, Target};
 use super::errors::send_error;
 use super::exceeded::{Bounds, Exceeded, Side, check_headers};
 use super::headers::{Headers, NoSecret};
+use super::sign::{SignedDestination, Signing, Unsigned};
 use crate::config::Limits;
 
 pub type HttpClient = Client<Connector, RequestBody>;
@@ -22,6 +24,7 @@ pub type HttpClient = Client<Connector, RequestBody>;
 pub struct Egress {
     allowed: Vec<Destination>,
     headers: Headers,
+    signing: Signing,
     client: HttpClient,
 }
 
@@ -34,6 +37,8 @@ impl std::fmt::Debug for Egress {
 /// Why a request came to no answer.
 pub enum Unsent {
     NoSecret(NoSecret),
+    /// The host cannot sign it now.
+    NoIdentity(NoIdentity),
     Http(Error),
 }
 
@@ -44,8 +49,8 @@ impl<E: Into<Error>> From<E> for Unsent {
 }
 
 impl Egress {
-    pub fn new(allowed: Vec<Destination>, headers: Headers, client: HttpClient) -> Self {
-        Self { allowed, headers, client }
+    pub fn new(allowed: Vec<Destination>, headers: Headers, signing: Signing, client: HttpClient) -> Self {
+        Self { allowed, headers, signing, client }
     }
 
     /// What the plugin may call.
@@ -58,6 +63,16 @@ impl Egress {
         self.headers.unused(&self.allowed)
     }
 
+    /// The destinations whose requests are signed.
+    pub fn signed(&self) -> impl Iterator<Item = &Destination> {
+        self.signing.destinations()
+    }
+
+    /// The destinations for which nothing is ever signed: the plugin may not call there.
+    pub fn unused_signing(&self) -> impl Iterator<Item = &Destination> {
+        self.signing.unused(&self.allowed)
+    }
+
     /// Sends a request, if this plugin may, and gives the host that was asked with its answer.
     pub async fn send(
         &self,
@@ -68,7 +83,7 @@ impl Egress {
         open: OwnedSemaphorePermit,
     ) -> Result<(String, http::Response<ResponseBody>), Unsent> {
         let end = clock::now() + bounds.total.time;
-        let (mut request, target) = self.check(request, limits)?;
+        let (mut request, target, signed) = self.check(request, limits)?;
         if let Some(value) = traceparent.and_then(|value| http::HeaderValue::from_str(value).ok()) {
             request.headers_mut().entry("traceparent").or_insert(value);
         }
@@ -76,28 +91,37 @@ impl Egress {
         let set = self.headers.set(&target.scheme, &target.host, target.port, headers).await;
         set.map_err(Unsent::NoSecret)?;
         let over = Arc::new(OnceLock::new());
-        let request = request.map(|body| RequestBody::new(body, limits.request_bytes, over.clone()));
         let (wait, too_late) = match bounds.first_byte.time < bounds.total.time {
             true => (bounds.first_byte.time, Exceeded::FirstByte(bounds.first_byte)),
             false => (bounds.total.time, Exceeded::Total(bounds.total)),
         };
-        let response = tokio::time::timeout(wait, self.client.request(request)).await.map_err(|_| too_late)?;
-        let response = response.map_err(|error| match over.get() {
-            Some(exceeded) => (*exceeded).into(),
-            None => send_error(&error, limits),
-        })?;
+        let sending = async {
+            let request = match signed {
+                Some(signed) => signed.sign(request, limits).await.map_err(|error| match error {
+                    Unsigned::NoIdentity(error) => Unsent::NoIdentity(error),
+                    Unsigned::Http(error) => Unsent::Http(error),
+                })?,
+                None => request,
+            };
+            let request = request.map(|body| RequestBody::new(body, limits.request_bytes, over.clone()));
+            self.client.request(request).await.map_err(|error| match over.get() {
+                Some(exceeded) => Unsent::Http((*exceeded).into()),
+                None => Unsent::Http(send_error(&error, limits)),
+            })
+        };
+        let response = tokio::time::timeout(wait, sending).await.map_err(|_| too_late)??;
         check_headers(Side::Answer, response.headers(), limits)?;
         let (parts, body) = response.into_parts();
         let body = ResponseBody::new(body, limits.response_bytes, bounds, end, over, open)?;
         Ok((target.host, http::Response::from_parts(parts, body)))
     }
 
-    /// The request in canonical form, if this plugin may send it.
+    /// The request in canonical form, if this plugin may send it, and how it is signed, if it is.
     fn check(
         &self,
         request: http::Request<WasiBody>,
         limits: &Limits,
-    ) -> Result<(http::Request<WasiBody>, Target), Error> {
+    ) -> Result<(http::Request<WasiBody>, Target, Option<&SignedDestination>), Error> {
         let (mut parts, body) = request.into_parts();
         // CONNECT would make a tunnel, and the answer to TRACE is the request, with the operator's
         // headers in it.
@@ -118,7 +142,14 @@ impl Egress {
         // matched.
         parts.headers.remove(http::header::HOST);
         check_headers(Side::Request, &parts.headers, limits)?;
-        parts.uri = target.uri.clone();
-        Ok((http::Request::from_parts(parts, body), target))
+        let of_guest = std::mem::replace(&mut parts.uri, target.uri.clone());
+        let signed = self.signing.of(&target);
+        if let Some(signed) = signed {
+            signed.check(&of_guest, &parts).map_err(|refused| {
+                tracing::warn!(%refused, "a handler asked for a signature that it was not granted");
+                Error::InternalError(Some(refused.to_string()))
+            })?;
+        }
+        Ok((http::Request::from_parts(parts, body), target, signed))
     }
 }

@@ -53,7 +53,8 @@ impl Destination {
 
     /// Whether all that `other` stands for is in this one too.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        self == other || (!other.subdomains && self.matches(&other.scheme, &other.host, other.port))
+        self == other
+            || ((self.subdomains || !other.subdomains) && self.matches(&other.scheme, &other.host, other.port))
     }
 
     /// Whether a request to this URL may be sent under this rule.

@@ -9,6 +9,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use wasq_core::aws::identity::Identities;
 
 use super::client::{Egress, HttpClient};
 use super::connect::{CheckedConnector, Connector};
@@ -17,21 +18,23 @@ use super::errors::DialError;
 use super::headers::{HeaderError, Headers};
 use super::resolve::{self, Addresses, Resolver};
 use super::secrets::{SecretError, Secrets};
-use crate::config::{self, Config, Limits};
+use super::sign::{SignRuleError, Signing};
+use crate::config::{self, Config, Limits, SignFault};
 
 /// An HTTP/2 connection with requests on it is asked for a sign of life as often, and is given up
 /// after the second time.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What makes connections for every plugin: TLS settings, read once, the operator's open hosts and
-/// headers.
+/// What makes connections for every plugin: TLS settings, read once, the operator's open hosts,
+/// headers and signatures.
 #[derive(Clone)]
 pub struct Dialer {
     tls: rustls::ClientConfig,
     addresses: Addresses,
     headers: Arc<BTreeMap<String, Headers>>,
     none: Headers,
+    signing: Arc<BTreeMap<String, Signing>>,
     secrets: Arc<Secrets>,
     config: config::Egress,
     limits: Limits,
@@ -48,6 +51,10 @@ pub enum EgressError {
     Secret(#[from] SecretError),
     #[error("{0}")]
     Header(#[from] HeaderError),
+    #[error("{0}")]
+    Sign(#[from] SignFault),
+    #[error("{0}")]
+    SignRule(#[from] SignRuleError),
 }
 
 impl Dialer {
@@ -64,11 +71,19 @@ impl Dialer {
             .iter()
             .map(|(plugin, operator)| Ok((plugin.clone(), Headers::new(plugin, &operator.headers, secrets.clone())?)));
         let headers = headers.collect::<Result<_, HeaderError>>()?;
+        // As of secrets: `wasq dev` has its queues on this machine, and not what handlers call.
+        let identities = Identities::new(config.secrets_aws.as_ref().unwrap_or(&config.aws).clone());
+        let signing = config.plugins.keys().map(|plugin| {
+            let signing = Signing::new(plugin, config.sign_rules(plugin)?, &identities)?;
+            Ok((plugin.clone(), signing))
+        });
+        let signing = signing.collect::<Result<_, EgressError>>()?;
         Ok(Self {
             tls: tls(&config.egress)?,
             addresses: Addresses::new(&config.egress.open_hosts, resolver)?,
             headers: Arc::new(headers),
             none: Headers::new("", &BTreeMap::new(), secrets.clone())?,
+            signing: Arc::new(signing),
             secrets,
             config: config.egress.clone(),
             limits: config.limits.clone(),
@@ -84,7 +99,17 @@ impl Dialer {
     pub fn egress(&self, plugin: &str, allowed: &[String]) -> Result<Egress, DestinationError> {
         let allowed: Vec<_> = allowed.iter().map(|text| Destination::parse(text)).collect::<Result<_, _>>()?;
         let headers = self.headers.get(plugin).unwrap_or(&self.none).clone();
-        Ok(Egress::new(allowed, headers, self.client()))
+        let signing = self.signing.get(plugin).cloned().unwrap_or_default();
+        Ok(Egress::new(allowed, headers, signing, self.client()))
+    }
+
+    /// Each destination for which nothing can be signed now, with the reason.
+    pub async fn missing_identities(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for signing in self.signing.values() {
+            missing.extend(signing.missing().await);
+        }
+        missing
     }
 
     /// The destinations of a way out that egress is closed to, each with the reason. No name is

@@ -25,6 +25,8 @@ pub enum Exceeded {
     AnswerHead(usize, usize),
     #[error("the request's body is over {0} bytes (limits.request_bytes)")]
     RequestBytes(usize),
+    #[error("the request's body is over {0} bytes, the most that is signed (limits.signed_bytes)")]
+    SignedBytes(usize),
     #[error("the answer's body is over {0} bytes (limits.response_bytes)")]
     ResponseBytes(usize),
     #[error("no answer began within {0}")]

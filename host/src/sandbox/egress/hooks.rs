@@ -18,8 +18,8 @@ use crate::telemetry::spans::Span;
 /// What egress saw during a run.
 #[derive(Default)]
 pub struct Seen {
-    /// The host that last answered 429 or 503, and its `Retry-After`; or the secret for want of
-    /// which the last request was not sent.
+    /// The host that last answered 429 or 503, and its `Retry-After`; or the secret, role or
+    /// credentials for want of which the last request was not sent.
     unavailable: Option<(String, Option<Duration>)>,
 }
 
@@ -99,6 +99,10 @@ impl WasiHttpHooks for Hooks {
                 Unsent::NoSecret(secret) => {
                     seen.lock().unavailable = Some((secret.dependency(), None));
                     Error::InternalError(Some(secret.to_string()))
+                }
+                Unsent::NoIdentity(missing) => {
+                    seen.lock().unavailable = Some((missing.dependency(), None));
+                    Error::InternalError(Some(format!("the host has nothing to sign this request with: {missing}")))
                 }
                 Unsent::Http(error) => error,
             });

@@ -3,6 +3,7 @@
 mod limits;
 mod reach;
 mod server;
+mod sign;
 mod tls;
 
 use std::path::Path;
