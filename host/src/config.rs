@@ -116,7 +116,7 @@ pub enum Envelope {
     Sns,
     /// An EventBridge event.
     Eventbridge,
-    /// A structured-mode CloudEvents 1.0 event in JSON.
+    /// A CloudEvents event: JSON in structured mode, a batch of them, or message attributes.
     Cloudevents,
     /// Whichever of these it looks like, one in another too; and what AWS's services say, by its
     /// shape.

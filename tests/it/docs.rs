@@ -1,5 +1,6 @@
 //! The documents, held against the code.
 
+mod aws_events;
 mod commands;
 mod links;
 mod reference;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use wasq_queues::{Value, check_attribute};
 
-use super::QueueConfig;
+use super::{Envelope, QueueConfig};
 use crate::json::pointer_fault;
 
 /// The places, in the order in which they are tried.
@@ -61,6 +61,9 @@ impl QueueConfig {
         }
         if let Some((found, _)) = self.type_map.iter().find(|(found, named)| found.is_empty() || named.is_empty()) {
             return fault("type_map", &format!("`{found}` without a name"), "write \"TYPE THAT IS FOUND\" = \"TYPE\"");
+        }
+        if self.split && !matches!(self.envelope, Envelope::Auto | Envelope::Cloudevents) {
+            return fault("split", "true", "set `envelope = \"auto\"` beside it: no other queue knows batches");
         }
         if !(1..=10_000).contains(&self.split_max) {
             return fault("split_max", &self.split_max.to_string(), "use 1 to 10000");

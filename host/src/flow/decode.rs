@@ -134,7 +134,8 @@ impl Found<'_> {
                 return Ok((self.queue.renamed(kind), TypeOrigin::Source(index)));
             }
         }
-        if let Some(kind) = &self.opened.fallback_kind {
+        let looks_at_shapes = self.queue.type_from.0.contains(&TypeSource::Envelope);
+        if let Some(kind) = self.opened.fallback_kind.as_ref().filter(|_| looks_at_shapes) {
             return Ok((self.queue.renamed(kind.clone()), TypeOrigin::Shape));
         }
         match &self.queue.default_type {

@@ -4,7 +4,7 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn every_command_says_what_it_does_and_takes() {
-    let commands: [(&[&str], &[&str]); 24] = [
+    let commands: [(&[&str], &[&str]); 25] = [
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
@@ -13,7 +13,24 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["new"], &["<NAME>", "--sdk", "cargo test", "wasq build"]),
         (&["build"], &["[DIR]", "--out", "plugin.toml", "wasm32-wasip2"]),
         (&["check"], &["--config", "--live", "redrive policy"]),
-        (&["invoke"], &["<FILE.wasm>", "--body", "--type", "--var", "--json", "without a queue"]),
+        (
+            &["invoke"],
+            &[
+                "<FILE.wasm>",
+                "--body",
+                "--type",
+                "--var",
+                "--json",
+                "--envelope",
+                "--config",
+                "--queue",
+                "without a queue",
+            ],
+        ),
+        (
+            &["decode"],
+            &["--body", "--attribute", "--envelope", "--config", "--queue", "--json", "Nothing is run", "Example"],
+        ),
         (&["send"], &["<TYPE>", "[BODY]", "--file", "--key", "--attribute", "--queue", "--endpoint-url"]),
         (&["status"], &["--admin", "--watch", "--every", "--json", "ready"]),
         (&["pause"], &["[TYPE]", "--queue", "--until", "--admin", "--config", "--by", "--json", "Examples"]),

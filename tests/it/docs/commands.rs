@@ -52,6 +52,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("testing.md", "cargo run", "hours of simulating, or minutes of measuring; `simulator` and `hostile` run it short"),
     ("testing.md", "cargo build --release --bins", "a release build"),
     ("testing.md", "target/release/wasq-tests crash", "it is of the release build; `crash` runs it short"),
+    ("aws-events.md", "wasq decode ", "`docs::aws_events` runs it with each example"),
     ("container.md", "docker ", "it needs Docker; `container` runs the image's way under runc"),
     ("container.md", "wasq send greeting ", "`container` runs it, with its queue and its config"),
     ("container.md", "kubectl apply ", "it needs a cluster; linters hold the manifests"),

@@ -15,6 +15,8 @@ use super::{document, root};
 /// What is parsed, as its `Debug`, or the error's words.
 type Parse = fn(&str) -> Result<String, String>;
 
+const TOPICS: &str = "['arn:aws:sns:eu-west-1:123456789012:shop-*']";
+
 /// A table of the document and the place of its keys: a text with `KEY` where a key's line goes,
 /// which is complete without it.
 struct Section {
@@ -221,7 +223,12 @@ fn with(section: &Section, line: &str, replaced: &str) -> String {
         "`[secrets.NAME]`" => !replaced.is_empty() && own.starts_with("env = "),
         _ => !replaced.is_empty() && own.starts_with(&format!("{replaced} = ")),
     };
-    let line = if line.starts_with("field = ") { format!("secretsmanager = 'x'\n{line}") } else { line.to_owned() };
+    // What some keys need beside them.
+    let line = match line {
+        line if line.starts_with("field = ") => format!("secretsmanager = 'x'\n{line}"),
+        "confirm_subscriptions = true" => format!("topics = {TOPICS}\n{line}"),
+        line => line.to_owned(),
+    };
     let kept: Vec<_> = section.place.lines().filter(|own| !replaces(own)).collect();
     kept.join("\n").replace("KEY", &line)
 }
@@ -261,6 +268,8 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         "size" => (bound("3"), "'x'"),
         "percentage" => (one("'5%'"), "5"),
         "list of strings" => (one("['x']"), "'x'"),
+        "list of places" => (one("['attribute:a', 'envelope', '/type', '/a/b']"), "['x']"),
+        "list of topic ARNs" => (one(TOPICS), "['x']"),
         "list of empty interfaces" => (one("['wasi:filesystem']"), "['wasi:http']"),
         "list of minisign keys" => (one(key), "['x']"),
         "service" => (one("'x'"), "'X'"),

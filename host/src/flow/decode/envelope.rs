@@ -59,8 +59,15 @@ pub struct Opened {
     /// The media type of the body, where the envelope says it.
     pub content_type: Option<String>,
     pub notice: Option<Notice>,
-    /// The bodies of its records, where it is a batch of several.
-    pub records: Vec<Bytes>,
+    /// Where it is a batch of several.
+    pub records: Vec<Record>,
+}
+
+/// One record of a batch.
+pub struct Record {
+    pub body: Bytes,
+    /// Whether it has an id of its own.
+    pub has_key: bool,
 }
 
 /// What a service says about itself: it is no work for a handler.
@@ -164,6 +171,8 @@ pub fn open(envelope: Envelope, body: Bytes, attributes: &mut Attributes) -> Res
         let text = std::str::from_utf8(&layer).ok();
         let found = match envelope {
             Envelope::Plain => None,
+            // The attributes are the envelope, and the body its data.
+            Envelope::Auto if cloudevents::is_binary_mode(attributes) => None,
             Envelope::Auto => text.map_or(Ok(None), |text| recognise(text, &layer, opened.kind.is_some()))?,
             Envelope::Sns | Envelope::Eventbridge | Envelope::Cloudevents if !opened.outer.is_empty() => None,
             Envelope::Sns | Envelope::Eventbridge | Envelope::Cloudevents => {
@@ -185,7 +194,8 @@ pub fn open(envelope: Envelope, body: Bytes, attributes: &mut Attributes) -> Res
             }
             Layer::Batch(records) => {
                 let shape = of_all(&records);
-                opened.records = records.into_iter().map(|(body, _)| body).collect();
+                let record = |(body, shape): (Bytes, Shape)| Record { body, has_key: shape.key.is_some() };
+                opened.records = records.into_iter().map(record).collect();
                 (shape, None)
             }
         };
@@ -310,10 +320,7 @@ fn recognise(text: &str, layer: &Bytes, has_kind: bool) -> Result<Option<Layer>,
     if let Some(records) = records::open(&object, layer).map_err(in_words("record"))? {
         return Ok(Some(records));
     }
-    if let Some(found) = ses::open(&object).map_err(in_words("SES"))? {
-        return Ok(Some(found));
-    }
-    Ok(services::open(&object))
+    Ok(ses::open(&object).or_else(|| services::open(&object)))
 }
 
 /// What can be said of a batch as one message: what holds for all of its records.

@@ -29,10 +29,10 @@ pub fn split(delivery: &Delivery, queue: &QueueConfig, opened: &Opened) -> Resul
     }
     let mut parts = Vec::with_capacity(count);
     for (index, record) in opened.records.iter().enumerate() {
-        let delivery = Delivery { body: opened.wrapped(record), ..delivery.clone() };
+        let delivery = Delivery { body: opened.wrapped(&record.body), ..delivery.clone() };
         match decode(&delivery, queue).map_err(|error| format!("record {index}: {error}"))? {
-            Decoded::Message(typed) => parts.push(Part { delivery, typed }.with_own_key(index)),
-            Decoded::Batch(inner) => parts.extend(inner.into_iter().map(|part| part.with_own_key(index))),
+            Decoded::Message(typed) => parts.push(Part { delivery, typed }.with_own_key(index, record.has_key)),
+            Decoded::Batch(inner) => parts.extend(inner.into_iter().map(|part| part.with_own_key(index, true))),
             Decoded::Notice(_, typed) => return Err(format!("record {index} is a notice, {}", typed.message.kind)),
         }
     }
@@ -40,12 +40,18 @@ pub fn split(delivery: &Delivery, queue: &QueueConfig, opened: &Opened) -> Resul
 }
 
 impl Part {
-    /// What was said of the whole batch is no record's own key.
-    fn with_own_key(mut self, index: usize) -> Self {
+    /// What was said of the whole batch, by its producer or the envelopes around it, is no record's
+    /// own key.
+    fn with_own_key(mut self, index: usize, has_key: bool) -> Self {
         let message = &mut self.typed.message;
         match message.key_source {
-            KeySource::Envelope | KeySource::BodyField | KeySource::Template => {}
-            KeySource::Attribute | KeySource::OwnKey | KeySource::DeduplicationId | KeySource::MessageId => {
+            KeySource::Envelope if has_key => {}
+            KeySource::BodyField | KeySource::Template => {}
+            KeySource::Envelope
+            | KeySource::Attribute
+            | KeySource::OwnKey
+            | KeySource::DeduplicationId
+            | KeySource::MessageId => {
                 message.key = format!("{}#{index}", message.key);
                 message.key_source = KeySource::OwnKey;
                 let own = AttributeValue::string(&message.key);

@@ -41,7 +41,7 @@ pub fn open(object: &Object<'_>, layer: &Bytes) -> Result<Option<Layer>, Misfit>
 
 /// What S3 says once when a notification is set up.
 fn is_test(object: &Object<'_>) -> bool {
-    object.text("Event").as_deref() == Some("s3:TestEvent")
+    object.text("Event").as_deref() == Some("s3:TestEvent") && object.text("Bucket").is_some()
 }
 
 /// The service that a record is of: of `aws:s3` it is `s3`. S3-compatible stores have a word of

@@ -2,20 +2,20 @@
 //! configuration set (`eventType`).
 
 use super::{Layer, Notice, Shape, joined};
-use crate::json::{Misfit, Object};
+use crate::json::Object;
 
 /// What SES says once when a topic is set up.
 const TEST: &str = "AmazonSnsSubscriptionSucceeded";
 
 /// `ses:Bounce`. The key is the mail's id with what happened to it: one mail may be opened twice.
-pub fn open(object: &Object<'_>) -> Result<Option<Layer>, Misfit> {
-    let Some(event) = object.text("notificationType").or_else(|| object.text("eventType")) else { return Ok(None) };
+pub fn open(object: &Object<'_>) -> Option<Layer> {
+    let event = object.text("notificationType").or_else(|| object.text("eventType"))?;
     if event == TEST {
-        return Ok(Some(Layer::Notice(Notice::Test, Shape::of(format!("ses:{event}"), None))));
+        return Some(Layer::Notice(Notice::Test, Shape::of(format!("ses:{event}"), None)));
     }
     // What else has such a field is no mail's.
-    let Some(mail) = object.object("mail") else { return Ok(None) };
-    let id = mail.need_text("messageId")?;
+    let mail = object.object("mail")?;
+    let id = mail.text("messageId")?;
     // `bounce` of `Bounce`, `deliveryDelay` of `DeliveryDelay`, `failure` of `Rendering Failure`;
     // `receipt` of a mail that was received.
     let field = match event.as_str() {
@@ -31,5 +31,5 @@ pub fn open(object: &Object<'_>) -> Result<Option<Layer>, Misfit> {
         .with("ses-mail-source", mail.text("source"))
         .with("ses-mail-time", mail.text("timestamp"))
         .with("ses-time", object.object(&field).and_then(|inner| inner.text("timestamp")));
-    Ok(Some(Layer::Shape(shape)))
+    Some(Layer::Shape(shape))
 }

@@ -40,7 +40,8 @@ pub fn open(object: &Object<'_>) -> Result<Layer, Misfit> {
     let shape = said(object, Shape { key: object.text("MessageId"), ..Shape::default() });
     let slot = Slot { field: "Message", encoding: Encoding::Text };
     let mut carried = Vec::new();
-    if let Some(all) = object.object("MessageAttributes") {
+    if object.raw("MessageAttributes").is_some_and(|raw| raw.get() != "null") {
+        let all = object.need_object("MessageAttributes")?;
         for (name, _) in all.fields() {
             let one = all.need_object(name)?;
             carried.push((name.to_owned(), attribute(&one)?));

@@ -128,6 +128,10 @@ fn cloudevents_are_read_in_each_mode() {
         let message = message(&delivery("<o/>", &attributes), &queue(envelope)).unwrap();
         assert_eq!((message.kind.0.as_str(), message.key.as_str()), ("placed", "5:/shop3:c-1"));
         assert_eq!(message.body, "<o/>");
+        // The body is the event's data, whatever it looks like.
+        let records = json!({ "Records": [s3("ObjectCreated:Put", &json!({ "key": "k" }))] }).to_string();
+        let message = super::message(&delivery(&records, &attributes), &queue(Envelope::Auto)).unwrap();
+        assert_eq!((message.kind.0.as_str(), message.body.as_ref()), ("placed", records.as_bytes()));
     }
     for (rest, place) in
         [(r#""data_base64":"?""#, "`/data_base64` is no base64"), (r#""data_base64":7"#, "is no string")]
@@ -188,6 +192,8 @@ fn what_only_looks_like_one_of_these_is_a_plain_message() {
         r#"{"eventSource":"shop","type":"t"}"#,
         r#"{"eventType":"OrderPlaced","eventId":"1","timestamp":1,"type":"t"}"#,
         r#"{"notificationType":"Bounce","type":"t"}"#,
+        r#"{"eventType":"sent","mail":{"to":"ada"},"type":"t"}"#,
+        r#"{"Event":"s3:TestEvent","type":"t"}"#,
         r#"{"approval":true,"type":"t"}"#,
         r#"{"messageType":"order","message":{},"type":"t"}"#,
         r#"{"AlarmName":"a","type":"t"}"#,
@@ -213,6 +219,9 @@ fn sns_hands_on_its_attributes_with_their_types() {
     let broken = notification.to_string().replace("AAEC/w==", "?");
     let error = super::message(&delivery(&broken, &[]), &queue(Envelope::Auto)).unwrap_err();
     assert!(error.contains("`/MessageAttributes/blob/Value` is no base64"), "{error}");
+    let body = r#"{"Type":"Notification","TopicArn":"a","Message":"{}","MessageAttributes":[]}"#;
+    let error = super::message(&delivery(body, &[]), &queue(Envelope::Auto)).unwrap_err();
+    assert!(error.contains("`/MessageAttributes` is no object"), "{error}");
     for broken in [r#""Message":7"#, r#""Subject":"no message""#] {
         let body = format!(r#"{{"Type":"Notification","TopicArn":"a",{broken}}}"#);
         let error = super::message(&delivery(&body, &[]), &queue(Envelope::Auto)).unwrap_err();
@@ -298,6 +307,18 @@ fn a_batch_is_one_message_or_one_for_each_record() {
     assert_eq!(found, [("placed", "2:/s1:1"), ("paid", "2:/s1:2")]);
     let error = message(&delivery(&events, &[]), &queue(Envelope::Auto)).unwrap_err();
     assert!(error.contains("several types") && error.contains("split = true"), "{error}");
+    // Without ids of their own, records are told apart by their place, in an envelope too.
+    let restored = [1, 2].map(|n| s3("ObjectRestore:Post", &json!({ "key": "k", "size": n })));
+    let restored = json!({ "Records": restored }).to_string();
+    let notified =
+        json!({ "Type": "Notification", "MessageId": "n-1", "TopicArn": "a", "Message": restored }).to_string();
+    for (body, keys) in [(restored, ["id-1#0", "id-1#1"]), (notified, ["n-1#0", "n-1#1"])] {
+        let Ok(Decoded::Batch(parts)) = decode(&delivery(&body, &[]), &splitting) else { panic!("{body}") };
+        assert_eq!(parts.iter().map(|part| part.typed.message.key.as_str()).collect::<Vec<_>>(), keys);
+        for (part, key) in parts.iter().zip(keys) {
+            assert_eq!(message(&part.delivery, &splitting).unwrap().key, key);
+        }
+    }
     let few = QueueConfig { split_max: 1, ..splitting.clone() };
     let error = decode(&delivery(&batch, &[]), &few).unwrap_err();
     assert!(error.contains("2 records") && error.contains("split_max"), "{error}");
@@ -322,6 +343,8 @@ fn types_are_looked_for_where_the_queue_says_and_called_what_it_says() {
     assert_eq!(with(&["/source"], &[], event).unwrap(), "shop");
     assert_eq!(with(&["/kind"], &[], event).unwrap(), "inner");
     assert_eq!(with(&["envelope", "/kind"], &[], event).unwrap(), "placed");
+    assert_eq!(with(&["envelope"], &[], r#"{"TaskToken":"T"}"#).unwrap(), "states:task");
+    assert!(with(&["/kind"], &[], r#"{"TaskToken":"T"}"#).is_err());
     let error = with(&["attribute:x", "/y"], &[], record).unwrap_err();
     assert!(error.contains("none in attribute:x, /y (type_from)"), "{error}");
 
