@@ -60,6 +60,10 @@ pub struct Config {
     /// How long the host waits at shutdown for what runs, before it interrupts it.
     #[serde(default = "default_drain_s")]
     pub drain_s: u64,
+    /// Does not start where a queue or an outlet cannot be opened. Without it the others work, and
+    /// those are opened as soon as they can be.
+    #[serde(default)]
+    pub strict_start: bool,
     #[serde(default)]
     pub aws: AwsConfig,
     #[serde(default)]

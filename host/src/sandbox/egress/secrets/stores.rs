@@ -73,7 +73,7 @@ fn at(aws: &AwsConfig, variable: &str) -> AwsConfig {
 fn explain<E, R>(location: &AwsSecretLocation, action: &str, error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     match error {
         SdkError::ServiceError(service) => {
