@@ -4,6 +4,7 @@ mod admin;
 pub mod bounds;
 mod egress;
 mod empty;
+mod environment;
 mod limits;
 mod load;
 mod rings;

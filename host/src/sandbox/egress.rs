@@ -6,6 +6,7 @@
 //! follow.
 
 mod body;
+mod checked;
 mod client;
 mod connect;
 mod destination;
@@ -14,6 +15,7 @@ mod errors;
 mod exceeded;
 mod headers;
 mod hooks;
+mod proxied;
 mod resolve;
 mod secrets;
 mod unavailable;
