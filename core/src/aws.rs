@@ -5,15 +5,21 @@ pub mod endpoint;
 pub mod identity;
 pub mod signer;
 
-use std::error::Error;
+mod credentials;
+mod http_client;
+mod no_answer;
 
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_smithy_http_client::tls;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use serde::Deserialize;
+
+pub use credentials::CredentialsFault;
+pub use no_answer::NoAnswer;
+
+use credentials::Explained;
 
 /// Where AWS is. What is not said here comes from the SDK's own chain.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -21,13 +27,18 @@ use serde::Deserialize;
 pub struct AwsConfig {
     pub endpoint_url: Option<String>,
     pub region: Option<String>,
+    /// Calls AWS's FIPS endpoints. Without it AWS_USE_FIPS_ENDPOINT or the profile says so.
+    pub use_fips: bool,
+    /// Calls AWS's endpoints that have IPv6, too. Without it AWS_USE_DUALSTACK_ENDPOINT or the
+    /// profile says so.
+    pub use_dual_stack: bool,
     /// Makes every call to SQS by the SDK, also those that each message takes.
     pub sdk_only: bool,
 }
 
 /// Reads credentials, region and endpoint from the SDK's own chain, where the config does not name
-/// them. An endpoint on the loopback interface gets credentials of its own: there is nothing to
-/// sign for.
+/// them. An endpoint on the loopback interface asks for no real ones: without any in the
+/// environment's variables it gets credentials and a region of its own.
 ///
 /// Timeouts and retries are the client's own: each service has its own.
 pub async fn sdk_config(aws: &AwsConfig) -> SdkConfig {
@@ -37,23 +48,54 @@ pub async fn sdk_config(aws: &AwsConfig) -> SdkConfig {
     if let Some(url) = &aws.endpoint_url {
         loader = loader.endpoint_url(url);
     }
+    if aws.use_fips {
+        loader = loader.use_fips(true);
+    }
+    if aws.use_dual_stack {
+        loader = loader.use_dual_stack(true);
+    }
     if let Some(region) = &aws.region {
         loader = loader.region(Region::new(region.clone()));
     }
     if aws.endpoint_url.as_deref().is_some_and(is_loopback) {
-        loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback endpoint"));
-        if aws.region.is_none() {
+        let needs = Needs::of(aws, |name| std::env::var(name).ok());
+        if needs.credentials {
+            loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback endpoint"));
+        }
+        if needs.region {
             loader = loader.region(Region::from_static("us-east-1"));
         }
     }
-    loader.load().await
+    let config = loader.load().await;
+    match config.credentials_provider() {
+        Some(chain) => {
+            let explained = SharedCredentialsProvider::new(Explained::new(chain));
+            config.to_builder().credentials_provider(explained).build()
+        }
+        None => config,
+    }
 }
 
-/// How bytes travel: over HTTPS with rustls on ring.
+/// What an endpoint on this machine is asked with, because nobody has said it.
+#[derive(Debug, PartialEq, Eq)]
+struct Needs {
+    credentials: bool,
+    region: bool,
+}
+
+impl Needs {
+    fn of(aws: &AwsConfig, lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let has = |name: &str| lookup(name).is_some_and(|value| !value.trim().is_empty());
+        Self {
+            credentials: !(has("AWS_ACCESS_KEY_ID") && has("AWS_SECRET_ACCESS_KEY")),
+            region: aws.region.is_none() && !has("AWS_REGION") && !has("AWS_DEFAULT_REGION"),
+        }
+    }
+}
+
+/// How bytes travel, as the environment says: see [`http_client`](self).
 pub fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https()
+    http_client::http_client(|name| std::env::var(name).ok())
 }
 
 /// Whether an endpoint is on this machine.
@@ -66,43 +108,5 @@ pub fn is_loopback(endpoint_url: &str) -> bool {
     })
 }
 
-/// Why a call came to no answer of its service.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
-    /// Waiting does not bring any.
-    #[error("no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role")]
-    Credentials,
-    /// Nor a region.
-    #[error("no AWS region; set `region` in [aws], AWS_REGION, or a profile with one")]
-    Region,
-    /// The way there, or what is at its end.
-    #[error("{0}")]
-    Other(String),
-}
-
-impl NoAnswer {
-    /// From an SDK's error that is no answer.
-    pub fn of<E: Error>(error: &E) -> Self {
-        // Only the debug form tells these two apart from others.
-        let all = DisplayErrorContext(error).to_string();
-        if all.contains("credentials") {
-            return Self::Credentials;
-        }
-        if all.contains("Missing Region") {
-            return Self::Region;
-        }
-        Self::Other(causes(error))
-    }
-}
-
-/// An error and its causes, in words.
-pub fn causes(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        cause = error.source();
-    }
-    words
-}
+#[cfg(test)]
+mod tests;

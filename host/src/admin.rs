@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 pub use access::{Access, TOKEN_VARIABLE, TokenError};
 pub use app::App;
 pub use history::History;
-pub use letters::{DeadLetterQueue, dead_letter_queues};
+pub use letters::{DeadLetterQueue, DeadLetterQueues};
 pub use status::{CanaryStatus, PluginStatus};
 
 use extractors::ApiLooker;

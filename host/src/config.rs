@@ -4,6 +4,7 @@ mod admin;
 pub mod bounds;
 mod egress;
 mod empty;
+mod environment;
 mod limits;
 mod load;
 mod rings;
@@ -64,6 +65,10 @@ pub struct Config {
     /// How long the host waits at shutdown for what runs, before it interrupts it.
     #[serde(default = "default_drain_s")]
     pub drain_s: u64,
+    /// Does not start where a queue or an outlet cannot be opened. Without it the others work, and
+    /// those are opened as soon as they can be.
+    #[serde(default)]
+    pub strict_start: bool,
     #[serde(default)]
     pub aws: AwsConfig,
     #[serde(default)]

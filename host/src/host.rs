@@ -1,7 +1,9 @@
 //! The host, whole: built from its config, run until it is told to stop, drained.
 
 mod opened;
+mod opener;
 pub mod queues;
+mod runtime;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,22 +13,19 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock::{self, SystemClock};
 use wasq_ledgers::Ledger;
-use wasq_queues::Queue;
-use wasq_queues::sqs::Sqs;
 
 pub use opened::Opened;
 
-use queues::{OpenQueue, ReceiveLimits};
+use opener::{LateOutlets, Opener};
+use queues::{ReceiveLimits, Unopened};
 
-use crate::admin;
+use crate::admin::{self, DeadLetterQueues};
 use crate::admission::breaker::Breakers;
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
-use crate::config::{AwsConfig, Config};
+use crate::config::Config;
 use crate::flow::recent::Recent;
-use crate::flow::settle::Settler;
 use crate::flow::{QueueRuntime, Services};
-use crate::lease::Keeper;
 use crate::plugins::watch::Watch;
 use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
 use crate::sandbox::Sandbox;
@@ -34,7 +33,6 @@ use crate::sandbox::egress::Fetcher;
 use crate::telemetry::export::otlp::{self, Otlp};
 use crate::telemetry::export::{self, Source};
 use crate::telemetry::health::Health;
-use crate::telemetry::metrics::QueueMeters;
 use crate::telemetry::stats::Stats;
 use crate::workers::Workers;
 
@@ -106,12 +104,11 @@ impl Host {
         let catalog = load_plugins(&catalogs, &config).await?;
         let opened = Opened::open(&config, secrets, catalog.most_attempts()).await?;
         let Opened { otlp, access, fetcher, sqs, queues: open } = opened;
+        let refused = |errors: Vec<_>| errors.into_iter().map(StartError::Queues).collect::<Vec<_>>();
+        let open = open.or_refuse(config.strict_start).map_err(refused)?;
         let otlp = Otlp::new(otlp, &config.scope);
-        for queue in &open.queues {
-            for warning in &queue.warnings {
-                tracing::warn!(queue = queue.name, "{warning}");
-            }
-        }
+        let (mut outlets, mut late) = (open.outlets(), LateOutlets::default());
+        outlets.extend(open.unopened.iter().map(|unopened| (unopened.name.clone(), late.add(&config, unopened))));
         let services = Arc::new(Services {
             scope: config.scope.clone(),
             clock: Arc::new(SystemClock),
@@ -124,12 +121,19 @@ impl Host {
             pauses: Pauses::default(),
             recent: Recent::default(),
             tracing: otlp.tracing(),
-            outlets: Arc::new(open.outlets()),
+            queue_names: config.queues.keys().cloned().collect(),
+            outlets: Arc::new(outlets),
             interrupt: CancellationToken::new(),
             ledger,
             limits: config.limits.clone(),
         });
-        let receives = Arc::new(open.receive_limits());
+        let receives = Arc::new(ReceiveLimits::default());
+        let dead_letter_queues = Arc::new(DeadLetterQueues::new(sqs.clone()));
+        for queue in &open.queues {
+            queue.warn();
+            receives.add(queue);
+            dead_letter_queues.add(&queue.name, &queue.queue, &queue.dlq);
+        }
         note_plugins(&services, &config, &receives, &catalog);
         // Before the first poll: what was paused stays so across a restart.
         if let Err(error) = services.pauses.refresh(&*services.ledger, &services.scope, clock::unix_ms()).await {
@@ -146,13 +150,21 @@ impl Host {
             config: config.clone(),
             workers: Workers::new(services),
         };
-        let dead_letter_queues = admin::dead_letter_queues(
-            &sqs,
-            open.queues.iter().map(|open| (open.name.as_str(), &open.queue, &open.dlq)),
-        );
         for queue in open.queues {
-            host.begin(queue);
+            host.workers.begin(runtime::start(queue, &config.aws, &host.services().ledger.clone()));
         }
+        let (services, dlqs) = (host.services().clone(), dead_letter_queues.clone());
+        let receives = host.receives.clone();
+        let opener = Opener {
+            sqs,
+            config: config.clone(),
+            rings: open.rings,
+            services,
+            receives,
+            dead_letter_queues: dlqs,
+            late,
+        };
+        host.open_later(Arc::new(opener), open.unopened);
         let source = host.source();
         host.background.spawn(export::sample(source.clone(), config.telemetry.clone()));
         host.background.spawn(keep_pauses(source.services.clone()));
@@ -164,31 +176,20 @@ impl Host {
         Ok(host)
     }
 
-    fn begin(&mut self, open: OpenQueue) {
-        let OpenQueue { name, config, queue, retention, max_bytes, dlq, dlq_max_bytes, .. } = open;
-        let aws = AwsConfig { region: queue.region(), ..self.config.aws.clone() };
-        let url = queue.url().to_owned();
-        // The keeper's connections must not wait for the serving threads, so they are made on its
-        // own.
-        let connect = move || async move {
-            let sqs = Sqs::connect(&aws).await;
-            let queue = sqs.queue(&url).await.expect("a URL is taken as it is");
-            Arc::new(queue) as Arc<dyn Queue>
-        };
-        let queue: Arc<dyn Queue> = Arc::new(queue);
-        let meters = Arc::new(QueueMeters::default());
-        self.workers.begin(QueueRuntime {
-            name,
-            keeper: Keeper::start(connect, config.visibility, self.services().ledger.clone(), meters.clone()),
-            settler: Settler::start(queue.clone(), meters.clone()),
-            meters,
-            retention,
-            max_bytes,
-            dlq: Arc::new(dlq),
-            dlq_max_bytes,
-            queue,
-            config,
-        });
+    /// Spawns a task for each queue and outlet that is not open yet.
+    fn open_later(&mut self, opener: Arc<Opener>, unopened: Vec<Unopened>) {
+        for Unopened { name, error } in unopened {
+            let opener = opener.clone();
+            if let Some(queue) = opener.config.queues.get(&name).cloned() {
+                self.workers.begin_when_open(async move {
+                    let open = opener.queue(&name, &queue, error).await;
+                    runtime::start(open, &opener.config.aws, &opener.services.ledger)
+                });
+            } else {
+                let outlet = opener.config.outlets.get(&name).cloned().unwrap_or_default();
+                self.background.spawn(async move { opener.outlet(&name, &outlet, error).await });
+            }
+        }
     }
 
     /// Reads the plugin directory again and swaps what changed.
@@ -203,16 +204,16 @@ impl Host {
 
     /// What metrics are gathered from.
     pub fn source(&self) -> Source {
-        Source { services: self.services().clone(), runtimes: self.workers.runtimes().to_vec() }
+        Source { services: self.services().clone(), open: self.workers.runtimes().clone() }
     }
 
     pub fn services(&self) -> &Arc<Services> {
         self.workers.services()
     }
 
-    /// The queues that it works on.
-    pub fn runtimes(&self) -> &[Arc<QueueRuntime>] {
-        self.workers.runtimes()
+    /// The queues that it works on, in the order in which they were opened.
+    pub fn runtimes(&self) -> Arc<Vec<Arc<QueueRuntime>>> {
+        self.workers.runtimes().items()
     }
 
     /// Stops receiving, lets what runs come to its end for `drain_s` or until `hurry`, interrupts

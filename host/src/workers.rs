@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use wasq_core::growing_list::GrowingList;
+
 use crate::flow::{QueueRuntime, Services};
 use worker::Worker;
 
@@ -18,7 +20,8 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// One worker a queue.
 pub struct Workers {
     services: Arc<Services>,
-    runtimes: Vec<Arc<QueueRuntime>>,
+    /// Those whose queues are open.
+    runtimes: GrowingList<Arc<QueueRuntime>>,
     workers: Vec<JoinHandle<()>>,
     /// What the workers have in hand.
     deliveries: TaskTracker,
@@ -29,7 +32,7 @@ impl Workers {
     pub fn new(services: Arc<Services>) -> Self {
         Self {
             services,
-            runtimes: Vec::new(),
+            runtimes: GrowingList::default(),
             workers: Vec::new(),
             deliveries: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -39,16 +42,29 @@ impl Workers {
     /// Begins to poll a queue.
     pub fn begin(&mut self, runtime: QueueRuntime) {
         let runtime = Arc::new(runtime);
-        let worker = Worker::new(self.services.clone(), runtime.clone(), self.deliveries.clone(), self.stop.clone());
+        self.runtimes.push(runtime.clone());
+        let worker = Worker::new(self.services.clone(), runtime, self.deliveries.clone(), self.stop.clone());
         self.workers.push(tokio::spawn(worker.run()));
-        self.runtimes.push(runtime);
+    }
+
+    /// Begins to poll a queue as soon as it is open. At a stop it is given up.
+    pub fn begin_when_open(&mut self, opening: impl Future<Output = QueueRuntime> + Send + 'static) {
+        let (runtimes, stop) = (self.runtimes.clone(), self.stop.clone());
+        let (services, deliveries) = (self.services.clone(), self.deliveries.clone());
+        self.workers.push(tokio::spawn(async move {
+            let Some(runtime) = stop.run_until_cancelled(opening).await else { return };
+            let runtime = Arc::new(runtime);
+            runtimes.push(runtime.clone());
+            Worker::new(services, runtime, deliveries, stop).run().await;
+        }));
     }
 
     pub fn services(&self) -> &Arc<Services> {
         &self.services
     }
 
-    pub fn runtimes(&self) -> &[Arc<QueueRuntime>] {
+    /// The queues that are open.
+    pub fn runtimes(&self) -> &GrowingList<Arc<QueueRuntime>> {
         &self.runtimes
     }
 
@@ -74,7 +90,7 @@ impl Workers {
 
     /// After the drain: waits for the last deletes, and ends the keepers.
     pub async fn flush(self) {
-        futures::future::join_all(self.runtimes.iter().map(|runtime| flush(runtime))).await;
+        futures::future::join_all(self.runtimes.items().iter().map(|runtime| flush(runtime))).await;
     }
 }
 

@@ -39,6 +39,13 @@ pub struct MaximumMessageSize {
 }
 
 impl MaximumMessageSize {
+    /// Takes what another one knows, if it knows anything.
+    pub fn learn_from(&self, other: &Self) {
+        if let Some(bytes) = known(&other.bytes) {
+            self.bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
+
     /// Takes what the attributes say. Without a word on it, what was known holds.
     pub fn update(&self, attributes: &QueueAttributes) {
         update(&self.bytes, attributes, "MaximumMessageSize");

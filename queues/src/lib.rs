@@ -5,6 +5,7 @@
 
 mod attributes;
 mod in_order;
+mod late_queue;
 mod queue;
 mod queue_ref;
 #[cfg(feature = "sqs")]
@@ -12,6 +13,7 @@ pub mod sqs;
 
 pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
 pub use in_order::send_in_order;
+pub use late_queue::LateQueue;
 pub use queue::{
     BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, QueueRules, VISIBILITY_MAX, batches, is_fifo,
     size_limit_error,

@@ -72,7 +72,28 @@ pub enum QueueError {
     Permanent { code: String, message: String },
 }
 
+/// The code of a queue that the host has not opened yet.
+const NOT_OPEN: &str = "NotOpen";
+/// The codes of what stays until the host is started with other settings.
+const BAD_SETTINGS: [&str; 3] = ["Configuration", "NoCredentials", "NoRegion"];
+
 impl QueueError {
+    /// A queue that is not open yet, and why.
+    pub fn not_open(reason: &str) -> Self {
+        Self::Transient { code: NOT_OPEN.into(), message: format!("the queue is not open yet: {reason}") }
+    }
+
+    /// Whether the queue was not open yet.
+    pub fn says_not_open(&self) -> bool {
+        self.code() == NOT_OPEN
+    }
+
+    /// Whether only a start with other settings helps. A queue may still be created, a policy
+    /// changed, an endpoint come up.
+    pub fn needs_other_settings(&self) -> bool {
+        matches!(self, Self::Permanent { code, .. } if BAD_SETTINGS.contains(&code.as_str()))
+    }
+
     /// SQS's code for it, without its prefixes; or ours, where there was no answer.
     pub fn code(&self) -> &str {
         match self {

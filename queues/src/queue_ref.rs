@@ -10,10 +10,12 @@ use crate::queue::is_fifo;
 pub enum QueueRef {
     /// In our own account and region.
     Name(String),
-    /// `region` where the host name tells it, as AWS's own do.
+    /// `region` where the host name tells it, as AWS's own do. `endpoint` where calls have to go
+    /// to the URL's own host: one that the region alone does not lead to.
     Url {
         url: String,
         region: Option<String>,
+        endpoint: Option<String>,
     },
     Arn(QueueArn),
 }
@@ -22,6 +24,7 @@ pub enum QueueRef {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueArn {
     pub text: String,
+    pub partition: String,
     pub region: String,
     pub account: String,
     pub name: String,
@@ -69,7 +72,10 @@ impl QueueRef {
             return Err(bad("it does not end with a queue's name"));
         }
         let region = url.host_str().and_then(region_of).map(str::to_owned);
-        Ok(Self::Url { url: url.as_str().trim_end_matches('/').to_owned(), region })
+        let is_usual =
+            region.as_deref().is_some_and(|region| is_usual_host(url.host_str().unwrap_or_default(), region));
+        let endpoint = (!is_usual).then(|| url.origin().ascii_serialization());
+        Ok(Self::Url { url: url.as_str().trim_end_matches('/').to_owned(), region, endpoint })
     }
 
     /// The queue's name in SQS.
@@ -94,14 +100,22 @@ impl QueueRef {
         }
     }
 
+    /// Where it is asked for, if not at its region's endpoint.
+    pub fn endpoint(&self) -> Option<&str> {
+        match self {
+            Self::Name(_) | Self::Arn(_) => None,
+            Self::Url { endpoint, .. } => endpoint.as_deref(),
+        }
+    }
+
     /// The same for two texts that are known to name one queue, whichever way they do. A bare name
     /// is known to be one with the same bare name only.
     pub fn identity(&self) -> String {
         match self {
             Self::Name(name) => name.clone(),
             Self::Arn(arn) => identity(&arn.region, &arn.account, &arn.name),
-            Self::Url { url, region: None } => url.clone(),
-            Self::Url { url, region: Some(region) } => {
+            Self::Url { url, region: None, .. } => url.clone(),
+            Self::Url { url, region: Some(region), .. } => {
                 let mut parts = url.rsplit('/');
                 let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
                 identity(region, account, name)
@@ -121,16 +135,18 @@ impl QueueArn {
         let is_whole = partition.starts_with("aws") && service == "sqs" && !region.is_empty() && !account.is_empty();
         (is_whole && is_name(name)).then(|| Self {
             text: text.to_owned(),
+            partition: partition.to_owned(),
             region: region.to_owned(),
             account: account.to_owned(),
             name: name.to_owned(),
         })
     }
 
-    /// Its URL at AWS's own endpoint.
-    pub fn url(&self) -> String {
-        let domain = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        format!("https://sqs.{}.{domain}/{}/{}", self.region, self.account, self.name)
+    /// Its URL at `endpoint`, or else at AWS's own of its region and partition.
+    pub fn url(&self, endpoint: Option<&str>) -> String {
+        let own = || format!("https://sqs.{}.{}", self.region, domain_of(&self.partition));
+        let endpoint = endpoint.map_or_else(own, |url| url.trim_end_matches('/').to_owned());
+        format!("{endpoint}/{}/{}", self.account, self.name)
     }
 }
 
@@ -162,6 +178,32 @@ fn region_of(host: &str) -> Option<&str> {
     let before_queue = labels.iter().position(|label| *label == "queue").and_then(|at| at.checked_sub(1));
     let region = labels.get(after_service.or(before_queue)?)?;
     is_region(region).then_some(*region)
+}
+
+/// The domain of AWS's endpoints in a partition, as the endpoint rules of its SDKs have them.
+fn domain_of(partition: &str) -> &'static str {
+    match partition {
+        "aws-cn" => "amazonaws.com.cn",
+        "aws-iso" => "c2s.ic.gov",
+        "aws-iso-b" => "sc2s.sgov.gov",
+        "aws-iso-e" => "cloud.adc-e.uk",
+        "aws-iso-f" => "csp.hci.ic.gov",
+        "aws-eusc" => "amazonaws.eu",
+        // GovCloud has the domain of the others.
+        _ => "amazonaws.com",
+    }
+}
+
+/// Whether calls for a region go to this host, or to one that stands for it: AWS's plain endpoints
+/// and their older names. A VPC endpoint, a FIPS or a dual-stack one is asked for by its name alone,
+/// and so is any other server.
+fn is_usual_host(host: &str, region: &str) -> bool {
+    const PARTITIONS: [&str; 7] = ["aws", "aws-cn", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc"];
+    host == "queue.amazonaws.com"
+        || PARTITIONS
+            .into_iter()
+            .map(domain_of)
+            .any(|domain| host == format!("sqs.{region}.{domain}") || host == format!("{region}.queue.{domain}"))
 }
 
 /// `eu-west-1`, `us-gov-east-1`.

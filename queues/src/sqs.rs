@@ -20,6 +20,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
     QueueAttributeName,
 };
+use aws_types::service_config::ServiceConfigKey;
 use parking_lot::Mutex;
 use wasq_core::aws::AwsConfig;
 use wasq_core::message::{Delivery, MessageId, Receipt};
@@ -60,8 +61,8 @@ const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 5] = [
 pub struct Sqs {
     shared: Arc<SdkConfig>,
     sdk_only: bool,
-    /// Those of other regions, made when a queue there is first named.
-    others: Arc<Mutex<HashMap<String, Sqs>>>,
+    /// Those of other regions and endpoints, made when a queue there is first named.
+    others: Arc<Mutex<HashMap<(Option<String>, Option<String>), Sqs>>>,
     calls: Client,
     /// Its receives are tried once: the worker's own loop backs off, and counts what fails.
     receives: Client,
@@ -101,17 +102,42 @@ impl Sqs {
         }
     }
 
-    /// The clients for a queue that says its region: SQS is asked there, and calls are signed for
-    /// it.
-    fn in_region(&self, region: Option<&str>) -> Self {
+    /// The clients for a queue that says its region or its endpoint: SQS is asked there, and calls
+    /// are signed for it. An endpoint that was set for all goes before a queue's own.
+    fn for_queue(&self, reference: &QueueRef) -> Self {
         let is_ours = |region: &&str| self.shared.region().is_some_and(|ours| ours.as_ref() == *region);
-        let Some(region) = region.filter(|region| !is_ours(region)) else { return self.clone() };
-        let mut others = self.others.lock();
+        let region = reference.region().filter(|region| !is_ours(region));
+        let endpoint = reference.endpoint().filter(|_| self.endpoint().is_none());
+        if region.is_none() && endpoint.is_none() {
+            return self.clone();
+        }
         let there = || {
-            let shared = self.shared.to_builder().region(Region::new(region.to_owned())).build();
-            Self::with(&shared, self.sdk_only)
+            let mut shared = self.shared.to_builder();
+            if let Some(region) = region {
+                shared = shared.region(Region::new(region.to_owned()));
+            }
+            if let Some(endpoint) = endpoint {
+                // The host is known: no rule makes another of it.
+                shared = shared.endpoint_url(endpoint).use_fips(false).use_dual_stack(false);
+            }
+            Self::with(&shared.build(), self.sdk_only)
         };
-        others.entry(region.to_owned()).or_insert_with(there).clone()
+        let key = (region.map(str::to_owned), endpoint.map(str::to_owned));
+        self.others.lock().entry(key).or_insert_with(there).clone()
+    }
+
+    /// The endpoint that was set for all queues: in the config, in AWS_ENDPOINT_URL or
+    /// AWS_ENDPOINT_URL_SQS, or in the profile.
+    fn endpoint(&self) -> Option<String> {
+        let of_all = self.shared.endpoint_url().map(str::to_owned);
+        if self.shared.get_origin("endpoint_url").is_client_config() {
+            return of_all;
+        }
+        let of_the_service = self.shared.service_config().and_then(|config| {
+            let key = ServiceConfigKey::builder().service_id("SQS").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            config.load_config(key.build().expect("all of it is set"))
+        });
+        of_the_service.or(of_all)
     }
 
     /// The SDK's client, for rare calls.
@@ -123,14 +149,14 @@ impl Sqs {
     pub async fn queue(&self, named: &str) -> Result<SqsQueue, QueueError> {
         let reference = QueueRef::parse(named)
             .map_err(|error| QueueError::Permanent { code: "Configuration".into(), message: error.to_string() })?;
-        let sqs = self.in_region(reference.region());
+        let sqs = self.for_queue(&reference);
         let url = match &reference {
             QueueRef::Name(name) => sqs.url_of(name, None).await?,
             QueueRef::Url { url, .. } => url.clone(),
             QueueRef::Arn(arn) => match sqs.url_of(&arn.name, Some(&arn.account)).await {
-                // Another account's policy often allows sending and receiving alone. At AWS the URL
-                // is known without asking.
-                Err(error) if error.says_denied() => arn.url(),
+                // Another account's policy often allows sending and receiving alone. The URL is known
+                // without asking.
+                Err(error) if error.says_denied() => arn.url(sqs.endpoint().as_deref()),
                 answer => answer?,
             },
         };

@@ -22,6 +22,7 @@ mod faults_sqs;
 mod flow;
 mod fuzz;
 mod hostile;
+mod late_queues;
 mod layers;
 mod ledger;
 mod local_sqs;

@@ -155,6 +155,7 @@ async fn a_dlq_of_another_account_is_not_looked_up_in_our_own() {
     let mut rig = idle().without_host().await;
     let theirs = "arn:aws:sqs:eu-central-1:111122223333:jobs-dlq";
     rig.config.queues.get_mut("jobs").unwrap().dlq = Some(theirs.into());
+    rig.config.strict_start = true;
     let error = refused(&rig).await;
     assert!(error.contains(theirs) && error.contains("NonExistentQueue"), "{error}");
     rig.end().await;

@@ -280,6 +280,7 @@ impl Kit {
             pauses: Pauses::default(),
             recent: Recent::default(),
             tracing: Tracing::default(),
+            queue_names: Default::default(),
             outlets: Arc::default(),
             interrupt: CancellationToken::new(),
             limits,

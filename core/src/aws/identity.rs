@@ -3,7 +3,6 @@
 //! before they end.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,7 +16,8 @@ use parking_lot::RwLock;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
-use super::{AwsConfig, NoAnswer, sdk_config};
+use super::{AwsConfig, CredentialsFault, NoAnswer, sdk_config};
+use crate::causes::with_causes;
 use crate::clock;
 
 /// How long one fetch may take, with the SDK's retries in it.
@@ -64,7 +64,7 @@ impl NoIdentity {
     pub fn dependency(&self) -> String {
         match self {
             Self::Own(NoAnswer::Region) => "AWS region".into(),
-            Self::Own(NoAnswer::Credentials | NoAnswer::Other(_)) => "AWS credentials".into(),
+            Self::Own(NoAnswer::Credentials(_) | NoAnswer::Other(_)) => "AWS credentials".into(),
             Self::Role { arn, .. } => format!("role {arn}"),
         }
     }
@@ -203,7 +203,8 @@ impl Identity {
             if provider.is_none() {
                 *provider = self.provider().await;
             }
-            let provider = provider.as_ref().ok_or(NoAnswer::Credentials)?;
+            let provider =
+                provider.as_ref().ok_or_else(|| NoAnswer::Other("the SDK has no chain of credentials".into()))?;
             provider.provide_credentials().await.map_err(|error| reason(&error))
         };
         let in_vain = || NoAnswer::Other(format!("no answer within {FETCH_TIMEOUT:?}"));
@@ -234,18 +235,18 @@ impl Current {
     }
 }
 
-/// Why a provider gave none: the service's own words where it has answered.
+/// Why a provider gave none: as the chain explains it, else the service's own words where it has
+/// answered.
 fn reason(error: &CredentialsError) -> NoAnswer {
-    let chain = || std::iter::successors(Some(error as &(dyn Error + 'static)), |error| (**error).source());
-    let is_empty = |error: &CredentialsError| matches!(error, CredentialsError::CredentialsNotLoaded(_));
-    if chain().any(|error| error.downcast_ref::<CredentialsError>().is_some_and(is_empty)) {
-        return NoAnswer::Credentials;
+    let is_explained = with_causes(error).any(|error| error.is::<CredentialsFault>());
+    let answer = || with_causes(error).find_map(|error| error.downcast_ref::<ErrorMetadata>());
+    match answer().filter(|_| !is_explained) {
+        Some(answer) => {
+            let code = answer.code().unwrap_or("no code");
+            NoAnswer::Other(format!("{code}: {}", answer.message().unwrap_or("no reason given")))
+        }
+        None => NoAnswer::of(error),
     }
-    if let Some(answer) = chain().find_map(|error| error.downcast_ref::<ErrorMetadata>()) {
-        let code = answer.code().unwrap_or("no code");
-        return NoAnswer::Other(format!("{code}: {}", answer.message().unwrap_or("no reason given")));
-    }
-    NoAnswer::of(error)
 }
 
 #[cfg(test)]

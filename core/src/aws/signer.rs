@@ -18,8 +18,8 @@ use http::{HeaderName, HeaderValue, Uri, request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentDecode, percent_decode_str, percent_encode};
 use sha2::{Digest, Sha256};
 
-use super::causes;
 use super::identity::{Identity, NoIdentity};
+use crate::causes::causes;
 use crate::clock;
 
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
@@ -121,7 +121,7 @@ impl Signer {
         region: &str,
         time: SystemTime,
     ) -> Result<(), SignError> {
-        let unsignable = |error: &dyn std::error::Error| SignError::Unsignable(causes(error));
+        let unsignable = |error: &(dyn std::error::Error + 'static)| SignError::Unsignable(causes(error));
         for name in SIGNATURE_HEADERS {
             request.headers.remove(name);
         }

@@ -7,7 +7,7 @@ use wasq_core::message::MessageType;
 
 use super::access::{Access, Visitor};
 use super::history::History;
-use super::letters::DeadLetterQueue;
+use super::letters::DeadLetterQueues;
 use crate::admission::permits::Usage;
 use crate::flow::unroutable::UnroutableType;
 use crate::telemetry::export::Source;
@@ -19,7 +19,7 @@ pub struct App {
     pub access: Access,
     pub history: Arc<History>,
     /// Where each queue's dead letters are.
-    pub dead_letter_queues: Vec<Arc<DeadLetterQueue>>,
+    pub dead_letter_queues: Arc<DeadLetterQueues>,
 }
 
 impl FromRef<Arc<App>> for Source {

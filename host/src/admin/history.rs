@@ -98,7 +98,8 @@ impl History {
 
 impl Sample {
     pub fn now(source: &Source) -> Self {
-        let queues = source.runtimes.iter().map(|runtime| QueueSample {
+        let runtimes = source.runtimes();
+        let queues = runtimes.iter().map(|runtime| QueueSample {
             lag_s: runtime.meters.lag_s.get(),
             visible: runtime.meters.visible.get(),
             in_flight: runtime.meters.in_flight.get(),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use wasq_core::growing_list::GrowingList;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_ledgers::Ledger;
 use wasq_queues::sqs::{Sqs, SqsQueue};
@@ -63,23 +64,35 @@ pub enum LettersError {
     Panicked,
 }
 
-/// Where the letters of these queues are: each with its queue and its DLQ.
-pub fn dead_letter_queues<'q>(
-    sqs: &Sqs,
-    queues: impl Iterator<Item = (&'q str, &'q SqsQueue, &'q SqsQueue)>,
-) -> Vec<Arc<DeadLetterQueue>> {
-    let mut turns: HashMap<String, Arc<Mutex<()>>> = HashMap::new();
-    let dlq = |(name, queue, dlq): (&str, &SqsQueue, &SqsQueue)| {
-        let turn = turns.entry(account_and_name(dlq.url()).to_owned()).or_default().clone();
-        Arc::new(DeadLetterQueue {
+/// Where the letters of all open queues are.
+pub struct DeadLetterQueues {
+    sqs: Sqs,
+    /// By DLQ.
+    turns: parking_lot::Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    list: GrowingList<Arc<DeadLetterQueue>>,
+}
+
+impl DeadLetterQueues {
+    pub fn new(sqs: Sqs) -> Self {
+        Self { sqs, turns: Default::default(), list: GrowingList::default() }
+    }
+
+    /// Adds an open queue with its DLQ.
+    pub fn add(&self, name: &str, queue: &SqsQueue, dlq: &SqsQueue) {
+        let turn = self.turns.lock().entry(account_and_name(dlq.url()).to_owned()).or_default().clone();
+        self.list.push(Arc::new(DeadLetterQueue {
             name: name.to_owned(),
-            sqs: sqs.clone(),
+            sqs: self.sqs.clone(),
             queue: queue.clone(),
             dlq: dlq.clone(),
             turn,
-        })
-    };
-    queues.map(dlq).collect()
+        }));
+    }
+
+    /// In the order in which they were opened.
+    pub fn list(&self) -> Arc<Vec<Arc<DeadLetterQueue>>> {
+        self.list.items()
+    }
 }
 
 /// A queue's URL without the endpoint, of which AWS has several.

@@ -101,10 +101,9 @@ impl App {
         from: SocketAddr,
     ) -> Result<Paused, ActionError> {
         let (services, now) = (&self.source.services, self.source.services.clock.unix_ms());
-        let runtimes = &self.source.runtimes;
         let note = match &target {
-            Target::Queue(name) if runtimes.iter().all(|runtime| runtime.name != *name) => {
-                let known: Vec<_> = runtimes.iter().map(|runtime| runtime.name.as_str()).collect();
+            Target::Queue(name) if !services.queue_names.contains(name) => {
+                let known: Vec<_> = services.queue_names.iter().map(String::as_str).collect();
                 return Err(ActionError::NoQueue { name: name.clone(), known: known.join(", ") });
             }
             Target::Type(kind) => {

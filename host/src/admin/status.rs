@@ -118,7 +118,7 @@ pub async fn status(State(source): State<Source>) -> Json<Status> {
     let services = &source.services;
     Json(Status {
         ready: source.ready(),
-        queues: source.runtimes.iter().map(|runtime| QueueStatus::of(runtime)).collect(),
+        queues: source.runtimes().iter().map(|runtime| QueueStatus::of(runtime)).collect(),
         lines: services.stats.snapshot(),
         unroutable: source.unroutable(),
         breakers: services.breakers.status(services.clock.now()),

@@ -115,6 +115,9 @@ impl Check {
                     for outlet in opened.queues.outlets {
                         println!("ok       {}, only sent to", outlet.queue.name());
                     }
+                    for unopened in opened.queues.unopened {
+                        problem(super::process::in_words(&unopened.error.into()));
+                    }
                 }
                 Err(errors) => errors.into_iter().for_each(|error| problem(super::process::in_words(&error.into()))),
             }

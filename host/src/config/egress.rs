@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Limits;
+use super::{Limits, Secret};
 
 /// What holds for every plugin's outbound HTTP.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Egress {
     pub open_hosts: Vec<String>,
     /// A PEM file of certificate authorities that are trusted besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// The proxy for guests' requests: its URL, or `env` for HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+    /// Default: none, whatever the environment says.
+    pub proxy: Option<Secret>,
     /// For finding an address and connecting to it, each address's share included: 1 ms to 1 min.
     /// Default 10 s.
     #[serde(with = "humantime_serde")]
@@ -37,6 +40,7 @@ impl Default for Egress {
         Self {
             open_hosts: Vec::new(),
             ca_file: None,
+            proxy: None,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             idle_connections: 32,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, LedgerConfig};
 use wasq_queues::QueueRef;
 
+use super::environment::{Environment, Fault, Unexpanded};
 use super::rings::{DeadLetterEdge, dead_letter_ring};
 use super::{Config, OWN_QUEUE, SignFault, UNROUTABLE_AFTER_FIFO, bounds, ring_rule};
 
@@ -19,16 +20,21 @@ pub enum ConfigError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}: {source}")]
     Syntax { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{path}: {source}")]
+    Unexpanded { path: PathBuf, source: Unexpanded },
+    #[error("the variable {name}, which sets a key of {path}: {reason}")]
+    Variable { path: PathBuf, name: String, reason: String },
     #[error("{path}: `{key}` is {value}: {rule}")]
     Bounds { path: PathBuf, key: String, value: String, rule: String },
 }
 
 impl Config {
-    /// Reads and checks a config file. Relative paths in it count from its directory.
+    /// Reads and checks a config file, with what the environment says in it. Relative paths in it
+    /// count from its directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let mut config = Self::parse(&text, path)?;
+        let mut config = Self::parse_in(&text, path, &Environment::of_process())?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.plugins_dir = base.join(&config.plugins_dir);
         config.compile_cache = base.join(&config.compile_cache);
@@ -41,19 +47,27 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads and checks a config; `path` is for errors.
+    /// Reads and checks a config, in an empty environment; `path` is for errors.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
-        let mut config: Self = toml::from_str(text).map_err(syntax)?;
-        config.set_fifo_defaults(&toml::from_str(text).map_err(syntax)?);
+        Self::parse_in(text, path, &Environment::default())
+    }
+
+    /// As [`Config::parse`], in this environment.
+    pub fn parse_in(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let (mut config, said): (Self, _) = environment.read(text).map_err(|fault| match fault {
+            Fault::Text(source) => ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) },
+            Fault::Unexpanded(source) => ConfigError::Unexpanded { path: path.to_owned(), source },
+            Fault::Variable { name, reason } => ConfigError::Variable { path: path.to_owned(), name, reason },
+        })?;
+        config.set_fifo_defaults(&said);
         config.check(path)?;
         Ok(config)
     }
 
-    /// The defaults of FIFO queues, where the text does not say otherwise.
-    fn set_fifo_defaults(&mut self, text: &toml::Table) {
+    /// The defaults of FIFO queues, where nothing that is `said` says otherwise.
+    fn set_fifo_defaults(&mut self, said: &toml::Table) {
         for (name, queue) in self.queues.iter_mut().filter(|(name, queue)| queue.is_fifo(name)) {
-            let said = text.get("queues").and_then(|queues| queues.get(name)?.get("unroutable_after"));
+            let said = said.get("queues").and_then(|queues| queues.get(name)?.get("unroutable_after"));
             if said.is_none() {
                 queue.unroutable_after = UNROUTABLE_AFTER_FIFO;
             }

@@ -32,8 +32,16 @@ impl PluginAttempt<'_> {
     }
 }
 
-/// Sends it. The error says to which queue it could not be sent, and why.
-pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessage>) -> Result<(), String> {
+/// Why an outbox was not sent.
+pub enum SendError {
+    /// The host has not been able to open the queue yet. It goes on trying.
+    NotOpen { queue: String, reason: String },
+    /// To which queue it could not be sent, and why.
+    Failed(String),
+}
+
+/// Sends it.
+pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessage>) -> Result<(), SendError> {
     let depth = plugin_attempt.message.map_or(0, Message::depth).saturating_add(1);
     let trace = plugin_attempt.span.traceparent().or_else(|| plugin_attempt.message?.traceparent.clone());
     // What follows one another to one queue goes in as few calls as SQS allows, in its order.
@@ -43,10 +51,10 @@ pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessag
             name => match plugin_attempt.services.outlets.get(name) {
                 Some(outlet) => &outlet.queue,
                 None => {
-                    return Err(format!(
+                    return Err(SendError::Failed(format!(
                         "the outbox names the queue `{name}`, which is not in the config; add [queues.{name}] or \
                          [outlets.{name}]"
-                    ));
+                    )));
                 }
             },
         };
@@ -58,9 +66,10 @@ pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessag
             outgoing
         };
         let run = run.iter().map(outgoing).collect();
-        send_to(plugin_attempt, queue.as_ref(), run)
-            .await
-            .map_err(|error| format!("cannot send to {}: {error}", queue.name()))?;
+        send_to(plugin_attempt, queue.as_ref(), run).await.map_err(|error| match error.says_not_open() {
+            true => SendError::NotOpen { queue: queue.name().to_owned(), reason: error.to_string() },
+            false => SendError::Failed(format!("cannot send to {}: {error}", queue.name())),
+        })?;
     }
     Ok(())
 }
@@ -82,7 +91,7 @@ async fn send_to(
             }
         }
         let Some(error) = failed else { break };
-        let may_pass = matches!(error, QueueError::Transient { .. });
+        let may_pass = matches!(error, QueueError::Transient { .. }) && !error.says_not_open();
         if !may_pass || tries == TRIES || plugin_attempt.lease.is_over() {
             return Err(error);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasq_core::message::Message;
 
 use super::claim::Claimed;
-use super::outbox::{self, Finished};
+use super::outbox::{self, Finished, SendError};
 use super::pending::{self, Pending};
 use super::plugin_attempt::PluginAttempt;
 use crate::admission::breaker::Admitted;
@@ -82,7 +82,11 @@ async fn run_admitted(
 async fn send(plugin_attempt: &PluginAttempt<'_>, finished: Finished) -> Exit {
     match outbox::send(plugin_attempt, finished.messages).await {
         Ok(()) => Exit::Done { result: finished.result },
-        Err(reason) => Exit::Outbox { reason },
+        Err(SendError::Failed(reason)) => Exit::Outbox { reason },
+        // As for any dependency that is down: it waits, and no attempt is counted.
+        Err(SendError::NotOpen { queue, reason }) => {
+            Exit::Unavailable { dependency: format!("queue {queue}"), reason, after: None }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the host's parts share, and what belongs to one queue. The host makes both once; every
 //! delivery of the flow reads them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub struct Services {
     pub pauses: Pauses,
     pub recent: Recent,
     pub tracing: Tracing,
+    /// The queues of the config, also those that are not open yet.
+    pub queue_names: BTreeSet<String>,
     /// Where outboxes may send, by the names in the config.
     pub outlets: Arc<Outlets>,
     /// Cancelled when the drain has taken too long: what runs is stopped, uncounted.

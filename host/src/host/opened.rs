@@ -21,6 +21,7 @@ pub struct Opened {
     /// [`Secrets::missing`].
     pub fetcher: Fetcher,
     pub sqs: Sqs,
+    /// Also those that could not be opened: whether a host starts without them is not said here.
     pub queues: OpenQueues,
 }
 
@@ -28,7 +29,8 @@ impl Opened {
     /// Opens everything. `attempts` are the most that a plugin makes.
     ///
     /// # Errors
-    /// All that cannot be opened, and not the first of it alone.
+    /// All that is wrong, with the queues that could not be opened, where a host cannot start
+    /// whatever becomes of its queues.
     pub async fn open(config: &Config, secrets: Arc<Secrets>, attempts: u32) -> Result<Self, Vec<StartError>> {
         let mut errors = Vec::new();
         let otlp = otlp::Settings::new(&config.telemetry, |name| std::env::var(name).ok());
@@ -39,10 +41,12 @@ impl Opened {
         let fetcher = Fetcher::start(secrets, secrets_aws, config.egress.secrets_refresh).await;
         let sqs = Sqs::connect(&config.aws).await;
         let queues = queues::open_all(&sqs, config, attempts).await;
-        let queues = queues.map_err(|failed| errors.extend(failed.into_iter().map(StartError::Queues))).ok();
-        match (otlp, access, queues) {
-            (Some(otlp), Some(access), Some(queues)) => Ok(Self { otlp, access, fetcher, sqs, queues }),
-            _ => Err(errors),
+        match (otlp, access) {
+            (Some(otlp), Some(access)) => Ok(Self { otlp, access, fetcher, sqs, queues }),
+            _ => {
+                errors.extend(queues.unopened.into_iter().map(|unopened| unopened.error.into()));
+                Err(errors)
+            }
         }
     }
 }

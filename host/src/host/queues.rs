@@ -1,9 +1,11 @@
 //! Opens the config's queues and outlets in SQS and checks them before anything is received. The
-//! host does so when it starts, and `wasq check --live` to say what the host would say.
+//! host does so when it starts, and `wasq check --live` to say what the host would say. What could
+//! not be opened is [`Unopened`]: the host refuses to start, or opens it later ([`super::opener`]).
 
 use std::sync::Arc;
 
 use futures::future::{join, join_all};
+use parking_lot::Mutex;
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{MaximumMessageSize, Outlet, Outlets, Queue, QueueAttributes, QueueError, Retention};
 
@@ -19,6 +21,24 @@ pub enum OpenError {
     Redrive(#[from] RedriveError),
     #[error("queue `{name}`: {rule}")]
     Ring { name: String, rule: String },
+}
+
+impl OpenError {
+    /// Whether it may pass while the host runs: a queue is created, a policy changed, an endpoint
+    /// comes up. What two settings contradict each other in does not.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Queue { error, .. } => !error.needs_other_settings(),
+            Self::Redrive(_) | Self::Ring { .. } => false,
+        }
+    }
+}
+
+/// A queue or an outlet of the config that could not be opened.
+pub struct Unopened {
+    /// Its name in the config.
+    pub name: String,
+    pub error: OpenError,
 }
 
 /// A queue of the config with its DLQ, both found in SQS.
@@ -46,14 +66,37 @@ pub struct OpenOutlet {
     pub max_bytes: MaximumMessageSize,
 }
 
+impl OpenQueue {
+    /// Says in the log what is allowed and may be meant otherwise.
+    pub fn warn(&self) {
+        for warning in &self.warnings {
+            tracing::warn!(queue = self.name, "{warning}");
+        }
+    }
+}
+
 /// All queues and outlets of a config.
 pub struct OpenQueues {
     pub queues: Vec<OpenQueue>,
     pub outlets: Vec<OpenOutlet>,
+    pub unopened: Vec<Unopened>,
+    /// With the queues that are open in it.
+    pub rings: Rings,
 }
 
 impl OpenQueues {
-    /// Where outboxes may send, by the names in the config.
+    /// Refuses a start that must not be: a fault that no waiting mends, and with `strict` any.
+    ///
+    /// # Errors
+    /// All that could not be opened, and not the first of it alone.
+    pub fn or_refuse(self, strict: bool) -> Result<Self, Vec<OpenError>> {
+        if self.unopened.iter().any(|unopened| strict || !unopened.error.may_pass()) {
+            return Err(self.unopened.into_iter().map(|unopened| unopened.error).collect());
+        }
+        Ok(self)
+    }
+
+    /// Where outboxes may send, by the names in the config, as far as it is open.
     pub fn outlets(&self) -> Outlets {
         let queues = self.queues.iter().map(|open| (&open.name, &open.queue, &open.max_bytes));
         let outlets = self.outlets.iter().map(|open| (&open.name, &open.queue, &open.max_bytes));
@@ -62,36 +105,53 @@ impl OpenQueues {
         };
         queues.chain(outlets).map(outlet).collect()
     }
-
-    pub fn receive_limits(&self) -> ReceiveLimits {
-        let limit = |open: &OpenQueue| Some((open.name.clone(), open.max_receive_count?));
-        ReceiveLimits(self.queues.iter().filter_map(limit).collect())
-    }
 }
 
-/// The queues' `maxReceiveCount`, which plugins that are loaded later must not reach either.
-pub struct ReceiveLimits(Vec<(String, u32)>);
+/// The `maxReceiveCount` of the queues that are open, which plugins that are loaded later must not
+/// reach either.
+#[derive(Default)]
+pub struct ReceiveLimits(Mutex<Vec<(String, u32)>>);
 
 impl ReceiveLimits {
+    pub fn add(&self, open: &OpenQueue) {
+        self.0.lock().extend(open.max_receive_count.map(|count| (open.name.clone(), count)));
+    }
+
     /// Against the most `attempts` that a plugin makes.
     pub fn check(&self, attempts: u32) -> Result<(), RedriveError> {
-        self.0.iter().try_for_each(|(name, count)| redrive::check_receives(name, *count, attempts))
+        self.0.lock().iter().try_for_each(|(name, count)| redrive::check_receives(name, *count, attempts))
     }
 }
 
-/// Opens all of them.
-///
-/// # Errors
-/// All that cannot be opened, and not the first of it alone.
-pub async fn open_all(sqs: &Sqs, config: &Config, attempts: u32) -> Result<OpenQueues, Vec<OpenError>> {
+/// Opens all of them, as far as they can be opened.
+pub async fn open_all(sqs: &Sqs, config: &Config, attempts: u32) -> OpenQueues {
     let queues = config.queues.iter().map(|(name, queue)| open_queue(sqs, name, queue, attempts));
     let outlets = config.outlets.iter().map(|(name, outlet)| open_outlet(sqs, name, outlet));
     let (queues, outlets) = join(join_all(queues), join_all(outlets)).await;
-    let mut errors = Vec::new();
-    let queues: Vec<_> = queues.into_iter().filter_map(|open| open.map_err(|error| errors.push(error)).ok()).collect();
-    let outlets = outlets.into_iter().filter_map(|open| open.map_err(|error| errors.push(error)).ok()).collect();
-    errors.extend(check_rings(&queues).err());
-    if errors.is_empty() { Ok(OpenQueues { queues, outlets }) } else { Err(errors) }
+    let mut unopened = Vec::new();
+    let queues = opened(config.queues.keys(), queues, &mut unopened);
+    let outlets = opened(config.outlets.keys(), outlets, &mut unopened);
+    let rings = Rings::default();
+    let in_no_ring = |queue: OpenQueue| match rings.add(&queue) {
+        Ok(()) => Some(queue),
+        Err(error) => {
+            unopened.push(Unopened { name: queue.name, error });
+            None
+        }
+    };
+    OpenQueues { queues: queues.into_iter().filter_map(in_no_ring).collect(), outlets, unopened, rings }
+}
+
+/// Those that are open; the others go to `unopened`.
+fn opened<'n, T>(
+    names: impl Iterator<Item = &'n String>,
+    opened: Vec<Result<T, OpenError>>,
+    unopened: &mut Vec<Unopened>,
+) -> Vec<T> {
+    let sorted = names.zip(opened).filter_map(|(name, opened)| {
+        opened.map_err(|error| unopened.push(Unopened { name: name.clone(), error })).ok()
+    });
+    sorted.collect()
 }
 
 /// Opens the queue and its DLQ. The redrive policy is checked against the most `attempts` that a
@@ -160,19 +220,27 @@ pub async fn open_outlet(sqs: &Sqs, name: &str, config: &OutletConfig) -> Result
     Ok(OpenOutlet { name: name.to_owned(), queue, max_bytes })
 }
 
-/// Refuses DLQs that are their own sources, or each other's. Two names may be one queue, so this is
-/// asked of those that were found in SQS.
-fn check_rings(queues: &[OpenQueue]) -> Result<(), OpenError> {
-    let edges: Vec<_> = queues
-        .iter()
-        .map(|open| {
-            let [queue, dlq] = open.identities.clone();
-            DeadLetterEdge { name: open.name.clone(), queue, dlq }
-        })
-        .collect();
-    match dead_letter_ring(&edges) {
-        None => Ok(()),
-        Some(ring) => Err(OpenError::Ring { name: ring[0].to_owned(), rule: ring_rule(&ring) }),
+/// Where the dead letters of the queues that are open go. DLQs that are their own sources, or each
+/// other's, are refused. Two names may be one queue, so this is asked of those that were found in
+/// SQS.
+#[derive(Default)]
+pub struct Rings(Mutex<Vec<DeadLetterEdge>>);
+
+impl Rings {
+    /// Adds a queue, unless it would close a ring.
+    pub fn add(&self, open: &OpenQueue) -> Result<(), OpenError> {
+        let [queue, dlq] = open.identities.clone();
+        let mut edges = self.0.lock();
+        edges.push(DeadLetterEdge { name: open.name.clone(), queue, dlq });
+        let refused =
+            dead_letter_ring(&edges).map(|ring| OpenError::Ring { name: ring[0].to_owned(), rule: ring_rule(&ring) });
+        match refused {
+            None => Ok(()),
+            Some(error) => {
+                edges.pop();
+                Err(error)
+            }
+        }
     }
 }
 

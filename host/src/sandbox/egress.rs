@@ -6,6 +6,7 @@
 //! there is to be one. Redirects are the guest's to follow.
 
 mod body;
+mod checked;
 mod client;
 mod connect;
 mod destination;
@@ -14,6 +15,7 @@ mod errors;
 mod exceeded;
 mod headers;
 mod hooks;
+mod proxied;
 mod resolve;
 mod secrets;
 mod sign;

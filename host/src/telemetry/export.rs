@@ -14,11 +14,20 @@ pub use gather::{Family, Series, Value, gather};
 pub use prometheus::{CONTENT_TYPE, text};
 pub use sample::sample;
 
+use wasq_core::growing_list::GrowingList;
+
 use crate::flow::{QueueRuntime, Services};
 
 /// What metrics are gathered from.
 #[derive(Clone)]
 pub struct Source {
     pub services: Arc<Services>,
-    pub runtimes: Vec<Arc<QueueRuntime>>,
+    pub open: GrowingList<Arc<QueueRuntime>>,
+}
+
+impl Source {
+    /// The queues that are open, in the order in which they were opened.
+    pub fn runtimes(&self) -> Arc<Vec<Arc<QueueRuntime>>> {
+        self.open.items()
+    }
 }

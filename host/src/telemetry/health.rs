@@ -20,6 +20,8 @@ pub struct Health {
 #[derive(Default)]
 struct State {
     ledger: Option<String>,
+    /// Queues and outlets that could not be opened, each with its reason.
+    unopened: BTreeMap<String, String>,
     queues: BTreeMap<String, QueueHealth>,
     /// By source queue: the dead-letter queue that takes no letters, and why.
     letters: BTreeMap<String, LettersHealth>,
@@ -65,6 +67,22 @@ impl Health {
 
     pub fn ledger_is_down(&self) -> bool {
         self.lock().ledger.is_some()
+    }
+
+    /// A queue or an outlet of the config could not be opened. It is said again when the reason
+    /// changes.
+    pub fn not_open(&self, name: &str, reason: &str) {
+        let before = self.lock().unopened.insert(name.to_owned(), reason.to_owned());
+        if before.as_deref() != Some(reason) {
+            tracing::warn!(queue = name, reason, "cannot be opened; the others work, and this one is tried again");
+        }
+    }
+
+    /// It could be opened after all.
+    pub fn opened(&self, name: &str) {
+        if self.lock().unopened.remove(name).is_some() {
+            tracing::info!(queue = name, "is open now");
+        }
     }
 
     /// The queue's worker starts: from now on its first poll is waited for.
@@ -137,6 +155,7 @@ impl Health {
         reasons.extend(state.plugins.clone());
         reasons.extend(state.secrets.clone());
         reasons.extend(state.ledger.as_ref().map(|reason| format!("ledger: {reason}")));
+        reasons.extend(state.unopened.values().map(|reason| format!("{reason} (not open yet; tried again)")));
         for (name, queue) in &state.queues {
             reasons.extend(queue.error.as_ref().map(|error| format!("queue {name}: {error}")));
         }

@@ -142,7 +142,7 @@ impl Table {
     fn failed<E, R>(&self, action: &str, key: Option<Key>, error: &SdkError<E, R>) -> LedgerError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
+        R: std::fmt::Debug + 'static,
     {
         let said = error.as_service_error().filter(|error| error.code() == Some("ValidationException"));
         let said = said.and_then(ProvideErrorMetadata::message).unwrap_or_default();
@@ -178,7 +178,7 @@ pub fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> 
 pub fn explain<E, R>(table: &str, action: &str, error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     match error {
         SdkError::ServiceError(service) => {

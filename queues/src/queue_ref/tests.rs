@@ -65,9 +65,41 @@ fn a_queue_is_recognised_whichever_way_it_is_named() {
 #[test]
 fn an_arn_has_its_url_at_aws() {
     let url = |text: &str| match parse(text) {
-        QueueRef::Arn(arn) => arn.url(),
+        QueueRef::Arn(arn) => (arn.url(None), arn.url(Some("http://127.0.0.1:4566/"))),
         other => panic!("{other:?}"),
     };
-    assert_eq!(url("arn:aws:sqs:eu-west-1:1:jobs"), "https://sqs.eu-west-1.amazonaws.com/1/jobs");
-    assert_eq!(url("arn:aws-cn:sqs:cn-north-1:1:jobs"), "https://sqs.cn-north-1.amazonaws.com.cn/1/jobs");
+    let check = |partition: &str, region: &str, domain: &str| {
+        let (at_aws, at_endpoint) = url(&format!("arn:{partition}:sqs:{region}:1:jobs"));
+        assert_eq!(at_aws, format!("https://sqs.{region}.{domain}/1/jobs"));
+        assert_eq!(at_endpoint, "http://127.0.0.1:4566/1/jobs");
+        // Both name the same queue, in the same region.
+        assert_eq!((parse(&at_aws).region(), parse(&at_aws).endpoint()), (Some(region), None), "{at_aws}");
+    };
+    check("aws", "eu-west-1", "amazonaws.com");
+    check("aws-cn", "cn-north-1", "amazonaws.com.cn");
+    check("aws-us-gov", "us-gov-east-1", "amazonaws.com");
+    check("aws-iso", "us-iso-east-1", "c2s.ic.gov");
+    check("aws-iso-b", "us-isob-east-1", "sc2s.sgov.gov");
+    check("aws-iso-e", "eu-isoe-west-1", "cloud.adc-e.uk");
+    check("aws-iso-f", "us-isof-south-1", "csp.hci.ic.gov");
+    check("aws-eusc", "eusc-de-east-1", "amazonaws.eu");
+}
+
+#[test]
+fn a_url_that_its_region_does_not_lead_to_is_asked_at_its_own_host() {
+    let check = |text: &str, expect: Option<&str>| assert_eq!(parse(text).endpoint(), expect, "{text}");
+    check("https://sqs.eu-west-1.amazonaws.com/1/jobs", None);
+    check("https://eu-west-1.queue.amazonaws.com/1/jobs", None);
+    check("https://queue.amazonaws.com/1/jobs", None);
+    check("jobs", None);
+    check("arn:aws:sqs:eu-west-1:1:jobs", None);
+    let vpce = "https://vpce-0a1-x.sqs.eu-west-1.vpce.amazonaws.com";
+    check(&format!("{vpce}/1/jobs"), Some(vpce));
+    check("https://sqs-fips.us-east-1.amazonaws.com/1/jobs", Some("https://sqs-fips.us-east-1.amazonaws.com"));
+    check("https://sqs.us-east-1.api.aws/1/jobs", Some("https://sqs.us-east-1.api.aws"));
+    check("http://127.0.0.1:9324/000000000000/jobs", Some("http://127.0.0.1:9324"));
+    check(
+        "http://sqs.eu-west-1.localhost.localstack.cloud:4566/1/jobs",
+        Some("http://sqs.eu-west-1.localhost.localstack.cloud:4566"),
+    );
 }

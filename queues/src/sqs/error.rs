@@ -1,7 +1,8 @@
 //! What SQS and its SDK call an error, and which of ours it is.
 
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use wasq_core::aws::{NoAnswer, causes};
+use wasq_core::aws::NoAnswer;
+use wasq_core::causes::causes;
 
 use crate::queue::QueueError;
 
@@ -9,7 +10,7 @@ use crate::queue::QueueError;
 pub fn classify<E, R>(error: &SdkError<E, R>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     match error {
         SdkError::ServiceError(service) => {
@@ -21,7 +22,11 @@ where
         }
         SdkError::TimeoutError(_) => no_answer_in_time(),
         other => match NoAnswer::of(other) {
-            why @ NoAnswer::Credentials => {
+            NoAnswer::Credentials(fault) if fault.may_pass() => QueueError::Transient {
+                code: "NoCredentials".into(),
+                message: NoAnswer::Credentials(fault).to_string(),
+            },
+            why @ NoAnswer::Credentials(_) => {
                 QueueError::Permanent { code: "NoCredentials".into(), message: why.to_string() }
             }
             why @ NoAnswer::Region => QueueError::Permanent { code: "NoRegion".into(), message: why.to_string() },
@@ -40,7 +45,7 @@ pub fn unreadable(why: &str) -> QueueError {
 }
 
 /// From the way there, or what is at its end.
-pub fn no_answer(error: &dyn std::error::Error) -> QueueError {
+pub fn no_answer(error: &(dyn std::error::Error + 'static)) -> QueueError {
     QueueError::Transient { code: "NoAnswer".into(), message: causes(error) }
 }
 

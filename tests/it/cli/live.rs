@@ -33,7 +33,8 @@ async fn create(rig: &Rig, name: &str, attributes: &[(QueueAttributeName, &str)]
     call.send().await.unwrap();
 }
 
-const ADMIN: &str = "admin = { listen = '127.0.0.1:0' }";
+/// A run ends where a queue cannot be opened, as a check does.
+const ADMIN: &str = "strict_start = true\nadmin = { listen = '127.0.0.1:0' }";
 
 #[tokio::test]
 async fn a_queue_or_a_dlq_that_is_not_there() {
@@ -55,7 +56,7 @@ async fn a_ledger_or_a_token_that_cannot_be_opened() {
     let sqs = format!("store = 'dynamodb', table = 'ledger', endpoint_url = '{}'", rig.sqs.endpoint_url());
     std::fs::write(&config, text.replace("store = 'local', path = 'ledger'", &sqs)).unwrap();
     check(&config, &["the ledger"]).await;
-    let token = "admin = { listen = '127.0.0.1:0', token_file = 'nowhere' }";
+    let token = "strict_start = true\nadmin = { listen = '127.0.0.1:0', token_file = 'nowhere' }";
     check(&config_file(&rig, token, queues), &["nowhere"]).await;
 
     // A queue that is not there does not keep the next from being told of.

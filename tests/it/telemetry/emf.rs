@@ -57,7 +57,7 @@ async fn a_line_a_queue_says_what_alarms_ask_for() {
     assert!((0.0..60.0).contains(&queue("DlqOldestAgeSeconds")));
 
     // What counts is written as growth.
-    let meters = &source.runtimes[0].meters;
+    let meters = &source.runtimes()[0].meters;
     meters.lease_losses.add(2);
     assert_eq!(read(&emf(&source, &mut before)[1], "LeaseLosses", sets()), 2.0);
     assert_eq!(read(&emf(&source, &mut before)[1], "LeaseLosses", sets()), 0.0);

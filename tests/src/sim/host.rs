@@ -305,6 +305,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
         pauses: Pauses::default(),
         recent: Recent::default(),
         tracing: Tracing::default(),
+        queue_names: Default::default(),
         outlets: Arc::new([("out".to_owned(), out)].into()),
         interrupt: CancellationToken::new(),
     };

@@ -103,7 +103,7 @@ fn forms(app: &App, token: &str) -> Markup {
                 p .dim { "No host of this service polls it until it is resumed." }
                 (signed(token))
                 input type="hidden" name="what" value="queue";
-                label { "Queue" select name="name" { @for runtime in &app.source.runtimes { option value=(runtime.name) { (runtime.name) } } } }
+                label { "Queue" select name="name" { @for runtime in app.source.runtimes().iter() { option value=(runtime.name) { (runtime.name) } } } }
                 (rest)
                 button type="submit" { "Pause queue" }
             }

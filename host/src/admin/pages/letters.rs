@@ -66,17 +66,18 @@ fn encoded(text: &str) -> String {
 
 /// Where a queue's letters are.
 pub(super) fn dead_letter_queue(app: &App, queue: &str) -> Result<Arc<DeadLetterQueue>, PageError> {
-    app.dead_letter_queues.iter().find(|dlq| dlq.name == queue).cloned().ok_or(PageError::NoQueue)
+    app.dead_letter_queues.list().iter().find(|dlq| dlq.name == queue).cloned().ok_or(PageError::NoQueue)
 }
 
 pub async fn queues(State(app): State<Arc<App>>, _looker: Looker) -> Markup {
-    let counts = futures::future::join_all(app.dead_letter_queues.iter().map(|dlq| QueueDepth::of(&dlq.dlq))).await;
+    let queues = app.dead_letter_queues.list();
+    let counts = futures::future::join_all(queues.iter().map(|dlq| QueueDepth::of(&dlq.dlq))).await;
     let main = html! {
         div .scroll {
             table {
                 thead { tr { th { "Queue" } th { "Dead letters in" } th .num { "Letters" } th .num { "In hand" } } }
                 tbody {
-                    @for (dlq, counts) in app.dead_letter_queues.iter().zip(&counts) {
+                    @for (dlq, counts) in queues.iter().zip(&counts) {
                         tr {
                             th scope="row" { a href=(queue_href(&dlq.name)) { (dlq.name) } }
                             td { (dlq.dlq.name()) }

@@ -117,7 +117,7 @@ fn charts(app: &App, samples: &[Arc<Sample>], shown: usize) -> Markup {
         });
         Series { name: name.to_owned(), tone, values: filled(values.collect(), shown) }
     };
-    let runtimes = &app.source.runtimes;
+    let runtimes = app.source.runtimes();
     let by_queue = |of: &dyn Fn(&Sample, usize) -> Option<f64>| -> Vec<Series> {
         let named = runtimes.iter().zip(TONES).enumerate().take(SERIES_MAX);
         named.map(|(n, (runtime, tone))| series(&runtime.name, tone, samples, shown, |sample| of(sample, n))).collect()
@@ -172,7 +172,7 @@ fn queues(app: &App) -> Markup {
             table .stacked {
                 thead { tr { th { "Queue" } th { "State" } th .num { "Visible" } th .num { "In flight" } th .num { "Delayed" } th .num { "Lag" } th { "In hand" } th .num { "Dead letters" } } }
                 tbody {
-                    @for runtime in &app.source.runtimes {
+                    @for runtime in app.source.runtimes().iter() {
                         @let held = runtime.keeper.in_progress();
                         tr {
                             th scope="row" { (runtime.name) }

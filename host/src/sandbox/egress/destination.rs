@@ -142,5 +142,10 @@ pub(super) fn canonical(url: &Url) -> Result<(String, String, u16), String> {
     Ok((url.scheme().to_owned(), host.to_owned(), port))
 }
 
+/// The port of a URI, or its scheme's own.
+pub fn port_of(uri: &http::Uri) -> u16 {
+    uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 })
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,12 +10,15 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use wasq_core::aws::identity::Identities;
+use wasq_core::proxy::Proxies;
 
+use super::checked::CheckedConnector;
 use super::client::{Egress, HttpClient};
-use super::connect::{CheckedConnector, Connector};
+use super::connect::Connector;
 use super::destination::{Destination, DestinationError};
 use super::errors::DialError;
 use super::headers::{HeaderError, Headers};
+use super::proxied::{self, ProxyConnector, ProxyError};
 use super::resolve::{self, Addresses, Resolver};
 use super::secrets::{SecretError, Secrets};
 use super::sign::{SignRuleError, Signing};
@@ -32,6 +35,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Dialer {
     tls: rustls::ClientConfig,
     addresses: Addresses,
+    proxies: Arc<Proxies>,
     headers: Arc<BTreeMap<String, Headers>>,
     none: Headers,
     signing: Arc<BTreeMap<String, Signing>>,
@@ -47,6 +51,8 @@ pub enum EgressError {
     OpenHosts(#[from] DestinationError),
     #[error("egress.ca_file {}: {reason}; name a PEM file of certificates", path.display())]
     CaFile { path: PathBuf, reason: String },
+    #[error("egress.proxy: {0}")]
+    Proxy(#[from] ProxyError),
     #[error("{0}; see [secrets] in the config")]
     Secret(#[from] SecretError),
     #[error("{0}")]
@@ -81,6 +87,7 @@ impl Dialer {
         Ok(Self {
             tls: tls(&config.egress)?,
             addresses: Addresses::new(&config.egress.open_hosts, resolver)?,
+            proxies: Arc::new(proxied::proxies(&config.egress, |name| std::env::var(name).ok())?),
             headers: Arc::new(headers),
             none: Headers::new("", &BTreeMap::new(), secrets.clone())?,
             signing: Arc::new(signing),
@@ -120,11 +127,12 @@ impl Dialer {
     }
 
     fn client(&self) -> HttpClient {
+        let checked = CheckedConnector::new(self.addresses.clone(), self.config.connect_timeout);
         let https = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(self.tls.clone())
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(CheckedConnector::new(self.addresses.clone(), self.config.connect_timeout));
+            .wrap_connector(ProxyConnector::new(checked, self.proxies.clone()));
         let connector = Connector::new(https, self.config.connect_timeout);
         // Heads of twice their limit still get an error that says the number; longer ones end in
         // the parser.

@@ -28,6 +28,8 @@ pub enum DialError {
     Timeout(Duration),
     #[error("cannot connect: {0}")]
     Refused(std::io::Error),
+    #[error("no connection through the proxy {proxy} (egress.proxy): {reason}")]
+    Proxy { proxy: String, reason: String },
 }
 
 /// `host:port`, as a config has it.
@@ -47,7 +49,7 @@ pub fn send_error(error: &hyper_util::client::legacy::Error, limits: &Limits) ->
     if let Some(dial) = cause::<DialError>(error) {
         return match dial {
             // Its own code has no words, and the operator is to learn which setting is meant.
-            DialError::Prohibited { .. } => Error::InternalError(Some(dial.to_string())),
+            DialError::Prohibited { .. } | DialError::Proxy { .. } => Error::InternalError(Some(dial.to_string())),
             DialError::Dns { .. } => Error::DnsError { rcode: Some(dial.to_string()), info_code: None },
             DialError::Timeout(_) => Error::ConnectionTimeout,
             DialError::Refused(_) => Error::ConnectionRefused,

@@ -62,10 +62,15 @@ impl Addresses {
         self.check(host, port, address?).err()
     }
 
+    /// Whether the operator has opened it.
+    pub fn is_open(&self, host: &str, port: u16) -> bool {
+        self.open_hosts.contains(&(host.to_owned(), port))
+    }
+
     fn check(&self, host: &str, port: u16, address: IpAddr) -> Result<(), DialError> {
         // An operator who opens an address, and not a name, means that one.
         let can_open = is_local(address) || host.parse::<IpAddr>().is_ok();
-        let is_open = can_open && self.open_hosts.contains(&(host.to_owned(), port));
+        let is_open = can_open && self.is_open(host, port);
         match is_public(address) || is_open {
             true => Ok(()),
             false => Err(DialError::Prohibited { host: host.to_owned(), port, address, can_open }),

@@ -64,7 +64,7 @@ impl Signing {
 
     /// How requests to this target are signed, if they are. One host's own rule comes before that
     /// of a wildcard.
-    pub fn of(&self, target: &Target) -> Option<&SignedDestination> {
+    pub(super) fn of(&self, target: &Target) -> Option<&SignedDestination> {
         let matching = self.0.iter().filter(|to| to.destination.matches(&target.scheme, &target.host, target.port));
         matching.max_by_key(|to| (!to.destination.has_wildcard(), to.destination.host().len()))
     }

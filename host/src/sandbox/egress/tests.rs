@@ -1,6 +1,7 @@
 //! Outbound HTTP as a guest sees it, against servers of the tests' own.
 
 mod limits;
+mod proxied;
 mod reach;
 mod server;
 mod sign;

@@ -57,7 +57,7 @@ pub fn emf(source: &Source, before: &mut Before) -> Vec<Value> {
     let open = breakers.iter().filter(|breaker| breaker.open).count();
     let mut lines =
         vec![line(now_ms, &[("service", &services.scope)], &[("BreakersOpen", "Count", Some(open as f64))])];
-    for runtime in &source.runtimes {
+    for runtime in source.runtimes().iter() {
         let dimensions = [("service", services.scope.as_str()), ("queue", runtime.name.as_str())];
         let paused = services.pauses.of_queue(&runtime.name, UnixMs(now_ms)).is_some();
         lines.push(line(now_ms, &dimensions, &queue(runtime, paused, now_ms, before)));

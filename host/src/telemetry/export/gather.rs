@@ -47,7 +47,7 @@ pub fn gather(source: &Source) -> Vec<Family> {
     for ((kind, plugin), line) in source.services.stats.lines() {
         families.line(&kind, &plugin, &line);
     }
-    for runtime in &source.runtimes {
+    for runtime in source.runtimes().iter() {
         families.number(&m::IN_HAND, &[&runtime.name], runtime.keeper.in_progress() as f64);
         families.number(&m::CONCURRENCY, &[&runtime.name], runtime.config.concurrency as f64);
         families.queue(&runtime.name, &runtime.meters);

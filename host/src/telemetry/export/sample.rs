@@ -19,10 +19,11 @@ pub async fn sample(source: Source, config: Telemetry) {
     ticks.tick().await;
     loop {
         let now = source.services.clock.unix_ms();
-        let runtimes = source.runtimes.iter().map(|runtime| async {
+        let runtimes = source.runtimes();
+        let samples = runtimes.iter().map(|runtime| async {
             futures::future::join(queue(runtime), dlq(runtime, &config, now)).await;
         });
-        futures::future::join_all(runtimes).await;
+        futures::future::join_all(samples).await;
         ticks.tick().await;
         match source.services.ledger.ping().await {
             Ok(()) => source.services.health.ledger_answered(),

@@ -63,17 +63,13 @@ impl Stores {
 /// What the environment says of one service comes before what the config says of all.
 fn at(aws: &AwsConfig, variable: &str) -> AwsConfig {
     let own = std::env::var(variable).ok();
-    AwsConfig {
-        endpoint_url: own.or_else(|| aws.endpoint_url.clone()),
-        region: aws.region.clone(),
-        ..AwsConfig::default()
-    }
+    AwsConfig { endpoint_url: own.or_else(|| aws.endpoint_url.clone()), ..aws.clone() }
 }
 
 fn explain<E, R>(location: &AwsSecretLocation, action: &str, error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     match error {
         SdkError::ServiceError(service) => {

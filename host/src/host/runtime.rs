@@ -1,0 +1,41 @@
+//! What settles an open queue's deliveries, started: the lease keeper and the settler.
+
+use std::sync::Arc;
+
+use wasq_ledgers::Ledger;
+use wasq_queues::Queue;
+use wasq_queues::sqs::Sqs;
+
+use super::queues::OpenQueue;
+use crate::config::AwsConfig;
+use crate::flow::QueueRuntime;
+use crate::flow::settle::Settler;
+use crate::lease::Keeper;
+use crate::telemetry::metrics::QueueMeters;
+
+/// Begins the keeper and the settler of a queue. Nothing is received yet.
+pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> QueueRuntime {
+    let OpenQueue { name, config, queue, retention, max_bytes, dlq, dlq_max_bytes, .. } = open;
+    let aws = AwsConfig { region: queue.region(), ..aws.clone() };
+    let url = queue.url().to_owned();
+    // The keeper's connections must not wait for the serving threads, so they are made on its own.
+    let connect = move || async move {
+        let sqs = Sqs::connect(&aws).await;
+        let queue = sqs.queue(&url).await.expect("a URL is taken as it is");
+        Arc::new(queue) as Arc<dyn Queue>
+    };
+    let queue: Arc<dyn Queue> = Arc::new(queue);
+    let meters = Arc::new(QueueMeters::default());
+    QueueRuntime {
+        name,
+        keeper: Keeper::start(connect, config.visibility, ledger.clone(), meters.clone()),
+        settler: Settler::start(queue.clone(), meters.clone()),
+        meters,
+        retention,
+        max_bytes,
+        dlq: Arc::new(dlq),
+        dlq_max_bytes,
+        queue,
+        config,
+    }
+}
