@@ -13,8 +13,9 @@ use super::super::{
     error::{Code, SqsError, SqsResult},
     log::{Durability, Finish, Location, LogError},
     message::Content,
+    queue::Queue,
     record::{MessageRecord, MessageState, Record},
-    service::{Queue, Service},
+    service::Service,
 };
 
 /// Contents of more than this are read on a thread for blocking work, lest a slow disk stop the
@@ -65,9 +66,10 @@ impl Service {
             let mut guard = queue.living_state()?;
             let state = &mut *guard;
             let now = self.clock.now();
+            let per_group = state.dedups_per_group(now);
             let (mut placings, mut contents) = (Vec::new(), Vec::new());
             for message in incoming {
-                let scope = message.group.as_deref().filter(|_| state.settings.dedup_per_group);
+                let scope = message.group.as_deref().filter(|_| per_group);
                 let key = message.dedup_id.as_deref().map(|id| dedup::key(id, scope));
                 if let Some(key) = &key
                     && let Some(first) = state.dedup.first(key, now)
