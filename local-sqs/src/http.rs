@@ -15,7 +15,7 @@ use super::{
     error::{Code, SqsError, SqsResult},
     faults::{Effect, Faults},
     operations::{Caller, ReceiveMessage},
-    protocol::{self, Answer, Call, Credential},
+    protocol::{self, Answer, Call, Scope},
     service::Service,
 };
 
@@ -186,11 +186,11 @@ fn ordered_error(code: String, status: u16) -> Answer {
 fn caller(head: &Parts) -> Caller {
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST.as_str()).unwrap_or("localhost");
-    let Credential { key_id, region } = Credential::of(head);
+    let scope = Scope::of(head);
     Caller {
         base_url: format!("http://{host}"),
-        region: region.unwrap_or_else(|| DEFAULT_REGION.to_owned()),
-        account: key_id.and_then(|id| Account::parse(&id)).unwrap_or(Account::DEFAULT),
+        region: scope.region().unwrap_or(DEFAULT_REGION).to_owned(),
+        account: Account::parse(scope.key_id()).unwrap_or(Account::DEFAULT),
         trace: text(TRACE_HEADER).map(str::to_owned),
     }
 }

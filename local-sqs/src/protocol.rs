@@ -7,6 +7,8 @@ mod parameters;
 mod query;
 mod xml;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{Response, header, request::Parts};
 use http_body_util::Full;
@@ -24,27 +26,25 @@ pub fn read(head: &Parts, body: Bytes) -> Result<Call, NoCall> {
     }
 }
 
-/// What the signature says of the one who asks.
-#[derive(Default)]
-pub struct Credential {
-    pub key_id: Option<String>,
-    pub region: Option<String>,
-}
+/// The scope of a request's signature, `KEY/DATE/REGION/sqs/aws4_request`: who asks, and where.
+pub struct Scope<'a>(Cow<'a, str>);
 
-impl Credential {
-    /// Reads a signature's scope, `KEY/DATE/REGION/sqs/aws4_request`, from the headers or else from
-    /// the query string.
-    pub fn of(head: &Parts) -> Self {
+impl<'a> Scope<'a> {
+    /// Reads it from the headers, or else from the query string; it is empty if it is in neither.
+    pub fn of(head: &'a Parts) -> Self {
         let header = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        match header.and_then(|value| value.split_once("Credential=")) {
-            Some((_, scope)) => Self::in_scope(scope),
-            None => query::credential(head).map(|scope| Self::in_scope(&scope)).unwrap_or_default(),
-        }
+        let scope = header.and_then(|value| value.split_once("Credential="));
+        Self(scope.map_or_else(|| query::scope(head).unwrap_or_default(), |(_, scope)| scope.into()))
     }
 
-    fn in_scope(scope: &str) -> Self {
-        let mut parts = scope.split('/').map(|part| Some(part.to_owned()).filter(|part| !part.is_empty()));
-        Self { key_id: parts.next().flatten(), region: parts.nth(1).flatten() }
+    /// The id of the access key.
+    pub fn key_id(&self) -> &str {
+        self.0.split('/').next().unwrap_or_default()
+    }
+
+    /// The region, if it says one.
+    pub fn region(&self) -> Option<&str> {
+        self.0.split('/').nth(2).filter(|region| !region.is_empty())
     }
 }
 

@@ -90,8 +90,8 @@ fn as_the_model_has_it(operation: &str, request: &mut Map<String, Value>) {
 }
 
 /// The scope of a signature that stands in the query string.
-pub fn credential(head: &Parts) -> Option<String> {
-    in_url(head).find(|(name, _)| name == "X-Amz-Credential").map(|(_, scope)| scope.into_owned())
+pub fn scope(head: &Parts) -> Option<Cow<'_, str>> {
+    in_url(head).find(|(name, _)| name == "X-Amz-Credential").map(|(_, scope)| scope)
 }
 
 fn in_url(head: &Parts) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
