@@ -198,6 +198,11 @@ impl Drop for LocalSqs {
     }
 }
 
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 fn listen_error(addr: SocketAddr, error: std::io::Error) -> StartError {
     if error.kind() == std::io::ErrorKind::AddrInUse {
         StartError::PortTaken { addr }

@@ -9,5 +9,6 @@ mod messages;
 mod move_tasks;
 mod permissions_and_tags;
 mod query;
+mod readme;
 mod regions;
 mod support;
