@@ -100,8 +100,9 @@ fn partition(region: &str) -> &'static str {
 }
 
 /// The account, if there is one, and the name in a queue's URL: the last two segments of its path.
-/// A bare name is its own last segment.
+/// A bare name is its own last segment, and a slash at the end says nothing.
 pub fn parse_url(url: &str) -> (Option<Account>, &str) {
+    let url = url.strip_suffix('/').unwrap_or(url);
     match url.rsplit_once('/') {
         None => (None, url),
         Some((before, name)) => (before.rsplit('/').next().and_then(Account::parse), name),
@@ -119,6 +120,7 @@ mod tests {
             ("http://localhost:9324/123456789012/jobs", (account, "jobs")),
             ("https://sqs.eu-west-1.amazonaws.com/123456789012/jobs.fifo", (account, "jobs.fifo")),
             ("http://localhost:9324/queue/jobs", (None, "jobs")),
+            ("/123456789012/jobs/", (account, "jobs")),
             ("/123/jobs", (None, "jobs")),
             ("jobs", (None, "jobs")),
             ("http://jobs", (None, "jobs")),

@@ -11,7 +11,7 @@ mod tags;
 
 use std::{collections::HashSet, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::receive::ReceiveMessage;
 use super::{
@@ -58,6 +58,11 @@ impl Service {
     }
 }
 
+/// Reads a field that may be null, which is as if it were not there.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// An answer without content.
 #[derive(Serialize)]
 pub struct Empty {}
@@ -66,7 +71,7 @@ pub struct Empty {}
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct QueueOnly {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub queue_url: String,
 }
 

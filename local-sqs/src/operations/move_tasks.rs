@@ -19,6 +19,7 @@ use super::{
     },
     Caller, in_range,
     messages::{Incoming, Receives},
+    or_default,
 };
 
 /// Messages a second that a task moves at most (StartMessageMoveTask in the API reference).
@@ -32,7 +33,7 @@ const MOVE_MS: u64 = 30_000;
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct StartMessageMoveTask {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     source_arn: String,
     destination_arn: Option<String>,
     max_number_of_messages_per_second: Option<i64>,
@@ -47,7 +48,7 @@ pub struct TaskStarted {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CancelMessageMoveTask {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     task_handle: String,
 }
 
@@ -60,7 +61,7 @@ pub struct TaskCancelled {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListMessageMoveTasks {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     source_arn: String,
     max_results: Option<i64>,
 }

@@ -13,7 +13,7 @@ use super::{
         record::{Definition, Record, is_fifo},
         service::Service,
     },
-    Caller, Empty,
+    Caller, Empty, or_default,
 };
 
 /// How long a changed deduplication scope takes to count (SetQueueAttributes in the API reference:
@@ -23,9 +23,9 @@ const SCOPE_CHANGE_MS: Ms = 60_000;
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetQueueAttributes {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     attribute_names: Vec<String>,
 }
 
@@ -39,9 +39,9 @@ pub struct AttributesAnswer {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SetQueueAttributes {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     attributes: QueueAttributes,
 }
 

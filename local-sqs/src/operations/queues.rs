@@ -19,7 +19,7 @@ use super::{
         record::{Definition, Record, is_fifo},
         service::{Service, must_exist},
     },
-    Caller, Empty, QueueOnly, in_range,
+    Caller, Empty, QueueOnly, in_range, or_default,
     tags::check_tags,
 };
 
@@ -32,18 +32,18 @@ const WAIT_MS: Ms = 60_000;
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateQueue {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     attributes: QueueAttributes,
-    #[serde(default, rename = "tags")]
+    #[serde(default, rename = "tags", deserialize_with = "or_default")]
     tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetQueueUrl {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_name: String,
     #[serde(rename = "QueueOwnerAWSAccountId")]
     owner: Option<String>,
@@ -58,7 +58,7 @@ pub struct QueueUrl {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListQueues {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_name_prefix: String,
     next_token: Option<String>,
     max_results: Option<i64>,
@@ -76,7 +76,7 @@ pub struct QueueUrls {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListDeadLetterSourceQueues {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
     next_token: Option<String>,
     max_results: Option<i64>,

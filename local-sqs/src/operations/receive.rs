@@ -20,22 +20,22 @@ use super::{
     },
     Caller, in_range,
     messages::{Incoming, Receives},
-    or_reason,
+    or_default, or_reason,
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ReceiveMessage {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
     max_number_of_messages: Option<i64>,
     visibility_timeout: Option<i64>,
     wait_time_seconds: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     attribute_names: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_system_attribute_names: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_attribute_names: Vec<String>,
     /// A fault: what is delivered stays visible.
     #[serde(skip)]

@@ -15,13 +15,13 @@ use super::{
     },
     BatchAnswer, Caller, check_entries,
     messages::{Incoming, Receives},
-    or_reason,
+    or_default, or_reason,
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SendMessage {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
     #[serde(flatten)]
     message: Message,
@@ -30,16 +30,16 @@ pub struct SendMessage {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SendMessageBatch {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     entries: Vec<BatchEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct BatchEntry {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     id: String,
     #[serde(flatten)]
     message: Message,
@@ -48,12 +48,12 @@ struct BatchEntry {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Message {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_body: String,
     delay_seconds: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_attributes: Attributes,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_system_attributes: Attributes,
     message_deduplication_id: Option<String>,
     message_group_id: Option<String>,

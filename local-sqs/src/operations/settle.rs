@@ -15,13 +15,13 @@ use super::{
         record::Record,
         service::Service,
     },
-    BatchAnswer, Caller, Empty, check_entries, in_range,
+    BatchAnswer, Caller, Empty, check_entries, in_range, or_default,
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Settle {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
     #[serde(flatten)]
     entry: ChangeEntry,
@@ -30,16 +30,16 @@ pub struct Settle {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SettleBatch {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     entries: Vec<BatchEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct BatchEntry {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     id: String,
     #[serde(flatten)]
     entry: ChangeEntry,
@@ -48,7 +48,7 @@ struct BatchEntry {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ChangeEntry {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     receipt_handle: String,
     visibility_timeout: Option<i64>,
 }

@@ -12,7 +12,7 @@ use super::{
         record::Definition,
         service::Service,
     },
-    Caller, Empty, QueueOnly,
+    Caller, Empty, QueueOnly, or_default,
 };
 
 /// Tags of a queue at most (SQS developer guide, "Amazon SQS queue tags").
@@ -24,18 +24,18 @@ const MAX_TAG_VALUE_CHARS: usize = 256;
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TagQueue {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct UntagQueue {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     tag_keys: Vec<String>,
 }
 
@@ -49,22 +49,22 @@ pub struct Tags {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct AddPermission {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     label: String,
-    #[serde(default, rename = "AWSAccountIds")]
+    #[serde(default, rename = "AWSAccountIds", deserialize_with = "or_default")]
     accounts: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     actions: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RemovePermission {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     label: String,
 }
 

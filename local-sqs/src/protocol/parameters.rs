@@ -128,7 +128,12 @@ impl Tree {
             let key = field(item, key).or_else(|| item.children.get("key").map(Self::plain))?;
             Some((key.as_str()?.to_owned(), field(item, value).unwrap_or_else(|| Value::from(""))))
         };
-        self.items().into_iter().filter_map(entry).collect()
+        let items = self.items();
+        match items.is_empty() {
+            // A map of one pair may do without its number.
+            true => entry(self).into_iter().collect(),
+            false => items.into_iter().filter_map(entry).collect(),
+        }
     }
 
     /// A text, or a structure of texts.
@@ -163,6 +168,7 @@ mod tests {
         check(&[("AttributeName", "All")], json!({ "AttributeNames": ["All"] }));
         check(&[("TagKeys.member.1", "a")], json!({ "TagKeys": ["a"] }));
         for [name, value] in [
+            ["Attribute.Name", "Attribute.Value"],
             ["Attribute.1.Name", "Attribute.1.Value"],
             ["Attributes.1.Name", "Attributes.1.Value"],
             ["Attributes.entry.1.key", "Attributes.entry.1.value"],

@@ -146,6 +146,15 @@ async fn keys_without_content_are_absent() {
     ] {
         assert_eq!(server.ok(operation, request).await, json!({}), "{operation}");
     }
+    // A null is as good as nothing.
+    let nulls =
+        json!({ "QueueUrl": url, "MessageBody": "b", "MessageAttributes": null, "MessageSystemAttributes": null });
+    server.ok("SendMessage", nulls).await;
+    let nulls = json!({ "QueueName": "q", "Attributes": null, "tags": null });
+    server.ok("CreateQueue", nulls).await;
+    let nulls = json!({ "QueueUrl": url, "MessageBody": null });
+    let message = "The request must contain the parameter MessageBody.";
+    server.refused("SendMessage", nulls, "MissingParameter", message).await;
     let request = json!({ "QueueUrl": url, "AttributeNames": ["QueueArn", ""] });
     server.refused("GetQueueAttributes", request, "InvalidAttributeName", "Unknown Attribute .").await;
 }
