@@ -62,9 +62,11 @@ impl Service {
         let (done, told) = oneshot::channel();
         let mut twins = Vec::new();
         let mut stored = Vec::new();
+        let purged_at;
         {
             let mut guard = queue.living_state()?;
             let state = &mut *guard;
+            purged_at = state.purged_at;
             let now = self.clock.now();
             let per_group = state.dedups_per_group(now);
             let (mut placings, mut contents) = (Vec::new(), Vec::new());
@@ -120,10 +122,12 @@ impl Service {
         told.await.unwrap_or(Err(LogError::Closed))?;
         if !twins.is_empty() {
             // A twin's first may have been on its way to the disk, and may have failed to get
-            // there.
+            // there. A purge since then has forgotten it for another reason.
             let mut state = queue.state();
             let now = self.clock.now();
-            if twins.iter().any(|(key, first)| state.dedup.first(key, now) != Some(*first)) {
+            if state.purged_at == purged_at
+                && twins.iter().any(|(key, first)| state.dedup.first(key, now) != Some(*first))
+            {
                 return Err(SqsError::new(Code::InternalFailure, "The message's first twin could not be stored."));
             }
         }

@@ -111,7 +111,7 @@ impl Service {
         Ok(Empty {})
     }
 
-    /// The dead-letter queue must exist, be of the same type, and allow it.
+    /// The dead-letter queue must exist, be of the same region, account and type, and allow it.
     pub(super) fn check_redrive(
         &self,
         source: &str,
@@ -123,6 +123,9 @@ impl Service {
         let Some(target) = self.referred(&redrive.target) else {
             return Err(invalid("Dead letter target does not exist."));
         };
+        if home.is_some_and(|home| target.home().is_some_and(|other| other != home)) {
+            return Err(invalid("Dead-letter queue must be in the same region and account as the source."));
+        }
         if target.fifo != is_fifo(source) {
             return Err(invalid("Dead-letter queue must be same type of queue as the source."));
         }

@@ -68,6 +68,36 @@ async fn a_url_finds_the_requests_region_first_and_then_the_only_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_queue_is_of_its_sources_region_and_account() {
+    let server = Server::start().await;
+    create(&server, "any", "us-east-1", "dead").await;
+    create(&server, "any", "us-west-2", "dead").await;
+    server.sqs.create_queue("everywhere").await.unwrap();
+    let set = async |region: &str, of: &str, name: &str| {
+        let policy =
+            json!({ "deadLetterTargetArn": format!("arn:aws:sqs:{of}:000000000000:{name}"), "maxReceiveCount": 1 });
+        let attributes = json!({ "RedrivePolicy": policy.to_string() });
+        let request = json!({ "QueueName": format!("to-{name}-of-{of}"), "Attributes": attributes });
+        server.json_as("any", region, "CreateQueue", request).await
+    };
+    for (region, of, name, status) in [
+        ("us-east-1", "us-east-1", "dead", 200),
+        ("us-east-1", "us-west-2", "dead", 400),
+        ("us-east-1", "eu-west-1", "dead", 400),
+        ("us-east-1", "us-east-1", "everywhere", 200),
+        ("us-east-1", "eu-west-1", "everywhere", 200),
+    ] {
+        let answer = set(region, of, name).await;
+        assert_eq!(answer.status, status, "{region} {of} {name}: {}", answer.body);
+    }
+    for (region, expect) in [("us-east-1", 1), ("us-west-2", 0)] {
+        let request = json!({ "QueueUrl": server.url("dead") });
+        let sources = server.json_as("any", region, "ListDeadLetterSourceQueues", request).await.json();
+        assert_eq!(sources["queueUrls"].as_array().unwrap().len(), expect, "{region}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn homes_outlive_a_restart_and_a_deletion_takes_one_of_them() {
     let server = Server::start().await;
     for region in ["us-east-1", "us-west-2"] {
