@@ -1,6 +1,7 @@
 //! The Query protocol: parameters in the form body and the query string, answers in XML.
 
 use serde_json::{Value, json};
+use wasq_local_sqs::{Effect, Fault};
 
 use super::support::{Answer, Server};
 
@@ -273,4 +274,25 @@ async fn aws_json_may_come_to_a_queues_own_url() {
     let answer = server.http("POST", "/000000000000/q", &headers, &json!({ "QueueUrl": url }).to_string()).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/x-amz-json-1.0"));
     assert_eq!(answer.json(), json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_meet_calls_of_this_protocol_too() {
+    let server = Server::start().await;
+    let url = server.create("q", json!({})).await;
+    let effect = Effect::FailEntries { places: vec![0], code: "InternalError".into() };
+    server.sqs.faults().add(Fault::on("SendMessageBatch", effect).queue("q").times(1));
+    let entry = "SendMessageBatchRequestEntry";
+    let send = format!(
+        "Action=SendMessageBatch&{entry}.1.Id=a&{entry}.1.MessageBody=x&{entry}.2.Id=b&{entry}.2.MessageBody=y"
+    );
+    let sent = result(&post(&server, "/000000000000/q", &send).await, "SendMessageBatch");
+    assert_eq!(text(text(&sent, "BatchResultErrorEntry"), "Id"), "a");
+    assert_eq!(text(text(&sent, "SendMessageBatchResultEntry"), "Id"), "b");
+    assert_eq!(super::support::bodies(&server.receive(&url, 10, 0).await), ["y"]);
+    let effect = Effect::FailBefore { code: "ServiceUnavailable".into(), status: 503 };
+    server.sqs.faults().add(Fault::on("PurgeQueue", effect).times(1));
+    let refused = post(&server, "/000000000000/q", "Action=PurgeQueue").await;
+    assert_eq!((refused.status, text(&refused.body, "Code")), (503, "ServiceUnavailable"));
+    assert_eq!(text(&refused.body, "Type"), "Receiver");
 }
