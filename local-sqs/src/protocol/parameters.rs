@@ -8,11 +8,23 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::super::error::{SqsError, SqsResult};
+use super::super::error::{Code, SqsError, SqsResult};
+
+/// Parameters of a request at most: a full batch has some 500.
+const MAX_PARAMETERS: usize = 10_000;
+/// Parts of a parameter's name at most: a message attribute in a batch, not flattened, has 8.
+const MAX_PARTS: usize = 8;
+
+/// All parameters of a request.
+#[derive(Debug, Default)]
+pub struct Parameters {
+    tree: Tree,
+    count: usize,
+}
 
 /// Parameters by the parts of their names.
 #[derive(Debug, Default)]
-pub struct Tree {
+struct Tree {
     value: Option<String>,
     children: BTreeMap<String, Tree>,
 }
@@ -51,10 +63,14 @@ const KINDS: [(&[&str], &str, Kind); 20] = [
     (&["Entries"], "Entries", Kind::Entries),
 ];
 
-impl Tree {
-    /// Adds a parameter.
+impl Parameters {
+    /// Adds a parameter. Those past the limit, and those that no operation has, are not kept.
     pub fn insert(&mut self, name: &str, value: String) {
-        let mut node = self;
+        self.count += 1;
+        if self.count > MAX_PARAMETERS || name.split('.').count() > MAX_PARTS {
+            return;
+        }
+        let mut node = &mut self.tree;
         for part in name.split('.') {
             node = node.children.entry(part.to_owned()).or_default();
         }
@@ -63,14 +79,24 @@ impl Tree {
 
     /// The value of a parameter with a simple name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.children.get(name)?.value.as_deref()
+        self.tree.children.get(name)?.value.as_deref()
     }
 
     /// The request as AWS JSON.
     ///
     /// # Errors
-    /// `InvalidParameterValue` for a number that is none.
+    /// `InvalidParameterValue` for a number that is none, and for too many parameters.
     pub fn to_json(&self) -> SqsResult<Map<String, Value>> {
+        if self.count > MAX_PARAMETERS {
+            let message = format!("The request has {} parameters; {MAX_PARAMETERS} are the limit.", self.count);
+            return Err(SqsError::new(Code::InvalidParameterValue, message));
+        }
+        self.tree.to_json()
+    }
+}
+
+impl Tree {
+    fn to_json(&self) -> SqsResult<Map<String, Value>> {
         let mut json = Map::new();
         for (name, node) in &self.children {
             let kind = KINDS.iter().find(|(names, ..)| names.contains(&name.as_str()));
@@ -154,7 +180,7 @@ mod tests {
     #[test]
     fn parameters_are_read_flattened_and_not() {
         let check = |parameters: &[(&str, &str)], expect: Value| {
-            let mut tree = Tree::default();
+            let mut tree = Parameters::default();
             for (name, value) in parameters {
                 tree.insert(name, (*value).to_owned());
             }
@@ -191,9 +217,19 @@ mod tests {
                 "MessageAttributes": { "x": { "DataType": "String", "StringValue": "y" } },
             }] }),
         );
-        let mut tree = Tree::default();
-        tree.insert("DelaySeconds", "soon".to_owned());
-        let message = tree.to_json().unwrap_err().message;
+        let mut parameters = Parameters::default();
+        parameters.insert("DelaySeconds", "soon".to_owned());
+        let message = parameters.to_json().unwrap_err().message;
         assert_eq!(message, "Value soon for parameter DelaySeconds is invalid. Reason: Must be an integer.");
+    }
+    #[test]
+    fn names_and_numbers_of_parameters_have_a_bound() {
+        let mut parameters = Parameters::default();
+        parameters.insert(&"a.".repeat(1_000_000), String::new());
+        assert_eq!(parameters.to_json(), Ok(Map::new()));
+        for index in 0..MAX_PARAMETERS {
+            parameters.insert(&index.to_string(), String::new());
+        }
+        assert_eq!(parameters.to_json().unwrap_err().code, Code::InvalidParameterValue);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{
     super::error::{Code, SqsError},
     call::{Answer, Call, NoCall, Writing, fault},
-    parameters::Tree,
+    parameters::Parameters,
     xml,
 };
 
@@ -42,7 +42,7 @@ const NOT_OF_A_QUEUE: [&str; 2] = ["CreateQueue", "ListQueues"];
 /// [`NoCall`], for one that names no operation, or one that its URL does not take.
 pub fn read(head: &Parts, body: &Bytes) -> Result<Call, NoCall> {
     let writing = writing(head);
-    let mut parameters = Tree::default();
+    let mut parameters = Parameters::default();
     for (name, value) in in_url(head) {
         parameters.insert(&name, value.into_owned());
     }

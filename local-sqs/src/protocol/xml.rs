@@ -1,6 +1,7 @@
 //! AWS JSON as the Query protocol's XML: lists are flattened, maps are lists of pairs.
 
 use serde_json::{Map, Value};
+use wasq_sqs_rules::takes_char;
 
 /// Lists and maps: their names in AWS JSON, and what each of their items is called.
 const ITEMS: [(&str, Item); 10] = [
@@ -64,7 +65,8 @@ fn element(xml: &mut String, operation: &str, name: &str, value: &Value) {
     }
 }
 
-/// Writes an element with a text.
+/// Writes an element with a text. A character that XML cannot have, as an error may quote one, is
+/// replaced.
 pub fn text(xml: &mut String, name: &str, text: &str) {
     xml.push_str(&format!("<{name}>"));
     for c in text.chars() {
@@ -75,7 +77,8 @@ pub fn text(xml: &mut String, name: &str, text: &str) {
             '"' => xml.push_str("&quot;"),
             // A parser would read a bare one as a line feed.
             '\r' => xml.push_str("&#xD;"),
-            c => xml.push(c),
+            c if takes_char(c) => xml.push(c),
+            _ => xml.push(char::REPLACEMENT_CHARACTER),
         }
     }
     xml.push_str(&format!("</{name}>"));
@@ -109,6 +112,7 @@ mod tests {
             "<Message><Body>&lt;&amp;&gt;&#xD;\n&quot;</Body><MessageAttribute><Name>a</Name><Value><DataType>String\
              </DataType><StringValue>v</StringValue></Value></MessageAttribute></Message>",
         );
+        check("GetQueueUrl", json!({ "QueueUrl": "a\u{8}" }), "<QueueUrl>a\u{fffd}</QueueUrl>");
         check(
             "DeleteMessageBatch",
             json!({ "Failed": [{ "Id": "b", "SenderFault": true }], "Successful": [{ "Id": "a" }] }),
