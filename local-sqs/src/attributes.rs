@@ -1,9 +1,10 @@
 //! A queue's attributes: which there are, what they may hold, and what they mean.
 
+mod redrive;
+
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
+pub use self::redrive::{Redrive, RedriveAllow};
 use super::{
     error::{Code, SqsError, SqsResult},
     message::MAX_MESSAGE_BYTES,
@@ -24,14 +25,6 @@ pub struct Settings {
     /// Deduplication ids count within a message group, not the queue.
     pub dedup_per_group: bool,
     pub redrive: Option<Redrive>,
-}
-
-/// Where messages go that were received too often.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redrive {
-    /// The dead-letter queue's name.
-    pub target: String,
-    pub max_receives: u32,
 }
 
 /// Longest visibility timeout, and longest time from receipt that it may reach: 12 hours.
@@ -63,10 +56,10 @@ const SETTABLE: [(&str, Kind, Option<&str>); 15] = [
     ("Policy", Kind::Json, None),
     ("RedrivePolicy", Kind::Json, None),
     ("RedriveAllowPolicy", Kind::Json, None),
-    ("FifoQueue", Kind::Flag, None),
-    ("ContentBasedDeduplication", Kind::Fifo(&["true", "false"]), None),
-    ("DeduplicationScope", Kind::Fifo(&["queue", "messageGroup"]), None),
-    ("FifoThroughputLimit", Kind::Fifo(&["perQueue", "perMessageGroupId"]), None),
+    ("FifoQueue", Kind::FifoFlag, None),
+    ("ContentBasedDeduplication", Kind::FifoFlag, None),
+    ("DeduplicationScope", Kind::FifoWord(&["queue", "messageGroup"]), None),
+    ("FifoThroughputLimit", Kind::FifoWord(&["perQueue", "perMessageGroupId"]), None),
 ];
 
 #[derive(Clone, Copy)]
@@ -75,13 +68,23 @@ enum Kind {
     Flag,
     Text,
     Json,
+    /// `true` or `false`, on FIFO queues only.
+    FifoFlag,
     /// One of these words, on FIFO queues only.
-    Fifo(&'static [&'static str]),
+    FifoWord(&'static [&'static str]),
 }
+
+/// Seconds for which a data key is used unless the queue says otherwise (CreateQueue).
+const DATA_KEY_REUSE_S: &str = "300";
 
 /// Whether an attribute of this name exists.
 pub fn is_known(name: &str) -> bool {
     READ_ONLY.contains(&name) || SETTABLE.iter().any(|(known, ..)| *known == name)
+}
+
+/// Whether a queue with these attributes is to be a FIFO queue.
+pub fn wants_fifo(attributes: &QueueAttributes) -> bool {
+    attributes.get("FifoQueue").and_then(|value| flag(value)) == Some(true)
 }
 
 /// The attributes of a queue that was created with nothing said.
@@ -101,39 +104,101 @@ pub fn defaults(fifo: bool) -> QueueAttributes {
     attributes
 }
 
-/// Checks attributes that a client wants to set.
+/// Checks attributes that a client wants to set, and gives them as SQS writes them: flags in lower
+/// case, counts as numbers.
 ///
 /// # Errors
 /// `InvalidAttributeName` for one that does not exist or cannot be set here,
-/// `InvalidAttributeValue` for a bad value.
-pub fn check(attributes: &QueueAttributes, fifo: bool) -> SqsResult<()> {
-    for (name, value) in attributes {
-        let unknown = || SqsError::new(Code::InvalidAttributeName, format!("Unknown Attribute {name}."));
-        let (_, kind, _) = SETTABLE.iter().find(|(known, ..)| known == name).ok_or_else(unknown)?;
-        let valid = match *kind {
-            Kind::Number(min, max) => value.parse().is_ok_and(|number| (min..=max).contains(&number)),
-            Kind::Flag => matches!(value.as_str(), "true" | "false"),
-            Kind::Text => true,
-            Kind::Json => value.is_empty() || serde_json::from_str::<serde_json::Value>(value).is_ok(),
-            Kind::Fifo(_) if !fifo => return Err(unknown()),
-            Kind::Fifo(words) => words.contains(&value.as_str()),
-        };
-        // SQS knows FifoQueue only as "true", and only for names that end in .fifo.
-        if name == "FifoQueue" && !(fifo && value == "true") {
-            return Err(unknown());
+/// `InvalidAttributeValue` for a bad value, `InvalidParameterValue` for a bad redrive policy.
+pub fn checked(attributes: QueueAttributes, fifo: bool) -> SqsResult<QueueAttributes> {
+    let checked = attributes.into_iter().map(|(name, value)| {
+        let value = checked_value(&name, value, fifo)?;
+        Ok((name, value))
+    });
+    let checked: QueueAttributes = checked.collect::<SqsResult<_>>()?;
+    let is = |name: &str, word: &str| checked.get(name).is_some_and(|value| value == word);
+    if is("SqsManagedSseEnabled", "true") && checked.get("KmsMasterKeyId").is_some_and(|key| !key.is_empty()) {
+        let message = "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS \
+                       SSE or SQS SSE.";
+        return Err(SqsError::new(Code::InvalidAttributeName, message));
+    }
+    Ok(checked)
+}
+
+fn checked_value(name: &str, value: String, fifo: bool) -> SqsResult<String> {
+    let unknown = || SqsError::new(Code::InvalidAttributeName, format!("Unknown Attribute {name}."));
+    let invalid = || SqsError::new(Code::InvalidAttributeValue, format!("Invalid value for the parameter {name}."));
+    let (_, kind, _) = SETTABLE.iter().find(|(known, ..)| *known == name).ok_or_else(unknown)?;
+    match *kind {
+        Kind::Number(min, max) => {
+            let number: Option<u64> = value.parse().ok();
+            number.filter(|number| (min..=max).contains(number)).map(|_| value).ok_or_else(invalid)
         }
-        if !valid {
-            let message = format!("Invalid value for the parameter {name}.");
-            return Err(SqsError::new(Code::InvalidAttributeValue, message));
+        Kind::Text => Ok(value),
+        Kind::Json if value.is_empty() => Ok(value),
+        Kind::Json => match name {
+            "RedrivePolicy" => Redrive::checked(value),
+            "RedriveAllowPolicy" => RedriveAllow::parse(&value).map(|_| value),
+            _ if serde_json::from_str::<serde_json::Value>(&value).is_ok_and(|json| json.is_object()) => Ok(value),
+            _ => Err(invalid()),
+        },
+        Kind::FifoFlag if !fifo => Err(unknown()),
+        Kind::FifoWord(_) if !fifo => {
+            let message = format!("You can specify the {name} only when FifoQueue is set to true.");
+            Err(SqsError::new(Code::InvalidAttributeName, message))
         }
+        Kind::Flag | Kind::FifoFlag => match flag(&value) {
+            Some(false) if name == "FifoQueue" => {
+                let message =
+                    "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.";
+                Err(SqsError::new(Code::InvalidAttributeValue, message))
+            }
+            Some(flag) => Ok(flag.to_string()),
+            None => Err(invalid()),
+        },
+        Kind::FifoWord(words) if words.contains(&value.as_str()) => Ok(value),
+        Kind::FifoWord(_) => Err(invalid()),
     }
-    if let Some(policy) = attributes.get("RedrivePolicy") {
-        redrive(policy)?;
+}
+
+/// `true` or `false` in any letter case.
+fn flag(value: &str) -> Option<bool> {
+    let is = |word: &str| value.eq_ignore_ascii_case(word);
+    (is("true") || is("false")).then(|| is("true"))
+}
+
+/// Sets checked attributes; an empty value removes one. Of SQS's two kinds of encryption the one
+/// that is set turns off the other.
+pub fn merge(attributes: &mut QueueAttributes, new: QueueAttributes) {
+    let with_key = new.get("KmsMasterKeyId").is_some_and(|key| !key.is_empty());
+    let with_sqs_key = new.get("SqsManagedSseEnabled").is_some_and(|value| value == "true");
+    attributes.extend(new);
+    attributes.retain(|_, value| !value.is_empty());
+    if with_key {
+        attributes.insert("SqsManagedSseEnabled".to_owned(), "false".to_owned());
+        let reuse = attributes.entry("KmsDataKeyReusePeriodSeconds".to_owned());
+        reuse.or_insert_with(|| DATA_KEY_REUSE_S.to_owned());
     }
-    if let Some(policy) = attributes.get("RedriveAllowPolicy") {
-        RedriveAllow::parse(policy)?;
+    if with_sqs_key {
+        attributes.remove("KmsMasterKeyId");
     }
-    Ok(())
+    if !attributes.contains_key("KmsMasterKeyId") {
+        attributes.remove("KmsDataKeyReusePeriodSeconds");
+    }
+}
+
+/// The first of these checked attributes that a queue does not have as it is.
+pub fn difference<'a>(has: &QueueAttributes, wanted: &'a QueueAttributes) -> Option<&'a str> {
+    let mut merged = has.clone();
+    merge(&mut merged, wanted.clone());
+    let same = |name: &str| match (has.get(name), merged.get(name)) {
+        (Some(has), Some(wanted)) => {
+            let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+            has == wanted || json(has).is_some_and(|has| json(wanted) == Some(has))
+        }
+        (has, wanted) => has == wanted,
+    };
+    wanted.keys().map(String::as_str).find(|name| !same(name))
 }
 
 impl Settings {
@@ -141,7 +206,6 @@ impl Settings {
     pub fn of(attributes: &QueueAttributes) -> Self {
         let number = |name: &str| attributes.get(name).and_then(|value| value.parse().ok()).unwrap_or_default();
         let is = |name: &str, word: &str| attributes.get(name).is_some_and(|value| value == word);
-        let policy = attributes.get("RedrivePolicy").map(|policy| redrive(policy));
         Self {
             visibility_s: number("VisibilityTimeout"),
             delay_s: number("DelaySeconds"),
@@ -150,97 +214,7 @@ impl Settings {
             max_message_bytes: number("MaximumMessageSize") as usize,
             content_dedup: is("ContentBasedDeduplication", "true"),
             dedup_per_group: is("DeduplicationScope", "messageGroup"),
-            redrive: policy.and_then(|policy| policy.ok().flatten()),
-        }
-    }
-}
-
-/// The queue's name in an ARN. Region and account are not compared: there is one of each here.
-pub fn name_in_arn(arn: &str) -> Option<&str> {
-    let mut parts = arn.split(':');
-    let (arn, _partition, service) = (parts.next()?, parts.next()?, parts.next()?);
-    let (_region, _account, name) = (parts.next()?, parts.next()?, parts.next()?);
-    (arn == "arn" && service == "sqs" && parts.next().is_none()).then_some(name)
-}
-
-fn redrive(policy: &str) -> SqsResult<Option<Redrive>> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Policy {
-        dead_letter_target_arn: String,
-        // Clients write it as a number or as text.
-        max_receive_count: serde_json::Value,
-    }
-    const MAX_RECEIVES: std::ops::RangeInclusive<u32> = 1..=1_000;
-
-    if policy.is_empty() {
-        return Ok(None);
-    }
-    let invalid = |reason: &str| SqsError::invalid_value("RedrivePolicy", policy, reason);
-    let parsed: Policy = serde_json::from_str(policy).map_err(|error| invalid(&error.to_string()))?;
-    let max_receives = match &parsed.max_receive_count {
-        serde_json::Value::String(text) => text.parse().ok(),
-        number => number.as_u64().and_then(|number| u32::try_from(number).ok()),
-    };
-    let max_receives = max_receives
-        .filter(|max| MAX_RECEIVES.contains(max))
-        .ok_or_else(|| invalid("Invalid value for maxReceiveCount: it must be between 1 and 1000."))?;
-    let target = name_in_arn(&parsed.dead_letter_target_arn)
-        .ok_or_else(|| invalid("Invalid value for deadLetterTargetArn."))?
-        .to_owned();
-    Ok(Some(Redrive { target, max_receives }))
-}
-
-/// Which queues may use a queue as their dead-letter queue.
-#[derive(Debug, PartialEq, Eq)]
-pub enum RedriveAllow {
-    All,
-    None,
-    /// Those with these names.
-    Only(Vec<String>),
-}
-
-impl RedriveAllow {
-    /// Reads the attribute's value; empty means all.
-    ///
-    /// # Errors
-    /// `InvalidParameterValue` for what is no such policy.
-    pub fn parse(policy: &str) -> SqsResult<Self> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Policy {
-            redrive_permission: String,
-            #[serde(default)]
-            source_queue_arns: Vec<String>,
-        }
-        const MAX_SOURCES: usize = 10;
-
-        if policy.is_empty() {
-            return Ok(Self::All);
-        }
-        let invalid = |reason: &str| SqsError::invalid_value("RedriveAllowPolicy", policy, reason);
-        let parsed: Policy = serde_json::from_str(policy).map_err(|error| invalid(&error.to_string()))?;
-        match parsed.redrive_permission.as_str() {
-            "allowAll" => Ok(Self::All),
-            "denyAll" => Ok(Self::None),
-            "byQueue" if !(1..=MAX_SOURCES).contains(&parsed.source_queue_arns.len()) => {
-                Err(invalid("byQueue needs 1 to 10 sourceQueueArns."))
-            }
-            "byQueue" => {
-                let names = parsed.source_queue_arns.iter().map(|arn| name_in_arn(arn).map(str::to_owned));
-                let names: Option<Vec<_>> = names.collect();
-                names.map(Self::Only).ok_or_else(|| invalid("sourceQueueArns holds something that is no queue's ARN."))
-            }
-            _ => Err(invalid("redrivePermission must be allowAll, denyAll or byQueue.")),
-        }
-    }
-
-    /// Whether the queue of this name may.
-    pub fn allows(&self, source: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::None => false,
-            Self::Only(names) => names.iter().any(|name| name == source),
+            redrive: attributes.get("RedrivePolicy").and_then(|policy| Redrive::parse(policy).ok()),
         }
     }
 }

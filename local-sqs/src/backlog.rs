@@ -76,8 +76,8 @@ pub struct Taken<P> {
 /// Why a message's visibility cannot be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotHidden {
+    /// It is not there; in a FIFO queue also when the delivery is over.
     Gone,
-    NotInFlight,
     /// It would be hidden for longer than 12 hours from its receipt.
     TooLong,
 }
@@ -95,9 +95,12 @@ pub struct BacklogCounts {
 pub struct Backlog<P> {
     fifo: bool,
     messages: BTreeMap<u64, Entry<P>>,
-    /// Messages that may be taken. In a FIFO queue: the first of each group, none of which is in
-    /// flight.
-    ready: BTreeSet<u64>,
+    /// Messages that may be taken, by their turn: in a standard queue the order in which they were
+    /// sent. In a FIFO queue these are the first of each group, and a group's turn comes after
+    /// those of all groups that could be received from before it.
+    ready: BTreeMap<u64, u64>,
+    /// The next turn of a group.
+    next_turn: u64,
     /// Delayed messages and those in flight, by when they become visible.
     hidden: BTreeSet<(Ms, u64)>,
     in_flight: usize,
@@ -107,8 +110,8 @@ pub struct Backlog<P> {
 #[derive(Debug, Default)]
 struct Group {
     seqs: BTreeSet<u64>,
-    in_flight: usize,
-    ready: Option<u64>,
+    /// Its turn, if its first message is visible.
+    turn: Option<u64>,
 }
 
 impl<P: Clone> Backlog<P> {
@@ -117,7 +120,8 @@ impl<P: Clone> Backlog<P> {
         Self {
             fifo,
             messages: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            ready: BTreeMap::new(),
+            next_turn: 0,
             hidden: BTreeSet::new(),
             in_flight: 0,
             groups: HashMap::new(),
@@ -143,22 +147,21 @@ impl<P: Clone> Backlog<P> {
 
     /// Removes a message, and tells whether it was there.
     pub fn remove(&mut self, seq: u64) -> bool {
-        let Some(entry) = self.messages.get(&seq) else { return false };
-        let group = entry.group.clone();
         self.enter(seq, Phase::Visible, 0);
-        self.ready.remove(&seq);
-        self.messages.remove(&seq);
-        if let Some(name) = group.filter(|_| self.fifo)
-            && let Some(of_group) = self.groups.get_mut(&name)
-        {
-            of_group.seqs.remove(&seq);
-            if of_group.ready == Some(seq) {
-                of_group.ready = None;
-            }
-            match of_group.seqs.first() {
-                Some(&head) => self.refresh(head),
-                None => drop(self.groups.remove(&name)),
-            }
+        let Some(entry) = self.messages.remove(&seq) else { return false };
+        let Some(name) = entry.group.filter(|_| self.fifo) else {
+            self.ready.remove(&seq);
+            return true;
+        };
+        let Some(of_group) = self.groups.get_mut(&name) else { return true };
+        let was_first = of_group.seqs.first() == Some(&seq);
+        of_group.seqs.remove(&seq);
+        if was_first && let Some(turn) = of_group.turn.take() {
+            self.ready.remove(&turn);
+        }
+        match of_group.seqs.first() {
+            Some(&head) => self.refresh(head),
+            None => drop(self.groups.remove(&name)),
         }
         true
     }
@@ -198,7 +201,7 @@ impl<P: Clone> Backlog<P> {
             over_limit: false,
         };
         while taken.deliveries.len() + taken.dead.len() < ask.max {
-            let Some(&first) = self.ready.first() else { break };
+            let Some((_, &first)) = self.ready.first_key_value() else { break };
             if self.in_flight >= MAX_IN_FLIGHT {
                 taken.over_limit = taken.deliveries.is_empty();
                 break;
@@ -256,11 +259,12 @@ impl<P: Clone> Backlog<P> {
         expired
     }
 
-    /// Hides a message that is in flight until another time, or shows it at once. Gives its new
-    /// state.
+    /// Hides a message that was received until another time, or shows it at once. Gives its new
+    /// state. In a standard queue any of its deliveries will do, even one whose time is over, as in
+    /// SQS; in a FIFO queue only the last, while it lasts.
     ///
     /// # Errors
-    /// See [`NotHidden`]; also when `count` is not that of its last delivery.
+    /// See [`NotHidden`].
     pub fn change_visibility(
         &mut self,
         seq: u64,
@@ -269,11 +273,11 @@ impl<P: Clone> Backlog<P> {
         max_ms: u64,
         now: Ms,
     ) -> Result<MessageState, NotHidden> {
+        if self.fifo && !self.is_in_flight(seq, count, now) {
+            return Err(NotHidden::Gone);
+        }
         self.advance(now);
         let entry = self.messages.get(&seq).ok_or(NotHidden::Gone)?;
-        if entry.phase != Phase::InFlight || entry.state.count != count {
-            return Err(NotHidden::NotInFlight);
-        }
         if now + visibility_ms > entry.state.received_at + max_ms {
             return Err(NotHidden::TooLong);
         }
@@ -336,29 +340,32 @@ impl<P: Clone> Backlog<P> {
         }
         let (left, entered) = (usize::from(was == Phase::InFlight), usize::from(phase == Phase::InFlight));
         self.in_flight = self.in_flight + entered - left;
-        if let Some(of_group) = entry.group.as_ref().and_then(|name| self.groups.get_mut(name)) {
-            of_group.in_flight = of_group.in_flight + entered - left;
-        }
     }
 
-    /// Brings `ready` up to date with a message's phase and, in a FIFO queue, with its group.
+    /// Brings `ready` up to date with a message's phase and, in a FIFO queue, with its group. A
+    /// group whose first message becomes visible takes the last turn.
     fn refresh(&mut self, seq: u64) {
         let Some(entry) = self.messages.get(&seq) else { return };
         let Some(of_group) = entry.group.as_ref().and_then(|name| self.groups.get_mut(name)) else {
             match entry.phase {
-                Phase::Visible => self.ready.insert(seq),
+                Phase::Visible => self.ready.insert(seq, seq),
                 Phase::Delayed | Phase::InFlight => self.ready.remove(&seq),
             };
             return;
         };
-        let head = of_group.seqs.first().copied().filter(|_| of_group.in_flight == 0);
+        let head = of_group.seqs.first().copied();
         let head = head.filter(|head| self.messages[head].phase == Phase::Visible);
-        if of_group.ready != head {
-            if let Some(was) = of_group.ready {
-                self.ready.remove(&was);
+        match (head, of_group.turn) {
+            (Some(head), None) => {
+                of_group.turn = Some(self.next_turn);
+                self.ready.insert(self.next_turn, head);
+                self.next_turn += 1;
             }
-            self.ready.extend(head);
-            of_group.ready = head;
+            (None, Some(turn)) => {
+                of_group.turn = None;
+                self.ready.remove(&turn);
+            }
+            (Some(_), Some(_)) | (None, None) => {}
         }
     }
 }

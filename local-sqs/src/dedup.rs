@@ -54,6 +54,11 @@ impl Dedup {
         self.ends.push_back((end, key));
     }
 
+    /// Closes all windows.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// Closes the window that this message opened, for it could not be stored.
     pub fn forget(&mut self, key: &str, id: Uuid) {
         if self.firsts.get(key).is_some_and(|(first, _)| first.id == id) {

@@ -30,6 +30,11 @@ impl SqsError {
         Self::new(Code::MissingParameter, format!("The request must contain the parameter {parameter}."))
     }
 
+    /// There is no such operation, or not here.
+    pub fn invalid_action(operation: &str) -> Self {
+        Self::new(Code::InvalidAction, format!("The action {operation} is not valid for this endpoint."))
+    }
+
     /// No queue has that name.
     pub fn no_queue() -> Self {
         Self::new(Code::QueueDoesNotExist, "The specified queue does not exist.")
@@ -51,9 +56,11 @@ pub enum Code {
     InvalidBatchEntryId,
     InvalidMessageContents,
     InvalidParameterValue,
-    MessageNotInflight,
     MissingParameter,
+    MissingAction,
     OverLimit,
+    PurgeQueueInProgress,
+    QueueDeletedRecently,
     QueueDoesNotExist,
     QueueNameExists,
     ReceiptHandleIsInvalid,
@@ -77,9 +84,11 @@ impl Code {
             Self::InvalidBatchEntryId => "com.amazonaws.sqs#InvalidBatchEntryId",
             Self::InvalidMessageContents => "com.amazonaws.sqs#InvalidMessageContents",
             Self::InvalidParameterValue => "com.amazon.coral.service#InvalidParameterValueException",
-            Self::MessageNotInflight => "com.amazonaws.sqs#MessageNotInflight",
             Self::MissingParameter => "com.amazon.coral.service#MissingRequiredParameterException",
+            Self::MissingAction => "com.amazon.coral.service#MissingActionException",
             Self::OverLimit => "com.amazonaws.sqs#OverLimit",
+            Self::PurgeQueueInProgress => "com.amazonaws.sqs#PurgeQueueInProgress",
+            Self::QueueDeletedRecently => "com.amazonaws.sqs#QueueDeletedRecently",
             Self::QueueDoesNotExist => "com.amazonaws.sqs#QueueDoesNotExist",
             Self::QueueNameExists => "com.amazonaws.sqs#QueueNameExists",
             Self::ReceiptHandleIsInvalid => "com.amazonaws.sqs#ReceiptHandleIsInvalid",
@@ -103,9 +112,11 @@ impl Code {
             Self::InvalidBatchEntryId => "AWS.SimpleQueueService.InvalidBatchEntryId",
             Self::InvalidMessageContents => "InvalidMessageContents",
             Self::InvalidParameterValue => "InvalidParameterValue",
-            Self::MessageNotInflight => "AWS.SimpleQueueService.MessageNotInflight",
             Self::MissingParameter => "MissingParameter",
+            Self::MissingAction => "MissingAction",
             Self::OverLimit => "OverLimit",
+            Self::PurgeQueueInProgress => "AWS.SimpleQueueService.PurgeQueueInProgress",
+            Self::QueueDeletedRecently => "AWS.SimpleQueueService.QueueDeletedRecently",
             Self::QueueDoesNotExist => "AWS.SimpleQueueService.NonExistentQueue",
             Self::QueueNameExists => "QueueAlreadyExists",
             Self::ReceiptHandleIsInvalid => "ReceiptHandleIsInvalid",
@@ -120,7 +131,7 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Self::InternalFailure => 500,
-            Self::OverLimit => 403,
+            Self::OverLimit | Self::PurgeQueueInProgress => 403,
             Self::ReceiptHandleIsInvalid | Self::ResourceNotFound => 404,
             _ => 400,
         }

@@ -1,32 +1,43 @@
-//! The local queue: an endpoint that speaks SQS's JSON protocol, durable on disk. It knows nothing
-//! of the rest of the host, and any AWS client can use it.
+//! The local queue: an endpoint that speaks both of SQS's protocols, AWS JSON and the older Query
+//! protocol, durable on disk. It knows nothing of the rest of the host, and any AWS client can use
+//! it.
 //!
-//! A request comes in through `server` (connections) and `http` (the protocol; `faults` step in
-//! here), has its operation done in `operations`, on the queues in `service`, each with its
-//! `backlog` of messages in memory and a record of every change in `log` on disk.
+//! A request comes in through `server` (connections) and `http`, which reads it by its `protocol`
+//! (`faults` step in here). It has its operation done in `operations`, on a queue that `registry`
+//! finds, with its `backlog` of messages in memory and a record of every change in `log` on disk.
 //!
 //! What it promises: a send is answered when the message is on disk. Receipts, visibility and
 //! deletes are answered when they have reached the operating system: they survive the process's
 //! death, and after the machine's a message may come again, as with SQS itself. A torn write leaves
 //! the last committed state.
 //!
-//! What it leaves out: signatures and permissions are not checked, messages are not encrypted at
-//! rest, and PurgeQueue, DeleteQueue and CreateQueue of the same name have no 60 seconds to wait.
+//! A queue belongs to the region and account of the request that created it. The region is the one
+//! that the request is signed for; the account is the access key id if that has twelve digits, and
+//! 000000000000 otherwise. Queues of [`LocalSqs::create_queue`] are in every region.
+//!
+//! What it leaves out: signatures and permissions are not checked, and messages are not encrypted
+//! at rest. Unless [`Options::waits`] is set, PurgeQueue and CreateQueue after DeleteQueue have no
+//! 60 seconds to wait.
 
+mod address;
 mod attributes;
 mod backlog;
 mod clock;
 mod dedup;
+mod digest;
 mod error;
 mod faults;
 mod http;
 mod log;
 mod maintenance;
-mod md5;
 mod message;
 mod operations;
+mod policy;
+mod protocol;
+mod queue;
 mod receipt;
 mod record;
+mod registry;
 mod server;
 mod service;
 
@@ -42,6 +53,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::faults::{Effect, Fault, Faults};
 use self::{
+    error::SqsError,
     http::Http,
     log::{Log, OpenError},
     service::Service,
@@ -59,12 +71,15 @@ pub struct Options {
     pub dir: PathBuf,
     /// Where to listen. Port 0 lets the system choose.
     pub addr: SocketAddr,
+    /// Whether to refuse what SQS refuses for 60 seconds: another purge of the same queue, and a
+    /// new queue with a deleted one's name.
+    pub waits: bool,
 }
 
 impl Options {
     /// This directory, and the default port on this machine only.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), addr: (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into() }
+        Self { dir: dir.into(), addr: (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(), waits: false }
     }
 
     /// Another port.
@@ -90,6 +105,14 @@ pub enum StartError {
     Opening(#[from] tokio::task::JoinError),
 }
 
+/// Why the local queue does not make a queue.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make the queue `{name}`: {reason}")]
+pub struct CreateError {
+    name: String,
+    reason: SqsError,
+}
+
 /// A running local queue. Dropping it ends its connections at once and without ceremony, as if it
 /// had been killed; see [`LocalSqs::shutdown`].
 pub struct LocalSqs {
@@ -108,9 +131,9 @@ impl LocalSqs {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let listener = TcpListener::bind(options.addr).await.map_err(|error| listen_error(options.addr, error))?;
         let addr = listener.local_addr().map_err(|error| listen_error(options.addr, error))?;
-        let dir = options.dir;
+        let Options { dir, waits, .. } = options;
         let (log, replayed) = tokio::task::spawn_blocking(move || Log::open(&dir)).await??;
-        let service = Arc::new(Service::new(log, replayed));
+        let service = Arc::new(Service::new(log, replayed, waits));
         service.resume_moves();
         let maintenance = tokio::spawn(maintenance::maintain(service.clone()));
         let http = Arc::new(Http { service, faults: Arc::default() });
@@ -127,6 +150,16 @@ impl LocalSqs {
     /// What to give an AWS client as its endpoint.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Makes a queue that every region of the default account has; a name that ends in `.fifo`
+    /// makes a FIFO queue. One that is there stays as it is, and from then on every region has it.
+    ///
+    /// # Errors
+    /// SQS takes no such name, or the queue cannot be stored.
+    pub async fn create_queue(&self, name: &str) -> Result<(), CreateError> {
+        let made = self.http.service.create_everywhere(name).await;
+        made.map_err(|reason| CreateError { name: name.to_owned(), reason })
     }
 
     /// Orders and counts faults, for tests.
@@ -164,6 +197,11 @@ impl Drop for LocalSqs {
         self.maintenance.abort();
     }
 }
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 fn listen_error(addr: SocketAddr, error: std::io::Error) -> StartError {
     if error.kind() == std::io::ErrorKind::AddrInUse {

@@ -10,8 +10,9 @@ use std::{sync::Arc, time::Duration};
 use super::{
     clock::{Ms, wall_ms},
     log::{Durability, Finish, Location, LogError, Segment},
+    queue::Queue,
     record::{MessageRecord, Record},
-    service::{Queue, Service},
+    service::Service,
 };
 
 /// How often to look whether a segment can go.
@@ -36,7 +37,7 @@ pub async fn maintain(service: Arc<Service>) {
 
 /// Drops messages past their retention from queues that nobody receives from.
 async fn expire(service: &Service) -> Result<(), LogError> {
-    let queues: Vec<Arc<Queue>> = service.queues().values().cloned().collect();
+    let queues: Vec<Arc<Queue>> = service.queues().iter().cloned().collect();
     for queue in queues {
         let slot = service.log.slot().await?;
         let stored = {
@@ -74,7 +75,7 @@ enum MaintenanceError {
 async fn retire(service: &Arc<Service>, oldest: &Arc<Segment>) -> Result<(), MaintenanceError> {
     // Whatever was written to the segment is in memory once a later commit has finished.
     barrier(service).await?;
-    let queues: Vec<Arc<Queue>> = service.queues().values().cloned().collect();
+    let queues: Vec<Arc<Queue>> = service.queues().iter().cloned().collect();
     for queue in &queues {
         redefine(service, queue).await?;
         let mut from = 0;

@@ -80,23 +80,52 @@ impl Attribute {
             AttributeValue::Text(text) => Value::Text(text),
             AttributeValue::Binary(bytes) => Value::Binary(bytes),
         };
+        let invalid = |message: String| SqsError::new(Code::InvalidParameterValue, message);
+        let base_type = self.data_type.split('.').next().unwrap_or_default();
         sqs_rules::check_attribute(name, &self.data_type, value).map_err(|refused| match refused {
-            Refused::Character(c) => bad_character(c),
-            Refused::AttributeName | Refused::Empty(_) | Refused::NoNumber | Refused::OtherType | Refused::DataType => {
-                let message = format!("The message attribute '{name}' is invalid. Reason: {refused}");
-                SqsError::new(Code::InvalidParameterValue, message)
+            Refused::Character(c) => invalid(bad_character(c, &format!("message (user) attribute '{name}'"))),
+            Refused::AttributeName => invalid(bad_name(name)),
+            Refused::Empty(_) | Refused::OtherType => invalid(format!(
+                "Message (user) attribute '{name}' must contain a non-empty value of type '{base_type}'."
+            )),
+            Refused::NoNumber => {
+                invalid(format!("Can't cast the value of message (user) attribute '{name}' to a number."))
+            }
+            Refused::DataType if self.data_type.is_empty() => {
+                invalid(format!("The message attribute '{name}' must contain non-empty message attribute type."))
+            }
+            Refused::DataType => invalid(format!(
+                "The message attribute '{name}' has an invalid message attribute type, the set of supported type \
+                 prefixes is Binary, Number, and String."
+            )),
+            Refused::DataTypeLength => {
+                invalid("Message (user) attribute types must be shorter than 256 Bytes".to_owned())
             }
         })
     }
 }
 
-fn bad_character(c: char) -> SqsError {
-    let message = format!(
-        "Invalid binary character '#x{:X}' was found in the message body, the set of allowed characters is \
-         #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+fn bad_name(name: &str) -> String {
+    if name.chars().count() > sqs_rules::MAX_ATTRIBUTE_NAME_CHARS {
+        return "Message (user) attribute names must be shorter than 256 Bytes".to_owned();
+    }
+    if name.is_empty() || name.chars().any(|c| !sqs_rules::is_in_attribute_name(c)) {
+        return format!(
+            "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), \
+             hyphen (-), and period (.) characters."
+        );
+    }
+    "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. These strings are reserved for internal \
+     use. Additionally, they cannot start or end with '.'."
+        .to_owned()
+}
+
+fn bad_character(c: char, place: &str) -> String {
+    format!(
+        "Invalid binary character '#x{:X}' was found in the {place}, the set of allowed characters is #x9 | #xA | #xD | \
+         #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
         c as u32
-    );
-    SqsError::new(Code::InvalidMessageContents, message)
+    )
 }
 
 /// Bytes of a message as SQS counts them: the body, and name, type and value of each attribute.
@@ -104,11 +133,11 @@ pub fn size(body: &str, attributes: &Attributes) -> usize {
     body.len() + attributes.iter().map(|(name, attribute)| name.len() + attribute.bytes()).sum::<usize>()
 }
 
-/// Checks body, attributes and size of a message to be sent.
+/// Checks body and attributes of a message to be sent.
 ///
 /// # Errors
 /// SQS's own: `MissingParameter`, `InvalidMessageContents`, `InvalidParameterValue`.
-pub fn check(body: &str, attributes: &Attributes, system: &Attributes, max_bytes: usize) -> SqsResult<()> {
+pub fn check(body: &str, attributes: &Attributes, system: &Attributes) -> SqsResult<()> {
     if body.is_empty() {
         return Err(SqsError::missing("MessageBody"));
     }
@@ -125,15 +154,23 @@ pub fn check(body: &str, attributes: &Attributes, system: &Attributes, max_bytes
             return Err(SqsError::new(Code::InvalidParameterValue, message));
         }
     }
-    if size(body, attributes) > max_bytes {
-        let message =
-            format!("One or more parameters are invalid. Reason: Message must be shorter than {max_bytes} bytes.");
-        return Err(SqsError::new(Code::InvalidParameterValue, message));
-    }
     match body.chars().find(|c| !sqs_rules::takes_char(*c)) {
         None => Ok(()),
-        Some(c) => Err(bad_character(c)),
+        Some(c) => Err(SqsError::new(Code::InvalidMessageContents, bad_character(c, "message body"))),
     }
+}
+
+/// Checks the size of a message to be sent, of a batch or alone.
+///
+/// # Errors
+/// `InvalidParameterValue`, in SQS's words for the one or the other.
+pub fn check_size(body: &str, attributes: &Attributes, max_bytes: usize, in_batch: bool) -> SqsResult<()> {
+    if size(body, attributes) <= max_bytes {
+        return Ok(());
+    }
+    let verdict = if in_batch { "cannot be validated" } else { "are invalid" };
+    let message = format!("One or more parameters {verdict}. Reason: Message must be shorter than {max_bytes} bytes.");
+    Err(SqsError::new(Code::InvalidParameterValue, message))
 }
 
 /// The one system attribute that a client may send.
@@ -158,7 +195,8 @@ pub struct Head {
     pub trace: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dedup_id: Option<String>,
-    /// The name of the queue that this message was dead-lettered from.
+    /// The queue that this message was dead-lettered from: its ARN, or its name alone if it has no
+    /// region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter_source: Option<String>,
 }

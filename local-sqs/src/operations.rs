@@ -9,27 +9,58 @@ mod send;
 mod settle;
 mod tags;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::receive::ReceiveMessage;
-use super::error::{Code, SqsError, SqsResult};
+use super::{
+    address::Account,
+    error::{Code, SqsError, SqsResult},
+    queue::Queue,
+    service::{Service, must_exist},
+};
 
 /// Entries of a batch at most (SQS quotas, "Batched message").
 const MAX_ENTRIES: usize = 10;
 
-/// Who asks: what queue URLs and ARNs in the answer depend on.
+/// Who asks: what it calls a queue by its name means, and what queue URLs and ARNs in the answer
+/// depend on.
 pub struct Caller {
     /// `http://HOST`, as the client reached us.
     pub base_url: String,
     pub region: String,
+    pub account: Account,
+    /// The X-Ray trace that the request belongs to.
+    pub trace: Option<String>,
 }
 
 impl Caller {
-    fn queue_url(&self, name: &str) -> String {
-        format!("{}/{}/{name}", self.base_url, super::service::ACCOUNT)
+    fn queue_url(&self, queue: &Queue) -> String {
+        self.url_of(queue.account(), &queue.name)
     }
+
+    fn url_of(&self, account: Account, name: &str) -> String {
+        format!("{}/{account}/{name}", self.base_url)
+    }
+}
+
+impl Service {
+    /// The queue that a URL points to.
+    ///
+    /// # Errors
+    /// `MissingParameter`, `QueueDoesNotExist`.
+    fn at(&self, url: &str, caller: &Caller) -> SqsResult<Arc<Queue>> {
+        if url.is_empty() {
+            return Err(SqsError::missing("QueueUrl"));
+        }
+        must_exist(self.queues().at_url(url, &caller.region, caller.account))
+    }
+}
+
+/// Reads a field that may be null, which is as if it were not there.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// An answer without content.
@@ -40,7 +71,7 @@ pub struct Empty {}
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct QueueOnly {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub queue_url: String,
 }
 
@@ -48,7 +79,9 @@ pub struct QueueOnly {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct BatchAnswer<T> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     successful: Vec<T>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<FailedEntry>,
 }
 
@@ -88,12 +121,13 @@ impl FailedEntry {
     }
 }
 
-/// Checks the ids of a batch's entries.
-fn check_entries<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> SqsResult<()> {
+/// Checks the ids of a batch's entries, of this type.
+fn check_entries<'a>(entry_type: &str, ids: impl ExactSizeIterator<Item = &'a str>) -> SqsResult<()> {
     const MAX_ID_CHARS: usize = 80;
 
     if ids.len() == 0 {
-        return Err(SqsError::new(Code::EmptyBatchRequest, "The request doesn't contain any entries."));
+        let message = format!("There should be at least one {entry_type} in the request.");
+        return Err(SqsError::new(Code::EmptyBatchRequest, message));
     }
     if ids.len() > MAX_ENTRIES {
         let message = format!("Maximum number of entries per request are {MAX_ENTRIES}. You have sent {}.", ids.len());
@@ -103,8 +137,8 @@ fn check_entries<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> SqsResult<(
     for id in ids {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if !(1..=MAX_ID_CHARS).contains(&id.len()) || !id.bytes().all(allowed) {
-            let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at \
-                           most 80 letters long.";
+            let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can \
+                           be at most 80 letters long.";
             return Err(SqsError::new(Code::InvalidBatchEntryId, message));
         }
         if !seen.insert(id) {
@@ -116,13 +150,21 @@ fn check_entries<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> SqsResult<(
 
 /// A number that must lie in a range, if it is there.
 fn in_range(parameter: &str, value: Option<i64>, min: u64, max: u64) -> SqsResult<Option<u64>> {
+    or_reason(parameter, value, min, max, || format!("Must be between {min} and {max}, if provided."))
+}
+
+/// As [`in_range`], with other words for what lies outside.
+fn or_reason(
+    parameter: &str,
+    value: Option<i64>,
+    min: u64,
+    max: u64,
+    reason: impl FnOnce() -> String,
+) -> SqsResult<Option<u64>> {
     let Some(value) = value else { return Ok(None) };
     match u64::try_from(value) {
         Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
-        _ => {
-            let reason = format!("Must be between {min} and {max}, if provided.");
-            Err(SqsError::invalid_value(parameter, value, &reason))
-        }
+        _ => Err(SqsError::invalid_value(parameter, value, &reason())),
     }
 }
 
@@ -132,7 +174,7 @@ mod tests {
 
     #[test]
     fn batches_have_one_to_ten_entries_with_distinct_plain_ids() {
-        let check = |ids: &[&str]| check_entries(ids.iter().copied()).map_err(|error| error.code);
+        let check = |ids: &[&str]| check_entries("Entry", ids.iter().copied()).map_err(|error| error.code);
         assert_eq!(check(&["a", "b-_9"]), Ok(()));
         assert_eq!(check(&[]), Err(Code::EmptyBatchRequest));
         assert_eq!(check(&["a"; 11]), Err(Code::TooManyEntriesInBatchRequest));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{attributes::QueueAttributes, clock::Ms};
+use super::{address::Home, attributes::QueueAttributes, clock::Ms};
 
 /// One change of the store. The short names are the format on disk.
 #[derive(Debug, Serialize, Deserialize)]
@@ -83,11 +83,15 @@ pub struct Definition {
     /// The queue's number: never used again, not even by a queue of the same name.
     pub number: u64,
     pub name: String,
+    /// Nothing is every region of the default account; so are the queues of logs from before there
+    /// were regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Home>,
     pub attributes: QueueAttributes,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// What AddPermission said, by label. Kept and not enforced.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// What AddPermission said, by label, in logs from before it wrote the attribute `Policy`.
+    #[serde(default, skip_serializing)]
     pub permissions: BTreeMap<String, Permission>,
     pub created_s: u64,
     pub modified_s: u64,
@@ -119,9 +123,9 @@ pub struct Permission {
 pub struct MoveTask {
     #[serde(with = "id_as_text")]
     pub id: Uuid,
-    /// The dead-letter queue's name.
+    /// The dead-letter queue's ARN, or its name alone if it has no region.
     pub source: String,
-    /// The name of the queue to move to; nothing means each message's own source.
+    /// The queue to move to, likewise; nothing means each message's own source.
     pub destination: Option<String>,
     pub max_per_second: Option<u32>,
     pub status: MoveStatus,

@@ -9,8 +9,9 @@ pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
 pub const MAX_ATTRIBUTES: usize = 10;
 /// Seconds for which a message can be delayed at most (SendMessage, `DelaySeconds`).
 pub const MAX_DELAY_S: u32 = 900;
-/// Characters of an attribute's name at most (SQS developer guide, "Message attribute components").
-const MAX_ATTRIBUTE_NAME_CHARS: usize = 256;
+/// Characters of an attribute's name, and of its data type, at most (SQS developer guide, "Message
+/// attribute components").
+pub const MAX_ATTRIBUTE_NAME_CHARS: usize = 256;
 /// Characters of group and deduplication ids at most (SendMessage).
 const MAX_ID_CHARS: usize = 128;
 
@@ -31,6 +32,8 @@ pub enum Refused {
          two in a row, and does not begin with AWS. or Amazon."
     )]
     AttributeName,
+    #[error("the data type has more than 256 characters.")]
+    DataTypeLength,
     #[error("the value of type {0} must not be empty.")]
     Empty(&'static str),
     #[error("the value of type Number must be a number.")]
@@ -59,6 +62,9 @@ pub fn check_attribute(name: &str, data_type: &str, value: Value<'_>) -> Result<
     if !is_attribute_name(name) {
         return Err(Refused::AttributeName);
     }
+    if data_type.len() > MAX_ATTRIBUTE_NAME_CHARS {
+        return Err(Refused::DataTypeLength);
+    }
     match (data_type.split('.').next(), value) {
         (Some("String"), Value::Text("")) => Err(Refused::Empty("String")),
         (Some("String"), Value::Text(text)) => check_characters(text),
@@ -76,10 +82,18 @@ pub fn is_id(text: &str) -> bool {
     (1..=MAX_ID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// Whether an attribute's name may have this character. SQS also takes the letters of Latin-1 and
+/// Latin Extended-A, which its guide does not say.
+pub fn is_in_attribute_name(c: char) -> bool {
+    c.is_ascii_alphanumeric()
+        || matches!(c, '-' | '_' | '.')
+        || (('\u{c0}'..='\u{17f}').contains(&c) && c.is_alphabetic())
+}
+
 fn is_attribute_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    (1..=MAX_ATTRIBUTE_NAME_CHARS).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    (1..=MAX_ATTRIBUTE_NAME_CHARS).contains(&name.chars().count())
+        && name.chars().all(is_in_attribute_name)
         && !name.starts_with('.')
         && !name.ends_with('.')
         && !name.contains("..")
@@ -106,7 +120,8 @@ mod tests {
         check("ok.name-1_", "Number.int", text("-1.5e3"), Ok(()));
         check("a", "String", text("é\t\u{10ffff}"), Ok(()));
         check("a", "Binary.png", Value::Binary(&[0]), Ok(()));
-        for name in ["", ".a", "a.", "a..b", "aws.x", "Amazon.x", "a b", "é", &"x".repeat(257)] {
+        check("attr.1øßä", "String", text("x"), Ok(()));
+        for name in ["", ".a", "a.", "a..b", "aws.x", "Amazon.x", "a b", "§", "a×b", "名", &"x".repeat(257)] {
             check(name, "String", text("x"), Err(Refused::AttributeName));
         }
         check("a", "String", text(""), Err(Refused::Empty("String")));
@@ -119,6 +134,7 @@ mod tests {
         check("a", "String", Value::Binary(b"x"), Err(Refused::OtherType));
         check("a", "Text", text("x"), Err(Refused::DataType));
         check("a", "", text("x"), Err(Refused::DataType));
+        check("a", &format!("Number.{}", "L".repeat(250)), text("1"), Err(Refused::DataTypeLength));
     }
 
     #[test]

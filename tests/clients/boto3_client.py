@@ -117,7 +117,7 @@ class Boto3(unittest.TestCase):
         sqs.tag_queue(QueueUrl=urls[0], Tags={"a": "1", "b": "2"})
         sqs.untag_queue(QueueUrl=urls[0], TagKeys=["a"])
         self.assertEqual(sqs.list_queue_tags(QueueUrl=urls[0])["Tags"], {"b": "2"})
-        sqs.add_permission(QueueUrl=urls[0], Label="l", AWSAccountIds=["1"], Actions=["*"])
+        sqs.add_permission(QueueUrl=urls[0], Label="l", AWSAccountIds=["111111111111"], Actions=["*"])
         sqs.remove_permission(QueueUrl=urls[0], Label="l")
         sqs.send_message(QueueUrl=urls[0], MessageBody="b", DelaySeconds=900)
         counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed"]

@@ -154,7 +154,7 @@ impl Shop {
         let world = Sink::start().await?;
         world.set_latencies();
         let config = config(dir, plugins_dir, &sqs.endpoint_url(), &world.url())?;
-        create_queues(&config).await?;
+        create_queues(&sqs, &config).await?;
         let client = Sqs::connect(&config.aws).await;
         let queue = client.queue(QUEUE).await?;
         let dlq = client.queue(&format!("{QUEUE}-dlq")).await?;

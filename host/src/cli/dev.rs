@@ -11,12 +11,10 @@ use clap::Args;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use wasq_local_sqs::{LocalSqs, Options};
-use wasq_queues::is_fifo;
-use wasq_queues::sqs::Sqs;
 
 use super::build::{self, OUT_DIR};
 use super::target::{DEV_QUEUE, dlq_name};
-use crate::config::{ADMIN_PORT, AwsConfig, Config, LOCAL_SQS_PORT, LedgerConfig};
+use crate::config::{ADMIN_PORT, Config, LOCAL_SQS_PORT, LedgerConfig};
 use crate::host::Host;
 
 /// Changes within this long of each other are one.
@@ -54,7 +52,7 @@ impl Dev {
 
         let sqs = LocalSqs::start(Options::new(data.join("sqs")).port(self.sqs_port)).await?;
         let config = self.config(&sqs.endpoint_url(), &plugins_dir, &data)?;
-        create_queues(&config).await?;
+        create_queues(&sqs, &config).await?;
         let mut signals = super::process::Signals::listen().context("cannot listen for signals")?;
         let host = Arc::new(Host::start(config).await?);
         eprintln!("local queue {}   admin http://{}", sqs.endpoint_url(), host.admin_addr());
@@ -104,22 +102,17 @@ impl Dev {
     }
 }
 
-/// Makes the config's queues on a local endpoint, DLQs included.
-pub async fn create_queues(config: &Config) -> anyhow::Result<()> {
+/// Makes the config's queues in a local queue, DLQs included.
+pub async fn create_queues(sqs: &LocalSqs, config: &Config) -> anyhow::Result<()> {
     let names = config.queues.iter().flat_map(|(name, queue)| [Some(name), queue.dlq.as_ref()]);
-    make_queues(&config.aws, names.flatten()).await
+    make_queues(sqs, names.flatten()).await
 }
 
-/// Makes queues on a local endpoint. Those that are there stay as they are.
-pub async fn make_queues<'a>(aws: &AwsConfig, names: impl IntoIterator<Item = &'a String>) -> anyhow::Result<()> {
-    use aws_sdk_sqs::types::QueueAttributeName;
-    let sqs = Sqs::connect(aws).await;
+/// Makes queues in a local queue, for clients of every region. Those that are there stay as they
+/// are.
+pub async fn make_queues<'a>(sqs: &LocalSqs, names: impl IntoIterator<Item = &'a String>) -> anyhow::Result<()> {
     for name in names {
-        let mut call = sqs.client().create_queue().queue_name(name);
-        if is_fifo(name) {
-            call = call.attributes(QueueAttributeName::FifoQueue, "true");
-        }
-        call.send().await.with_context(|| format!("cannot make the queue `{name}`"))?;
+        sqs.create_queue(name).await?;
     }
     Ok(())
 }

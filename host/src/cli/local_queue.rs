@@ -10,10 +10,10 @@ use wasq_local_sqs::{LocalSqs, Options};
 
 use super::dev::make_queues;
 use super::target::{DEV_QUEUE, dlq_name};
-use crate::config::{AwsConfig, LOCAL_SQS_PORT};
+use crate::config::LOCAL_SQS_PORT;
 
 /// Run the local queue alone: an endpoint that speaks SQS, for hosts, containers and any AWS
-/// client.
+/// client. It speaks AWS JSON and the older Query protocol.
 ///
 /// It checks no signature and no permission: let nobody reach it who may not read and write all of
 /// its messages.
@@ -29,17 +29,19 @@ pub struct LocalQueue {
     /// The directory for its data.
     #[arg(long, default_value = ".wasq/sqs", value_name = "DIR")]
     data: PathBuf,
+    /// Refuse what SQS refuses for 60 seconds: another purge of the same queue, and a new queue with
+    /// a deleted one's name.
+    #[arg(long)]
+    waits: bool,
 }
 
 impl LocalQueue {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let mut signals = super::process::Signals::listen().context("cannot listen for signals")?;
-        let sqs = LocalSqs::start(Options { dir: self.data, addr: self.listen }).await?;
-        let endpoint_url = format!("http://{}", super::process::here(sqs.addr()));
-        let aws = AwsConfig { endpoint_url: Some(endpoint_url.clone()), region: None, ..AwsConfig::default() };
+        let sqs = LocalSqs::start(Options { dir: self.data, addr: self.listen, waits: self.waits }).await?;
         let names: Vec<_> = self.queues.iter().flat_map(|name| [dlq_name(name), name.clone()]).collect();
-        make_queues(&aws, &names).await?;
-        eprintln!("local queue {endpoint_url}");
+        make_queues(&sqs, &names).await?;
+        eprintln!("local queue http://{}", super::process::here(sqs.addr()));
         signals.next().await;
         sqs.shutdown().await;
         Ok(ExitCode::SUCCESS)

@@ -58,10 +58,50 @@ fn a_group_waits_for_what_is_in_flight() {
     check_take(&mut backlog, ask(10, NOW), &[]);
     assert!(backlog.remove(2));
     check_take(&mut backlog, ask(10, NOW), &[4]);
-    assert_eq!(backlog.change_visibility(1, 1, 0, u64::MAX / 2, NOW).unwrap().visible_at, 0);
-    check_take(&mut backlog, ask(10, NOW), &[]);
-    assert!(backlog.change_visibility(3, 1, 0, u64::MAX / 2, NOW).is_ok());
-    check_take(&mut backlog, ask(1, NOW), &[1]);
+}
+
+#[test]
+fn a_group_gives_what_precedes_its_first_message_in_flight() {
+    for (shown, expect) in
+        [(&[][..], &[][..]), (&[0], &[0]), (&[1], &[]), (&[0, 1], &[0, 1]), (&[0, 2], &[0]), (&[1, 2], &[])]
+    {
+        let mut backlog = queue(true, &["a", "a", "a"]);
+        check_take(&mut backlog, ask(10, NOW), &[0, 1, 2]);
+        for seq in shown {
+            assert!(backlog.change_visibility(*seq, 1, 0, u64::MAX / 2, NOW).is_ok());
+        }
+        check_take(&mut backlog, ask(10, NOW), expect);
+    }
+    // The same when visibility ends by itself.
+    let mut backlog = queue(true, &["a", "a", "a"]);
+    check_take(&mut backlog, ask(10, NOW), &[0, 1, 2]);
+    assert!(backlog.change_visibility(1, 1, 60_000, u64::MAX / 2, NOW).is_ok());
+    check_take(&mut backlog, ask(10, NOW + 30_000), &[0]);
+    check_take(&mut backlog, ask(10, NOW + 60_000), &[0, 1, 2]);
+}
+
+#[test]
+fn groups_take_turns() {
+    let at_once = |max| Ask { visibility_ms: 0, ..ask(max, NOW) };
+    // As many as possible of one group, then the next; who was received from comes last.
+    let mut backlog = queue(true, &["a", "b", "b", "c", "a"]);
+    check_take(&mut backlog, at_once(3), &[0, 4, 1]);
+    check_take(&mut backlog, at_once(10), &[3, 0, 4, 1, 2]);
+    // A group that becomes visible again comes after those that were visible before.
+    let mut backlog = queue(true, &["a", "a", "b"]);
+    check_take(&mut backlog, ask(2, NOW), &[0, 1]);
+    assert!(backlog.change_visibility(0, 1, 0, u64::MAX / 2, NOW).is_ok());
+    check_take(&mut backlog, ask(3, NOW), &[2, 0]);
+    let mut backlog = queue(true, &["a", "a", "a", "b", "c"]);
+    check_take(&mut backlog, ask(2, NOW), &[0, 1]);
+    assert!(backlog.remove(0) && backlog.remove(1));
+    check_take(&mut backlog, ask(10, NOW), &[3, 4, 2]);
+    // Nobody starves: a group keeps its turn whatever is sent meanwhile.
+    let mut backlog = queue(true, &["a", "b"]);
+    check_take(&mut backlog, at_once(1), &[0]);
+    check_take(&mut backlog, at_once(1), &[1]);
+    backlog.insert(2, Uuid::nil(), NOW, Some("c"), MessageState::default(), ());
+    check_take(&mut backlog, at_once(1), &[0]);
 }
 
 #[test]
@@ -89,19 +129,36 @@ fn expired_messages_are_not_delivered() {
 }
 
 #[test]
-fn visibility_changes_only_for_the_last_delivery_and_up_to_a_bound() {
-    let mut backlog = queue(false, &[""]);
+fn visibility_changes_for_any_delivery_up_to_a_bound() {
     let change = |backlog: &mut Backlog<()>, count, visibility_ms, now| {
         backlog.change_visibility(0, count, visibility_ms, 43_200_000, now).map(|state| state.visible_at)
     };
-    assert_eq!(change(&mut backlog, 0, 1, NOW), Err(NotHidden::NotInFlight));
+    let mut backlog = queue(false, &[""]);
     check_take(&mut backlog, ask(1, NOW), &[0]);
-    assert_eq!(change(&mut backlog, 2, 1, NOW), Err(NotHidden::NotInFlight));
     assert_eq!(change(&mut backlog, 1, 60_000, NOW + 1), Ok(NOW + 60_001));
     assert_eq!(change(&mut backlog, 1, 43_200_000, NOW + 1), Err(NotHidden::TooLong));
-    assert_eq!(change(&mut backlog, 1, 1, NOW + 60_001), Err(NotHidden::NotInFlight));
+    // Its time is over: it is hidden again, and is no new delivery.
+    assert_eq!(change(&mut backlog, 1, 10, NOW + 60_001), Ok(NOW + 60_011));
+    check_take(&mut backlog, ask(1, NOW + 60_010), &[]);
+    check_take(&mut backlog, ask(1, NOW + 60_011), &[0]);
+    // So it is by an older delivery.
+    assert_eq!(change(&mut backlog, 1, 0, NOW + 60_012), Ok(0));
+    check_take(&mut backlog, ask(1, NOW + 60_012), &[0]);
     backlog.remove(0);
     assert_eq!(change(&mut backlog, 1, 1, NOW), Err(NotHidden::Gone));
+}
+
+#[test]
+fn in_a_fifo_queue_visibility_changes_only_for_the_last_delivery_while_it_lasts() {
+    let mut backlog = queue(true, &["a"]);
+    let change = |backlog: &mut Backlog<()>, count, now| {
+        backlog.change_visibility(0, count, 1, 43_200_000, now).map(|state| state.visible_at)
+    };
+    assert_eq!(change(&mut backlog, 0, NOW), Err(NotHidden::Gone));
+    check_take(&mut backlog, ask(1, NOW), &[0]);
+    assert_eq!(change(&mut backlog, 2, NOW), Err(NotHidden::Gone));
+    assert_eq!(change(&mut backlog, 1, NOW), Ok(NOW + 1));
+    assert_eq!(change(&mut backlog, 1, NOW + 1), Err(NotHidden::Gone));
 }
 
 #[test]

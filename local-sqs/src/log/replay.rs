@@ -135,6 +135,7 @@ impl Replayed {
             Record::Purge(number, below) => {
                 let Some(queue) = self.queues.get_mut(&number) else { return };
                 queue.messages = queue.messages.split_off(&below);
+                queue.dedup.retain(|record| record.seq >= below);
             }
             Record::Move(task) => drop(self.moves.insert(task.id, task)),
         }

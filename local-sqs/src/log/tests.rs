@@ -11,6 +11,7 @@ fn queue() -> Record {
     Record::Queue(Definition {
         number: 1,
         name: "q".into(),
+        home: None,
         attributes: Default::default(),
         tags: Default::default(),
         permissions: Default::default(),

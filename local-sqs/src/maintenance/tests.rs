@@ -1,9 +1,17 @@
 use serde_json::json;
 
 use super::{
-    super::{log::Log, operations::Caller},
+    super::{
+        address::{Account, DEFAULT_REGION},
+        log::Log,
+        operations::Caller,
+    },
     *,
 };
+
+fn caller() -> Caller {
+    Caller { base_url: String::new(), region: DEFAULT_REGION.to_owned(), account: Account::DEFAULT, trace: None }
+}
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -13,7 +21,7 @@ struct Bench {
 impl Bench {
     fn open(dir: tempfile::TempDir) -> Self {
         let (log, replayed) = Log::open(dir.path()).unwrap();
-        Self { dir, service: Arc::new(Service::new(log, replayed)) }
+        Self { dir, service: Arc::new(Service::new(log, replayed, false)) }
     }
 
     async fn reopen(self) -> Self {
@@ -24,14 +32,13 @@ impl Bench {
 
     async fn send(&self, queue: &str, body: &str) {
         let request = json!({ "QueueUrl": queue, "MessageBody": body });
-        self.service.send_message(serde_json::from_value(request).unwrap()).await.unwrap();
+        self.service.send_message(serde_json::from_value(request).unwrap(), &caller()).await.unwrap();
     }
 
     /// Receives up to ten messages' bodies and handles, hidden for so long.
     async fn receive(&self, queue: &str, visibility_s: u32) -> Vec<(String, String)> {
         let request = json!({ "QueueUrl": queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": visibility_s });
-        let caller = Caller { base_url: String::new(), region: "us-east-1".into() };
-        let answer = self.service.receive_message(serde_json::from_value(request).unwrap(), &caller).await.unwrap();
+        let answer = self.service.receive_message(serde_json::from_value(request).unwrap(), &caller()).await.unwrap();
         let answer = serde_json::to_value(answer).unwrap();
         let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -40,7 +47,7 @@ impl Bench {
 
     async fn delete(&self, queue: &str, handle: &str) {
         let request = json!({ "QueueUrl": queue, "ReceiptHandle": handle });
-        self.service.delete_message(serde_json::from_value(request).unwrap()).await.unwrap();
+        self.service.delete_message(serde_json::from_value(request).unwrap(), &caller()).await.unwrap();
     }
 
     fn segments(&self) -> usize {
@@ -51,10 +58,9 @@ impl Bench {
 #[tokio::test(flavor = "multi_thread")]
 async fn old_segments_go_and_what_lived_in_them_stays() {
     let bench = Bench::open(tempfile::tempdir().unwrap());
-    let caller = Caller { base_url: String::new(), region: "us-east-1".into() };
     for name in ["kept", "busy"] {
         let request = json!({ "QueueName": name, "tags": { "name": name } });
-        bench.service.create_queue(serde_json::from_value(request).unwrap(), &caller).await.unwrap();
+        bench.service.create_queue(serde_json::from_value(request).unwrap(), &caller()).await.unwrap();
     }
     bench.send("kept", "waiting").await;
     bench.send("kept", "flying").await;
@@ -72,11 +78,12 @@ async fn old_segments_go_and_what_lived_in_them_stays() {
     let before = bench.segments();
     make_room(&bench.service).await;
     assert!(bench.segments() < before, "{before} segments, and none was retired");
-    assert!(bench.service.queues().values().all(|queue| !queue.name.is_empty()));
+    assert!(bench.service.queues().iter().all(|queue| !queue.name.is_empty()));
 
     let bench = bench.reopen().await;
-    assert_eq!(bench.service.named("kept").unwrap().state().definition.tags["name"], "kept");
-    let state_of = |seq| bench.service.named("kept").unwrap().state().backlog.get(seq).map(|entry| entry.state.count);
+    let kept = bench.service.queues().named(DEFAULT_REGION, Account::DEFAULT, "kept").cloned().unwrap();
+    assert_eq!(kept.state().definition.tags["name"], "kept");
+    let state_of = |seq| kept.state().backlog.get(seq).map(|entry| entry.state.count);
     assert_eq!([state_of(1), state_of(2), state_of(3)], [Some(2), None, Some(0)]);
     let bodies: Vec<String> = bench.receive("kept", 0).await.into_iter().map(|(body, _)| body).collect();
     assert_eq!(bodies, ["third"], "the first is in flight for a thousand seconds");

@@ -19,10 +19,10 @@ fn content_reads_back() {
 
 #[test]
 fn bad_attributes_are_refused() {
-    let check = |name: &str, json: &str| check("b", &attributes(name, json), &Attributes::new(), 100);
+    let check = |name: &str, json: &str| check("b", &attributes(name, json), &Attributes::new());
     assert_eq!(check("ok.name-1_", r#"{"DataType":"Number.int","StringValue":"-1.5e3"}"#), Ok(()));
     let text = r#"{"DataType":"String","StringValue":"x"}"#;
-    for name in ["", ".a", "a.", "a..b", "aws.x", "Amazon.x", "a b", "é"] {
+    for name in ["", ".a", "a.", "a..b", "aws.x", "Amazon.x", "a b", "§"] {
         assert_eq!(check(name, text).unwrap_err().code, Code::InvalidParameterValue, "{name}");
     }
     for json in [
@@ -41,8 +41,8 @@ fn size_counts_bodies_names_types_and_values() {
     let attributes = attributes("ab", r#"{"DataType":"String","StringValue":"xyz"}"#);
     assert_eq!(size("éé", &attributes), 4 + 2 + 6 + 3);
     let none = Attributes::new();
-    assert!(check(&"x".repeat(MAX_MESSAGE_BYTES), &none, &none, MAX_MESSAGE_BYTES).is_ok());
-    assert!(check(&"x".repeat(MAX_MESSAGE_BYTES + 1), &none, &none, MAX_MESSAGE_BYTES).is_err());
-    assert_eq!(check("a\0", &none, &none, 9).unwrap_err().code, Code::InvalidMessageContents);
-    assert_eq!(check("", &none, &none, 9).unwrap_err().code, Code::MissingParameter);
+    assert!(check_size(&"x".repeat(MAX_MESSAGE_BYTES), &none, MAX_MESSAGE_BYTES, false).is_ok());
+    assert!(check_size(&"x".repeat(MAX_MESSAGE_BYTES + 1), &none, MAX_MESSAGE_BYTES, false).is_err());
+    assert_eq!(check("a\0", &none, &none).unwrap_err().code, Code::InvalidMessageContents);
+    assert_eq!(check("", &none, &none).unwrap_err().code, Code::MissingParameter);
 }

@@ -13,8 +13,9 @@ use super::super::{
     error::{Code, SqsError, SqsResult},
     log::{Durability, Finish, Location, LogError},
     message::Content,
+    queue::Queue,
     record::{MessageRecord, MessageState, Record},
-    service::{Queue, Service},
+    service::Service,
 };
 
 /// Contents of more than this are read on a thread for blocking work, lest a slow disk stop the
@@ -61,13 +62,16 @@ impl Service {
         let (done, told) = oneshot::channel();
         let mut twins = Vec::new();
         let mut stored = Vec::new();
+        let purged_at;
         {
             let mut guard = queue.living_state()?;
             let state = &mut *guard;
+            purged_at = state.purged_at;
             let now = self.clock.now();
+            let per_group = state.dedups_per_group(now);
             let (mut placings, mut contents) = (Vec::new(), Vec::new());
             for message in incoming {
-                let scope = message.group.as_deref().filter(|_| state.settings.dedup_per_group);
+                let scope = message.group.as_deref().filter(|_| per_group);
                 let key = message.dedup_id.as_deref().map(|id| dedup::key(id, scope));
                 if let Some(key) = &key
                     && let Some(first) = state.dedup.first(key, now)
@@ -118,10 +122,12 @@ impl Service {
         told.await.unwrap_or(Err(LogError::Closed))?;
         if !twins.is_empty() {
             // A twin's first may have been on its way to the disk, and may have failed to get
-            // there.
+            // there. A purge since then has forgotten it for another reason.
             let mut state = queue.state();
             let now = self.clock.now();
-            if twins.iter().any(|(key, first)| state.dedup.first(key, now) != Some(*first)) {
+            if state.purged_at == purged_at
+                && twins.iter().any(|(key, first)| state.dedup.first(key, now) != Some(*first))
+            {
                 return Err(SqsError::new(Code::InternalFailure, "The message's first twin could not be stored."));
             }
         }

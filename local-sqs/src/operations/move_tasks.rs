@@ -2,22 +2,24 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     super::{
-        attributes::name_in_arn,
+        address::parse_arn,
         backlog::{Ask, Delivery},
         clock::wall_ms,
         error::{Code, SqsError, SqsResult},
         log::{Durability, Location},
+        queue::{Queue, arn_of_reference},
         record::{MoveStatus, MoveTask, Record},
-        service::{Queue, Service, arn},
+        service::Service,
     },
     Caller, in_range,
     messages::{Incoming, Receives},
+    or_default,
 };
 
 /// Messages a second that a task moves at most (StartMessageMoveTask in the API reference).
@@ -31,7 +33,7 @@ const MOVE_MS: u64 = 30_000;
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct StartMessageMoveTask {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     source_arn: String,
     destination_arn: Option<String>,
     max_number_of_messages_per_second: Option<i64>,
@@ -46,7 +48,7 @@ pub struct TaskStarted {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CancelMessageMoveTask {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     task_handle: String,
 }
 
@@ -59,7 +61,7 @@ pub struct TaskCancelled {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListMessageMoveTasks {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     source_arn: String,
     max_results: Option<i64>,
 }
@@ -95,7 +97,7 @@ impl Service {
         caller: &Caller,
     ) -> SqsResult<TaskStarted> {
         let source = self.at_arn("SourceArn", &request.source_arn)?;
-        if self.sources_of(&source.name).is_empty() {
+        if self.sources_of(&source).is_empty() {
             let message = "Source queue must be configured as a Dead Letter Queue.";
             return Err(SqsError::new(Code::InvalidParameterValue, message));
         }
@@ -111,14 +113,14 @@ impl Service {
         let max_per_second = in_range(parameter, request.max_number_of_messages_per_second, 1, MAX_PER_SECOND)?;
         let task = MoveTask {
             id: Uuid::new_v4(),
-            destination: destination.map(|queue| queue.name.clone()),
+            destination: destination.map(|queue| queue.reference()),
             max_per_second: max_per_second.map(|number| number as u32),
             status: MoveStatus::Running,
             moved: 0,
             to_move: source.state().backlog.counts(self.clock.now()).visible as u64,
             started_ms: wall_ms(),
             failure: None,
-            source: source.name.clone(),
+            source: source.reference(),
         };
         {
             let mut tasks = self.moves();
@@ -134,12 +136,18 @@ impl Service {
         self.save(&task).await?;
         let id = task.id;
         self.clone().resume(id);
-        Ok(TaskStarted { task_handle: handle(id, &arn(&caller.region, &source.name)) })
+        Ok(TaskStarted { task_handle: handle(id, &source.arn(&caller.region)) })
     }
 
     pub async fn cancel_message_move_task(&self, request: CancelMessageMoveTask) -> SqsResult<TaskCancelled> {
+        if request.task_handle.is_empty() {
+            return Err(SqsError::missing("TaskHandle"));
+        }
+        let handle = read_handle(&request.task_handle)
+            .ok_or_else(|| SqsError::new(Code::InvalidParameterValue, "Value for parameter TaskHandle is invalid."))?;
+        self.at_arn("SourceArn", &handle.source_arn)?;
         let unknown = || SqsError::new(Code::ResourceNotFound, "Task does not exist.");
-        let id = id_in_handle(&request.task_handle).ok_or_else(unknown)?;
+        let id = handle.task_id.parse().map_err(|_| unknown())?;
         let task = {
             let mut tasks = self.moves();
             let task = tasks.get_mut(&id).ok_or_else(unknown)?;
@@ -157,7 +165,7 @@ impl Service {
         let source = self.at_arn("SourceArn", &request.source_arn)?;
         let limit = in_range("MaxResults", request.max_results, 1, MAX_TASKS as u64)?.unwrap_or(1) as usize;
         let tasks = self.moves();
-        let mut of_source: Vec<&MoveTask> = tasks.values().filter(|task| task.source == source.name).collect();
+        let mut of_source: Vec<&MoveTask> = tasks.values().filter(|task| self.is_of(task, &source)).collect();
         of_source.sort_by_key(|task| std::cmp::Reverse(task.started_ms));
         let results = of_source.into_iter().take(limit).map(|task| entry(task, &caller.region)).collect();
         Ok(Tasks { results })
@@ -186,7 +194,7 @@ impl Service {
                 let mut tasks = self.moves();
                 let Some(task) = tasks.get_mut(&id).filter(|task| task.status == MoveStatus::Running) else { return };
                 task.status = if ended.is_ok() { MoveStatus::Completed } else { MoveStatus::Failed };
-                task.failure = ended.err().map(|error| error.message);
+                task.failure = ended.err().map(|error| error.code.query_name().to_owned());
                 task.clone()
             };
             if let Err(error) = self.save(&task).await {
@@ -201,7 +209,7 @@ impl Service {
         loop {
             let task = self.moves().get(&id).filter(|task| task.status == MoveStatus::Running).cloned();
             let Some(task) = task.filter(|task| task.moved < task.to_move) else { return Ok(()) };
-            let source = self.named(&task.source).ok_or_else(SqsError::no_queue)?;
+            let source = self.referred(&task.source).ok_or_else(SqsError::no_queue)?;
             let Some(delivery) = self.take_to_move(&source)? else { return Ok(()) };
             self.move_back(&source, delivery, task.destination.as_deref()).await?;
             if let Some(task) = self.moves().get_mut(&id) {
@@ -240,10 +248,8 @@ impl Service {
         let result = async {
             let mut content = self.contents(&[delivery]).await?.remove(0);
             let origin = content.head.dead_letter_source.take();
-            let name = destination.map(str::to_owned).or(origin);
-            let to = name.and_then(|name| self.named(&name)).ok_or_else(|| {
-                SqsError::new(Code::ResourceNotFound, "The queue that the message came from does not exist.")
-            })?;
+            let reference = destination.map(str::to_owned).or(origin);
+            let to = reference.and_then(|reference| self.referred(&reference)).ok_or_else(SqsError::no_queue)?;
             let message = Incoming { content, group, dedup_id: None, delay_ms: 0, kept: Receives::default() };
             self.move_message(source, seq, &to, message).await
         };
@@ -266,12 +272,23 @@ impl Service {
         if arn.is_empty() {
             return Err(SqsError::missing(parameter));
         }
-        let name = name_in_arn(arn).ok_or_else(|| SqsError::invalid_value(parameter, arn, "It is no queue's ARN."))?;
+        if parse_arn(arn).is_none() {
+            let message = format!(
+                "You must use this format to specify the {parameter}: \
+                 arn:<partition>:<service>:<region>:<account-id>:<resource-id>"
+            );
+            return Err(SqsError::new(Code::InvalidParameterValue, message));
+        }
         let unknown = || {
             let message = format!("The resource that you specified for the {parameter} parameter doesn't exist.");
             SqsError::new(Code::ResourceNotFound, message)
         };
-        self.named(name).ok_or_else(unknown)
+        self.referred(arn).ok_or_else(unknown)
+    }
+
+    /// Whether a task moves messages out of a queue.
+    fn is_of(&self, task: &MoveTask, source: &Queue) -> bool {
+        self.referred(&task.source).is_some_and(|queue| queue.number == source.number)
     }
 }
 
@@ -286,25 +303,27 @@ fn forget_old(tasks: &mut BTreeMap<Uuid, MoveTask>, source: &str) {
 }
 
 fn handle(id: Uuid, source_arn: &str) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::json!({ "taskId": id.to_string(), "sourceArn": source_arn }).to_string())
+    BASE64.encode(serde_json::json!({ "taskId": id.to_string(), "sourceArn": source_arn }).to_string())
 }
 
-fn id_in_handle(handle: &str) -> Option<Uuid> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Handle {
-        task_id: String,
-    }
-    let handle: Handle = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(handle).ok()?).ok()?;
-    handle.task_id.parse().ok()
+/// What a task's handle says.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TaskHandle {
+    task_id: String,
+    source_arn: String,
+}
+
+fn read_handle(handle: &str) -> Option<TaskHandle> {
+    serde_json::from_slice(&BASE64.decode(handle).ok()?).ok()
 }
 
 fn entry(task: &MoveTask, region: &str) -> TaskEntry {
-    let source_arn = arn(region, &task.source);
+    let source_arn = arn_of_reference(&task.source, region);
     TaskEntry {
         task_handle: (task.status == MoveStatus::Running).then(|| handle(task.id, &source_arn)),
         status: task.status,
-        destination_arn: task.destination.as_ref().map(|name| arn(region, name)),
+        destination_arn: task.destination.as_ref().map(|queue| arn_of_reference(queue, region)),
         max_number_of_messages_per_second: task.max_per_second,
         approximate_number_of_messages_moved: task.moved,
         approximate_number_of_messages_to_move: task.to_move,

@@ -4,22 +4,28 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        attributes::{self, QueueAttributes, READ_ONLY, RedriveAllow, Settings},
-        clock::wall_ms,
+        address::{self, Home},
+        attributes::{self, QueueAttributes, READ_ONLY, RedriveAllow, Settings, merge},
+        clock::{Ms, wall_ms},
         error::{Code, SqsError, SqsResult},
         log::Durability,
+        queue::Queue,
         record::{Definition, Record, is_fifo},
-        service::{Queue, Service, arn},
+        service::Service,
     },
-    Caller, Empty,
+    Caller, Empty, or_default,
 };
+
+/// How long a changed deduplication scope takes to count (SetQueueAttributes in the API reference:
+/// most attributes take up to 60 seconds). The other attributes count at once here.
+const SCOPE_CHANGE_MS: Ms = 60_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetQueueAttributes {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     attribute_names: Vec<String>,
 }
 
@@ -33,9 +39,9 @@ pub struct AttributesAnswer {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SetQueueAttributes {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     attributes: QueueAttributes,
 }
 
@@ -45,7 +51,7 @@ impl Service {
         request: GetQueueAttributes,
         caller: &Caller,
     ) -> SqsResult<AttributesAnswer> {
-        let queue = self.at(&request.queue_url)?;
+        let queue = self.at(&request.queue_url, caller)?;
         let names = &request.attribute_names;
         if let Some(unknown) = names.iter().find(|name| *name != "All" && !attributes::is_known(name)) {
             return Err(SqsError::new(Code::InvalidAttributeName, format!("Unknown Attribute {unknown}.")));
@@ -59,7 +65,7 @@ impl Service {
             counts.delayed.to_string(),
             state.definition.created_s.to_string(),
             state.definition.modified_s.to_string(),
-            arn(&caller.region, &queue.name),
+            queue.arn(&caller.region),
         ];
         attributes.extend(READ_ONLY.map(str::to_owned).into_iter().zip(read_only));
         if !names.iter().any(|name| name == "All") {
@@ -68,15 +74,15 @@ impl Service {
         Ok(AttributesAnswer { attributes })
     }
 
-    pub async fn set_queue_attributes(&self, request: SetQueueAttributes) -> SqsResult<Empty> {
-        let queue = self.at(&request.queue_url)?;
+    pub async fn set_queue_attributes(&self, request: SetQueueAttributes, caller: &Caller) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url, caller)?;
         if request.attributes.is_empty() {
             return Err(SqsError::missing("Attributes"));
         }
-        attributes::check(&request.attributes, queue.fifo)?;
-        self.check_redrive(&queue.name, &request.attributes)?;
+        let attributes = attributes::checked(request.attributes, queue.fifo)?;
+        self.check_redrive(&queue.name, queue.home(), &attributes)?;
         self.redefine(&queue, |definition| {
-            merge(&mut definition.attributes, request.attributes);
+            merge(&mut definition.attributes, attributes);
             Ok(())
         })
         .await
@@ -93,33 +99,47 @@ impl Service {
             let mut state = queue.living_state()?;
             change(&mut state.definition)?;
             state.definition.modified_s = wall_ms() / 1_000;
-            state.settings = Settings::of(&state.definition.attributes);
+            let settings = Settings::of(&state.definition.attributes);
+            if settings.dedup_per_group != state.settings.dedup_per_group {
+                let now = self.clock.now();
+                state.former_scope = Some((state.dedups_per_group(now), now + SCOPE_CHANGE_MS));
+            }
+            state.settings = settings;
             slot.commit_and_tell(vec![Record::Queue(state.definition.clone())], Vec::new(), Durability::Disk)
         };
         stored.await?;
         Ok(Empty {})
     }
 
-    /// The dead-letter queue must exist, be of the same type, and allow it.
-    pub(super) fn check_redrive(&self, source: &str, attributes: &QueueAttributes) -> SqsResult<()> {
+    /// The dead-letter queue must exist, be of the same region, account and type, and allow it.
+    pub(super) fn check_redrive(
+        &self,
+        source: &str,
+        home: Option<&Home>,
+        attributes: &QueueAttributes,
+    ) -> SqsResult<()> {
         let Some(redrive) = Settings::of(attributes).redrive else { return Ok(()) };
         let invalid = |reason: &str| SqsError::invalid_value("RedrivePolicy", &attributes["RedrivePolicy"], reason);
-        let Some(target) = self.named(&redrive.target) else {
+        let Some(target) = self.referred(&redrive.target) else {
             return Err(invalid("Dead letter target does not exist."));
         };
+        if home.is_some_and(|home| target.home().is_some_and(|other| other != home)) {
+            return Err(invalid("Dead-letter queue must be in the same region and account as the source."));
+        }
         if target.fifo != is_fifo(source) {
             return Err(invalid("Dead-letter queue must be same type of queue as the source."));
         }
         let allow = target.state().definition.attributes.get("RedriveAllowPolicy").cloned().unwrap_or_default();
-        if !RedriveAllow::parse(&allow)?.allows(source) {
+        let is_source = |arn: &str| {
+            let same_home = |arn: &address::ArnParts<'_>| match home {
+                None => true,
+                Some(home) => arn.region == home.region && arn.account == home.account.to_string(),
+            };
+            address::parse_arn(arn).is_some_and(|arn| arn.name == source && same_home(&arn))
+        };
+        if !RedriveAllow::parse(&allow)?.allows(is_source) {
             return Err(invalid("Dead-letter queue does not allow this queue as a source."));
         }
         Ok(())
     }
-}
-
-/// Sets attributes; an empty value removes one.
-pub(super) fn merge(attributes: &mut QueueAttributes, new: QueueAttributes) {
-    attributes.extend(new);
-    attributes.retain(|_, value| !value.is_empty());
 }

@@ -1,41 +1,49 @@
 //! Creating, finding, purging and deleting queues.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        attributes::{self, QueueAttributes},
-        clock::wall_ms,
+        address::{self, Account, DEFAULT_REGION, Home},
+        attributes::{self, QueueAttributes, merge, wants_fifo},
+        clock::{Ms, wall_ms},
         error::{Code, SqsError, SqsResult},
         log::Durability,
+        queue::{Queue, QueueState},
         record::{Definition, Record, is_fifo},
-        service::{ACCOUNT, Queue, QueueState, Service},
+        service::{Service, must_exist},
     },
-    Caller, Empty, QueueOnly, in_range,
-    queue_attributes::merge,
+    Caller, Empty, QueueOnly, in_range, or_default,
+    tags::check_tags,
 };
 
 /// Queues in one page of a listing at most (ListQueues in the API reference).
 const MAX_PAGE: u64 = 1_000;
+/// How long a queue waits between purges, and its name after its deletion (PurgeQueue and
+/// DeleteQueue in the API reference).
+const WAIT_MS: Ms = 60_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateQueue {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     attributes: QueueAttributes,
-    #[serde(default, rename = "tags")]
+    #[serde(default, rename = "tags", deserialize_with = "or_default")]
     tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetQueueUrl {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_name: String,
     #[serde(rename = "QueueOwnerAWSAccountId")]
     owner: Option<String>,
@@ -50,7 +58,7 @@ pub struct QueueUrl {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListQueues {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_name_prefix: String,
     next_token: Option<String>,
     max_results: Option<i64>,
@@ -68,7 +76,7 @@ pub struct QueueUrls {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListDeadLetterSourceQueues {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
     next_token: Option<String>,
     max_results: Option<i64>,
@@ -86,28 +94,65 @@ pub struct SourceQueueUrls {
 
 impl Service {
     pub async fn create_queue(&self, request: CreateQueue, caller: &Caller) -> SqsResult<QueueUrl> {
-        let name = request.queue_name;
-        check_name(&name)?;
-        attributes::check(&request.attributes, is_fifo(&name))?;
-        if is_fifo(&name) && !request.attributes.contains_key("FifoQueue") {
-            let message = "The queue name ends with .fifo, so the attribute FifoQueue must be true.";
-            return Err(SqsError::new(Code::InvalidParameterValue, message));
-        }
-        self.check_redrive(&name, &request.attributes)?;
-        let queue_url = caller.queue_url(&name);
-        let slot = self.log.slot().await?;
-        let stored = {
-            let mut queues = self.queues_mut();
-            if let Some(queue) = queues.get(&name) {
-                same_attributes(&queue.state(), &request.attributes)?;
-                return Ok(QueueUrl { queue_url });
+        let home = Home { region: caller.region.clone(), account: caller.account };
+        let queue = self.make_queue(request, Some(home)).await?;
+        Ok(QueueUrl { queue_url: caller.queue_url(&queue) })
+    }
+
+    /// Makes a queue that every region of the default account has, with nothing said, if there is
+    /// none. One that a single region has becomes every region's.
+    pub async fn create_everywhere(&self, name: &str) -> SqsResult<()> {
+        let regional = {
+            let queues = self.queues();
+            let mut of_account = queues.of_name(name).iter().filter(|queue| queue.account() == Account::DEFAULT);
+            of_account.next().filter(|_| of_account.next().is_none()).cloned()
+        };
+        if let Some(queue) = regional {
+            if queue.home().is_none() {
+                return Ok(());
             }
+            queue.set_everywhere();
+            self.redefine(&queue, |definition| {
+                definition.home = None;
+                Ok(())
+            })
+            .await?;
+            return Ok(());
+        }
+        let attributes = match is_fifo(name) {
+            true => QueueAttributes::from([("FifoQueue".to_owned(), "true".to_owned())]),
+            false => QueueAttributes::new(),
+        };
+        let request = CreateQueue { queue_name: name.to_owned(), attributes, tags: BTreeMap::new() };
+        self.make_queue(request, None).await.map(drop)
+    }
+
+    /// Makes a queue, or gives the one that is there with the same attributes.
+    async fn make_queue(&self, request: CreateQueue, home: Option<Home>) -> SqsResult<Arc<Queue>> {
+        let name = request.queue_name;
+        check_name(&name, wants_fifo(&request.attributes))?;
+        let wanted = attributes::checked(request.attributes, is_fifo(&name))?;
+        check_tags(&request.tags, &name)?;
+        self.check_redrive(&name, home.as_ref(), &wanted)?;
+        let slot = self.log.slot().await?;
+        let (queue, stored) = {
+            let mut queues = self.queues_mut();
+            let there = match &home {
+                Some(home) => queues.named(&home.region, home.account, &name),
+                None => queues.referred(&name),
+            };
+            if let Some(queue) = there {
+                same_attributes(&queue.state(), &wanted)?;
+                return Ok(queue.clone());
+            }
+            self.check_not_deleted_lately(home.as_ref(), &name)?;
             let mut attributes = attributes::defaults(is_fifo(&name));
-            merge(&mut attributes, request.attributes);
+            merge(&mut attributes, wanted);
             let now_s = wall_ms() / 1_000;
             let definition = Definition {
                 number: self.new_number(),
-                name: name.clone(),
+                name,
+                home,
                 attributes,
                 tags: request.tags,
                 permissions: BTreeMap::new(),
@@ -115,27 +160,55 @@ impl Service {
                 modified_s: now_s,
                 next_seq: 1,
             };
-            queues.insert(name.clone(), Arc::new(Queue::new(definition.clone())));
-            slot.commit_and_tell(vec![Record::Queue(definition)], Vec::new(), Durability::Disk)
+            let queue = Arc::new(Queue::new(definition.clone()));
+            queues.insert(queue.clone());
+            (queue, slot.commit_and_tell(vec![Record::Queue(definition)], Vec::new(), Durability::Disk))
         };
         if let Err(error) = stored.await {
-            self.queues_mut().remove(&name);
+            self.queues_mut().remove(&queue);
             return Err(error.into());
         }
-        Ok(QueueUrl { queue_url })
+        Ok(queue)
+    }
+
+    fn check_not_deleted_lately(&self, home: Option<&Home>, name: &str) -> SqsResult<()> {
+        let Some(home) = home.filter(|_| self.waits) else { return Ok(()) };
+        let now = self.clock.now();
+        let mut deleted = self.deleted();
+        deleted.retain(|_, at| *at + WAIT_MS > now);
+        if deleted.contains_key(&address::arn(&home.region, home.account, name)) {
+            let message =
+                "You must wait 60 seconds after deleting a queue before you can create another with the same name.";
+            return Err(SqsError::new(Code::QueueDeletedRecently, message));
+        }
+        Ok(())
     }
 
     pub async fn get_queue_url(&self, request: GetQueueUrl, caller: &Caller) -> SqsResult<QueueUrl> {
-        let is_ours = request.owner.as_deref().is_none_or(|owner| owner == ACCOUNT);
-        let queue = self.named(&request.queue_name).filter(|_| is_ours).ok_or_else(SqsError::no_queue)?;
-        Ok(QueueUrl { queue_url: caller.queue_url(&queue.name) })
+        if request.queue_name.is_empty() {
+            return Err(SqsError::missing("QueueName"));
+        }
+        let account = match &request.owner {
+            Some(owner) => Account::parse(owner).ok_or_else(SqsError::no_queue)?,
+            None => caller.account,
+        };
+        let queue = must_exist(self.queues().named(&caller.region, account, &request.queue_name))?;
+        Ok(QueueUrl { queue_url: caller.queue_url(&queue) })
     }
 
     pub async fn list_queues(&self, request: ListQueues, caller: &Caller) -> SqsResult<QueueUrls> {
-        let mut names: Vec<String> = self.queues().keys().cloned().collect();
-        names.retain(|name| name.starts_with(&request.queue_name_prefix));
+        let names: BTreeSet<String> = {
+            let queues = self.queues();
+            let is_callers = |queue: &&Arc<Queue>| match queue.home() {
+                Some(home) => home.is(&caller.region, caller.account),
+                None => caller.account == Account::DEFAULT,
+            };
+            let names = queues.iter().filter(is_callers).map(|queue| queue.name.as_str());
+            names.filter(|name| name.starts_with(&request.queue_name_prefix)).map(str::to_owned).collect()
+        };
         let (names, next_token) = page(names, request.max_results, request.next_token)?;
-        Ok(QueueUrls { queue_urls: names.iter().map(|name| caller.queue_url(name)).collect(), next_token })
+        let urls = names.iter().map(|name| caller.url_of(caller.account, name));
+        Ok(QueueUrls { queue_urls: urls.collect(), next_token })
     }
 
     pub async fn list_dead_letter_source_queues(
@@ -143,35 +216,46 @@ impl Service {
         request: ListDeadLetterSourceQueues,
         caller: &Caller,
     ) -> SqsResult<SourceQueueUrls> {
-        let names = self.sources_of(&self.at(&request.queue_url)?.name);
-        let (names, next_token) = page(names, request.max_results, request.next_token)?;
-        Ok(SourceQueueUrls { queue_urls: names.iter().map(|name| caller.queue_url(name)).collect(), next_token })
+        let queue = self.at(&request.queue_url, caller)?;
+        let urls = self.sources_of(&queue).iter().map(|source| caller.queue_url(source)).collect();
+        let (queue_urls, next_token) = page(urls, request.max_results, request.next_token)?;
+        Ok(SourceQueueUrls { queue_urls, next_token })
     }
 
-    pub async fn delete_queue(&self, request: QueueOnly) -> SqsResult<Empty> {
+    pub async fn delete_queue(&self, request: QueueOnly, caller: &Caller) -> SqsResult<Empty> {
         let slot = self.log.slot().await?;
         let stored = {
-            let queue = self.at(&request.queue_url)?;
+            let queue = self.at(&request.queue_url, caller)?;
             let mut queues = self.queues_mut();
             let mut state = queue.living_state()?;
-            queues.remove(&queue.name);
+            queues.remove(&queue);
             state.deleted = true;
             state.backlog.clear();
             queue.arrived.notify_waiters();
+            if self.waits {
+                self.deleted().insert(queue.arn(DEFAULT_REGION), self.clock.now());
+            }
             slot.commit_and_tell(vec![Record::DropQueue(queue.number)], Vec::new(), Durability::Disk)
         };
         stored.await?;
         Ok(Empty {})
     }
 
-    /// Purges at once, so there is never a purge in progress, for which SQS has an error of its
-    /// own.
-    pub async fn purge_queue(&self, request: QueueOnly) -> SqsResult<Empty> {
-        let queue = self.at(&request.queue_url)?;
+    /// Purges at once. SQS takes up to a minute for it, in which it refuses another purge; here
+    /// that is so only if the embedding program wants it.
+    pub async fn purge_queue(&self, request: QueueOnly, caller: &Caller) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url, caller)?;
         let slot = self.log.slot().await?;
         let stored = {
             let mut state = queue.living_state()?;
+            let now = self.clock.now();
+            if self.waits && state.purged_at.is_some_and(|at| now < at + WAIT_MS) {
+                let message = format!("Only one PurgeQueue operation on {} is allowed every 60 seconds.", queue.name);
+                return Err(SqsError::new(Code::PurgeQueueInProgress, message));
+            }
+            state.purged_at = Some(now);
             state.backlog.clear();
+            state.dedup.clear();
             let record = Record::Purge(queue.number, state.definition.next_seq);
             slot.commit_and_tell(vec![record], Vec::new(), Durability::Disk)
         };
@@ -179,48 +263,52 @@ impl Service {
         Ok(Empty {})
     }
 
-    /// The names of the queues whose dead letters go to the queue of this name.
-    pub(super) fn sources_of(&self, target: &str) -> Vec<String> {
-        let is_source = |queue: &Queue| queue.state().settings.redrive.as_ref().is_some_and(|to| to.target == target);
-        self.queues().values().filter(|queue| is_source(queue)).map(|queue| queue.name.clone()).collect()
+    /// The queues whose dead letters go to a queue.
+    pub(super) fn sources_of(&self, target: &Queue) -> Vec<Arc<Queue>> {
+        let queues = self.queues();
+        let is_source = |queue: &&Arc<Queue>| {
+            let redrive = queue.state().settings.redrive.clone();
+            redrive
+                .and_then(|redrive| queues.referred(&redrive.target))
+                .is_some_and(|other| other.number == target.number)
+        };
+        queues.iter().filter(is_source).cloned().collect()
     }
 }
 
 /// Names have 1 to 80 letters, digits, hyphens and underscores, with `.fifo` at the end of FIFO
 /// queues' (CreateQueue in the API reference).
-fn check_name(name: &str) -> SqsResult<()> {
+fn check_name(name: &str, fifo: bool) -> SqsResult<()> {
     const MAX_NAME_CHARS: usize = 80;
-    let plain = name.strip_suffix(".fifo").unwrap_or(name);
+    let plain = if fifo { name.strip_suffix(".fifo").unwrap_or_default() } else { name };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if !plain.is_empty() && name.len() <= MAX_NAME_CHARS && plain.bytes().all(allowed) {
         return Ok(());
     }
-    let message = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length";
+    let message = match fifo {
+        true => {
+            "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with \
+             .fifo suffix and be 1 to 80 in length."
+        }
+        false => "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
+    };
     Err(SqsError::new(Code::InvalidParameterValue, message))
 }
 
 fn same_attributes(state: &QueueState, wanted: &QueueAttributes) -> SqsResult<()> {
-    let has = &state.definition.attributes;
-    let differs = |(name, value): &(&String, &String)| has.get(*name).map_or("", String::as_str) != value.as_str();
-    match wanted.iter().find(differs) {
-        None => Ok(()),
-        Some((name, _)) => {
-            let message =
-                format!("A queue already exists with the same name and a different value for attribute {name}");
-            Err(SqsError::new(Code::QueueNameExists, message))
-        }
-    }
+    let Some(name) = attributes::difference(&state.definition.attributes, wanted) else { return Ok(()) };
+    let message = format!("A queue already exists with the same name and a different value for attribute {name}");
+    Err(SqsError::new(Code::QueueNameExists, message))
 }
 
-/// One page of names in their order, and the token for the next. Without a page size there is no
-/// token.
+/// One page of names, and the token for the next. Without a page size there is no token.
 fn page(
-    mut names: Vec<String>,
+    names: BTreeSet<String>,
     max_results: Option<i64>,
     token: Option<String>,
 ) -> SqsResult<(Vec<String>, Option<String>)> {
     let size = in_range("MaxResults", max_results, 1, MAX_PAGE)?;
-    names.sort_unstable();
+    let mut names: Vec<String> = names.into_iter().collect();
     if let Some(token) = token {
         let after = URL_SAFE_NO_PAD.decode(&token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let after =

@@ -9,31 +9,33 @@ use super::{
         attributes::{MAX_VISIBILITY_S, MAX_WAIT_S},
         backlog::{Ask, Delivery},
         clock::{Ms, wall_ms},
+        digest,
         error::{Code, SqsError, SqsResult},
         log::{Durability, Location, Slot, Stored},
-        md5,
         message::{Attribute, Content, TRACE_HEADER},
+        queue::{Queue, arn_of_reference},
         receipt::Receipt,
         record::{MessageState, Record},
-        service::{ACCOUNT, Queue, Service, arn},
+        service::Service,
     },
     Caller, in_range,
     messages::{Incoming, Receives},
+    or_default, or_reason,
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ReceiveMessage {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
     max_number_of_messages: Option<i64>,
     visibility_timeout: Option<i64>,
     wait_time_seconds: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     attribute_names: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_system_attribute_names: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_attribute_names: Vec<String>,
     /// A fault: what is delivered stays visible.
     #[serde(skip)]
@@ -70,10 +72,11 @@ pub fn sequence_number(seq: u64) -> String {
 
 impl Service {
     pub async fn receive_message(&self, request: ReceiveMessage, caller: &Caller) -> SqsResult<Received> {
-        let queue = self.at(&request.queue_url)?;
+        let queue = self.at(&request.queue_url, caller)?;
         let max = in_range("MaxNumberOfMessages", request.max_number_of_messages, 1, super::MAX_ENTRIES as u64)?;
         let visibility_s = in_range("VisibilityTimeout", request.visibility_timeout, 0, MAX_VISIBILITY_S)?;
-        let wait_s = in_range("WaitTimeSeconds", request.wait_time_seconds, 0, MAX_WAIT_S)?;
+        let reason = || format!("Must be >= 0 and <= {MAX_WAIT_S}, if provided.");
+        let wait_s = or_reason("WaitTimeSeconds", request.wait_time_seconds, 0, MAX_WAIT_S, reason)?;
         let wait_s = wait_s.unwrap_or(queue.living_state()?.settings.wait_s);
         let poll = Poll { max: max.unwrap_or(1) as usize, visibility_s, duplicate: request.duplicate };
         let deliveries = self.poll(&queue, poll, self.clock.now() + wait_s * 1_000).await?;
@@ -116,7 +119,7 @@ impl Service {
     /// Takes what is there, and tells when to look again.
     fn take(&self, queue: &Arc<Queue>, poll: Poll, now: Ms, until: Ms, slot: Slot) -> SqsResult<(Taken, Ms)> {
         let redrive = queue.living_state()?.settings.redrive.clone();
-        let dead_letters = redrive.and_then(|redrive| Some((self.named(&redrive.target)?, redrive.max_receives)));
+        let dead_letters = redrive.and_then(|redrive| Some((self.referred(&redrive.target)?, redrive.max_receives)));
         let mut guard = queue.living_state()?;
         let state = &mut *guard;
         let wall_ms = wall_ms();
@@ -165,7 +168,7 @@ impl Service {
     ) -> SqsResult<()> {
         let contents = self.contents(&dead).await?;
         for (Delivery { seq, entry }, mut content) in dead.into_iter().zip(contents) {
-            content.head.dead_letter_source.get_or_insert_with(|| queue.name.clone());
+            content.head.dead_letter_source.get_or_insert_with(|| queue.reference());
             let kept = Receives {
                 id: Some(entry.id),
                 sent_ms: (!queue.fifo).then_some(entry.sent_ms),
@@ -213,7 +216,7 @@ fn answer(
             attributes.extend(value.map(|value| (name, value)));
         }
     };
-    add("SenderId", Some(ACCOUNT.to_owned()));
+    add("SenderId", Some(queue.account().to_string()));
     add("SentTimestamp", Some(entry.sent_ms.to_string()));
     add("ApproximateReceiveCount", Some(entry.state.count.to_string()));
     add("ApproximateFirstReceiveTimestamp", Some(entry.state.first_received_ms.to_string()));
@@ -221,7 +224,7 @@ fn answer(
     add("MessageDeduplicationId", content.head.dedup_id);
     add("SequenceNumber", queue.fifo.then(|| sequence_number(seq)));
     add(TRACE_HEADER, content.head.trace);
-    add("DeadLetterQueueSourceArn", content.head.dead_letter_source.map(|name| arn(region, &name)));
+    add("DeadLetterQueueSourceArn", content.head.dead_letter_source.map(|source| arn_of_reference(&source, region)));
     let mut message_attributes = content.head.attributes;
     message_attributes.retain(|name, _| request.message_attribute_names.iter().any(|asked| asks_for(asked, name)));
     ReceivedMessage {
@@ -230,16 +233,16 @@ fn answer(
         md5_of_body: content.head.md5,
         body: content.body,
         attributes,
-        md5_of_message_attributes: md5::of_attributes(&message_attributes),
+        md5_of_message_attributes: digest::of_attributes(&message_attributes),
         message_attributes,
     }
 }
 
-/// `All`, `.*`, a prefix with `.*` after it, or the name itself.
+/// `All`, `*`, `.*`, a prefix with `.*` after it, or the name itself.
 fn asks_for(asked: &str, name: &str) -> bool {
     match asked.strip_suffix(".*") {
         Some(prefix) => name.starts_with(prefix),
-        None => asked == "All" || asked == name,
+        None => matches!(asked, "All" | "*") || asked == name,
     }
 }
 
@@ -252,6 +255,8 @@ mod tests {
         for (asked, name, expect) in [
             ("All", "a", true),
             (".*", "a", true),
+            ("*", "a", true),
+            ("AWS.", "a", false),
             ("foo.*", "foo.bar", true),
             ("foo.*", "bar", false),
             ("a", "ab", false),

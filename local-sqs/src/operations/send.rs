@@ -1,7 +1,5 @@
 //! SendMessage and SendMessageBatch.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use wasq_sqs_rules as sqs_rules;
 
@@ -9,19 +7,21 @@ use super::{
     super::{
         attributes::{MAX_DELAY_S, Settings},
         dedup::First,
+        digest,
         error::{Code, SqsError, SqsResult},
-        md5,
         message::{self, Attribute, AttributeValue, Attributes, Content, Head, MAX_MESSAGE_BYTES, TRACE_HEADER},
-        service::{Queue, Service},
+        queue::Queue,
+        service::Service,
     },
-    BatchAnswer, check_entries, in_range,
+    BatchAnswer, Caller, check_entries,
     messages::{Incoming, Receives},
+    or_default, or_reason,
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SendMessage {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
     #[serde(flatten)]
     message: Message,
@@ -30,16 +30,16 @@ pub struct SendMessage {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SendMessageBatch {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     entries: Vec<BatchEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct BatchEntry {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     id: String,
     #[serde(flatten)]
     message: Message,
@@ -48,12 +48,12 @@ struct BatchEntry {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Message {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_body: String,
     delay_seconds: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_attributes: Attributes,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     message_system_attributes: Attributes,
     message_deduplication_id: Option<String>,
     message_group_id: Option<String>,
@@ -77,17 +77,17 @@ pub struct Sent {
 }
 
 impl Service {
-    pub async fn send_message(&self, request: SendMessage) -> SqsResult<Sent> {
-        let queue = self.at(&request.queue_url)?;
+    pub async fn send_message(&self, request: SendMessage, caller: &Caller) -> SqsResult<Sent> {
+        let queue = self.at(&request.queue_url, caller)?;
         let settings = queue.living_state()?.settings.clone();
-        let (sent, incoming) = prepare(request.message, &queue, &settings)?;
+        let (sent, incoming) = prepare(request.message, &queue, &settings, caller, false)?;
         let stored = self.store(&queue, vec![incoming], None).await?;
         Ok(sent.stored_as(stored[0], &queue))
     }
 
-    pub async fn send_message_batch(&self, request: SendMessageBatch) -> SqsResult<BatchAnswer<Sent>> {
-        let queue = self.at(&request.queue_url)?;
-        check_entries(request.entries.iter().map(|entry| entry.id.as_str()))?;
+    pub async fn send_message_batch(&self, request: SendMessageBatch, caller: &Caller) -> SqsResult<BatchAnswer<Sent>> {
+        let queue = self.at(&request.queue_url, caller)?;
+        check_entries("SendMessageBatchRequestEntry", request.entries.iter().map(|entry| entry.id.as_str()))?;
         let size = |entry: &BatchEntry| message::size(&entry.message.message_body, &entry.message.message_attributes);
         let bytes: usize = request.entries.iter().map(size).sum();
         if bytes > MAX_MESSAGE_BYTES {
@@ -96,10 +96,15 @@ impl Service {
             return Err(SqsError::new(Code::BatchRequestTooLong, message));
         }
         let settings = queue.living_state()?.settings.clone();
+        for entry in request.entries.iter().filter(|_| queue.fifo) {
+            // One entry without its ids fails the whole batch, in SQS with another code than alone.
+            check_fifo_ids(&entry.message, &settings)
+                .map_err(|error| SqsError::new(Code::InvalidParameterValue, error.message))?;
+        }
         let mut answer = BatchAnswer::default();
         let (mut prepared, mut incoming) = (Vec::new(), Vec::new());
         for entry in request.entries {
-            match prepare(entry.message, &queue, &settings) {
+            match prepare(entry.message, &queue, &settings, caller, true) {
                 Ok((sent, message)) => {
                     prepared.push(Sent { id: Some(entry.id), ..sent });
                     incoming.push(message);
@@ -120,11 +125,19 @@ impl Sent {
     }
 }
 
-/// Checks a message and readies its answer.
-fn prepare(message: Message, queue: &Arc<Queue>, settings: &Settings) -> SqsResult<(Sent, Incoming)> {
-    let (attributes, system) = (message.message_attributes, message.message_system_attributes);
-    message::check(&message.message_body, &attributes, &system, settings.max_message_bytes)?;
-    let delay_s = in_range("DelaySeconds", message.delay_seconds, 0, MAX_DELAY_S)?;
+/// Checks a message, of a batch or alone, and readies its answer.
+fn prepare(
+    message: Message,
+    queue: &Queue,
+    settings: &Settings,
+    caller: &Caller,
+    in_batch: bool,
+) -> SqsResult<(Sent, Incoming)> {
+    let (attributes, system) = (&message.message_attributes, &message.message_system_attributes);
+    message::check(&message.message_body, attributes, system)?;
+    message::check_size(&message.message_body, attributes, settings.max_message_bytes, in_batch)?;
+    let reason = || format!("DelaySeconds must be >= 0 and <= {MAX_DELAY_S}.");
+    let delay_s = or_reason("DelaySeconds", message.delay_seconds, 0, MAX_DELAY_S, reason)?;
     for (name, id) in
         [("MessageGroupId", &message.message_group_id), ("MessageDeduplicationId", &message.message_deduplication_id)]
     {
@@ -132,20 +145,14 @@ fn prepare(message: Message, queue: &Arc<Queue>, settings: &Settings) -> SqsResu
             check_id(name, id)?;
         }
     }
+    // A FIFO queue's messages are all delayed alike, and 0 says nothing there.
+    let delay_s = delay_s.filter(|delay_s| !queue.fifo || *delay_s > 0);
     let dedup_id = if queue.fifo {
-        if message.message_group_id.is_none() {
-            return Err(SqsError::missing("MessageGroupId"));
-        }
-        if let Some(delay_s) = delay_s.filter(|delay_s| *delay_s > 0) {
+        check_fifo_ids(&message, settings)?;
+        if let Some(delay_s) = delay_s {
             return Err(not_for_this_type("DelaySeconds", &delay_s.to_string()));
         }
-        let by_content = || settings.content_dedup.then(|| content_hash(&message.message_body));
-        let id = message.message_deduplication_id.or_else(by_content);
-        Some(id.ok_or_else(|| {
-            let message = "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId \
-                           provided explicitly";
-            SqsError::new(Code::InvalidParameterValue, message)
-        })?)
+        Some(message.message_deduplication_id.unwrap_or_else(|| digest::dedup_id(message.message_body.as_bytes())))
     } else {
         if let Some(id) = message.message_deduplication_id {
             return Err(not_for_this_type("MessageDeduplicationId", &id));
@@ -155,15 +162,15 @@ fn prepare(message: Message, queue: &Arc<Queue>, settings: &Settings) -> SqsResu
     let sent = Sent {
         id: None,
         message_id: String::new(),
-        md5_of_message_body: md5::of_body(message.message_body.as_bytes()),
-        md5_of_message_attributes: md5::of_attributes(&attributes),
-        md5_of_message_system_attributes: md5::of_attributes(&system),
+        md5_of_message_body: digest::of_body(message.message_body.as_bytes()),
+        md5_of_message_attributes: digest::of_attributes(attributes),
+        md5_of_message_system_attributes: digest::of_attributes(system),
         sequence_number: None,
     };
     let head = Head {
         md5: sent.md5_of_message_body.clone(),
-        attributes,
-        trace: system.into_iter().find_map(trace),
+        attributes: message.message_attributes,
+        trace: message.message_system_attributes.into_iter().find_map(trace).or_else(|| caller.trace.clone()),
         dedup_id: dedup_id.clone(),
         dead_letter_source: None,
     };
@@ -172,16 +179,24 @@ fn prepare(message: Message, queue: &Arc<Queue>, settings: &Settings) -> SqsResu
     Ok((sent, Incoming { content, group: message.message_group_id, dedup_id, delay_ms, kept: Receives::default() }))
 }
 
+/// A FIFO queue's messages need a group, and a deduplication id unless the content makes one.
+fn check_fifo_ids(message: &Message, settings: &Settings) -> SqsResult<()> {
+    if message.message_group_id.is_none() {
+        return Err(SqsError::missing("MessageGroupId"));
+    }
+    if message.message_deduplication_id.is_none() && !settings.content_dedup {
+        let message = "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId \
+                       provided explicitly";
+        return Err(SqsError::new(Code::InvalidParameterValue, message));
+    }
+    Ok(())
+}
+
 fn trace((name, attribute): (String, Attribute)) -> Option<String> {
     match attribute.value {
         AttributeValue::Text(text) if name == TRACE_HEADER => Some(text),
         _ => None,
     }
-}
-
-/// The deduplication id of a message that brings none: SHA-256 in SQS, and any good hash serves.
-fn content_hash(body: &str) -> String {
-    blake3::hash(body.as_bytes()).to_hex().to_string()
 }
 
 fn not_for_this_type(parameter: &str, value: &str) -> SqsError {

@@ -10,17 +10,18 @@ use super::{
         backlog::NotHidden,
         error::{Code, SqsError, SqsResult},
         log::Durability,
+        queue::Queue,
         receipt::Receipt,
         record::Record,
-        service::{Queue, Service},
+        service::Service,
     },
-    BatchAnswer, Empty, check_entries, in_range,
+    BatchAnswer, Caller, Empty, check_entries, in_range, or_default,
 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Settle {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
     #[serde(flatten)]
     entry: ChangeEntry,
@@ -29,16 +30,16 @@ pub struct Settle {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SettleBatch {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     entries: Vec<BatchEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct BatchEntry {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     id: String,
     #[serde(flatten)]
     entry: ChangeEntry,
@@ -47,7 +48,7 @@ struct BatchEntry {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ChangeEntry {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     receipt_handle: String,
     visibility_timeout: Option<i64>,
 }
@@ -60,28 +61,32 @@ pub struct Settled {
 }
 
 impl Service {
-    pub async fn delete_message(&self, request: Settle) -> SqsResult<Empty> {
-        let queue = self.at(&request.queue_url)?;
+    pub async fn delete_message(&self, request: Settle, caller: &Caller) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url, caller)?;
         let result = self.delete(&queue, &[request.entry]).await?.remove(0);
         result.map(|()| Empty {})
     }
 
-    pub async fn delete_message_batch(&self, request: SettleBatch) -> SqsResult<BatchAnswer<Settled>> {
-        let queue = self.at(&request.queue_url)?;
-        let (ids, entries) = split(request.entries)?;
+    pub async fn delete_message_batch(&self, request: SettleBatch, caller: &Caller) -> SqsResult<BatchAnswer<Settled>> {
+        let queue = self.at(&request.queue_url, caller)?;
+        let (ids, entries) = split("DeleteMessageBatchRequestEntry", request.entries)?;
         let results = self.delete(&queue, &entries).await?;
         Ok(batch_answer(ids, results))
     }
 
-    pub async fn change_message_visibility(&self, request: Settle) -> SqsResult<Empty> {
-        let queue = self.at(&request.queue_url)?;
+    pub async fn change_message_visibility(&self, request: Settle, caller: &Caller) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url, caller)?;
         let result = self.change_visibility(&queue, &[request.entry]).await?.remove(0);
         result.map(|()| Empty {})
     }
 
-    pub async fn change_message_visibility_batch(&self, request: SettleBatch) -> SqsResult<BatchAnswer<Settled>> {
-        let queue = self.at(&request.queue_url)?;
-        let (ids, entries) = split(request.entries)?;
+    pub async fn change_message_visibility_batch(
+        &self,
+        request: SettleBatch,
+        caller: &Caller,
+    ) -> SqsResult<BatchAnswer<Settled>> {
+        let queue = self.at(&request.queue_url, caller)?;
+        let (ids, entries) = split("ChangeMessageVisibilityBatchRequestEntry", request.entries)?;
         let results = self.change_visibility(&queue, &entries).await?;
         Ok(batch_answer(ids, results))
     }
@@ -95,7 +100,7 @@ impl Service {
             let now = self.clock.now();
             let mut deleted = Vec::new();
             let mut delete = |entry: &ChangeEntry| {
-                let Receipt { seq, count, .. } = receipt(entry, queue)?;
+                let Receipt { seq, count, .. } = receipt(entry, queue, Unreadable::Quoted)?;
                 let Some(message) = state.backlog.get(seq) else { return Ok(()) };
                 let is_last = message.state.count == count;
                 if queue.fifo && !state.backlog.is_in_flight(seq, count, now) {
@@ -123,7 +128,7 @@ impl Service {
             let now = self.clock.now();
             let mut changed = Vec::new();
             let mut change = |entry: &ChangeEntry| {
-                let Receipt { seq, count, .. } = receipt(entry, queue)?;
+                let Receipt { seq, count, .. } = receipt(entry, queue, Unreadable::Unquoted)?;
                 let visibility_s = in_range("VisibilityTimeout", entry.visibility_timeout, 0, MAX_VISIBILITY_S)?
                     .ok_or_else(|| SqsError::missing("VisibilityTimeout"))?;
                 let max_ms = MAX_VISIBILITY_S * 1_000;
@@ -141,8 +146,8 @@ impl Service {
     }
 }
 
-fn split(entries: Vec<BatchEntry>) -> SqsResult<(Vec<String>, Vec<ChangeEntry>)> {
-    check_entries(entries.iter().map(|entry| entry.id.as_str()))?;
+fn split(entry_type: &str, entries: Vec<BatchEntry>) -> SqsResult<(Vec<String>, Vec<ChangeEntry>)> {
+    check_entries(entry_type, entries.iter().map(|entry| entry.id.as_str()))?;
     Ok(entries.into_iter().map(|entry| (entry.id, entry.entry)).unzip())
 }
 
@@ -154,11 +159,28 @@ fn batch_answer(ids: Vec<String>, results: Vec<SqsResult<()>>) -> BatchAnswer<Se
     answer
 }
 
-fn receipt(entry: &ChangeEntry, queue: &Queue) -> SqsResult<Receipt> {
-    if entry.receipt_handle.is_empty() {
+/// How SQS speaks of a handle that is none: one way when a message is to be deleted, and another
+/// when its visibility is to change.
+enum Unreadable {
+    Quoted,
+    Unquoted,
+}
+
+fn receipt(entry: &ChangeEntry, queue: &Queue, unreadable: Unreadable) -> SqsResult<Receipt> {
+    let handle = &entry.receipt_handle;
+    if handle.is_empty() {
         return Err(SqsError::missing("ReceiptHandle"));
     }
-    Receipt::decode(&entry.receipt_handle, queue.number)
+    let receipt = Receipt::decode(handle);
+    receipt.filter(|receipt| receipt.queue == queue.number).ok_or_else(|| {
+        let message = match unreadable {
+            Unreadable::Quoted if receipt.is_none() => {
+                format!("The input receipt handle \"{handle}\" is not a valid receipt handle.")
+            }
+            Unreadable::Quoted | Unreadable::Unquoted => "The input receipt handle is invalid.".to_owned(),
+        };
+        SqsError::new(Code::ReceiptHandleIsInvalid, message)
+    })
 }
 
 fn not_hidden(why: NotHidden, entry: &ChangeEntry, visibility_s: u64) -> SqsError {
@@ -167,7 +189,6 @@ fn not_hidden(why: NotHidden, entry: &ChangeEntry, visibility_s: u64) -> SqsErro
             let reason = "Message does not exist or is not available for visibility timeout change.";
             SqsError::invalid_value("ReceiptHandle", &entry.receipt_handle, reason)
         }
-        NotHidden::NotInFlight => SqsError::new(Code::MessageNotInflight, "The specified message isn't in flight."),
         NotHidden::TooLong => {
             let reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]";
             SqsError::invalid_value("VisibilityTimeout", visibility_s, reason)

@@ -1,4 +1,5 @@
-//! Tags and permissions: kept with the queue, and otherwise without effect.
+//! Tags and permissions: kept with the queue, and otherwise without effect. Permissions are
+//! statements of the attribute `Policy`.
 
 use std::collections::BTreeMap;
 
@@ -7,32 +8,34 @@ use serde::{Deserialize, Serialize};
 use super::{
     super::{
         error::{Code, SqsError, SqsResult},
-        record::Permission,
+        policy::{self, Grant},
+        record::Definition,
         service::Service,
     },
-    Empty, QueueOnly,
+    Caller, Empty, QueueOnly, or_default,
 };
 
 /// Tags of a queue at most (SQS developer guide, "Amazon SQS queue tags").
 const MAX_TAGS: usize = 50;
-/// Permissions of a queue at most (AddPermission in the API reference).
-const MAX_PERMISSIONS: usize = 20;
+/// Characters of a tag's key and value at most (likewise).
+const MAX_TAG_KEY_CHARS: usize = 128;
+const MAX_TAG_VALUE_CHARS: usize = 256;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TagQueue {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     tags: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct UntagQueue {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     tag_keys: Vec<String>,
 }
 
@@ -46,43 +49,47 @@ pub struct Tags {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct AddPermission {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     label: String,
-    #[serde(default, rename = "AWSAccountIds")]
+    #[serde(default, rename = "AWSAccountIds", deserialize_with = "or_default")]
     accounts: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     actions: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RemovePermission {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     queue_url: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     label: String,
 }
 
 impl Service {
-    pub async fn tag_queue(&self, request: TagQueue) -> SqsResult<Empty> {
-        let queue = self.at(&request.queue_url)?;
+    pub async fn tag_queue(&self, request: TagQueue, caller: &Caller) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url, caller)?;
+        if request.tags.is_empty() {
+            return Err(SqsError::missing("Tags"));
+        }
         self.redefine(&queue, |definition| {
             let mut tags = definition.tags.clone();
             tags.extend(request.tags);
-            if tags.len() > MAX_TAGS {
-                let message = format!("Too many tags added for queue {}.", definition.name);
-                return Err(SqsError::new(Code::InvalidParameterValue, message));
-            }
+            check_tags(&tags, &definition.name)?;
             definition.tags = tags;
             Ok(())
         })
         .await
     }
 
-    pub async fn untag_queue(&self, request: UntagQueue) -> SqsResult<Empty> {
-        let queue = self.at(&request.queue_url)?;
+    pub async fn untag_queue(&self, request: UntagQueue, caller: &Caller) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url, caller)?;
+        if request.tag_keys.is_empty() {
+            return Err(bad_tag_key());
+        }
+        request.tag_keys.iter().try_for_each(|key| check_tag_key(key))?;
         self.redefine(&queue, |definition| {
             definition.tags.retain(|key, _| !request.tag_keys.contains(key));
             Ok(())
@@ -90,44 +97,65 @@ impl Service {
         .await
     }
 
-    pub async fn list_queue_tags(&self, request: QueueOnly) -> SqsResult<Tags> {
-        let queue = self.at(&request.queue_url)?;
+    pub async fn list_queue_tags(&self, request: QueueOnly, caller: &Caller) -> SqsResult<Tags> {
+        let queue = self.at(&request.queue_url, caller)?;
         let tags = queue.living_state()?.definition.tags.clone();
         Ok(Tags { tags })
     }
 
-    pub async fn add_permission(&self, request: AddPermission) -> SqsResult<Empty> {
-        let queue = self.at(&request.queue_url)?;
-        for (parameter, is_empty) in [
-            ("Label", request.label.is_empty()),
-            ("AWSAccountIds", request.accounts.is_empty()),
-            ("Actions", request.actions.is_empty()),
-        ] {
-            if is_empty {
-                return Err(SqsError::missing(parameter));
-            }
-        }
+    pub async fn add_permission(&self, request: AddPermission, caller: &Caller) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url, caller)?;
+        let grant = Grant { label: &request.label, accounts: &request.accounts, actions: &request.actions };
+        grant.check()?;
+        let arn = queue.arn(&caller.region);
         self.redefine(&queue, |definition| {
-            if definition.permissions.contains_key(&request.label) {
-                return Err(SqsError::invalid_value("Label", &request.label, "Already exists."));
-            }
-            if definition.permissions.len() >= MAX_PERMISSIONS {
-                let message = format!("{MAX_PERMISSIONS} permissions are the limit of a queue.");
-                return Err(SqsError::new(Code::OverLimit, message));
-            }
-            let permission = Permission { accounts: request.accounts, actions: request.actions };
-            definition.permissions.insert(request.label, permission);
+            let policy = policy::add(policy_of(definition), &arn, &grant)?;
+            definition.attributes.insert(POLICY.to_owned(), policy);
             Ok(())
         })
         .await
     }
 
-    pub async fn remove_permission(&self, request: RemovePermission) -> SqsResult<Empty> {
-        let queue = self.at(&request.queue_url)?;
-        self.redefine(&queue, |definition| match definition.permissions.remove(&request.label) {
-            Some(_) => Ok(()),
-            None => Err(SqsError::invalid_value("Label", &request.label, "can't find label.")),
+    pub async fn remove_permission(&self, request: RemovePermission, caller: &Caller) -> SqsResult<Empty> {
+        let queue = self.at(&request.queue_url, caller)?;
+        self.redefine(&queue, |definition| {
+            let policy = policy::remove(policy_of(definition), &request.label)?;
+            match policy.is_empty() {
+                true => definition.attributes.remove(POLICY),
+                false => definition.attributes.insert(POLICY.to_owned(), policy),
+            };
+            Ok(())
         })
         .await
     }
+}
+
+const POLICY: &str = "Policy";
+
+fn policy_of(definition: &Definition) -> Option<&str> {
+    definition.attributes.get(POLICY).map(String::as_str)
+}
+
+/// Checks all tags that a queue is to have.
+pub(super) fn check_tags(tags: &BTreeMap<String, String>, queue: &str) -> SqsResult<()> {
+    if tags.len() > MAX_TAGS {
+        return Err(SqsError::new(Code::InvalidParameterValue, format!("Too many tags added for queue {queue}.")));
+    }
+    for (key, value) in tags {
+        check_tag_key(key)?;
+        if value.chars().count() > MAX_TAG_VALUE_CHARS {
+            let message = format!("Tag values must be between 0 and {MAX_TAG_VALUE_CHARS} characters in length.");
+            return Err(SqsError::new(Code::InvalidParameterValue, message));
+        }
+    }
+    Ok(())
+}
+
+fn check_tag_key(key: &str) -> SqsResult<()> {
+    if (1..=MAX_TAG_KEY_CHARS).contains(&key.chars().count()) { Ok(()) } else { Err(bad_tag_key()) }
+}
+
+fn bad_tag_key() -> SqsError {
+    let message = format!("Tag keys must be between 1 and {MAX_TAG_KEY_CHARS} characters in length.");
+    SqsError::new(Code::InvalidParameterValue, message)
 }

@@ -8,7 +8,7 @@ async fn every_command_says_what_it_does_and_takes() {
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
-        (&["local-queue"], &["[NAME]", "--listen", "127.0.0.1:9324", "--data", "no signature"]),
+        (&["local-queue"], &["[NAME]", "--listen", "127.0.0.1:9324", "--data", "--waits", "no signature"]),
         (&["run"], &["--config", "wasq.toml", "SIGTERM", "[queues."]),
         (&["new"], &["<NAME>", "--sdk", "cargo test", "wasq build"]),
         (&["build"], &["[DIR]", "--out", "plugin.toml", "wasm32-wasip2"]),

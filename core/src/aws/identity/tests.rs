@@ -109,11 +109,10 @@ fn the_name_of_a_session_is_one_that_sts_takes() {
 
 #[test]
 fn a_chain_that_comes_to_its_end_is_told_from_a_source_that_fails() {
-    let empty = CredentialsError::not_loaded_no_source();
-    assert_eq!(reason(&empty), NoAnswer::Credentials);
-    assert_eq!(
-        reason(&CredentialsError::provider_error(CredentialsError::not_loaded_no_source())),
-        NoAnswer::Credentials
-    );
-    assert!(NoIdentity::Own(reason(&empty)).to_string().contains("AWS_ACCESS_KEY_ID"));
+    let fault = CredentialsFault::Nothing { profile: "default".into(), instance: "not asked".into() };
+    let explained = CredentialsError::provider_error(fault.clone());
+    let of_a_role = CredentialsError::provider_error(CredentialsError::provider_error(fault.clone()));
+    assert_eq!(reason(&explained), NoAnswer::Credentials(fault.clone()));
+    assert_eq!(reason(&of_a_role), NoAnswer::Credentials(fault));
+    assert!(NoIdentity::Own(reason(&explained)).to_string().contains("AWS_ACCESS_KEY_ID"));
 }

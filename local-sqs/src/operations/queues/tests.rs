@@ -2,23 +2,26 @@ use super::*;
 
 #[test]
 fn queue_names_are_checked() {
-    for (name, ok) in [
-        ("orders", true),
-        ("Orders_1-x.fifo", true),
-        (".fifo", false),
-        ("a.b", false),
-        ("", false),
-        ("a/b", false),
-        (&"x".repeat(80), true),
-        (&"x".repeat(81), false),
+    for (name, fifo, ok) in [
+        ("orders", false, true),
+        ("orders", true, false),
+        ("Orders_1-x.fifo", true, true),
+        ("Orders_1-x.fifo", false, false),
+        (".fifo", true, false),
+        ("a.b", false, false),
+        ("", false, false),
+        ("a/b", false, false),
+        (&"x".repeat(80), false, true),
+        (&"x".repeat(81), false, false),
+        (&format!("{}.fifo", "x".repeat(76)), true, false),
     ] {
-        assert_eq!(check_name(name).is_ok(), ok, "{name}");
+        assert_eq!(check_name(name, fifo).is_ok(), ok, "{name}");
     }
 }
 
 #[test]
 fn pages_follow_each_other_without_gap_or_overlap() {
-    let names: Vec<String> = ["c", "a", "e", "b", "d"].map(str::to_owned).to_vec();
+    let names = BTreeSet::from(["c", "a", "e", "b", "d"].map(str::to_owned));
     let (mut token, mut seen) = (None, Vec::new());
     loop {
         let (some, next) = page(names.clone(), Some(2), token).unwrap();

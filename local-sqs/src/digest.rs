@@ -1,14 +1,22 @@
-//! SQS's checksums: MD5 in lower-case hexadecimal, over bodies and over attributes.
+//! SQS's digests in lower-case hexadecimal: MD5 over bodies and over attributes, as checksums, and
+//! SHA-256 over bodies, as deduplication ids.
 
 use std::collections::BTreeMap;
 
 use md5::{Digest, Md5};
+use sha2::Sha256;
 
 use super::message::{Attribute, AttributeValue};
 
 /// The checksum of a body.
 pub fn of_body(body: &[u8]) -> String {
     hex(Md5::digest(body).as_slice())
+}
+
+/// The deduplication id of a message that brings none ("Exactly-once processing" in the SQS
+/// developer guide).
+pub fn dedup_id(body: &[u8]) -> String {
+    hex(Sha256::digest(body).as_slice())
 }
 
 /// The checksum of attributes in the order of their names, or nothing if there are none. Each of
@@ -60,6 +68,12 @@ mod tests {
     #[test]
     fn body_checksum_is_plain_md5() {
         assert_eq!(of_body(b"This is a test message"), "fafb00f5732ab283681e124bf8747ed1");
+    }
+
+    #[test]
+    fn deduplication_ids_are_sha_256() {
+        let expect = "a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e";
+        assert_eq!(dedup_id(b"first"), expect);
     }
 
     #[test]

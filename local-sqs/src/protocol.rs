@@ -1,0 +1,58 @@
+//! SQS's two protocols, at the edge: what a request asks for, and how its answer is written. What
+//! lies between speaks of operations by their names, and of requests and answers as AWS JSON.
+
+mod call;
+mod json;
+mod parameters;
+mod query;
+mod xml;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{Response, header, request::Parts};
+use http_body_util::Full;
+
+pub use self::call::{Answer, Call, NoCall, Writing};
+
+/// Reads a request.
+///
+/// # Errors
+/// [`NoCall`], for one that names no operation, or one that its URL does not take.
+pub fn read(head: &Parts, body: Bytes) -> Result<Call, NoCall> {
+    match json::operation(head) {
+        Some(operation) => Ok(Call { operation, request: body, writing: Writing::Json }),
+        None => query::read(head, &body),
+    }
+}
+
+/// The scope of a request's signature, `KEY/DATE/REGION/sqs/aws4_request`: who asks, and where.
+pub struct Scope<'a>(Cow<'a, str>);
+
+impl<'a> Scope<'a> {
+    /// Reads it from the headers, or else from the query string; it is empty if it is in neither.
+    pub fn of(head: &'a Parts) -> Self {
+        let header = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let scope = header.and_then(|value| value.split_once("Credential="));
+        Self(scope.map_or_else(|| query::scope(head).unwrap_or_default(), |(_, scope)| scope.into()))
+    }
+
+    /// The id of the access key.
+    pub fn key_id(&self) -> &str {
+        self.0.split('/').next().unwrap_or_default()
+    }
+
+    /// The region, if it says one.
+    pub fn region(&self) -> Option<&str> {
+        self.0.split('/').nth(2).filter(|region| !region.is_empty())
+    }
+}
+
+/// Writes an answer.
+pub fn write(answer: Answer, operation: &str, writing: Writing) -> Response<Full<Bytes>> {
+    let request_id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string();
+    match writing {
+        Writing::Json => json::write(answer, &request_id),
+        Writing::Xml | Writing::QueryJson => query::write(answer, operation, &request_id, writing),
+    }
+}
