@@ -84,7 +84,8 @@ async fn what_an_outbox_sends_to_an_outlet_that_is_missing_waits_for_it() {
     let rig = setup.start().await;
     assert!(reasons(&rig).contains("outlet `mails`"), "{}", reasons(&rig));
     let (body, then) = (json!({ "do": "done" }), json!({ "do": "done" }));
-    rig.send(json!({ "do": "outbox", "queue": "mails", "kind": "probe", "body": body, "count": 1, "then": then })).await;
+    rig.send(json!({ "do": "outbox", "queue": "mails", "kind": "probe", "body": body, "count": 1, "then": then }))
+        .await;
     rig.until_exits("unavailable", 1).await;
     create(&rig, &["mails"]).await;
     until("it is open", || async { rig.services().health.ready().ok }).await;
