@@ -180,6 +180,8 @@ impl Host {
     fn open_later(&mut self, opener: Arc<Opener>, unopened: Vec<Unopened>) {
         for Unopened { name, error } in unopened {
             let opener = opener.clone();
+            // Before anybody asks whether the host is ready.
+            opener.services.health.not_open(&name, &error.to_string());
             if let Some(queue) = opener.config.queues.get(&name).cloned() {
                 self.workers.begin_when_open(async move {
                     let open = opener.queue(&name, &queue, error).await;

@@ -68,7 +68,7 @@ impl DynamodbLedger {
     /// [`OpenError`] says what is missing, or not allowed, and the way out.
     pub async fn open(config: &DynamodbConfig, aws: &AwsConfig) -> Result<Self, OpenError> {
         let endpoint_url = config.endpoint_url.clone().or_else(|| aws.endpoint_url.clone());
-        let aws = AwsConfig { endpoint_url, region: aws.region.clone(), ..AwsConfig::default() };
+        let aws = AwsConfig { endpoint_url, ..aws.clone() };
         let shared = aws::sdk_config(&aws).await;
         let table = Table::new(&shared, &config.table);
         let endpoint = Endpoint {

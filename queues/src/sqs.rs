@@ -56,13 +56,20 @@ const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 5] = [
     MessageSystemAttributeName::AwsTraceHeader,
 ];
 
+/// Where a queue is that is not where the others are.
+#[derive(PartialEq, Eq, Hash)]
+struct Elsewhere {
+    region: Option<String>,
+    endpoint: Option<String>,
+}
+
 /// Clients for one account and region.
 #[derive(Clone)]
 pub struct Sqs {
     shared: Arc<SdkConfig>,
     sdk_only: bool,
     /// Those of other regions and endpoints, made when a queue there is first named.
-    others: Arc<Mutex<HashMap<(Option<String>, Option<String>), Sqs>>>,
+    others: Arc<Mutex<HashMap<Elsewhere, Sqs>>>,
     calls: Client,
     /// Its receives are tried once: the worker's own loop backs off, and counts what fails.
     receives: Client,
@@ -122,7 +129,7 @@ impl Sqs {
             }
             Self::with(&shared.build(), self.sdk_only)
         };
-        let key = (region.map(str::to_owned), endpoint.map(str::to_owned));
+        let key = Elsewhere { region: region.map(str::to_owned), endpoint: endpoint.map(str::to_owned) };
         self.others.lock().entry(key).or_insert_with(there).clone()
     }
 

@@ -69,9 +69,9 @@ async fn an_endpoint_that_comes_up_late_is_waited_for() {
     rig.sqs.faults().add(Fault::on("GetQueueUrl", down).times(9));
     rig.start_host().await;
     assert!(reasons(&rig).contains("`jobs`"), "{}", reasons(&rig));
+    until("it is open", || async { rig.services().health.ready().ok }).await;
     rig.message("x").send().await;
     rig.until_exits("done", 1).await;
-    assert!(rig.services().health.ready().ok);
     rig.end().await;
 }
 

@@ -91,6 +91,8 @@ impl Explained {
 /// By the environment and the files that the chain has read.
 async fn explain(error: &CredentialsError, env: &Env, fs: &Fs) -> CredentialsFault {
     let profile = SelectedProfile::read(env, fs).await;
+    // The ways are nested: a profile's may be a web identity's, which has failed at its file.
+    let error = with_causes(error).filter_map(|error| error.downcast_ref()).last().unwrap_or(error);
     Explanation { error, profile: &profile, env }.fault()
 }
 

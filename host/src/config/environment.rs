@@ -88,7 +88,7 @@ impl Environment {
 
     fn parse<T: DeserializeOwned>(&self, text: &str, overrides: &[Override]) -> Result<(T, toml::Table), Fault> {
         let mut table = DeTable::parse(text).map_err(Fault::Text)?;
-        expand::table(table.get_mut(), self, text).map_err(Fault::Unexpanded)?;
+        expand::table(table.get_mut(), &|name| self.get(name), text).map_err(Fault::Unexpanded)?;
         for set in overrides {
             set.apply(table.get_mut()).map_err(|reason| Fault::Variable { name: set.variable.clone(), reason })?;
         }

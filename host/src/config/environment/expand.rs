@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Environment;
+/// The value of a variable.
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<&'a str>;
 
 /// What cannot be expanded, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,8 +18,8 @@ pub struct Unexpanded {
 }
 
 /// Expands all strings of a table, at any depth.
-pub fn table(table: &mut DeTable<'_>, environment: &Environment, text: &str) -> Result<(), Unexpanded> {
-    below(table, &mut Vec::new(), &|string| expand(string, environment), text)
+pub fn table(table: &mut DeTable<'_>, variable: Lookup<'_>, text: &str) -> Result<(), Unexpanded> {
+    below(table, &mut Vec::new(), &|string| expand(string, variable), text)
 }
 
 type Expand<'a> = &'a dyn Fn(&str) -> Result<String, String>;
@@ -55,7 +56,7 @@ fn at(
 }
 
 /// A variable's value is not expanded again.
-fn expand(string: &str, environment: &Environment) -> Result<String, String> {
+fn expand(string: &str, variable: Lookup<'_>) -> Result<String, String> {
     let (mut expanded, mut rest) = (String::new(), string);
     while let Some(at) = rest.find("${") {
         if let Some(before) = rest[..at].strip_suffix('$') {
@@ -79,7 +80,7 @@ fn expand(string: &str, environment: &Environment) -> Result<String, String> {
                 .to_owned());
         }
         // As in a shell, an empty one is none where there is a default.
-        let value = environment.get(name).filter(|value| !(value.is_empty() && default.is_some()));
+        let value = variable(name).filter(|value| !(value.is_empty() && default.is_some()));
         let value = value.or(default).ok_or_else(|| {
             format!("the variable {name} is not set; set it, or give a default, as ${{{name}:-default}}")
         })?;
