@@ -59,7 +59,7 @@ impl Signing {
             let signer = Signer::new(identities.identity(role), &rule.service, rule.region.clone());
             Ok(SignedDestination { destination, key, rule, signer })
         });
-        Ok(Self(destinations.collect::<Result<_, _>>()?))
+        Ok(Self(destinations.collect::<Result<_, SignRuleError>>()?))
     }
 
     /// How requests to this target are signed, if they are. One host's own rule comes before that
@@ -97,7 +97,7 @@ impl SignedDestination {
     ///
     /// # Errors
     /// What of it was not granted, with the key that grants it.
-    pub fn check(&self, uri: &http::Uri, request: &http::request::Parts) -> Result<(), NotGranted> {
+    pub fn check(&self, uri: &http::Uri, request: &http::request::Parts) -> Result<(), Box<NotGranted>> {
         granted::check(&self.rule, &self.key, self.signer.is_s3(), uri, request)
     }
 

@@ -86,12 +86,14 @@ enum Reason {
 }
 
 /// Whether a rule covers a request. `uri` is the guest's own, and `request` is what would be sent.
-pub fn check(rule: &SignRule, key: &str, is_s3: bool, uri: &Uri, request: &Parts) -> Result<(), NotGranted> {
-    let refuse = |path: &str, reason| NotGranted {
-        method: request.method.clone(),
-        host: request.uri.authority().map(ToString::to_string).unwrap_or_default(),
-        path: sanitize(path, QUOTED_BYTES),
-        reason,
+pub fn check(rule: &SignRule, key: &str, is_s3: bool, uri: &Uri, request: &Parts) -> Result<(), Box<NotGranted>> {
+    let refuse = |path: &str, reason| {
+        Box::new(NotGranted {
+            method: request.method.clone(),
+            host: request.uri.authority().map(ToString::to_string).unwrap_or_default(),
+            path: sanitize(path, QUOTED_BYTES),
+            reason,
+        })
     };
     if let Some(patterns) = &rule.requests {
         // The guest's own path: what is sent has no dot segments any more, and it is not the
