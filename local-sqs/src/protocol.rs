@@ -42,9 +42,10 @@ impl<'a> Scope<'a> {
         self.0.split('/').next().unwrap_or_default()
     }
 
-    /// The region, if it says one.
+    /// The region, if it says one. A signature for many regions (SigV4a) has the service in its
+    /// place.
     pub fn region(&self) -> Option<&str> {
-        self.0.split('/').nth(2).filter(|region| !region.is_empty())
+        self.0.split('/').nth(2).filter(|region| !region.is_empty() && *region != "sqs")
     }
 }
 

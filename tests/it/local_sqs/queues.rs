@@ -29,7 +29,8 @@ async fn a_redrive_policy_needs_a_queue_that_exists_and_allows_it() {
     local.create("dead.fifo", &[]).await;
     let url = local.create("work", &[]).await;
     for target in ["nowhere", "dead", "dead.fifo"] {
-        let policy = format!(r#"{{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:{target}","maxReceiveCount":3}}"#);
+        let policy =
+            format!(r#"{{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:{target}","maxReceiveCount":3}}"#);
         let set = local.client.set_queue_attributes().queue_url(&url).attributes(Attribute::RedrivePolicy, policy);
         assert_eq!(code(set.send().await), "InvalidParameterValue", "{target}");
     }
