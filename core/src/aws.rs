@@ -3,8 +3,11 @@
 
 pub mod endpoint;
 pub mod identity;
+pub mod s3;
 pub mod signer;
+pub mod sns;
 
+mod caller;
 mod credentials;
 mod http_client;
 mod no_answer;

@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod bounds;
+mod claim_check;
 mod egress;
 mod empty;
 mod environment;
@@ -152,12 +153,25 @@ pub enum KeyFrom {
 }
 
 /// A queue that is only sent to.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutletConfig {
     /// The queue: its name in SQS, its URL or its ARN. Default: the table's name.
     pub url: Option<String>,
+    /// The S3 bucket for bodies of messages that are larger than `claim_check_over`.
+    pub claim_check_bucket: Option<String>,
+    /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
+    pub claim_check_over: ByteSize,
 }
+
+impl Default for OutletConfig {
+    fn default() -> Self {
+        Self { url: None, claim_check_bucket: None, claim_check_over: CLAIM_CHECK_OVER }
+    }
+}
+
+/// The size from which the SQS Extended Client Library sends by S3.
+const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);
 
 /// One queue.
 #[derive(Clone, Debug, Deserialize)]
@@ -181,6 +195,13 @@ pub struct QueueConfig {
     pub split: bool,
     /// Records of a batch with `split`: 1 to 10,000. Default 1,000.
     pub split_max: usize,
+    /// The S3 bucket of bodies that are too large for the queue: pointers to it are followed, and
+    /// what outboxes and `wasq send` send goes there if it is larger than `claim_check_over`.
+    pub claim_check_bucket: Option<String>,
+    /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
+    pub claim_check_over: ByteSize,
+    /// Deletes a body from the bucket once its message is done and deleted.
+    pub delete_payload: bool,
     /// Confirms SNS's subscriptions to the topics in `topics`.
     pub confirm_subscriptions: bool,
     /// The ARNs of these topics; `*` at the end stands for any rest.
@@ -241,6 +262,9 @@ impl Default for QueueConfig {
             default_type: None,
             split: false,
             split_max: 1_000,
+            claim_check_bucket: None,
+            claim_check_over: CLAIM_CHECK_OVER,
+            delete_payload: false,
             confirm_subscriptions: false,
             topics: Vec::new(),
             key_from: KeyFrom::default(),

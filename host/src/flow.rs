@@ -17,6 +17,7 @@ mod insist;
 mod notice;
 mod outbox;
 mod owed;
+mod payload;
 mod pending;
 mod plugin_attempt;
 pub mod recent;
@@ -46,9 +47,9 @@ use crate::config::QueueConfig;
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
 use crate::lease::Lease;
-use crate::plugins::Serving;
 use crate::plugins::manifest::{Idempotency, Retry};
 use crate::plugins::rollout::Version;
+use crate::plugins::{Plugin, Serving};
 use crate::telemetry::spans::{DeliveryTrace, Span};
 
 /// Takes a delivery all its way. The answer is what was settled.
@@ -69,29 +70,39 @@ pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Deli
         span: &Span::NONE,
     };
 
-    let decoded = match &reopened {
-        Ok(_) => Work::of(delivery, &runtime.config).map_err(|reason| Exit::Invalid { reason }),
+    let fetched = match &reopened {
+        Ok(_) => payload::fetch(services, runtime, delivery).await,
         Err(error) => Err(not_reopened(services, error)),
+    };
+    let decoded = match &fetched {
+        Ok(fetched) => {
+            let whole = fetched.as_ref().map_or(delivery, |fetched| &fetched.delivery);
+            Work::of(whole, &runtime.config).map_err(|reason| Exit::Invalid { reason })
+        }
+        Err(exit) => Err(exit.clone()),
     };
     let first = decoded.as_ref().ok().and_then(Work::message);
     let trace = services.tracing.delivery(runtime.queue.name(), delivery, first);
-    let (action, name) = match &decoded {
+    let Settled { action, name, has_letter } = match &decoded {
         Err(exit) => whole.refuse(exit.clone()).await,
         Ok(Work::One(message)) => whole.with(message).route(message, &trace, keep_until).await,
         Ok(Work::Records(records)) => {
             let each = records.iter().map(|(delivery, message)| {
                 PluginAttempt { delivery, ..whole }.with(message).route(message, &trace, keep_until)
             });
-            combine(join_all(each).await.into_iter())
+            Settled::of_all(join_all(each).await.into_iter())
         }
         Ok(Work::Notice(notice, message)) => {
-            let exit = notice::take(services, runtime, notice).await;
+            let exit = notice::take(runtime, notice).await;
             whole.with(message).refuse(exit).await
         }
     };
     let span = trace.settle();
     span.set("wasq.settlement", name);
-    runtime.settler.settle(lease, action, span).await;
+    // A dead letter points to the body still.
+    let is_over = action == QueueAction::Delete && !has_letter;
+    let payload = fetched.ok().flatten().filter(|_| is_over).and_then(|fetched| fetched.delete(runtime));
+    runtime.settler.settle(lease, action, span, payload).await;
     action
 }
 
@@ -142,12 +153,7 @@ fn not_reopened(services: &Services, error: &LetterError) -> Exit {
 impl PluginAttempt<'_> {
     /// Hands the message to its plugins, side by side; or refuses it, where none may have it now.
     /// The answer is what is told to the queue, and its name in traces.
-    async fn route(
-        self,
-        message: &Arc<Message>,
-        trace: &DeliveryTrace,
-        keep_until: Instant,
-    ) -> (QueueAction, &'static str) {
+    async fn route(self, message: &Arc<Message>, trace: &DeliveryTrace, keep_until: Instant) -> Settled {
         let Self { services, runtime, delivery, lease, .. } = self;
         let now = || services.clock.unix_ms();
         if let Some((pause, now)) = services.pauses.of_message(&runtime.name, &message.kind.0, now) {
@@ -171,23 +177,25 @@ impl PluginAttempt<'_> {
         let whole = PluginAttempt { is_only_plugin: all.len() == 1, ..self };
         let ended =
             join_all(all.iter().map(|serving| whole.of(&serving.stable).attempt(trace, message, serving))).await;
-        let (action, name) = combine(ended.iter().map(|ended| (ended.settlement.queue, ended.settlement.name())));
-        if action == QueueAction::Delete {
+        let settled = Settled::of_all(ended.iter().map(|ended| Settled::of(&ended.settlement)));
+        if settled.action == QueueAction::Delete {
             count_duplicates(services, &delivery.message_id, message, all, &ended);
         }
-        (action, name)
+        settled
     }
 
     /// Settles the delivery without any plugin.
-    async fn refuse(&self, exit: Exit) -> (QueueAction, &'static str) {
-        let settlement = self.without_a_run(exit).await.settlement;
-        (settlement.queue, settlement.name())
+    async fn refuse(&self, exit: Exit) -> Settled {
+        Settled::of(&self.without_a_run(exit).await.settlement)
     }
 
     /// Claim, run, decide, record.
     async fn attempt(self, trace: &DeliveryTrace, message: &Arc<Message>, serving: &Serving) -> AttemptEnd {
         let span = trace.process(&message.kind.0, &serving.stable.manifest.name);
         let whole = PluginAttempt { span: &span, ..self };
+        if let Some(exit) = too_large(message, &serving.stable) {
+            return whole.of(&serving.stable).without_a_run(exit).await;
+        }
         let mut claim = match claim::claim(&whole, message, &serving.stable).await {
             Ok(claim) => claim,
             Err(exit) => return whole.without_a_run(exit).await,
@@ -252,30 +260,45 @@ impl PluginAttempt<'_> {
     }
 }
 
-/// What is told to the queue once every plugin has settled every record, and its name in traces. The
-/// delivery is deleted when all say so, else hidden for the shortest delay.
-fn combine(settled: impl Iterator<Item = (QueueAction, &'static str)>) -> (QueueAction, &'static str) {
-    settled
-        .reduce(|a, b| match (a.0, b.0) {
-            (QueueAction::Leave, _) | (QueueAction::Hide(_), QueueAction::Delete) => a,
-            (_, QueueAction::Leave) | (QueueAction::Delete, QueueAction::Hide(_)) => b,
-            (QueueAction::Hide(a_delay), QueueAction::Hide(b_delay)) => {
-                if a_delay <= b_delay {
-                    a
-                } else {
-                    b
-                }
-            }
-            // All are dead letters, or it counts as deleted.
-            (QueueAction::Delete, QueueAction::Delete) => {
-                if a.1 == DEAD_LETTER {
-                    b
-                } else {
-                    a
-                }
-            }
+/// A body that its plugin does not take: only what came by S3 is larger than the default.
+fn too_large(message: &Message, plugin: &Plugin) -> Option<Exit> {
+    let (bytes, most) = (message.body.len() as u64, plugin.manifest.max_body);
+    (bytes > most.as_u64()).then(|| Exit::Reject {
+        reason: format!("its body has {bytes} bytes; the manifest of {} takes {most} (max_body)", plugin.manifest.name),
+    })
+}
+
+/// What is told to the queue once every plugin has settled every record, and its name in traces.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Settled {
+    action: QueueAction,
+    name: &'static str,
+    /// Whether one of them sent a dead letter.
+    has_letter: bool,
+}
+
+impl Settled {
+    fn of(settlement: &Settlement) -> Self {
+        Self { action: settlement.queue, name: settlement.name(), has_letter: settlement.is_dead_letter() }
+    }
+
+    /// The delivery is deleted when all say so, else hidden for the shortest delay.
+    fn of_all(all: impl Iterator<Item = Self>) -> Self {
+        let nobody = Self { action: QueueAction::Leave, name: QueueAction::Leave.name(), has_letter: false };
+        all.reduce(|a, b| {
+            let first = match (a.action, b.action) {
+                (QueueAction::Leave, _) | (QueueAction::Hide(_), QueueAction::Delete) => a,
+                (_, QueueAction::Leave) | (QueueAction::Delete, QueueAction::Hide(_)) => b,
+                (QueueAction::Hide(a_delay), QueueAction::Hide(b_delay)) if a_delay <= b_delay => a,
+                (QueueAction::Hide(_), QueueAction::Hide(_)) => b,
+                // All are dead letters, or it counts as deleted.
+                (QueueAction::Delete, QueueAction::Delete) if a.name == DEAD_LETTER => b,
+                (QueueAction::Delete, QueueAction::Delete) => a,
+            };
+            Self { has_letter: a.has_letter || b.has_letter, ..first }
         })
-        .unwrap_or((QueueAction::Leave, QueueAction::Leave.name()))
+        .unwrap_or(nobody)
+    }
 }
 
 /// A duplicate is told and counted once, when its delivery is settled for good: another plugin's
@@ -314,11 +337,9 @@ mod tests {
             Settlement { ledger: Some(finish), queue: QueueAction::Delete }
         };
         let check = |all: Vec<Settlement>, expect: Settlement| {
-            assert_eq!(
-                combine(all.iter().map(|one| (one.queue, one.name()))),
-                (expect.queue, expect.name()),
-                "{all:?}"
-            );
+            let settled = Settled::of_all(all.iter().map(Settled::of));
+            assert_eq!((settled.action, settled.name), (expect.queue, expect.name()), "{all:?}");
+            assert_eq!(settled.has_letter, all.iter().any(Settlement::is_dead_letter), "{all:?}");
         };
         check(vec![delete(), delete()], delete());
         check(vec![delete(), dead_letter()], delete());

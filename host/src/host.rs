@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use wasq_core::aws::s3::S3;
 use wasq_core::clock::{self, SystemClock};
 use wasq_ledgers::Ledger;
+use wasq_queues::Outlets;
 
 pub use opened::Opened;
+pub use runtime::claim_check;
 
 use opener::{LateOutlets, Opener};
 use queues::{ReceiveLimits, Unopened};
@@ -109,6 +112,7 @@ impl Host {
         let otlp = Otlp::new(otlp, &config.scope);
         let (mut outlets, mut late) = (open.outlets(), LateOutlets::default());
         outlets.extend(open.unopened.iter().map(|unopened| (unopened.name.clone(), late.add(&config, unopened))));
+        check_in(&mut outlets, &config);
         let services = Arc::new(Services {
             scope: config.scope.clone(),
             clock: Arc::new(SystemClock),
@@ -231,6 +235,19 @@ impl Host {
         let last = otlp.last(&source);
         workers.flush().await;
         otlp.flush(last).await;
+    }
+}
+
+/// Large bodies to these queues go by S3, where the config names a bucket.
+fn check_in(outlets: &mut Outlets, config: &Config) {
+    let queues = config.queues.iter().map(|(name, queue)| (name, &queue.claim_check_bucket, queue.claim_check_over));
+    let only_sent_to = config.outlets.iter();
+    let only_sent_to = only_sent_to.map(|(name, outlet)| (name, &outlet.claim_check_bucket, outlet.claim_check_over));
+    for (name, bucket, over) in queues.chain(only_sent_to).filter(|(_, bucket, _)| bucket.is_some()) {
+        if let Some(outlet) = outlets.get_mut(name) {
+            let s3 = S3::new(&config.aws, None);
+            outlet.queue = claim_check(outlet.queue.clone(), Some(&s3), bucket.as_ref(), over);
+        }
     }
 }
 

@@ -4,14 +4,20 @@
 //! SQS, or any endpoint that speaks its protocol.
 
 mod attributes;
+#[cfg(feature = "sqs")]
+mod claim_check;
 mod in_order;
 mod late_queue;
+#[cfg(feature = "sqs")]
+pub mod payload_pointer;
 mod queue;
 mod queue_ref;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 
 pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
+#[cfg(feature = "sqs")]
+pub use claim_check::ClaimCheckQueue;
 pub use in_order::send_in_order;
 pub use late_queue::LateQueue;
 pub use queue::{

@@ -34,6 +34,11 @@ pub trait Queue: Send + Sync + 'static {
         is_fifo(self.name())
     }
 
+    /// Over how many bytes a message goes by S3; none where it always goes itself.
+    fn claim_check_over(&self) -> Option<usize> {
+        None
+    }
+
     /// Waits up to `wait` for at least one message, and hides what it brings for `visibility`.
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError>;
 
@@ -146,11 +151,17 @@ pub type Outlets = HashMap<String, Outlet>;
 pub struct QueueRules {
     pub fifo: bool,
     pub max_bytes: usize,
+    /// Over how many bytes a body goes by S3, and its message is small.
+    pub claim_check_over: Option<usize>,
 }
 
 impl QueueRules {
     pub fn of(queue: &dyn Queue, max_bytes: &MaximumMessageSize) -> Self {
-        Self { fifo: queue.is_fifo(), max_bytes: max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES) }
+        Self {
+            fifo: queue.is_fifo(),
+            max_bytes: max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES),
+            claim_check_over: queue.claim_check_over(),
+        }
     }
 
     /// Why the queue would refuse a message for good, in words for whoever wants it sent.
@@ -173,13 +184,15 @@ impl QueueRules {
                 return Some(format!("the attribute {name:?}: {refused}"));
             }
         }
-        if message.attributes.len() > MESSAGE_MAX_ATTRIBUTES {
-            let all = message.attributes.len();
+        let bytes = wasq_core::message::size_bytes(&message.body, &message.attributes);
+        let is_checked_in = self.claim_check_over.is_some_and(|over| bytes > over);
+        let all = message.attributes.len() + usize::from(is_checked_in);
+        if all > MESSAGE_MAX_ATTRIBUTES {
             return Some(format!(
                 "the message has {all} attributes with the host's own; SQS takes {MESSAGE_MAX_ATTRIBUTES}"
             ));
         }
-        let bytes = wasq_core::message::size_bytes(&message.body, &message.attributes);
+        let bytes = if is_checked_in { bytes - message.body.len() + POINTER_MAX_BYTES } else { bytes };
         if bytes > self.max_bytes {
             return Some(format!(
                 "the message has {bytes} bytes with its attributes; the queue takes {}",
@@ -200,6 +213,9 @@ impl QueueRules {
         }
     }
 }
+
+/// What a pointer to a body in S3 takes with its attribute, at most.
+const POINTER_MAX_BYTES: usize = 512;
 
 /// Why SQS would refuse a message of this body and these attributes, with `more` attributes still
 /// to be added.

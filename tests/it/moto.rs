@@ -23,7 +23,7 @@ struct Moto {
     dlq: SqsQueue,
     host: Host,
     sink: Sink,
-    _dir: TempDir,
+    dir: TempDir,
     _server: Running,
 }
 
@@ -34,6 +34,11 @@ impl Moto {
 
     /// With the ledger that the config says, given a directory.
     async fn with_ledger(ledger: impl FnOnce(&Path) -> String) -> Self {
+        Self::with(ledger, "").await
+    }
+
+    /// With more lines for the queue `jobs`, and what stands behind them.
+    async fn with(ledger: impl FnOnce(&Path) -> String, queue_lines: &str) -> Self {
         let server = client("moto_server", ["--port", "0"]).spawn();
         let line = server.line("Running on http://").await;
         let endpoint = line.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
@@ -41,19 +46,21 @@ impl Moto {
         let sink = Sink::start().await;
         std::fs::create_dir(dir.path().join("plugins")).unwrap();
         Plugin::probe("probe")
-            .manifest("[retry]\nmax_attempts = 2\ninitial_interval = '0s'\n")
+            .manifest("max_body = '8MiB'\n[retry]\nmax_attempts = 2\ninitial_interval = '0s'\n")
             .install(&dir.path().join("plugins"), &sink);
         let text = format!(
             "plugins_dir = '{at}/plugins'\ngrant_all = true\ndrain_s = 5\nledger = {ledger}\n\
              aws = {{ endpoint_url = '{endpoint}' }}\nadmin = {{ listen = '127.0.0.1:0' }}\n\
-             egress = {{ open_hosts = ['{sink}'] }}\n[queues.jobs]\nwait = '1s'\nvisibility = '10s'\n",
+             egress = {{ open_hosts = ['{sink}'] }}\n[queues.jobs]\nwait = '1s'\nvisibility = '10s'\n{queue_lines}\n",
             at = dir.path().display(),
             ledger = ledger(dir.path()),
             sink = sink.host(),
         );
         let config = Config::parse(&text, Path::new("wasq.toml")).unwrap();
         let sqs = Sqs::connect(&config.aws).await;
-        sqs.client().create_queue().queue_name("jobs-dlq").send().await.unwrap();
+        for name in ["jobs-dlq", "mails"] {
+            sqs.client().create_queue().queue_name(name).send().await.unwrap();
+        }
         let dlq = sqs.queue("jobs-dlq").await.unwrap();
         let arn = &dlq.attributes().await.unwrap()["QueueArn"];
         let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 1000 }).to_string();
@@ -61,7 +68,7 @@ impl Moto {
         create.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();
         let queue = sqs.queue("jobs").await.unwrap();
         let host = Host::start(config).await.unwrap();
-        Self { endpoint, sqs, queue, dlq, host, sink, _dir: dir, _server: server }
+        Self { endpoint, sqs, queue, dlq, host, sink, dir, _server: server }
     }
 
     async fn send(&self, order: serde_json::Value) {
@@ -210,5 +217,71 @@ async fn the_ledger_may_be_in_dynamodb() {
         entries.iter().filter_map(|entry| Some(entry.get("state")?.as_s().unwrap().as_str())).collect();
     states.sort_unstable();
     assert_eq!(states, ["dead-lettered", "done", "done"]);
+    moto.end().await;
+}
+
+/// A ledger of the test's own.
+fn local(dir: &Path) -> String {
+    format!("{{ store = 'local', path = '{}/ledger' }}", dir.display())
+}
+
+impl Moto {
+    /// The library's client in Python. The answer is what it printed, and how many objects are in
+    /// the bucket.
+    async fn extended_client(&self, queue: &str, command: &[&str]) -> (String, String) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clients/extended_client.py");
+        let arguments = [&[script, self.endpoint.as_str(), "acme-big", queue], command].concat();
+        let ran = client("python", arguments).run().await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let objects = ran.err.lines().find_map(|line| line.strip_prefix("objects: ")).expect("it counts them");
+        (ran.out.trim().to_owned(), objects.to_owned())
+    }
+}
+
+const CLAIM_CHECK: &str =
+    "claim_check_bucket = 'acme-big'\ndelete_payload = true\n[outlets.mails]\nclaim_check_bucket = 'acme-big'";
+
+#[tokio::test]
+async fn a_message_of_five_megabytes_comes_and_goes_by_s3_as_the_extended_client_library_has_it() {
+    let moto = Moto::with(local, CLAIM_CHECK).await;
+    let file = moto.dir.path().join("body.json");
+    let send = async |order: &serde_json::Value| {
+        std::fs::write(&file, order.to_string()).unwrap();
+        moto.extended_client("jobs", &["send", file.to_str().unwrap()]).await
+    };
+    let (_, objects) = send(&json!({ "do": "http", "url": moto.sink.url("large"), "pad": "x".repeat(5_000_000) })).await;
+    assert_eq!(objects, "1", "the body is in the bucket");
+    moto.settled("0").await;
+    assert_eq!(moto.sink.count("large"), 1, "the handler has read the body");
+
+    let mail = json!({ "pad": "y".repeat(600_000) });
+    let order = json!({
+        "do": "outbox", "queue": "mails", "kind": "mail_due", "body": mail, "count": 1, "then": { "do": "done" },
+    });
+    send(&order).await;
+    moto.settled("0").await;
+    let (received, objects) = moto.extended_client("mails", &["receive"]).await;
+    let received: serde_json::Value = serde_json::from_str(&received).unwrap();
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(mail.to_string());
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(received, json!({ "sha256": digest, "type": "mail_due" }));
+    assert_eq!(objects, "0", "what is done is deleted from the bucket");
+    moto.end().await;
+}
+
+#[tokio::test]
+async fn a_pointer_to_another_bucket_is_dead_lettered_and_a_wanted_topic_is_confirmed() {
+    let topic = "arn:aws:sns:us-east-1:123456789012:orders";
+    let lines = "claim_check_bucket = 'acme-big'\nenvelope = 'auto'\nconfirm_subscriptions = true\n\
+                 topics = ['arn:aws:sns:us-east-1:123456789012:*']";
+    let moto = Moto::with(local, lines).await;
+    moto.send(json!(["software.amazon.payloadoffloading.PayloadS3Pointer", { "s3BucketName": "secrets", "s3Key": "k" }])).await;
+    moto.settled("1").await;
+    moto.send(json!({ "Type": "SubscriptionConfirmation", "MessageId": "m", "TopicArn": topic, "Token": "t", "Message": "You" }))
+        .await;
+    moto.settled("1").await;
+    let exits: Vec<_> = moto.host.services().stats.snapshot().iter().flat_map(|line| line.exits.clone()).collect();
+    let count = |class: &str| exits.iter().filter(|(name, _)| *name == class).map(|(_, count)| count).sum::<u64>();
+    assert_eq!((count("invalid"), count("notice"), count("done")), (1, 1, 0), "{exits:?}");
     moto.end().await;
 }

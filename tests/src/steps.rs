@@ -290,6 +290,8 @@ impl Kit {
         tokio::spawn(renewals.run(queue.clone(), ledger));
         let mut crew = Workers::new(Arc::new(services));
         crew.begin(QueueRuntime {
+            s3: None,
+            sns: None,
             name: "jobs".into(),
             keeper,
             settler: Settler::start(queue.clone(), meters.clone()),

@@ -40,6 +40,18 @@ const SIGNED_AS: [(&str, &str); 16] = [
 const GLOBAL: [&str; 8] = ["cloudfront", "iam", "organizations", "queue", "route53", "s3", "shield", "sts"];
 const GLOBAL_REGION: &str = "us-east-1";
 
+/// The domain of AWS's endpoints in a region, as the endpoint rules of its SDKs have them.
+pub fn domain_of(region: &str) -> &'static str {
+    let begins = |prefix: &str| region.starts_with(prefix);
+    match region {
+        _ if begins("cn-") => "amazonaws.com.cn",
+        _ if begins("us-iso-") => "c2s.ic.gov",
+        _ if begins("us-isob-") => "sc2s.sgov.gov",
+        _ if begins("eusc-") => "amazonaws.eu",
+        _ => "amazonaws.com",
+    }
+}
+
 /// Services whose endpoints have the region before their own name: `eu-west-1.es.amazonaws.com`.
 const REGION_FIRST: [&str; 3] = ["aoss", "es", "queue"];
 

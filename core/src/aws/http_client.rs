@@ -6,7 +6,7 @@ use std::path::Path;
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
-use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_http_client::{Builder, Connector, ConnectorBuilder};
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -29,19 +29,22 @@ enum BadNetwork {
     CaBundle { path: String, reason: String },
 }
 
-/// As the environment says, which `lookup` reads. What is wrong with it is what every call says.
+/// For the SDK's clients, as the environment says, which `lookup` reads. What is wrong with it is
+/// what every call says.
 pub fn http_client(lookup: impl Fn(&str) -> Option<String>) -> SharedHttpClient {
-    match (Proxies::from_env(&lookup).map_err(BadNetwork::from), trusted(&lookup)) {
-        (Ok(proxies), Ok(trust)) => {
-            let through = |proxy: Option<&Proxy>| proxy.map(|proxy| client(trust.clone(), Some(proxy)));
-            let (https, http) = (through(proxies.https()), through(proxies.http()));
-            let direct = client(trust, None);
-            if https.is_none() && http.is_none() {
-                return direct;
-            }
-            SharedHttpClient::new(Chooser { direct, https, http, proxies })
-        }
-        (Err(error), _) | (_, Err(error)) => SharedHttpClient::new(Refusing(error)),
+    match Chooser::new(lookup, client) {
+        Ok(Chooser { direct, https: None, http: None, .. }) => direct,
+        Ok(chooser) => SharedHttpClient::new(chooser),
+        Err(error) => SharedHttpClient::new(Refusing(error)),
+    }
+}
+
+/// For requests that no client of the SDK makes, in the same way.
+pub fn http_connector(lookup: impl Fn(&str) -> Option<String>) -> SharedHttpConnector {
+    let own = |trust, proxy: Option<&Proxy>| SharedHttpConnector::new(connector(&tls(trust), proxy_config(proxy)));
+    match Chooser::new(lookup, own) {
+        Ok(chooser) => SharedHttpConnector::new(chooser),
+        Err(error) => SharedHttpConnector::new(Refusing(error)),
     }
 }
 
@@ -60,19 +63,37 @@ fn trusted(lookup: impl Fn(&str) -> Option<String>) -> Result<TrustStore, BadNet
     Ok(roots.with_pem_certificate(pem))
 }
 
+fn tls(trust: TrustStore) -> TlsContext {
+    TlsContext::builder().with_trust_store(trust).build().expect("roots alone make a context")
+}
+
+fn proxy_config(proxy: Option<&Proxy>) -> Option<ProxyConfig> {
+    proxy.map(|proxy| ProxyConfig::all(proxy.url()).expect("a proxy's URL is one of HTTP"))
+}
+
 fn client(trust: TrustStore, proxy: Option<&Proxy>) -> SharedHttpClient {
-    let tls = TlsContext::builder().with_trust_store(trust).build().expect("roots alone make a context");
-    let proxy = proxy.map(|proxy| ProxyConfig::all(proxy.url()).expect("a proxy's URL is one of HTTP"));
+    let (tls, proxy) = (tls(trust), proxy_config(proxy));
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = Connector::builder();
         builder.set_connector_settings(settings.cloned());
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         builder.set_proxy_config(proxy.clone());
-        builder
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .tls_context(tls.clone())
-            .build_with_resolver(Resolver)
+        build(builder, &tls)
     })
+}
+
+/// Without timeouts: whoever calls has one of its own.
+fn connector(tls: &TlsContext, proxy: Option<ProxyConfig>) -> Connector {
+    let mut builder = Connector::builder();
+    builder.set_proxy_config(proxy);
+    build(builder, tls)
+}
+
+fn build(builder: ConnectorBuilder, tls: &TlsContext) -> Connector {
+    builder
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .tls_context(tls.clone())
+        .build_with_resolver(Resolver)
 }
 
 /// The system's resolver, whose errors name the host.
@@ -95,6 +116,18 @@ struct Chooser<T> {
     https: Option<T>,
     http: Option<T>,
     proxies: Proxies,
+}
+
+impl<T> Chooser<T> {
+    fn new(
+        lookup: impl Fn(&str) -> Option<String>,
+        make: impl Fn(TrustStore, Option<&Proxy>) -> T,
+    ) -> Result<Self, BadNetwork> {
+        let (proxies, trust) = (Proxies::from_env(&lookup)?, trusted(&lookup)?);
+        let through = |proxy: Option<&Proxy>| proxy.map(|proxy| make(trust.clone(), Some(proxy)));
+        let (https, http) = (through(proxies.https()), through(proxies.http()));
+        Ok(Self { direct: make(trust.clone(), None), https, http, proxies })
+    }
 }
 
 impl HttpClient for Chooser<SharedHttpClient> {

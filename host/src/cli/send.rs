@@ -3,12 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use futures::stream::{FuturesUnordered, StreamExt};
 use wasq_core::message::{AttributeValue, Attributes};
-use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{Outgoing, Queue, batches};
 
 use super::body::read_body;
@@ -45,13 +45,16 @@ pub struct Send {
     /// The message group, for a FIFO queue or a fair queue.
     #[arg(long)]
     group: Option<String>,
+    /// The deduplication id, for a FIFO queue without deduplication by content.
+    #[arg(long, conflicts_with = "file")]
+    deduplication_id: Option<String>,
     #[command(flatten)]
     target: Target,
 }
 
 impl Send {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let queue = self.target.connect().await?.queue;
+        let queue = self.target.connect().await?.with_claim_check();
         match (&self.file, &self.body) {
             (Some(file), _) => self.send_file(&queue, file).await,
             (None, Some(body)) => {
@@ -65,7 +68,7 @@ impl Send {
         }
     }
 
-    async fn send_file(&self, queue: &SqsQueue, file: &PathBuf) -> anyhow::Result<ExitCode> {
+    async fn send_file(&self, queue: &Arc<dyn Queue>, file: &PathBuf) -> anyhow::Result<ExitCode> {
         let input: Box<dyn BufRead> = if file.as_os_str() == "-" {
             Box::new(BufReader::new(std::io::stdin()))
         } else {
@@ -117,7 +120,7 @@ impl Send {
             attributes,
             delay_s: self.delay,
             group: self.group.clone(),
-            deduplication_id: None,
+            deduplication_id: self.deduplication_id.clone(),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Which queue a command means.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use wasq_core::aws::s3::S3;
 use wasq_queues::Queue;
 use wasq_queues::sqs::{Sqs, SqsQueue};
 
 use crate::config::{AwsConfig, Config, LOCAL_SQS_PORT, QueueConfig};
 use crate::dlq::redrive::RedriveError;
+use crate::host::claim_check;
 
 /// The queue that `wasq dev` makes when no config names one.
 pub const DEV_QUEUE: &str = "jobs";
@@ -34,6 +37,7 @@ pub struct Targeted {
     pub sqs: Sqs,
     pub queue: SqsQueue,
     pub config: QueueConfig,
+    aws: AwsConfig,
 }
 
 impl Target {
@@ -68,7 +72,7 @@ impl Target {
             let at = aws.endpoint_url.as_deref().unwrap_or("AWS");
             format!("cannot reach the queue `{wanted}` at {at}; start `wasq dev`, or set --queue and --endpoint-url")
         })?;
-        Ok(Targeted { sqs, queue, config: queue_config })
+        Ok(Targeted { sqs, queue, config: queue_config, aws })
     }
 
     fn choose(&self, queues: &[(String, QueueConfig)]) -> anyhow::Result<(String, QueueConfig)> {
@@ -88,6 +92,13 @@ impl Target {
 }
 
 impl Targeted {
+    /// The queue as it is sent to: large bodies go by S3 where the config names a bucket.
+    pub fn with_claim_check(self) -> Arc<dyn Queue> {
+        let (bucket, over) = (&self.config.claim_check_bucket, self.config.claim_check_over);
+        let s3 = bucket.is_some().then(|| S3::new(&self.aws, self.queue.region()));
+        claim_check(Arc::new(self.queue), s3.as_ref(), bucket.as_ref(), over)
+    }
+
     /// The queue's DLQ: the config's, the redrive policy's target, or the one that `wasq dev` makes
     /// beside a queue.
     pub async fn dlq(&self) -> anyhow::Result<SqsQueue> {

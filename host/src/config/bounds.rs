@@ -52,6 +52,7 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("steps", limits.steps as u64, 0..=10_000),
         ("step_bytes", limits.step_bytes as u64, 0..=64 * MIB),
         ("step_total_bytes", limits.step_total_bytes as u64, 0..=GIB),
+        ("payload_bytes", limits.payload_bytes as u64, 0..=GIB),
         ("outbox_messages", limits.outbox_messages as u64, 0..=10_000),
         ("outbox_bytes", limits.outbox_bytes as u64, 0..=GIB),
         ("outbox_depth", u64::from(limits.outbox_depth), 1..=10_000),

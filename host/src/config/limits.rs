@@ -56,6 +56,8 @@ pub struct Limits {
     pub step_bytes: usize,
     /// Bytes of all values that one run may record. Default 4 MiB.
     pub step_total_bytes: usize,
+    /// Bytes of a body that is fetched from S3; a manifest's `max_body` may be lower. Default 64 MiB.
+    pub payload_bytes: usize,
     /// Messages in one run's outbox. Default 100.
     pub outbox_messages: usize,
     /// Bytes of all bodies, attributes and names in one run's outbox. Default 16 MiB.
@@ -140,6 +142,7 @@ impl Default for Limits {
             steps: 64,
             step_bytes: 256 * 1024,
             step_total_bytes: 4 * 1024 * 1024,
+            payload_bytes: 64 * 1024 * 1024,
             outbox_messages: 100,
             outbox_bytes: 16 * 1024 * 1024,
             outbox_depth: 32,

@@ -133,6 +133,9 @@ impl Config {
         if let Some((key, value, rule)) = self.queue_name_fault().or_else(|| self.ring_fault()) {
             return refuse(key, value, &rule);
         }
+        if let Some((key, value, rule)) = self.claim_check_fault() {
+            return refuse(key, value, &rule);
+        }
         for (name, queue) in &self.queues {
             let key = |field: &str| format!("queues.{name}.{field}");
             if !(1..=10_000).contains(&queue.concurrency) {

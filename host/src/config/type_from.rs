@@ -50,6 +50,15 @@ impl TypeFrom {
 }
 
 impl QueueConfig {
+    /// Whether a subscription to this topic is to be confirmed.
+    pub fn wants_topic(&self, arn: &str) -> bool {
+        let is_it = |topic: &String| match topic.strip_suffix('*') {
+            Some(prefix) => arn.starts_with(prefix),
+            None => topic == arn,
+        };
+        self.confirm_subscriptions && self.topics.iter().any(is_it)
+    }
+
     /// What is wrong with what it says of types and topics: key, value and rule.
     pub(super) fn type_fault(&self) -> Option<(String, String, String)> {
         let fault = |field: &str, value: &str, rule: &str| Some((field.to_owned(), value.to_owned(), rule.to_owned()));

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use wasq_core::aws::s3::S3;
+use wasq_core::aws::sns::Sns;
 use wasq_core::clock::SharedClock;
 use wasq_ledgers::Ledger;
 use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
@@ -50,6 +52,10 @@ pub struct Services {
 pub struct QueueRuntime {
     pub name: String,
     pub config: QueueConfig,
+    /// Where bodies are that are too large for the queue.
+    pub s3: Option<S3>,
+    /// What confirms its subscriptions, where it may.
+    pub sns: Option<Sns>,
     pub queue: Arc<dyn Queue>,
     /// How long the queue keeps a message: nothing may wait past its end.
     pub retention: Retention,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -48,6 +49,8 @@ struct Item {
     operation: Operation,
     decided_at: Instant,
     span: Span,
+    /// What is to be done once the message is off its queue.
+    then: Option<BoxFuture<'static, ()>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -79,8 +82,8 @@ impl Settler {
         self.times.lock().clone()
     }
 
-    /// Hands a delivery over. It is held until its call is confirmed.
-    pub async fn settle(&self, lease: Lease, action: QueueAction, span: Span) {
+    /// Hands a delivery over. It is held until its call is confirmed; `then` is done after that.
+    pub async fn settle(&self, lease: Lease, action: QueueAction, span: Span, then: Option<BoxFuture<'static, ()>>) {
         let decided_at = clock::now();
         let operation = match action {
             QueueAction::Leave => return,
@@ -93,7 +96,7 @@ impl Settler {
         if operation == Operation::Delete {
             lease.begin_delete();
         }
-        if self.items.send(Item { lease, operation, decided_at, span }).await.is_err() {
+        if self.items.send(Item { lease, operation, decided_at, span, then }).await.is_err() {
             tracing::error!("the settler has ended; the message is delivered again");
         }
     }
@@ -167,8 +170,8 @@ async fn receive(waiting: &mut mpsc::Receiver<Item>, closing: &CancellationToken
 async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<Item>, times: &Mutex<Times>) {
     for attempt in 1..=TRIES {
         let answers = call(queue, &batch).await;
-        let (mut settled, mut failed) = (Vec::new(), Vec::new());
-        for (item, answer) in batch.into_iter().zip(answers) {
+        let (mut settled, mut failed, mut then) = (Vec::new(), Vec::new(), Vec::new());
+        for (mut item, answer) in batch.into_iter().zip(answers) {
             if let Err(error) = &answer {
                 item.operation.failures(meters).add(1);
                 item.span.failed(error.code());
@@ -177,6 +180,7 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
                 Ok(()) => {
                     meters.settle_duration.observe(clock::now() - item.decided_at);
                     settled.extend(deleted_after(&item));
+                    then.extend(item.then.take());
                 }
                 Err(QueueError::LeaseLost { message }) => {
                     tracing::debug!(%message, "settled too late; the ledger knows");
@@ -191,6 +195,7 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
             }
         }
         times.lock().extend(settled);
+        join_all(then).await;
         if failed.is_empty() {
             return;
         }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytesize::ByteSize;
+use wasq_core::aws::s3::S3;
+use wasq_core::aws::sns::Sns;
 use wasq_ledgers::Ledger;
-use wasq_queues::Queue;
 use wasq_queues::sqs::Sqs;
+use wasq_queues::{ClaimCheckQueue, Queue};
 
 use super::queues::OpenQueue;
 use crate::config::AwsConfig;
@@ -17,6 +20,8 @@ use crate::telemetry::metrics::QueueMeters;
 pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> QueueRuntime {
     let OpenQueue { name, config, queue, retention, max_bytes, dlq, dlq_max_bytes, .. } = open;
     let aws = AwsConfig { region: queue.region(), ..aws.clone() };
+    let s3 = config.claim_check_bucket.is_some().then(|| S3::new(&aws, queue.region()));
+    let sns = config.confirm_subscriptions.then(|| Sns::new(&aws));
     let url = queue.url().to_owned();
     // The keeper's connections must not wait for the serving threads, so they are made on its own.
     let connect = move || async move {
@@ -25,6 +30,7 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
         Arc::new(queue) as Arc<dyn Queue>
     };
     let queue: Arc<dyn Queue> = Arc::new(queue);
+    let queue = claim_check(queue, s3.as_ref(), config.claim_check_bucket.as_ref(), config.claim_check_over);
     let meters = Arc::new(QueueMeters::default());
     QueueRuntime {
         name,
@@ -36,6 +42,15 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
         dlq: Arc::new(dlq),
         dlq_max_bytes,
         queue,
+        s3,
+        sns,
         config,
     }
+}
+
+/// The queue with its large bodies in S3, where the config names a bucket for them.
+pub fn claim_check(queue: Arc<dyn Queue>, s3: Option<&S3>, bucket: Option<&String>, over: ByteSize) -> Arc<dyn Queue> {
+    let (Some(s3), Some(bucket)) = (s3, bucket) else { return queue };
+    let over_bytes = usize::try_from(over.as_u64()).unwrap_or(usize::MAX);
+    Arc::new(ClaimCheckQueue::new(queue, s3.clone(), bucket.clone(), over_bytes))
 }

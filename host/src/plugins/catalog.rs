@@ -80,6 +80,12 @@ impl Catalog {
         attempts.max().unwrap_or(super::manifest::Retry::default().max_attempts)
     }
 
+    /// The largest body that any plugin takes.
+    pub fn largest_body(&self) -> usize {
+        let largest = self.plugins().map(|plugin| plugin.manifest.max_body.as_u64()).max().unwrap_or(0);
+        usize::try_from(largest).unwrap_or(usize::MAX)
+    }
+
     pub fn failures(&self) -> &[LoadFailure] {
         &self.failures
     }

@@ -32,6 +32,10 @@ pub struct Manifest {
     /// How much linear memory an instance may have: 64 KiB to 4 GiB. Default 64 MiB.
     #[serde(default = "default_memory")]
     pub memory: ByteSize,
+    /// The largest body that it takes: 1 B to 1 GiB. Default 1 MiB, which is SQS's own limit. What is
+    /// larger comes by S3.
+    #[serde(default = "default_max_body")]
+    pub max_body: ByteSize,
     /// Attempts at once on this host. Default: `limits.max_instances`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<usize>,
@@ -142,6 +146,10 @@ pub(super) fn default_memory() -> ByteSize {
     ByteSize::mib(64)
 }
 
+fn default_max_body() -> ByteSize {
+    ByteSize::mib(1)
+}
+
 /// What is wrong with a manifest, in words that name the key.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -178,6 +186,9 @@ impl Manifest {
         let memory = self.memory.as_u64();
         if !(64 * 1024..=4 * 1024 * 1024 * 1024).contains(&memory) {
             return bounds("memory", &self.memory.to_string(), "use 64 KiB to 4 GiB");
+        }
+        if !(ByteSize::b(1)..=ByteSize::gib(1)).contains(&self.max_body) {
+            return bounds("max_body", &self.max_body.to_string(), "use 1 B to 1 GiB");
         }
         if self.max_concurrency == Some(0) {
             return bounds("max_concurrency", "0", "use 1 or more; remove the plugin to stop it");

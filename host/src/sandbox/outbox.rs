@@ -84,7 +84,7 @@ pub struct Destinations {
 
 impl Default for Destinations {
     fn default() -> Self {
-        Self { own: QueueRules { fifo: false, max_bytes: MESSAGE_MAX_BYTES }, outlets: None }
+        Self { own: QueueRules { fifo: false, max_bytes: MESSAGE_MAX_BYTES, claim_check_over: None }, outlets: None }
     }
 }
 
@@ -94,7 +94,7 @@ impl Destinations {
     pub fn rules(&self, queue: &str) -> Option<QueueRules> {
         match &self.outlets {
             _ if queue.is_empty() => Some(self.own),
-            None => Some(QueueRules { fifo: is_fifo(queue), max_bytes: MESSAGE_MAX_BYTES }),
+            None => Some(QueueRules { fifo: is_fifo(queue), max_bytes: MESSAGE_MAX_BYTES, claim_check_over: None }),
             Some(outlets) => outlets.get(queue).map(|outlet| QueueRules::of(&*outlet.queue, &outlet.max_bytes)),
         }
     }

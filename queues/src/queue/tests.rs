@@ -23,7 +23,7 @@ fn ten_bodies_of_one_mib_are_split_by_bytes() {
 
 #[test]
 fn what_a_queue_refuses_for_good_is_named_with_its_limit() {
-    let rules = QueueRules { fifo: true, max_bytes: 1_024 };
+    let rules = QueueRules { fifo: true, max_bytes: 1_024, claim_check_over: None };
     let good = || Outgoing {
         body: "{}".into(),
         attributes: [("type".to_owned(), AttributeValue::string("greeting"))].into(),

@@ -227,6 +227,7 @@ fn with(section: &Section, line: &str, replaced: &str) -> String {
     let line = match line {
         line if line.starts_with("field = ") => format!("secretsmanager = 'x'\n{line}"),
         "confirm_subscriptions = true" => format!("topics = {TOPICS}\n{line}"),
+        "delete_payload = true" => format!("claim_check_bucket = 'bucket'\n{line}"),
         line => line.to_owned(),
     };
     let kept: Vec<_> = section.place.lines().filter(|own| !replaces(own)).collect();
@@ -269,6 +270,7 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         "percentage" => (one("'5%'"), "5"),
         "list of strings" => (one("['x']"), "'x'"),
         "list of places" => (one("['attribute:a', 'envelope', '/type', '/a/b']"), "['x']"),
+        "bucket" => (one("'bucket'"), "'B'"),
         "list of topic ARNs" => (one(TOPICS), "['x']"),
         "list of empty interfaces" => (one("['wasi:filesystem']"), "['wasi:http']"),
         "list of minisign keys" => (one(key), "['x']"),

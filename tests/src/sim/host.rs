@@ -322,6 +322,8 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
     tokio::spawn(renewals.run(Arc::new(SimQueue::for_keeper(seat.clone())), ledger));
     let mut crew = Workers::new(Arc::new(services));
     crew.begin(QueueRuntime {
+        s3: None,
+        sns: None,
         name: "jobs".into(),
         keeper,
         settler: Settler::start(jobs.clone(), meters.clone()),
