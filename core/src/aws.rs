@@ -12,6 +12,8 @@ mod credentials;
 mod http_client;
 mod no_answer;
 
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -66,7 +68,9 @@ pub async fn sdk_config(aws: &AwsConfig) -> SdkConfig {
             loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback endpoint"));
         }
         if needs.region {
-            loader = loader.region(Region::from_static("us-east-1"));
+            // An instance, which the SDK would ask next, does not say where this machine's queue is.
+            let profile = RegionProviderChain::first_try(ProfileFileRegionProvider::new());
+            loader = loader.region(profile.or_else("us-east-1"));
         }
     }
     let config = loader.load().await;

@@ -226,6 +226,7 @@ fn with(section: &Section, line: &str, replaced: &str) -> String {
     // What some keys need beside them.
     let line = match line {
         line if line.starts_with("field = ") => format!("secretsmanager = 'x'\n{line}"),
+        "split = true" => format!("envelope = 'auto'\n{line}"),
         "confirm_subscriptions = true" => format!("topics = {TOPICS}\n{line}"),
         "delete_payload = true" => format!("claim_check_bucket = 'bucket'\n{line}"),
         line => line.to_owned(),
