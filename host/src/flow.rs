@@ -101,7 +101,7 @@ pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Deli
     span.set("wasq.settlement", name);
     // A dead letter points to the body still.
     let is_over = action == QueueAction::Delete && !has_letter;
-    let payload = fetched.ok().flatten().filter(|_| is_over).and_then(|fetched| fetched.delete(runtime));
+    let payload = fetched.ok().flatten().filter(|_| is_over).and_then(|fetched| fetched.leftover(runtime));
     runtime.settler.settle(lease, action, span, payload).await;
     action
 }

@@ -249,7 +249,8 @@ async fn a_message_of_five_megabytes_comes_and_goes_by_s3_as_the_extended_client
         std::fs::write(&file, order.to_string()).unwrap();
         moto.extended_client("jobs", &["send", file.to_str().unwrap()]).await
     };
-    let (_, objects) = send(&json!({ "do": "http", "url": moto.sink.url("large"), "pad": "x".repeat(5_000_000) })).await;
+    let (_, objects) =
+        send(&json!({ "do": "http", "url": moto.sink.url("large"), "pad": "x".repeat(5_000_000) })).await;
     assert_eq!(objects, "1", "the body is in the bucket");
     moto.settled("0").await;
     assert_eq!(moto.sink.count("large"), 1, "the handler has read the body");
@@ -275,7 +276,10 @@ async fn a_pointer_to_another_bucket_is_dead_lettered_and_a_wanted_topic_is_conf
     let lines = "claim_check_bucket = 'acme-big'\nenvelope = 'auto'\nconfirm_subscriptions = true\n\
                  topics = ['arn:aws:sns:us-east-1:123456789012:*']";
     let moto = Moto::with(local, lines).await;
-    moto.send(json!(["software.amazon.payloadoffloading.PayloadS3Pointer", { "s3BucketName": "secrets", "s3Key": "k" }])).await;
+    moto.send(
+        json!(["software.amazon.payloadoffloading.PayloadS3Pointer", { "s3BucketName": "secrets", "s3Key": "k" }]),
+    )
+    .await;
     moto.settled("1").await;
     moto.send(json!({ "Type": "SubscriptionConfirmation", "MessageId": "m", "TopicArn": topic, "Token": "t", "Message": "You" }))
         .await;

@@ -225,7 +225,7 @@ impl Steps {
         self.runtime.block_on(async {
             for delivery in queue.make(messages) {
                 let lease = keeper.track(&delivery).expect("each message is received once");
-                settler.settle(lease, QueueAction::Delete, Span::NONE).await;
+                settler.settle(lease, QueueAction::Delete, Span::NONE, None).await;
             }
             queue.all_deleted().await;
         });

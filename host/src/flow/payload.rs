@@ -7,9 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use wasq_core::aws::s3::{ObjectRef, S3Error};
+use wasq_core::aws::s3::{ObjectRef, S3, S3Error};
 use wasq_core::message::Delivery;
 use wasq_queues::payload_pointer;
 
@@ -65,16 +63,24 @@ fn failed(error: &S3Error, bucket: &str, receive_count: u32) -> Exit {
 }
 
 impl Fetched {
-    /// Deletes the body, once its message is deleted and needs it no more.
-    pub fn delete(self, runtime: &QueueRuntime) -> Option<BoxFuture<'static, ()>> {
+    /// What is left to do once the message is deleted and needs its body no more.
+    pub fn leftover(self, runtime: &QueueRuntime) -> Option<Leftover> {
         let s3 = runtime.s3.clone().filter(|_| runtime.config.delete_payload)?;
-        let object = self.object;
-        let delete = async move {
-            if let Err(error) = s3.delete(&object).await {
-                tracing::warn!(%error, "the body of a message that is done stays in its bucket");
-            }
-        };
-        Some(delete.boxed())
+        Some(Leftover { s3, object: self.object })
+    }
+}
+
+/// A body that is to be deleted behind its message.
+pub struct Leftover {
+    s3: S3,
+    object: ObjectRef,
+}
+
+impl Leftover {
+    pub async fn delete(self) {
+        if let Err(error) = self.s3.delete(&self.object).await {
+            tracing::warn!(%error, "the body of a message that is done stays in its bucket");
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join_all};
+use futures::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use wasq_core::clock;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
 use super::decide::QueueAction;
+use super::payload::Leftover;
 use super::retry::visibility_s;
 use crate::lease::Lease;
 use crate::telemetry::metrics::{Counter, QueueMeters};
@@ -49,8 +50,8 @@ struct Item {
     operation: Operation,
     decided_at: Instant,
     span: Span,
-    /// What is to be done once the message is off its queue.
-    then: Option<BoxFuture<'static, ()>>,
+    /// Its body in S3, to be deleted once the message is off its queue.
+    leftover: Option<Leftover>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -82,8 +83,9 @@ impl Settler {
         self.times.lock().clone()
     }
 
-    /// Hands a delivery over. It is held until its call is confirmed; `then` is done after that.
-    pub async fn settle(&self, lease: Lease, action: QueueAction, span: Span, then: Option<BoxFuture<'static, ()>>) {
+    /// Hands a delivery over. It is held until its call is confirmed; a leftover is
+    /// deleted after that.
+    pub async fn settle(&self, lease: Lease, action: QueueAction, span: Span, leftover: Option<Leftover>) {
         let decided_at = clock::now();
         let operation = match action {
             QueueAction::Leave => return,
@@ -96,7 +98,7 @@ impl Settler {
         if operation == Operation::Delete {
             lease.begin_delete();
         }
-        if self.items.send(Item { lease, operation, decided_at, span, then }).await.is_err() {
+        if self.items.send(Item { lease, operation, decided_at, span, leftover }).await.is_err() {
             tracing::error!("the settler has ended; the message is delivered again");
         }
     }
@@ -170,7 +172,7 @@ async fn receive(waiting: &mut mpsc::Receiver<Item>, closing: &CancellationToken
 async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<Item>, times: &Mutex<Times>) {
     for attempt in 1..=TRIES {
         let answers = call(queue, &batch).await;
-        let (mut settled, mut failed, mut then) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut settled, mut failed, mut leftovers) = (Vec::new(), Vec::new(), Vec::new());
         for (mut item, answer) in batch.into_iter().zip(answers) {
             if let Err(error) = &answer {
                 item.operation.failures(meters).add(1);
@@ -180,7 +182,7 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
                 Ok(()) => {
                     meters.settle_duration.observe(clock::now() - item.decided_at);
                     settled.extend(deleted_after(&item));
-                    then.extend(item.then.take());
+                    leftovers.extend(item.leftover.take());
                 }
                 Err(QueueError::LeaseLost { message }) => {
                     tracing::debug!(%message, "settled too late; the ledger knows");
@@ -195,7 +197,7 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
             }
         }
         times.lock().extend(settled);
-        join_all(then).await;
+        join_all(leftovers.into_iter().map(Leftover::delete)).await;
         if failed.is_empty() {
             return;
         }
