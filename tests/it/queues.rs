@@ -124,7 +124,7 @@ async fn a_queue_a_dlq_and_an_outlet_may_be_named_by_their_arns() {
     let mut rig = Setup::new().plugin(probe).queue("jobs", |_| {}).without_host().await;
     rig.client.create_queue().queue_name("mail-service").send().await.unwrap();
     let url = Some(arn(&rig, "mail-service").await);
-    rig.config.outlets.insert("mails".into(), OutletConfig { url });
+    rig.config.outlets.insert("mails".into(), OutletConfig { url, ..OutletConfig::default() });
     let granted = PluginConfig { queues: Some(vec!["self".into(), "mails".into()]), ..PluginConfig::default() };
     rig.config.plugins.insert("probe".into(), granted);
     let dlq = arn(&rig, "jobs-dlq").await;
