@@ -14,6 +14,7 @@ mod claim;
 pub mod decide;
 pub mod decode;
 mod insist;
+mod leftover;
 mod notice;
 mod outbox;
 mod owed;

@@ -239,7 +239,8 @@ impl Current {
 /// answered.
 fn reason(error: &CredentialsError) -> NoAnswer {
     let is_explained = with_causes(error).any(|error| error.is::<CredentialsFault>());
-    let answer = || with_causes(error).find_map(|error| error.downcast_ref::<ErrorMetadata>());
+    let answers = || with_causes(error).filter_map(|error| error.downcast_ref::<ErrorMetadata>());
+    let answer = || answers().find(|answer| answer.code().is_some());
     match answer().filter(|_| !is_explained) {
         Some(answer) => {
             let code = answer.code().unwrap_or("no code");

@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use wasq_core::aws::s3::{ObjectRef, S3, S3Error};
+use wasq_core::aws::s3::{ObjectRef, S3Error};
 use wasq_core::message::Delivery;
 use wasq_queues::payload_pointer;
 
+use super::leftover::Leftover;
 use super::services::{QueueRuntime, Services};
 use crate::config::Envelope;
 use crate::exit::Exit;
@@ -66,21 +67,7 @@ impl Fetched {
     /// What is left to do once the message is deleted and needs its body no more.
     pub fn leftover(self, runtime: &QueueRuntime) -> Option<Leftover> {
         let s3 = runtime.s3.clone().filter(|_| runtime.config.delete_payload)?;
-        Some(Leftover { s3, object: self.object })
-    }
-}
-
-/// A body that is to be deleted behind its message.
-pub struct Leftover {
-    s3: S3,
-    object: ObjectRef,
-}
-
-impl Leftover {
-    pub async fn delete(self) {
-        if let Err(error) = self.s3.delete(&self.object).await {
-            tracing::warn!(%error, "the body of a message that is done stays in its bucket");
-        }
+        Some(Leftover::new(s3, self.object))
     }
 }
 

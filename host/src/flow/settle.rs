@@ -18,7 +18,7 @@ use wasq_core::clock;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
 use super::decide::QueueAction;
-use super::payload::Leftover;
+use super::leftover::Leftover;
 use super::retry::visibility_s;
 use crate::lease::Lease;
 use crate::telemetry::metrics::{Counter, QueueMeters};

@@ -80,9 +80,9 @@ impl Catalog {
         attempts.max().unwrap_or(super::manifest::Retry::default().max_attempts)
     }
 
-    /// The largest body that any plugin takes.
+    /// The largest body that any plugin takes; no limit where there is none.
     pub fn largest_body(&self) -> usize {
-        let largest = self.plugins().map(|plugin| plugin.manifest.max_body.as_u64()).max().unwrap_or(0);
+        let largest = self.plugins().map(|plugin| plugin.manifest.max_body.as_u64()).max().unwrap_or(u64::MAX);
         usize::try_from(largest).unwrap_or(usize::MAX)
     }
 

@@ -32,7 +32,7 @@ pub struct Manifest {
     /// How much linear memory an instance may have: 64 KiB to 4 GiB. Default 64 MiB.
     #[serde(default = "default_memory")]
     pub memory: ByteSize,
-    /// The largest body that it takes: 1 B to 1 GiB. Default 1 MiB, which is SQS's own limit. What is
+    /// The largest body that it takes: 1 KiB to 1 GiB. Default 1 MiB, which is SQS's own limit. What is
     /// larger comes by S3.
     #[serde(default = "default_max_body")]
     pub max_body: ByteSize,
@@ -187,8 +187,8 @@ impl Manifest {
         if !(64 * 1024..=4 * 1024 * 1024 * 1024).contains(&memory) {
             return bounds("memory", &self.memory.to_string(), "use 64 KiB to 4 GiB");
         }
-        if !(ByteSize::b(1)..=ByteSize::gib(1)).contains(&self.max_body) {
-            return bounds("max_body", &self.max_body.to_string(), "use 1 B to 1 GiB");
+        if !(ByteSize::kib(1)..=ByteSize::gib(1)).contains(&self.max_body) {
+            return bounds("max_body", &self.max_body.to_string(), "use 1 KiB to 1 GiB");
         }
         if self.max_concurrency == Some(0) {
             return bounds("max_concurrency", "0", "use 1 or more; remove the plugin to stop it");

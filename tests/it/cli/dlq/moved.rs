@@ -52,8 +52,9 @@ async fn with_several_sources_the_user_says_where_to() {
     wear_out(&rig).await;
     let arn = rig.queue("jobs-dlq").await.attributes().await.unwrap()["QueueArn"].clone();
     let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 9 }).to_string();
-    let create = rig.client.create_queue().queue_name("other");
-    create.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();
+    rig.sqs.create_queue("other").await.unwrap();
+    let set = rig.client.set_queue_attributes().queue_url(rig.queue("other").await.url());
+    set.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();
     let said = ["several sources", "jobs", "other", "--to", "0 replayed"];
     on_queue(&rig, &["replay", "--all"], &[]).check(1, &said).await;
     dlq(&rig, &["replay", "--all", "--dry-run"]).check(0, &["1 would be replayed, to jobs"]).await;
