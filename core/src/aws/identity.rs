@@ -242,8 +242,9 @@ fn reason(error: &CredentialsError) -> NoAnswer {
         return NoAnswer::Credentials;
     }
     if let Some(answer) = chain().find_map(|error| error.downcast_ref::<ErrorMetadata>()) {
-        let code = answer.code().unwrap_or("no code");
-        return NoAnswer::Other(format!("{code}: {}", answer.message().unwrap_or("no reason given")));
+        let message = answer.message().unwrap_or("no reason given");
+        let words = answer.code().map(|code| format!("{code}: {message}"));
+        return NoAnswer::Other(words.unwrap_or_else(|| "its refusal cannot be read".into()));
     }
     NoAnswer::of(error)
 }
