@@ -238,8 +238,7 @@ impl Moto {
     }
 }
 
-const CLAIM_CHECK: &str =
-    "claim_check_bucket = 'acme-big'\ndelete_payload = true\n[outlets.mails]\nclaim_check_bucket = 'acme-big'";
+const CLAIM_CHECK: &str = "claim_check_bucket = 'acme-big'\ndelete_payload = true\n[outlets.nowhere]\nurl = 'mails'\nclaim_check_bucket = 'acme-big'";
 
 #[tokio::test]
 async fn a_message_of_five_megabytes_comes_and_goes_by_s3_as_the_extended_client_library_has_it() {
@@ -257,7 +256,7 @@ async fn a_message_of_five_megabytes_comes_and_goes_by_s3_as_the_extended_client
 
     let mail = json!({ "pad": "y".repeat(600_000) });
     let order = json!({
-        "do": "outbox", "queue": "mails", "kind": "mail_due", "body": mail, "count": 1, "then": { "do": "done" },
+        "do": "outbox", "queue": "nowhere", "kind": "mail_due", "body": mail, "count": 1, "then": { "do": "done" },
     });
     send(&order).await;
     moto.settled("0").await;
@@ -276,6 +275,9 @@ async fn a_pointer_to_another_bucket_is_dead_lettered_and_a_wanted_topic_is_conf
     let lines = "claim_check_bucket = 'acme-big'\nenvelope = 'auto'\nconfirm_subscriptions = true\n\
                  topics = ['arn:aws:sns:us-east-1:123456789012:*']";
     let moto = Moto::with(local, lines).await;
+    let make = "import boto3, sys; boto3.client('sns', endpoint_url=sys.argv[1], region_name='us-east-1', \
+                aws_access_key_id='x', aws_secret_access_key='x').create_topic(Name='orders')";
+    client("python", ["-c", make, &moto.endpoint]).check(0, &[]).await;
     moto.send(
         json!(["software.amazon.payloadoffloading.PayloadS3Pointer", { "s3BucketName": "secrets", "s3Key": "k" }]),
     )

@@ -223,6 +223,7 @@ async fn a_check_names_what_cannot_be_signed_and_with_what() {
     check("service = 's3'", false).check(1, &[&format!("take {key} away"), "would be signed"]).await;
     let role = format!("service = 's3'\nrole = '{}'", moto.role("handler"));
     let missing = format!("problem  {key}: the role {} was not given to it: ", moto.role("handler"));
-    check(&role, true).check(1, &[&missing, "InvalidClientTokenId"]).await;
+    // moto's refusal is not in the form that STS has.
+    check(&role, true).check(1, &[&missing, "its refusal cannot be read"]).await;
     rig.end().await;
 }

@@ -240,14 +240,14 @@ impl Current {
 fn reason(error: &CredentialsError) -> NoAnswer {
     let is_explained = with_causes(error).any(|error| error.is::<CredentialsFault>());
     let answers = || with_causes(error).filter_map(|error| error.downcast_ref::<ErrorMetadata>());
-    let answer = || answers().find(|answer| answer.code().is_some());
-    match answer().filter(|_| !is_explained) {
-        Some(answer) => {
-            let code = answer.code().unwrap_or("no code");
-            NoAnswer::Other(format!("{code}: {}", answer.message().unwrap_or("no reason given")))
-        }
-        None => NoAnswer::of(error),
+    if is_explained || answers().next().is_none() {
+        return NoAnswer::of(error);
     }
+    let words = answers().find_map(|answer| {
+        let (code, message) = (answer.code()?, answer.message().unwrap_or("no reason given"));
+        Some(format!("{code}: {message}"))
+    });
+    NoAnswer::Other(words.unwrap_or_else(|| "its refusal cannot be read".into()))
 }
 
 #[cfg(test)]

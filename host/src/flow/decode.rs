@@ -1,14 +1,16 @@
 //! The first step: from a delivery to a message, unwrapped from its envelopes, with its type and
 //! key; or to several, where the queue splits batches.
 
+mod decoded;
 mod envelope;
 mod fields;
+mod layer;
 mod split;
 
 use wasq_core::message::{AttributeValue, Attributes, Delivery, KeySource, Message, MessageType};
 
-pub use envelope::Notice;
-pub use split::Part;
+pub use decoded::{Decoded, Part, TypeOrigin, Typed};
+pub use layer::Notice;
 pub use wasq_core::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 
 use envelope::Opened;
@@ -17,45 +19,6 @@ use fields::Fields;
 use crate::config::{Envelope, KeyFrom, QueueConfig, TypeSource};
 use crate::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
 use crate::json;
-
-/// What a delivery holds.
-#[derive(Debug)]
-pub enum Decoded {
-    Message(Typed),
-    /// The records of a batch, each a delivery of its own: `split = true`.
-    Batch(Vec<Part>),
-    /// What a service says about itself, with the message that it is in.
-    Notice(Notice, Typed),
-}
-
-/// A message, and where its type comes from.
-#[derive(Debug)]
-pub struct Typed {
-    pub message: Message,
-    pub type_origin: TypeOrigin,
-}
-
-/// Where a message's type comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TypeOrigin {
-    /// The queue's `type_from`, by its index.
-    Source(usize),
-    /// A shape that names no type, as a task token's.
-    Shape,
-    /// The queue's `default_type`.
-    Default,
-}
-
-impl TypeOrigin {
-    /// As the config names it.
-    pub fn name(self, queue: &QueueConfig) -> String {
-        match self {
-            Self::Source(index) => queue.type_from.0.get(index).map_or_else(String::new, ToString::to_string),
-            Self::Shape => TypeSource::Envelope.to_string(),
-            Self::Default => "default_type".to_owned(),
-        }
-    }
-}
 
 /// Reads a delivery as its queue's config says. An error says what cannot be read, in words fit for
 /// a dead letter.
@@ -76,7 +39,7 @@ pub fn decode(delivery: &Delivery, queue: &QueueConfig) -> Result<Decoded, Strin
     let mut opened = envelope::open(queue.envelope, body.clone(), &mut attributes)?;
     if !opened.records.is_empty() {
         if queue.split {
-            return split::split(delivery, queue, &opened).map(Decoded::Batch);
+            return split::split(delivery, queue, &opened, decode).map(Decoded::Batch);
         }
         if opened.kind.is_none() {
             return Err("its records are of several types; with `split = true` on the queue, each is a message".into());

@@ -12,11 +12,10 @@ mod services;
 mod ses;
 mod sns;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use wasq_core::message::{AttributeValue, Attributes};
 
+use super::layer::{Inner, Layer, Notice, Shape, Slot, joined};
 use crate::config::Envelope;
 use crate::json::{Misfit, Object};
 
@@ -68,96 +67,6 @@ pub struct Record {
     pub body: Bytes,
     /// Whether it has an id of its own.
     pub has_key: bool,
-}
-
-/// What a service says about itself: it is no work for a handler.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Notice {
-    /// A notification was set up: S3, SES and Auto Scaling say so once.
-    Test,
-    /// SNS asks whether the queue wants a topic's messages.
-    Subscription { topic_arn: String, token: String },
-    /// SNS says that the queue does not get a topic's messages any more.
-    Unsubscribed { topic_arn: String },
-}
-
-/// One layer, recognised.
-enum Layer {
-    Envelope(Inner),
-    Shape(Shape),
-    /// A batch: each element's body and shape.
-    Batch(Vec<(Bytes, Shape)>),
-    Notice(Notice, Shape),
-}
-
-/// What is in an envelope.
-struct Inner {
-    slot: Slot,
-    body: Bytes,
-    shape: Shape,
-    /// The message attributes that the envelope carries: they join those of the queue's message.
-    attributes: Vec<(String, AttributeValue)>,
-}
-
-/// The field of an envelope in which its message is.
-#[derive(Clone, Copy)]
-struct Slot {
-    field: &'static str,
-    encoding: Encoding,
-}
-
-#[derive(Clone, Copy)]
-enum Encoding {
-    /// The JSON is there as it is.
-    Json,
-    /// A JSON string has its text.
-    Text,
-    /// A JSON string has its bytes.
-    Base64,
-}
-
-impl Encoding {
-    fn write(self, bytes: &[u8]) -> String {
-        let text = String::from_utf8_lossy(bytes);
-        match self {
-            Self::Json => text.into_owned(),
-            Self::Text => serde_json::Value::from(text).to_string(),
-            Self::Base64 => format!("\"{}\"", BASE64_STANDARD.encode(bytes)),
-        }
-    }
-}
-
-/// What an envelope or a shape says of its message.
-#[derive(Default)]
-struct Shape {
-    kind: Option<String>,
-    key: Option<String>,
-    content_type: Option<String>,
-    /// The type if the message has none itself, as the type of whoever waits for a task token.
-    fallback_kind: Option<String>,
-    attributes: Vec<(String, String)>,
-}
-
-impl Shape {
-    fn of(kind: impl Into<String>, key: Option<String>) -> Self {
-        Self { kind: Some(kind.into()), key, ..Self::default() }
-    }
-
-    /// Adds an attribute, if there is a value for it.
-    fn with(mut self, name: &str, value: Option<String>) -> Self {
-        self.attributes.extend(value.map(|value| (name.to_owned(), value)));
-        self
-    }
-}
-
-/// Parts of a key, told apart: each is preceded by its length. None if one of them is.
-fn joined<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
-    let mut key = String::new();
-    for part in parts {
-        let part = part?;
-        key.push_str(&format!("{}:{part}", part.len()));
-    }
-    Some(key)
 }
 
 /// Opens what `envelope` names; with `auto` whatever is recognised, layer by layer.

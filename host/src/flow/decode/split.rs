@@ -3,24 +3,21 @@
 //! Each record is wrapped once more as the batch was, so that all that reads a delivery reads it as
 //! a message of its own: its decoding, its dead letter and that letter's replay.
 
-use wasq_core::message::{AttributeValue, Delivery, KeySource};
+use wasq_core::message::{AttributeValue, Delivery, KEY_ATTRIBUTE, KeySource};
 
+use super::decoded::{Decoded, Part};
 use super::envelope::Opened;
-use super::{Decoded, KEY_ATTRIBUTE, Typed, decode};
 use crate::config::QueueConfig;
 use crate::dlq::OWN_KEY_ATTRIBUTE;
 
-/// One record of a batch.
-#[derive(Debug)]
-pub struct Part {
-    /// The delivery as it would be with this record alone.
-    pub delivery: Delivery,
-    pub typed: Typed,
-}
-
 /// # Errors
 /// There are too many records, or one of them cannot be read: then none is run.
-pub fn split(delivery: &Delivery, queue: &QueueConfig, opened: &Opened) -> Result<Vec<Part>, String> {
+pub fn split(
+    delivery: &Delivery,
+    queue: &QueueConfig,
+    opened: &Opened,
+    decode: impl Fn(&Delivery, &QueueConfig) -> Result<Decoded, String>,
+) -> Result<Vec<Part>, String> {
     let (count, most) = (opened.records.len(), queue.split_max);
     if count > most {
         return Err(format!(

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use wasq_core::message::{AttributeValue, Attributes};
 
-use super::{Encoding, Inner, Layer, Shape, Slot, joined};
+use super::super::layer::{Encoding, Inner, Layer, Shape, Slot, joined};
 use crate::json::{Misfit, Object};
 
 /// The fields of the data: JSON or text, and bytes.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Encoding, Inner, Layer, Shape, Slot};
+use super::super::layer::{Encoding, Inner, Layer, Shape, Slot};
 use crate::json::{Misfit, Object};
 
 /// What else has a field `detail-type` is no event.

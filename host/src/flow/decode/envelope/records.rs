@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use url::form_urlencoded;
 
-use super::{Layer, Notice, Shape, joined};
+use super::super::layer::{Layer, Notice, Shape, joined};
 use crate::json::{Misfit, Object};
 
 /// One record, or several in `Records`; none if it is neither.

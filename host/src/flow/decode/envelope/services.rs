@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Encoding, Inner, Layer, Notice, Shape, Slot, joined};
+use super::super::layer::{Encoding, Inner, Layer, Notice, Shape, Slot, joined};
 use crate::json::Object;
 
 /// What it is, by the fields that only that service writes together.

@@ -1,7 +1,7 @@
 //! Amazon SES: what became of a mail, as a notification (`notificationType`) or as an event of a
 //! configuration set (`eventType`).
 
-use super::{Layer, Notice, Shape, joined};
+use super::super::layer::{Layer, Notice, Shape, joined};
 use crate::json::Object;
 
 /// What SES says once when a topic is set up.

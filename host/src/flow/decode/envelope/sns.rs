@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use wasq_core::message::{AttributeData, AttributeValue};
 
-use super::{Encoding, Inner, Layer, Notice, Shape, Slot};
+use super::super::layer::{Encoding, Inner, Layer, Notice, Shape, Slot};
 use crate::json::{Misfit, Object};
 
 const NOTIFICATION: &str = "Notification";
