@@ -121,12 +121,10 @@ async fn a_key_is_found_whatever_is_in_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_s3_does_not_give_is_a_dead_letter_with_the_reason() {
     let moto = Moto::start(UNCHECKED_CALLS).await;
-    let event = put(&moto, UNCHECKED_CALLS, &["photos/shoe.png"]).await;
-    let mut gone = event.clone();
-    gone["Records"][0]["s3"]["object"]["key"] = "photos/gone.png".into();
-    for (role, event, expect) in
-        [("handler", gone, "status 404"), ("other", event, "status 403: it is not there, or may not be read")]
-    {
+    let (gone, refused) = ("status 404", "status 403: it is not there, or may not be read");
+    for (role, key, expect) in [("handler", "photos/gone.png", gone), ("other", "photos/shoe.png", refused)] {
+        let mut event = put(&moto, UNCHECKED_CALLS, &["photos/shoe.png"]).await;
+        event["Records"][0]["s3"]["object"]["key"] = key.into();
         let rig = rig(&moto, role).await;
         rig.message(&event).untyped().send().await;
         for dead in rig.letters(2).await {
