@@ -21,13 +21,14 @@ const SIZES: &str = "64, 16";
 /// A host with the plugin, as an operator lets it work in the bucket.
 async fn rig(moto: &Moto, role: &str) -> Rig {
     let setup = Setup::new().plugin(Plugin::shop(HANDLER)).queue("jobs", |queue| queue.envelope = Envelope::Auto);
-    let mut rig = setup.without_host().await;
+    let mut rig = setup.config(|config| config.grant_all = false).without_host().await;
     let s3 = moto.url("s3", "");
     let requests = Some(vec![format!("GET /{BUCKET}/photos/*"), format!("PUT /{BUCKET}/thumbs/*")]);
     let sign =
         SignConfig { service: Some("s3".into()), role: Some(moto.role(role)), requests, ..SignConfig::default() };
     let variables = [("s3_url", s3.clone()), ("storage_url", thumbnails(moto)), ("sizes", SIZES.into())];
     let plugin = PluginConfig {
+        queues: Some(vec!["self".to_owned()]),
         allowed_outbound_hosts: Some(vec![s3.clone()]),
         variables: variables.map(|(name, value)| (name.to_owned(), value)).into(),
         sign: [(s3.clone(), sign)].into(),

@@ -1,5 +1,5 @@
-//! Makes JPEG thumbnails of an image that was uploaded, or put into S3. An upload becomes one message
-//! for each size, so that each thumbnail is retried, counted and done by itself.
+//! Makes JPEG thumbnails of an image that was uploaded, or put into S3. An upload becomes one
+//! message for each size, so that each thumbnail is retried, counted and done by itself.
 
 mod job;
 mod s3;
@@ -27,8 +27,8 @@ fn fan_out(cx: &Context, all: Vec<Wanted>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The thumbnails of the objects that an event of S3 is about. None of a thumbnail: where they are
-/// stored in the bucket that the events are of, there would be no end.
+/// The thumbnails of the objects that an event of S3 is about. There are none of a thumbnail: where
+/// they are stored in the bucket that the events are about, there would be no end.
 fn wanted_of_objects(cx: &Context) -> Result<Vec<Wanted>, Failure> {
     let event = cx.message().json::<s3::Event>()?;
     let (s3_url, sizes, storage_url) = (cx.variable("s3_url")?, cx.variable("sizes")?, cx.variable("storage_url")?);
@@ -40,11 +40,12 @@ fn wanted_of_objects(cx: &Context) -> Result<Vec<Wanted>, Failure> {
     let mut all = Vec::new();
     for object in event.objects() {
         let url = object.url(&s3_url);
+        let image_id = object.image_id();
         if url.starts_with(&thumbnails) {
-            tracing::info!(url, "this is a thumbnail itself");
+            tracing::info!(image_id, "this is a thumbnail itself");
             continue;
         }
-        let upload = Upload { image_id: object.image_id(), url, sizes: sizes.clone() };
+        let upload = Upload { image_id, url, sizes: sizes.clone() };
         all.extend(upload.wanted().map_err(wrong)?);
     }
     Ok(all)

@@ -1,4 +1,5 @@
-//! Objects that an event of S3 is about: what they are called as images, and where they are.
+//! Objects that an event of S3 is about: what they are called as images, and where they are. The
+//! handler makes uploads of them.
 
 use std::fmt::Write;
 
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 /// How much of an object's name is in an image id.
 const NAME_BYTES: usize = 64;
-/// How many bytes of the hash are: 128 bits, so that nobody finds two objects with the same id.
+/// How much of the hash is in one: 128 bits, so that nobody finds two objects with the same id.
 const HASH_BYTES: usize = 16;
 
 /// The body of an event, as `envelope = "auto"` leaves it.
@@ -84,8 +85,8 @@ impl Object {
         format!("{}/{}/{}", service.trim_end_matches('/'), self.bucket, percent_encode(&self.key, IN_PATH))
     }
 
-    /// The end of its key, of what may be in an image id, and a hash of all that tells it from
-    /// others. The same for every event about the same content.
+    /// The name at the end of its key, as far as an image id can have it, and a hash of what tells
+    /// it from others. Every event about the same content gives the same id.
     pub fn image_id(&self) -> String {
         let whole = [self.bucket.as_bytes(), &self.key, self.mark.as_bytes()].join(&b'/');
         let mut hash = String::new();
