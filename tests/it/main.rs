@@ -32,6 +32,7 @@ mod plugins;
 mod process;
 mod queues;
 mod rollout;
+mod s3_events;
 mod secrets;
 mod shop;
 mod signatures;

@@ -9,11 +9,11 @@ use crate::cli::config_file;
 use crate::support::{Plugin, Rig, Setup};
 
 /// What of the rig's own calls moto takes unchecked: the host assumes the role.
-const UNCHECKED_CALLS: &str = "1";
+pub const UNCHECKED_CALLS: &str = "1";
 
 /// moto, with what handlers call in it. It listens on each loopback address: a signature is for one
 /// service, and so each service has an address of its own.
-struct Moto {
+pub struct Moto {
     port: u16,
     made: Value,
     _server: Running,
@@ -24,7 +24,7 @@ const SERVICES: [(u8, &str); 7] =
     [(2, "s3"), (3, "sqs"), (4, "sns"), (5, "dynamodb"), (6, "states"), (7, "ses"), (8, "events")];
 
 impl Moto {
-    async fn start(unchecked_calls: &str) -> Self {
+    pub async fn start(unchecked_calls: &str) -> Self {
         let server = client("moto_server", ["--host", "0.0.0.0", "--port", "0"]).spawn();
         let line = server.line("Running on http://127.0.0.1").await;
         let port = line.trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap();
@@ -34,17 +34,17 @@ impl Moto {
         Self { port, made: made.json(), _server: server }
     }
 
-    fn aws(&self) -> AwsConfig {
+    pub fn aws(&self) -> AwsConfig {
         let endpoint_url = Some(format!("http://127.0.0.1:{}", self.port));
         AwsConfig { endpoint_url, region: Some("eu-central-1".into()), ..AwsConfig::default() }
     }
 
-    fn url(&self, service: &str, path: &str) -> String {
+    pub fn url(&self, service: &str, path: &str) -> String {
         let (number, _) = SERVICES.iter().find(|(_, name)| *name == service).unwrap();
         format!("http://127.0.0.{number}:{}{path}", self.port)
     }
 
-    fn role(&self, name: &str) -> String {
+    pub fn role(&self, name: &str) -> String {
         self.made["roles"][name].as_str().unwrap().to_owned()
     }
 

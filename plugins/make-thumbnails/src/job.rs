@@ -1,4 +1,4 @@
-//! The bodies of the two messages, and what is asked of them.
+//! The bodies of the two messages that an application knows, and what is asked of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ pub const MAX_IMAGE_ID_BYTES: usize = 128;
 /// The body of `image_uploaded`.
 #[derive(Debug, Deserialize)]
 pub struct Upload {
-    image_id: String,
-    url: String,
-    sizes: Vec<u32>,
+    pub image_id: String,
+    pub url: String,
+    pub sizes: Vec<u32>,
 }
 
 /// The body of `thumbnail_wanted`.
