@@ -16,6 +16,7 @@ s3 = boto3.client("s3", **keys)
 sqs = boto3.client("sqs", **keys)
 sqs.large_payload_support = bucket
 sqs.s3_client = s3
+sqs.delete_payload_from_s3 = True
 url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
 
 if command == "send":
