@@ -72,7 +72,9 @@ pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Deli
     };
 
     let fetched = match &reopened {
-        Ok(_) => payload::fetch(services, runtime, delivery).await,
+        // What few messages need is not part of what each one's task carries.
+        Ok(_) if runtime.s3.is_some() => Box::pin(payload::fetch(services, runtime, delivery)).await,
+        Ok(_) => Ok(None),
         Err(error) => Err(not_reopened(services, error)),
     };
     let decoded = match &fetched {
@@ -91,10 +93,10 @@ pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Deli
             let each = records.iter().map(|(delivery, message)| {
                 PluginAttempt { delivery, ..whole }.with(message).route(message, &trace, keep_until)
             });
-            Settled::of_all(join_all(each).await.into_iter())
+            Settled::of_all(Box::pin(join_all(each)).await.into_iter())
         }
         Ok(Work::Notice(notice, message)) => {
-            let exit = notice::take(runtime, notice).await;
+            let exit = Box::pin(notice::take(runtime, notice)).await;
             whole.with(message).refuse(exit).await
         }
     };

@@ -8,6 +8,7 @@ mod layer;
 mod split;
 
 use wasq_core::message::{AttributeValue, Attributes, Delivery, KeySource, Message, MessageType};
+use wasq_queues::payload_pointer;
 
 pub use decoded::{Decoded, Part, TypeOrigin, Typed};
 pub use layer::Notice;
@@ -25,18 +26,17 @@ use crate::json;
 pub fn decode(delivery: &Delivery, queue: &QueueConfig) -> Result<Decoded, String> {
     let mut attributes = delivery.attributes.clone();
     attributes.remove(LETTER_ATTRIBUTE);
-    let body = envelope::without_bom(delivery.body.clone());
-    let outer = Fields::read(&body);
+    let plain = Opened::plain(envelope::without_bom(delivery.body.clone()));
+    let outer = Fields::read(&plain.body, queue.envelope == Envelope::Auto);
     let may_be_wrapped = match (queue.envelope, &outer) {
         (Envelope::Plain, _) | (Envelope::Auto, Err(_)) => false,
         (Envelope::Auto, Ok(fields)) => fields.has_marker || fields.is_array,
         (Envelope::Sns | Envelope::Eventbridge | Envelope::Cloudevents, _) => true,
     };
     if !may_be_wrapped {
-        let opened = Opened::plain(body.clone());
-        return typed(delivery, queue, &opened, &outer, attributes).map(Decoded::Message);
+        return typed(delivery, queue, &plain, &outer, attributes).map(Decoded::Message);
     }
-    let mut opened = envelope::open(queue.envelope, body.clone(), &mut attributes)?;
+    let mut opened = envelope::open(queue.envelope, plain.body.clone(), &mut attributes)?;
     if !opened.records.is_empty() {
         if queue.split {
             return split::split(delivery, queue, &opened, decode).map(Decoded::Batch);
@@ -46,7 +46,7 @@ pub fn decode(delivery: &Delivery, queue: &QueueConfig) -> Result<Decoded, Strin
         }
     }
     let notice = opened.notice.take();
-    let typed = typed(delivery, queue, &opened, &Fields::read(&opened.body), attributes)?;
+    let typed = typed(delivery, queue, &opened, &Fields::read(&opened.body, false), attributes)?;
     Ok(match notice {
         Some(notice) => Decoded::Notice(notice, typed),
         None => Decoded::Message(typed),
@@ -126,9 +126,14 @@ impl Found<'_> {
             Ok(_) => String::new(),
             Err(error) => format!("; its body is no JSON ({error})"),
         };
+        let text = std::str::from_utf8(&self.opened.body).unwrap_or_default();
+        let is_pointer = !matches!(payload_pointer::read(text), Ok(None));
         let hint = match (self.queue.envelope, self.fields) {
-            (Envelope::Plain, Ok(fields)) if fields.has_marker => {
+            (Envelope::Plain, Ok(_)) if Fields::read(&self.opened.body, true).is_ok_and(|fields| fields.has_marker) => {
                 "; its body looks like an envelope: does the queue need `envelope = \"auto\"`?"
+            }
+            _ if is_pointer => {
+                "; its body is a pointer of the SQS Extended Client Library: does the queue need `claim_check_bucket`?"
             }
             _ => "",
         };

@@ -65,9 +65,9 @@ fn failed(error: &S3Error, bucket: &str, receive_count: u32) -> Exit {
 
 impl Fetched {
     /// What is left to do once the message is deleted and needs its body no more.
-    pub fn leftover(self, runtime: &QueueRuntime) -> Option<Leftover> {
+    pub fn leftover(self, runtime: &QueueRuntime) -> Option<Box<Leftover>> {
         let s3 = runtime.s3.clone().filter(|_| runtime.config.delete_payload)?;
-        Some(Leftover::new(s3, self.object))
+        Some(Box::new(Leftover::new(s3, self.object)))
     }
 }
 

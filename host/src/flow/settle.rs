@@ -51,7 +51,7 @@ struct Item {
     decided_at: Instant,
     span: Span,
     /// Its body in S3, to be deleted once the message is off its queue.
-    leftover: Option<Leftover>,
+    leftover: Option<Box<Leftover>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -85,7 +85,7 @@ impl Settler {
 
     /// Hands a delivery over. It is held until its call is confirmed; a leftover is
     /// deleted after that.
-    pub async fn settle(&self, lease: Lease, action: QueueAction, span: Span, leftover: Option<Leftover>) {
+    pub async fn settle(&self, lease: Lease, action: QueueAction, span: Span, leftover: Option<Box<Leftover>>) {
         let decided_at = clock::now();
         let operation = match action {
             QueueAction::Leave => return,
@@ -197,7 +197,7 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
             }
         }
         times.lock().extend(settled);
-        join_all(leftovers.into_iter().map(Leftover::delete)).await;
+        join_all(leftovers.into_iter().map(|leftover| leftover.delete())).await;
         if failed.is_empty() {
             return;
         }

@@ -24,10 +24,17 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// With `marks`, it says whether there is a field that an envelope would have.
+    ///
     /// # Errors
     /// Why the body is no JSON.
-    pub fn read(body: &'a [u8]) -> Result<Self, String> {
-        serde_json::from_slice(body).map_err(|error| error.to_string())
+    pub fn read(body: &'a [u8], marks: bool) -> Result<Self, String> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let fields = match marks {
+            true => json.deserialize_any(Top::<true>),
+            false => json.deserialize_any(Top::<false>),
+        };
+        fields.and_then(|fields| json.end().map(|()| fields)).map_err(|error| error.to_string())
     }
 
     /// The type that it names, if that is a string.
@@ -45,16 +52,10 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Top)
-    }
-}
-
 /// Takes fields from an object; all other JSON has none.
-struct Top;
+struct Top<const MARKS: bool>;
 
-impl<'de> Visitor<'de> for Top {
+impl<'de, const MARKS: bool> Visitor<'de> for Top<MARKS> {
     type Value = Fields<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,14 +64,14 @@ impl<'de> Visitor<'de> for Top {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::default();
-        while let Some(name) = map.next_key()? {
-            match name {
-                Name::Field(index) => fields.values[index] = Some(map.next_value()?),
-                Name::Marker => {
+        while let Some(name) = map.next_key::<Name<MARKS>>()? {
+            match name.0 {
+                Kind::Field(index) => fields.values[index] = Some(map.next_value()?),
+                Kind::Marker => {
                     fields.has_marker = true;
                     map.next_value::<IgnoredAny>()?;
                 }
-                Name::Other => drop(map.next_value::<IgnoredAny>()?),
+                Kind::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(fields)
@@ -106,29 +107,31 @@ impl<'de> Visitor<'de> for Top {
     }
 }
 
-/// What a field's name says.
-enum Name {
+/// A field's name, as what it says. Markers are looked for only where they count: there are many.
+struct Name<const MARKS: bool>(Kind);
+
+enum Kind {
     Field(usize),
     Marker,
     Other,
 }
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de, const MARKS: bool> Deserialize<'de> for Name<MARKS> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl Visitor<'_> for NameVisitor {
-            type Value = Name;
+        struct NameVisitor<const MARKS: bool>;
+        impl<const MARKS: bool> Visitor<'_> for NameVisitor<MARKS> {
+            type Value = Name<MARKS>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a field's name")
             }
 
-            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                Ok(match NAMES.iter().position(|known| *known == name) {
-                    Some(index) => Name::Field(index),
-                    None if MARKERS.contains(&name) => Name::Marker,
-                    None => Name::Other,
-                })
+            fn visit_str<E>(self, name: &str) -> Result<Name<MARKS>, E> {
+                Ok(Name(match NAMES.iter().position(|known| *known == name) {
+                    Some(index) => Kind::Field(index),
+                    None if MARKS && MARKERS.contains(&name) => Kind::Marker,
+                    None => Kind::Other,
+                }))
             }
         }
         deserializer.deserialize_str(NameVisitor)

@@ -374,5 +374,10 @@ fn a_plain_queue_opens_nothing_and_says_what_it_could_open() {
     let event = r#"{"detail-type":"placed","detail":{}}"#;
     let error = message(&delivery(event, &[]), &queue(Envelope::Plain)).unwrap_err();
     assert!(error.contains("envelope = \"auto\""), "{error}");
+    let pointer = r#"["com.amazon.sqs.javamessaging.MessageS3Pointer",{"s3BucketName":"b","s3Key":"k"}]"#;
+    for envelope in [Envelope::Plain, Envelope::Auto] {
+        let error = message(&delivery(pointer, &[]), &queue(envelope)).unwrap_err();
+        assert!(error.contains("claim_check_bucket"), "{error}");
+    }
     assert_eq!(message(&delivery(event, &[("type", "t")]), &queue(Envelope::Plain)).unwrap().body, event.as_bytes());
 }
