@@ -21,6 +21,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use serde::Deserialize;
 
+pub use caller::CALL_TIMEOUT;
 pub use credentials::CredentialsFault;
 pub use no_answer::NoAnswer;
 
@@ -68,7 +69,8 @@ pub async fn sdk_config(aws: &AwsConfig) -> SdkConfig {
             loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "loopback endpoint"));
         }
         if needs.region {
-            // An instance, which the SDK would ask next, does not say where this machine's queue is.
+            // An instance, which the SDK would ask next, does not say where this machine's queue
+            // is.
             let profile = RegionProviderChain::first_try(ProfileFileRegionProvider::new());
             loader = loader.region(profile.or_else("us-east-1"));
         }

@@ -23,6 +23,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 pub use admin::Admin;
+pub use claim_check::ClaimCheck;
 pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
 pub use empty::EmptyInterface;
 pub use limits::Limits;

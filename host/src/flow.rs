@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::time::Instant;
+use wasq_core::aws::CALL_TIMEOUT;
 use wasq_core::message::{Delivery, Message, MessageId};
 use wasq_ledgers::LedgerError;
 
@@ -56,8 +57,10 @@ use crate::telemetry::spans::{DeliveryTrace, Span};
 /// Takes a delivery all its way. The answer is what was settled.
 pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Delivery, lease: Lease) -> QueueAction {
     let limits = &services.limits;
-    let keep_until = services.clock.now() + limits.permit_wait + limits.settle_grace;
-    lease.keep_until(keep_until);
+    let keep_until = || services.clock.now() + limits.permit_wait + limits.settle_grace;
+    // Calls to AWS before the message is known.
+    let calls = if runtime.s3.is_some() || runtime.sns.is_some() { CALL_TIMEOUT } else { Duration::ZERO };
+    lease.keep_until(keep_until() + calls);
     let reopened = dlq::reopen(delivery, &services.ledger).await;
     let delivery = reopened.as_ref().ok().and_then(Option::as_ref).unwrap_or(delivery);
     let whole = PluginAttempt {
@@ -88,10 +91,10 @@ pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Deli
     let trace = services.tracing.delivery(runtime.queue.name(), delivery, first);
     let Settled { action, name, has_letter } = match &decoded {
         Err(exit) => whole.refuse(exit.clone()).await,
-        Ok(Work::One(message)) => whole.with(message).route(message, &trace, keep_until).await,
+        Ok(Work::One(message)) => whole.with(message).route(message, &trace, keep_until()).await,
         Ok(Work::Records(records)) => {
             let each = records.iter().map(|(delivery, message)| {
-                PluginAttempt { delivery, ..whole }.with(message).route(message, &trace, keep_until)
+                PluginAttempt { delivery, ..whole }.with(message).route(message, &trace, keep_until())
             });
             Settled::of_all(Box::pin(join_all(each)).await.into_iter())
         }

@@ -26,7 +26,7 @@ use crate::admin::{self, DeadLetterQueues};
 use crate::admission::breaker::Breakers;
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
-use crate::config::Config;
+use crate::config::{Config, QueueRef};
 use crate::flow::recent::Recent;
 use crate::flow::{QueueRuntime, Services};
 use crate::plugins::watch::Watch;
@@ -240,14 +240,19 @@ impl Host {
 
 /// Large bodies to these queues go by S3, where the config names a bucket.
 fn check_in(outlets: &mut Outlets, config: &Config) {
-    let queues = config.queues.iter().map(|(name, queue)| (name, &queue.claim_check_bucket, queue.claim_check_over));
-    let only_sent_to = config.outlets.iter();
-    let only_sent_to = only_sent_to.map(|(name, outlet)| (name, &outlet.claim_check_bucket, outlet.claim_check_over));
-    for (name, bucket, over) in queues.chain(only_sent_to).filter(|(_, bucket, _)| bucket.is_some()) {
-        if let Some(outlet) = outlets.get_mut(name) {
-            let s3 = S3::new(&config.aws, None);
-            outlet.queue = claim_check(outlet.queue.clone(), Some(&s3), bucket.as_ref(), over);
-        }
+    let of_queue = |name: &str| {
+        let queue = config.queues.get(name)?;
+        Some((queue.claim_check()?, queue.url.clone()))
+    };
+    let of_outlet = |name: &str| {
+        let outlet = config.outlets.get(name)?;
+        Some((outlet.claim_check()?, outlet.url.clone()))
+    };
+    for (name, outlet) in outlets {
+        let Some((check, url)) = of_queue(name).or_else(|| of_outlet(name)) else { continue };
+        let reference = QueueRef::parse(url.as_deref().unwrap_or(name)).ok();
+        let region = reference.and_then(|reference| reference.region().map(str::to_owned));
+        outlet.queue = claim_check(outlet.queue.clone(), S3::new(&config.aws, region), &check);
     }
 }
 

@@ -1,5 +1,5 @@
-//! JSON text, read without changing it: numbers keep their digits, objects their order. The decoding
-//! of envelopes, the types of a queue and key templates use it.
+//! JSON text, read without changing it: numbers keep their digits, objects their order. The
+//! decoding of envelopes, the types of a queue and key templates use it.
 
 mod object;
 mod pointer;

@@ -195,8 +195,8 @@ fn domain_of(partition: &str) -> &'static str {
 }
 
 /// Whether calls for a region go to this host, or to one that stands for it: AWS's plain endpoints
-/// and their older names. A VPC endpoint, a FIPS or a dual-stack one is asked for by its name alone,
-/// and so is any other server.
+/// and their older names. A VPC endpoint, a FIPS or a dual-stack one is asked for by its name
+/// alone, and so is any other server.
 fn is_usual_host(host: &str, region: &str) -> bool {
     const PARTITIONS: [&str; 7] = ["aws", "aws-cn", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc"];
     host == "queue.amazonaws.com"

@@ -161,8 +161,8 @@ impl Sqs {
             QueueRef::Name(name) => sqs.url_of(name, None).await?,
             QueueRef::Url { url, .. } => url.clone(),
             QueueRef::Arn(arn) => match sqs.url_of(&arn.name, Some(&arn.account)).await {
-                // Another account's policy often allows sending and receiving alone. The URL is known
-                // without asking.
+                // Another account's policy often allows sending and receiving alone. The URL is
+                // known without asking.
                 Err(error) if error.says_denied() => arn.url(sqs.endpoint().as_deref()),
                 answer => answer?,
             },

@@ -63,7 +63,7 @@ async fn put(moto: &Moto, unchecked_calls: &str, keys: &[&str]) -> Value {
 }
 
 /// The sizes of the thumbnails in the bucket, by their image's id without its hash.
-async fn found(moto: &Moto) -> BTreeMap<String, Vec<(u32, u32)>> {
+async fn thumbnails_in_bucket(moto: &Moto) -> BTreeMap<String, Vec<(u32, u32)>> {
     let found = objects(moto, &["list", BUCKET, "thumbs/"]).await;
     let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (key, object) in found.as_object().unwrap() {
@@ -90,7 +90,7 @@ async fn images_in_s3_get_their_thumbnails_beside_them_by_signed_requests() {
     rig.message(&event).untyped().send().await;
     rig.emptied().await;
     assert_eq!((rig.exits("done"), rig.counts("jobs-dlq").await), (5, (0, 0, 0)), "the event, and each thumbnail");
-    assert_eq!(found(&moto).await, of_each(["coat.png", "shoe.png"]));
+    assert_eq!(thumbnails_in_bucket(&moto).await, of_each(["coat.png", "shoe.png"]));
 
     // The same event again, as S3 may send it; and one of what the plugin itself has put.
     rig.message(&event).untyped().send().await;
@@ -115,7 +115,7 @@ async fn a_key_is_found_whatever_is_in_it() {
     rig.message(&event).untyped().send().await;
     rig.emptied().await;
     assert_eq!((rig.exits("done"), rig.counts("jobs-dlq").await), (7, (0, 0, 0)));
-    assert_eq!(found(&moto).await, of_each(["2-2-4---100-.png", "png", "red-shoe.png"]));
+    assert_eq!(thumbnails_in_bucket(&moto).await, of_each(["2-2-4---100-.png", "png", "red-shoe.png"]));
     rig.end().await;
 }
 
@@ -134,5 +134,5 @@ async fn an_image_that_s3_does_not_give_is_a_dead_letter_with_the_reason() {
         }
         rig.end().await;
     }
-    assert_eq!(found(&moto).await, of_each([]));
+    assert_eq!(thumbnails_in_bucket(&moto).await, of_each([]));
 }

@@ -17,7 +17,7 @@ use super::signer::{BodyHash, SignError, Signer};
 use crate::causes::causes;
 
 /// How long one call may take, its body included.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an answer that is an error, at most.
 const ERROR_MAX_BYTES: usize = 64 * 1024;
 

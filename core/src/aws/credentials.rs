@@ -175,7 +175,8 @@ impl Explanation<'_> {
             });
         }
         let token = self.find::<TokenError>().map(|error| error as &dyn Error);
-        // A profile without `sso_session` keeps its token by another way, whose errors are the SDK's own.
+        // A profile without `sso_session` keeps its token by another way, whose errors are the
+        // SDK's own.
         let cached = || matches!(self.profile.base, Some(Base::Sso)).then(|| self.error.source()).flatten();
         let reason = token.and_then(Error::source).or_else(cached).map(causes)?;
         Some(CredentialsFault::SsoSession { profile, reason })

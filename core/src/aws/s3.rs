@@ -1,6 +1,6 @@
-//! The three calls to S3 that the host makes itself, for bodies that are too large for a queue. They
-//! are plain HTTP requests under the host's own signature: the SDK's client for S3 would be the
-//! largest part of a build.
+//! The three calls to S3 that the host makes itself, for bodies that are too large for a queue.
+//! They are plain HTTP requests under the host's own signature: the SDK's client for S3 would be
+//! the largest part of a build.
 
 use bytes::Bytes;
 use http::Method;

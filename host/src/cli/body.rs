@@ -7,8 +7,8 @@ use anyhow::Context;
 
 /// A body as the command line gives it: itself, `-` for stdin, `@FILE` for a file.
 ///
-/// What follows the `@` is a path if it begins with `.` or `/`, or if there is such a file; all else
-/// is text, as `@ada, hello` is.
+/// What follows the `@` is a path if it begins with `.` or `/`, or if there is such a file; all
+/// else is text, as `@ada, hello` is.
 pub fn read_body(body: &str) -> anyhow::Result<Vec<u8>> {
     if body == "-" {
         let mut bytes = Vec::new();

@@ -20,11 +20,13 @@ use crate::host::Host;
 /// Changes within this long of each other are one.
 const SETTLE: Duration = Duration::from_millis(150);
 
-/// Build the handlers under a directory, run them on a local queue, and rebuild when a source changes.
+/// Build the handlers under a directory, run them on a local queue, and rebuild when a source
+/// changes.
 ///
-/// Everything is on this machine: an SQS-compatible queue at 9324 that any AWS client can send to, its data under .wasq, and the
-/// host with its admin port at 9325. What the manifests ask for is granted. With a wasq.toml in DIR its queues and
-/// settings are used; else there is one queue, `jobs`, with the DLQ `jobs-dlq`.
+/// Everything is on this machine: an SQS-compatible queue at 9324 that any AWS client can send to,
+/// its data under .wasq, and the host with its admin port at 9325. What the manifests ask for is
+/// granted. With a wasq.toml in DIR its queues and settings are used; else there is one queue,
+/// `jobs`, with the DLQ `jobs-dlq`.
 ///
 ///   aws sqs send-message --endpoint-url http://127.0.0.1:9324 \
 ///     --queue-url http://127.0.0.1:9324/000000000000/jobs --message-body '{"name":"Ada"}' \
@@ -117,7 +119,8 @@ pub async fn make_queues<'a>(sqs: &LocalSqs, names: impl IntoIterator<Item = &'a
     Ok(())
 }
 
-/// Whether a path under `base` can be a handler's source: not what a build or an editor leaves behind.
+/// Whether a path under `base` can be a handler's source: not what a build or an editor leaves
+/// behind.
 fn is_source(base: &Path, path: &Path) -> bool {
     let inner = path.strip_prefix(base).unwrap_or(path);
     !inner
@@ -125,7 +128,8 @@ fn is_source(base: &Path, path: &Path) -> bool {
         .any(|part| part == "target" || (part.to_string_lossy().starts_with('.') && part != "." && part != ".."))
 }
 
-/// Rebuilds when a source changes, and has the host load what came of it. An error leaves the old version serving.
+/// Rebuilds when a source changes, and has the host load what came of it. An error leaves the old
+/// version serving.
 async fn watch(dir: PathBuf, plugins_dir: PathBuf, host: Arc<Host>) {
     let changed = Arc::new(Notify::new());
     // Events name absolute paths, and the directory itself may lie under a hidden one.

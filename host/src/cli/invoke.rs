@@ -31,7 +31,8 @@ pub struct Invoke {
     file: PathBuf,
     #[command(flatten)]
     message: MessageArguments,
-    /// The message's type. Default: what the message names, else the manifest's, if it has only one.
+    /// The message's type. Default: what the message names, else the manifest's, if it has only
+    /// one.
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
     /// Sets a variable of the handler. May be repeated.

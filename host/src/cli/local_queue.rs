@@ -29,8 +29,8 @@ pub struct LocalQueue {
     /// The directory for its data.
     #[arg(long, default_value = ".wasq/sqs", value_name = "DIR")]
     data: PathBuf,
-    /// Refuse what SQS refuses for 60 seconds: another purge of the same queue, and a new queue with
-    /// a deleted one's name.
+    /// Refuse what SQS refuses for 60 seconds: another purge of the same queue, and a new queue
+    /// with a deleted one's name.
     #[arg(long)]
     waits: bool,
 }

@@ -1,4 +1,5 @@
-//! A message, as `wasq decode` and `wasq invoke` are given one, and the queue whose config reads it.
+//! A message, as `wasq decode` and `wasq invoke` are given one, and the queue whose config reads
+//! it.
 
 use std::path::PathBuf;
 
@@ -21,7 +22,8 @@ pub struct MessageArguments {
     /// Adds a message attribute. May be repeated.
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_pair)]
     attributes: Vec<(String, String)>,
-    /// How the producer's envelope is recognised. Default: as the queue's config says, else `plain`.
+    /// How the producer's envelope is recognised. Default: as the queue's config says, else
+    /// `plain`.
     #[arg(long, value_name = "ENVELOPE")]
     envelope: Option<Envelope>,
     /// The config file whose queue reads the message. Default: none, so all is at its default.

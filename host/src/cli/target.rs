@@ -94,9 +94,11 @@ impl Target {
 impl Targeted {
     /// The queue as it is sent to: large bodies go by S3 where the config names a bucket.
     pub fn with_claim_check(self) -> Arc<dyn Queue> {
-        let (bucket, over) = (&self.config.claim_check_bucket, self.config.claim_check_over);
-        let s3 = bucket.is_some().then(|| S3::new(&self.aws, self.queue.region()));
-        claim_check(Arc::new(self.queue), s3.as_ref(), bucket.as_ref(), over)
+        let region = self.queue.region();
+        match self.config.claim_check() {
+            Some(check) => claim_check(Arc::new(self.queue), S3::new(&self.aws, region), &check),
+            None => Arc::new(self.queue),
+        }
     }
 
     /// The queue's DLQ: the config's, the redrive policy's target, or the one that `wasq dev` makes

@@ -4,6 +4,31 @@ use bytesize::ByteSize;
 
 use super::{Config, OutletConfig, QueueConfig};
 
+/// Where large bodies of a queue are, and which are.
+pub struct ClaimCheck {
+    pub bucket: String,
+    pub over_bytes: usize,
+}
+
+impl ClaimCheck {
+    fn new(bucket: Option<&String>, over: ByteSize) -> Option<Self> {
+        let over_bytes = usize::try_from(over.as_u64()).unwrap_or(usize::MAX);
+        Some(Self { bucket: bucket?.clone(), over_bytes })
+    }
+}
+
+impl QueueConfig {
+    pub fn claim_check(&self) -> Option<ClaimCheck> {
+        ClaimCheck::new(self.claim_check_bucket.as_ref(), self.claim_check_over)
+    }
+}
+
+impl OutletConfig {
+    pub fn claim_check(&self) -> Option<ClaimCheck> {
+        ClaimCheck::new(self.claim_check_bucket.as_ref(), self.claim_check_over)
+    }
+}
+
 /// A key, its value, and the rule that it breaks.
 type Fault = (String, String, String);
 

@@ -56,7 +56,8 @@ pub struct Limits {
     pub step_bytes: usize,
     /// Bytes of all values that one run may record. Default 4 MiB.
     pub step_total_bytes: usize,
-    /// Bytes of a body that is fetched from S3; a manifest's `max_body` may be lower. Default 64 MiB.
+    /// Bytes of a body that is fetched from S3; a manifest's `max_body` may be lower. Default 64
+    /// MiB.
     pub payload_bytes: usize,
     /// Messages in one run's outbox. Default 100.
     pub outbox_messages: usize,

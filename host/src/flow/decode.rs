@@ -7,14 +7,15 @@ mod fields;
 mod layer;
 mod split;
 
+use wasq_core::aws::s3::ObjectRef;
 use wasq_core::message::{AttributeValue, Attributes, Delivery, KeySource, Message, MessageType};
 use wasq_queues::payload_pointer;
 
 pub use decoded::{Decoded, Part, TypeOrigin, Typed};
+pub use envelope::Opened;
 pub use layer::Notice;
 pub use wasq_core::message::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 
-use envelope::Opened;
 use fields::Fields;
 
 use crate::config::{Envelope, KeyFrom, QueueConfig, TypeSource};
@@ -37,13 +38,8 @@ pub fn decode(delivery: &Delivery, queue: &QueueConfig) -> Result<Decoded, Strin
         return typed(delivery, queue, &plain, &outer, attributes).map(Decoded::Message);
     }
     let mut opened = envelope::open(queue.envelope, plain.body.clone(), &mut attributes)?;
-    if !opened.records.is_empty() {
-        if queue.split {
-            return split::split(delivery, queue, &opened, decode).map(Decoded::Batch);
-        }
-        if opened.kind.is_none() {
-            return Err("its records are of several types; with `split = true` on the queue, each is a message".into());
-        }
+    if queue.split && !opened.records.is_empty() {
+        return split::split(delivery, queue, &opened, decode).map(Decoded::Batch);
     }
     let notice = opened.notice.take();
     let typed = typed(delivery, queue, &opened, &Fields::read(&opened.body, false), attributes)?;
@@ -51,6 +47,19 @@ pub fn decode(delivery: &Delivery, queue: &QueueConfig) -> Result<Decoded, Strin
         Some(notice) => Decoded::Notice(notice, typed),
         None => Decoded::Message(typed),
     })
+}
+
+/// What a delivery is a pointer to, where it is one, and how what is there takes the pointer's
+/// place: in the envelopes that the pointer is in. What cannot be opened is none: its decoding says
+/// why.
+///
+/// # Errors
+/// The pointer is broken.
+pub fn pointer(delivery: &Delivery, queue: &QueueConfig) -> Result<Option<(ObjectRef, Opened)>, String> {
+    let opened = envelope::open(queue.envelope, delivery.body.clone(), &mut delivery.attributes.clone());
+    let opened = opened.unwrap_or_else(|_| Opened::plain(delivery.body.clone()));
+    let text = std::str::from_utf8(&opened.body).unwrap_or_default();
+    Ok(payload_pointer::read(text)?.map(|object| (object, opened)))
 }
 
 /// Finds type and key of what was opened.
@@ -129,6 +138,9 @@ impl Found<'_> {
         let text = std::str::from_utf8(&self.opened.body).unwrap_or_default();
         let is_pointer = !matches!(payload_pointer::read(text), Ok(None));
         let hint = match (self.queue.envelope, self.fields) {
+            _ if !self.opened.records.is_empty() => {
+                "; its records are of several types: with `split = true` on the queue, each is a message"
+            }
             (Envelope::Plain, Ok(_)) if Fields::read(&self.opened.body, true).is_ok_and(|fields| fields.has_marker) => {
                 "; its body looks like an envelope: does the queue need `envelope = \"auto\"`?"
             }

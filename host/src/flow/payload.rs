@@ -6,16 +6,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use wasq_core::aws::s3::{ObjectRef, S3Error};
 use wasq_core::message::Delivery;
-use wasq_queues::payload_pointer;
 
+use super::decode;
 use super::leftover::Leftover;
 use super::services::{QueueRuntime, Services};
-use crate::config::Envelope;
 use crate::exit::Exit;
-use crate::json::Object;
 
 /// Deliveries for which a body that is not there is waited for: it may be on its way to a bucket
 /// that is replicated.
@@ -32,18 +29,16 @@ pub struct Fetched {
 /// Fetches what the delivery points to; none if it is the message itself.
 pub async fn fetch(services: &Services, runtime: &QueueRuntime, delivery: &Delivery) -> Result<Option<Fetched>, Exit> {
     let (Some(s3), Some(bucket)) = (&runtime.s3, &runtime.config.claim_check_bucket) else { return Ok(None) };
-    let Some(pointer) = find(&delivery.body, runtime.config.envelope)? else { return Ok(None) };
-    let Pointer { object, outer } = pointer;
+    let pointer = decode::pointer(delivery, &runtime.config).map_err(|reason| Exit::Invalid { reason })?;
+    let Some((object, opened)) = pointer else { return Ok(None) };
     if object.bucket != *bucket {
         let reason = format!("its body is at {object}, and the queue's claim_check_bucket is `{bucket}`");
         return Err(Exit::Invalid { reason });
     }
     let max_bytes = services.limits.payload_bytes.min(services.catalogs.current().largest_body());
-    match s3.get(&object, max_bytes).await {
-        Ok(body) => {
-            let body = outer.map_or(body.clone(), |outer| outer.wrapped(&body));
-            Ok(Some(Fetched { delivery: Delivery { body, ..delivery.clone() }, object }))
-        }
+    match s3.get(&object, max_bytes).await.map(|body| opened.wrapped(body)) {
+        Ok(Some(body)) => Ok(Some(Fetched { delivery: Delivery { body, ..delivery.clone() }, object })),
+        Ok(None) => Err(Exit::Invalid { reason: format!("{object} is not UTF-8, and the envelope around it is text") }),
         Err(error) => Err(failed(&error, bucket, delivery.receive_count)),
     }
 }
@@ -71,62 +66,9 @@ impl Fetched {
     }
 }
 
-struct Pointer<'a> {
-    object: ObjectRef,
-    outer: Option<Outer<'a>>,
-}
-
-/// The notification of SNS that the pointer is in.
-struct Outer<'a>(Object<'a>);
-
-impl Outer<'_> {
-    fn wrapped(&self, body: &[u8]) -> Bytes {
-        self.0.with("Message", &serde_json::Value::from(String::from_utf8_lossy(body)).to_string()).into()
-    }
-}
-
-/// A pointer may be the body, or the message in a notification of SNS.
-fn find(body: &[u8], envelope: Envelope) -> Result<Option<Pointer<'_>>, Exit> {
-    let invalid = |reason| Exit::Invalid { reason };
-    let Ok(text) = std::str::from_utf8(body) else { return Ok(None) };
-    if let Some(object) = payload_pointer::read(text).map_err(invalid)? {
-        return Ok(Some(Pointer { object, outer: None }));
-    }
-    if !matches!(envelope, Envelope::Auto | Envelope::Sns) {
-        return Ok(None);
-    }
-    let Some(notification) = Object::read(text).filter(|object| object.raw("TopicArn").is_some()) else {
-        return Ok(None);
-    };
-    let Some(message) = notification.text("Message") else { return Ok(None) };
-    let object = payload_pointer::read(&message).map_err(invalid)?;
-    Ok(object.map(|object| Pointer { object, outer: Some(Outer(notification)) }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const POINTER: &str =
-        r#"["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"big","s3Key":"k"}]"#;
-
-    #[test]
-    fn a_pointer_is_found_in_a_notification_too_and_its_body_takes_its_place() {
-        let Ok(Some(pointer)) = find(POINTER.as_bytes(), Envelope::Plain) else { panic!("a pointer is one") };
-        assert!(pointer.outer.is_none());
-        let outer = serde_json::json!({ "Type": "Notification", "TopicArn": "t", "Message": POINTER }).to_string();
-        let Ok(Some(pointer)) = find(outer.as_bytes(), Envelope::Auto) else { panic!("so is one in SNS") };
-        assert_eq!(pointer.object.to_string(), "s3://big/k");
-        let whole = pointer.outer.map(|outer| outer.wrapped(b"\"large\""));
-        let expect = serde_json::json!({ "Message": "\"large\"", "TopicArn": "t", "Type": "Notification" });
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&whole.unwrap()).unwrap(), expect);
-        assert!(matches!(find(outer.as_bytes(), Envelope::Plain), Ok(None)));
-        assert!(matches!(find(b"{}", Envelope::Auto), Ok(None)));
-        assert!(matches!(
-            find(&POINTER.replace("s3Key", "key").into_bytes(), Envelope::Auto),
-            Err(Exit::Invalid { .. })
-        ));
-    }
 
     #[test]
     fn what_is_not_there_is_waited_for_and_then_given_up() {

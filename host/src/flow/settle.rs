@@ -83,8 +83,8 @@ impl Settler {
         self.times.lock().clone()
     }
 
-    /// Hands a delivery over. It is held until its call is confirmed; a leftover is
-    /// deleted after that.
+    /// Hands a delivery over. It is held until its call is confirmed; then its leftover is
+    /// deleted.
     pub async fn settle(&self, lease: Lease, action: QueueAction, span: Span, leftover: Option<Box<Leftover>>) {
         let decided_at = clock::now();
         let operation = match action {
@@ -148,8 +148,10 @@ async fn collect(
                 let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
                 let (queue, meters, times) = (queue.clone(), meters.clone(), times.clone());
                 calls.spawn(async move {
-                    let _permit = permit;
-                    settle_batch(queue.as_ref(), &meters, batch, &times).await;
+                    let leftovers = settle_batch(queue.as_ref(), &meters, batch, &times).await;
+                    // S3 holds up no other call to the queue.
+                    drop(permit);
+                    join_all(leftovers.into_iter().map(|leftover| leftover.delete())).await;
                 });
             }
         }
@@ -168,11 +170,18 @@ async fn receive(waiting: &mut mpsc::Receiver<Item>, closing: &CancellationToken
     waiting.recv().await
 }
 
-/// Makes the call, and tries what failed again while its lease holds.
-async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<Item>, times: &Mutex<Times>) {
+/// Makes the call, and tries what failed again while its lease holds. The answer is what is left of
+/// the messages that are deleted.
+async fn settle_batch(
+    queue: &dyn Queue,
+    meters: &QueueMeters,
+    mut batch: Vec<Item>,
+    times: &Mutex<Times>,
+) -> Vec<Box<Leftover>> {
+    let mut leftovers = Vec::new();
     for attempt in 1..=TRIES {
         let answers = call(queue, &batch).await;
-        let (mut settled, mut failed, mut leftovers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut settled, mut failed) = (Vec::new(), Vec::new());
         for (mut item, answer) in batch.into_iter().zip(answers) {
             if let Err(error) = &answer {
                 item.operation.failures(meters).add(1);
@@ -197,13 +206,13 @@ async fn settle_batch(queue: &dyn Queue, meters: &QueueMeters, mut batch: Vec<It
             }
         }
         times.lock().extend(settled);
-        join_all(leftovers.into_iter().map(|leftover| leftover.delete())).await;
         if failed.is_empty() {
-            return;
+            break;
         }
         batch = failed;
         tokio::time::sleep(TRY_AGAIN.jittered(attempt)).await;
     }
+    leftovers
 }
 
 /// How long after its handler's start a message is deleted now.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytesize::ByteSize;
 use wasq_core::aws::s3::S3;
 use wasq_core::aws::sns::Sns;
 use wasq_ledgers::Ledger;
@@ -10,7 +9,7 @@ use wasq_queues::sqs::Sqs;
 use wasq_queues::{ClaimCheckQueue, Queue};
 
 use super::queues::OpenQueue;
-use crate::config::AwsConfig;
+use crate::config::{AwsConfig, ClaimCheck};
 use crate::flow::QueueRuntime;
 use crate::flow::settle::Settler;
 use crate::lease::Keeper;
@@ -20,7 +19,8 @@ use crate::telemetry::metrics::QueueMeters;
 pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> QueueRuntime {
     let OpenQueue { name, config, queue, retention, max_bytes, dlq, dlq_max_bytes, .. } = open;
     let aws = AwsConfig { region: queue.region(), ..aws.clone() };
-    let s3 = config.claim_check_bucket.is_some().then(|| S3::new(&aws, queue.region()));
+    let check = config.claim_check();
+    let s3 = check.as_ref().map(|_| S3::new(&aws, queue.region()));
     let sns = config.confirm_subscriptions.then(|| Sns::new(&aws));
     let url = queue.url().to_owned();
     // The keeper's connections must not wait for the serving threads, so they are made on its own.
@@ -29,8 +29,10 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
         let queue = sqs.queue(&url).await.expect("a URL is taken as it is");
         Arc::new(queue) as Arc<dyn Queue>
     };
-    let queue: Arc<dyn Queue> = Arc::new(queue);
-    let queue = claim_check(queue, s3.as_ref(), config.claim_check_bucket.as_ref(), config.claim_check_over);
+    let mut queue: Arc<dyn Queue> = Arc::new(queue);
+    if let (Some(check), Some(s3)) = (&check, &s3) {
+        queue = claim_check(queue, s3.clone(), check);
+    }
     let meters = Arc::new(QueueMeters::default());
     QueueRuntime {
         name,
@@ -48,9 +50,7 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
     }
 }
 
-/// The queue with its large bodies in S3, where the config names a bucket for them.
-pub fn claim_check(queue: Arc<dyn Queue>, s3: Option<&S3>, bucket: Option<&String>, over: ByteSize) -> Arc<dyn Queue> {
-    let (Some(s3), Some(bucket)) = (s3, bucket) else { return queue };
-    let over_bytes = usize::try_from(over.as_u64()).unwrap_or(usize::MAX);
-    Arc::new(ClaimCheckQueue::new(queue, s3.clone(), bucket.clone(), over_bytes))
+/// The queue with its large bodies in S3.
+pub fn claim_check(queue: Arc<dyn Queue>, s3: S3, check: &ClaimCheck) -> Arc<dyn Queue> {
+    Arc::new(ClaimCheckQueue::new(queue, s3, check.bucket.clone(), check.over_bytes))
 }

@@ -50,8 +50,8 @@ pub enum Conflict {
     NoSecret { plugin: String, secret: String },
 }
 
-/// Looks through all that is said of one plugin. `closed`, `unused_headers` and `unused_signing` are
-/// egress's.
+/// Looks through all that is said of one plugin. `closed`, `unused_headers` and `unused_signing`
+/// are egress's.
 pub fn conflicts(
     manifest: &Manifest,
     operator: &PluginConfig,

@@ -28,9 +28,9 @@ enum Part {
 const ATTRIBUTE: &str = "attribute:";
 
 impl KeyTemplate {
-    /// The key for this body and these attributes; none if the body is no JSON where a pointer leads
-    /// into it, or a pointer leads nowhere, or to something that is no string, number or boolean, or
-    /// an attribute is not there.
+    /// The key for this body and these attributes; none if the body is no JSON where a pointer
+    /// leads into it, or a pointer leads nowhere, or to something that is no string, number or
+    /// boolean, or an attribute is not there.
     ///
     /// A number is taken as it is written: through floating point, different ones would become the
     /// same. Each value is preceded by its length, so that `{/a}|{/b}` of `x|y` and `z` differs

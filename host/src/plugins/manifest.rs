@@ -32,8 +32,8 @@ pub struct Manifest {
     /// How much linear memory an instance may have: 64 KiB to 4 GiB. Default 64 MiB.
     #[serde(default = "default_memory")]
     pub memory: ByteSize,
-    /// The largest body that it takes: 1 KiB to 1 GiB. Default 1 MiB, which is SQS's own limit. What is
-    /// larger comes by S3.
+    /// The largest body that it takes: 1 KiB to 1 GiB. Default 1 MiB, which is SQS's own limit.
+    /// What is larger comes by S3.
     #[serde(default = "default_max_body")]
     pub max_body: ByteSize,
     /// Attempts at once on this host. Default: `limits.max_instances`.

@@ -2,8 +2,8 @@
 //!
 //! A request's URL is canonicalised, matched against the plugin's allow-list, its host resolved,
 //! every address checked, and the connection made to the very addresses that were checked. The
-//! operator's headers are set last, outside of the guest's sight, and then the signature for AWS, if
-//! there is to be one. Redirects are the guest's to follow.
+//! operator's headers are set last, outside of the guest's sight, and then the signature for AWS,
+//! if there is to be one. Redirects are the guest's to follow.
 
 mod body;
 mod checked;

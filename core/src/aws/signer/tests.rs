@@ -10,7 +10,7 @@ fn signer(service: &str, region: Option<&str>) -> Signer {
     Signer::new(Identities::new(aws).identity(None), service, region.map(str::to_owned))
 }
 
-fn parts(method: &str, url: &str, headers: &[(&str, &str)]) -> request::Parts {
+fn request_parts(method: &str, url: &str, headers: &[(&str, &str)]) -> request::Parts {
     let request = headers
         .iter()
         .fold(http::Request::builder().method(method).uri(url), |with, (name, value)| with.header(*name, *value));
@@ -30,17 +30,17 @@ fn signature(service: &str, mut parts: request::Parts, body: &[u8]) -> String {
 /// The examples of "Authenticating Requests: Using the Authorization Header" in S3's API reference.
 #[test]
 fn requests_to_s3_are_signed_as_its_reference_has_them() {
-    let get = parts("GET", "https://examplebucket.s3.amazonaws.com/test.txt", &[("range", "bytes=0-9")]);
+    let get = request_parts("GET", "https://examplebucket.s3.amazonaws.com/test.txt", &[("range", "bytes=0-9")]);
     assert_eq!(signature("s3", get, b""), "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
     let headers = [("date", "Fri, 24 May 2013 00:00:00 GMT"), ("x-amz-storage-class", "REDUCED_REDUNDANCY")];
-    let put = || parts("PUT", "https://examplebucket.s3.amazonaws.com/test%24file.text", &headers);
+    let put = || request_parts("PUT", "https://examplebucket.s3.amazonaws.com/test%24file.text", &headers);
     let expect = "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd";
     assert_eq!(signature("s3", put(), b"Welcome to Amazon S3."), expect);
-    let plain = parts("PUT", "https://examplebucket.s3.amazonaws.com/test$file.text", &headers);
+    let plain = request_parts("PUT", "https://examplebucket.s3.amazonaws.com/test$file.text", &headers);
     assert_eq!(signature("s3", plain, b"Welcome to Amazon S3."), expect);
-    let lifecycle = parts("GET", "https://examplebucket.s3.amazonaws.com/?lifecycle", &[]);
+    let lifecycle = request_parts("GET", "https://examplebucket.s3.amazonaws.com/?lifecycle", &[]);
     assert_eq!(signature("s3", lifecycle, b""), "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543");
-    let list = parts("GET", "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J", &[]);
+    let list = request_parts("GET", "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J", &[]);
     assert_eq!(signature("s3", list, b""), "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
 }
 
@@ -54,7 +54,7 @@ async fn a_signature_takes_the_place_of_every_header_that_is_a_part_of_one() {
         ("x-kept", "guest"),
     ];
     let check = async |service: &str, body: BodyHash, expect_hash: Option<&str>| {
-        let mut parts = parts("POST", "https://x.eu-west-1.amazonaws.com/", &own);
+        let mut parts = request_parts("POST", "https://x.eu-west-1.amazonaws.com/", &own);
         signer(service, Some("eu-west-1")).sign(&mut parts, body).await.unwrap();
         let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap());
         let authorization = header("authorization").unwrap();
@@ -75,7 +75,7 @@ async fn a_signature_takes_the_place_of_every_header_that_is_a_part_of_one() {
 
 #[tokio::test]
 async fn a_region_that_nobody_says_is_the_identitys() {
-    let mut parts = parts("GET", "http://127.0.0.1:1/", &[]);
+    let mut parts = request_parts("GET", "http://127.0.0.1:1/", &[]);
     signer("s3", None).sign(&mut parts, BodyHash::of(b"")).await.unwrap();
     assert!(parts.headers[AUTHORIZATION].to_str().unwrap().contains("/us-east-1/s3/"));
 }

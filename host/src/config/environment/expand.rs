@@ -1,4 +1,5 @@
-//! `${VARIABLE}` and `${VARIABLE:-default}` in the strings of a config; `$${` is a `${` as it stands.
+//! `${VARIABLE}` and `${VARIABLE:-default}` in the strings of a config; `$${` is a `${` as it
+//! stands.
 
 use std::borrow::Cow;
 

@@ -140,15 +140,14 @@ impl Opened {
         std::iter::once(&self.body).chain(self.outer.iter().rev().map(|(layer, _)| layer))
     }
 
-    /// The whole body once more, with `inner` in the innermost envelope.
-    pub fn wrapped(&self, inner: &[u8]) -> Bytes {
-        let mut body = Bytes::copy_from_slice(inner);
-        for (layer, slot) in self.outer.iter().rev() {
+    /// The whole body once more, with `inner` in the innermost envelope. None if that is for text,
+    /// and `inner` is none.
+    pub fn wrapped(&self, inner: Bytes) -> Option<Bytes> {
+        self.outer.iter().rev().try_fold(inner, |inner, (layer, slot)| {
             let text = std::str::from_utf8(layer).expect("it was opened as text");
             let object = Object::read(text).expect("it was opened as an object");
-            body = object.with(slot.field, &slot.encoding.write(&body)).into();
-        }
-        body
+            Some(object.with(slot.field, &slot.encoding.write(&inner)?).into())
+        })
     }
 }
 

@@ -53,12 +53,12 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    pub fn write(self, bytes: &[u8]) -> String {
-        let text = String::from_utf8_lossy(bytes);
+    /// As JSON; none where text is wanted, and these bytes are none.
+    pub fn write(self, bytes: &[u8]) -> Option<String> {
         match self {
-            Self::Json => text.into_owned(),
-            Self::Text => serde_json::Value::from(text).to_string(),
-            Self::Base64 => format!("\"{}\"", BASE64_STANDARD.encode(bytes)),
+            Self::Json => std::str::from_utf8(bytes).ok().map(str::to_owned),
+            Self::Text => std::str::from_utf8(bytes).ok().map(|text| serde_json::Value::from(text).to_string()),
+            Self::Base64 => Some(format!("\"{}\"", BASE64_STANDARD.encode(bytes))),
         }
     }
 }

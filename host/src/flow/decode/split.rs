@@ -26,7 +26,8 @@ pub fn split(
     }
     let mut parts = Vec::with_capacity(count);
     for (index, record) in opened.records.iter().enumerate() {
-        let delivery = Delivery { body: opened.wrapped(&record.body), ..delivery.clone() };
+        let body = opened.wrapped(record.body.clone()).ok_or_else(|| format!("record {index} is not UTF-8"))?;
+        let delivery = Delivery { body, ..delivery.clone() };
         match decode(&delivery, queue).map_err(|error| format!("record {index}: {error}"))? {
             Decoded::Message(typed) => parts.push(Part { delivery, typed }.with_own_key(index, record.has_key)),
             Decoded::Batch(inner) => parts.extend(inner.into_iter().map(|part| part.with_own_key(index, true))),

@@ -360,6 +360,27 @@ fn types_are_looked_for_where_the_queue_says_and_called_what_it_says() {
 }
 
 #[test]
+fn a_pointer_is_found_in_whatever_it_is_and_its_body_takes_its_place() {
+    let pointer_text = r#"["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"b","s3Key":"k"}]"#;
+    let sns = |inner: &str| json!({ "Type": "Notification", "TopicArn": "t", "Message": inner }).to_string();
+    let event = format!(r#"{{"id":"e","detail-type":"t","source":"s","detail":{pointer_text}}}"#);
+    for outer in [pointer_text.to_owned(), sns(pointer_text), sns(&sns(pointer_text)), event.clone(), sns(&event)] {
+        let found = super::super::pointer(&delivery(&outer, &[]), &queue(Envelope::Auto)).unwrap();
+        let (object, opened) = found.unwrap_or_else(|| panic!("{outer}"));
+        assert_eq!(object.to_string(), "s3://b/k");
+        let whole = opened.wrapped(Bytes::from_static(br#"{"type":"t","n":1.0}"#)).unwrap();
+        let whole = std::str::from_utf8(&whole).unwrap();
+        assert_eq!(message(&delivery(whole, &[]), &queue(Envelope::Auto)).unwrap().body, r#"{"type":"t","n":1.0}"#);
+        let bytes = opened.wrapped(Bytes::from_static(b"\xff"));
+        assert_eq!(bytes.is_some(), outer == pointer_text, "only a body that is in nothing need not be text");
+    }
+    let found = |body: &str, envelope| super::super::pointer(&delivery(body, &[]), &queue(envelope));
+    assert!(found(&sns(pointer_text), Envelope::Plain).unwrap().is_none());
+    assert!(found("{}", Envelope::Auto).unwrap().is_none());
+    assert!(found(&pointer_text.replace("s3Key", "key"), Envelope::Plain).is_err());
+}
+
+#[test]
 fn a_byte_order_mark_before_json_is_skipped() {
     for envelope in [Envelope::Plain, Envelope::Auto] {
         let message = message(&delivery("\u{feff}{\"type\":\"t\"}", &[]), &queue(envelope)).unwrap();
