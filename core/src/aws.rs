@@ -3,6 +3,7 @@
 
 pub mod endpoint;
 pub mod identity;
+pub mod partition;
 pub mod s3;
 pub mod signer;
 pub mod sns;
@@ -21,7 +22,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use serde::Deserialize;
 
-pub use caller::CALL_TIMEOUT;
+pub use caller::{CALL_TIMEOUT, CallError};
 pub use credentials::CredentialsFault;
 pub use no_answer::NoAnswer;
 

@@ -2,6 +2,7 @@
 
 mod opened;
 mod opener;
+mod outlet;
 pub mod queues;
 mod runtime;
 
@@ -11,13 +12,11 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use wasq_core::aws::s3::S3;
 use wasq_core::clock::{self, SystemClock};
 use wasq_ledgers::Ledger;
-use wasq_queues::Outlets;
 
 pub use opened::Opened;
-pub use runtime::claim_check;
+pub use outlet::outlet_queue;
 
 use opener::{LateOutlets, Opener};
 use queues::{ReceiveLimits, Unopened};
@@ -26,7 +25,7 @@ use crate::admin::{self, DeadLetterQueues};
 use crate::admission::breaker::Breakers;
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
-use crate::config::{Config, QueueRef};
+use crate::config::Config;
 use crate::flow::recent::Recent;
 use crate::flow::{QueueRuntime, Services};
 use crate::plugins::watch::Watch;
@@ -110,9 +109,8 @@ impl Host {
         let refused = |errors: Vec<_>| errors.into_iter().map(StartError::Queues).collect::<Vec<_>>();
         let open = open.or_refuse(config.strict_start).map_err(refused)?;
         let otlp = Otlp::new(otlp, &config.scope);
-        let (mut outlets, mut late) = (open.outlets(), LateOutlets::default());
+        let (mut outlets, mut late) = (open.outlets(&config), LateOutlets::default());
         outlets.extend(open.unopened.iter().map(|unopened| (unopened.name.clone(), late.add(&config, unopened))));
-        check_in(&mut outlets, &config);
         let services = Arc::new(Services {
             scope: config.scope.clone(),
             clock: Arc::new(SystemClock),
@@ -138,7 +136,7 @@ impl Host {
             receives.add(queue);
             dead_letter_queues.add(&queue.name, &queue.queue, &queue.dlq);
         }
-        note_plugins(&services, &config, &receives, &catalog);
+        receives.note(&services, &config, &catalog);
         // Before the first poll: what was paused stays so across a restart.
         if let Err(error) = services.pauses.refresh(&*services.ledger, &services.scope, clock::unix_ms()).await {
             services.pauses.await_reading();
@@ -188,12 +186,11 @@ impl Host {
             opener.services.health.not_open(&name, &error.to_string());
             if let Some(queue) = opener.config.queues.get(&name).cloned() {
                 self.workers.begin_when_open(async move {
-                    let open = opener.queue(&name, &queue, error).await;
+                    let open = opener.queue(&name, &queue).await;
                     runtime::start(open, &opener.config.aws, &opener.services.ledger)
                 });
-            } else {
-                let outlet = opener.config.outlets.get(&name).cloned().unwrap_or_default();
-                self.background.spawn(async move { opener.outlet(&name, &outlet, error).await });
+            } else if let Some(outlet) = opener.config.outlets.get(&name).cloned() {
+                self.background.spawn(async move { opener.outlet(&name, &outlet).await });
             }
         }
     }
@@ -235,24 +232,6 @@ impl Host {
         let last = otlp.last(&source);
         workers.flush().await;
         otlp.flush(last).await;
-    }
-}
-
-/// Large bodies to these queues go by S3, where the config names a bucket.
-fn check_in(outlets: &mut Outlets, config: &Config) {
-    let of_queue = |name: &str| {
-        let queue = config.queues.get(name)?;
-        Some((queue.claim_check()?, queue.url.clone()))
-    };
-    let of_outlet = |name: &str| {
-        let outlet = config.outlets.get(name)?;
-        Some((outlet.claim_check()?, outlet.url.clone()))
-    };
-    for (name, outlet) in outlets {
-        let Some((check, url)) = of_queue(name).or_else(|| of_outlet(name)) else { continue };
-        let reference = QueueRef::parse(url.as_deref().unwrap_or(name)).ok();
-        let region = reference.and_then(|reference| reference.region().map(str::to_owned));
-        outlet.queue = claim_check(outlet.queue.clone(), S3::new(&config.aws, region), &check);
     }
 }
 
@@ -298,19 +277,8 @@ async fn keep_current(mut watch: Watch, services: Arc<Services>, config: Arc<Con
 
 async fn reload(services: &Services, config: &Config, receives: &ReceiveLimits) -> Result<Arc<Catalog>, StartError> {
     let catalog = load_plugins(&services.catalogs, config).await?;
-    note_plugins(services, config, receives, &catalog);
+    receives.note(services, config, &catalog);
     Ok(catalog)
-}
-
-/// A plugin that was loaded later may make more attempts than a redrive policy lets it.
-fn note_plugins(services: &Services, config: &Config, receives: &ReceiveLimits, catalog: &Catalog) {
-    let nothing = catalog.plugins().next().is_none();
-    let nothing = nothing.then(|| format!("no plugin is loaded from {}", config.plugins_dir.display()));
-    let too_few = receives.check(catalog.most_attempts()).err().map(|error| error.to_string());
-    if let Some(problem) = &too_few {
-        tracing::error!("{problem}");
-    }
-    services.health.plugins(nothing.or(too_few));
 }
 
 /// Compiles off the serving threads.

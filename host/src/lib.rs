@@ -7,6 +7,7 @@ pub mod config;
 pub mod dlq;
 pub mod exit;
 pub mod flow;
+mod growing_list;
 pub mod host;
 mod json;
 pub mod lease;

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use wasq_core::growing_list::GrowingList;
+use crate::growing_list::GrowingList;
 
 use crate::flow::{QueueRuntime, Services};
 use worker::Worker;

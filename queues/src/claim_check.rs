@@ -28,20 +28,6 @@ impl ClaimCheckQueue {
     pub fn new(queue: Arc<dyn Queue>, s3: S3, bucket: String, over_bytes: usize) -> Self {
         Self { queue, s3, bucket, over_bytes }
     }
-
-    /// The message as it is sent. Its object is in the bucket before.
-    async fn checked_in(&self, message: &Outgoing) -> Result<Outgoing, QueueError> {
-        if size_bytes(&message.body, &message.attributes) <= self.over_bytes {
-            return Ok(message.clone());
-        }
-        let object = ObjectRef { bucket: self.bucket.clone(), key: uuid::Uuid::new_v4().to_string() };
-        self.s3.put(&object, message.body.clone()).await.map_err(failed)?;
-        let size =
-            AttributeValue { data_type: "Number".into(), value: AttributeData::Text(message.body.len().to_string()) };
-        let mut pointer = Outgoing { body: Bytes::from(payload_pointer::write(&object)), ..message.clone() };
-        pointer.attributes.insert(SIZE_ATTRIBUTE.into(), size);
-        Ok(pointer)
-    }
 }
 
 fn failed(error: S3Error) -> QueueError {
@@ -59,6 +45,20 @@ impl Queue for ClaimCheckQueue {
         Some(self.over_bytes)
     }
 
+    /// Its object is in the bucket before the message is in the queue.
+    async fn prepare(&self, message: Outgoing) -> Result<Outgoing, QueueError> {
+        if size_bytes(&message.body, &message.attributes) <= self.over_bytes {
+            return Ok(message);
+        }
+        let object = ObjectRef { bucket: self.bucket.clone(), key: uuid::Uuid::new_v4().to_string() };
+        self.s3.put(&object, message.body.clone()).await.map_err(failed)?;
+        let size = AttributeData::Text(message.body.len().to_string());
+        let mut pointer = Outgoing { body: Bytes::from(payload_pointer::write(&object)), ..message };
+        let size = AttributeValue { data_type: "Number".into(), value: size };
+        pointer.attributes.insert(SIZE_ATTRIBUTE.into(), size);
+        Ok(pointer)
+    }
+
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
         self.queue.receive(max, wait, visibility).await
     }
@@ -74,8 +74,8 @@ impl Queue for ClaimCheckQueue {
     async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
         let mut answers: Vec<Option<Result<MessageId, QueueError>>> = Vec::new();
         let mut ready = Vec::new();
-        for checked_in in join_all(messages.iter().map(|message| self.checked_in(message))).await {
-            match checked_in {
+        for prepared in join_all(messages.iter().map(|message| self.prepare(message.clone()))).await {
+            match prepared {
                 Ok(message) => {
                     ready.push(message);
                     answers.push(None);

@@ -16,6 +16,7 @@ use crate::queue::{Outgoing, Queue, QueueError};
 pub struct LateQueue {
     /// Its name in SQS.
     name: String,
+    claim_check_over: Option<usize>,
     state: RwLock<State>,
 }
 
@@ -25,9 +26,11 @@ enum State {
 }
 
 impl LateQueue {
-    /// `name` is the queue's name in SQS, which says whether it is a FIFO queue.
-    pub fn new(name: &str, reason: &str) -> Self {
-        Self { name: name.to_owned(), state: RwLock::new(State::Closed { reason: reason.to_owned() }) }
+    /// `name` is the queue's name in SQS, which says whether it is a FIFO queue. `claim_check_over`
+    /// is what the open queue will say.
+    pub fn new(name: &str, reason: &str, claim_check_over: Option<usize>) -> Self {
+        let state = RwLock::new(State::Closed { reason: reason.to_owned() });
+        Self { name: name.to_owned(), claim_check_over, state }
     }
 
     /// Why it is still not open: what its calls say from here on.
@@ -52,6 +55,14 @@ impl LateQueue {
 impl Queue for LateQueue {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn claim_check_over(&self) -> Option<usize> {
+        self.claim_check_over
+    }
+
+    async fn prepare(&self, message: Outgoing) -> Result<Outgoing, QueueError> {
+        self.queue()?.prepare(message).await
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
@@ -94,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_is_not_open_yet_says_why_for_each_message() {
-        let queue = LateQueue::new("mails.fifo", "NonExistentQueue: no such queue");
+        let queue = LateQueue::new("mails.fifo", "NonExistentQueue: no such queue", None);
         assert!(queue.is_fifo(), "its name says so");
         queue.still_closed("NoAnswer: connection refused");
         let answers = queue.send(&[message(), message()]).await;
@@ -108,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_one_passes_calls_on() {
-        let (queue, inner) = (LateQueue::new("mails", "not yet"), LateQueue::new("inner", "from within"));
+        let (queue, inner) = (LateQueue::new("mails", "not yet", None), LateQueue::new("inner", "from within", None));
         queue.open(Arc::new(inner));
         let error = queue.attributes().await.unwrap_err();
         assert!(error.to_string().contains("from within"), "{error}");

@@ -49,6 +49,12 @@ pub trait Queue: Send + Sync + 'static {
 
     async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>>;
 
+    /// The message as [`send`](Self::send) sends it. What this takes, such as putting its body
+    /// elsewhere, is not done again for what it answers.
+    async fn prepare(&self, message: Outgoing) -> Result<Outgoing, QueueError> {
+        Ok(message)
+    }
+
     /// All the queue's attributes, by SQS's names.
     async fn attributes(&self) -> Result<QueueAttributes, QueueError>;
 }

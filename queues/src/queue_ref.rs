@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use wasq_core::aws::partition::{PARTITIONS, Partition, is_region};
+
 use crate::queue::is_fifo;
 
 /// A queue's name, URL or ARN, as somebody wrote it.
@@ -144,7 +146,7 @@ impl QueueArn {
 
     /// Its URL at `endpoint`, or else at AWS's own of its region and partition.
     pub fn url(&self, endpoint: Option<&str>) -> String {
-        let own = || format!("https://sqs.{}.{}", self.region, domain_of(&self.partition));
+        let own = || format!("https://sqs.{}.{}", self.region, Partition::named(&self.partition).domain);
         let endpoint = endpoint.map_or_else(own, |url| url.trim_end_matches('/').to_owned());
         format!("{endpoint}/{}/{}", self.account, self.name)
     }
@@ -180,38 +182,14 @@ fn region_of(host: &str) -> Option<&str> {
     is_region(region).then_some(*region)
 }
 
-/// The domain of AWS's endpoints in a partition, as the endpoint rules of its SDKs have them.
-fn domain_of(partition: &str) -> &'static str {
-    match partition {
-        "aws-cn" => "amazonaws.com.cn",
-        "aws-iso" => "c2s.ic.gov",
-        "aws-iso-b" => "sc2s.sgov.gov",
-        "aws-iso-e" => "cloud.adc-e.uk",
-        "aws-iso-f" => "csp.hci.ic.gov",
-        "aws-eusc" => "amazonaws.eu",
-        // GovCloud has the domain of the others.
-        _ => "amazonaws.com",
-    }
-}
-
 /// Whether calls for a region go to this host, or to one that stands for it: AWS's plain endpoints
 /// and their older names. A VPC endpoint, a FIPS or a dual-stack one is asked for by its name
 /// alone, and so is any other server.
 fn is_usual_host(host: &str, region: &str) -> bool {
-    const PARTITIONS: [&str; 7] = ["aws", "aws-cn", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc"];
+    let domains = || PARTITIONS.iter().map(|partition| partition.domain);
     host == "queue.amazonaws.com"
-        || PARTITIONS
-            .into_iter()
-            .map(domain_of)
+        || domains()
             .any(|domain| host == format!("sqs.{region}.{domain}") || host == format!("{region}.queue.{domain}"))
-}
-
-/// `eu-west-1`, `us-gov-east-1`.
-fn is_region(label: &str) -> bool {
-    let mut parts = label.rsplit('-');
-    let number = parts.next().is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
-    let words: Vec<&str> = parts.collect();
-    number && words.len() >= 2 && words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
 }
 
 #[cfg(test)]

@@ -4,17 +4,10 @@
 //! Read from the right: a partition's suffix, `vpce`, the region, `dualstack`, the service. What is
 //! left of the service names a bucket, an account, an API, a VPC endpoint.
 
-/// The suffixes of endpoints: the standard partition with GovCloud, the dual-stack names, Lambda's
-/// and others' own, China, the European Sovereign Cloud.
-const SUFFIXES: [&str; 7] = [
-    "amazonaws.com.cn",
-    "api.amazonwebservices.com.cn",
-    "amazonaws.com",
-    "api.aws",
-    "on.aws",
-    "amazonaws.eu",
-    "api.amazonwebservices.eu",
-];
+use super::partition::{PARTITIONS, is_region};
+
+/// The suffix of Lambda's and others' own URLs.
+const URL_SUFFIX: &str = "on.aws";
 
 /// Services that are signed for by another name than their endpoint's.
 const SIGNED_AS: [(&str, &str); 16] = [
@@ -40,18 +33,6 @@ const SIGNED_AS: [(&str, &str); 16] = [
 const GLOBAL: [&str; 8] = ["cloudfront", "iam", "organizations", "queue", "route53", "s3", "shield", "sts"];
 const GLOBAL_REGION: &str = "us-east-1";
 
-/// The domain of AWS's endpoints in a region, as the endpoint rules of its SDKs have them.
-pub fn domain_of(region: &str) -> &'static str {
-    let begins = |prefix: &str| region.starts_with(prefix);
-    match region {
-        _ if begins("cn-") => "amazonaws.com.cn",
-        _ if begins("us-iso-") => "c2s.ic.gov",
-        _ if begins("us-isob-") => "sc2s.sgov.gov",
-        _ if begins("eusc-") => "amazonaws.eu",
-        _ => "amazonaws.com",
-    }
-}
-
 /// Services whose endpoints have the region before their own name: `eu-west-1.es.amazonaws.com`.
 const REGION_FIRST: [&str; 3] = ["aoss", "es", "queue"];
 
@@ -65,7 +46,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// Reads a host name in lower case. None if it is not AWS's.
     pub fn of(host: &str) -> Option<Self> {
-        let left = SUFFIXES.iter().find_map(|suffix| host.strip_suffix(suffix))?;
+        let suffixes = PARTITIONS.iter().flat_map(|one| [one.domain, one.dual_stack_domain]).chain([URL_SUFFIX]);
+        let left = suffixes.into_iter().find_map(|suffix| host.strip_suffix(suffix))?;
         let Some(left) = left.strip_suffix('.') else {
             // The suffix itself is AWS's, and tells nothing. Another name that ends so is not.
             return left.is_empty().then(Self::default);
@@ -98,19 +80,6 @@ impl Endpoint {
         let service = SIGNED_AS.iter().find(|(endpoint, _)| *endpoint == name).map_or(name, |(_, signed)| *signed);
         Some(Self { service: is_known.then(|| service.to_owned()), region })
     }
-}
-
-/// Whether a label is a region: `eu-central-1`, `us-gov-west-1`.
-fn is_region(label: &str) -> bool {
-    let mut parts = label.split('-');
-    let area = parts.next().is_some_and(|area| (2..=4).contains(&area.len()) && is_word(area));
-    let last = parts.next_back().is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
-    let middle: Vec<_> = parts.collect();
-    area && last && (1..=2).contains(&middle.len()) && middle.into_iter().all(is_word)
-}
-
-fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 #[cfg(test)]

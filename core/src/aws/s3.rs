@@ -4,18 +4,14 @@
 
 use bytes::Bytes;
 use http::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::AwsConfig;
-use super::caller::{Answer, CallError, Caller};
-use super::endpoint::domain_of;
-use super::identity::NoIdentity;
+use super::caller::{CallError, Caller, EMPTY_MAX_BYTES};
+use super::signer::IN_PATH;
 
 /// The SDK's own variable for where S3 is.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_S3";
-/// What an object's key keeps in a URL.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-
 /// An object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectRef {
@@ -36,21 +32,15 @@ pub enum S3Error {
     Missing(ObjectRef),
     #[error("{object} has more than {max_bytes} bytes")]
     TooLarge { object: ObjectRef, max_bytes: usize },
-    /// S3 has answered, and not with the object.
-    #[error("S3 answers HTTP {status} for {object}{code}")]
-    Refused { object: ObjectRef, status: u16, code: String },
-    #[error("S3 does not answer for {object}: {reason}")]
-    NoAnswer { object: ObjectRef, reason: String },
-    #[error("{0}")]
-    NoIdentity(#[from] NoIdentity),
+    #[error("S3 does not answer with {object}: {error}")]
+    Failed { object: ObjectRef, error: CallError },
 }
 
 impl S3Error {
-    /// Whether it may pass by itself: throttled, 5xx, no answer.
+    /// Whether it may pass by itself.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Refused { status, .. } => Answer::may_pass(*status),
-            Self::NoAnswer { .. } | Self::NoIdentity(_) => true,
+            Self::Failed { error, .. } => error.may_pass(),
             Self::Missing(_) | Self::TooLarge { .. } => false,
         }
     }
@@ -75,52 +65,49 @@ impl S3 {
     }
 
     pub async fn put(&self, object: &ObjectRef, body: Bytes) -> Result<(), S3Error> {
-        self.call(Method::PUT, object, body, ANSWER_MAX_BYTES).await.map(drop)
+        self.call(Method::PUT, object, body, EMPTY_MAX_BYTES).await.map(drop)
     }
 
     /// Deletes it, if it is there.
     pub async fn delete(&self, object: &ObjectRef) -> Result<(), S3Error> {
-        self.call(Method::DELETE, object, Bytes::new(), ANSWER_MAX_BYTES).await.map(drop)
+        self.call(Method::DELETE, object, Bytes::new(), EMPTY_MAX_BYTES).await.map(drop)
     }
 
     async fn call(&self, method: Method, object: &ObjectRef, body: Bytes, max: usize) -> Result<Bytes, S3Error> {
-        let region = match &self.region {
-            Some(region) => region.clone(),
-            None => self.caller.region().await?,
+        let is_get = method == Method::GET;
+        let answer = async {
+            let region = match &self.region {
+                Some(region) => region.clone(),
+                None => self.caller.region().await?,
+            };
+            let (endpoint, host) = (self.caller.endpoint_url().await, self.caller.host(&region).await);
+            self.caller.call(method, &url(object, endpoint.as_deref(), &host), &region, body, max).await
         };
-        let object = || object.clone();
-        let url = self.url(&object(), &region);
-        let answer = self.caller.call(method, &url, &region, body, max).await.map_err(|error| match error {
-            CallError::NoIdentity(error) => S3Error::NoIdentity(error),
-            CallError::TooLarge { max_bytes } => S3Error::TooLarge { object: object(), max_bytes },
-            CallError::NoAnswer(reason) => S3Error::NoAnswer { object: object(), reason },
-        })?;
-        match answer.status {
-            _ if answer.is_success() => Ok(answer.body),
-            404 => Err(S3Error::Missing(object())),
-            status => {
-                let code = answer.code().map(|code| format!(": {code}")).unwrap_or_default();
-                Err(S3Error::Refused { object: object(), status, code })
+        answer.await.map_err(|error: CallError| match error {
+            // A bucket that is not there is a setting to be corrected.
+            CallError::Refused { status: 404, code } if is_get && code.as_deref() != Some(NO_BUCKET) => {
+                S3Error::Missing(object.clone())
             }
-        }
-    }
-
-    /// A bucket whose name has a dot has no certificate of its own, and other endpoints have no
-    /// host for each bucket.
-    fn url(&self, object: &ObjectRef, region: &str) -> String {
-        let ObjectRef { bucket, key } = object;
-        let key = utf8_percent_encode(key, IN_PATH);
-        let host = format!("s3.{region}.{}", domain_of(region));
-        match &self.caller.endpoint_url {
-            Some(endpoint) => format!("{}/{bucket}/{key}", endpoint.trim_end_matches('/')),
-            None if bucket.contains('.') => format!("https://{host}/{bucket}/{key}"),
-            None => format!("https://{bucket}.{host}/{key}"),
-        }
+            CallError::TooLarge { max_bytes } => S3Error::TooLarge { object: object.clone(), max_bytes },
+            error => S3Error::Failed { object: object.clone(), error },
+        })
     }
 }
 
-/// Bytes of an answer without an object, at most.
-const ANSWER_MAX_BYTES: usize = 64 * 1024;
+/// S3's code for a bucket that is not there.
+const NO_BUCKET: &str = "NoSuchBucket";
+
+/// A bucket whose name has a dot has no certificate of its own, and other endpoints have no host for
+/// each bucket.
+fn url(object: &ObjectRef, endpoint: Option<&str>, host: &str) -> String {
+    let ObjectRef { bucket, key } = object;
+    let key = utf8_percent_encode(key, IN_PATH);
+    match endpoint {
+        Some(endpoint) => format!("{endpoint}/{bucket}/{key}"),
+        None if bucket.contains('.') => format!("https://{host}/{bucket}/{key}"),
+        None => format!("https://{bucket}.{host}/{key}"),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -128,13 +115,12 @@ mod tests {
 
     #[test]
     fn a_bucket_has_its_own_host_where_it_can() {
-        let check = |bucket: &str, key: &str, region: &str, endpoint: Option<&str>, expect: &str| {
-            let aws = AwsConfig { endpoint_url: endpoint.map(str::to_owned), ..AwsConfig::default() };
+        let check = |bucket: &str, key: &str, endpoint: Option<&str>, expect: &str| {
             let object = ObjectRef { bucket: bucket.to_owned(), key: key.to_owned() };
-            assert_eq!(S3::new(&aws, None).url(&object, region), expect);
+            assert_eq!(url(&object, endpoint, "s3.eu-west-1.amazonaws.com"), expect);
         };
-        check("big", "a b/é", "eu-west-1", None, "https://big.s3.eu-west-1.amazonaws.com/a%20b/%C3%A9");
-        check("my.big", "k", "cn-north-1", None, "https://s3.cn-north-1.amazonaws.com.cn/my.big/k");
-        check("big", "k", "eu-west-1", Some("http://127.0.0.1:5000/"), "http://127.0.0.1:5000/big/k");
+        check("big", "a b/é", None, "https://big.s3.eu-west-1.amazonaws.com/a%20b/%C3%A9");
+        check("my.big", "k", None, "https://s3.eu-west-1.amazonaws.com/my.big/k");
+        check("big", "k", Some("http://127.0.0.1:5000"), "http://127.0.0.1:5000/big/k");
     }
 }

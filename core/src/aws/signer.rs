@@ -34,7 +34,7 @@ pub const SIGNATURE_HEADERS: [HeaderName; 4] = [
 
 /// What is encoded in a query, and in a path.
 const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-const IN_PATH: &AsciiSet = &IN_QUERY.remove(b'/');
+pub(super) const IN_PATH: &AsciiSet = &IN_QUERY.remove(b'/');
 
 /// What a signature says of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,13 +5,11 @@ use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::AwsConfig;
-use super::caller::{Answer, Caller};
-use super::endpoint::domain_of;
+use super::caller::{Caller, EMPTY_MAX_BYTES};
+use super::partition::is_region;
 
 /// The SDK's own variable for where SNS is.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL_SNS";
-/// Bytes of an answer at most.
-const ANSWER_MAX_BYTES: usize = 64 * 1024;
 
 /// A client of SNS in every region.
 #[derive(Clone, Debug)]
@@ -39,23 +37,16 @@ impl Sns {
         let no_topic = || Unconfirmed { reason: format!("{topic_arn} is no topic's ARN"), may_pass: false };
         let parts: Vec<&str> = topic_arn.split(':').collect();
         let ["arn", _, "sns", region, _, _] = parts[..] else { return Err(no_topic()) };
-        if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        if !is_region(region) {
             return Err(no_topic());
         }
-        let own = || format!("https://sns.{region}.{}", domain_of(region));
-        let endpoint = self.0.endpoint_url.clone().unwrap_or_else(own);
+        let endpoint = match self.0.endpoint_url().await {
+            Some(endpoint) => endpoint,
+            None => format!("https://{}", self.0.host(region).await),
+        };
         let [topic, token] = [topic_arn, token].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
-        let url = format!(
-            "{}/?Action=ConfirmSubscription&Version=2010-03-31&TopicArn={topic}&Token={token}",
-            endpoint.trim_end_matches('/')
-        );
-        let answer = self.0.call(Method::GET, &url, region, Bytes::new(), ANSWER_MAX_BYTES).await;
-        let answer = answer.map_err(|error| Unconfirmed { reason: error.to_string(), may_pass: true })?;
-        if answer.is_success() {
-            return Ok(());
-        }
-        let code = answer.code().map(|code| format!(": {code}")).unwrap_or_default();
-        let reason = format!("SNS answers HTTP {}{code}", answer.status);
-        Err(Unconfirmed { reason, may_pass: Answer::may_pass(answer.status) })
+        let url = format!("{endpoint}/?Action=ConfirmSubscription&Version=2010-03-31&TopicArn={topic}&Token={token}");
+        let answer = self.0.call(Method::GET, &url, region, Bytes::new(), EMPTY_MAX_BYTES).await;
+        answer.map(drop).map_err(|error| Unconfirmed { reason: error.to_string(), may_pass: error.may_pass() })
     }
 }

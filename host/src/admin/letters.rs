@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::growing_list::GrowingList;
 use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use wasq_core::growing_list::GrowingList;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_ledgers::Ledger;
 use wasq_queues::sqs::{Sqs, SqsQueue};

@@ -29,7 +29,7 @@ pub struct Check {
     config: PathBuf,
     /// Also open what a run opens: the ledger, each queue with its DLQ and its redrive policy, the
     /// secrets that are with AWS, the admin port's token; and get the credentials that handlers'
-    /// requests are signed with. It fails where `wasq run` would.
+    /// requests are signed with. It fails where `wasq run` with `strict_start` would.
     #[arg(long)]
     live: bool,
 }

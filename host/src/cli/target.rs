@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use wasq_core::aws::s3::S3;
 use wasq_queues::Queue;
 use wasq_queues::sqs::{Sqs, SqsQueue};
 
 use crate::config::{AwsConfig, Config, LOCAL_SQS_PORT, QueueConfig};
 use crate::dlq::redrive::RedriveError;
-use crate::host::claim_check;
+use crate::host::outlet_queue;
 
 /// The queue that `wasq dev` makes when no config names one.
 pub const DEV_QUEUE: &str = "jobs";
@@ -94,11 +93,7 @@ impl Target {
 impl Targeted {
     /// The queue as it is sent to: large bodies go by S3 where the config names a bucket.
     pub fn with_claim_check(self) -> Arc<dyn Queue> {
-        let region = self.queue.region();
-        match self.config.claim_check() {
-            Some(check) => claim_check(Arc::new(self.queue), S3::new(&self.aws, region), &check),
-            None => Arc::new(self.queue),
-        }
+        outlet_queue(&self.queue, &self.aws, self.config.claim_check().as_ref())
     }
 
     /// The queue's DLQ: the config's, the redrive policy's target, or the one that `wasq dev` makes

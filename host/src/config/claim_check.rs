@@ -33,6 +33,12 @@ impl OutletConfig {
 type Fault = (String, String, String);
 
 impl Config {
+    /// Of the queue or outlet of this name.
+    pub fn claim_check(&self, name: &str) -> Option<ClaimCheck> {
+        let queue = self.queues.get(name).and_then(QueueConfig::claim_check);
+        queue.or_else(|| self.outlets.get(name).and_then(OutletConfig::claim_check))
+    }
+
     pub(super) fn claim_check_fault(&self) -> Option<Fault> {
         let of_queue = |(name, queue): (&String, &QueueConfig)| {
             let key = |field: &str| format!("queues.{name}.{field}");

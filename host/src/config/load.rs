@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, LedgerConfig};
 use wasq_queues::QueueRef;
 
-use super::environment::{Environment, Fault, Unexpanded};
+use super::environment::{Environment, Fault, Read, Unexpanded};
 use super::rings::{DeadLetterEdge, dead_letter_ring};
 use super::{Config, OWN_QUEUE, SignFault, UNROUTABLE_AFTER_FIFO, bounds, ring_rule};
 
@@ -26,6 +26,21 @@ pub enum ConfigError {
     Variable { path: PathBuf, name: String, reason: String },
     #[error("{path}: `{key}` is {value}: {rule}")]
     Bounds { path: PathBuf, key: String, value: String, rule: String },
+}
+
+impl ConfigError {
+    /// Names the variable that has set the key.
+    fn set_by(self, set: &[(String, String)]) -> Self {
+        match self {
+            Self::Bounds { path, key, value, rule } => {
+                let variable = set.iter().find(|(name, _)| *name == key).map(|(_, variable)| variable);
+                let rule =
+                    variable.map_or(rule.clone(), |variable| format!("{rule} (the variable {variable} sets it)"));
+                Self::Bounds { path, key, value, rule }
+            }
+            other => other,
+        }
+    }
 }
 
 impl Config {
@@ -54,13 +69,13 @@ impl Config {
 
     /// As [`Config::parse`], in this environment.
     pub fn parse_in(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let (mut config, said): (Self, _) = environment.read(text).map_err(|fault| match fault {
+        let Read { mut config, said, set } = environment.read::<Self>(text).map_err(|fault| match fault {
             Fault::Text(source) => ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) },
             Fault::Unexpanded(source) => ConfigError::Unexpanded { path: path.to_owned(), source },
             Fault::Variable { name, reason } => ConfigError::Variable { path: path.to_owned(), name, reason },
         })?;
         config.set_fifo_defaults(&said);
-        config.check(path)?;
+        config.check(path).map_err(|error| error.set_by(&set))?;
         Ok(config)
     }
 

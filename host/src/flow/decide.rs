@@ -110,6 +110,9 @@ const PAUSED: Backoff = Backoff::new(Duration::from_secs(5), VISIBILITY_MAX);
 pub const HELD_BACK: Duration = Duration::from_secs(2);
 /// What counts no attempt waits at least so long: nothing else would end its loop.
 const UNCOUNTED_MIN: Duration = Duration::from_secs(1);
+/// The wait for a dependency that no breaker probes: S3, SNS, a queue that is not open, for which
+/// nothing was run. A message that came back at once would only use up its `maxReceiveCount`.
+const UNPROBED: Backoff = Backoff::new(UNCOUNTED_MIN, Duration::from_secs(5 * 60));
 /// A message that keeps its place in a blocked group comes back after this long at least.
 const BLOCKED_MIN: Duration = Duration::from_secs(1);
 /// The wait before a dead letter that could not be sent is tried again.
@@ -178,7 +181,8 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         // Not before it was told to come back, nor before the next probe; and not all who were told
         // the same at once.
         Exit::Unavailable { after, .. } => {
-            let wait = after.unwrap_or_default().max(at.next_probe).max(UNCOUNTED_MIN);
+            let probe = if at.next_probe.is_zero() { UNPROBED.after(at.receive_count) } else { at.next_probe };
+            let wait = after.unwrap_or_default().max(probe).max(UNCOUNTED_MIN);
             release(jitter(wait, at.draw))
         }
         Exit::Retry { after, .. } => again(at, *after),

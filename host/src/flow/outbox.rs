@@ -82,6 +82,9 @@ async fn send_to(
     mut messages: Vec<Outgoing>,
 ) -> Result<(), QueueError> {
     for tries in 1.. {
+        if queue.claim_check_over().is_some() {
+            prepare(queue, &mut messages).await;
+        }
         let answers = send_in_order(queue, &messages).await;
         let (mut left, mut failed) = (Vec::new(), None);
         for (message, answer) in messages.into_iter().zip(answers) {
@@ -104,6 +107,16 @@ async fn send_to(
         }
     }
     Ok(())
+}
+
+/// What was prepared once is sent so in every try. What could not be is prepared by the send, which
+/// says why it fails.
+async fn prepare(queue: &dyn Queue, messages: &mut [Outgoing]) {
+    for message in messages {
+        if let Ok(prepared) = queue.prepare(message.clone()).await {
+            *message = prepared;
+        }
+    }
 }
 
 /// Names the span that sends it, unless the handler did, and where there is room: a message is

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use wasq_core::aws::CallError;
 use wasq_core::aws::s3::{ObjectRef, S3Error};
 use wasq_core::message::Delivery;
 
@@ -54,7 +55,9 @@ fn failed(error: &S3Error, bucket: &str, receive_count: u32) -> Exit {
                 "{reason}; the least of limits.payload_bytes and the plugins' largest max_body allows no more"
             ),
         },
-        S3Error::Refused { .. } | S3Error::NoAnswer { .. } | S3Error::NoIdentity(_) => unavailable(None),
+        S3Error::Failed { error: CallError::Unmade(_), .. } => Exit::Invalid { reason },
+        // Rights and buckets are corrected while the message waits.
+        S3Error::Failed { .. } => unavailable(None),
     }
 }
 
@@ -80,7 +83,7 @@ mod tests {
             ("unavailable", "unavailable", "reject")
         );
         assert_eq!(class(&S3Error::TooLarge { object: object(), max_bytes: 1 }, 1), "invalid");
-        let denied = S3Error::Refused { object: object(), status: 403, code: String::new() };
+        let denied = S3Error::Failed { object: object(), error: CallError::Refused { status: 403, code: None } };
         assert_eq!(class(&denied, 9), "unavailable");
     }
 }

@@ -1,6 +1,7 @@
 //! What a host needs beside its plugins and its ledger: opened, and nothing begun.
 //!
-//! `wasq run` goes on from here; `wasq check --live` stops here, and so it fails where a run would.
+//! `wasq run` goes on from here; `wasq check --live` stops here, and so it fails where a run
+//! with `strict_start` would.
 
 use std::sync::Arc;
 

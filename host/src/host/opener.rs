@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use wasq_core::backoff::Backoff;
 use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_queues::{LateQueue, MaximumMessageSize, Outlet, QueueRef};
+use wasq_queues::{LateQueue, MaximumMessageSize, Outlet, Queue, QueueRef};
 
+use super::outlet::outlet_queue;
 use super::queues::{OpenError, OpenQueue, ReceiveLimits, Rings, Unopened, open_outlet, open_queue};
 use crate::admin::DeadLetterQueues;
 use crate::config::{Config, OutletConfig, QueueConfig};
@@ -40,7 +41,8 @@ impl LateOutlets {
         let outlet = config.outlets.get(&unopened.name).and_then(|outlet| outlet.url.as_deref());
         let named = queue.or(outlet).unwrap_or(&unopened.name);
         let name = QueueRef::parse(named).map_or_else(|_| named.to_owned(), |reference| reference.name().to_owned());
-        let late = Arc::new(LateQueue::new(&name, &unopened.error.to_string()));
+        let over = config.claim_check(&unopened.name).map(|check| check.over_bytes);
+        let late = Arc::new(LateQueue::new(&name, &unopened.error.to_string(), over));
         let max_bytes = MaximumMessageSize::default();
         self.0.insert(unopened.name.clone(), (late.clone(), max_bytes.clone()));
         Outlet { queue: late, max_bytes }
@@ -54,29 +56,36 @@ impl LateOutlets {
 
     /// From here on what is sent arrives. The answer is what is known of the largest message, which
     /// the outlet shares.
-    fn open(&self, name: &str, queue: &SqsQueue, max_bytes: MaximumMessageSize) -> MaximumMessageSize {
+    fn open(&self, name: &str, queue: Arc<dyn Queue>, max_bytes: MaximumMessageSize) -> MaximumMessageSize {
         let Some((late, shared)) = self.0.get(name) else { return max_bytes };
         shared.learn_from(&max_bytes);
-        late.open(Arc::new(queue.clone()));
+        late.open(queue);
         shared.clone()
     }
 }
 
 impl Opener {
     /// Opens a queue with its DLQ, and checks both as at a start.
-    pub async fn queue(&self, name: &str, config: &QueueConfig, error: OpenError) -> OpenQueue {
-        let mut open = self.until_open(name, error, || self.try_queue(name, config)).await;
-        open.max_bytes = self.late.open(name, &open.queue, open.max_bytes);
+    pub async fn queue(&self, name: &str, config: &QueueConfig) -> OpenQueue {
+        let mut open = self.until_open(name, || self.try_queue(name, config)).await;
+        open.max_bytes = self.late.open(name, self.sent_to(name, &open.queue), open.max_bytes);
         open.warn();
         self.receives.add(&open);
+        // A plugin may have been loaded meanwhile, unchecked against this queue.
+        self.receives.note(&self.services, &self.config, &self.services.catalogs.current());
         self.dead_letter_queues.add(name, &open.queue, &open.dlq);
         open
     }
 
     /// Opens a queue that is only sent to.
-    pub async fn outlet(&self, name: &str, config: &OutletConfig, error: OpenError) {
-        let open = self.until_open(name, error, || open_outlet(&self.sqs, name, config)).await;
-        self.late.open(name, &open.queue, open.max_bytes);
+    pub async fn outlet(&self, name: &str, config: &OutletConfig) {
+        let open = self.until_open(name, || open_outlet(&self.sqs, name, config)).await;
+        self.late.open(name, self.sent_to(name, &open.queue), open.max_bytes);
+        self.services.health.opened(name);
+    }
+
+    fn sent_to(&self, name: &str, queue: &SqsQueue) -> Arc<dyn Queue> {
+        outlet_queue(queue, &self.config.aws, self.config.claim_check(name).as_ref())
     }
 
     async fn try_queue(&self, name: &str, config: &QueueConfig) -> Result<OpenQueue, OpenError> {
@@ -86,23 +95,21 @@ impl Opener {
         Ok(open)
     }
 
-    /// Tries again and again. `error` is why it could not be opened so far.
-    async fn until_open<T, F>(&self, name: &str, mut error: OpenError, open: impl Fn() -> F) -> T
+    /// Tries again and again, for as long as it takes.
+    async fn until_open<T, F>(&self, name: &str, open: impl Fn() -> F) -> T
     where
         F: Future<Output = Result<T, OpenError>>,
     {
         let mut failures = 1;
         loop {
-            self.services.health.not_open(name, &error.to_string());
-            self.late.still_closed(name, &error);
             tokio::time::sleep(BACKOFF.jittered(failures)).await;
-            error = match open().await {
-                Ok(open) => {
-                    self.services.health.opened(name);
-                    return open;
+            match open().await {
+                Ok(open) => return open,
+                Err(error) => {
+                    self.services.health.not_open(name, &error.to_string());
+                    self.late.still_closed(name, &error);
                 }
-                Err(error) => error,
-            };
+            }
             failures = failures.saturating_add(1);
         }
     }

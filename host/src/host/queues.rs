@@ -2,15 +2,16 @@
 //! host does so when it starts, and `wasq check --live` to say what the host would say. What could
 //! not be opened is [`Unopened`]: the host refuses to start, or opens it later ([`super::opener`]).
 
-use std::sync::Arc;
-
 use futures::future::{join, join_all};
 use parking_lot::Mutex;
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{MaximumMessageSize, Outlet, Outlets, Queue, QueueAttributes, QueueError, Retention};
 
+use super::outlet::outlet_queue;
 use crate::config::{Config, DeadLetterEdge, OutletConfig, QueueConfig, QueueRef, dead_letter_ring, ring_rule};
 use crate::dlq::redrive::{self, Redrive, RedriveError};
+use crate::flow::Services;
+use crate::plugins::Catalog;
 
 /// Why a queue of the config cannot be worked on.
 #[derive(Debug, thiserror::Error)]
@@ -97,11 +98,12 @@ impl OpenQueues {
     }
 
     /// Where outboxes may send, by the names in the config, as far as it is open.
-    pub fn outlets(&self) -> Outlets {
+    pub fn outlets(&self, config: &Config) -> Outlets {
         let queues = self.queues.iter().map(|open| (&open.name, &open.queue, &open.max_bytes));
         let outlets = self.outlets.iter().map(|open| (&open.name, &open.queue, &open.max_bytes));
         let outlet = |(name, queue, max_bytes): (&String, &SqsQueue, &MaximumMessageSize)| {
-            (name.clone(), Outlet { queue: Arc::new(queue.clone()), max_bytes: max_bytes.clone() })
+            let queue = outlet_queue(queue, &config.aws, config.claim_check(name).as_ref());
+            (name.clone(), Outlet { queue, max_bytes: max_bytes.clone() })
         };
         queues.chain(outlets).map(outlet).collect()
     }
@@ -115,6 +117,18 @@ pub struct ReceiveLimits(Mutex<Vec<(String, u32)>>);
 impl ReceiveLimits {
     pub fn add(&self, open: &OpenQueue) {
         self.0.lock().extend(open.max_receive_count.map(|count| (open.name.clone(), count)));
+    }
+
+    /// Says what is wrong with the plugins: none is loaded, or one makes more attempts than a
+    /// redrive policy lets it.
+    pub fn note(&self, services: &Services, config: &Config, catalog: &Catalog) {
+        let nothing = catalog.plugins().next().is_none();
+        let nothing = nothing.then(|| format!("no plugin is loaded from {}", config.plugins_dir.display()));
+        let too_few = self.check(catalog.most_attempts()).err().map(|error| error.to_string());
+        if let Some(problem) = &too_few {
+            tracing::error!("{problem}");
+        }
+        services.health.plugins(nothing.or(too_few));
     }
 
     /// Against the most `attempts` that a plugin makes.

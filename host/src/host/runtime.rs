@@ -5,11 +5,12 @@ use std::sync::Arc;
 use wasq_core::aws::s3::S3;
 use wasq_core::aws::sns::Sns;
 use wasq_ledgers::Ledger;
+use wasq_queues::Queue;
 use wasq_queues::sqs::Sqs;
-use wasq_queues::{ClaimCheckQueue, Queue};
 
+use super::outlet::sent_to;
 use super::queues::OpenQueue;
-use crate::config::{AwsConfig, ClaimCheck};
+use crate::config::AwsConfig;
 use crate::flow::QueueRuntime;
 use crate::flow::settle::Settler;
 use crate::lease::Keeper;
@@ -29,10 +30,7 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
         let queue = sqs.queue(&url).await.expect("a URL is taken as it is");
         Arc::new(queue) as Arc<dyn Queue>
     };
-    let mut queue: Arc<dyn Queue> = Arc::new(queue);
-    if let (Some(check), Some(s3)) = (&check, &s3) {
-        queue = claim_check(queue, s3.clone(), check);
-    }
+    let queue = sent_to(&queue, s3.clone(), check.as_ref());
     let meters = Arc::new(QueueMeters::default());
     QueueRuntime {
         name,
@@ -48,9 +46,4 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
         sns,
         config,
     }
-}
-
-/// The queue with its large bodies in S3.
-pub fn claim_check(queue: Arc<dyn Queue>, s3: S3, check: &ClaimCheck) -> Arc<dyn Queue> {
-    Arc::new(ClaimCheckQueue::new(queue, s3, check.bucket.clone(), check.over_bytes))
 }

@@ -25,10 +25,10 @@ impl KeeperThread {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
-                .expect("a runtime can be made when the host starts");
+                .expect("a runtime can be made when a queue is opened");
             runtime.block_on(work());
         });
-        *self.handle.lock() = Some(thread.expect("a thread can be started when the host starts"));
+        *self.handle.lock() = Some(thread.expect("a thread can be started when a queue is opened"));
     }
 
     /// Stops the work, and waits for the thread without blocking the caller's runtime: at most a

@@ -14,7 +14,7 @@ pub use gather::{Family, Series, Value, gather};
 pub use prometheus::{CONTENT_TYPE, text};
 pub use sample::sample;
 
-use wasq_core::growing_list::GrowingList;
+use crate::growing_list::GrowingList;
 
 use crate::flow::{QueueRuntime, Services};
 

@@ -85,8 +85,9 @@ impl Health {
         }
     }
 
-    /// The queue's worker starts: from now on its first poll is waited for.
+    /// The queue's worker starts: it is open, and from now on its first poll is waited for.
     pub fn begun(&self, queue: &str) {
+        self.opened(queue);
         self.polled(queue);
     }
 

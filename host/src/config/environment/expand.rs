@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The value of a variable.
-type Lookup<'a> = &'a dyn Fn(&str) -> Option<&'a str>;
+/// The value of a variable that is set; none within it if that is not UTF-8.
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<Option<&'a str>>;
 
 /// What cannot be expanded, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +81,11 @@ fn expand(string: &str, variable: Lookup<'_>) -> Result<String, String> {
                 .to_owned());
         }
         // As in a shell, an empty one is none where there is a default.
-        let value = variable(name).filter(|value| !(value.is_empty() && default.is_some()));
+        let value = match variable(name) {
+            Some(None) => return Err(format!("the variable {name} is not UTF-8")),
+            Some(value) => value.filter(|value| !(value.is_empty() && default.is_some())),
+            None => None,
+        };
         let value = value.or(default).ok_or_else(|| {
             format!("the variable {name} is not set; set it, or give a default, as ${{{name}:-default}}")
         })?;

@@ -5,7 +5,7 @@ use crate::config::Config;
 use super::*;
 
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
-    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
     Config::parse_in(text, Path::new("wasq.toml"), &Environment(variables.collect())).map_err(|error| error.to_string())
 }
 
@@ -98,7 +98,47 @@ fn a_variable_that_sets_no_key_is_named() {
     check("WASQ_QUEUE__A__DLQ", "s3cret", &["WASQ_QUEUE__A__DLQ", "unknown field `queue`"]);
     check("WASQ_LEDGER__PATHS", "s3cret", &["WASQ_LEDGER__PATHS"]);
     check("WASQ_SCOPE__X", "s3cret", &["WASQ_SCOPE__X"]);
-    check("WASQ_QUEUES__A__CONCURRENCY", "many", &["WASQ_QUEUES__A__CONCURRENCY", "invalid type"]);
+    check(
+        "WASQ_QUEUES__A__CONCURRENCY",
+        "s3cret",
+        &["WASQ_QUEUES__A__CONCURRENCY", "invalid type: string, expected usize"],
+    );
+    check("WASQ_QUEUES__A__ENVELOPE", "s3cret", &["WASQ_QUEUES__A__ENVELOPE", "unknown variant, expected", "`auto`"]);
+    check("WASQ_SECRETS__API_KEY", "s3cret", &["WASQ_SECRETS__API_KEY", "invalid type: string, expected"]);
+    check(
+        "WASQ_QUEUES__A__CONCURRENCY",
+        "0",
+        &["`queues.a.concurrency`", "the variable WASQ_QUEUES__A__CONCURRENCY sets it"],
+    );
+    // What a string of the file names is not shown either.
+    refused("[queues.a]\nconcurrency = '${N}'", &[("N", "s3cret")], &["line 2", "`concurrency`", "expected usize"]);
+}
+
+#[test]
+fn several_variables_with_one_fault_are_told_apart() {
+    let both = [("WASQ_PLUGINS__P__VARIABLES__A", "1"), ("WASQ_PLUGINS__P__VARIABLES__B", "1")];
+    let config = good("[queues.a]", &both);
+    assert_eq!(config.plugins["p"].variables.values().collect::<Vec<_>>(), ["1", "1"]);
+    let typo = [("WASQ_QUEUE__A__DLQ", "x"), ("WASQ_QUEUE__A__WAIT", "5s")];
+    refused("[queues.a]", &typo, &["WASQ_QUEUE__A__", "unknown field `queue`"]);
+    let text = "[queues.order-events]\n[queues.order_events]\n[queues.Orders]\n[queues.orders]";
+    let named = good(text, &[("WASQ_QUEUES__ORDER_EVENTS__DLQ", "x"), ("WASQ_QUEUES__ORDERS__DLQ", "y")]);
+    assert_eq!(named.queues["order_events"].dlq.as_deref(), Some("x"));
+    assert_eq!((named.queues["orders"].dlq.as_deref(), &named.queues["Orders"].dlq), (Some("y"), &None));
+    let text = "[queues.order-events]\n[queues.Order-Events]";
+    refused(text, &[("WASQ_QUEUES__ORDER_EVENTS__DLQ", "x")], &["several names", "order-events", "Order-Events"]);
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_named() {
+    let refused = |text: &str, name: &str| {
+        let environment = Environment([(name.to_owned(), None)].into());
+        Config::parse_in(text, Path::new("wasq.toml"), &environment).unwrap_err().to_string()
+    };
+    for (text, name) in [("[queues.a]\ndlq = '${X}'", "X"), ("[queues.a]", "WASQ_QUEUES__A__DLQ")] {
+        let error = refused(text, name);
+        assert!(error.contains(name) && error.contains("not UTF-8"), "{error}");
+    }
 }
 
 #[test]

@@ -238,3 +238,33 @@ fn a_letter_that_cannot_be_sent_waits_longer_each_time() {
     assert_eq!(waits, [2, 4, 32, 256, 300, 300]);
     assert_eq!(letter_wait(1, 1.0), S(3));
 }
+
+#[test]
+fn a_dependency_that_no_breaker_probes_is_waited_for_longer_each_time() {
+    let delay = |receive_count, after| {
+        let retry = Retry::default();
+        let at = DecisionInput {
+            attempt: 0,
+            retry: &retry,
+            draw: 0.0,
+            receive_count,
+            age: S(100),
+            unroutable_after: S(3600),
+            pause_hold: S(60),
+            retention: None,
+            next_probe: S(0),
+            on_exhausted: OnExhausted::DeadLetter,
+            message_id: &MESSAGE,
+            now: NOW,
+            ttl: TTL,
+        };
+        let down = Exit::Unavailable { dependency: "s3".into(), reason: "down".into(), after };
+        match decide(&down, &at).queue {
+            QueueAction::Hide(delay) => delay,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([1, 2, 3].map(|receives| delay(receives, None)), [S(1), S(2), S(4)]);
+    assert_eq!(delay(1_000, None), S(300));
+    assert_eq!(delay(1, Some(S(10))), S(10));
+}
