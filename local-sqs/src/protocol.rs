@@ -5,6 +5,7 @@ mod call;
 mod json;
 mod parameters;
 mod query;
+mod site;
 mod xml;
 
 use std::borrow::Cow;

@@ -12,7 +12,7 @@ use super::{
     super::error::{Code, SqsError},
     call::{Answer, Call, NoCall, Writing, fault},
     parameters::Parameters,
-    xml,
+    site, xml,
 };
 
 const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
@@ -36,12 +36,17 @@ const WITH_RESULT: [&str; 14] = [
 /// Operations that no queue's own URL takes.
 const NOT_OF_A_QUEUE: [&str; 2] = ["CreateQueue", "ListQueues"];
 
-/// Reads a request.
+/// Reads a request. Only GET and POST call an operation.
 ///
 /// # Errors
-/// [`NoCall`], for one that names no operation, or one that its URL does not take.
+/// [`NoCall`], for one that names no operation, one that its URL does not take, and one that a page
+/// of another site sends.
 pub fn read(head: &Parts, body: &Bytes) -> Result<Call, NoCall> {
     let writing = writing(head);
+    if !matches!(head.method, Method::GET | Method::POST) {
+        return Err(no_operation(head, writing));
+    }
+    site::check(head).map_err(|error| NoCall { operation: String::new(), answer: error.into(), writing })?;
     let mut parameters = Parameters::default();
     for (name, value) in in_url(head) {
         parameters.insert(&name, value.into_owned());
