@@ -14,7 +14,7 @@ use super::{
     address::{Account, DEFAULT_REGION, parse_url},
     error::{Code, SqsError, SqsResult},
     faults::{Effect, Faults},
-    operations::{Caller, ReceiveMessage},
+    operations::{self, Caller, ReceiveMessage},
     protocol::{self, Answer, Call, Scope},
     service::Service,
 };
@@ -55,8 +55,11 @@ impl Http {
             let error = SqsError::new(Code::InvalidParameterValue, message);
             return Ok(protocol::write(error.into(), &operation, writing));
         }
+        let Some(known) = operations::find(&operation) else {
+            return Ok(protocol::write(SqsError::invalid_action(&operation).into(), &operation, writing));
+        };
         let caller = caller(&head);
-        let effect = self.faults.meet(&operation, || queue_name(&request));
+        let effect = self.faults.meet(known, || queue_name(&request));
         let answer = match effect {
             None => self.run(&operation, &request, &caller, false).await,
             Some(effect) => self.run_with(effect, &operation, request, &caller).await?,

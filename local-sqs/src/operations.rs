@@ -21,6 +21,33 @@ use super::{
     service::{Service, must_exist},
 };
 
+/// All operations, by their names on the wire.
+const OPERATIONS: [&str; 23] = [
+    "AddPermission",
+    "CancelMessageMoveTask",
+    "ChangeMessageVisibility",
+    "ChangeMessageVisibilityBatch",
+    "CreateQueue",
+    "DeleteMessage",
+    "DeleteMessageBatch",
+    "DeleteQueue",
+    "GetQueueAttributes",
+    "GetQueueUrl",
+    "ListDeadLetterSourceQueues",
+    "ListMessageMoveTasks",
+    "ListQueueTags",
+    "ListQueues",
+    "PurgeQueue",
+    "ReceiveMessage",
+    "RemovePermission",
+    "SendMessage",
+    "SendMessageBatch",
+    "SetQueueAttributes",
+    "StartMessageMoveTask",
+    "TagQueue",
+    "UntagQueue",
+];
+
 /// Entries of a batch at most (SQS quotas, "Batched message").
 const MAX_ENTRIES: usize = 10;
 
@@ -43,6 +70,11 @@ impl Caller {
     fn url_of(&self, account: Account, name: &str) -> String {
         format!("{}/{account}/{name}", self.base_url)
     }
+}
+
+/// The operation of this name, if there is one.
+pub fn find(name: &str) -> Option<&'static str> {
+    OPERATIONS.into_iter().find(|operation| *operation == name)
 }
 
 impl Service {

@@ -277,6 +277,18 @@ async fn aws_json_may_come_to_a_queues_own_url() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_of_no_operation_are_neither_counted_nor_met_by_faults() {
+    let server = Server::start().await;
+    server.sqs.faults().add(Fault::on("Invented", Effect::DropConnection));
+    let by_query = post(&server, "/", "Action=Invented").await;
+    assert_eq!(text(&by_query.body, "Code"), "InvalidAction");
+    let by_json = server.json("Invented", json!({})).await;
+    assert_eq!((by_json.status, by_json.error().0.as_str()), (400, "InvalidAction"));
+    server.ok("ListQueues", json!({})).await;
+    assert_eq!(server.sqs.faults().all_calls(), [("ListQueues".to_owned(), 1)].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn faults_meet_calls_of_this_protocol_too() {
     let server = Server::start().await;
     let url = server.create("q", json!({})).await;
