@@ -80,7 +80,7 @@ impl Service {
         self.deleted.lock()
     }
 
-    /// The queue with an ARN, or with the name that the log has for one without a region.
+    /// The queue that the log refers to: by its ARN, or by its name alone if it has no region.
     pub fn referred(&self, reference: &str) -> Option<Arc<Queue>> {
         self.queues().referred(reference).cloned()
     }

@@ -283,7 +283,7 @@ impl Service {
             let message = format!("The resource that you specified for the {parameter} parameter doesn't exist.");
             SqsError::new(Code::ResourceNotFound, message)
         };
-        self.referred(arn).ok_or_else(unknown)
+        self.queues().at_arn(arn).cloned().ok_or_else(unknown)
     }
 
     /// Whether a task moves messages out of a queue.

@@ -120,7 +120,7 @@ impl Service {
     ) -> SqsResult<()> {
         let Some(redrive) = Settings::of(attributes).redrive else { return Ok(()) };
         let invalid = |reason: &str| SqsError::invalid_value("RedrivePolicy", &attributes["RedrivePolicy"], reason);
-        let Some(target) = self.referred(&redrive.target) else {
+        let Some(target) = self.queues().at_arn(&redrive.target).cloned() else {
             return Err(invalid("Dead letter target does not exist."));
         };
         if home.is_some_and(|home| target.home().is_some_and(|other| other != home)) {

@@ -269,7 +269,7 @@ impl Service {
         let is_source = |queue: &&Arc<Queue>| {
             let redrive = queue.state().settings.redrive.clone();
             redrive
-                .and_then(|redrive| queues.referred(&redrive.target))
+                .and_then(|redrive| queues.dead_letter_queue(queue, &redrive.target))
                 .is_some_and(|other| other.number == target.number)
         };
         queues.iter().filter(is_source).cloned().collect()

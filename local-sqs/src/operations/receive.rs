@@ -119,7 +119,9 @@ impl Service {
     /// Takes what is there, and tells when to look again.
     fn take(&self, queue: &Arc<Queue>, poll: Poll, now: Ms, until: Ms, slot: Slot) -> SqsResult<(Taken, Ms)> {
         let redrive = queue.living_state()?.settings.redrive.clone();
-        let dead_letters = redrive.and_then(|redrive| Some((self.referred(&redrive.target)?, redrive.max_receives)));
+        let dead_letters = redrive.and_then(|redrive| {
+            Some((self.queues().dead_letter_queue(queue, &redrive.target)?.clone(), redrive.max_receives))
+        });
         let mut guard = queue.living_state()?;
         let state = &mut *guard;
         let wall_ms = wall_ms();
