@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, header, request::Parts};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -42,19 +42,12 @@ impl Http {
     /// [`Dropped`], by order of a fault.
     pub async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
         let (head, body) = request.into_parts();
-        let (body, unread) = match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
-            Ok(body) => (body.to_bytes(), None),
-            Err(error) => (Bytes::new(), Some(error)),
-        };
+        let body = Limited::new(body, MAX_REQUEST_BYTES).collect().await;
+        let body = body.map(Collected::to_bytes).map_err(|error| unread(&*error));
         let Call { operation, request, writing } = match protocol::read(&head, body) {
             Ok(call) => call,
             Err(no_call) => return Ok(protocol::write(no_call.answer, &no_call.operation, no_call.writing)),
         };
-        if let Some(error) = unread {
-            let message = format!("The request cannot be read, or has more than {MAX_REQUEST_BYTES} bytes: {error}");
-            let error = SqsError::new(Code::InvalidParameterValue, message);
-            return Ok(protocol::write(error.into(), &operation, writing));
-        }
         let Some(known) = operations::find(&operation) else {
             return Ok(protocol::write(SqsError::invalid_action(&operation).into(), &operation, writing));
         };
@@ -173,6 +166,15 @@ impl Http {
         };
         result.await.unwrap_or_else(Answer::from)
     }
+}
+
+/// Why a body is not read to its end.
+fn unread(error: &(dyn std::error::Error + Send + Sync + 'static)) -> SqsError {
+    let message = match error.is::<LengthLimitError>() {
+        true => format!("The request has more than {MAX_REQUEST_BYTES} bytes: send less in one request."),
+        false => format!("The request breaks off before its end: {error}. Send it again."),
+    };
+    SqsError::new(Code::InvalidParameterValue, message)
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> SqsResult<T> {

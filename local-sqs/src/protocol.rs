@@ -14,16 +14,20 @@ use bytes::Bytes;
 use http::{Response, header, request::Parts};
 use http_body_util::Full;
 
+use super::error::SqsResult;
+
 pub use self::call::{Answer, Call, NoCall, Writing};
 
-/// Reads a request.
+/// Reads a request, of which the body may not have come.
 ///
 /// # Errors
-/// [`NoCall`], for one that names no operation, or one that its URL does not take.
-pub fn read(head: &Parts, body: Bytes) -> Result<Call, NoCall> {
-    match json::operation(head) {
-        Some(operation) => Ok(Call { operation, request: body, writing: Writing::Json }),
-        None => query::read(head, &body),
+/// [`NoCall`], for one that names no operation, one that is not allowed, and one without its body.
+pub fn read(head: &Parts, body: SqsResult<Bytes>) -> Result<Call, NoCall> {
+    let writing = Writing::Json;
+    match (json::operation(head), body) {
+        (Some(operation), Ok(request)) => Ok(Call { operation, request, writing }),
+        (Some(operation), Err(error)) => Err(NoCall { operation, answer: error.into(), writing }),
+        (None, body) => query::read(head, body),
     }
 }
 

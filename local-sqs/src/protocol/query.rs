@@ -9,7 +9,7 @@ use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::error::{Code, SqsError},
+    super::error::{Code, SqsError, SqsResult},
     call::{Answer, Call, NoCall, Writing, fault},
     parameters::Parameters,
     site, xml,
@@ -39,21 +39,23 @@ const NOT_OF_A_QUEUE: [&str; 2] = ["CreateQueue", "ListQueues"];
 /// Reads a request. Only GET and POST call an operation.
 ///
 /// # Errors
-/// [`NoCall`], for one that names no operation, one that its URL does not take, and one that a page
-/// of another site sends.
-pub fn read(head: &Parts, body: &Bytes) -> Result<Call, NoCall> {
+/// [`NoCall`], for one that names no operation, one that its URL does not take, one that a page of
+/// another site sends, and one without its body.
+pub fn read(head: &Parts, body: SqsResult<Bytes>) -> Result<Call, NoCall> {
     let writing = writing(head);
     if !matches!(head.method, Method::GET | Method::POST) {
         return Err(no_operation(head, writing));
     }
-    site::check(head).map_err(|error| NoCall { operation: String::new(), answer: error.into(), writing })?;
+    let unnamed = |error: SqsError| NoCall { operation: String::new(), answer: error.into(), writing };
+    site::check(head).map_err(unnamed)?;
+    let body = body.map_err(unnamed)?;
     let mut parameters = Parameters::default();
     for (name, value) in in_url(head) {
         parameters.insert(&name, value.into_owned());
     }
     let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if text(header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded") {
-        for (name, value) in form_urlencoded::parse(body) {
+        for (name, value) in form_urlencoded::parse(&body) {
             parameters.insert(&name, value.into_owned());
         }
     }

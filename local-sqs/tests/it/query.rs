@@ -277,6 +277,25 @@ async fn aws_json_may_come_to_a_queues_own_url() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_or_breaks_off_is_answered_so() {
+    let server = Server::start().await;
+    let large = format!("Action=SendMessage&MessageBody={}", "x".repeat(8 * 1024 * 1024));
+    let headers = [("X-Amz-Target", "AmazonSQS.SendMessage")];
+    let by_query = post(&server, "/", &large).await.body;
+    let by_json = server.http("POST", "/", &headers, &large).await.error().1;
+    for answer in [by_query, by_json] {
+        assert!(answer.contains("The request has more than 8388608 bytes"), "{answer}");
+    }
+    let chunked = ("Transfer-Encoding", "chunked");
+    let torn = "5\r\nActio\r\nno length\r\n";
+    let by_query = server.http_of("POST", "/", &[FORM, chunked], torn).await.body;
+    let by_json = server.http_of("POST", "/", &[headers[0], chunked], torn).await.error().1;
+    for answer in [by_query, by_json] {
+        assert!(answer.contains("The request breaks off before its end"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_of_no_operation_are_neither_counted_nor_met_by_faults() {
     let server = Server::start().await;
     server.sqs.faults().add(Fault::on("Invented", Effect::DropConnection));
