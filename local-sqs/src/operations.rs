@@ -201,17 +201,4 @@ fn or_reason(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_have_one_to_ten_entries_with_distinct_plain_ids() {
-        let check = |ids: &[&str]| check_entries("Entry", ids.iter().copied()).map_err(|error| error.code);
-        assert_eq!(check(&["a", "b-_9"]), Ok(()));
-        assert_eq!(check(&[]), Err(Code::EmptyBatchRequest));
-        assert_eq!(check(&["a"; 11]), Err(Code::TooManyEntriesInBatchRequest));
-        assert_eq!(check(&["a", "a"]), Err(Code::BatchEntryIdsNotDistinct));
-        assert_eq!(check(&["a b"]), Err(Code::InvalidBatchEntryId));
-        assert_eq!(check(&[""]), Err(Code::InvalidBatchEntryId));
-    }
-}
+mod tests;

@@ -14,9 +14,8 @@ use bytes::Bytes;
 use http::{Response, header, request::Parts};
 use http_body_util::Full;
 
-use super::error::SqsResult;
-
 pub use self::call::{Answer, Call, NoCall, Writing};
+use super::error::SqsResult;
 
 /// Reads a request, of which the body may not have come.
 ///

@@ -111,12 +111,12 @@ impl Service {
             if queue.home().is_none() {
                 return Ok(());
             }
-            queue.set_everywhere();
             self.redefine(&queue, |definition| {
                 definition.home = None;
                 Ok(())
             })
             .await?;
+            queue.set_everywhere();
             return Ok(());
         }
         let attributes = match is_fifo(name) {
