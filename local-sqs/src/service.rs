@@ -75,7 +75,7 @@ impl Service {
         self.moves.lock()
     }
 
-    /// When queues were deleted, by ARN.
+    /// When queues were deleted, by what the log calls them.
     pub fn deleted(&self) -> MutexGuard<'_, HashMap<String, Ms>> {
         self.deleted.lock()
     }

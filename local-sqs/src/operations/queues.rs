@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        address::{self, Account, DEFAULT_REGION, Home},
+        address::{self, Account, Home},
         attributes::{self, QueueAttributes, merge, wants_fifo},
         clock::{Ms, wall_ms},
         error::{Code, SqsError, SqsResult},
@@ -176,7 +176,8 @@ impl Service {
         let now = self.clock.now();
         let mut deleted = self.deleted();
         deleted.retain(|_, at| *at + WAIT_MS > now);
-        if deleted.contains_key(&address::arn(&home.region, home.account, name)) {
+        let was_everywhere = home.account == Account::DEFAULT && deleted.contains_key(name);
+        if was_everywhere || deleted.contains_key(&address::arn(&home.region, home.account, name)) {
             let message =
                 "You must wait 60 seconds after deleting a queue before you can create another with the same name.";
             return Err(SqsError::new(Code::QueueDeletedRecently, message));
@@ -233,7 +234,7 @@ impl Service {
             state.backlog.clear();
             queue.arrived.notify_waiters();
             if self.waits {
-                self.deleted().insert(queue.arn(DEFAULT_REGION), self.clock.now());
+                self.deleted().insert(queue.reference(), self.clock.now());
             }
             slot.commit_and_tell(vec![Record::DropQueue(queue.number)], Vec::new(), Durability::Disk)
         };
