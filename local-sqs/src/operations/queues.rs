@@ -101,13 +101,11 @@ impl Service {
 
     /// Makes a queue that every region of the default account has, with nothing said, if there is
     /// none. One that a single region has becomes every region's.
+    ///
+    /// # Errors
+    /// `QueueNameExists` if two regions have one, and those of CreateQueue.
     pub async fn create_everywhere(&self, name: &str) -> SqsResult<()> {
-        let regional = {
-            let queues = self.queues();
-            let mut of_account = queues.of_name(name).iter().filter(|queue| queue.account() == Account::DEFAULT);
-            of_account.next().filter(|_| of_account.next().is_none()).cloned()
-        };
-        if let Some(queue) = regional {
+        if let Some(queue) = self.of_default_account(name)? {
             if queue.home().is_none() {
                 return Ok(());
             }
@@ -125,6 +123,22 @@ impl Service {
         };
         let request = CreateQueue { queue_name: name.to_owned(), attributes, tags: BTreeMap::new() };
         self.make_queue(request, None).await.map(drop)
+    }
+
+    /// The only queue of this name that the default account has.
+    fn of_default_account(&self, name: &str) -> SqsResult<Option<Arc<Queue>>> {
+        let queues = self.queues();
+        let all = || queues.of_name(name).iter().filter(|queue| queue.account() == Account::DEFAULT);
+        if let Some(everywhere) = all().find(|queue| queue.home().is_none()) {
+            return Ok(Some(everywhere.clone()));
+        }
+        let regions: BTreeSet<&str> = all().filter_map(|queue| Some(queue.home()?.region.as_str())).collect();
+        if regions.len() > 1 {
+            let regions = regions.into_iter().collect::<Vec<_>>().join(", ");
+            let message = format!("each of the regions {regions} has a queue of this name: delete all of them but one");
+            return Err(SqsError::new(Code::QueueNameExists, message));
+        }
+        Ok(all().next().cloned())
     }
 
     /// Makes a queue, or gives the one that is there with the same attributes.

@@ -141,3 +141,18 @@ async fn no_url_and_no_arn_of_another_account_finds_a_queue_of_every_region() {
         assert!(answer.status >= 400, "{operation} {request} by {key_id}: {}", answer.body);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_two_regions_have_becomes_no_third_queue() {
+    let server = Server::start().await;
+    for (key_id, region) in [("any", "us-west-2"), ("any", "eu-west-1"), (ONE, "us-east-1")] {
+        create(&server, key_id, region, "q").await;
+    }
+    let error = server.sqs.create_queue("q").await.unwrap_err().to_string();
+    assert!(error.contains("`q`") && error.contains("eu-west-1, us-west-2 has a queue"), "{error}");
+    assert!(names(&server, "any", "us-east-1").await.is_empty());
+    let deleted = server.json_as("any", "us-west-2", "DeleteQueue", json!({ "QueueUrl": server.url("q") })).await;
+    assert_eq!(deleted.status, 200);
+    server.sqs.create_queue("q").await.unwrap();
+    assert_eq!(names(&server, "any", "us-east-1").await, ["q"]);
+}
