@@ -14,6 +14,7 @@ use super::{
     address::{Account, DEFAULT_REGION, parse_url},
     error::{Code, SqsError, SqsResult},
     faults::{Effect, Faults},
+    message::MAX_TRACE_BYTES,
     operations::{self, Caller, ReceiveMessage},
     protocol::{self, Answer, Call, Scope},
     service::Service,
@@ -196,7 +197,7 @@ fn caller(head: &Parts) -> Caller {
         base_url: format!("http://{host}"),
         region: scope.region().unwrap_or(DEFAULT_REGION).to_owned(),
         account: Account::parse(scope.key_id()).unwrap_or(Account::DEFAULT),
-        trace: text(TRACE_HEADER).map(str::to_owned),
+        trace: text(TRACE_HEADER).filter(|trace| (1..=MAX_TRACE_BYTES).contains(&trace.len())).map(str::to_owned),
     }
 }
 

@@ -49,7 +49,8 @@ impl TryFrom<WireAttribute> for Attribute {
 
     fn try_from(wire: WireAttribute) -> Result<Self, String> {
         let value = match (wire.string_value, wire.binary_value) {
-            (_, Some(base64)) => AttributeValue::Binary(BASE64.decode(base64).map_err(|error| error.to_string())?),
+            (Some(_), Some(_)) => return Err("an attribute has a StringValue or a BinaryValue, not both".to_owned()),
+            (None, Some(base64)) => AttributeValue::Binary(BASE64.decode(base64).map_err(|error| error.to_string())?),
             (text, None) => AttributeValue::Text(text.unwrap_or_default()),
         };
         Ok(Self { data_type: wire.data_type, value })
@@ -149,14 +150,33 @@ pub fn check(body: &str, attributes: &Attributes, system: &Attributes) -> SqsRes
         attribute.check(name)?;
     }
     for (name, attribute) in system {
-        if name != TRACE_HEADER || !matches!(attribute.value, AttributeValue::Text(_)) {
-            let message = format!("Message system attribute name '{name}' is invalid: only AWSTraceHeader, a String.");
-            return Err(SqsError::new(Code::InvalidParameterValue, message));
-        }
+        check_system(name, attribute)?;
     }
     match body.chars().find(|c| !sqs_rules::takes_char(*c)) {
         None => Ok(()),
         Some(c) => Err(SqsError::new(Code::InvalidMessageContents, bad_character(c, "message body"))),
+    }
+}
+
+/// Checks a system attribute. Its bytes do not count for the message's size, so that they have a
+/// limit of their own.
+fn check_system(name: &str, attribute: &Attribute) -> SqsResult<()> {
+    let invalid = |message: String| SqsError::new(Code::InvalidParameterValue, message);
+    let text = match &attribute.value {
+        AttributeValue::Text(text) if name == TRACE_HEADER && attribute.data_type == "String" => text,
+        AttributeValue::Text(_) | AttributeValue::Binary(_) => {
+            let message = format!("Message system attribute name '{name}' is invalid: only AWSTraceHeader, a String.");
+            return Err(invalid(message));
+        }
+    };
+    if !(1..=MAX_TRACE_BYTES).contains(&text.len()) {
+        let bytes = text.len();
+        let message = format!("Message system attribute '{name}' has 1 to {MAX_TRACE_BYTES} bytes. You have sent {bytes}.");
+        return Err(invalid(message));
+    }
+    match text.chars().find(|c| !sqs_rules::takes_char(*c)) {
+        None => Ok(()),
+        Some(c) => Err(invalid(bad_character(c, &format!("message system attribute '{name}'")))),
     }
 }
 
@@ -175,6 +195,8 @@ pub fn check_size(body: &str, attributes: &Attributes, max_bytes: usize, in_batc
 
 /// The one system attribute that a client may send.
 pub const TRACE_HEADER: &str = "AWSTraceHeader";
+/// Bytes of a trace at most. SQS names no limit; X-Ray's own traces have some hundred.
+pub const MAX_TRACE_BYTES: usize = 1_024;
 
 /// What of a message stays on disk until somebody receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
