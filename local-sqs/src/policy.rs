@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     address::Account,
+    attributes::MAX_POLICY_BYTES,
     error::{Code, SqsError, SqsResult},
     record::Definition,
 };
@@ -13,6 +14,8 @@ use super::{
 const MAX_STATEMENTS: usize = 20;
 /// Actions of a statement at most (AddPermission in the API reference).
 const MAX_ACTIONS: usize = 7;
+/// Principals of a statement at most (SQS quotas, "Policies").
+const MAX_PRINCIPALS: usize = 50;
 /// The version that AddPermission gives a policy that it begins.
 const VERSION: &str = "2008-10-17";
 
@@ -70,6 +73,10 @@ impl Grant<'_> {
             let message = format!("{} Actions were found, maximum allowed is {MAX_ACTIONS}.", self.actions.len());
             return Err(SqsError::new(Code::OverLimit, message));
         }
+        if self.accounts.len() > MAX_PRINCIPALS {
+            let message = format!("{} AWSAccountIds were found, maximum allowed is {MAX_PRINCIPALS}.", self.accounts.len());
+            return Err(SqsError::new(Code::OverLimit, message));
+        }
         if let Some(action) = self.actions.iter().map(String::as_str).find(|action| !GRANTABLE.contains(action)) {
             let reason = match OWNERS.contains(&action) {
                 true => "Only the queue owner is allowed to invoke this action.",
@@ -118,7 +125,12 @@ pub fn add(policy: Option<&str>, arn: &str, grant: &Grant<'_>) -> SqsResult<Stri
         "Resource": arn,
     }));
     policy["Statement"] = statements.into();
-    Ok(policy.to_string())
+    let policy = policy.to_string();
+    if policy.len() > MAX_POLICY_BYTES {
+        let message = format!("The policy would have {} bytes, maximum allowed is {MAX_POLICY_BYTES}.", policy.len());
+        return Err(SqsError::new(Code::OverLimit, message));
+    }
+    Ok(policy)
 }
 
 /// A policy without the statement of this label; empty if no other is left.
