@@ -15,7 +15,7 @@ use http::{Response, header, request::Parts};
 use http_body_util::Full;
 
 pub use self::call::{Answer, Call, NoCall, Writing};
-use super::error::SqsResult;
+use super::{address, error::SqsResult};
 
 /// Reads a request, of which the body may not have come.
 ///
@@ -46,10 +46,10 @@ impl<'a> Scope<'a> {
         self.0.split('/').next().unwrap_or_default()
     }
 
-    /// The region, if it says one. A signature for many regions (SigV4a) has the service in its
-    /// place.
+    /// The region, if it says one that may be. A signature for many regions (SigV4a) has the service
+    /// in its place.
     pub fn region(&self) -> Option<&str> {
-        self.0.split('/').nth(2).filter(|region| !region.is_empty() && *region != "sqs")
+        self.0.split('/').nth(2).filter(|region| address::is_region(region) && *region != "sqs")
     }
 }
 

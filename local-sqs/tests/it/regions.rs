@@ -156,3 +156,17 @@ async fn a_name_that_two_regions_have_becomes_no_third_queue() {
     server.sqs.create_queue("q").await.unwrap();
     assert_eq!(names(&server, "any", "us-east-1").await, ["q"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_region_is_the_default_one() {
+    let server = Server::start().await;
+    let long = "x".repeat(33);
+    for (index, region) in ["", "EU-WEST-1", "eu west", "eu:west", "é", &long].into_iter().enumerate() {
+        let name = format!("q{index}");
+        create(&server, "any", region, &name).await;
+        let arn = server.arn(&server.url(&name)).await;
+        assert_eq!(arn, format!("arn:aws:sqs:us-east-1:000000000000:{name}"), "{region:?}");
+    }
+    create(&server, "any", &long[1..], "of-32").await;
+    assert_eq!(names(&server, "any", &long[1..]).await, ["of-32"]);
+}
