@@ -101,11 +101,16 @@ impl Grant<'_> {
 /// The policy of the queue with this ARN, with one more statement.
 ///
 /// # Errors
-/// `InvalidParameterValue` for a label that is there already, `OverLimit`.
+/// `InvalidParameterValue` for a label that is there already, and for a policy that is no JSON
+/// object; `OverLimit`.
 pub fn add(policy: Option<&str>, arn: &str, grant: &Grant<'_>) -> SqsResult<String> {
-    let mut policy = match policy.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
-        Some(policy) if policy.is_object() => policy,
-        _ => json!({ "Version": VERSION, "Id": format!("{arn}/SQSDefaultPolicy"), "Statement": [] }),
+    let mut policy = match policy.map(serde_json::from_str::<Value>) {
+        None => json!({ "Version": VERSION, "Id": format!("{arn}/SQSDefaultPolicy"), "Statement": [] }),
+        Some(Ok(policy)) if policy.is_object() => policy,
+        Some(Ok(_) | Err(_)) => {
+            let message = "The queue's attribute Policy is no JSON object: set it anew, or to nothing, first.";
+            return Err(SqsError::new(Code::InvalidParameterValue, message));
+        }
     };
     let mut statements = statements(&policy);
     if statements.iter().any(|statement| statement["Sid"] == grant.label) {
@@ -151,13 +156,19 @@ pub fn remove(policy: Option<&str>, label: &str) -> SqsResult<String> {
     Ok(policy.to_string())
 }
 
-/// Puts what logs of before kept apart into the policy.
+/// Moves what logs of before kept apart into the policy. What cannot be moved stays apart, and is
+/// tried again at the next start.
 pub fn fold_permissions(definition: &mut Definition, arn: &str) {
     for (label, permission) in std::mem::take(&mut definition.permissions) {
         let grant = Grant { label: &label, accounts: &permission.accounts, actions: &permission.actions };
         let policy = definition.attributes.get("Policy").map(String::as_str);
-        if let Ok(policy) = add(policy, arn, &grant) {
-            definition.attributes.insert("Policy".to_owned(), policy);
+        match add(policy, arn, &grant) {
+            Ok(policy) => drop(definition.attributes.insert("Policy".to_owned(), policy)),
+            Err(error) => {
+                tracing::warn!(queue = %definition.name, label, %error,
+                    "an old permission of a local queue is not in its Policy; RemovePermission removes it");
+                definition.permissions.insert(label, permission);
+            }
         }
     }
 }
@@ -176,3 +187,6 @@ fn one_or_many(mut all: Vec<String>) -> Value {
         _ => all.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

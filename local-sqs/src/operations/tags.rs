@@ -119,6 +119,9 @@ impl Service {
     pub async fn remove_permission(&self, request: RemovePermission, caller: &Caller) -> SqsResult<Empty> {
         let queue = self.at(&request.queue_url, caller)?;
         self.redefine(&queue, |definition| {
+            if definition.permissions.remove(&request.label).is_some() {
+                return Ok(());
+            }
             let policy = policy::remove(policy_of(definition), &request.label)?;
             match policy.is_empty() {
                 true => definition.attributes.remove(POLICY),
