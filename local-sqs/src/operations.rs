@@ -12,6 +12,7 @@ mod tags;
 use std::{collections::HashSet, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize};
+use wasq_sqs_rules::is_plain_name;
 
 pub use self::receive::ReceiveMessage;
 use super::{
@@ -155,8 +156,6 @@ impl FailedEntry {
 
 /// Checks the ids of a batch's entries, of this type.
 fn check_entries<'a>(entry_type: &str, ids: impl ExactSizeIterator<Item = &'a str>) -> SqsResult<()> {
-    const MAX_ID_CHARS: usize = 80;
-
     if ids.len() == 0 {
         let message = format!("There should be at least one {entry_type} in the request.");
         return Err(SqsError::new(Code::EmptyBatchRequest, message));
@@ -167,8 +166,7 @@ fn check_entries<'a>(entry_type: &str, ids: impl ExactSizeIterator<Item = &'a st
     }
     let mut seen = HashSet::new();
     for id in ids {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if !(1..=MAX_ID_CHARS).contains(&id.len()) || !id.bytes().all(allowed) {
+        if !is_plain_name(id) {
             let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can \
                            be at most 80 letters long.";
             return Err(SqsError::new(Code::InvalidBatchEntryId, message));

@@ -2,6 +2,7 @@
 //! answered, and not enforced.
 
 use serde_json::{Value, json};
+use wasq_sqs_rules::is_plain_name;
 
 use super::{
     address::Account,
@@ -16,6 +17,8 @@ const MAX_STATEMENTS: usize = 20;
 const MAX_ACTIONS: usize = 7;
 /// Principals of a statement at most (SQS quotas, "Policies").
 const MAX_PRINCIPALS: usize = 50;
+/// The attribute that holds it.
+const POLICY: &str = "Policy";
 /// The version that AddPermission gives a policy that it begins.
 const VERSION: &str = "2008-10-17";
 
@@ -60,9 +63,6 @@ impl Grant<'_> {
     /// # Errors
     /// SQS's own: `MissingParameter`, `InvalidParameterValue`, `OverLimit`.
     pub fn check(&self) -> SqsResult<()> {
-        const MAX_LABEL_CHARS: usize = 80;
-        let in_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-
         if self.actions.is_empty() {
             return Err(SqsError::missing("Actions"));
         }
@@ -74,7 +74,8 @@ impl Grant<'_> {
             return Err(SqsError::new(Code::OverLimit, message));
         }
         if self.accounts.len() > MAX_PRINCIPALS {
-            let message = format!("{} AWSAccountIds were found, maximum allowed is {MAX_PRINCIPALS}.", self.accounts.len());
+            let message =
+                format!("{} AWSAccountIds were found, maximum allowed is {MAX_PRINCIPALS}.", self.accounts.len());
             return Err(SqsError::new(Code::OverLimit, message));
         }
         if let Some(action) = self.actions.iter().map(String::as_str).find(|action| !GRANTABLE.contains(action)) {
@@ -90,12 +91,25 @@ impl Grant<'_> {
         if self.label.is_empty() {
             return Err(SqsError::missing("Label"));
         }
-        if self.label.len() > MAX_LABEL_CHARS || !self.label.bytes().all(in_label) {
+        if !is_plain_name(self.label) {
             let reason = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length";
             return Err(SqsError::invalid_value("Label", self.label, reason));
         }
         Ok(())
     }
+}
+
+/// The policy that a queue has.
+pub fn policy_of(definition: &Definition) -> Option<&str> {
+    definition.attributes.get(POLICY).map(String::as_str)
+}
+
+/// Gives a queue a policy; none if it is empty.
+pub fn set_policy(definition: &mut Definition, policy: String) {
+    match policy.is_empty() {
+        true => definition.attributes.remove(POLICY),
+        false => definition.attributes.insert(POLICY.to_owned(), policy),
+    };
 }
 
 /// The policy of the queue with this ARN, with one more statement.
@@ -161,9 +175,8 @@ pub fn remove(policy: Option<&str>, label: &str) -> SqsResult<String> {
 pub fn fold_permissions(definition: &mut Definition, arn: &str) {
     for (label, permission) in std::mem::take(&mut definition.permissions) {
         let grant = Grant { label: &label, accounts: &permission.accounts, actions: &permission.actions };
-        let policy = definition.attributes.get("Policy").map(String::as_str);
-        match add(policy, arn, &grant) {
-            Ok(policy) => drop(definition.attributes.insert("Policy".to_owned(), policy)),
+        match add(policy_of(definition), arn, &grant) {
+            Ok(policy) => set_policy(definition, policy),
             Err(error) => {
                 tracing::warn!(queue = %definition.name, label, %error,
                     "an old permission of a local queue is not in its Policy; RemovePermission removes it");

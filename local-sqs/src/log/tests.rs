@@ -143,7 +143,10 @@ fn a_whole_frame_that_this_version_cannot_read_is_an_error_and_stays() {
         bytes.extend(frame(records, records_bytes));
         std::fs::write(&path, &bytes).unwrap();
         let Err(error) = Log::open(dir.path()) else { panic!("{records} opened") };
-        assert!(matches!(&error, OpenError::Unknown { path: at, offset, .. } if *at == path && *offset == end), "{error}");
+        assert!(
+            matches!(&error, OpenError::Unknown { path: at, offset, .. } if *at == path && *offset == end),
+            "{error}"
+        );
         assert_eq!(std::fs::read(&path).unwrap(), bytes, "{records}");
     }
 }

@@ -38,9 +38,8 @@ fn bad_attributes_are_refused() {
 
 #[test]
 fn the_only_system_attribute_is_a_trace_of_some_text() {
-    let check = |name: &str, json: &str| {
-        check("b", &Attributes::new(), &attributes(name, json)).map_err(|error| error.code)
-    };
+    let check =
+        |name: &str, json: &str| check("b", &Attributes::new(), &attributes(name, json)).map_err(|error| error.code);
     let of_bytes = |bytes: usize| format!(r#"{{"DataType":"String","StringValue":"{}"}}"#, "x".repeat(bytes));
     assert_eq!(check(TRACE_HEADER, &of_bytes(MAX_TRACE_BYTES)), Ok(()));
     for (name, json) in [

@@ -7,6 +7,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use wasq_sqs_rules::{MAX_NAME_CHARS, is_plain_name};
 
 use super::{
     super::{
@@ -294,10 +295,8 @@ impl Service {
 /// Names have 1 to 80 letters, digits, hyphens and underscores, with `.fifo` at the end of FIFO
 /// queues' (CreateQueue in the API reference).
 fn check_name(name: &str, fifo: bool) -> SqsResult<()> {
-    const MAX_NAME_CHARS: usize = 80;
     let plain = if fifo { name.strip_suffix(".fifo").unwrap_or_default() } else { name };
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if !plain.is_empty() && name.len() <= MAX_NAME_CHARS && plain.bytes().all(allowed) {
+    if is_plain_name(plain) && name.len() <= MAX_NAME_CHARS {
         return Ok(());
     }
     let message = match fifo {

@@ -15,11 +15,7 @@ fn add_queues(service: &Service) -> StartMessageMoveTask {
     for queue in [dead, work] {
         service.queues_mut().insert(Arc::new(Queue::new(queue)));
     }
-    StartMessageMoveTask {
-        source_arn: arn.to_owned(),
-        destination_arn: None,
-        max_number_of_messages_per_second: None,
-    }
+    StartMessageMoveTask { source_arn: arn.to_owned(), destination_arn: None, max_number_of_messages_per_second: None }
 }
 
 #[tokio::test]
