@@ -45,12 +45,12 @@ impl Http {
         let (head, body) = request.into_parts();
         let body = Limited::new(body, MAX_REQUEST_BYTES).collect().await;
         let body = body.map(Collected::to_bytes).map_err(|error| unread(&*error));
-        let Call { operation, request, writing } = match protocol::read(&head, body) {
+        let Call { operation, request, format } = match protocol::read(&head, body) {
             Ok(call) => call,
-            Err(no_call) => return Ok(protocol::write(no_call.answer, &no_call.operation, no_call.writing)),
+            Err(rejected) => return Ok(protocol::write(rejected.answer, &rejected.operation, rejected.format)),
         };
         let Some(known) = operations::find(&operation) else {
-            return Ok(protocol::write(SqsError::invalid_action(&operation).into(), &operation, writing));
+            return Ok(protocol::write(SqsError::invalid_action(&operation).into(), &operation, format));
         };
         let caller = caller(&head);
         let effect = self.faults.meet(known, || queue_name(&request));
@@ -58,7 +58,7 @@ impl Http {
             None => self.run(&operation, &request, &caller, false).await,
             Some(effect) => self.run_with(effect, &operation, request, &caller).await?,
         };
-        Ok(protocol::write(answer, &operation, writing))
+        Ok(protocol::write(answer, &operation, format))
     }
 
     async fn run_with(&self, effect: Effect, operation: &str, body: Bytes, caller: &Caller) -> Result<Answer, Dropped> {
@@ -84,7 +84,7 @@ impl Http {
                         content.truncate(content.len() / 2);
                         Answer::Content(content)
                     }
-                    other @ (Answer::Error { .. } | Answer::NothingAsked) => other,
+                    other @ (Answer::Error { .. } | Answer::NotFound) => other,
                 });
             }
         }
@@ -112,7 +112,7 @@ impl Http {
             Answer::Content(content) => content,
             // Nothing was left to run.
             Answer::Error { query_name, .. } if query_name == Code::EmptyBatchRequest.query_name() => b"{}".to_vec(),
-            other @ (Answer::Error { .. } | Answer::NothingAsked) => return other,
+            other @ (Answer::Error { .. } | Answer::NotFound) => return other,
         };
         let mut answer: Value = serde_json::from_slice(&content).expect("our own answer is JSON");
         if answer["Successful"].is_null() {

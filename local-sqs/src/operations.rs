@@ -180,11 +180,11 @@ fn check_entries<'a>(entry_type: &str, ids: impl ExactSizeIterator<Item = &'a st
 
 /// A number that must lie in a range, if it is there.
 fn in_range(parameter: &str, value: Option<i64>, min: u64, max: u64) -> SqsResult<Option<u64>> {
-    or_reason(parameter, value, min, max, || format!("Must be between {min} and {max}, if provided."))
+    in_range_or(parameter, value, min, max, || format!("Must be between {min} and {max}, if provided."))
 }
 
-/// As [`in_range`], with other words for what lies outside.
-fn or_reason(
+/// As [`in_range`], with another reason for what lies outside.
+fn in_range_or(
     parameter: &str,
     value: Option<i64>,
     min: u64,

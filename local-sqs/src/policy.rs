@@ -36,7 +36,7 @@ const GRANTABLE: [&str; 9] = [
 ];
 
 /// What only the queue's owner may do.
-const OWNERS: [&str; 13] = [
+const OWNER_ONLY: [&str; 13] = [
     "AddPermission",
     "CancelMessageMoveTask",
     "CreateQueue",
@@ -79,7 +79,7 @@ impl Grant<'_> {
             return Err(SqsError::new(Code::OverLimit, message));
         }
         if let Some(action) = self.actions.iter().map(String::as_str).find(|action| !GRANTABLE.contains(action)) {
-            let reason = match OWNERS.contains(&action) {
+            let reason = match OWNER_ONLY.contains(&action) {
                 true => "Only the queue owner is allowed to invoke this action.",
                 false => "Please refer to the appropriate WSDL for a list of valid actions.",
             };
@@ -172,7 +172,7 @@ pub fn remove(policy: Option<&str>, label: &str) -> SqsResult<String> {
 
 /// Moves what logs of before kept apart into the policy. What cannot be moved stays apart, and is
 /// tried again at the next start.
-pub fn fold_permissions(definition: &mut Definition, arn: &str) {
+pub fn move_permissions_into_policy(definition: &mut Definition, arn: &str) {
     for (label, permission) in std::mem::take(&mut definition.permissions) {
         let grant = Grant { label: &label, accounts: &permission.accounts, actions: &permission.actions };
         match add(policy_of(definition), arn, &grant) {

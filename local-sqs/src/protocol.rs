@@ -14,18 +14,18 @@ use bytes::Bytes;
 use http::{Response, header, request::Parts};
 use http_body_util::Full;
 
-pub use self::call::{Answer, Call, NoCall, Writing};
+pub use self::call::{Answer, AnswerFormat, Call, Rejected};
 use super::{address, error::SqsResult};
 
 /// Reads a request, of which the body may not have come.
 ///
 /// # Errors
-/// [`NoCall`], for one that names no operation, one that is not allowed, and one without its body.
-pub fn read(head: &Parts, body: SqsResult<Bytes>) -> Result<Call, NoCall> {
-    let writing = Writing::Json;
+/// [`Rejected`], for one that names no operation, one that is not allowed, and one without its body.
+pub fn read(head: &Parts, body: SqsResult<Bytes>) -> Result<Call, Rejected> {
+    let format = AnswerFormat::Json;
     match (json::operation(head), body) {
-        (Some(operation), Ok(request)) => Ok(Call { operation, request, writing }),
-        (Some(operation), Err(error)) => Err(NoCall { operation, answer: error.into(), writing }),
+        (Some(operation), Ok(request)) => Ok(Call { operation, request, format }),
+        (Some(operation), Err(error)) => Err(Rejected { operation, answer: error.into(), format }),
         (None, body) => query::read(head, body),
     }
 }
@@ -54,10 +54,10 @@ impl<'a> Scope<'a> {
 }
 
 /// Writes an answer.
-pub fn write(answer: Answer, operation: &str, writing: Writing) -> Response<Full<Bytes>> {
+pub fn write(answer: Answer, operation: &str, format: AnswerFormat) -> Response<Full<Bytes>> {
     let request_id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string();
-    match writing {
-        Writing::Json => json::write(answer, &request_id),
-        Writing::Xml | Writing::QueryJson => query::write(answer, operation, &request_id, writing),
+    match format {
+        AnswerFormat::Json => json::write(answer, &request_id),
+        AnswerFormat::Xml | AnswerFormat::QueryJson => query::write(answer, operation, &request_id, format),
     }
 }

@@ -31,7 +31,7 @@ fn old_permissions_that_the_policy_cannot_take_are_kept() {
     ] {
         let policy = policy.map(|policy| policy.to_string());
         let mut moved = definition(policy.as_deref(), &["a", "b"]);
-        fold_permissions(&mut moved, ARN);
+        move_permissions_into_policy(&mut moved, ARN);
         assert_eq!(moved.permissions.keys().collect::<Vec<_>>(), kept, "{policy:?}");
         if kept.len() == 2 {
             assert_eq!(moved.attributes.get("Policy"), policy.as_ref());
