@@ -22,7 +22,7 @@ use super::{
 
 /// Bytes of a request at most: 1 MiB of text in JSON's longest escapes, and some space around.
 const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
-/// Where X-Ray puts a request's trace.
+/// Where X-Ray puts a request's trace. One that no message could have is passed over.
 const TRACE_HEADER: &str = "x-amzn-trace-id";
 
 /// The connection is to be closed without an answer.

@@ -20,7 +20,8 @@ use super::{address, error::SqsResult};
 /// Reads a request, of which the body may not have come.
 ///
 /// # Errors
-/// [`Rejected`], for one that names no operation, one that is not allowed, and one without its body.
+/// [`Rejected`], for one that names no operation, one that is not allowed, and one without its
+/// body.
 pub fn read(head: &Parts, body: SqsResult<Bytes>) -> Result<Call, Rejected> {
     let format = AnswerFormat::Json;
     match (json::operation(head), body) {
@@ -46,8 +47,8 @@ impl<'a> Scope<'a> {
         self.0.split('/').next().unwrap_or_default()
     }
 
-    /// The region, if it says one that may be. A signature for many regions (SigV4a) has the service
-    /// in its place.
+    /// The region, if it says one that may be. A signature for many regions (SigV4a) has the
+    /// service in its place.
     pub fn region(&self) -> Option<&str> {
         self.0.split('/').nth(2).filter(|region| address::is_region(region) && *region != "sqs")
     }

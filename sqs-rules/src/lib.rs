@@ -12,8 +12,8 @@ pub const MAX_DELAY_S: u32 = 900;
 /// Characters of an attribute's name, and of its data type, at most (SQS developer guide, "Message
 /// attribute components").
 pub const MAX_ATTRIBUTE_NAME_CHARS: usize = 256;
-/// Characters of a queue's name (CreateQueue), of the id of a batch's entry (SendMessageBatch) and of
-/// a permission's label (AddPermission) at most.
+/// Characters of a queue's name (CreateQueue), of the id of a batch's entry (SendMessageBatch) and
+/// of a permission's label (AddPermission) at most.
 pub const MAX_NAME_CHARS: usize = 80;
 /// Characters of group and deduplication ids at most (SendMessage).
 const MAX_ID_CHARS: usize = 128;

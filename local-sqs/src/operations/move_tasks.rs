@@ -140,8 +140,8 @@ impl Service {
         Ok(TaskStarted { task_handle })
     }
 
-    /// Stores a task that is new in the list, and begins to run it; if it cannot be stored, there is
-    /// no such task.
+    /// Stores a task that is new in the list, and begins to run it; if it cannot be stored, there
+    /// is no such task.
     async fn begin(self: Arc<Self>, task: MoveTask) -> SqsResult<()> {
         let saved = self.save(&task).await;
         match saved {

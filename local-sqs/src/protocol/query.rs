@@ -39,8 +39,8 @@ const NOT_OF_A_QUEUE: [&str; 2] = ["CreateQueue", "ListQueues"];
 /// Reads a request. Only GET and POST call an operation.
 ///
 /// # Errors
-/// [`Rejected`], for one that names no operation, one that its URL does not take, one that a page of
-/// another site sends, and one without its body.
+/// [`Rejected`], for one that names no operation, one that its URL does not take, one that a page
+/// of another site sends, and one without its body.
 pub fn read(head: &Parts, body: SqsResult<Bytes>) -> Result<Call, Rejected> {
     let format = answer_format(head);
     if !matches!(head.method, Method::GET | Method::POST) {
