@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName, header, request::Parts};
 
 use super::super::error::{Code, SqsError, SqsResult};
 
-/// Refuses what a page of another site has a browser send. What says nothing is no browser.
+/// Refuses what a page of another site has a browser send. What says nothing is no browser, or a
+/// bare GET of one over plain HTTP to another machine than its own: no server can tell those apart.
 ///
 /// # Errors
 /// `AccessDenied`.
