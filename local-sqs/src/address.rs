@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 /// The region of a request that says none.
 pub const DEFAULT_REGION: &str = "us-east-1";
 
+/// Characters of a region's name at most. AWS's longest have some 15.
+const MAX_REGION_CHARS: usize = 32;
+
+/// Whether it may be a region's name: small letters, digits and hyphens.
+pub fn is_region(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=MAX_REGION_CHARS).contains(&text.len()) && text.bytes().all(allowed)
+}
+
 /// An AWS account: twelve digits.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -34,6 +34,11 @@ pub const MAX_DELAY_S: u64 = 900;
 /// Longest long poll.
 pub const MAX_WAIT_S: u64 = 20;
 
+/// Bytes of a policy at most (SQS quotas, "Policies"), of whichever kind.
+pub const MAX_POLICY_BYTES: usize = 8_192;
+/// Characters of a KMS key's id, ARN or alias at most (`KeyId` in the KMS API reference).
+const MAX_KEY_ID_CHARS: usize = 2_048;
+
 /// Attributes that only the service sets.
 pub const READ_ONLY: [&str; 6] = [
     "ApproximateNumberOfMessages",
@@ -51,7 +56,7 @@ const SETTABLE: [(&str, Kind, Option<&str>); 15] = [
     ("MessageRetentionPeriod", Kind::Number(60, 1_209_600), Some("345600")),
     ("MaximumMessageSize", Kind::Number(1_024, MAX_MESSAGE_BYTES as u64), Some("1048576")),
     ("SqsManagedSseEnabled", Kind::Flag, Some("true")),
-    ("KmsMasterKeyId", Kind::Text, None),
+    ("KmsMasterKeyId", Kind::Text(MAX_KEY_ID_CHARS), None),
     ("KmsDataKeyReusePeriodSeconds", Kind::Number(60, 86_400), None),
     ("Policy", Kind::Json, None),
     ("RedrivePolicy", Kind::Json, None),
@@ -66,7 +71,9 @@ const SETTABLE: [(&str, Kind, Option<&str>); 15] = [
 enum Kind {
     Number(u64, u64),
     Flag,
-    Text,
+    /// At most this many characters.
+    Text(usize),
+    /// At most [`MAX_POLICY_BYTES`].
     Json,
     /// `true` or `false`, on FIFO queues only.
     FifoFlag,
@@ -134,7 +141,9 @@ fn checked_value(name: &str, value: String, fifo: bool) -> SqsResult<String> {
             let number: Option<u64> = value.parse().ok();
             number.filter(|number| (min..=max).contains(number)).map(|_| value).ok_or_else(invalid)
         }
-        Kind::Text => Ok(value),
+        Kind::Text(max_chars) if value.chars().count() > max_chars => Err(invalid()),
+        Kind::Text(_) => Ok(value),
+        Kind::Json if value.len() > MAX_POLICY_BYTES => Err(invalid()),
         Kind::Json if value.is_empty() => Ok(value),
         Kind::Json => match name {
             "RedrivePolicy" => Redrive::checked(value),

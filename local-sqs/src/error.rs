@@ -46,6 +46,7 @@ impl SqsError {
 /// the service's public model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
+    AccessDenied,
     BatchEntryIdsNotDistinct,
     BatchRequestTooLong,
     EmptyBatchRequest,
@@ -74,6 +75,7 @@ impl Code {
     /// The shape's name for `__type`, with its namespace.
     pub fn type_name(self) -> &'static str {
         match self {
+            Self::AccessDenied => "com.amazon.coral.service#AccessDeniedException",
             Self::BatchEntryIdsNotDistinct => "com.amazonaws.sqs#BatchEntryIdsNotDistinct",
             Self::BatchRequestTooLong => "com.amazonaws.sqs#BatchRequestTooLong",
             Self::EmptyBatchRequest => "com.amazonaws.sqs#EmptyBatchRequest",
@@ -102,6 +104,7 @@ impl Code {
     /// The code of the older Query protocol: what SDKs report as the error's code.
     pub fn query_name(self) -> &'static str {
         match self {
+            Self::AccessDenied => "AccessDenied",
             Self::BatchEntryIdsNotDistinct => "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
             Self::BatchRequestTooLong => "AWS.SimpleQueueService.BatchRequestTooLong",
             Self::EmptyBatchRequest => "AWS.SimpleQueueService.EmptyBatchRequest",
@@ -131,7 +134,7 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Self::InternalFailure => 500,
-            Self::OverLimit | Self::PurgeQueueInProgress => 403,
+            Self::AccessDenied | Self::OverLimit | Self::PurgeQueueInProgress => 403,
             Self::ReceiptHandleIsInvalid | Self::ResourceNotFound => 404,
             _ => 400,
         }

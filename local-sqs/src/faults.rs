@@ -67,7 +67,8 @@ pub struct Faults {
 #[derive(Debug, Default)]
 struct State {
     faults: Vec<Fault>,
-    calls: HashMap<String, u64>,
+    /// By operation. There are as many as operations, whatever clients send.
+    calls: HashMap<&'static str, u64>,
 }
 
 impl Faults {
@@ -94,7 +95,7 @@ impl Faults {
 
     /// The calls that have arrived, by operation.
     pub fn all_calls(&self) -> BTreeMap<String, u64> {
-        self.state().calls.iter().map(|(operation, calls)| (operation.clone(), *calls)).collect()
+        self.state().calls.iter().map(|(operation, calls)| ((*operation).to_owned(), *calls)).collect()
     }
 
     /// Waits until so many calls of an operation have arrived.
@@ -110,12 +111,9 @@ impl Faults {
 
     /// Counts a call, and gives the fault that it meets. The queue's name is asked for only
     /// if some fault wants it.
-    pub(super) fn meet(&self, operation: &str, queue: impl FnOnce() -> String) -> Option<Effect> {
+    pub(super) fn meet(&self, operation: &'static str, queue: impl FnOnce() -> String) -> Option<Effect> {
         let mut state = self.state();
-        match state.calls.get_mut(operation) {
-            Some(calls) => *calls += 1,
-            None => drop(state.calls.insert(operation.to_owned(), 1)),
-        }
+        *state.calls.entry(operation).or_default() += 1;
         self.called.notify_waiters();
         if state.faults.is_empty() {
             return None;
@@ -148,7 +146,7 @@ mod tests {
     fn a_fault_meets_its_calls_so_often_as_told() {
         let faults = Faults::default();
         faults.add(Fault::on("SendMessage", Effect::Hang).queue("a").times(2));
-        let meet = |operation: &str, queue: &str| faults.meet(operation, || queue.to_owned());
+        let meet = |operation: &'static str, queue: &str| faults.meet(operation, || queue.to_owned());
         assert_eq!(meet("SendMessage", "b"), None);
         assert_eq!(meet("DeleteMessage", "a"), None);
         assert_eq!(meet("SendMessage", "a"), Some(Effect::Hang));

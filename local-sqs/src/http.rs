@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, header, request::Parts};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -14,14 +14,15 @@ use super::{
     address::{Account, DEFAULT_REGION, parse_url},
     error::{Code, SqsError, SqsResult},
     faults::{Effect, Faults},
-    operations::{Caller, ReceiveMessage},
+    message::MAX_TRACE_BYTES,
+    operations::{self, Caller, ReceiveMessage},
     protocol::{self, Answer, Call, Scope},
     service::Service,
 };
 
 /// Bytes of a request at most: 1 MiB of text in JSON's longest escapes, and some space around.
 const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
-/// Where X-Ray puts a request's trace.
+/// Where X-Ray puts a request's trace. One that no message could have is passed over.
 const TRACE_HEADER: &str = "x-amzn-trace-id";
 
 /// The connection is to be closed without an answer.
@@ -42,26 +43,22 @@ impl Http {
     /// [`Dropped`], by order of a fault.
     pub async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dropped> {
         let (head, body) = request.into_parts();
-        let (body, unread) = match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
-            Ok(body) => (body.to_bytes(), None),
-            Err(error) => (Bytes::new(), Some(error)),
-        };
-        let Call { operation, request, writing } = match protocol::read(&head, body) {
+        let body = Limited::new(body, MAX_REQUEST_BYTES).collect().await;
+        let body = body.map(Collected::to_bytes).map_err(|error| unread(&*error));
+        let Call { operation, request, format } = match protocol::read(&head, body) {
             Ok(call) => call,
-            Err(no_call) => return Ok(protocol::write(no_call.answer, &no_call.operation, no_call.writing)),
+            Err(rejected) => return Ok(protocol::write(rejected.answer, &rejected.operation, rejected.format)),
         };
-        if let Some(error) = unread {
-            let message = format!("The request cannot be read, or has more than {MAX_REQUEST_BYTES} bytes: {error}");
-            let error = SqsError::new(Code::InvalidParameterValue, message);
-            return Ok(protocol::write(error.into(), &operation, writing));
-        }
+        let Some(known) = operations::find(&operation) else {
+            return Ok(protocol::write(SqsError::invalid_action(&operation).into(), &operation, format));
+        };
         let caller = caller(&head);
-        let effect = self.faults.meet(&operation, || queue_name(&request));
+        let effect = self.faults.meet(known, || queue_name(&request));
         let answer = match effect {
             None => self.run(&operation, &request, &caller, false).await,
             Some(effect) => self.run_with(effect, &operation, request, &caller).await?,
         };
-        Ok(protocol::write(answer, &operation, writing))
+        Ok(protocol::write(answer, &operation, format))
     }
 
     async fn run_with(&self, effect: Effect, operation: &str, body: Bytes, caller: &Caller) -> Result<Answer, Dropped> {
@@ -87,7 +84,7 @@ impl Http {
                         content.truncate(content.len() / 2);
                         Answer::Content(content)
                     }
-                    other @ (Answer::Error { .. } | Answer::NothingAsked) => other,
+                    other @ (Answer::Error { .. } | Answer::NotFound) => other,
                 });
             }
         }
@@ -115,7 +112,7 @@ impl Http {
             Answer::Content(content) => content,
             // Nothing was left to run.
             Answer::Error { query_name, .. } if query_name == Code::EmptyBatchRequest.query_name() => b"{}".to_vec(),
-            other @ (Answer::Error { .. } | Answer::NothingAsked) => return other,
+            other @ (Answer::Error { .. } | Answer::NotFound) => return other,
         };
         let mut answer: Value = serde_json::from_slice(&content).expect("our own answer is JSON");
         if answer["Successful"].is_null() {
@@ -172,6 +169,15 @@ impl Http {
     }
 }
 
+/// Why a body is not read to its end.
+fn unread(error: &(dyn std::error::Error + Send + Sync + 'static)) -> SqsError {
+    let message = match error.is::<LengthLimitError>() {
+        true => format!("The request has more than {MAX_REQUEST_BYTES} bytes: send less in one request."),
+        false => format!("The request breaks off before its end: {error}. Send it again."),
+    };
+    SqsError::new(Code::InvalidParameterValue, message)
+}
+
 fn read<T: DeserializeOwned>(body: &[u8]) -> SqsResult<T> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| SqsError::new(Code::Serialization, error.to_string()))
@@ -191,7 +197,7 @@ fn caller(head: &Parts) -> Caller {
         base_url: format!("http://{host}"),
         region: scope.region().unwrap_or(DEFAULT_REGION).to_owned(),
         account: Account::parse(scope.key_id()).unwrap_or(Account::DEFAULT),
-        trace: text(TRACE_HEADER).map(str::to_owned),
+        trace: text(TRACE_HEADER).filter(|trace| (1..=MAX_TRACE_BYTES).contains(&trace.len())).map(str::to_owned),
     }
 }
 

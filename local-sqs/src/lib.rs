@@ -156,7 +156,8 @@ impl LocalSqs {
     /// makes a FIFO queue. One that is there stays as it is, and from then on every region has it.
     ///
     /// # Errors
-    /// SQS takes no such name, or the queue cannot be stored.
+    /// SQS takes no such name, two regions have a queue of this name each, or the queue cannot be
+    /// stored.
     pub async fn create_queue(&self, name: &str) -> Result<(), CreateError> {
         let made = self.http.service.create_everywhere(name).await;
         made.map_err(|reason| CreateError { name: name.to_owned(), reason })

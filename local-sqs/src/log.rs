@@ -3,7 +3,8 @@
 //! Each commit is one frame, so it is there whole or not at all. One thread writes, many commits in
 //! one write; another waits for the disk, many commits in one sync, so that a commit which only has
 //! to reach the operating system never waits behind one that has to reach the disk. A frame that
-//! was torn by a crash ends the log: what precedes it counts.
+//! was torn by a crash ends the log: what precedes it counts. A whole frame that this version
+//! cannot read is of another one: the log does not open, and nothing is cut off.
 //!
 //! Message contents stay in the log and are read by position; what the queue needs to choose a
 //! message lies in memory and is rebuilt by reading the log at start. Old segments are retired when

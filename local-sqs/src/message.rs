@@ -49,7 +49,8 @@ impl TryFrom<WireAttribute> for Attribute {
 
     fn try_from(wire: WireAttribute) -> Result<Self, String> {
         let value = match (wire.string_value, wire.binary_value) {
-            (_, Some(base64)) => AttributeValue::Binary(BASE64.decode(base64).map_err(|error| error.to_string())?),
+            (Some(_), Some(_)) => return Err("an attribute has a StringValue or a BinaryValue, not both".to_owned()),
+            (None, Some(base64)) => AttributeValue::Binary(BASE64.decode(base64).map_err(|error| error.to_string())?),
             (text, None) => AttributeValue::Text(text.unwrap_or_default()),
         };
         Ok(Self { data_type: wire.data_type, value })
@@ -83,8 +84,17 @@ impl Attribute {
         let invalid = |message: String| SqsError::new(Code::InvalidParameterValue, message);
         let base_type = self.data_type.split('.').next().unwrap_or_default();
         sqs_rules::check_attribute(name, &self.data_type, value).map_err(|refused| match refused {
-            Refused::Character(c) => invalid(bad_character(c, &format!("message (user) attribute '{name}'"))),
-            Refused::AttributeName => invalid(bad_name(name)),
+            Refused::Character(c) => invalid(not_allowed(c, &format!("message (user) attribute '{name}'"))),
+            Refused::NameLength => invalid("Message (user) attribute names must be shorter than 256 Bytes".to_owned()),
+            Refused::NameCharacters => invalid(format!(
+                "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore \
+                 (_), hyphen (-), and period (.) characters."
+            )),
+            Refused::NameReserved => invalid(
+                "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. These strings are reserved \
+                 for internal use. Additionally, they cannot start or end with '.'."
+                    .to_owned(),
+            ),
             Refused::Empty(_) | Refused::OtherType => invalid(format!(
                 "Message (user) attribute '{name}' must contain a non-empty value of type '{base_type}'."
             )),
@@ -105,22 +115,7 @@ impl Attribute {
     }
 }
 
-fn bad_name(name: &str) -> String {
-    if name.chars().count() > sqs_rules::MAX_ATTRIBUTE_NAME_CHARS {
-        return "Message (user) attribute names must be shorter than 256 Bytes".to_owned();
-    }
-    if name.is_empty() || name.chars().any(|c| !sqs_rules::is_in_attribute_name(c)) {
-        return format!(
-            "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), \
-             hyphen (-), and period (.) characters."
-        );
-    }
-    "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. These strings are reserved for internal \
-     use. Additionally, they cannot start or end with '.'."
-        .to_owned()
-}
-
-fn bad_character(c: char, place: &str) -> String {
+fn not_allowed(c: char, place: &str) -> String {
     format!(
         "Invalid binary character '#x{:X}' was found in the {place}, the set of allowed characters is #x9 | #xA | #xD | \
          #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
@@ -149,14 +144,34 @@ pub fn check(body: &str, attributes: &Attributes, system: &Attributes) -> SqsRes
         attribute.check(name)?;
     }
     for (name, attribute) in system {
-        if name != TRACE_HEADER || !matches!(attribute.value, AttributeValue::Text(_)) {
-            let message = format!("Message system attribute name '{name}' is invalid: only AWSTraceHeader, a String.");
-            return Err(SqsError::new(Code::InvalidParameterValue, message));
-        }
+        check_system(name, attribute)?;
     }
-    match body.chars().find(|c| !sqs_rules::takes_char(*c)) {
+    match sqs_rules::bad_character(body) {
         None => Ok(()),
-        Some(c) => Err(SqsError::new(Code::InvalidMessageContents, bad_character(c, "message body"))),
+        Some(c) => Err(SqsError::new(Code::InvalidMessageContents, not_allowed(c, "message body"))),
+    }
+}
+
+/// Checks a system attribute. Its bytes do not count for the message's size, so that they have a
+/// limit of their own.
+fn check_system(name: &str, attribute: &Attribute) -> SqsResult<()> {
+    let invalid = |message: String| SqsError::new(Code::InvalidParameterValue, message);
+    let text = match &attribute.value {
+        AttributeValue::Text(text) if name == TRACE_HEADER && attribute.data_type == "String" => text,
+        AttributeValue::Text(_) | AttributeValue::Binary(_) => {
+            let message = format!("Message system attribute name '{name}' is invalid: only AWSTraceHeader, a String.");
+            return Err(invalid(message));
+        }
+    };
+    if !(1..=MAX_TRACE_BYTES).contains(&text.len()) {
+        let bytes = text.len();
+        let message =
+            format!("Message system attribute '{name}' has 1 to {MAX_TRACE_BYTES} bytes. You have sent {bytes}.");
+        return Err(invalid(message));
+    }
+    match sqs_rules::bad_character(text) {
+        None => Ok(()),
+        Some(c) => Err(invalid(not_allowed(c, &format!("message system attribute '{name}'")))),
     }
 }
 
@@ -175,6 +190,8 @@ pub fn check_size(body: &str, attributes: &Attributes, max_bytes: usize, in_batc
 
 /// The one system attribute that a client may send.
 pub const TRACE_HEADER: &str = "AWSTraceHeader";
+/// Bytes of a trace at most. SQS names no limit; X-Ray's own traces have some hundred.
+pub const MAX_TRACE_BYTES: usize = 1_024;
 
 /// What of a message stays on disk until somebody receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod tags;
 use std::{collections::HashSet, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize};
+use wasq_sqs_rules::is_plain_name;
 
 pub use self::receive::ReceiveMessage;
 use super::{
@@ -20,6 +21,33 @@ use super::{
     queue::Queue,
     service::{Service, must_exist},
 };
+
+/// All operations, by their names on the wire.
+const OPERATIONS: [&str; 23] = [
+    "AddPermission",
+    "CancelMessageMoveTask",
+    "ChangeMessageVisibility",
+    "ChangeMessageVisibilityBatch",
+    "CreateQueue",
+    "DeleteMessage",
+    "DeleteMessageBatch",
+    "DeleteQueue",
+    "GetQueueAttributes",
+    "GetQueueUrl",
+    "ListDeadLetterSourceQueues",
+    "ListMessageMoveTasks",
+    "ListQueueTags",
+    "ListQueues",
+    "PurgeQueue",
+    "ReceiveMessage",
+    "RemovePermission",
+    "SendMessage",
+    "SendMessageBatch",
+    "SetQueueAttributes",
+    "StartMessageMoveTask",
+    "TagQueue",
+    "UntagQueue",
+];
 
 /// Entries of a batch at most (SQS quotas, "Batched message").
 const MAX_ENTRIES: usize = 10;
@@ -43,6 +71,11 @@ impl Caller {
     fn url_of(&self, account: Account, name: &str) -> String {
         format!("{}/{account}/{name}", self.base_url)
     }
+}
+
+/// The operation of this name, if there is one.
+pub fn find(name: &str) -> Option<&'static str> {
+    OPERATIONS.into_iter().find(|operation| *operation == name)
 }
 
 impl Service {
@@ -123,8 +156,6 @@ impl FailedEntry {
 
 /// Checks the ids of a batch's entries, of this type.
 fn check_entries<'a>(entry_type: &str, ids: impl ExactSizeIterator<Item = &'a str>) -> SqsResult<()> {
-    const MAX_ID_CHARS: usize = 80;
-
     if ids.len() == 0 {
         let message = format!("There should be at least one {entry_type} in the request.");
         return Err(SqsError::new(Code::EmptyBatchRequest, message));
@@ -135,8 +166,7 @@ fn check_entries<'a>(entry_type: &str, ids: impl ExactSizeIterator<Item = &'a st
     }
     let mut seen = HashSet::new();
     for id in ids {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if !(1..=MAX_ID_CHARS).contains(&id.len()) || !id.bytes().all(allowed) {
+        if !is_plain_name(id) {
             let message = "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can \
                            be at most 80 letters long.";
             return Err(SqsError::new(Code::InvalidBatchEntryId, message));
@@ -150,11 +180,11 @@ fn check_entries<'a>(entry_type: &str, ids: impl ExactSizeIterator<Item = &'a st
 
 /// A number that must lie in a range, if it is there.
 fn in_range(parameter: &str, value: Option<i64>, min: u64, max: u64) -> SqsResult<Option<u64>> {
-    or_reason(parameter, value, min, max, || format!("Must be between {min} and {max}, if provided."))
+    in_range_or(parameter, value, min, max, || format!("Must be between {min} and {max}, if provided."))
 }
 
-/// As [`in_range`], with other words for what lies outside.
-fn or_reason(
+/// As [`in_range`], with another reason for what lies outside.
+fn in_range_or(
     parameter: &str,
     value: Option<i64>,
     min: u64,
@@ -169,17 +199,4 @@ fn or_reason(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_have_one_to_ten_entries_with_distinct_plain_ids() {
-        let check = |ids: &[&str]| check_entries("Entry", ids.iter().copied()).map_err(|error| error.code);
-        assert_eq!(check(&["a", "b-_9"]), Ok(()));
-        assert_eq!(check(&[]), Err(Code::EmptyBatchRequest));
-        assert_eq!(check(&["a"; 11]), Err(Code::TooManyEntriesInBatchRequest));
-        assert_eq!(check(&["a", "a"]), Err(Code::BatchEntryIdsNotDistinct));
-        assert_eq!(check(&["a b"]), Err(Code::InvalidBatchEntryId));
-        assert_eq!(check(&[""]), Err(Code::InvalidBatchEntryId));
-    }
-}
+mod tests;

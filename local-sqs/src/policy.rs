@@ -2,9 +2,11 @@
 //! answered, and not enforced.
 
 use serde_json::{Value, json};
+use wasq_sqs_rules::is_plain_name;
 
 use super::{
     address::Account,
+    attributes::MAX_POLICY_BYTES,
     error::{Code, SqsError, SqsResult},
     record::Definition,
 };
@@ -13,6 +15,10 @@ use super::{
 const MAX_STATEMENTS: usize = 20;
 /// Actions of a statement at most (AddPermission in the API reference).
 const MAX_ACTIONS: usize = 7;
+/// Principals of a statement at most (SQS quotas, "Policies").
+const MAX_PRINCIPALS: usize = 50;
+/// The attribute that holds it.
+const POLICY: &str = "Policy";
 /// The version that AddPermission gives a policy that it begins.
 const VERSION: &str = "2008-10-17";
 
@@ -30,7 +36,7 @@ const GRANTABLE: [&str; 9] = [
 ];
 
 /// What only the queue's owner may do.
-const OWNERS: [&str; 13] = [
+const OWNER_ONLY: [&str; 13] = [
     "AddPermission",
     "CancelMessageMoveTask",
     "CreateQueue",
@@ -57,9 +63,6 @@ impl Grant<'_> {
     /// # Errors
     /// SQS's own: `MissingParameter`, `InvalidParameterValue`, `OverLimit`.
     pub fn check(&self) -> SqsResult<()> {
-        const MAX_LABEL_CHARS: usize = 80;
-        let in_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-
         if self.actions.is_empty() {
             return Err(SqsError::missing("Actions"));
         }
@@ -70,8 +73,13 @@ impl Grant<'_> {
             let message = format!("{} Actions were found, maximum allowed is {MAX_ACTIONS}.", self.actions.len());
             return Err(SqsError::new(Code::OverLimit, message));
         }
+        if self.accounts.len() > MAX_PRINCIPALS {
+            let message =
+                format!("{} AWSAccountIds were found, maximum allowed is {MAX_PRINCIPALS}.", self.accounts.len());
+            return Err(SqsError::new(Code::OverLimit, message));
+        }
         if let Some(action) = self.actions.iter().map(String::as_str).find(|action| !GRANTABLE.contains(action)) {
-            let reason = match OWNERS.contains(&action) {
+            let reason = match OWNER_ONLY.contains(&action) {
                 true => "Only the queue owner is allowed to invoke this action.",
                 false => "Please refer to the appropriate WSDL for a list of valid actions.",
             };
@@ -83,7 +91,7 @@ impl Grant<'_> {
         if self.label.is_empty() {
             return Err(SqsError::missing("Label"));
         }
-        if self.label.len() > MAX_LABEL_CHARS || !self.label.bytes().all(in_label) {
+        if !is_plain_name(self.label) {
             let reason = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length";
             return Err(SqsError::invalid_value("Label", self.label, reason));
         }
@@ -91,14 +99,32 @@ impl Grant<'_> {
     }
 }
 
+/// The policy that a queue has.
+pub fn policy_of(definition: &Definition) -> Option<&str> {
+    definition.attributes.get(POLICY).map(String::as_str)
+}
+
+/// Gives a queue a policy; none if it is empty.
+pub fn set_policy(definition: &mut Definition, policy: String) {
+    match policy.is_empty() {
+        true => definition.attributes.remove(POLICY),
+        false => definition.attributes.insert(POLICY.to_owned(), policy),
+    };
+}
+
 /// The policy of the queue with this ARN, with one more statement.
 ///
 /// # Errors
-/// `InvalidParameterValue` for a label that is there already, `OverLimit`.
+/// `InvalidParameterValue` for a label that is there already, and for a policy that is no JSON
+/// object; `OverLimit`.
 pub fn add(policy: Option<&str>, arn: &str, grant: &Grant<'_>) -> SqsResult<String> {
-    let mut policy = match policy.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
-        Some(policy) if policy.is_object() => policy,
-        _ => json!({ "Version": VERSION, "Id": format!("{arn}/SQSDefaultPolicy"), "Statement": [] }),
+    let mut policy = match policy.map(serde_json::from_str::<Value>) {
+        None => json!({ "Version": VERSION, "Id": format!("{arn}/SQSDefaultPolicy"), "Statement": [] }),
+        Some(Ok(policy)) if policy.is_object() => policy,
+        Some(Ok(_) | Err(_)) => {
+            let message = "The queue's attribute Policy is no JSON object: set it anew, or to nothing, first.";
+            return Err(SqsError::new(Code::InvalidParameterValue, message));
+        }
     };
     let mut statements = statements(&policy);
     if statements.iter().any(|statement| statement["Sid"] == grant.label) {
@@ -118,7 +144,12 @@ pub fn add(policy: Option<&str>, arn: &str, grant: &Grant<'_>) -> SqsResult<Stri
         "Resource": arn,
     }));
     policy["Statement"] = statements.into();
-    Ok(policy.to_string())
+    let policy = policy.to_string();
+    if policy.len() > MAX_POLICY_BYTES {
+        let message = format!("The policy would have {} bytes, maximum allowed is {MAX_POLICY_BYTES}.", policy.len());
+        return Err(SqsError::new(Code::OverLimit, message));
+    }
+    Ok(policy)
 }
 
 /// A policy without the statement of this label; empty if no other is left.
@@ -139,13 +170,18 @@ pub fn remove(policy: Option<&str>, label: &str) -> SqsResult<String> {
     Ok(policy.to_string())
 }
 
-/// Puts what logs of before kept apart into the policy.
-pub fn fold_permissions(definition: &mut Definition, arn: &str) {
+/// Moves what logs of before kept apart into the policy. What cannot be moved stays apart, and is
+/// tried again at the next start.
+pub fn move_permissions_into_policy(definition: &mut Definition, arn: &str) {
     for (label, permission) in std::mem::take(&mut definition.permissions) {
         let grant = Grant { label: &label, accounts: &permission.accounts, actions: &permission.actions };
-        let policy = definition.attributes.get("Policy").map(String::as_str);
-        if let Ok(policy) = add(policy, arn, &grant) {
-            definition.attributes.insert("Policy".to_owned(), policy);
+        match add(policy_of(definition), arn, &grant) {
+            Ok(policy) => set_policy(definition, policy),
+            Err(error) => {
+                tracing::warn!(queue = %definition.name, label, %error,
+                    "an old permission of a local queue is not in its Policy; RemovePermission removes it");
+                definition.permissions.insert(label, permission);
+            }
         }
     }
 }
@@ -164,3 +200,6 @@ fn one_or_many(mut all: Vec<String>) -> Value {
         _ => all.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod call;
 mod json;
 mod parameters;
 mod query;
+mod site;
 mod xml;
 
 use std::borrow::Cow;
@@ -13,16 +14,20 @@ use bytes::Bytes;
 use http::{Response, header, request::Parts};
 use http_body_util::Full;
 
-pub use self::call::{Answer, Call, NoCall, Writing};
+pub use self::call::{Answer, AnswerFormat, Call, Rejected};
+use super::{address, error::SqsResult};
 
-/// Reads a request.
+/// Reads a request, of which the body may not have come.
 ///
 /// # Errors
-/// [`NoCall`], for one that names no operation, or one that its URL does not take.
-pub fn read(head: &Parts, body: Bytes) -> Result<Call, NoCall> {
-    match json::operation(head) {
-        Some(operation) => Ok(Call { operation, request: body, writing: Writing::Json }),
-        None => query::read(head, &body),
+/// [`Rejected`], for one that names no operation, one that is not allowed, and one without its
+/// body.
+pub fn read(head: &Parts, body: SqsResult<Bytes>) -> Result<Call, Rejected> {
+    let format = AnswerFormat::Json;
+    match (json::operation(head), body) {
+        (Some(operation), Ok(request)) => Ok(Call { operation, request, format }),
+        (Some(operation), Err(error)) => Err(Rejected { operation, answer: error.into(), format }),
+        (None, body) => query::read(head, body),
     }
 }
 
@@ -42,18 +47,18 @@ impl<'a> Scope<'a> {
         self.0.split('/').next().unwrap_or_default()
     }
 
-    /// The region, if it says one. A signature for many regions (SigV4a) has the service in its
-    /// place.
+    /// The region, if it says one that may be. A signature for many regions (SigV4a) has the
+    /// service in its place.
     pub fn region(&self) -> Option<&str> {
-        self.0.split('/').nth(2).filter(|region| !region.is_empty() && *region != "sqs")
+        self.0.split('/').nth(2).filter(|region| address::is_region(region) && *region != "sqs")
     }
 }
 
 /// Writes an answer.
-pub fn write(answer: Answer, operation: &str, writing: Writing) -> Response<Full<Bytes>> {
+pub fn write(answer: Answer, operation: &str, format: AnswerFormat) -> Response<Full<Bytes>> {
     let request_id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid().to_string();
-    match writing {
-        Writing::Json => json::write(answer, &request_id),
-        Writing::Xml | Writing::QueryJson => query::write(answer, operation, &request_id, writing),
+    match format {
+        AnswerFormat::Json => json::write(answer, &request_id),
+        AnswerFormat::Xml | AnswerFormat::QueryJson => query::write(answer, operation, &request_id, format),
     }
 }

@@ -53,7 +53,7 @@ impl Queue {
     pub fn new(mut definition: Definition) -> Self {
         let fifo = definition.is_fifo();
         let arn = address::arn(address::DEFAULT_REGION, Account::DEFAULT, &definition.name);
-        policy::fold_permissions(&mut definition, &arn);
+        policy::move_permissions_into_policy(&mut definition, &arn);
         let state = QueueState {
             settings: Settings::of(&definition.attributes),
             backlog: Backlog::new(fifo),

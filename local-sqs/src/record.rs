@@ -90,8 +90,9 @@ pub struct Definition {
     pub attributes: QueueAttributes,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// What AddPermission said, by label, in logs from before it wrote the attribute `Policy`.
-    #[serde(default, skip_serializing)]
+    /// What AddPermission said, by label, in logs from before it wrote the attribute `Policy`: only
+    /// what cannot be moved there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub permissions: BTreeMap<String, Permission>,
     pub created_s: u64,
     pub modified_s: u64,

@@ -51,23 +51,35 @@ impl Registry {
     pub fn at_url(&self, url: &str, region: &str, account: Account) -> Option<&Arc<Queue>> {
         let (in_url, name) = address::parse_url(url);
         let account = in_url.unwrap_or(account);
-        let of_name = self.of_name(name);
-        let exact = of_name.iter().find(|queue| queue.home().is_some_and(|home| home.is(region, account)));
-        exact.or_else(|| everywhere(of_name)).or_else(|| {
-            let mut of_account = of_name.iter().filter(|queue| queue.account() == account);
+        self.named(region, account, name).or_else(|| {
+            let mut of_account = self.of_name(name).iter().filter(|queue| queue.account() == account);
             of_account.next().filter(|_| of_account.next().is_none())
         })
     }
 
-    /// The queue with an ARN, or the name that the log has for one without a region.
+    /// The queue with an ARN: of its region and account, or of every region.
+    pub fn at_arn(&self, arn: &str) -> Option<&Arc<Queue>> {
+        let arn = address::parse_arn(arn)?;
+        self.named(arn.region, Account::parse(arn.account)?, arn.name)
+    }
+
+    /// The queue that the log refers to: by its ARN, or by its name alone if it has no region.
     pub fn referred(&self, reference: &str) -> Option<&Arc<Queue>> {
-        let Some(arn) = address::parse_arn(reference) else { return everywhere(self.of_name(reference)) };
-        let of_name = self.of_name(arn.name);
-        let account = Account::parse(arn.account);
-        let is = |queue: &&Arc<Queue>| {
-            queue.home().is_some_and(|home| account.is_some_and(|account| home.is(arn.region, account)))
-        };
-        of_name.iter().find(is).or_else(|| everywhere(of_name))
+        match address::parse_arn(reference) {
+            Some(_) => self.at_arn(reference),
+            None => everywhere(self.of_name(reference)),
+        }
+    }
+
+    /// The dead-letter queue with an ARN that a queue's policy has. A queue of every region may be
+    /// of a log from before there were regions, when a policy named any account and meant the only
+    /// queue of its name. No client can set such a policy now.
+    pub fn dead_letter_queue(&self, source: &Queue, arn: &str) -> Option<&Arc<Queue>> {
+        let exact = self.at_arn(arn);
+        if exact.is_some() || source.home().is_some() {
+            return exact;
+        }
+        everywhere(self.of_name(address::parse_arn(arn)?.name))
     }
 }
 

@@ -75,12 +75,12 @@ impl Service {
         self.moves.lock()
     }
 
-    /// When queues were deleted, by ARN.
+    /// When queues were deleted, by what the log calls them.
     pub fn deleted(&self) -> MutexGuard<'_, HashMap<String, Ms>> {
         self.deleted.lock()
     }
 
-    /// The queue with an ARN, or with the name that the log has for one without a region.
+    /// The queue that the log refers to: by its ARN, or by its name alone if it has no region.
     pub fn referred(&self, reference: &str) -> Option<Arc<Queue>> {
         self.queues().referred(reference).cloned()
     }

@@ -12,6 +12,9 @@ pub const MAX_DELAY_S: u32 = 900;
 /// Characters of an attribute's name, and of its data type, at most (SQS developer guide, "Message
 /// attribute components").
 pub const MAX_ATTRIBUTE_NAME_CHARS: usize = 256;
+/// Characters of a queue's name (CreateQueue), of the id of a batch's entry (SendMessageBatch) and
+/// of a permission's label (AddPermission) at most.
+pub const MAX_NAME_CHARS: usize = 80;
 /// Characters of group and deduplication ids at most (SendMessage).
 const MAX_ID_CHARS: usize = 128;
 
@@ -27,11 +30,14 @@ pub enum Value<'a> {
 pub enum Refused {
     #[error("the character {0:?} is none that SQS takes: those of XML 1.0")]
     Character(char),
+    #[error("a name has at most {MAX_ATTRIBUTE_NAME_CHARS} characters.")]
+    NameLength,
+    #[error("a name has letters, digits, hyphens, underscores and periods, and at least one of them.")]
+    NameCharacters,
     #[error(
-        "a name has 1 to 256 letters, digits, hyphens, underscores and periods, neither begins nor ends with a period, has no \
-         two in a row, and does not begin with AWS. or Amazon."
+        "a name neither begins nor ends with a period, has no two in a row, and does not begin with AWS. or Amazon."
     )]
-    AttributeName,
+    NameReserved,
     #[error("the data type has more than 256 characters.")]
     DataTypeLength,
     #[error("the value of type {0} must not be empty.")]
@@ -49,19 +55,19 @@ pub fn takes_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
+/// The first character of a text that SQS does not take.
+pub fn bad_character(text: &str) -> Option<char> {
+    text.chars().find(|c| !takes_char(*c))
+}
+
 /// A body, or a text attribute's value.
 pub fn check_characters(text: &str) -> Result<(), Refused> {
-    match text.chars().find(|c| !takes_char(*c)) {
-        None => Ok(()),
-        Some(c) => Err(Refused::Character(c)),
-    }
+    bad_character(text).map_or(Ok(()), |c| Err(Refused::Character(c)))
 }
 
 /// One attribute of a message.
 pub fn check_attribute(name: &str, data_type: &str, value: Value<'_>) -> Result<(), Refused> {
-    if !is_attribute_name(name) {
-        return Err(Refused::AttributeName);
-    }
+    check_attribute_name(name)?;
     if data_type.len() > MAX_ATTRIBUTE_NAME_CHARS {
         return Err(Refused::DataTypeLength);
     }
@@ -82,23 +88,33 @@ pub fn is_id(text: &str) -> bool {
     (1..=MAX_ID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// Whether it has 1 to 80 letters, digits, hyphens and underscores: what SQS wants of names.
+pub fn is_plain_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=MAX_NAME_CHARS).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn check_attribute_name(name: &str) -> Result<(), Refused> {
+    if name.chars().count() > MAX_ATTRIBUTE_NAME_CHARS {
+        return Err(Refused::NameLength);
+    }
+    if name.is_empty() || !name.chars().all(is_in_attribute_name) {
+        return Err(Refused::NameCharacters);
+    }
+    let lower = name.to_ascii_lowercase();
+    let is_reserved = lower.starts_with("aws.") || lower.starts_with("amazon.");
+    if is_reserved || name.starts_with('.') || name.ends_with('.') || name.contains("..") {
+        return Err(Refused::NameReserved);
+    }
+    Ok(())
+}
+
 /// Whether an attribute's name may have this character. SQS also takes the letters of Latin-1 and
 /// Latin Extended-A, which its guide does not say.
-pub fn is_in_attribute_name(c: char) -> bool {
+fn is_in_attribute_name(c: char) -> bool {
     c.is_ascii_alphanumeric()
         || matches!(c, '-' | '_' | '.')
         || (('\u{c0}'..='\u{17f}').contains(&c) && c.is_alphabetic())
-}
-
-fn is_attribute_name(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    (1..=MAX_ATTRIBUTE_NAME_CHARS).contains(&name.chars().count())
-        && name.chars().all(is_in_attribute_name)
-        && !name.starts_with('.')
-        && !name.ends_with('.')
-        && !name.contains("..")
-        && !lower.starts_with("aws.")
-        && !lower.starts_with("amazon.")
 }
 
 /// Digits, with sign, point and exponent; `inf` and `NaN` are none.
@@ -121,9 +137,14 @@ mod tests {
         check("a", "String", text("é\t\u{10ffff}"), Ok(()));
         check("a", "Binary.png", Value::Binary(&[0]), Ok(()));
         check("attr.1øßä", "String", text("x"), Ok(()));
-        for name in ["", ".a", "a.", "a..b", "aws.x", "Amazon.x", "a b", "§", "a×b", "名", &"x".repeat(257)] {
-            check(name, "String", text("x"), Err(Refused::AttributeName));
+        for name in [".a", "a.", "a..b", "aws.x", "Amazon.x"] {
+            check(name, "String", text("x"), Err(Refused::NameReserved));
         }
+        for name in ["", "a b", "§", "a×b", "名"] {
+            check(name, "String", text("x"), Err(Refused::NameCharacters));
+        }
+        check(&"é".repeat(256), "String", text("x"), Ok(()));
+        check(&"é".repeat(257), "String", text("x"), Err(Refused::NameLength));
         check("a", "String", text(""), Err(Refused::Empty("String")));
         check("a", "Binary", Value::Binary(&[]), Err(Refused::Empty("Binary")));
         check("a", "String", text("a\0"), Err(Refused::Character('\0')));
@@ -135,6 +156,12 @@ mod tests {
         check("a", "Text", text("x"), Err(Refused::DataType));
         check("a", "", text("x"), Err(Refused::DataType));
         check("a", &format!("Number.{}", "L".repeat(250)), text("1"), Err(Refused::DataTypeLength));
+    }
+
+    #[test]
+    fn plain_names_have_up_to_80_letters_digits_hyphens_and_underscores() {
+        assert!(is_plain_name("a-Z_0") && is_plain_name(&"x".repeat(80)));
+        assert!(!["", "a b", "a.b", "é", &"x".repeat(81)].into_iter().any(is_plain_name));
     }
 
     #[test]

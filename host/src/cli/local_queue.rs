@@ -19,8 +19,8 @@ use crate::config::LOCAL_SQS_PORT;
 /// its messages.
 #[derive(Args)]
 pub struct LocalQueue {
-    /// Queues to make, each with its DLQ, NAME-dlq. Those that are there stay as they are. A name
-    /// may end in `.fifo`.
+    /// Queues to make. Beside each it makes a queue for dead letters, NAME-dlq (NAME-dlq.fifo),
+    /// without a redrive policy. Those that are there stay as they are. A name may end in `.fifo`.
     #[arg(default_value = DEV_QUEUE, value_name = "NAME")]
     queues: Vec<String>,
     /// Where to listen.

@@ -26,6 +26,9 @@ fn values_are_checked_as_in_the_reference() {
         ("DeduplicationScope", "group", true, Err(InvalidAttributeValue)),
         ("Policy", "{", false, Err(InvalidAttributeValue)),
         ("Policy", "", false, Ok("")),
+        ("Policy", &format!(r#"{{"Id":"{}"}}"#, "x".repeat(8_184)), false, Err(InvalidAttributeValue)),
+        ("KmsMasterKeyId", &"x".repeat(2_049), false, Err(InvalidAttributeValue)),
+        ("RedrivePolicy", &format!("{{{}}}", " ".repeat(8_191)), false, Err(InvalidAttributeValue)),
         ("RedrivePolicy", "{}", false, Err(InvalidParameterValue)),
         ("RedrivePolicy", "", false, Ok("")),
     ] {

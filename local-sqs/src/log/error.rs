@@ -28,6 +28,11 @@ pub enum OpenError {
         "{path} is damaged at byte {offset}, before its end: restore it from a copy, or move it away to go on without it"
     )]
     Damaged { path: PathBuf, offset: u64 },
+    #[error(
+        "{path} has at byte {offset} what this version cannot read ({reason}), though it is whole: open it with the version \
+         that wrote it, or move it away to go on without it"
+    )]
+    Unknown { path: PathBuf, offset: u64, reason: String },
 }
 
 impl OpenError {

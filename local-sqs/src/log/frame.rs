@@ -46,17 +46,29 @@ impl Header {
         (length > RECORDS_LENGTH_BYTES).then_some(Self { length, checksum })
     }
 
-    /// Reads the records in what follows the header, and where in it their contents begin. Nothing
-    /// if it is damaged.
-    pub fn records(&self, covered: &[u8]) -> Option<(Vec<Record>, usize)> {
+    /// Reads the records in what follows the header, and where in it their contents begin.
+    ///
+    /// # Errors
+    /// See [`FrameError`].
+    pub fn records(&self, covered: &[u8]) -> Result<(Vec<Record>, usize), FrameError> {
         if checksum(covered) != self.checksum {
-            return None;
+            return Err(FrameError::Damaged);
         }
-        let length = u32::from_le_bytes(covered.get(..RECORDS_LENGTH_BYTES)?.try_into().ok()?) as usize;
-        let contents = RECORDS_LENGTH_BYTES + length;
-        let records = serde_json::from_slice(covered.get(RECORDS_LENGTH_BYTES..contents)?).ok()?;
-        Some((records, contents))
+        let short = || FrameError::Unknown("it has less bytes than it says".to_owned());
+        let (length, _) = covered.split_first_chunk::<RECORDS_LENGTH_BYTES>().ok_or_else(short)?;
+        let contents = RECORDS_LENGTH_BYTES + u32::from_le_bytes(*length) as usize;
+        let records = covered.get(RECORDS_LENGTH_BYTES..contents).ok_or_else(short)?;
+        let records = serde_json::from_slice(records).map_err(|error| FrameError::Unknown(error.to_string()))?;
+        Ok((records, contents))
     }
+}
+
+/// Why a frame is not read.
+pub enum FrameError {
+    /// Its checksum is wrong: not all of it was written.
+    Damaged,
+    /// It is as it was written, and another version wrote it. Says what is unknown in it.
+    Unknown(String),
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     super::record::{Definition, MessageRecord, MoveTask, Record},
     error::OpenError,
-    frame::{HEADER_BYTES, Header},
+    frame::{FrameError, HEADER_BYTES, Header},
     segment::{Location, Segment, Segments},
 };
 
@@ -46,8 +46,7 @@ pub fn replay(segments: &Segments) -> Result<Replayed, OpenError> {
     let mut replayed = Replayed::default();
     let all = segments.all();
     for (index, segment) in all.iter().enumerate() {
-        let io = OpenError::io(&segment.path);
-        let (end, file_bytes) = read(segment, &mut replayed).map_err(io)?;
+        let (end, file_bytes) = read(segment, &mut replayed)?;
         segment.grew_to(end);
         if end == file_bytes {
             replayed.end = end;
@@ -66,25 +65,32 @@ pub fn replay(segments: &Segments) -> Result<Replayed, OpenError> {
 }
 
 /// Applies a segment's frames up to the first that is torn; gives where that is, and the file's
-/// length.
-fn read(segment: &Arc<Segment>, replayed: &mut Replayed) -> std::io::Result<(u64, u64)> {
+/// length. A whole frame of another version is an error, and stays where it is.
+fn read(segment: &Arc<Segment>, replayed: &mut Replayed) -> Result<(u64, u64), OpenError> {
     const READ_AHEAD_BYTES: usize = 1024 * 1024;
-    let file = File::open(&segment.path)?;
-    let file_bytes = file.metadata()?.len();
+    let io = || OpenError::io(&segment.path);
+    let file = File::open(&segment.path).map_err(io())?;
+    let file_bytes = file.metadata().map_err(io())?.len();
     let mut reader = BufReader::with_capacity(READ_AHEAD_BYTES, file);
     let mut end = 0;
     let mut covered = Vec::new();
     while file_bytes - end >= HEADER_BYTES as u64 {
         let mut header = [0; HEADER_BYTES];
-        reader.read_exact(&mut header)?;
+        reader.read_exact(&mut header).map_err(io())?;
         let Some(header) = Header::decode(header) else { break };
         let covered_start = end + HEADER_BYTES as u64;
         if header.length as u64 > file_bytes - covered_start {
             break;
         }
         covered.resize(header.length, 0);
-        reader.read_exact(&mut covered)?;
-        let Some((records, contents)) = header.records(&covered) else { break };
+        reader.read_exact(&mut covered).map_err(io())?;
+        let (records, contents) = match header.records(&covered) {
+            Ok(read) => read,
+            Err(FrameError::Damaged) => break,
+            Err(FrameError::Unknown(reason)) => {
+                return Err(OpenError::Unknown { path: segment.path.clone(), offset: end, reason });
+            }
+        };
         let mut content = covered_start + contents as u64;
         for record in records {
             replayed.apply(record, segment, &mut content);

@@ -114,6 +114,43 @@ fn damage_before_the_end_is_an_error_that_names_its_place() {
     assert!(matches!(&error, OpenError::Damaged { path: at, offset: 0 } if *at == path), "{error}");
 }
 
+/// A frame with these records as text, whatever they are, as `frame` describes it.
+fn frame(records: &str, records_bytes: u32) -> Vec<u8> {
+    let mut covered = records_bytes.to_le_bytes().to_vec();
+    covered.extend_from_slice(records.as_bytes());
+    let mut frame = (covered.len() as u32).to_le_bytes().to_vec();
+    frame.extend_from_slice(&blake3::hash(&covered).as_bytes()[..8]);
+    frame.extend_from_slice(&covered);
+    frame
+}
+
+#[test]
+fn a_whole_frame_that_this_version_cannot_read_is_an_error_and_stays() {
+    for (records, records_bytes) in [
+        (r#"[{"later":1}]"#, 13),
+        (r#"[{"x":1},{"later":1}]"#, 21),
+        (r#"[{"x":"text"}]"#, 14),
+        ("no JSON", 7),
+        ("[]", 9),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = Log::open(dir.path()).unwrap();
+        commit(&log, vec![queue()], vec![], Durability::Disk).unwrap();
+        log.close();
+        let path = segment_path(dir.path(), 1);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let end = bytes.len() as u64;
+        bytes.extend(frame(records, records_bytes));
+        std::fs::write(&path, &bytes).unwrap();
+        let Err(error) = Log::open(dir.path()) else { panic!("{records} opened") };
+        assert!(
+            matches!(&error, OpenError::Unknown { path: at, offset, .. } if *at == path && *offset == end),
+            "{error}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "{records}");
+    }
+}
+
 #[test]
 fn states_deletes_and_purges_are_replayed() {
     let dir = tempfile::tempdir().unwrap();

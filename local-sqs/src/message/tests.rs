@@ -37,6 +37,34 @@ fn bad_attributes_are_refused() {
 }
 
 #[test]
+fn the_only_system_attribute_is_a_trace_of_some_text() {
+    let check =
+        |name: &str, json: &str| check("b", &Attributes::new(), &attributes(name, json)).map_err(|error| error.code);
+    let of_bytes = |bytes: usize| format!(r#"{{"DataType":"String","StringValue":"{}"}}"#, "x".repeat(bytes));
+    assert_eq!(check(TRACE_HEADER, &of_bytes(MAX_TRACE_BYTES)), Ok(()));
+    for (name, json) in [
+        ("Other", of_bytes(1)),
+        (TRACE_HEADER, of_bytes(0)),
+        (TRACE_HEADER, of_bytes(MAX_TRACE_BYTES + 1)),
+        (TRACE_HEADER, "{}".to_owned()),
+        (TRACE_HEADER, r#"{"DataType":"Number","StringValue":"1"}"#.to_owned()),
+        (TRACE_HEADER, r#"{"DataType":"Binary","BinaryValue":"AAEC"}"#.to_owned()),
+        (TRACE_HEADER, r#"{"DataType":"String","StringValue":"a\u0000"}"#.to_owned()),
+    ] {
+        assert_eq!(check(name, &json), Err(Code::InvalidParameterValue), "{name} {json}");
+    }
+}
+
+#[test]
+fn an_attribute_has_one_value() {
+    for (data_type, both) in [("String", ("x", "AAEC")), ("Binary", ("", "AAEC"))] {
+        let json = serde_json::json!({ "DataType": data_type, "StringValue": both.0, "BinaryValue": both.1 });
+        let error = serde_json::from_value::<Attribute>(json).unwrap_err().to_string();
+        assert!(error.contains("not both"), "{error}");
+    }
+}
+
+#[test]
 fn size_counts_bodies_names_types_and_values() {
     let attributes = attributes("ab", r#"{"DataType":"String","StringValue":"xyz"}"#);
     assert_eq!(size("éé", &attributes), 4 + 2 + 6 + 3);

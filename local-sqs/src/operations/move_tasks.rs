@@ -133,10 +133,22 @@ impl Service {
             tasks.insert(task.id, task.clone());
             forget_old(&mut tasks, &task.source);
         }
-        self.save(&task).await?;
-        let id = task.id;
-        self.clone().resume(id);
-        Ok(TaskStarted { task_handle: handle(id, &source.arn(&caller.region)) })
+        let task_handle = handle(task.id, &source.arn(&caller.region));
+        // On its own, so that the task is run or forgotten although the client went away.
+        let began = tokio::spawn(self.clone().begin(task)).await;
+        began.unwrap_or_else(|error| Err(SqsError::new(Code::InternalFailure, error.to_string())))?;
+        Ok(TaskStarted { task_handle })
+    }
+
+    /// Stores a task that is new in the list, and begins to run it; if it cannot be stored, there
+    /// is no such task.
+    async fn begin(self: Arc<Self>, task: MoveTask) -> SqsResult<()> {
+        let saved = self.save(&task).await;
+        match saved {
+            Ok(()) => self.resume(task.id),
+            Err(_) => drop(self.moves().remove(&task.id)),
+        }
+        saved
     }
 
     pub async fn cancel_message_move_task(&self, request: CancelMessageMoveTask) -> SqsResult<TaskCancelled> {
@@ -283,7 +295,7 @@ impl Service {
             let message = format!("The resource that you specified for the {parameter} parameter doesn't exist.");
             SqsError::new(Code::ResourceNotFound, message)
         };
-        self.referred(arn).ok_or_else(unknown)
+        self.queues().at_arn(arn).cloned().ok_or_else(unknown)
     }
 
     /// Whether a task moves messages out of a queue.
@@ -332,3 +344,6 @@ fn entry(task: &MoveTask, region: &str) -> TaskEntry {
         source_arn,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::{
         clock::{Ms, wall_ms},
         error::{Code, SqsError, SqsResult},
         log::Durability,
-        queue::Queue,
+        queue::{Queue, QueueState},
         record::{Definition, Record, is_fifo},
         service::Service,
     },
@@ -88,27 +88,43 @@ impl Service {
         .await
     }
 
-    /// Changes a queue's definition, durably.
+    /// Changes a queue's definition, durably. If it cannot be stored the queue has its former one,
+    /// unless somebody else has changed it since.
     pub(super) async fn redefine(
         &self,
         queue: &Queue,
         change: impl FnOnce(&mut Definition) -> SqsResult<()>,
     ) -> SqsResult<Empty> {
         let slot = self.log.slot().await?;
-        let stored = {
+        let (before, after, stored) = {
             let mut state = queue.living_state()?;
-            change(&mut state.definition)?;
-            state.definition.modified_s = wall_ms() / 1_000;
-            let settings = Settings::of(&state.definition.attributes);
-            if settings.dedup_per_group != state.settings.dedup_per_group {
-                let now = self.clock.now();
-                state.former_scope = Some((state.dedups_per_group(now), now + SCOPE_CHANGE_MS));
-            }
-            state.settings = settings;
-            slot.commit_and_tell(vec![Record::Queue(state.definition.clone())], Vec::new(), Durability::Disk)
+            let mut after = state.definition.clone();
+            change(&mut after)?;
+            after.modified_s = wall_ms() / 1_000;
+            let before = self.define(&mut state, after.clone());
+            let record = Record::Queue(after.clone());
+            (before, after, slot.commit_and_tell(vec![record], Vec::new(), Durability::Disk))
         };
-        stored.await?;
+        if let Err(error) = stored.await {
+            let mut state = queue.state();
+            let next_seq = state.definition.next_seq;
+            if state.definition == (Definition { next_seq, ..after }) {
+                self.define(&mut state, Definition { next_seq, ..before });
+            }
+            return Err(error.into());
+        }
         Ok(Empty {})
+    }
+
+    /// Gives a queue a definition, and gives back its former one.
+    fn define(&self, state: &mut QueueState, definition: Definition) -> Definition {
+        let settings = Settings::of(&definition.attributes);
+        if settings.dedup_per_group != state.settings.dedup_per_group {
+            let now = self.clock.now();
+            state.former_scope = Some((state.dedups_per_group(now), now + SCOPE_CHANGE_MS));
+        }
+        state.settings = settings;
+        std::mem::replace(&mut state.definition, definition)
     }
 
     /// The dead-letter queue must exist, be of the same region, account and type, and allow it.
@@ -120,7 +136,7 @@ impl Service {
     ) -> SqsResult<()> {
         let Some(redrive) = Settings::of(attributes).redrive else { return Ok(()) };
         let invalid = |reason: &str| SqsError::invalid_value("RedrivePolicy", &attributes["RedrivePolicy"], reason);
-        let Some(target) = self.referred(&redrive.target) else {
+        let Some(target) = self.queues().at_arn(&redrive.target).cloned() else {
             return Err(invalid("Dead letter target does not exist."));
         };
         if home.is_some_and(|home| target.home().is_some_and(|other| other != home)) {

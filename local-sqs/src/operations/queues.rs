@@ -7,10 +7,11 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use wasq_sqs_rules::{MAX_NAME_CHARS, is_plain_name};
 
 use super::{
     super::{
-        address::{self, Account, DEFAULT_REGION, Home},
+        address::{self, Account, Home},
         attributes::{self, QueueAttributes, merge, wants_fifo},
         clock::{Ms, wall_ms},
         error::{Code, SqsError, SqsResult},
@@ -101,22 +102,20 @@ impl Service {
 
     /// Makes a queue that every region of the default account has, with nothing said, if there is
     /// none. One that a single region has becomes every region's.
+    ///
+    /// # Errors
+    /// `QueueNameExists` if two regions have one, and those of CreateQueue.
     pub async fn create_everywhere(&self, name: &str) -> SqsResult<()> {
-        let regional = {
-            let queues = self.queues();
-            let mut of_account = queues.of_name(name).iter().filter(|queue| queue.account() == Account::DEFAULT);
-            of_account.next().filter(|_| of_account.next().is_none()).cloned()
-        };
-        if let Some(queue) = regional {
+        if let Some(queue) = self.of_default_account(name)? {
             if queue.home().is_none() {
                 return Ok(());
             }
-            queue.set_everywhere();
             self.redefine(&queue, |definition| {
                 definition.home = None;
                 Ok(())
             })
             .await?;
+            queue.set_everywhere();
             return Ok(());
         }
         let attributes = match is_fifo(name) {
@@ -125,6 +124,22 @@ impl Service {
         };
         let request = CreateQueue { queue_name: name.to_owned(), attributes, tags: BTreeMap::new() };
         self.make_queue(request, None).await.map(drop)
+    }
+
+    /// The only queue of this name that the default account has.
+    fn of_default_account(&self, name: &str) -> SqsResult<Option<Arc<Queue>>> {
+        let queues = self.queues();
+        let all = || queues.of_name(name).iter().filter(|queue| queue.account() == Account::DEFAULT);
+        if let Some(everywhere) = all().find(|queue| queue.home().is_none()) {
+            return Ok(Some(everywhere.clone()));
+        }
+        let regions: BTreeSet<&str> = all().filter_map(|queue| Some(queue.home()?.region.as_str())).collect();
+        if regions.len() > 1 {
+            let regions = regions.into_iter().collect::<Vec<_>>().join(", ");
+            let message = format!("each of the regions {regions} has a queue of this name: delete all of them but one");
+            return Err(SqsError::new(Code::QueueNameExists, message));
+        }
+        Ok(all().next().cloned())
     }
 
     /// Makes a queue, or gives the one that is there with the same attributes.
@@ -176,7 +191,8 @@ impl Service {
         let now = self.clock.now();
         let mut deleted = self.deleted();
         deleted.retain(|_, at| *at + WAIT_MS > now);
-        if deleted.contains_key(&address::arn(&home.region, home.account, name)) {
+        let was_everywhere = home.account == Account::DEFAULT && deleted.contains_key(name);
+        if was_everywhere || deleted.contains_key(&address::arn(&home.region, home.account, name)) {
             let message =
                 "You must wait 60 seconds after deleting a queue before you can create another with the same name.";
             return Err(SqsError::new(Code::QueueDeletedRecently, message));
@@ -233,7 +249,7 @@ impl Service {
             state.backlog.clear();
             queue.arrived.notify_waiters();
             if self.waits {
-                self.deleted().insert(queue.arn(DEFAULT_REGION), self.clock.now());
+                self.deleted().insert(queue.reference(), self.clock.now());
             }
             slot.commit_and_tell(vec![Record::DropQueue(queue.number)], Vec::new(), Durability::Disk)
         };
@@ -269,7 +285,7 @@ impl Service {
         let is_source = |queue: &&Arc<Queue>| {
             let redrive = queue.state().settings.redrive.clone();
             redrive
-                .and_then(|redrive| queues.referred(&redrive.target))
+                .and_then(|redrive| queues.dead_letter_queue(queue, &redrive.target))
                 .is_some_and(|other| other.number == target.number)
         };
         queues.iter().filter(is_source).cloned().collect()
@@ -279,10 +295,8 @@ impl Service {
 /// Names have 1 to 80 letters, digits, hyphens and underscores, with `.fifo` at the end of FIFO
 /// queues' (CreateQueue in the API reference).
 fn check_name(name: &str, fifo: bool) -> SqsResult<()> {
-    const MAX_NAME_CHARS: usize = 80;
     let plain = if fifo { name.strip_suffix(".fifo").unwrap_or_default() } else { name };
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if !plain.is_empty() && name.len() <= MAX_NAME_CHARS && plain.bytes().all(allowed) {
+    if is_plain_name(plain) && name.len() <= MAX_NAME_CHARS {
         return Ok(());
     }
     let message = match fifo {

@@ -18,9 +18,9 @@ use super::{
         record::{MessageState, Record},
         service::Service,
     },
-    Caller, in_range,
+    Caller, in_range, in_range_or,
     messages::{Incoming, Receives},
-    or_default, or_reason,
+    or_default,
 };
 
 #[derive(Deserialize)]
@@ -76,7 +76,7 @@ impl Service {
         let max = in_range("MaxNumberOfMessages", request.max_number_of_messages, 1, super::MAX_ENTRIES as u64)?;
         let visibility_s = in_range("VisibilityTimeout", request.visibility_timeout, 0, MAX_VISIBILITY_S)?;
         let reason = || format!("Must be >= 0 and <= {MAX_WAIT_S}, if provided.");
-        let wait_s = or_reason("WaitTimeSeconds", request.wait_time_seconds, 0, MAX_WAIT_S, reason)?;
+        let wait_s = in_range_or("WaitTimeSeconds", request.wait_time_seconds, 0, MAX_WAIT_S, reason)?;
         let wait_s = wait_s.unwrap_or(queue.living_state()?.settings.wait_s);
         let poll = Poll { max: max.unwrap_or(1) as usize, visibility_s, duplicate: request.duplicate };
         let deliveries = self.poll(&queue, poll, self.clock.now() + wait_s * 1_000).await?;
@@ -119,7 +119,9 @@ impl Service {
     /// Takes what is there, and tells when to look again.
     fn take(&self, queue: &Arc<Queue>, poll: Poll, now: Ms, until: Ms, slot: Slot) -> SqsResult<(Taken, Ms)> {
         let redrive = queue.living_state()?.settings.redrive.clone();
-        let dead_letters = redrive.and_then(|redrive| Some((self.referred(&redrive.target)?, redrive.max_receives)));
+        let dead_letters = redrive.and_then(|redrive| {
+            Some((self.queues().dead_letter_queue(queue, &redrive.target)?.clone(), redrive.max_receives))
+        });
         let mut guard = queue.living_state()?;
         let state = &mut *guard;
         let wall_ms = wall_ms();

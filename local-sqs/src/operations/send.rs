@@ -13,9 +13,9 @@ use super::{
         queue::Queue,
         service::Service,
     },
-    BatchAnswer, Caller, check_entries,
+    BatchAnswer, Caller, check_entries, in_range_or,
     messages::{Incoming, Receives},
-    or_default, or_reason,
+    or_default,
 };
 
 #[derive(Deserialize)]
@@ -137,7 +137,7 @@ fn prepare(
     message::check(&message.message_body, attributes, system)?;
     message::check_size(&message.message_body, attributes, settings.max_message_bytes, in_batch)?;
     let reason = || format!("DelaySeconds must be >= 0 and <= {MAX_DELAY_S}.");
-    let delay_s = or_reason("DelaySeconds", message.delay_seconds, 0, MAX_DELAY_S, reason)?;
+    let delay_s = in_range_or("DelaySeconds", message.delay_seconds, 0, MAX_DELAY_S, reason)?;
     for (name, id) in
         [("MessageGroupId", &message.message_group_id), ("MessageDeduplicationId", &message.message_deduplication_id)]
     {

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     super::{
         error::{Code, SqsError, SqsResult},
-        policy::{self, Grant},
-        record::Definition,
+        policy::{self, Grant, policy_of, set_policy},
         service::Service,
     },
     Caller, Empty, QueueOnly, or_default,
@@ -110,7 +109,7 @@ impl Service {
         let arn = queue.arn(&caller.region);
         self.redefine(&queue, |definition| {
             let policy = policy::add(policy_of(definition), &arn, &grant)?;
-            definition.attributes.insert(POLICY.to_owned(), policy);
+            set_policy(definition, policy);
             Ok(())
         })
         .await
@@ -119,21 +118,15 @@ impl Service {
     pub async fn remove_permission(&self, request: RemovePermission, caller: &Caller) -> SqsResult<Empty> {
         let queue = self.at(&request.queue_url, caller)?;
         self.redefine(&queue, |definition| {
+            if definition.permissions.remove(&request.label).is_some() {
+                return Ok(());
+            }
             let policy = policy::remove(policy_of(definition), &request.label)?;
-            match policy.is_empty() {
-                true => definition.attributes.remove(POLICY),
-                false => definition.attributes.insert(POLICY.to_owned(), policy),
-            };
+            set_policy(definition, policy);
             Ok(())
         })
         .await
     }
-}
-
-const POLICY: &str = "Policy";
-
-fn policy_of(definition: &Definition) -> Option<&str> {
-    definition.attributes.get(POLICY).map(String::as_str)
 }
 
 /// Checks all tags that a queue is to have.

@@ -9,19 +9,19 @@ pub struct Call {
     pub operation: String,
     /// The request as AWS JSON.
     pub request: Bytes,
-    pub writing: Writing,
+    pub format: AnswerFormat,
 }
 
-/// A request that is no call, and what to answer.
-pub struct NoCall {
+/// A request that calls no operation, or may not, and what to answer.
+pub struct Rejected {
     pub operation: String,
     pub answer: Answer,
-    pub writing: Writing,
+    pub format: AnswerFormat,
 }
 
 /// How an answer is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writing {
+pub enum AnswerFormat {
     /// AWS JSON 1.0.
     Json,
     /// The Query protocol's XML.
@@ -36,8 +36,8 @@ pub enum Answer {
     Content(Vec<u8>),
     /// An error's names on the wire.
     Error { type_name: String, query_name: String, status: u16, message: String },
-    /// The request asks for nothing.
-    NothingAsked,
+    /// The request asks for nothing that is here.
+    NotFound,
 }
 
 impl Answer {

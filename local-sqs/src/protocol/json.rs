@@ -22,7 +22,7 @@ pub fn write(answer: Answer, request_id: &str) -> Response<Full<Bytes>> {
         Response::builder().header(header::CONTENT_TYPE, CONTENT_TYPE).header("x-amzn-requestid", request_id);
     let response = match answer {
         Answer::Content(content) => response.body(Full::from(content)),
-        Answer::NothingAsked => response.status(404).body(Full::default()),
+        Answer::NotFound => response.status(404).body(Full::default()),
         Answer::Error { type_name, query_name, status, message } => {
             let body = serde_json::json!({ "__type": type_name, "message": message }).to_string();
             let error = format!("{query_name};{}", fault(status));

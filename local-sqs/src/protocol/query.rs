@@ -9,10 +9,10 @@ use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::error::{Code, SqsError},
-    call::{Answer, Call, NoCall, Writing, fault},
+    super::error::{Code, SqsError, SqsResult},
+    call::{Answer, AnswerFormat, Call, Rejected, fault},
     parameters::Parameters,
-    xml,
+    site, xml,
 };
 
 const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
@@ -36,27 +36,34 @@ const WITH_RESULT: [&str; 14] = [
 /// Operations that no queue's own URL takes.
 const NOT_OF_A_QUEUE: [&str; 2] = ["CreateQueue", "ListQueues"];
 
-/// Reads a request.
+/// Reads a request. Only GET and POST call an operation.
 ///
 /// # Errors
-/// [`NoCall`], for one that names no operation, or one that its URL does not take.
-pub fn read(head: &Parts, body: &Bytes) -> Result<Call, NoCall> {
-    let writing = writing(head);
+/// [`Rejected`], for one that names no operation, one that its URL does not take, one that a page
+/// of another site sends, and one without its body.
+pub fn read(head: &Parts, body: SqsResult<Bytes>) -> Result<Call, Rejected> {
+    let format = answer_format(head);
+    if !matches!(head.method, Method::GET | Method::POST) {
+        return Err(no_operation(head, format));
+    }
+    let unnamed = |error: SqsError| Rejected { operation: String::new(), answer: error.into(), format };
+    site::check(head).map_err(unnamed)?;
+    let body = body.map_err(unnamed)?;
     let mut parameters = Parameters::default();
     for (name, value) in in_url(head) {
         parameters.insert(&name, value.into_owned());
     }
     let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if text(header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded") {
-        for (name, value) in form_urlencoded::parse(body) {
+        for (name, value) in form_urlencoded::parse(&body) {
             parameters.insert(&name, value.into_owned());
         }
     }
     let operation = parameters.get("Action").unwrap_or_default().to_owned();
     if operation.is_empty() {
-        return Err(no_operation(head, writing));
+        return Err(no_operation(head, format));
     }
-    let refused = |error: SqsError| NoCall { operation: operation.clone(), answer: error.into(), writing };
+    let refused = |error: SqsError| Rejected { operation: operation.clone(), answer: error.into(), format };
     let mut request = parameters.to_json().map_err(refused)?;
     for protocols_own in ["Action", "Version"] {
         request.remove(protocols_own);
@@ -68,13 +75,13 @@ pub fn read(head: &Parts, body: &Bytes) -> Result<Call, NoCall> {
     if is_queue && !request.contains_key("QueueUrl") {
         request.insert("QueueUrl".to_owned(), head.uri.path().into());
     }
-    as_the_model_has_it(&operation, &mut request);
+    rename_fields(&operation, &mut request);
     let request = Value::from(request).to_string().into();
-    Ok(Call { operation, request, writing })
+    Ok(Call { operation, request, format })
 }
 
-/// What AWS JSON does otherwise than the Query protocol.
-fn as_the_model_has_it(operation: &str, request: &mut Map<String, Value>) {
+/// Renames the fields that AWS JSON calls otherwise, and drops what the Query protocol overrides.
+fn rename_fields(operation: &str, request: &mut Map<String, Value>) {
     match operation {
         "CreateQueue" => {
             if let Some(tags) = request.remove("Tags") {
@@ -98,45 +105,45 @@ fn in_url(head: &Parts) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
 }
 
-fn writing(head: &Parts) -> Writing {
+fn answer_format(head: &Parts) -> AnswerFormat {
     let accept = head.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accept.starts_with("application/json") { Writing::QueryJson } else { Writing::Xml }
+    if accept.starts_with("application/json") { AnswerFormat::QueryJson } else { AnswerFormat::Xml }
 }
 
 /// What to say to a request that names no operation, in the form that its sender can read.
-fn no_operation(head: &Parts, writing: Writing) -> NoCall {
+fn no_operation(head: &Parts, format: AnswerFormat) -> Rejected {
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let (answer, writing) = if content_type.is_some_and(|content_type| content_type.contains("json")) {
+    let (answer, format) = if content_type.is_some_and(|content_type| content_type.contains("json")) {
         let hint = "This endpoint speaks SQS's protocols: AWS JSON 1.0, a POST with the header X-Amz-Target: \
                     AmazonSQS.OPERATION, and the older Query protocol, with the parameter Action=OPERATION.";
-        (SqsError::new(Code::InvalidAction, hint).into(), Writing::Json)
+        (SqsError::new(Code::InvalidAction, hint).into(), AnswerFormat::Json)
     } else if head.method == Method::POST {
         let message = "The request must contain the parameter Action.";
-        (SqsError::new(Code::MissingAction, message).into(), writing)
+        (SqsError::new(Code::MissingAction, message).into(), format)
     } else {
-        (Answer::NothingAsked, Writing::Xml)
+        (Answer::NotFound, AnswerFormat::Xml)
     };
-    NoCall { operation: String::new(), answer, writing }
+    Rejected { operation: String::new(), answer, format }
 }
 
 /// Writes an answer.
-pub fn write(answer: Answer, operation: &str, request_id: &str, writing: Writing) -> Response<Full<Bytes>> {
+pub fn write(answer: Answer, operation: &str, request_id: &str, format: AnswerFormat) -> Response<Full<Bytes>> {
     let (status, body) = match answer {
         Answer::Content(content) => match serde_json::from_slice::<Map<String, Value>>(&content) {
-            Ok(result) if writing == Writing::Xml => (200, done_xml(operation, &result, request_id)),
+            Ok(result) if format == AnswerFormat::Xml => (200, done_xml(operation, &result, request_id)),
             Ok(result) => (200, done_json(operation, result, request_id)),
             // Only a fault makes such an answer; it goes out as torn as it is.
             Err(_) => (200, String::from_utf8_lossy(&content).into_owned()),
         },
-        Answer::NothingAsked => (404, "<UnknownOperationException/>".to_owned()),
+        Answer::NotFound => (404, "<UnknownOperationException/>".to_owned()),
         Answer::Error { query_name, status, message, .. } => {
             let message = match query_name == Code::QueueDoesNotExist.query_name() {
                 true => "The specified queue does not exist for this wsdl version.",
                 false => &message,
             };
-            let error = match writing {
-                Writing::Xml => error_xml(&query_name, status, message, request_id),
-                Writing::Json | Writing::QueryJson => json!({
+            let error = match format {
+                AnswerFormat::Xml => error_xml(&query_name, status, message, request_id),
+                AnswerFormat::Json | AnswerFormat::QueryJson => json!({
                     "Error": { "Code": query_name, "Message": message, "Type": fault(status) },
                     "RequestId": request_id,
                 })
@@ -145,7 +152,7 @@ pub fn write(answer: Answer, operation: &str, request_id: &str, writing: Writing
             (status, error)
         }
     };
-    let content_type = if writing == Writing::Xml { "text/xml" } else { "application/json" };
+    let content_type = if format == AnswerFormat::Xml { "text/xml" } else { "application/json" };
     let response = Response::builder().status(status).header(header::CONTENT_TYPE, content_type);
     let response = response.header("x-amzn-requestid", request_id).body(Full::from(body));
     response.expect("the headers are plain ASCII, and a fault's status is a test's own")

@@ -63,9 +63,12 @@ fn a_url_finds_the_only_queue_of_its_account_and_name() {
         ("theirs", "us-east-1", None),
         ("http://h/111111111111/q", "us-east-1", None),
         ("http://h/000000000000/everywhere", "eu-west-1", Some(4)),
+        ("http://h/111111111111/everywhere", "eu-west-1", None),
     ] {
         assert_eq!(number(registry.at_url(url, region, Account::DEFAULT)), expect, "{url} from {region}");
     }
+    let one = Account::parse(ONE).unwrap();
+    assert_eq!(number(registry.at_url("everywhere", "us-east-1", one)), None, "it is of the default account only");
 }
 
 #[test]
@@ -75,6 +78,8 @@ fn an_arn_means_its_own_region_and_account() {
         ("arn:aws:sqs:us-east-1:000000000000:q", Some(0)),
         ("arn:aws:sqs:us-west-2:000000000000:q", None),
         ("arn:aws:sqs:us-west-2:000000000000:everywhere", Some(1)),
+        ("arn:aws:sqs:us-west-2:111111111111:everywhere", None),
+        ("arn:aws:sqs:us-west-2:1:everywhere", None),
         ("everywhere", Some(1)),
         ("q", None),
     ] {
@@ -85,4 +90,21 @@ fn an_arn_means_its_own_region_and_account() {
     assert_eq!(number(registry.named("eu-west-1", Account::DEFAULT, "q")), Some(0));
     registry.remove(&queue);
     assert!(registry.of_name("q").is_empty() && registry.iter().count() == 1);
+}
+
+#[test]
+fn only_a_queue_of_every_region_has_a_policy_from_before_there_were_accounts() {
+    let registry = registry(&[("q", "us-east-1", ""), ("old", "", ""), ("dead", "", "")]);
+    let arn = |account: &str| format!("arn:aws:sqs:us-east-1:{account}:dead");
+    for (source, account, expect) in [
+        ("q", "000000000000", Some(2)),
+        ("q", ONE, None),
+        ("old", "000000000000", Some(2)),
+        ("old", ONE, Some(2)),
+        ("old", "1", Some(2)),
+    ] {
+        let source = &registry.of_name(source)[0];
+        let found = number(registry.dead_letter_queue(source, &arn(account)));
+        assert_eq!(found, expect, "{} {account}", source.name);
+    }
 }

@@ -56,6 +56,30 @@ async fn the_minute_that_sqs_waits_is_waited_for_if_wanted() {
     server.create("other", json!({})).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_queue_of_every_region_is_waited_for_in_every_region() {
+    let server = Server::with(tempfile::tempdir().unwrap(), |mut options| {
+        options.waits = true;
+        options
+    })
+    .await;
+    server.sqs.create_queue("q").await.unwrap();
+    let other = "111111111111";
+    for (key_id, operation, region, status) in [
+        ("any", "DeleteQueue", "eu-west-1", 200),
+        ("any", "CreateQueue", "eu-west-1", 400),
+        ("any", "CreateQueue", "us-east-1", 400),
+        (other, "CreateQueue", "eu-west-1", 200),
+        (other, "DeleteQueue", "eu-west-1", 200),
+        (other, "CreateQueue", "eu-west-1", 400),
+        (other, "CreateQueue", "us-east-1", 200),
+    ] {
+        let request = json!({ "QueueName": "q", "QueueUrl": "q" });
+        let answer = server.json_as(key_id, region, operation, request).await;
+        assert_eq!(answer.status, status, "{operation} in {region} by {key_id}: {}", answer.body);
+    }
+}
+
 /// A frame of the log, as `log/frame.rs` describes it.
 fn frame(records: &str, content: &[u8]) -> Vec<u8> {
     let mut covered = (records.len() as u32).to_le_bytes().to_vec();

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod batches;
+mod browsers;
 mod embedding;
 mod fifo;
 mod messages;

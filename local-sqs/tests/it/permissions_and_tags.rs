@@ -123,3 +123,25 @@ async fn tags_are_set_listed_and_removed() {
     }
     assert_eq!(listed().await, json!({ "Tags": { "a": "new" } }));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_has_so_many_principals_and_bytes_as_in_sqs() {
+    let server = Server::start().await;
+    let url = server.create("q", json!({})).await;
+    let accounts: Vec<String> = (0..51).map(|index| format!("{index:012}")).collect();
+    let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
+    let message = "51 AWSAccountIds were found, maximum allowed is 50.";
+    server.refused("AddPermission", grant(&url, "a", &accounts, &["SendMessage"]), "OverLimit", message).await;
+    let mut labels = vec![];
+    let refused = loop {
+        let label = format!("l{}", labels.len());
+        let answer = server.json("AddPermission", grant(&url, &label, &accounts[..50], &["SendMessage"])).await;
+        if answer.status != 200 {
+            break answer.error();
+        }
+        labels.push(label);
+    };
+    assert!(refused.0 == "OverLimit" && refused.1.contains("maximum allowed is 8192"), "{refused:?}");
+    assert!((2..20).contains(&labels.len()), "{labels:?}");
+    assert!(server.attributes(&url).await["Policy"].as_str().unwrap().len() <= 8_192);
+}

@@ -277,6 +277,37 @@ async fn aws_json_may_come_to_a_queues_own_url() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_or_breaks_off_is_answered_so() {
+    let server = Server::start().await;
+    let large = format!("Action=SendMessage&MessageBody={}", "x".repeat(8 * 1024 * 1024));
+    let headers = [("X-Amz-Target", "AmazonSQS.SendMessage")];
+    let by_query = post(&server, "/", &large).await.body;
+    let by_json = server.http("POST", "/", &headers, &large).await.error().1;
+    for answer in [by_query, by_json] {
+        assert!(answer.contains("The request has more than 8388608 bytes"), "{answer}");
+    }
+    let chunked = ("Transfer-Encoding", "chunked");
+    let torn = "5\r\nActio\r\nno length\r\n";
+    let by_query = server.http_of("POST", "/", &[FORM, chunked], torn).await.body;
+    let by_json = server.http_of("POST", "/", &[headers[0], chunked], torn).await.error().1;
+    for answer in [by_query, by_json] {
+        assert!(answer.contains("The request breaks off before its end"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_no_operation_are_neither_counted_nor_met_by_faults() {
+    let server = Server::start().await;
+    server.sqs.faults().add(Fault::on("Invented", Effect::DropConnection));
+    let by_query = post(&server, "/", "Action=Invented").await;
+    assert_eq!(text(&by_query.body, "Code"), "InvalidAction");
+    let by_json = server.json("Invented", json!({})).await;
+    assert_eq!((by_json.status, by_json.error().0.as_str()), (400, "InvalidAction"));
+    server.ok("ListQueues", json!({})).await;
+    assert_eq!(server.sqs.faults().all_calls(), [("ListQueues".to_owned(), 1)].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn faults_meet_calls_of_this_protocol_too() {
     let server = Server::start().await;
     let url = server.create("q", json!({})).await;

@@ -114,3 +114,59 @@ async fn homes_outlive_a_restart_and_a_deletion_takes_one_of_them() {
     assert!(names(&server, "any", "us-west-2").await.is_empty());
     assert_eq!(names(&server, "any", "us-east-1").await, ["q"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_url_and_no_arn_of_another_account_finds_a_queue_of_every_region() {
+    let server = Server::start().await;
+    for name in ["work", "dead"] {
+        server.sqs.create_queue(name).await.unwrap();
+    }
+    let dead = |account: &str| format!("arn:aws:sqs:us-east-1:{account}:dead");
+    let attributes = |account: &str| {
+        let policy = json!({ "deadLetterTargetArn": dead(account), "maxReceiveCount": 1 }).to_string();
+        json!({ "QueueUrl": server.url("work"), "Attributes": { "RedrivePolicy": policy } })
+    };
+    server.ok("SetQueueAttributes", attributes("000000000000")).await;
+    let url = format!("{}/{ONE}/work", server.sqs.endpoint_url());
+    for (key_id, operation, request) in [
+        ("any", "SendMessage", json!({ "QueueUrl": url, "MessageBody": "b" })),
+        (ONE, "SendMessage", json!({ "QueueUrl": "work", "MessageBody": "b" })),
+        (ONE, "DeleteQueue", json!({ "QueueUrl": "work" })),
+        ("any", "SetQueueAttributes", attributes(ONE)),
+        ("any", "StartMessageMoveTask", json!({ "SourceArn": dead(ONE) })),
+        ("any", "StartMessageMoveTask", json!({ "SourceArn": dead("000000000000"), "DestinationArn": dead(ONE) })),
+        ("any", "ListMessageMoveTasks", json!({ "SourceArn": dead(ONE) })),
+    ] {
+        let answer = server.json_as(key_id, "us-east-1", operation, request.clone()).await;
+        assert!(answer.status >= 400, "{operation} {request} by {key_id}: {}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_two_regions_have_becomes_no_third_queue() {
+    let server = Server::start().await;
+    for (key_id, region) in [("any", "us-west-2"), ("any", "eu-west-1"), (ONE, "us-east-1")] {
+        create(&server, key_id, region, "q").await;
+    }
+    let error = server.sqs.create_queue("q").await.unwrap_err().to_string();
+    assert!(error.contains("`q`") && error.contains("eu-west-1, us-west-2 has a queue"), "{error}");
+    assert!(names(&server, "any", "us-east-1").await.is_empty());
+    let deleted = server.json_as("any", "us-west-2", "DeleteQueue", json!({ "QueueUrl": server.url("q") })).await;
+    assert_eq!(deleted.status, 200);
+    server.sqs.create_queue("q").await.unwrap();
+    assert_eq!(names(&server, "any", "us-east-1").await, ["q"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_region_is_the_default_one() {
+    let server = Server::start().await;
+    let long = "x".repeat(33);
+    for (index, region) in ["", "EU-WEST-1", "eu west", "eu:west", "é", &long].into_iter().enumerate() {
+        let name = format!("q{index}");
+        create(&server, "any", region, &name).await;
+        let arn = server.arn(&server.url(&name)).await;
+        assert_eq!(arn, format!("arn:aws:sqs:us-east-1:000000000000:{name}"), "{region:?}");
+    }
+    create(&server, "any", &long[1..], "of-32").await;
+    assert_eq!(names(&server, "any", &long[1..]).await, ["of-32"]);
+}

@@ -67,11 +67,19 @@ impl Server {
 
     /// Sends a request as it is written here.
     pub async fn http(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut headers = headers.to_vec();
+        let length = body.len().to_string();
+        headers.push(("Content-Length", &length));
+        self.http_of(method, target, &headers, body).await
+    }
+
+    /// As [`Self::http`], with headers that also say where the body ends.
+    pub async fn http_of(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.sqs.addr());
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
-        request += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        request += &format!("\r\n{body}");
         let mut stream = TcpStream::connect(self.sqs.addr()).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
