@@ -103,7 +103,7 @@ impl Needs {
     }
 }
 
-/// How bytes travel, as the environment says: see [`http_client`](self).
+/// The HTTP client of every call to AWS, with the proxies and certificates of the environment.
 pub fn http_client() -> SharedHttpClient {
     http_client::http_client(|name| std::env::var(name).ok())
 }

@@ -89,6 +89,7 @@ enum Command {
 
 /// Runs the command that the process's arguments name.
 pub fn main() -> ExitCode {
+    process::end_when_output_is_closed();
     let arguments = Arguments::parse();
     let quiet = match &arguments.command {
         Command::Run(_) | Command::Dev(_) | Command::LocalQueue(_) | Command::Invoke(_) => "info,aws_config=warn",

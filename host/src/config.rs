@@ -8,6 +8,7 @@ mod empty;
 mod environment;
 mod limits;
 mod load;
+mod place;
 mod rings;
 mod rollout;
 mod sign;

@@ -4,6 +4,7 @@
 mod bad_config;
 mod bad_plugins;
 pub mod binary;
+mod closed_output;
 mod completions;
 mod credentials;
 mod demo;

@@ -1,6 +1,7 @@
-//! Why there are no credentials, in words for whoever has to bring some. The SDK's chain says which
-//! of its ways failed in the types of its errors, and neither profile nor role nor file; these are
-//! read again from where the chain has them.
+//! Why there are no credentials, in words for whoever has to bring some.
+//!
+//! The SDK's errors tell by their types which provider failed. They do not name its profile, role
+//! or file, so these are read again from where the SDK reads them.
 
 mod profile;
 
@@ -158,7 +159,7 @@ impl Explanation<'_> {
     }
 
     fn sts<E: ProvideErrorMetadata + Error + 'static>(&self, call: &'static str) -> Option<CredentialsFault> {
-        let reason = said(self.find::<SdkError<E, HttpResponse>>()?);
+        let reason = service_words(self.find::<SdkError<E, HttpResponse>>()?);
         let role = self.profile.role().or_else(|| self.env.get("AWS_ROLE_ARN").ok());
         Some(CredentialsFault::Sts { call, role: role.unwrap_or_else(|| "a role".into()), reason })
     }
@@ -166,7 +167,7 @@ impl Explanation<'_> {
     fn sso(&self) -> Option<CredentialsFault> {
         let profile = self.profile.name.clone();
         if let Some(refused) = self.find::<SdkError<GetRoleCredentialsError, HttpResponse>>() {
-            let reason = said(refused);
+            let reason = service_words(refused);
             let is_over =
                 matches!(refused, SdkError::ServiceError(service) if service.err().is_unauthorized_exception());
             return Some(match is_over {
@@ -235,7 +236,7 @@ impl Explanation<'_> {
 }
 
 /// AWS's code and message, or why it was not asked.
-fn said<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E, HttpResponse>) -> String {
+fn service_words<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E, HttpResponse>) -> String {
     match error {
         SdkError::ServiceError(service) => {
             let code = service.err().code().unwrap_or("no code");

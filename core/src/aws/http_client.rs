@@ -103,8 +103,8 @@ struct Resolver;
 impl ResolveDns for Resolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(async move {
-            let found = crate::resolve::resolve(name, 0).await.map_err(ResolveDnsError::new)?;
-            Ok(found.into_iter().map(|address| address.ip()).collect())
+            let addresses = crate::resolve::resolve(name, 0).await.map_err(ResolveDnsError::new)?;
+            Ok(addresses.into_iter().map(|address| address.ip()).collect())
         })
     }
 }

@@ -13,11 +13,11 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_types::error::ErrorMetadata;
 use parking_lot::RwLock;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use super::{AwsConfig, CredentialsFault, NoAnswer, sdk_config};
-use crate::causes::with_causes;
+use crate::causes::{causes, with_causes};
 use crate::clock;
 
 /// How long one fetch may take, with the SDK's retries in it.
@@ -121,7 +121,7 @@ pub struct Identity {
     role: Option<Role>,
     current: RwLock<Option<Current>>,
     /// Held while they are fetched: many requests at once fetch them once.
-    fetching: Mutex<Fetching>,
+    fetching: Arc<Mutex<Fetching>>,
 }
 
 #[derive(Clone, Debug)]
@@ -141,30 +141,41 @@ struct Fetching {
 
 impl Identity {
     fn new(sdk: Arc<Sdk>, role: Option<Role>) -> Self {
-        Self { sdk, role, current: RwLock::default(), fetching: Mutex::default() }
+        Self { sdk, role, current: RwLock::default(), fetching: Arc::default() }
     }
 
     /// Credentials that are good now.
     ///
+    /// They are fetched in a task of their own: a request that is given up, because its time is
+    /// over or its handler is, does not make the next one begin anew.
+    ///
     /// # Errors
     /// When there are none, or STS does not give the role, or neither answers in time.
-    pub async fn credentials(&self) -> Result<Credentials, NoIdentity> {
-        let mut fetching = match self.good() {
-            Some((credentials, true)) => return Ok(credentials),
-            // They still serve: one request fetches the next ones, and no other waits for it.
-            Some((credentials, false)) => match self.fetching.try_lock() {
-                Ok(fetching) => fetching,
-                Err(_) => return Ok(credentials),
-            },
-            None => self.fetching.lock().await,
-        };
-        let good = match self.good() {
-            Some((credentials, true)) => return Ok(credentials),
-            Some((credentials, false)) => Some(credentials),
-            None => None,
-        };
+    pub async fn credentials(self: &Arc<Self>) -> Result<Credentials, NoIdentity> {
+        let renewed = |fetching| tokio::spawn(self.clone().renew(fetching));
+        match self.good() {
+            Some((credentials, true)) => Ok(credentials),
+            // They still serve, and nobody waits for the next ones.
+            Some((credentials, false)) => {
+                if let Ok(fetching) = self.fetching.clone().try_lock_owned() {
+                    renewed(fetching);
+                }
+                Ok(credentials)
+            }
+            None => {
+                let fetching = self.fetching.clone().lock_owned().await;
+                renewed(fetching).await.unwrap_or_else(|error| Err(self.not_given(NoAnswer::Other(causes(&error)))))
+            }
+        }
+    }
+
+    async fn renew(self: Arc<Self>, mut fetching: OwnedMutexGuard<Fetching>) -> Result<Credentials, NoIdentity> {
+        let good = self.good();
+        if let Some((credentials, true)) = good {
+            return Ok(credentials);
+        }
         if let Some((error, _)) = fetching.failed.as_ref().filter(|(_, again)| clock::now() < *again) {
-            return good.ok_or_else(|| error.clone());
+            return Err(error.clone());
         }
         match self.fetch(&mut fetching.provider).await {
             Ok(credentials) => {
@@ -176,7 +187,7 @@ impl Identity {
                 let last_are_good = good.is_some();
                 tracing::warn!(%error, last_are_good, "no AWS credentials to sign with were given");
                 fetching.failed = Some((error.clone(), clock::now() + RETRY_AFTER));
-                good.ok_or(error)
+                Err(error)
             }
         }
     }
@@ -207,12 +218,16 @@ impl Identity {
                 provider.as_ref().ok_or_else(|| NoAnswer::Other("the SDK has no chain of credentials".into()))?;
             provider.provide_credentials().await.map_err(|error| reason(&error))
         };
-        let in_vain = || NoAnswer::Other(format!("no answer within {FETCH_TIMEOUT:?}"));
-        let fetched = tokio::time::timeout(FETCH_TIMEOUT, fetch).await.unwrap_or_else(|_| Err(in_vain()));
-        fetched.map_err(|reason| match &self.role {
+        let too_late = |_| Err(NoAnswer::Other(format!("no answer within {FETCH_TIMEOUT:?}")));
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, fetch).await.unwrap_or_else(too_late);
+        fetched.map_err(|reason| self.not_given(reason))
+    }
+
+    fn not_given(&self, reason: NoAnswer) -> NoIdentity {
+        match &self.role {
             None => NoIdentity::Own(reason),
             Some(role) => NoIdentity::Role { arn: role.arn.clone(), reason },
-        })
+        }
     }
 
     async fn provider(&self) -> Option<SharedCredentialsProvider> {

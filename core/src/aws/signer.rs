@@ -17,6 +17,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Uri, request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentDecode, percent_decode_str, percent_encode};
 use sha2::{Digest, Sha256};
+use tracing::subscriber::NoSubscriber;
 
 use super::identity::{Identity, NoIdentity};
 use crate::causes::causes;
@@ -140,11 +141,16 @@ impl Signer {
             .build()
             .map_err(|error| unsignable(&error))?
             .into();
-        let headers = request.headers.iter();
-        let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let headers = request.headers.iter().map(|(name, value)| match value.to_str() {
+            Ok(value) => Ok((name.as_str(), value)),
+            Err(_) => Err(SignError::Unsignable(format!("its header `{name}` has bytes that are not ASCII"))),
+        });
+        let headers = headers.collect::<Result<Vec<_>, _>>()?.into_iter();
         let signable = SignableRequest::new(request.method.as_str(), request.uri.to_string(), headers, body)
             .map_err(|error| unsignable(&error))?;
-        let (instructions, _) = sign(signable, &params).map_err(|error| unsignable(&error))?.into_parts();
+        // It would trace the request, with the session's token in it.
+        let signed = tracing::subscriber::with_default(NoSubscriber::new(), || sign(signable, &params));
+        let (instructions, _) = signed.map_err(|error| unsignable(&error))?.into_parts();
         for (name, value) in instructions.headers() {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| unsignable(&error))?;
             let mut value = HeaderValue::from_str(value).map_err(|error| unsignable(&error))?;

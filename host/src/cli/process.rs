@@ -18,6 +18,23 @@ pub fn start_logging(format: LogFormat, filter: &str) {
     }
 }
 
+/// The exit code of a program that SIGPIPE ends, as shells tell it.
+const SIGPIPE_CODE: i32 = 128 + 13;
+
+/// Ends the process without a word when nobody reads its output any more, as in `wasq status | head`.
+/// Rust ignores SIGPIPE, for the sake of sockets, and so whatever prints panics.
+pub fn end_when_output_is_closed() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.payload_as_str().unwrap_or_default();
+        let is_output = ["failed printing to stdout", "failed to write completion file"];
+        if is_output.iter().any(|start| words.starts_with(start)) && words.contains("Broken pipe") {
+            std::process::exit(SIGPIPE_CODE);
+        }
+        report(panic);
+    }));
+}
+
 /// This very program, which the host runs to compile components.
 pub fn own_binary() -> anyhow::Result<std::path::PathBuf> {
     std::env::current_exe().context("cannot tell where this program is")

@@ -185,6 +185,7 @@ impl SecretSource {
 const MS: Duration = Duration::from_millis(1);
 const HOURS_12: Duration = Duration::from_secs(12 * 60 * 60);
 const GIB: usize = 1024 * 1024 * 1024;
+const TIB: usize = 1024 * GIB;
 
 impl Limits {
     /// The first limit of outbound HTTP that is out of its bounds.
@@ -194,6 +195,12 @@ impl Limits {
             ("requests_at_once", self.requests_at_once, 1..=1_000, "use 1 to 1000"),
             ("request_bytes", self.request_bytes, 0..=GIB, "use 0 to 1073741824 (1 GiB)"),
             ("signed_bytes", self.signed_bytes, 0..=GIB, "use 0 to 1073741824 (1 GiB)"),
+            (
+                "signed_total_bytes",
+                self.signed_total_bytes,
+                self.signed_bytes..=TIB,
+                "use limits.signed_bytes to 1 TiB",
+            ),
             ("response_bytes", self.response_bytes, 0..=GIB, "use 0 to 1073741824 (1 GiB)"),
             ("headers", self.headers, 1..=1_000, "use 1 to 1000"),
             ("header_bytes", self.header_bytes, 1_024..=1_048_576, "use 1024 to 1048576 (1 MiB)"),

@@ -75,6 +75,9 @@ pub struct Limits {
     /// Bytes of one request's body that is signed for AWS, which is kept whole until its hash is
     /// known: to 1 GiB. Default 16 MiB.
     pub signed_bytes: usize,
+    /// Bytes of all such bodies that the host holds at once: `signed_bytes` to 1 TiB. Default 256
+    /// MiB. A request without room waits.
+    pub signed_total_bytes: usize,
     /// Bytes of one response's body: to 1 GiB. Default 16 MiB.
     pub response_bytes: usize,
     /// Headers of one request or response: 1 to 1,000. Default 100.
@@ -151,6 +154,7 @@ impl Default for Limits {
             requests_at_once: 16,
             request_bytes: 16 * 1024 * 1024,
             signed_bytes: 16 * 1024 * 1024,
+            signed_total_bytes: 256 * 1024 * 1024,
             response_bytes: 16 * 1024 * 1024,
             headers: 100,
             header_bytes: 32 * 1024,

@@ -7,6 +7,7 @@ use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, LedgerConfig};
 use wasq_queues::QueueRef;
 
 use super::environment::{Environment, Fault, Read, Unexpanded};
+use super::place::line_of;
 use super::rings::{DeadLetterEdge, dead_letter_ring};
 use super::{Config, OWN_QUEUE, SignFault, UNROUTABLE_AFTER_FIFO, bounds, ring_rule};
 
@@ -24,19 +25,26 @@ pub enum ConfigError {
     Unexpanded { path: PathBuf, source: Unexpanded },
     #[error("the variable {name}, which sets a key of {path}: {reason}")]
     Variable { path: PathBuf, name: String, reason: String },
-    #[error("{path}: `{key}` is {value}: {rule}")]
-    Bounds { path: PathBuf, key: String, value: String, rule: String },
+    #[error("{path}: {}`{key}` is {value}: {rule}", in_line(*line))]
+    Bounds { path: PathBuf, line: Option<usize>, key: String, value: String, rule: String },
+}
+
+fn in_line(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!("line {line}: "))
 }
 
 impl ConfigError {
-    /// Names the variable that has set the key.
-    fn set_by(self, set: &[(String, String)]) -> Self {
+    /// Names the variable that has set the key, or else the line of the text where it stands.
+    fn with_place(self, text: &str, set: &[(String, String)]) -> Self {
         match self {
-            Self::Bounds { path, key, value, rule } => {
-                let variable = set.iter().find(|(name, _)| *name == key).map(|(_, variable)| variable);
-                let rule =
-                    variable.map_or(rule.clone(), |variable| format!("{rule} (the variable {variable} sets it)"));
-                Self::Bounds { path, key, value, rule }
+            Self::Bounds { path, key, value, rule, .. } => {
+                match set.iter().find(|(name, _)| *name == key).map(|(_, variable)| variable) {
+                    Some(variable) => {
+                        let rule = format!("{rule} (the variable {variable} sets it)");
+                        Self::Bounds { path, line: None, key, value, rule }
+                    }
+                    None => Self::Bounds { path, line: line_of(text, &key), key, value, rule },
+                }
             }
             other => other,
         }
@@ -75,7 +83,7 @@ impl Config {
             Fault::Variable { name, reason } => ConfigError::Variable { path: path.to_owned(), name, reason },
         })?;
         config.set_fifo_defaults(&said);
-        config.check(path).map_err(|error| error.set_by(&set))?;
+        config.check(path).map_err(|error| error.with_place(text, &set))?;
         Ok(config)
     }
 
@@ -91,7 +99,7 @@ impl Config {
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
         let refuse = |key: String, value: String, rule: &str| {
-            Err(ConfigError::Bounds { path: path.to_owned(), key, value, rule: rule.to_owned() })
+            Err(ConfigError::Bounds { path: path.to_owned(), line: None, key, value, rule: rule.to_owned() })
         };
         if self.queues.is_empty() {
             return refuse("queues".into(), "empty".into(), "name at least one queue, as [queues.NAME]");

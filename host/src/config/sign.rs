@@ -67,7 +67,7 @@ impl Config {
     /// The first key that is wrong.
     pub fn sign_rules(&self, plugin: &str) -> Result<Vec<(String, SignRule)>, SignFault> {
         let Some(operator) = self.plugins.get(plugin) else { return Ok(Vec::new()) };
-        let mut origins: Vec<(bool, url::Origin)> = Vec::new();
+        let mut seen = Vec::new();
         let rules = operator.sign.iter().map(|(destination, sign)| {
             let fault = |field: &str, value: String, rule: &str| SignFault {
                 key: format!("plugins.{plugin}.sign.{destination:?}{field}"),
@@ -75,11 +75,11 @@ impl Config {
                 rule: rule.to_owned(),
             };
             let target = Target::parse(destination).ok_or_else(|| fault("", "no destination".into(), DESTINATION))?;
-            let origin = (target.wildcard, target.url.origin());
-            if origins.contains(&origin) {
+            let same = (target.wildcard, target.url.scheme().to_owned(), host_and_port(&target.url));
+            if seen.contains(&same) {
                 return Err(fault("", "there twice".into(), "another key names the same destination; make them one"));
             }
-            origins.push(origin);
+            seen.push(same);
             Ok((destination.clone(), sign.rule(&target, self, fault)?))
         });
         rules.collect()
@@ -102,6 +102,7 @@ impl Config {
     }
 }
 
+/// A name with a dot at its end is the one without.
 fn host_and_port(url: &Url) -> Option<(String, u16)> {
     let host = url.host_str()?;
     Some((host.strip_suffix('.').unwrap_or(host).to_owned(), url.port_or_known_default()?))
@@ -145,15 +146,15 @@ impl SignConfig {
         if target.url.scheme() == "http" && !is_own {
             return Err(fault("", "http".into(), PLAIN_HTTP));
         }
-        let told = aws.unwrap_or_default();
+        let by_name = aws.unwrap_or_default();
         for (field, value) in [(".service", &self.service), (".region", &self.region)] {
             if let Some(value) = value.as_ref().filter(|value| !is_name(value)) {
                 return Err(fault(field, format!("{value:?}"), "use a-z, 0-9 and `-`"));
             }
         }
-        let service = self.service.as_ref().or(told.service.as_ref());
+        let service = self.service.as_ref().or(by_name.service.as_ref());
         let Some(service) = service.cloned() else { return Err(fault(".service", "not said".into(), NO_SERVICE)) };
-        let is_s3_name = is_own || told.service.as_deref() == Some("s3");
+        let is_s3_name = is_own || by_name.service.as_deref() == Some("s3");
         if target.wildcard && (service != "s3" || !is_s3_name) {
             return Err(fault("", "a wildcard".into(), WILDCARD));
         }
@@ -180,7 +181,7 @@ impl SignConfig {
         }
         Ok(SignRule {
             service,
-            region: self.region.clone().or(told.region),
+            region: self.region.clone().or(by_name.region),
             role: self.role.clone(),
             requests: requests.transpose()?,
             targets: self.targets.clone(),
@@ -188,9 +189,12 @@ impl SignConfig {
     }
 }
 
+/// The longest name of a service or a region; AWS's own have less than half.
+const NAME_BYTES: usize = 64;
+
 fn is_name(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=64).contains(&text.len()) && text.bytes().all(fits)
+    (1..=NAME_BYTES).contains(&text.len()) && text.bytes().all(fits)
 }
 
 /// `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`

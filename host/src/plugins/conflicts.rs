@@ -26,10 +26,10 @@ pub enum Conflict {
     )]
     Headers { plugin: String, destination: Destination },
     #[error(
-        "requests to {destination} would be signed, which it may not call; grant it in plugins.{plugin}.allowed_outbound_hosts, or \
-         take plugins.{plugin}.sign.\"{destination}\" away"
+        "{key} would sign requests to where it may not call; grant that in plugins.{plugin}.allowed_outbound_hosts, or take the \
+         key away"
     )]
-    Sign { plugin: String, destination: Destination },
+    Sign { plugin: String, key: String },
     #[error("it is granted {what}, and {limit} = 0 lets it have none; raise the limit, or take the grant away")]
     NoRoom { what: &'static str, limit: &'static str },
     #[error(
@@ -59,13 +59,13 @@ pub fn conflicts(
     grants: &Grants,
     closed: Vec<(Destination, DialError)>,
     unused_headers: impl Iterator<Item = Destination>,
-    unused_signing: impl Iterator<Item = Destination>,
+    unused_signing: impl Iterator<Item = String>,
 ) -> Vec<Conflict> {
     let (plugin, limits) = (&manifest.name, &config.limits);
     let mut found = Vec::new();
     found.extend(closed.into_iter().map(|(destination, reason)| Conflict::Closed { destination, reason }));
     found.extend(unused_headers.map(|destination| Conflict::Headers { plugin: plugin.clone(), destination }));
-    found.extend(unused_signing.map(|destination| Conflict::Sign { plugin: plugin.clone(), destination }));
+    found.extend(unused_signing.map(|key| Conflict::Sign { plugin: plugin.clone(), key }));
     for (granted, what, room, limit) in [
         (&grants.hosts, "hosts to call", limits.requests, "limits.requests"),
         (&grants.queues, "queues to send to", limits.outbox_messages, "limits.outbox_messages"),

@@ -135,7 +135,7 @@ impl Loader {
         check_imports(&grants, &manifest.name, &imports)?;
         let policy = self.policy(&manifest, operator, grants)?;
         let (closed, egress) = (self.dialer.closed(&policy.egress), &policy.egress);
-        let (headers, signing) = (egress.unused_headers().cloned(), egress.unused_signing().cloned());
+        let (headers, signing) = (egress.unused_headers().cloned(), egress.unused_signing().map(str::to_owned));
         let conflicts = conflicts(&manifest, operator, &self.config, &policy.grants, closed, headers, signing).into();
         let pools = self.pools(&manifest)?;
         let handler = self.compiler.compile(&bytes)?;

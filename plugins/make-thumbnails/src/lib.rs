@@ -57,7 +57,7 @@ fn make_one(cx: &Context) -> Result<(), Failure> {
     let source = cx.http().get(&wanted.url).send()?;
     // What is not there, or not for us, will not be there in the next attempt.
     if matches!(source.status(), 400..=407 | 410..=424 | 426..=428 | 430..=499) {
-        // S3 does not tell who may not list a bucket what is not in it.
+        // Of an object that is not there, S3 says 403 to those who may not list the bucket.
         let hint = if source.status() == 403 { ": it is not there, or may not be read" } else { "" };
         let said = format!("image {} was not given: status {}{hint}", wanted.image_id, source.status());
         return Err(Failure::reject(said));

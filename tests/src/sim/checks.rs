@@ -19,21 +19,22 @@ pub const MAX_ATTEMPTS: u32 = 3;
 /// What has happened so far, as far as the promise is about it.
 #[derive(Default)]
 pub struct Watch {
-    /// The messages in the order in which they were sent.
+    /// The messages in the order in which they were sent; of a batch, each record.
     sent: Vec<Sent>,
     claims: BTreeMap<(Key, Fence), Claimed>,
     latest: BTreeMap<Key, Fence>,
     completions: BTreeMap<Key, u32>,
     /// Messages that are to be dead-lettered by the ledger's word, under their keys.
     condemned: BTreeSet<(Key, MessageId)>,
-    /// Dead letters that were sent, by message id and plugin.
-    dead: BTreeSet<(String, String)>,
+    /// Dead letters that were sent, by message id, key and plugin.
+    dead: BTreeSet<(String, String, String)>,
     /// When each host was last awake again after it had stood still.
     resumed_ms: BTreeMap<usize, u64>,
 }
 
 struct Sent {
     id: MessageId,
+    key: String,
     n: u64,
     group: Option<String>,
     outbox: u64,
@@ -55,9 +56,14 @@ impl Watch {
     pub fn sent(&mut self, id: MessageId, message: &Planned) {
         let plugins = if message.kind == PAIR { &PLUGINS[..] } else { &PLUGINS[..1] };
         let kind = MessageType(message.kind.into());
-        let keys = plugins.iter().map(|plugin| (Key::of(SCOPE, plugin, &kind, &message.key), *plugin)).collect();
-        let number = |name: &str| message.body[name].as_u64().expect("the plan writes it");
-        self.sent.push(Sent { id, n: number("n"), group: message.group.clone(), outbox: number("outbox"), keys });
+        for record in &message.records {
+            let key = &record.key;
+            let keys = plugins.iter().map(|plugin| (Key::of(SCOPE, plugin, &kind, key), *plugin)).collect();
+            let number = |name: &str| record.body[name].as_u64().expect("the plan writes it");
+            let (n, outbox) = (number("n"), number("outbox"));
+            let (id, key, group) = (id.clone(), key.clone(), message.group.clone());
+            self.sent.push(Sent { id, key, n, group, outbox, keys });
+        }
     }
 
     pub fn resumed(&mut self, host: usize, now_ms: u64) {
@@ -111,8 +117,10 @@ impl Watch {
         let is_it = |sent: &Sent| sent.id == *message && !self.is_settled(sent);
         let Some(place) = self.sent.iter().position(is_it) else { return Ok(()) };
         let group = &self.sent[place].group;
-        let before =
-            self.sent[..place].iter().find(|sent| group.is_some() && sent.group == *group && !self.is_settled(sent));
+        // The records of one message are settled side by side.
+        let is_before =
+            |sent: &&Sent| group.is_some() && sent.group == *group && sent.id != *message && !self.is_settled(sent);
+        let before = self.sent[..place].iter().find(is_before);
         match before {
             Some(before) => Err(format!("{} runs before {} of its group is settled", self.sent[place].id, before.id)),
             None => Ok(()),
@@ -120,11 +128,11 @@ impl Watch {
     }
 
     fn is_settled(&self, sent: &Sent) -> bool {
-        sent.keys.iter().all(|(key, plugin)| self.completions.contains_key(key) || self.is_dead(&sent.id, plugin))
+        sent.keys.iter().all(|(key, plugin)| self.completions.contains_key(key) || self.is_dead(sent, plugin))
     }
 
-    fn is_dead(&self, id: &MessageId, plugin: &str) -> bool {
-        self.dead.contains(&(id.0.clone(), plugin.to_owned()))
+    fn is_dead(&self, sent: &Sent, plugin: &str) -> bool {
+        self.dead.contains(&(sent.id.0.clone(), sent.key.clone(), plugin.to_owned()))
     }
 
     /// A guest or its host asks the ledger for something under a claim whose lease ended `ended_ms`
@@ -156,17 +164,16 @@ impl Watch {
 
     /// Whoever holds a receipt of the message asks to delete it.
     pub fn deleting(&self, message: &Stored) -> Verdict {
-        let Some(sent) = self.sent.iter().find(|sent| sent.id == message.id) else { return Ok(()) };
-        match self.is_settled(sent) {
-            true => Ok(()),
-            false => Err(format!("{} is deleted before its completion or dead letter", sent.id)),
+        match self.sent.iter().find(|sent| sent.id == message.id && !self.is_settled(sent)) {
+            None => Ok(()),
+            Some(sent) => Err(format!("{} is deleted before the completion or dead letter of {}", sent.id, sent.key)),
         }
     }
 
     /// A dead letter arrives.
     pub fn dead_letter(&mut self, letter: &Value) -> Verdict {
         let text = |name: &str| letter[name].as_str().unwrap_or_default().to_owned();
-        let (id, plugin, class) = (text("message_id"), text("plugin"), text("class"));
+        let (id, key, plugin, class) = (text("message_id"), text("key"), text("plugin"), text("class"));
         let attempts = letter["attempts"].as_u64().unwrap_or_default() as u32;
         // What has only its outbox left to send may go on after the last attempt's host has died.
         let exhausted = match class.as_str() {
@@ -177,7 +184,7 @@ impl Watch {
         if !exhausted {
             return Err(format!("{id} is dead-lettered as {class} after {attempts} attempts of {MAX_ATTEMPTS}"));
         }
-        self.dead.insert((id, plugin));
+        self.dead.insert((id, key, plugin));
         Ok(())
     }
 
@@ -185,7 +192,10 @@ impl Watch {
     pub fn at_the_end(&self, backlogs: &[Backlog; 3]) -> Verdict {
         for sent in &self.sent {
             if !self.is_settled(sent) {
-                return Err(format!("{} is lost: it has neither a completion nor a dead letter", sent.id));
+                return Err(format!(
+                    "{} of {} is lost: it has neither a completion nor a dead letter",
+                    sent.key, sent.id
+                ));
             }
         }
         let mut notes: BTreeMap<(u64, String, u64), (&str, &[u8])> = BTreeMap::new();

@@ -314,6 +314,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
         wait: Duration::from_secs(2),
         concurrency: plan.concurrency,
         max_pollers: 2,
+        split: true,
         ..QueueConfig::default()
     };
     let jobs = queue(Which::Jobs);

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
+use wasq_core::message::{AttributeValue, Attributes};
 
 /// The types of messages: one handled by one plugin, one by two.
 pub const SOLO: &str = "solo";
 pub const PAIR: &str = "pair";
+
+/// The records of a batch.
+const RECORDS_MAX: usize = 4;
 
 /// A seed's plan.
 #[derive(Clone, Debug)]
@@ -27,9 +31,18 @@ pub struct Plan {
 pub struct Planned {
     pub at_ms: u64,
     pub kind: &'static str,
+    /// One, or the records of a batch that the queue splits.
+    pub records: Vec<Record>,
+    pub group: Option<String>,
+}
+
+/// What a handler gets of a message.
+#[derive(Clone, Debug)]
+pub struct Record {
+    id: String,
+    /// What its completion is recorded under.
     pub key: String,
     pub body: Value,
-    pub group: Option<String>,
 }
 
 /// How often things go wrong: probabilities of a call or a turn. A seed leaves many of them at
@@ -95,8 +108,38 @@ impl Plan {
     }
 }
 
+/// The source of events.
+const SOURCE: &str = "sim";
+
 impl Planned {
+    /// The body and the attributes that a producer sends: a batch is one of CloudEvents.
+    pub fn content(&self) -> (Value, Attributes) {
+        if let [record] = &self.records[..] {
+            let attributes = [("type", self.kind), ("idempotency-key", &record.key)];
+            let attributes = attributes.map(|(name, text)| (name.to_owned(), AttributeValue::string(text)));
+            return (record.body.clone(), attributes.into());
+        }
+        let events = self.records.iter().map(|Record { id, body, .. }| {
+            json!({ "specversion": "1.0", "type": self.kind, "source": SOURCE, "id": id,
+                    "datacontenttype": "application/json", "data": body })
+        });
+        (events.collect(), Attributes::new())
+    }
+
     fn draw(n: usize, fifo: bool, trouble_ms: u64, rng: &mut Rng) -> Self {
+        let count = if rng.f64() < 0.1 { rng.usize(2..=RECORDS_MAX) } else { 1 };
+        let records = (0..count).map(|place| Record::draw(n, place, count > 1, rng)).collect();
+        Self {
+            at_ms: if rng.bool() { 0 } else { rng.u64(0..trouble_ms) },
+            kind: if rng.f64() < 0.2 { PAIR } else { SOLO },
+            records,
+            group: fifo.then(|| format!("g{}", rng.u32(0..3))),
+        }
+    }
+}
+
+impl Record {
+    fn draw(n: usize, place: usize, is_event: bool, rng: &mut Rng) -> Self {
         let act = |rng: &mut Rng| match rng.u32(0..100) {
             0..55 => json!("done"),
             55..70 => json!("retry"),
@@ -108,13 +151,10 @@ impl Planned {
         };
         let acts: Vec<Value> = (0..rng.usize(1..=3)).map(|_| act(rng)).collect();
         let outbox = if rng.f64() < 0.3 { rng.u32(1..=2) } else { 0 };
-        Self {
-            at_ms: if rng.bool() { 0 } else { rng.u64(0..trouble_ms) },
-            kind: if rng.f64() < 0.2 { PAIR } else { SOLO },
-            key: format!("k{n}"),
-            body: json!({ "n": n, "steps": rng.u32(1..=3), "outbox": outbox, "acts": acts }),
-            group: fifo.then(|| format!("g{}", rng.u32(0..3))),
-        }
+        let id = format!("k{n}.{place}");
+        let key = if is_event { format!("{}:{SOURCE}{}:{id}", SOURCE.len(), id.len()) } else { id.clone() };
+        let body = json!({ "n": n * RECORDS_MAX + place, "steps": rng.u32(1..=3), "outbox": outbox, "acts": acts });
+        Self { id, key, body }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
 use wasq::dlq::OWN_KEY_ATTRIBUTE;
-use wasq_core::message::{AttributeValue, Attributes, MessageId};
+use wasq_core::message::{AttributeValue, MessageId};
 use wasq_queues::Outgoing;
 
 use super::Summary;
@@ -106,20 +106,16 @@ impl World {
         let state = &mut *self.lock();
         while state.planned.front().is_some_and(|message| message.at_ms <= now_ms) {
             let message = state.planned.pop_front().expect("it was just seen");
-            let attributes: Attributes = [
-                ("type".to_owned(), AttributeValue::string(message.kind)),
-                ("idempotency-key".to_owned(), AttributeValue::string(&message.key)),
-            ]
-            .into();
+            let (body, attributes) = message.content();
             let content = Outgoing {
-                body: message.body.to_string().into(),
+                body: body.to_string().into(),
                 attributes,
                 delay_s: 0,
                 group: message.group.clone(),
                 deduplication_id: None,
             };
             let id = state.backlogs[Which::Jobs as usize].add(content, now_ms, "m");
-            state.trace(now_ms, || format!("sent {id} {} {} {}", message.kind, message.key, message.body));
+            state.trace(now_ms, || format!("sent {id} {} {body}", message.kind));
             state.watch.sent(id, &message);
         }
     }

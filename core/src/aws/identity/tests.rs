@@ -33,14 +33,20 @@ impl ProvideCredentials for Shared {
     }
 }
 
-fn identity(source: &Arc<Source>, role: Option<Role>) -> Identity {
+fn identity(source: &Arc<Source>, role: Option<Role>) -> Arc<Identity> {
     let sdk = Arc::new(Sdk { aws: AwsConfig::default(), read: OnceCell::new() });
-    let mut identity = Identity::new(sdk, role);
-    identity.fetching.get_mut().provider = Some(SharedCredentialsProvider::new(Shared(source.clone())));
-    identity
+    let identity = Identity::new(sdk, role);
+    identity.fetching.try_lock().unwrap().provider = Some(SharedCredentialsProvider::new(Shared(source.clone())));
+    Arc::new(identity)
 }
 
-async fn id(identity: &Identity) -> Result<String, String> {
+/// Waits for what is being fetched.
+async fn fetched(identity: &Identity) {
+    tokio::task::yield_now().await;
+    drop(identity.fetching.lock().await);
+}
+
+async fn id(identity: &Arc<Identity>) -> Result<String, String> {
     let credentials = identity.credentials().await.map_err(|error| error.to_string())?;
     Ok(credentials.access_key_id().to_owned())
 }
@@ -54,9 +60,10 @@ async fn many_requests_fetch_credentials_once_and_again_before_their_end() {
     tokio::time::advance(Duration::from_secs(54 * 60)).await;
     assert_eq!(id(&identity).await.unwrap(), "ID1");
     tokio::time::advance(Duration::from_secs(2 * 60)).await;
-    // One fetches, and the others go on with what still serves.
+    // All go on with what still serves, while the next are fetched once.
     let (one, two) = tokio::join!(id(&identity), id(&identity));
-    assert_eq!([one, two], ["ID2", "ID1"].map(|id| Ok(id.to_owned())));
+    assert_eq!([one, two], ["ID1", "ID1"].map(|id| Ok(id.to_owned())));
+    fetched(&identity).await;
     assert_eq!((id(&identity).await.unwrap().as_str(), source.asked.load(Ordering::SeqCst)), ("ID2", 2));
 }
 

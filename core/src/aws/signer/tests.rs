@@ -97,3 +97,54 @@ fn a_url_is_sent_in_the_encoding_that_is_signed() {
     check("s3", "/?list-type=2&prefix=a/b+c%2Bd&&x=", "/?list-type=2&prefix=a%2Fb%20c%2Bd&x=");
     check("sqs", "/a(1)%2fb?x=a/b", "/a(1)%2fb?x=a%2Fb");
 }
+
+#[tokio::test]
+async fn a_header_that_cannot_be_signed_is_named() {
+    let mut parts = request_parts("GET", "https://x.eu-west-1.amazonaws.com/", &[]);
+    parts.headers.insert("x-name", HeaderValue::from_bytes("Müller".as_bytes()).unwrap());
+    let error = signer("sqs", Some("eu-west-1")).sign(&mut parts, BodyHash::of(b"")).await.unwrap_err().to_string();
+    assert!(error.contains("`x-name`") && !error.contains("Müller"), "{error}");
+}
+
+/// Writes down every event, whatever its level.
+#[derive(Clone, Default)]
+struct Events(Arc<parking_lot::Mutex<String>>);
+
+impl tracing::Subscriber for Events {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, attributes: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        attributes.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            self.0.lock().push_str(&format!("{field}={value:?}\n"));
+        });
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            self.0.lock().push_str(&format!("{field}={value:?}\n"));
+        });
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn no_log_of_any_level_has_what_is_signed_with() {
+    let events = Events::default();
+    tracing::subscriber::with_default(events.clone(), || {
+        tracing::trace!("the log is on");
+        let credentials = Credentials::new("AKIDEXAMPLE", "hunter2", Some("session-token".into()), None, "test");
+        let mut parts = request_parts("GET", "https://x.eu-west-1.amazonaws.com/", &[("x-operator", "s3cret")]);
+        signer("sqs", None).sign_at(&mut parts, BodyHash::of(b""), credentials, "us-east-1", UNIX_EPOCH).unwrap();
+        assert_eq!(parts.headers["x-amz-security-token"], "session-token");
+    });
+    let events = events.0.lock();
+    assert!(events.contains("the log is on"));
+    assert!(["hunter2", "session-token", "s3cret"].iter().all(|secret| !events.contains(secret)), "{events}");
+}

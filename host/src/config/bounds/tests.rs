@@ -5,7 +5,10 @@ use super::*;
 fn refused(line: &str, key: &str) {
     let text = format!("{line}\n[queues.jobs]");
     let error = Config::parse(&text, Path::new("wasq.toml")).expect_err(line).to_string();
-    assert!(error.contains(&format!("wasq.toml: `{key}` is ")) && error.contains("use "), "{line}: {error}");
+    assert!(
+        error.starts_with("wasq.toml: line ") && error.contains(&format!("`{key}` is ")) && error.contains("use "),
+        "{line}: {error}"
+    );
 }
 
 #[test]

@@ -37,8 +37,11 @@ fn a_rule_has_what_its_destination_tells_unless_it_says_otherwise() {
 fn a_rule_that_cannot_be_is_refused_with_file_key_and_way_out() {
     let check = |before: &str, destination: &str, lines: &str, field: &str, expect: &str| {
         let error = parse(before, destination, lines).expect_err(destination);
-        let key = format!("wasq.toml: `plugins.p.sign.\"{destination}\"{field}` is ");
-        assert!(error.starts_with(&key) && error.contains(expect), "{error:?} has no {key:?} and {expect:?}");
+        // The key's own line, or its table's.
+        let line = before.lines().count() + 3;
+        let key = format!("`plugins.p.sign.\"{destination}\"{field}` is ");
+        let has_line = (line..line + 3).any(|line| error.starts_with(&format!("wasq.toml: line {line}: {key}")));
+        assert!(has_line && error.contains(expect), "{error:?} has no {key:?} and {expect:?}");
     };
     let s3 = "https://s3.eu-central-1.amazonaws.com";
     for bad in
@@ -80,5 +83,7 @@ fn a_rule_that_cannot_be_is_refused_with_file_key_and_way_out() {
     check("", dynamodb, "targets = ['DynamoDB_20120810.*']", ".targets", "whole X-Amz-Target");
     let twice = format!("[plugins.p.sign.'{s3}:443']");
     assert!(parse("", s3, &twice).unwrap_err().contains("there twice"));
+    let twice = "[plugins.p.sign.'https://S3.eu-central-1.amazonaws.com.']";
+    assert!(parse("", s3, twice).unwrap_err().contains("there twice"));
     assert!(parse("", s3, "servise = 's3'").unwrap_err().contains("servise"));
 }

@@ -1,3 +1,4 @@
+mod opening;
 mod shapes;
 
 use wasq_core::message::{MessageId, Receipt, UnixMs};

@@ -68,8 +68,8 @@ impl Egress {
         self.signing.destinations()
     }
 
-    /// The destinations for which nothing is ever signed: the plugin may not call there.
-    pub fn unused_signing(&self) -> impl Iterator<Item = &Destination> {
+    /// The keys of the config by which nothing is ever signed: the plugin may not call there.
+    pub fn unused_signing(&self) -> impl Iterator<Item = &str> {
         self.signing.unused(&self.allowed)
     }
 
@@ -95,9 +95,10 @@ impl Egress {
             true => (bounds.first_byte.time, Exceeded::FirstByte(bounds.first_byte)),
             false => (bounds.total.time, Exceeded::Total(bounds.total)),
         };
+        let until = clock::now() + wait;
         let sending = async {
             let request = match signed {
-                Some(signed) => signed.sign(request, limits).await.map_err(|error| match error {
+                Some(signed) => signed.sign(request, limits, until).await.map_err(|error| match error {
                     Unsigned::NoIdentity(error) => Unsent::NoIdentity(error),
                     Unsigned::Http(error) => Unsent::Http(error),
                 })?,

@@ -21,7 +21,7 @@ use super::headers::{HeaderError, Headers};
 use super::proxied::{self, ProxyConnector, ProxyError};
 use super::resolve::{self, Addresses, Resolver};
 use super::secrets::{SecretError, Secrets};
-use super::sign::{SignRuleError, Signing};
+use super::sign::{BodyRoom, SignRuleError, Signing};
 use crate::config::{self, Config, Limits, SignFault};
 
 /// An HTTP/2 connection with requests on it is asked for a sign of life as often, and is given up
@@ -79,8 +79,9 @@ impl Dialer {
         let headers = headers.collect::<Result<_, HeaderError>>()?;
         // As of secrets: `wasq dev` has its queues on this machine, and not what handlers call.
         let identities = Identities::new(config.secrets_aws.as_ref().unwrap_or(&config.aws).clone());
+        let room = BodyRoom::new(config.limits.signed_total_bytes);
         let signing = config.plugins.keys().map(|plugin| {
-            let signing = Signing::new(plugin, config.sign_rules(plugin)?, &identities)?;
+            let signing = Signing::new(plugin, config.sign_rules(plugin)?, &identities, &room)?;
             Ok((plugin.clone(), signing))
         });
         let signing = signing.collect::<Result<_, EgressError>>()?;

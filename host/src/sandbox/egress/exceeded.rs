@@ -27,6 +27,10 @@ pub enum Exceeded {
     RequestBytes(usize),
     #[error("the request's body is over {0} bytes, the most that is signed (limits.signed_bytes)")]
     SignedBytes(usize),
+    #[error(
+        "the bodies of requests that are signed had no room for this one, {0} bytes in all (limits.signed_total_bytes)"
+    )]
+    SignedTotalBytes(usize),
     #[error("the answer's body is over {0} bytes (limits.response_bytes)")]
     ResponseBytes(usize),
     #[error("no answer began within {0}")]

@@ -101,8 +101,11 @@ impl WasiHttpHooks for Hooks {
                     Error::InternalError(Some(secret.to_string()))
                 }
                 Unsent::NoIdentity(missing) => {
-                    seen.lock().unavailable = Some((missing.dependency(), None));
-                    Error::InternalError(Some(format!("the host has nothing to sign this request with: {missing}")))
+                    tracing::warn!(%missing, "a handler's request was not signed");
+                    let dependency = missing.dependency();
+                    let words = format!("the host cannot sign this request without {dependency}; its log says why");
+                    seen.lock().unavailable = Some((dependency, None));
+                    Error::InternalError(Some(words))
                 }
                 Unsent::Http(error) => error,
             });

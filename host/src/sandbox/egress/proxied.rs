@@ -1,5 +1,5 @@
 //! Connections through the operator's proxy, where `egress.proxy` names one: a tunnel by CONNECT,
-//! for http:// too, so that the proxy sees no header and the host's TLS ends at the destination.
+//! for http:// too. TLS ends at the destination, so of https:// the proxy sees name and port alone.
 //!
 //! The proxy looks names up itself. The host checks what it can: an address that is written as
 //! such, and those of a name that it can resolve. A name that only the proxy can resolve is the

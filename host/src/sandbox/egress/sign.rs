@@ -10,6 +10,7 @@ mod granted;
 use std::sync::Arc;
 
 use http::Request;
+use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, WasiBody};
 use wasq_core::aws::identity::{Identities, NoIdentity, Role};
 use wasq_core::aws::signer::{SignError, Signer};
@@ -17,6 +18,7 @@ use wasq_core::aws::signer::{SignError, Signer};
 use super::destination::{Destination, DestinationError, Target};
 use crate::config::{Limits, SignRule};
 
+pub use body::BodyRoom;
 pub use granted::NotGranted;
 
 /// One plugin's signed destinations.
@@ -30,6 +32,7 @@ pub struct SignedDestination {
     key: String,
     rule: SignRule,
     signer: Signer,
+    room: BodyRoom,
 }
 
 /// A rule whose destination cannot be read.
@@ -50,14 +53,19 @@ pub enum Unsigned {
 impl Signing {
     /// # Errors
     /// When a destination is none.
-    pub fn new(plugin: &str, rules: Vec<(String, SignRule)>, identities: &Identities) -> Result<Self, SignRuleError> {
+    pub fn new(
+        plugin: &str,
+        rules: Vec<(String, SignRule)>,
+        identities: &Identities,
+        room: &BodyRoom,
+    ) -> Result<Self, SignRuleError> {
         let session = format!("wasq-{plugin}");
         let destinations = rules.into_iter().map(|(text, rule)| {
             let key = format!("plugins.{plugin}.sign.{text:?}");
             let destination = Destination::parse(&text).map_err(|reason| SignRuleError { key: key.clone(), reason })?;
             let role = rule.role.as_ref().map(|arn| Role::new(arn, &session));
             let signer = Signer::new(identities.identity(role), &rule.service, rule.region.clone());
-            Ok(SignedDestination { destination, key, rule, signer })
+            Ok(SignedDestination { destination, key, rule, signer, room: room.clone() })
         });
         Ok(Self(destinations.collect::<Result<_, SignRuleError>>()?))
     }
@@ -74,9 +82,10 @@ impl Signing {
         self.0.iter().map(|to| &to.destination)
     }
 
-    /// The destinations that `allowed` leaves nothing of: nothing is ever signed for them.
-    pub fn unused<'a>(&'a self, allowed: &'a [Destination]) -> impl Iterator<Item = &'a Destination> {
-        self.destinations().filter(|named| !allowed.iter().any(|rule| rule.covers(named) || named.covers(rule)))
+    /// The keys of destinations that `allowed` leaves nothing of: nothing is ever signed for them.
+    pub fn unused(&self, allowed: &[Destination]) -> impl Iterator<Item = &str> {
+        let may_be_called = |to: &Destination| allowed.iter().any(|allowed| allowed.covers(to) || to.covers(allowed));
+        self.0.iter().filter(move |to| !may_be_called(&to.destination)).map(|to| to.key.as_str())
     }
 
     /// Each destination for which nothing can be signed now, with the reason.
@@ -101,14 +110,21 @@ impl SignedDestination {
         granted::check(&self.rule, &self.key, self.signer.is_s3(), uri, request)
     }
 
-    /// Reads the body and signs the request.
+    /// Reads the body and signs the request. Its body waits for room until `until`.
     ///
     /// # Errors
-    /// When the body is longer than may be signed, or breaks off; when there are no credentials.
-    pub async fn sign(&self, request: Request<WasiBody>, limits: &Limits) -> Result<Request<WasiBody>, Unsigned> {
+    /// When the body is longer than may be signed, or breaks off, or finds no room; when there are
+    /// no credentials.
+    pub async fn sign(
+        &self,
+        request: Request<WasiBody>,
+        limits: &Limits,
+        until: Instant,
+    ) -> Result<Request<WasiBody>, Unsigned> {
         let (mut parts, body) = request.into_parts();
         let may_be_unsigned = self.signer.is_s3() && parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
-        let (body, hash) = body::hashed(body, &parts.headers, may_be_unsigned, limits).await.map_err(Unsigned::Http)?;
+        let hashed = body::hashed(body, &parts.headers, may_be_unsigned, limits, &self.room, until).await;
+        let (body, hash) = hashed.map_err(Unsigned::Http)?;
         self.signer.sign(&mut parts, hash).await.map_err(|error| match error {
             SignError::NoIdentity(error) => Unsigned::NoIdentity(error),
             SignError::Unsignable(_) => Unsigned::Http(Error::InternalError(Some(error.to_string()))),

@@ -1,34 +1,77 @@
 //! The body of a request that is signed: read whole, and hashed.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, WasiBody};
 use wasq_core::aws::signer::BodyHash;
 
 use crate::config::Limits;
 use crate::sandbox::egress::exceeded::Exceeded;
 
-/// A longer body is hashed in a thread of its own: so long does the hash of this one hold up no
-/// other run.
+/// A longer body is hashed in a thread of its own, so that its hash holds up no other run.
 const HASHED_IN_PLACE_BYTES: usize = 64 * 1024;
 
-/// The body to send, and what a signature says of it.
+/// Memory for the bodies of all requests that are signed at once.
+#[derive(Clone, Debug)]
+pub struct BodyRoom {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
+
+/// A body, and the room that it has until it is sent.
+struct Held {
+    body: BytesMut,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl BodyRoom {
+    /// What room is given out in: a semaphore counts to less than there are bytes.
+    const UNIT: usize = 1024;
+
+    pub fn new(bytes: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(bytes.div_ceil(Self::UNIT))), bytes }
+    }
+
+    async fn take(&self, bytes: usize, until: Instant) -> Result<OwnedSemaphorePermit, Exceeded> {
+        let units = bytes.div_ceil(Self::UNIT) as u32;
+        let taken = tokio::time::timeout_at(until, self.free.clone().acquire_many_owned(units)).await;
+        taken.ok().and_then(Result::ok).ok_or(Exceeded::SignedTotalBytes(self.bytes))
+    }
+
+    fn give_back_all_but(bytes: usize, room: &mut OwnedSemaphorePermit) {
+        drop(room.split(room.num_permits().saturating_sub(bytes.div_ceil(Self::UNIT))));
+    }
+}
+
+/// The body to send, and what a signature says of it. It waits for room until `until`.
 ///
 /// What says that it is too long to be kept goes out as it comes where its signature need not have
 /// its hash.
 ///
 /// # Errors
-/// When it is longer than `limits` let be signed, or breaks off.
+/// When it is longer than `limits` let be signed, or breaks off; when there is no room for it.
 pub async fn hashed(
-    body: WasiBody,
+    mut body: WasiBody,
     headers: &HeaderMap,
     may_be_unsigned: bool,
     limits: &Limits,
+    room: &BodyRoom,
+    until: Instant,
 ) -> Result<(WasiBody, BodyHash), Error> {
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if may_be_unsigned && declared.is_some_and(|bytes| bytes > limits.signed_bytes as u64) {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if may_be_unsigned && declared.is_some_and(|bytes| bytes > limits.signed_bytes) {
         return Ok((body, BodyHash::Unsigned));
     }
     let over = match limits.request_bytes <= limits.signed_bytes {
@@ -36,13 +79,25 @@ pub async fn hashed(
         false => Exceeded::SignedBytes(limits.signed_bytes),
     };
     let limit = limits.request_bytes.min(limits.signed_bytes);
-    if declared.is_some_and(|bytes| bytes > limit as u64) {
+    if declared.is_some_and(|bytes| bytes > limit) {
         return Err(over.into());
     }
-    let bytes = match Limited::new(body, limit).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => return Err(error.downcast::<Error>().map_or_else(|_| over.into(), |error| *error)),
-    };
+    let mut held = Held { body: BytesMut::new(), room: None };
+    while let Some(frame) = body.frame().await {
+        // Trailers are no part of what is signed.
+        let Ok(data) = frame?.into_data() else { continue };
+        if held.body.len() + data.len() > limit {
+            return Err(over.into());
+        }
+        if held.room.is_none() && !data.is_empty() {
+            held.room = Some(room.take(declared.unwrap_or(limit).max(data.len()), until).await?);
+        }
+        held.body.extend_from_slice(&data);
+    }
+    if let Some(room) = &mut held.room {
+        BodyRoom::give_back_all_but(held.body.len(), room);
+    }
+    let bytes = Bytes::from_owner(held);
     let hash = match bytes.len() <= HASHED_IN_PLACE_BYTES {
         true => BodyHash::of(&bytes),
         false => in_own_thread(bytes.clone()).await?,
@@ -57,7 +112,40 @@ async fn in_own_thread(bytes: Bytes) -> Result<BodyHash, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_wait_for_room_until_others_are_sent_and_no_longer_than_they_may() {
+        let limits = Limits { signed_bytes: 4 * 1024, request_bytes: 1 << 20, ..Limits::default() };
+        let room = BodyRoom::new(4 * 1024);
+        let signed = async |bytes: usize, declared: bool| {
+            let body = Full::new(Bytes::from(vec![b'x'; bytes])).map_err(|error| match error {}).boxed_unsync();
+            let mut headers = HeaderMap::new();
+            if declared {
+                headers.insert(CONTENT_LENGTH, bytes.into());
+            }
+            let until = Instant::now() + Duration::from_secs(30);
+            hashed(body, &headers, false, &limits, &room, until).await.map_err(|error| error.to_string())
+        };
+        let (first, _) = signed(3_000, true).await.unwrap();
+        // Nothing needs none; what fits has its place beside the first.
+        signed(0, false).await.unwrap();
+        let (second, _) = signed(1_000, true).await.unwrap();
+        let error = signed(1_000, true).await.map(|_| ()).unwrap_err();
+        assert!(error.contains("4096 bytes in all (limits.signed_total_bytes)"), "{error}");
+        drop(second);
+        // Without a length it wants the most that it may have, and gives back what it has not used.
+        let waits = async { signed(10, false).await.unwrap() };
+        let ends = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(first);
+        };
+        let (third, ()) = tokio::join!(waits, ends);
+        signed(3 * 1024, true).await.unwrap();
+        drop(third);
+    }
 
     #[tokio::test]
     async fn only_what_says_its_length_goes_out_unsigned() {
@@ -69,7 +157,8 @@ mod tests {
             if declared {
                 headers.insert(CONTENT_LENGTH, bytes.into());
             }
-            let got = hashed(body, &headers, may_be_unsigned, &limits).await;
+            let until = Instant::now() + Duration::from_secs(60);
+            let got = hashed(body, &headers, may_be_unsigned, &limits, &BodyRoom::new(4), until).await;
             match (got, expect) {
                 (Ok((body, hash)), Some(expect)) => {
                     assert_eq!((hash, body.collect().await.unwrap().to_bytes().len()), (expect, bytes));

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{Method, Uri};
 use percent_encoding::{percent_decode, percent_decode_str};
 use url::form_urlencoded;
+use wasq_core::aws::signer::SIGNATURE_HEADERS;
 
 use crate::config::{RequestPattern, SignRule};
 use crate::sandbox::text::sanitize;
@@ -35,17 +36,25 @@ const S3_PARAMETERS: [&str; 12] = [
 ];
 const S3_RESPONSE_PARAMETERS: &str = "response-";
 
-/// Headers of S3 that do more than the path says: they read another object, or set what a
-/// sub-resource has.
-const S3_HEADERS: [&str; 6] = [
-    "x-amz-acl",
-    "x-amz-bypass-governance-retention",
-    "x-amz-copy-source",
-    "x-amz-mfa",
-    "x-amz-tagging",
-    "x-amz-website-redirect-location",
+/// S3 acts on headers that begin so. Those below say of the object that the path names how it is
+/// sent, checked, kept and described. Each other one does more: it reads another object, sets what
+/// a sub-resource has, has somebody else pay, or is newer than this list.
+const S3_HEADER: &str = "x-amz-";
+const S3_HEADERS: [&str; 11] = [
+    "x-amz-decoded-content-length",
+    "x-amz-expected-bucket-owner",
+    "x-amz-max-parts",
+    "x-amz-object-attributes",
+    "x-amz-optional-object-attributes",
+    "x-amz-part-number-marker",
+    "x-amz-storage-class",
+    "x-amz-te",
+    "x-amz-trailer",
+    "x-amz-user-agent",
+    "x-amz-write-offset-bytes",
 ];
-const S3_HEADER_STARTS: [&str; 2] = ["x-amz-grant-", "x-amz-object-lock-"];
+const S3_HEADER_STARTS: [&str; 5] =
+    ["x-amz-checksum-", "x-amz-if-match-", "x-amz-meta-", "x-amz-sdk-", "x-amz-server-side-encryption"];
 
 /// How much of a guest's text an error quotes.
 const QUOTED_BYTES: usize = 256;
@@ -161,10 +170,15 @@ fn beside(pattern: &RequestPattern, is_s3: bool, request: &Parts) -> Option<(&'s
     };
     let query = form_urlencoded::parse(request.uri.query().unwrap_or_default().as_bytes());
     let parameter = query.map(|(name, _)| name.into_owned()).find(|name| !may_ask(name));
-    let is_guarded =
-        |name: &str| S3_HEADERS.contains(&name) || S3_HEADER_STARTS.iter().any(|start| name.starts_with(start));
+    let is_harmless = |name: &str| {
+        !name.starts_with(S3_HEADER)
+            || S3_HEADERS.contains(&name)
+            || S3_HEADER_STARTS.iter().any(|start| name.starts_with(start))
+            // The host writes these anew.
+            || SIGNATURE_HEADERS.iter().any(|own| own == name)
+    };
     let mut headers = request.headers.keys().map(http::HeaderName::as_str);
-    let header = headers.find(|name| is_guarded(name) && !pattern.names_header(name));
+    let header = headers.find(|name| !is_harmless(name) && !pattern.names_header(name));
     let parameter = parameter.map(|name| ("query parameter", name));
     parameter.or(header.map(|name| ("header", name.to_owned())))
 }

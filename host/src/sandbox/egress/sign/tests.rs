@@ -10,7 +10,7 @@ const DYNAMODB: &str = "https://dynamodb.eu-west-1.amazonaws.com";
 fn signing(destination: &str, lines: &str) -> Signing {
     let text = format!("[queues.q]\n[plugins.p.sign.'{destination}']\n{lines}");
     let config = Config::parse(&text, Path::new("wasq.toml")).unwrap();
-    Signing::new("p", config.sign_rules("p").unwrap(), &Identities::new(config.aws.clone())).unwrap()
+    Signing::new("p", config.sign_rules("p").unwrap(), &Identities::new(config.aws.clone()), &BodyRoom::new(0)).unwrap()
 }
 
 /// Whether a request is covered, else the words. It is canonical, as it is when it is checked.
@@ -116,7 +116,17 @@ fn what_reaches_further_than_its_path_is_let_through_by_name_alone() {
     let put = "/acme-in/t/x";
     check("PUT", "/acme-in/t/x?tagging", &[]).unwrap();
     check("PUT", put, &[("x-amz-copy-source", "/secret/x"), ("x-amz-acl", "private"), ("x-amz-meta-a", "b")]).unwrap();
-    for header in ["x-amz-tagging", "x-amz-grant-read", "x-amz-object-lock-mode", "x-amz-website-redirect-location"] {
+    let own = [("x-amz-checksum-crc32", "x"), ("x-amz-server-side-encryption", "AES256"), ("x-amz-date", "guest")];
+    check("PUT", put, &own).unwrap();
+    for header in [
+        "x-amz-tagging",
+        "x-amz-grant-read",
+        "x-amz-object-lock-mode",
+        "x-amz-website-redirect-location",
+        "x-amz-rename-source",
+        "x-amz-request-payer",
+        "x-amz-of-tomorrow",
+    ] {
         refused(check("PUT", put, &[(header, "x")]), &[&format!("header `{header}`")]);
     }
     refused(check("GET", "/acme-in/x", &[("x-amz-copy-source", "/secret/x")]), &["header `x-amz-copy-source`"]);
@@ -161,7 +171,9 @@ fn the_rule_of_one_host_comes_before_that_of_a_wildcard() {
     let text = "[queues.q]\n[plugins.p.sign.'https://*.s3.eu-west-1.amazonaws.com']\nrequests = ['GET /*']\n\
                 [plugins.p.sign.'https://acme.s3.eu-west-1.amazonaws.com']\nrequests = ['PUT /*']";
     let config = Config::parse(text, Path::new("wasq.toml")).unwrap();
-    let signing = Signing::new("p", config.sign_rules("p").unwrap(), &Identities::new(config.aws.clone())).unwrap();
+    let signing =
+        Signing::new("p", config.sign_rules("p").unwrap(), &Identities::new(config.aws.clone()), &BodyRoom::new(0))
+            .unwrap();
     check(&signing, "GET", "https://other.s3.eu-west-1.amazonaws.com/x", &[]).unwrap();
     check(&signing, "PUT", "https://acme.s3.eu-west-1.amazonaws.com/x", &[]).unwrap();
     refused(check(&signing, "GET", "https://acme.s3.eu-west-1.amazonaws.com/x", &[]), &["//acme.s3."]);

@@ -140,7 +140,6 @@ async fn a_role_is_assumed_for_the_requests_of_its_plugin() {
         let authorization = arrived.headers["authorization"].to_str().unwrap();
         assert!(authorization.contains("Credential=ASIAROLE/"), "{authorization}");
         assert_eq!(arrived.headers["x-amz-security-token"], "token");
-        assert!(!format!("{arrived:?}").contains("hunter2"));
     }
     assert_eq!(sts.connections(), 1, "its credentials are kept");
 }
@@ -154,7 +153,10 @@ async fn a_role_that_sts_refuses_is_an_unavailable_dependency_and_nothing_is_sen
     let endpoint = format!("http://{}", sts.addr);
     let mut hooks = signed(&server, &endpoint, SignConfig { role: Some(ROLE.into()), ..service("sqs") }, |_| ());
     let got = send(&mut hooks, get(&format!("http://api.test:{}/", server.port()))).await;
-    refused(got, &format!("the role {ROLE} was not given to it: AccessDenied: it is not yours"));
+    // What STS says is for the host's log, not for the guest.
+    let words = got.unwrap_err();
+    assert!(words.contains(&format!("cannot sign this request without role {ROLE}; its log")), "{words}");
+    assert!(!words.contains("AccessDenied"), "{words}");
     assert_eq!(hooks.unavailable(), Some((format!("role {ROLE}"), None)));
     assert_eq!(server.connections(), 0);
     // Another request that goes well says that nothing is missing.
