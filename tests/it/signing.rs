@@ -220,7 +220,7 @@ async fn a_check_names_what_cannot_be_signed_and_with_what() {
     };
     let key = format!("plugins.probe.sign.\"http://127.0.0.2:{}\"", moto.port);
     check("", false).check(1, &[&format!("`{key}.service` is not said"), "wasq.toml"]).await;
-    check("service = 's3'", false).check(1, &[&format!("take {key} away"), "would be signed"]).await;
+    check("service = 's3'", false).check(1, &[&format!("take {key} away"), "signs requests"]).await;
     let role = format!("service = 's3'\nrole = '{}'", moto.role("handler"));
     let missing = format!("problem  {key}: the role {} was not given to it: ", moto.role("handler"));
     // moto's refusal is not in the form that STS has.

@@ -195,12 +195,7 @@ impl Limits {
             ("requests_at_once", self.requests_at_once, 1..=1_000, "use 1 to 1000"),
             ("request_bytes", self.request_bytes, 0..=GIB, "use 0 to 1073741824 (1 GiB)"),
             ("signed_bytes", self.signed_bytes, 0..=GIB, "use 0 to 1073741824 (1 GiB)"),
-            (
-                "signed_total_bytes",
-                self.signed_total_bytes,
-                self.signed_bytes..=TIB,
-                "use limits.signed_bytes to 1 TiB",
-            ),
+            ("signed_total_bytes", self.signed_total_bytes, 0..=TIB, "use 0 to 1099511627776 (1 TiB)"),
             ("response_bytes", self.response_bytes, 0..=GIB, "use 0 to 1073741824 (1 GiB)"),
             ("headers", self.headers, 1..=1_000, "use 1 to 1000"),
             ("header_bytes", self.header_bytes, 1_024..=1_048_576, "use 1024 to 1048576 (1 MiB)"),

@@ -75,8 +75,8 @@ pub struct Limits {
     /// Bytes of one request's body that is signed for AWS, which is kept whole until its hash is
     /// known: to 1 GiB. Default 16 MiB.
     pub signed_bytes: usize,
-    /// Bytes of all such bodies that the host holds at once: `signed_bytes` to 1 TiB. Default 256
-    /// MiB. A request without room waits.
+    /// Bytes of all such bodies that the host holds at once: to 1 TiB. Default 256 MiB. A request
+    /// without room waits.
     pub signed_total_bytes: usize,
     /// Bytes of one response's body: to 1 GiB. Default 16 MiB.
     pub response_bytes: usize,

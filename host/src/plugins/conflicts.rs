@@ -26,8 +26,7 @@ pub enum Conflict {
     )]
     Headers { plugin: String, destination: Destination },
     #[error(
-        "{key} would sign requests to where it may not call; grant that in plugins.{plugin}.allowed_outbound_hosts, or take the \
-         key away"
+        "{key} signs requests to where it may not call; grant that in plugins.{plugin}.allowed_outbound_hosts, or take {key} away"
     )]
     Sign { plugin: String, key: String },
     #[error("it is granted {what}, and {limit} = 0 lets it have none; raise the limit, or take the grant away")]

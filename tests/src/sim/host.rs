@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
-use wasq::config::{Config, Limits, QueueConfig};
+use wasq::config::{Config, Envelope, Limits, QueueConfig};
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
 use wasq::flow::{QueueRuntime, Services};
@@ -314,6 +314,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
         wait: Duration::from_secs(2),
         concurrency: plan.concurrency,
         max_pollers: 2,
+        envelope: Envelope::Auto,
         split: true,
         ..QueueConfig::default()
     };

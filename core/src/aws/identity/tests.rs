@@ -75,7 +75,9 @@ async fn the_last_credentials_serve_until_their_end_when_none_are_given() {
     source.broken.store(true, Ordering::SeqCst);
     tokio::time::advance(Duration::from_secs(58 * 60)).await;
     assert_eq!(id(&identity).await.unwrap(), "ID1");
+    fetched(&identity).await;
     assert_eq!(id(&identity).await.unwrap(), "ID1");
+    fetched(&identity).await;
     assert_eq!(source.asked.load(Ordering::SeqCst), 2, "a failure is not repeated at once");
     tokio::time::advance(Duration::from_secs(2 * 60)).await;
     let error = identity.credentials().await.unwrap_err();
@@ -95,6 +97,8 @@ async fn credentials_without_an_end_are_looked_for_again_too() {
     let identity = identity(&source, None);
     assert_eq!(id(&identity).await.unwrap(), "ID1");
     tokio::time::advance(GOOD_FOR).await;
+    assert_eq!(id(&identity).await.unwrap(), "ID1");
+    fetched(&identity).await;
     assert_eq!(id(&identity).await.unwrap(), "ID2");
 }
 

@@ -74,11 +74,13 @@ pub async fn hashed(
     if may_be_unsigned && declared.is_some_and(|bytes| bytes > limits.signed_bytes) {
         return Ok((body, BodyHash::Unsigned));
     }
-    let over = match limits.request_bytes <= limits.signed_bytes {
-        true => Exceeded::RequestBytes(limits.request_bytes),
-        false => Exceeded::SignedBytes(limits.signed_bytes),
-    };
-    let limit = limits.request_bytes.min(limits.signed_bytes);
+    let bounds = [
+        (limits.request_bytes, Exceeded::RequestBytes(limits.request_bytes)),
+        (limits.signed_bytes, Exceeded::SignedBytes(limits.signed_bytes)),
+        (room.bytes, Exceeded::SignedTotalBytes(room.bytes)),
+    ];
+    let [first, ..] = bounds;
+    let (limit, over) = bounds.into_iter().fold(first, |least, other| if other.0 < least.0 { other } else { least });
     if declared.is_some_and(|bytes| bytes > limit) {
         return Err(over.into());
     }
@@ -158,7 +160,7 @@ mod tests {
                 headers.insert(CONTENT_LENGTH, bytes.into());
             }
             let until = Instant::now() + Duration::from_secs(60);
-            let got = hashed(body, &headers, may_be_unsigned, &limits, &BodyRoom::new(4), until).await;
+            let got = hashed(body, &headers, may_be_unsigned, &limits, &BodyRoom::new(1024), until).await;
             match (got, expect) {
                 (Ok((body, hash)), Some(expect)) => {
                     assert_eq!((hash, body.collect().await.unwrap().to_bytes().len()), (expect, bytes));
