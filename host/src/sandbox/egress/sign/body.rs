@@ -116,6 +116,8 @@ async fn in_own_thread(bytes: Bytes) -> Result<BodyHash, Error> {
 mod tests {
     use std::time::Duration;
 
+    use wasq_core::clock;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -128,7 +130,7 @@ mod tests {
             if declared {
                 headers.insert(CONTENT_LENGTH, bytes.into());
             }
-            let until = Instant::now() + Duration::from_secs(30);
+            let until = clock::now() + Duration::from_secs(30);
             hashed(body, &headers, false, &limits, &room, until).await.map_err(|error| error.to_string())
         };
         let (first, _) = signed(3_000, true).await.unwrap();
@@ -159,7 +161,7 @@ mod tests {
             if declared {
                 headers.insert(CONTENT_LENGTH, bytes.into());
             }
-            let until = Instant::now() + Duration::from_secs(60);
+            let until = clock::now() + Duration::from_secs(60);
             let got = hashed(body, &headers, may_be_unsigned, &limits, &BodyRoom::new(1024), until).await;
             match (got, expect) {
                 (Ok((body, hash)), Some(expect)) => {
