@@ -10,6 +10,7 @@ macro_rules! log_attempt {
     }};
 }
 
+pub mod batch;
 mod claim;
 pub mod decide;
 pub mod decode;
@@ -40,6 +41,7 @@ use wasq_ledgers::LedgerError;
 
 pub use services::{QueueRuntime, Services};
 
+use batch::Batch;
 use claim::Claimed;
 use decide::{DEAD_LETTER, DecisionInput, QueueAction, Settlement, decide, within_retention};
 use decode::{Decoded, Notice, Part};
@@ -54,8 +56,14 @@ use crate::plugins::rollout::Version;
 use crate::plugins::{Plugin, Serving};
 use crate::telemetry::spans::{DeliveryTrace, Span};
 
-/// Takes a delivery all its way. The answer is what was settled.
-pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Delivery, lease: Lease) -> QueueAction {
+/// Takes a delivery of a batch all its way. The answer is what was settled.
+pub async fn handle(
+    services: &Services,
+    runtime: &QueueRuntime,
+    batch: &Batch<'_>,
+    delivery: &Delivery,
+    lease: Lease,
+) -> QueueAction {
     let limits = &services.limits;
     let keep_until = || services.clock.now() + limits.permit_wait + limits.settle_grace;
     // Calls to AWS before the message is known.
@@ -66,6 +74,7 @@ pub async fn handle(services: &Services, runtime: &QueueRuntime, delivery: &Deli
     let whole = PluginAttempt {
         services,
         runtime,
+        batch,
         delivery,
         lease: &lease,
         message: None,

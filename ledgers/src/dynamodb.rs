@@ -32,9 +32,10 @@ use self::item::{
     VALUE, fits,
 };
 use self::open::Endpoint;
-use self::table::{CALLS_AT_ONCE, Table, Written};
+use self::table::{Table, Written};
 use self::update::Update;
 use super::entry::{self, Change, Steps, after};
+use super::ledger::CALLS_AT_ONCE;
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use crate::config::DynamodbConfig;
 

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 use wasq_core::pause::{Pause, Target};
 
 use crate::meters::LedgerMeters;
+
+/// Calls to one store at once, where a batch is a call for each of its parts.
+pub const CALLS_AT_ONCE: usize = 16;
 
 /// A store of claims and completions.
 ///
@@ -22,6 +26,14 @@ pub trait Ledger: Send + Sync + 'static {
     /// Claims `key` for one attempt, before the handler starts. Counts the attempt.
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError>;
 
+    /// Claims each key as [`Ledger::claim`] does, in one call where the store has one. Each has an
+    /// answer of its own, in their order: one that fails does not keep the others from theirs. Of
+    /// a key that is named twice, one claim is made before the other.
+    async fn claim_batch(&self, claims: &[(Key, ClaimRequest)]) -> Vec<Result<Claim, LedgerError>> {
+        let calls: Vec<_> = claims.iter().map(|(key, request)| self.claim(*key, request)).collect();
+        futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
+    }
+
     /// Makes each claim last `lease` from now. Each has an answer of its own, in their order:
     /// whether it is still ours, or why the store cannot say. One that cannot be extended does not
     /// keep the others from it.
@@ -29,6 +41,13 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Ends the claim that `fence` was given for.
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError>;
+
+    /// Ends each claim as [`Ledger::finish`] does, in one call where the store has one. Each has an
+    /// answer of its own, in their order.
+    async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
+        let calls: Vec<_> = ends.into_iter().map(|(key, fence, finish)| self.finish(key, fence, finish)).collect();
+        futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
+    }
 
     /// The bytes that the step recorded, in this attempt or an earlier one.
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError>;
@@ -66,6 +85,11 @@ pub trait Ledger: Send + Sync + 'static {
     fn meters(&self) -> Option<&LedgerMeters> {
         None
     }
+}
+
+/// The answer to a batch of one.
+pub(crate) fn one<T>(mut answers: Vec<Result<T, LedgerError>>) -> Result<T, LedgerError> {
+    answers.pop().unwrap_or_else(|| Err(LedgerError::Unavailable("it gave no answer".into())))
 }
 
 /// What a claim is made for.

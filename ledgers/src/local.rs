@@ -15,6 +15,7 @@ mod row_index;
 mod rows;
 mod store;
 mod syncer;
+mod unsynced;
 mod writer;
 
 use std::io;
@@ -37,6 +38,7 @@ use self::operation::{Operation, Tables, Task};
 use self::store::Store;
 use self::writer::{WAITING_MAX, Writer};
 use super::entry::{self, Change, Entry, State, Steps};
+use super::ledger::one;
 use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use crate::meters::LedgerMeters;
 
@@ -148,67 +150,60 @@ fn with_os<T>(_: &T) -> bool {
     false
 }
 
-/// A claim that says what another delivery has recorded has its message deleted: that record has to
-/// be on the disk.
-fn if_recorded(claim: &Claim) -> bool {
-    match claim {
-        Claim::Done { .. } | Claim::DeadLettered => true,
-        Claim::Fresh(_) | Claim::Busy { .. } | Claim::Conflict => false,
-    }
+/// The answers of a batch. What the disk fails at is the whole batch's matter; a damaged entry is
+/// its key's.
+fn each<P, T>(
+    parts: Vec<P>,
+    work: impl FnMut(P) -> Result<T, LedgerError>,
+) -> Result<Vec<Result<T, LedgerError>>, LedgerError> {
+    let answers = parts.into_iter().map(work).map(|answer| match answer {
+        Err(LedgerError::Unavailable(reason)) => Err(LedgerError::Unavailable(reason)),
+        answer => Ok(answer),
+    });
+    answers.collect()
 }
 
 #[async_trait]
 impl Ledger for LocalLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
-        let (request, now) = (request.clone(), clock::now());
-        self.ask(if_recorded, move |tables| {
-            let (held_for, fence, today) = (tables.leases.remaining(key, now), tables.fences.next(), clock::unix_ms());
-            // Most keys are new: what is there is read only when there is something.
-            let new = entry::claim(None, None, &request, fence, today);
-            if !tables.leases.knows(key)
-                && let (claim, Some(change)) = new
-                && tables.batch.insert(key, &change.entry)?
-            {
-                tables.leases.hold(key, change.entry, false, now, request.lease);
-                return Ok(claim);
-            }
-            let found = tables.entry(key)?;
-            let (claim, change) = entry::claim(found, held_for, &request, fence, today);
-            if let Some(change) = change {
-                tables.write(key, &change)?;
-                let has_steps = change.steps == Steps::Kept;
-                tables.leases.hold(key, change.entry, has_steps, now, request.lease);
-            }
-            Ok(claim)
-        })
-        .await
+        one(self.claim_batch(&[(key, request.clone())]).await)
+    }
+
+    async fn claim_batch(&self, claims: &[(Key, ClaimRequest)]) -> Vec<Result<Claim, LedgerError>> {
+        let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
+        // A claim that says what another delivery has recorded has its message deleted: that record
+        // has to be on the disk.
+        let answers = self.ask(|(_, is_unsynced): &(_, bool)| *is_unsynced, move |tables| {
+            let mut is_unsynced = false;
+            let answers = each(claims, |(key, request)| {
+                let claim = tables.claim(key, &request, now)?;
+                let says_recorded = matches!(claim, Claim::Done { .. } | Claim::DeadLettered);
+                is_unsynced |= says_recorded && tables.unsynced.contains(key);
+                Ok(claim)
+            });
+            Ok((answers?, is_unsynced))
+        });
+        answers.await.map_or_else(|error| vec![Err(error); count], |(answers, _)| answers)
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
         let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
         let answers = self.ask(with_os, move |tables| {
-            let extended = claims.into_iter().map(|(key, fence)| tables.extend(key, fence, now, lease));
-            // What the disk fails at is the whole batch's matter; a damaged entry is its key's.
-            extended
-                .map(|answer| match answer {
-                    Err(LedgerError::Unavailable(reason)) => Err(LedgerError::Unavailable(reason)),
-                    answer => Ok(answer),
-                })
-                .collect::<Result<Vec<_>, _>>()
+            each(claims, |(key, fence)| tables.extend(key, fence, now, lease))
         });
         answers.await.unwrap_or_else(|error| vec![Err(error); count])
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
-        self.ask(on_disk, move |tables| {
-            let found = tables.entry(key)?;
-            if let Some(change) = entry::finish(found, fence, finish, clock::unix_ms())? {
-                tables.write(key, &change)?;
-                tables.leases.end(key);
-            }
-            Ok(())
-        })
-        .await
+        one(self.finish_batch(vec![(key, fence, finish)]).await)
+    }
+
+    async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
+        let count = ends.len();
+        let answers = self.ask(on_disk, move |tables| {
+            each(ends, |(key, fence, finish)| tables.finish(key, fence, finish))
+        });
+        answers.await.unwrap_or_else(|error| vec![Err(error); count])
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -288,6 +283,37 @@ impl Tables<'_> {
     /// out does not matter as long as nobody else has claimed the key.
     fn claimed_by(&self, key: Key, fence: Fence) -> Result<Option<Entry>, LedgerError> {
         Ok(self.entry(key)?.filter(|entry| entry.fence == fence && entry.state == State::Claimed))
+    }
+
+    fn claim(&mut self, key: Key, request: &ClaimRequest, now: Instant) -> Result<Claim, LedgerError> {
+        let (held_for, fence, today) = (self.leases.remaining(key, now), self.fences.next(), clock::unix_ms());
+        // Most keys are new: what is there is read only when there is something.
+        let new = entry::claim(None, None, request, fence, today);
+        if !self.leases.knows(key)
+            && let (claim, Some(change)) = new
+            && self.batch.insert(key, &change.entry)?
+        {
+            self.leases.hold(key, change.entry, false, now, request.lease);
+            return Ok(claim);
+        }
+        let found = self.entry(key)?;
+        let (claim, change) = entry::claim(found, held_for, request, fence, today);
+        if let Some(change) = change {
+            self.write(key, &change)?;
+            let has_steps = change.steps == Steps::Kept;
+            self.leases.hold(key, change.entry, has_steps, now, request.lease);
+        }
+        Ok(claim)
+    }
+
+    fn finish(&mut self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
+        let found = self.entry(key)?;
+        if let Some(change) = entry::finish(found, fence, finish, clock::unix_ms())? {
+            self.write(key, &change)?;
+            self.leases.end(key);
+            self.unsynced.wrote(key, self.sync);
+        }
+        Ok(())
     }
 
     fn extend(&mut self, key: Key, fence: Fence, now: Instant, lease: Duration) -> Result<bool, LedgerError> {

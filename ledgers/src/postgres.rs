@@ -10,7 +10,7 @@ mod sql;
 mod store;
 mod sweep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use self::sql::{Schema, Statements};
 use self::store::Store;
 use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::remote::{span_ms, until};
+use super::ledger::one;
 use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::PostgresConfig;
 
@@ -62,15 +63,39 @@ impl PostgresLedger {
         Ok(Self { store, statements, _sweep: Some(sweep) })
     }
 
-    /// All in one statement.
+    /// All in one statement, as the next ones.
+    async fn claim_all(
+        &self,
+        claims: &[&(Key, ClaimRequest)],
+    ) -> Result<Vec<Result<Claim, LedgerError>>, LedgerError> {
+        let mut answers: HashMap<Key, Result<Claim, LedgerError>> = HashMap::new();
+        for _ in 0..CLAIM_TRIES {
+            let left: Vec<_> = claims.iter().filter(|(key, _)| !answers.contains_key(key)).collect();
+            if left.is_empty() {
+                break;
+            }
+            let keys: Vec<&[u8]> = left.iter().map(|(key, _)| &key.0[..]).collect();
+            let bodies: Vec<&[u8]> = left.iter().map(|(_, request)| &request.body.0[..]).collect();
+            let ids: Vec<&[u8]> = left.iter().map(|(_, request)| request.message_id.0.as_bytes()).collect();
+            let leases_ms: Vec<i64> = left.iter().map(|(_, request)| span_ms(request.lease)).collect();
+            let marks: Vec<i64> = left.iter().map(|(_, request)| mark(&request.message_id)).collect();
+            let parameters: [&(dyn ToSql + Sync); 6] = [&keys, &bodies, &ids, &leases_ms, &span_ms(IDLE_KEPT), &marks];
+            for row in self.store.query(&self.statements.claim, &parameters).await? {
+                let key = row_key(&row)?;
+                answers.insert(key, answer(&row, key));
+            }
+        }
+        let met = || LedgerError::Unavailable(format!("{CLAIM_TRIES} claims met another host's at the same moment"));
+        Ok(claims.iter().map(|(key, _)| answers.remove(key).unwrap_or_else(|| Err(met()))).collect())
+    }
+
     async fn extend_all(
         &self,
         claims: &[(Key, Fence)],
         lease: Duration,
     ) -> Result<Vec<Result<bool, LedgerError>>, LedgerError> {
         let keys: Vec<&[u8]> = claims.iter().map(|(key, _)| &key.0[..]).collect();
-        // A fence that no column can hold is not found there.
-        let fences: Vec<i64> = claims.iter().map(|&(_, fence)| column(fence).unwrap_or(-1)).collect();
+        let fences: Vec<i64> = claims.iter().map(|&(_, fence)| column(fence)).collect();
         let rows = self.store.query(&self.statements.extend, &[&keys, &fences, &span_ms(lease)]).await?;
         let states: HashMap<(&[u8], i64), i16> = rows
             .iter()
@@ -85,71 +110,98 @@ impl PostgresLedger {
         });
         Ok(answers.collect())
     }
+
+    async fn finish_all(&self, ends: &[&FinishedRow]) -> Result<Vec<Result<(), LedgerError>>, LedgerError> {
+        fn all<'e, T>(ends: &[&'e FinishedRow], column: impl Fn(&'e FinishedRow) -> T) -> Vec<T> {
+            ends.iter().map(|end| column(end)).collect()
+        }
+        let parameters: [&(dyn ToSql + Sync); 12] = [
+            &all(ends, |end| &end.key.0[..]),
+            &all(ends, |end| column(end.fence)),
+            &all(ends, |end| end.state),
+            &all(ends, |end| span_ms(end.ttl)),
+            &all(ends, |end| end.uncounted),
+            &all(ends, |end| end.failed_at_ms),
+            &all(ends, |end| end.message_id.as_deref()),
+            &all(ends, |end| end.discarded),
+            &all(ends, |end| end.result.as_deref()),
+            &all(ends, |end| end.mark),
+            &(DeadIds::MAX as i32),
+            &all(ends, |end| end.forgets_crashes),
+        ];
+        let rows = self.store.query(&self.statements.finish, &parameters).await?;
+        let states: HashMap<Key, i16> =
+            rows.iter().map(|row| Ok((row_key(row)?, get(row, "state")?))).collect::<Result<_, LedgerError>>()?;
+        let answers = ends.iter().map(|end| match states.get(&end.key) {
+            Some(&CLAIMED) => Ok(()),
+            // It was said before.
+            Some(state) if *state == end.state => Ok(()),
+            Some(&(RELEASED | DONE | DEAD_LETTERED)) | None => Err(LedgerError::Stale),
+            Some(state) => Err(unknown_state(end.key, state)),
+        });
+        Ok(answers.collect())
+    }
+}
+
+/// Asks about several keys in one statement. One that is named again waits for the next, and a
+/// damaged entry, which fails the statement for all of them, has each asked for by itself.
+async fn in_rounds<P: Clone, T>(
+    parts: &[P],
+    key: impl Fn(&P) -> Key,
+    ask: impl AsyncFn(&[P]) -> Result<Vec<Result<T, LedgerError>>, LedgerError>,
+) -> Vec<Result<T, LedgerError>> {
+    let mut answers: Vec<Option<Result<T, LedgerError>>> = parts.iter().map(|_| None).collect();
+    let mut left: Vec<usize> = (0..parts.len()).collect();
+    while !left.is_empty() {
+        let mut seen = HashSet::new();
+        let (round, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|at| seen.insert(key(&parts[*at])));
+        left = later;
+        let asked: Vec<P> = round.iter().map(|at| parts[*at].clone()).collect();
+        let told = match ask(&asked).await {
+            Ok(told) => told,
+            Err(LedgerError::Damaged(_)) if asked.len() > 1 => {
+                let mut told = Vec::with_capacity(asked.len());
+                for part in asked.chunks(1) {
+                    told.extend(ask(part).await.unwrap_or_else(|error| vec![Err(error)]));
+                }
+                told
+            }
+            Err(error) => asked.iter().map(|_| Err(error.clone())).collect(),
+        };
+        for (at, answer) in round.into_iter().zip(told) {
+            answers[at] = Some(answer);
+        }
+    }
+    answers.into_iter().map(|answer| answer.expect("each part was in a round")).collect()
 }
 
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
-        let (lease_ms, idle_ms) = (span_ms(request.lease), span_ms(IDLE_KEPT));
-        let (body, message_id) = (&request.body.0[..], request.message_id.0.as_bytes());
-        let mark = mark(&request.message_id);
-        let parameters: [&(dyn ToSql + Sync); 6] = [&&key.0[..], &body, &message_id, &lease_ms, &idle_ms, &mark];
-        for _ in 0..CLAIM_TRIES {
-            if let Some(row) = self.store.query_opt(&self.statements.claim, &parameters).await? {
-                return answer(&row, key);
-            }
-        }
-        Err(LedgerError::Unavailable(format!("{CLAIM_TRIES} claims met another host's at the same moment")))
+        one(self.claim_batch(&[(key, request.clone())]).await)
+    }
+
+    async fn claim_batch(&self, claims: &[(Key, ClaimRequest)]) -> Vec<Result<Claim, LedgerError>> {
+        let claims: Vec<_> = claims.iter().collect();
+        in_rounds(&claims, |(key, _)| *key, async |claims| self.claim_all(claims).await).await
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
-        if claims.is_empty() {
-            return Vec::new();
-        }
-        let error = match self.extend_all(claims, lease).await {
-            Ok(answers) => return answers,
-            Err(error) => error,
-        };
-        if !matches!(error, LedgerError::Damaged(_)) {
-            return vec![Err(error); claims.len()];
-        }
-        // A damaged entry fails the statement for all of them: so each is asked for by itself.
-        let mut answers = Vec::with_capacity(claims.len());
-        for claim in claims.chunks(1) {
-            answers.extend(self.extend_all(claim, lease).await.unwrap_or_else(|error| vec![Err(error)]));
-        }
-        answers
+        in_rounds(claims, |(key, _)| *key, async |claims| self.extend_all(claims, lease).await).await
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
-        let fence = column(fence).ok_or(LedgerError::Stale)?;
-        let ended = FinishedRow::of(finish);
-        let parameters: [&(dyn ToSql + Sync); 12] = [
-            &&key.0[..],
-            &fence,
-            &ended.state,
-            &span_ms(ended.ttl),
-            &ended.uncounted,
-            &ended.failed_at_ms,
-            &ended.message_id,
-            &ended.discarded,
-            &ended.result,
-            &ended.mark,
-            &(DeadIds::MAX as i32),
-            &ended.forgets_crashes,
-        ];
-        let row = self.store.query_opt(&self.statements.finish, &parameters).await?.ok_or(LedgerError::Stale)?;
-        match get::<i16>(&row, "state")? {
-            CLAIMED => Ok(()),
-            // It was said before.
-            state if state == ended.state => Ok(()),
-            RELEASED | DONE | DEAD_LETTERED => Err(LedgerError::Stale),
-            state => Err(unknown_state(key, state)),
-        }
+        one(self.finish_batch(vec![(key, fence, finish)]).await)
+    }
+
+    async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
+        let ends: Vec<_> = ends.into_iter().map(|(key, fence, finish)| FinishedRow::of(key, fence, finish)).collect();
+        let ends: Vec<_> = ends.iter().collect();
+        in_rounds(&ends, |end| end.key, async |ends| self.finish_all(ends).await).await
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        let fence = column(fence).ok_or(LedgerError::Stale)?;
+        let fence = column(fence);
         let parameters: [&(dyn ToSql + Sync); 3] = [&&key.0[..], &fence, &name.as_bytes()];
         let row = self.store.query_opt(&self.statements.get_step, &parameters).await?.ok_or(LedgerError::Stale)?;
         match get::<i16>(&row, "state")? {
@@ -160,7 +212,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
-        let fence = column(fence).ok_or(LedgerError::Stale)?;
+        let fence = column(fence);
         let parameters: [&(dyn ToSql + Sync); 4] = [&&key.0[..], &fence, &name.as_bytes(), &value];
         self.store.query_opt(&self.statements.put_step, &parameters).await?.map(drop).ok_or(LedgerError::Stale)
     }
@@ -213,6 +265,8 @@ const DEAD_LETTERED: i16 = 4;
 
 /// A finish in columns.
 struct FinishedRow {
+    key: Key,
+    fence: Fence,
     state: i16,
     ttl: Duration,
     /// The attempt is taken off.
@@ -226,8 +280,10 @@ struct FinishedRow {
 }
 
 impl FinishedRow {
-    fn of(finish: Finish) -> Self {
+    fn of(key: Key, fence: Fence, finish: Finish) -> Self {
         let plain = |state, ttl| Self {
+            key,
+            fence,
             state,
             ttl,
             uncounted: false,
@@ -283,9 +339,14 @@ fn mark(id: &MessageId) -> i64 {
     i64::from_be_bytes(DeadIds::mark(id))
 }
 
-/// None if no column can hold it: then no claim has it.
-fn column(fence: Fence) -> Option<i64> {
-    i64::try_from(fence.0).ok()
+/// A fence that no column can hold is one that no entry has.
+fn column(fence: Fence) -> i64 {
+    i64::try_from(fence.0).unwrap_or(-1)
+}
+
+fn row_key(row: &Row) -> Result<Key, LedgerError> {
+    let bytes: &[u8] = get(row, "key")?;
+    bytes.try_into().map(Key).map_err(|_| LedgerError::Damaged(format!("a key has {} bytes", bytes.len())))
 }
 
 fn unknown_state(key: Key, state: impl std::fmt::Display) -> LedgerError {

@@ -12,15 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation, cmd};
+use redis::{Script, cmd};
 use wasq_core::message::{Key, UnixMs};
 use wasq_core::pause::{Pause, Target};
 
 pub use self::error::OpenError;
 
-use self::store::Store;
+use self::store::{ScriptCall, Store};
 use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::remote::{span_ms, until};
+use super::ledger::one;
 use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::RedisConfig;
 
@@ -65,13 +66,11 @@ impl RedisLedger {
         Ok(Self { store: Store::open(config).await?, scripts: Scripts::new(), prefix })
     }
 
-    /// A call of `script` for a key, with its entry and its steps. Both names have the same part in
+    /// A call of a script for a key, with its entry and its steps. Both names have the same part in
     /// braces, so that they live in one place.
-    fn about<'a>(&self, script: &'a Script, key: Key) -> ScriptInvocation<'a> {
+    fn about(&self, key: Key) -> ScriptCall {
         let (prefix, key) = (&self.prefix, key.to_hex());
-        let mut call = script.key(format!("{prefix}:{{{key}}}:entry"));
-        call.key(format!("{prefix}:{{{key}}}:steps"));
-        call
+        ScriptCall::new([format!("{prefix}:{{{key}}}:entry"), format!("{prefix}:{{{key}}}:steps")])
     }
 
     fn envelope(&self, id: &str) -> String {
@@ -83,13 +82,75 @@ impl RedisLedger {
         format!("{}:pauses:{service}", self.prefix)
     }
 
-    async fn extend_one(&self, key: Key, fence: Fence, lease_ms: i64) -> Result<bool, LedgerError> {
-        let answer = self.store.run(self.about(&self.scripts.extend, key).arg(fence.0).arg(lease_ms)).await?;
-        match words(&answer)[..] {
-            [b"extended"] => Ok(true),
-            [b"stale"] => Ok(false),
-            ref answer => Err(nonsense(key, answer)),
+    fn claim_call(&self, key: Key, request: &ClaimRequest) -> ScriptCall {
+        let call = self.about(key).arg(&request.body.0[..]).arg(request.message_id.0.as_bytes());
+        call.arg(span_ms(request.lease)).arg(span_ms(IDLE_KEPT)).arg(&DeadIds::mark(&request.message_id)[..])
+    }
+
+    fn finish_call(&self, key: Key, fence: Fence, finish: Finish) -> ScriptCall {
+        let call = self.about(key).arg(fence.0);
+        match finish {
+            Finish::Done { result, discarded, ttl } => {
+                call.arg("done").arg(span_ms(ttl)).arg(u8::from(discarded)).arg(result)
+            }
+            Finish::Failed { at } => call.arg("failed").arg(span_ms(IDLE_KEPT)).arg(at.0),
+            Finish::Released { ran } => call.arg("released").arg(span_ms(IDLE_KEPT)).arg(u8::from(ran)),
+            Finish::DeadLettered { message_id, ttl } => {
+                let mark = DeadIds::mark(&message_id);
+                call.arg("dead-lettered").arg(span_ms(ttl)).arg(message_id.0).arg(&mark[..]).arg(DeadIds::MAX)
+            }
         }
+    }
+
+    /// One script for each key, all of them on the way at once. `read` makes the answers of words.
+    async fn each<T>(
+        &self,
+        script: &Script,
+        calls: Vec<(Key, ScriptCall)>,
+        read: impl Fn(Key, &[&[u8]]) -> Result<T, LedgerError>,
+    ) -> Vec<Result<T, LedgerError>> {
+        let (keys, calls): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
+        let answers = self.store.run_all(script, &calls).await;
+        keys.into_iter().zip(answers).map(|(key, answer)| read(key, &words(&answer?))).collect()
+    }
+}
+
+fn claimed(key: Key, answer: &[&[u8]]) -> Result<Claim, LedgerError> {
+    match *answer {
+        [b"fresh", attempt, crashes, replays, fence, first_failed_at, is_new @ (b"0" | b"1")] => {
+            Ok(Claim::Fresh(Fresh {
+                attempt: number(attempt, key)?,
+                crashes: number(crashes, key)?,
+                replays: number(replays, key)?,
+                fence: Fence(number(fence, key)?),
+                first_failed_at: match first_failed_at {
+                    b"" => None,
+                    at => Some(UnixMs(number(at, key)?)),
+                },
+                is_new: is_new == b"1",
+            }))
+        }
+        [b"done", same_message @ (b"0" | b"1")] => Ok(Claim::Done { same_message: same_message == b"1" }),
+        [b"dead-lettered"] => Ok(Claim::DeadLettered),
+        [b"busy", remaining_ms] => Ok(Claim::Busy { remaining: until(number(remaining_ms, key)?) }),
+        [b"conflict"] => Ok(Claim::Conflict),
+        _ => Err(nonsense(key, answer)),
+    }
+}
+
+fn extended(key: Key, answer: &[&[u8]]) -> Result<bool, LedgerError> {
+    match *answer {
+        [b"extended"] => Ok(true),
+        [b"stale"] => Ok(false),
+        _ => Err(nonsense(key, answer)),
+    }
+}
+
+fn finished(key: Key, answer: &[&[u8]]) -> Result<(), LedgerError> {
+    match *answer {
+        [b"ended"] => Ok(()),
+        [b"stale"] => Err(LedgerError::Stale),
+        _ => Err(nonsense(key, answer)),
     }
 }
 
@@ -109,63 +170,31 @@ impl Scripts {
 #[async_trait]
 impl Ledger for RedisLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
-        let mut call = self.about(&self.scripts.claim, key);
-        call.arg(&request.body.0[..]).arg(request.message_id.0.as_bytes());
-        call.arg(span_ms(request.lease)).arg(span_ms(IDLE_KEPT)).arg(&DeadIds::mark(&request.message_id)[..]);
-        let answer = self.store.run(&call).await?;
-        match words(&answer)[..] {
-            [b"fresh", attempt, crashes, replays, fence, first_failed_at, is_new @ (b"0" | b"1")] => {
-                Ok(Claim::Fresh(Fresh {
-                    attempt: number(attempt, key)?,
-                    crashes: number(crashes, key)?,
-                    replays: number(replays, key)?,
-                    fence: Fence(number(fence, key)?),
-                    first_failed_at: match first_failed_at {
-                        b"" => None,
-                        at => Some(UnixMs(number(at, key)?)),
-                    },
-                    is_new: is_new == b"1",
-                }))
-            }
-            [b"done", same_message @ (b"0" | b"1")] => Ok(Claim::Done { same_message: same_message == b"1" }),
-            [b"dead-lettered"] => Ok(Claim::DeadLettered),
-            [b"busy", remaining_ms] => Ok(Claim::Busy { remaining: until(number(remaining_ms, key)?) }),
-            [b"conflict"] => Ok(Claim::Conflict),
-            ref answer => Err(nonsense(key, answer)),
-        }
+        one(self.claim_batch(&[(key, request.clone())]).await)
     }
 
-    /// One script a claim; all are on the way at once, over the same connection.
+    async fn claim_batch(&self, claims: &[(Key, ClaimRequest)]) -> Vec<Result<Claim, LedgerError>> {
+        let calls = claims.iter().map(|(key, request)| (*key, self.claim_call(*key, request)));
+        self.each(&self.scripts.claim, calls.collect(), claimed).await
+    }
+
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
         let lease_ms = span_ms(lease);
-        let calls = claims.iter().map(|&(key, fence)| self.extend_one(key, fence, lease_ms));
-        futures::future::join_all(calls).await
+        let calls = claims.iter().map(|&(key, fence)| (key, self.about(key).arg(fence.0).arg(lease_ms)));
+        self.each(&self.scripts.extend, calls.collect(), extended).await
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
-        let mut call = self.about(&self.scripts.finish, key);
-        call.arg(fence.0);
-        match finish {
-            Finish::Done { result, discarded, ttl } => {
-                call.arg("done").arg(span_ms(ttl)).arg(u8::from(discarded)).arg(result)
-            }
-            Finish::Failed { at } => call.arg("failed").arg(span_ms(IDLE_KEPT)).arg(at.0),
-            Finish::Released { ran } => call.arg("released").arg(span_ms(IDLE_KEPT)).arg(u8::from(ran)),
-            Finish::DeadLettered { message_id, ttl } => {
-                let mark = DeadIds::mark(&message_id);
-                call.arg("dead-lettered").arg(span_ms(ttl)).arg(message_id.0).arg(&mark[..]).arg(DeadIds::MAX)
-            }
-        };
-        let answer = self.store.run(&call).await?;
-        match words(&answer)[..] {
-            [b"ended"] => Ok(()),
-            [b"stale"] => Err(LedgerError::Stale),
-            ref answer => Err(nonsense(key, answer)),
-        }
+        one(self.finish_batch(vec![(key, fence, finish)]).await)
+    }
+
+    async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
+        let calls = ends.into_iter().map(|(key, fence, finish)| (key, self.finish_call(key, fence, finish)));
+        self.each(&self.scripts.finish, calls.collect(), finished).await
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
-        let mut answer = self.store.run(self.about(&self.scripts.get_step, key).arg(fence.0).arg(name)).await?;
+        let mut answer = self.store.run(&self.scripts.get_step, self.about(key).arg(fence.0).arg(name)).await?;
         match words(&answer)[..] {
             [b"step", _] => Ok(answer.pop()),
             [b"none"] => Ok(None),
@@ -175,7 +204,7 @@ impl Ledger for RedisLedger {
     }
 
     async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
-        let answer = self.store.run(self.about(&self.scripts.put_step, key).arg(fence.0).arg(name).arg(value)).await?;
+        let answer = self.store.run(&self.scripts.put_step, self.about(key).arg(fence.0).arg(name).arg(value)).await?;
         match words(&answer)[..] {
             [b"put"] => Ok(()),
             [b"stale"] => Err(LedgerError::Stale),

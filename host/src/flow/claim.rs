@@ -40,7 +40,7 @@ pub async fn claim(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin
         lease: plugin_attempt.lease.remaining(),
     };
     let ends_at = services.clock.now() + request.lease;
-    match services.ledger.claim(key, &request).await {
+    match plugin_attempt.batch.claim(key, request).await {
         Ok(Claim::Fresh(fresh)) => {
             services.health.ledger_answered();
             plugin_attempt.lease.add_claim(key, fresh.fence, ends_at);

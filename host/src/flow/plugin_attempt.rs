@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wasq_core::message::{Delivery, Message};
 
+use super::batch::Batch;
 use super::decide::Settlement;
 use super::services::{QueueRuntime, Services};
 use crate::exit::Exit;
@@ -17,6 +18,7 @@ use crate::telemetry::spans::Span;
 pub(super) struct PluginAttempt<'a> {
     pub(super) services: &'a Services,
     pub(super) runtime: &'a QueueRuntime,
+    pub(super) batch: &'a Batch<'a>,
     pub(super) delivery: &'a Delivery,
     pub(super) lease: &'a Lease,
     /// None when it cannot be read.

@@ -149,10 +149,9 @@ async fn finish_claim(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, settl
 
 async fn tell(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, finish: Option<&Finish>) -> Result<(), LedgerError> {
     let Some(finish) = finish else { return Ok(()) };
-    let ledger = &plugin_attempt.services.ledger;
     // From here on the keeper may find the claim gone, because its end is recorded.
     plugin_attempt.lease.finish_claim(claim.key);
-    insist(plugin_attempt, || ledger.finish(claim.key, claim.fresh.fence, finish.clone())).await
+    insist(plugin_attempt, || plugin_attempt.batch.finish(claim.key, claim.fresh.fence, finish.clone())).await
 }
 
 /// What becomes of a delivery whose outcome the ledger has not taken.

@@ -3,9 +3,9 @@
 //!
 //! A runtime has as many workers as the machine has cores, and a computing guest holds one of them
 //! for a whole tick at a time: a few such guests would have every other message wait for its turn
-//! behind them. So each poll of a run is weighed. The one in which the guest computed for most of a
-//! tick is its last among the others, and the plugin's next runs begin in threads of their own,
-//! until one of them shows that it was light. The kernel shares what is left of the cores among
+//! behind them. So each poll of a run is timed, and weighed once one took long. The one in which the
+//! guest computed for most of a tick is its last among the others, and the plugin's next runs begin
+//! in threads of their own, until one of them shows that it was light. The kernel shares what is left of the cores among
 //! those threads. After a run that computed until its timeout, the plugin's next ones go one by
 //! one.
 //!
@@ -26,10 +26,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use wasq_core::clock;
 
 use super::engine::EPOCH_TICK;
 
+/// The longest poll from which on a plugin's runs have tasks of their own: the runs of one receive
+/// share a task, and would wait for each other.
+const OWN_TASK_AFTER: Duration = Duration::from_micros(200);
 /// Processor time of one poll from which on a run is heavy.
 const OFFLOAD_AFTER: Duration = Duration::from_millis(EPOCH_TICK.as_millis() as u64 / 2);
 /// A run that was timed out is endless if it had this share of its time on a processor. Less is no
@@ -53,6 +57,7 @@ pub struct CpuClass {
 #[repr(u8)]
 enum Class {
     Light,
+    Middling,
     Heavy,
     Endless,
 }
@@ -69,20 +74,23 @@ impl CpuClass {
     pub fn alone(&self) -> Option<&Arc<Semaphore>> {
         match self.get() {
             Class::Endless => Some(&self.alone),
-            Class::Light | Class::Heavy => None,
+            Class::Light | Class::Middling | Class::Heavy => None,
         }
     }
 
     fn get(&self) -> Class {
         match self.class.load(Ordering::Relaxed) {
             0 => Class::Light,
-            1 => Class::Heavy,
+            1 => Class::Middling,
+            2 => Class::Heavy,
             _ => Class::Endless,
         }
     }
 
     fn set(&self, class: Class) {
-        self.class.store(class as u8, Ordering::Relaxed);
+        if self.get() != class {
+            self.class.store(class as u8, Ordering::Relaxed);
+        }
     }
 }
 
@@ -93,38 +101,54 @@ fn lower_priority() {
     }
 }
 
-/// Drives a run to its end, here or in a thread of its own, and tells how much processor time its
-/// polls had. Dropping the future ends the run, at the latest with its next tick. `timed_out` tells
-/// whether what it ended with is a timeout.
+/// Drives a run to its end, here, in a task or in a thread of its own, and tells how much processor
+/// time its polls had. Dropping the future ends the run, at the latest with its next tick.
+/// `timed_out` tells whether what it ended with is a timeout.
 pub async fn drive<T: Send + 'static>(
     run: impl Future<Output = T> + Send + 'static,
     cpu_class: &CpuClass,
     timed_out: fn(&T) -> bool,
 ) -> (T, Duration) {
-    let mut run: Run<T> = Box::pin(run);
-    let before = cpu_class.get();
-    let mut meter = CpuMeter { before, is_heavy: false, had: Duration::ZERO, began: clock::now(), timed_out };
-    if before == Class::Light {
-        let light = poll_fn(|context| match meter.measure(&mut run, context) {
-            Poll::Ready(value) => Poll::Ready(Some(value)),
-            Poll::Pending if meter.is_heavy => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        });
-        if let Some(value) = light.await {
-            return (value, meter.had);
+    let run: Run<T> = Box::pin(run);
+    let meter = CpuMeter::new(cpu_class.get(), timed_out);
+    let driven = match meter.before {
+        Class::Light => meter.until_heavy(run).await,
+        Class::Middling => {
+            let own = AbortOnDropHandle::new(tokio::spawn(meter.until_heavy(run)));
+            own.await.expect("a run ends with a value unless the host's own code panicked in it")
         }
+        Class::Heavy | Class::Endless => Driven::Heavy(run, meter),
+    };
+    match driven {
+        Driven::Ended(value, meter) => {
+            cpu_class.set(meter.class(&value));
+            (value, meter.had)
+        }
+        Driven::Heavy(run, meter) => on_own_thread(run, cpu_class, meter).await,
     }
-    on_own_thread(run, cpu_class, meter).await
 }
 
 type Run<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// How far a run has come among the others.
+enum Driven<T> {
+    Ended(T, CpuMeter<T>),
+    Heavy(Run<T>, CpuMeter<T>),
+}
+
 /// What a run has weighed until now.
+///
+/// To ask the kernel for a thread's processor time costs more than many a run. So the polls of a
+/// light run are timed by the clock; once one has taken long, which it may have spent waiting for a
+/// processor, the next are weighed.
 struct CpuMeter<T> {
     /// The plugin's last run.
     before: Class,
+    /// Whether polls are weighed.
+    weighs: bool,
     /// Whether one of its polls was.
     is_heavy: bool,
+    longest: Duration,
     /// The processor time of all its polls.
     had: Duration,
     began: Instant,
@@ -132,22 +156,49 @@ struct CpuMeter<T> {
 }
 
 impl<T> CpuMeter<T> {
+    fn new(before: Class, timed_out: fn(&T) -> bool) -> Self {
+        let (longest, had) = (Duration::ZERO, Duration::ZERO);
+        Self { before, weighs: before != Class::Light, is_heavy: false, longest, had, began: clock::now(), timed_out }
+    }
+
     fn measure(&mut self, run: &mut Run<T>, context: &mut Context<'_>) -> Poll<T> {
-        let began = clock::thread_cpu();
-        let polled = run.as_mut().poll(context);
-        let spent = clock::thread_cpu().saturating_sub(began);
-        self.is_heavy |= spent >= OFFLOAD_AFTER;
+        let (polled, spent) = if self.weighs {
+            let began = clock::thread_cpu();
+            (run.as_mut().poll(context), clock::thread_cpu().saturating_sub(began))
+        } else {
+            let began = clock::now();
+            (run.as_mut().poll(context), clock::now() - began)
+        };
+        self.is_heavy |= self.weighs && spent >= OFFLOAD_AFTER;
+        self.weighs |= spent >= OFFLOAD_AFTER;
+        self.longest = self.longest.max(spent);
         self.had += spent;
         polled
+    }
+
+    /// Drives the run until it ends or is heavy.
+    async fn until_heavy(mut self, mut run: Run<T>) -> Driven<T> {
+        let ended = poll_fn(|context| match self.measure(&mut run, context) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending if self.is_heavy => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        match ended.await {
+            Some(value) => Driven::Ended(value, self),
+            None => Driven::Heavy(run, self),
+        }
     }
 
     fn class(&self, value: &T) -> Class {
         let computed = self.had >= (clock::now() - self.began) / ENDLESS_SHARE;
         // Behind others, one that computes may come to no heavy poll.
-        let is_endless = (self.is_heavy || self.before != Class::Light) && computed && (self.timed_out)(value);
+        let was_heavy = matches!(self.before, Class::Heavy | Class::Endless);
+        if (self.is_heavy || was_heavy) && computed && (self.timed_out)(value) {
+            return Class::Endless;
+        }
         match self.is_heavy {
-            _ if is_endless => Class::Endless,
             true => Class::Heavy,
+            false if self.longest >= OWN_TASK_AFTER => Class::Middling,
             false => Class::Light,
         }
     }

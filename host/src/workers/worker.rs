@@ -12,6 +12,7 @@ use wasq_core::clock;
 use wasq_core::message::Delivery;
 use wasq_queues::BATCH_MAX_ENTRIES;
 
+use crate::flow::batch::Batch;
 use crate::flow::decide::QueueAction;
 use crate::flow::{self, QueueRuntime, Services};
 use crate::telemetry::spans::Span;
@@ -114,9 +115,10 @@ impl Worker {
                     count if count >= permits.len() => Polled::Full,
                     _ => Polled::Some,
                 };
-                for group in in_groups(deliveries, self.runtime.queue.is_fifo()) {
-                    let permit = permits.pop();
-                    self.deliveries.spawn(self.clone().deliver(group, permit));
+                let groups = in_groups(deliveries, self.runtime.queue.is_fifo());
+                if !groups.is_empty() {
+                    let groups: Vec<_> = groups.into_iter().map(|group| (group, permits.pop())).collect();
+                    self.deliveries.spawn(self.clone().deliver(groups));
                 }
                 if let Polled::Empty = polled {
                     drop(permits);
@@ -219,9 +221,15 @@ impl Worker {
         self.deliveries.wait().await;
     }
 
+    /// Takes what one receive has brought its way: the groups side by side.
+    async fn deliver(self: Arc<Self>, groups: Vec<(Vec<Delivery>, Option<OwnedSemaphorePermit>)>) {
+        let batch = Batch::new(self.services.ledger.as_ref());
+        batch.drive(groups.into_iter().map(|(group, permit)| self.deliver_group(&batch, group, permit))).await;
+    }
+
     /// Takes the deliveries of one group their way, one after the other. When one is not settled
     /// for good, the rest of its group goes back, so that the order holds.
-    async fn deliver(self: Arc<Self>, group: Vec<Delivery>, permit: Option<OwnedSemaphorePermit>) {
+    async fn deliver_group(&self, batch: &Batch<'_>, group: Vec<Delivery>, permit: Option<OwnedSemaphorePermit>) {
         let _permit = permit;
         let keeper = &self.runtime.keeper;
         // Those that wait for their turn are ours, too.
@@ -238,7 +246,7 @@ impl Worker {
                 self.runtime.settler.settle(lease, QueueAction::PUT_BACK, Span::NONE, None).await;
                 continue;
             }
-            let action = flow::handle(&self.services, &self.runtime, &delivery, lease).await;
+            let action = flow::handle(&self.services, &self.runtime, batch, &delivery, lease).await;
             in_order = action == QueueAction::Delete;
         }
     }

@@ -11,7 +11,7 @@ use wasq_core::message::{Key, UnixMs};
 use super::item::{
     EXPIRES_AT, FENCE, Item, ItemKey, KEY, Reader, STATE, STEPS, VALUE, bytes, expires_at_s, fits, number, text,
 };
-use super::table::{CALLS_AT_ONCE, Projection, Table, Written};
+use super::table::{Projection, Table, Written};
 use super::update::Update;
 use crate::entry::after;
 use crate::ledger::{Fence, LedgerError};

@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::leases::Leases;
 use super::rows::Batch;
+use super::unsynced::Unsynced;
 use crate::ledger::{Fence, LedgerError};
 
 /// What an operation reads and changes.
@@ -11,6 +12,9 @@ pub struct Tables<'a> {
     pub batch: Batch<'a>,
     pub leases: &'a mut Leases,
     pub fences: &'a mut Fences,
+    pub unsynced: &'a mut Unsynced,
+    /// The sync that brings to the disk what is written now.
+    pub sync: u64,
 }
 
 /// Gives out each fence once.

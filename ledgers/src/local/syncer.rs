@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -13,7 +13,11 @@ const BATCHES_MAX: usize = 64;
 
 /// A thread that brings to the disk what the writer has committed, and then answers.
 pub struct Syncer {
-    batches: SyncSender<Vec<Box<dyn Operation>>>,
+    batches: SyncSender<(u64, Vec<Box<dyn Operation>>)>,
+    /// The batches that were handed over.
+    count: u64,
+    /// The last of them that is on the disk, and all before it.
+    done: Arc<AtomicU64>,
     failed: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -24,17 +28,29 @@ impl Syncer {
     pub fn start(sync: impl FnMut() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let (batches, waiting) = sync_channel(BATCHES_MAX);
         let failed = Arc::new(AtomicBool::new(false));
-        let flag = failed.clone();
-        let thread =
-            thread::Builder::new().name("wasq-ledger-sync".into()).spawn(move || run(&waiting, sync, &flag))?;
-        Ok(Self { batches, failed, thread })
+        let done = Arc::new(AtomicU64::new(0));
+        let (failed_here, done_here) = (failed.clone(), done.clone());
+        let run = move || run(&waiting, sync, &failed_here, &done_here);
+        let thread = thread::Builder::new().name("wasq-ledger-sync".into()).spawn(run)?;
+        Ok(Self { batches, count: 0, done, failed, thread })
+    }
+
+    /// The number of the next batch.
+    pub fn next(&self) -> u64 {
+        self.count + 1
+    }
+
+    /// The last batch that is on the disk.
+    pub fn done(&self) -> Arc<AtomicU64> {
+        self.done.clone()
     }
 
     /// Answers the operations, whose work is committed, once it is on the disk.
-    pub fn answer_durably(&self, operations: Vec<Box<dyn Operation>>) {
-        if let Err(unsent) = self.batches.send(operations) {
+    pub fn answer_durably(&mut self, operations: Vec<Box<dyn Operation>>) {
+        self.count += 1;
+        if let Err(unsent) = self.batches.send((self.count, operations)) {
             let outage = Outage::new("the thread that syncs the ledger has stopped");
-            answer(unsent.0, Err(&outage));
+            answer(unsent.0.1, Err(&outage));
         }
     }
 
@@ -59,10 +75,18 @@ impl Syncer {
     }
 }
 
-fn run(waiting: &Receiver<Vec<Box<dyn Operation>>>, mut sync: impl FnMut() -> io::Result<()>, failed: &AtomicBool) {
-    while let Ok(mut operations) = waiting.recv() {
+fn run(
+    waiting: &Receiver<(u64, Vec<Box<dyn Operation>>)>,
+    mut sync: impl FnMut() -> io::Result<()>,
+    failed: &AtomicBool,
+    done: &AtomicU64,
+) {
+    while let Ok((mut last, mut operations)) = waiting.recv() {
         // One sync serves all that were committed before it.
-        operations.extend(waiting.try_iter().flatten());
+        for (number, more) in waiting.try_iter() {
+            last = number;
+            operations.extend(more);
+        }
         // A batch that was committed before the failure was noticed is as doubtful as the failed
         // one.
         let synced = match failed.load(Ordering::Acquire) {
@@ -76,6 +100,9 @@ fn run(waiting: &Receiver<Vec<Box<dyn Operation>>>, mut sync: impl FnMut() -> io
                 "the ledger could not reach the disk"
             );
             failed.store(true, Ordering::Release);
+        }
+        if synced.is_ok() {
+            done.store(last, Ordering::Release);
         }
         answer(operations, synced.as_ref().copied());
     }
@@ -97,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn a_failed_sync_is_answered_and_remembered() {
         let mut outcomes = [Err(io::Error::other("no such luck")), Ok(())].into_iter();
-        let syncer = Syncer::start(move || outcomes.next().unwrap_or(Ok(()))).expect("the thread starts");
+        let mut syncer = Syncer::start(move || outcomes.next().unwrap_or(Ok(()))).expect("the thread starts");
         let operation = || {
             let (task, answer) = Task::done(7);
             (Box::new(task) as Box<dyn Operation>, answer)

@@ -17,6 +17,7 @@ use super::operation::{Fences, Operation, Outage, Tables};
 use super::row_index::Id;
 use super::store::Store;
 use super::syncer::{self, Syncer};
+use super::unsynced::Unsynced;
 use crate::ledger::Fence;
 use crate::meters::LedgerMeters;
 
@@ -37,6 +38,7 @@ pub struct Writer {
     swept_with: Id,
     meters: Arc<LedgerMeters>,
     syncer: Syncer,
+    unsynced: Unsynced,
     timer: Runtime,
     /// Whether the last batch could not be recorded: the log says when that begins and when it
     /// ends.
@@ -55,6 +57,7 @@ impl Writer {
         sweep_every: Duration,
     ) -> io::Result<Self> {
         let log = store.log()?;
+        let syncer = Syncer::start(move || log.sync_data())?;
         Ok(Self {
             swept_with: store.row_index().last(),
             meters,
@@ -65,7 +68,8 @@ impl Writer {
             fences: Fences::starting_with(first),
             expiry: Expiry::default(),
             sweep_every,
-            syncer: Syncer::start(move || log.sync_data())?,
+            unsynced: Unsynced::new(syncer.done()),
+            syncer,
             timer: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
             is_out: false,
         })
@@ -115,6 +119,7 @@ impl Writer {
     }
 
     fn turn(&mut self, mut operations: Vec<Box<dyn Operation>>) {
+        self.unsynced.forget_synced();
         let written = self.write(&mut operations);
         self.note(written.as_ref().err());
         if let Err(outage) = written {
@@ -145,7 +150,13 @@ impl Writer {
             self.syncer.forgive();
         }
         let written = self.store.begin().map_err(Outage::from).and_then(|batch| {
-            let mut tables = Tables { batch, leases: &mut self.leases, fences: &mut self.fences };
+            let mut tables = Tables {
+                batch,
+                leases: &mut self.leases,
+                fences: &mut self.fences,
+                unsynced: &mut self.unsynced,
+                sync: self.syncer.next(),
+            };
             operations.iter_mut().try_for_each(|operation| operation.run(&mut tables))?;
             Ok(tables.batch.commit()?)
         });

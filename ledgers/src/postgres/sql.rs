@@ -86,37 +86,47 @@ impl Statements {
     }
 }
 
-/// A claim. $1 key, $2 body, $3 message id, $4 lease, $5 for how long an idle entry is kept, $6 the
-/// mark of the message id.
+/// Claims. $1 keys, none of them twice, $2 bodies, $3 message ids, $4 leases, $5 for how long an
+/// idle entry is kept, $6 the marks of the message ids. Each row names its key.
 ///
 /// A new key is inserted (`begun`). Otherwise the entry is locked (`found`), a word is found for
 /// what a claim makes of it (`ruled`, with the clock read once the lock is ours), and it is claimed
-/// if the word says so (`taken`). No row is the answer when another host inserted the key after
-/// this statement had begun to look: then it has to be asked again.
+/// if the word says so (`taken`). A key has no row when another host inserted it after this
+/// statement had begun to look: then it has to be asked again.
+///
+/// Here and in all statements about several entries, they are inserted and locked in the order of
+/// their keys, so that no two hosts wait for each other.
 const CLAIM: &str = "
-WITH begun AS (
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $6::bigint[])
+        AS asked (key, new_body, new_message_id, lease_ms, mark)
+    ORDER BY key
+), begun AS (
     INSERT INTO {schema}.entries AS e (key, state, fence, life, attempts, crashes, replays, body, message_id,
                                        lease_until_ms, removable_at_ms)
-    SELECT $1::bytea, 1, fence, fence, 1, 0, 0, $2::bytea, $3::bytea, now_ms + $4::bigint, now_ms + $5::bigint
-    FROM (SELECT nextval('{schema}.fences') AS fence, {now_ms} AS now_ms) AS next
+    SELECT key, 1, fence, fence, 1, 0, 0, new_body, new_message_id, now_ms + lease_ms, now_ms + $5::bigint
+    FROM (SELECT asked.*, nextval('{schema}.fences') AS fence, {now_ms} AS now_ms FROM asked) AS next
     ON CONFLICT (key) DO NOTHING
-    RETURNING e.fence
-), found AS (
-    SELECT * FROM {schema}.entries WHERE key = $1::bytea FOR UPDATE
-), ruled AS (
-    SELECT found.*, now_ms, message_id = $3::bytea AS same_message,
+    RETURNING e.key, e.fence
+), found AS MATERIALIZED (
+    SELECT e.*, asked.new_body, asked.new_message_id, asked.lease_ms, asked.mark
+    FROM {schema}.entries AS e JOIN asked ON e.key = asked.key
+    ORDER BY e.key
+    FOR UPDATE OF e
+), ruled AS MATERIALIZED (
+    SELECT found.*, now_ms, message_id = new_message_id AS same_message,
         CASE
             WHEN removable_at_ms <= now_ms AND NOT (state = 1 AND lease_until_ms > now_ms) THEN 'forgotten'
             WHEN state NOT BETWEEN 1 AND 4 THEN 'state ' || state
-            WHEN $6::bigint = ANY (dead) THEN 'dead-lettered'
+            WHEN mark = ANY (dead) THEN 'dead-lettered'
             WHEN state = 4 THEN 'replayed'
-            WHEN body <> $2::bytea THEN 'conflict'
+            WHEN body <> new_body THEN 'conflict'
             WHEN state = 3 THEN 'done'
             WHEN state = 2 THEN 'released'
             WHEN lease_until_ms > now_ms THEN 'busy'
             ELSE 'crashed'
         END AS ruling
-    FROM found, LATERAL (SELECT {now_ms} AS now_ms WHERE found.key = $1) AS clock
+    FROM found, LATERAL (SELECT {now_ms} AS now_ms WHERE found.key IS NOT NULL) AS clock
 ), taken AS (
     UPDATE {schema}.entries AS e SET
         state = 1,
@@ -125,38 +135,43 @@ WITH begun AS (
         attempts = CASE WHEN ruling IN ('released', 'crashed') THEN least(ruled.attempts + 1, {count_max}) ELSE 1 END,
         crashes = CASE ruling WHEN 'released' THEN ruled.crashes WHEN 'crashed' THEN least(ruled.crashes + 1, {count_max}) ELSE 0 END,
         replays = CASE ruling WHEN 'forgotten' THEN 0 WHEN 'replayed' THEN least(ruled.replays + 1, {count_max}) ELSE ruled.replays END,
-        body = $2::bytea,
-        message_id = $3::bytea,
+        body = new_body,
+        message_id = new_message_id,
         dead = CASE ruling WHEN 'forgotten' THEN '{}' ELSE ruled.dead END,
         first_failed_at_ms = CASE WHEN ruling IN ('released', 'crashed') THEN ruled.first_failed_at_ms END,
-        lease_until_ms = now_ms + $4::bigint,
+        lease_until_ms = now_ms + lease_ms,
         removable_at_ms = now_ms + $5::bigint,
         discarded = NULL,
         result = NULL
     FROM ruled
-    WHERE e.key = $1::bytea AND ruling IN ('forgotten', 'replayed', 'released', 'crashed')
-    RETURNING e.fence, e.attempts, e.crashes, e.replays, e.first_failed_at_ms
+    WHERE e.key = ruled.key AND ruling IN ('forgotten', 'replayed', 'released', 'crashed')
+    RETURNING e.key, e.fence, e.attempts, e.crashes, e.replays, e.first_failed_at_ms
 )
-SELECT 'fresh' AS ruling, false AS same_message, 0::bigint AS remaining_ms,
+SELECT key, 'fresh' AS ruling, false AS same_message, 0::bigint AS remaining_ms,
        fence, 1::bigint AS attempts, 0::bigint AS crashes, 0::bigint AS replays, NULL::bigint AS first_failed_at_ms,
        true AS is_new
 FROM begun
 UNION ALL
-SELECT CASE WHEN taken.fence IS NULL THEN ruling ELSE 'fresh' END, same_message, lease_until_ms - now_ms,
+SELECT ruled.key, CASE WHEN taken.fence IS NULL THEN ruling ELSE 'fresh' END, same_message, lease_until_ms - now_ms,
        taken.fence, taken.attempts, taken.crashes, taken.replays, taken.first_failed_at_ms,
        ruling = 'forgotten'
-FROM ruled LEFT JOIN taken ON true";
+FROM ruled LEFT JOIN taken ON taken.key = ruled.key";
 
 /// Extends claims. $1 keys, $2 their fences, $3 lease. Gives back those that are ours, and those
 /// whose state is unknown.
 const EXTEND: &str = "
 WITH claims AS (
     SELECT * FROM unnest($1::bytea[], $2::bigint[]) AS claims (key, fence)
+), ours AS MATERIALIZED (
+    SELECT e.key, e.fence, e.state
+    FROM {schema}.entries AS e JOIN claims ON e.key = claims.key AND e.fence = claims.fence
+    ORDER BY e.key
+    FOR UPDATE OF e
 ), extended AS (
     UPDATE {schema}.entries AS e
     SET lease_until_ms = {now_ms} + $3
-    FROM claims
-    WHERE e.key = claims.key AND e.fence = claims.fence AND e.state = 1
+    FROM ours
+    WHERE e.key = ours.key AND e.fence = ours.fence AND ours.state = 1
     RETURNING e.key, e.fence, e.state
 )
 SELECT key, fence, state FROM extended
@@ -165,32 +180,40 @@ SELECT e.key, claims.fence, e.state
 FROM {schema}.entries AS e JOIN claims ON e.key = claims.key
 WHERE e.state NOT BETWEEN 1 AND 4";
 
-/// Ends a claim. $1 key, $2 fence, $3 the state that it shall be in, $4 time to live, $5 whether
-/// the attempt is taken off, $6 when it failed, $7 the dead letter's message id, $8 discarded, $9
-/// result, $10 the mark of the message id, $11 how many of these are kept, $12 whether crashes
-/// before it are forgotten. Gives back the state in which it was, and nothing when the fence is not
-/// the entry's.
+/// Ends claims. $1 keys, none of them twice, $2 fences, $3 the states that they shall be in, $4
+/// times to live, $5 whether the attempt is taken off, $6 when it failed, $7 the dead letter's
+/// message id, $8 discarded, $9 result, $10 the mark of the message id, $11 how many of these are
+/// kept, $12 whether crashes before it are forgotten. Each row has a key and the state in which its
+/// entry was; no row when the fence is not the entry's.
 const FINISH: &str = "
-WITH found AS (
-    SELECT state FROM {schema}.entries WHERE key = $1::bytea AND fence = $2::bigint FOR UPDATE
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::smallint[], $4::bigint[], $5::boolean[], $6::bigint[], $7::bytea[],
+                         $8::boolean[], $9::bytea[], $10::bigint[], $12::boolean[])
+        AS asked (key, fence, new_state, ttl_ms, uncounted, failed_at_ms, new_message_id, new_discarded, new_result, mark,
+                  forgets_crashes)
+), found AS MATERIALIZED (
+    SELECT e.key, e.state
+    FROM {schema}.entries AS e JOIN asked ON e.key = asked.key AND e.fence = asked.fence
+    ORDER BY e.key
+    FOR UPDATE OF e
 ), ended AS (
     UPDATE {schema}.entries AS e SET
-        state = $3::smallint,
-        attempts = CASE WHEN $3::smallint = 4 THEN 0 WHEN $5::boolean THEN greatest(attempts - 1, 0) ELSE attempts END,
-        crashes = CASE WHEN $12::boolean THEN 0 ELSE crashes END,
-        message_id = coalesce($7::bytea, message_id),
-        dead = CASE $3::smallint WHEN 4 THEN (dead || $10::bigint)[greatest(cardinality(dead) + 2 - $11::integer, 1):] ELSE dead END,
-        first_failed_at_ms = CASE $3::smallint WHEN 4 THEN NULL ELSE coalesce(first_failed_at_ms, $6::bigint) END,
-        removable_at_ms = {now_ms} + $4::bigint,
-        discarded = $8::boolean,
-        result = $9::bytea
-    FROM found
-    WHERE e.key = $1::bytea AND e.fence = $2::bigint AND found.state = 1
-    RETURNING e.key
+        state = new_state,
+        attempts = CASE WHEN new_state = 4 THEN 0 WHEN uncounted THEN greatest(attempts - 1, 0) ELSE attempts END,
+        crashes = CASE WHEN forgets_crashes THEN 0 ELSE crashes END,
+        message_id = coalesce(new_message_id, message_id),
+        dead = CASE new_state WHEN 4 THEN (dead || mark)[greatest(cardinality(dead) + 2 - $11::integer, 1):] ELSE dead END,
+        first_failed_at_ms = CASE new_state WHEN 4 THEN NULL ELSE coalesce(first_failed_at_ms, failed_at_ms) END,
+        removable_at_ms = {now_ms} + ttl_ms,
+        discarded = new_discarded,
+        result = new_result
+    FROM found JOIN asked ON asked.key = found.key
+    WHERE e.key = found.key AND e.fence = asked.fence AND found.state = 1
+    RETURNING e.key, e.state
 ), forgotten AS (
-    DELETE FROM {schema}.steps WHERE $3::smallint = 3 AND key = (SELECT key FROM ended)
+    DELETE FROM {schema}.steps WHERE key IN (SELECT key FROM ended WHERE state = 3)
 )
-SELECT state FROM found";
+SELECT key, state FROM found";
 
 /// A step's value, and the state of the entry that has the fence. $1 key, $2 fence, $3 name. No row
 /// when it has another one, a value of NULL when there is no such step.

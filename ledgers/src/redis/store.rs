@@ -7,12 +7,13 @@ use std::time::Duration;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{
-    Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisResult, ScriptInvocation, Value, cmd,
+    Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisResult, Script, ServerErrorKind,
+    ToRedisArgs, Value, cmd,
 };
 
 use super::error::{OpenError, failed, reason, unexpected};
 use crate::config::RedisConfig;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, one};
 use crate::remote;
 
 /// How long a connection may take to be made.
@@ -71,27 +72,53 @@ impl Store {
     }
 
     /// What a script answers: words and values.
-    pub async fn run(&self, script: &ScriptInvocation<'_>) -> Result<Vec<Vec<u8>>, LedgerError> {
+    pub async fn run(&self, script: &Script, call: ScriptCall) -> Result<Vec<Vec<u8>>, LedgerError> {
+        one(self.run_all(script, &[call]).await)
+    }
+
+    /// What a script answers to each call. All go out together.
+    pub async fn run_all(&self, script: &Script, calls: &[ScriptCall]) -> Vec<Result<Vec<Vec<u8>>, LedgerError>> {
+        if calls.is_empty() {
+            return Vec::new();
+        }
         let mut connection = self.connection.clone();
-        self.within(script.invoke_async(&mut connection)).await
+        let asked = async {
+            let mut answers = call_all(&mut connection, script, calls.iter()).await?;
+            // A server that was started anew has forgotten the script.
+            let unknown: Vec<_> = (0..calls.len()).filter(|index| is_no_script(&answers[*index])).collect();
+            if !unknown.is_empty() {
+                script.load_async(&mut connection).await?;
+                let again = call_all(&mut connection, script, unknown.iter().map(|index| &calls[*index])).await?;
+                for (index, answer) in unknown.into_iter().zip(again) {
+                    answers[index] = answer;
+                }
+            }
+            Ok(answers)
+        };
+        match self.within_time(asked).await {
+            Ok(answers) => answers.into_iter().map(|answer| self.read(answer)).collect(),
+            Err(error) => vec![Err(error); calls.len()],
+        }
     }
 
     /// What a command answers.
     pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, LedgerError> {
         let mut connection = self.connection.clone();
-        self.within(command.query_async(&mut connection)).await
+        let answer = self.within_time(command.query_async(&mut connection)).await?;
+        self.read(Ok(answer))
     }
 
-    async fn within<T: FromRedisValue>(
-        &self,
-        answer: impl Future<Output = RedisResult<Value>>,
-    ) -> Result<T, LedgerError> {
+    async fn within_time<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, LedgerError> {
         let Ok(answer) = tokio::time::timeout(OPERATION_TIMEOUT, answer).await else {
             let endpoint = &self.endpoint;
             return Err(LedgerError::Unavailable(format!(
                 "Redis at {endpoint}: no answer within {OPERATION_TIMEOUT:?}"
             )));
         };
+        answer.map_err(|error| failed(&self.endpoint, &error))
+    }
+
+    fn read<T: FromRedisValue>(&self, answer: RedisResult<Value>) -> Result<T, LedgerError> {
         let answer = answer.map_err(|error| failed(&self.endpoint, &error))?;
         T::from_redis_value(answer).map_err(|error| unexpected(&self.endpoint, &error))
     }
@@ -130,6 +157,43 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// One call of a script.
+pub struct ScriptCall {
+    keys: [String; 2],
+    arguments: Vec<Vec<u8>>,
+}
+
+impl ScriptCall {
+    pub fn new(keys: [String; 2]) -> Self {
+        Self { keys, arguments: Vec::new() }
+    }
+
+    /// An argument; several, or none, where it is a list.
+    pub fn arg(mut self, argument: impl ToRedisArgs) -> Self {
+        self.arguments.extend(argument.to_redis_args());
+        self
+    }
+}
+
+/// The answers to calls of a script, in their order. An error of one is its own.
+async fn call_all(
+    connection: &mut ConnectionManager,
+    script: &Script,
+    calls: impl Iterator<Item = &ScriptCall>,
+) -> RedisResult<Vec<RedisResult<Value>>> {
+    let mut batch = redis::pipe();
+    batch.ignore_errors();
+    for ScriptCall { keys, arguments } in calls {
+        batch.cmd("EVALSHA").arg(script.get_hash()).arg(keys.len()).arg(keys).arg(arguments);
+    }
+    batch.query_async(connection).await
+}
+
+fn is_no_script(answer: &RedisResult<Value>) -> bool {
+    let kind = answer.as_ref().err().map(redis::RedisError::kind);
+    kind == Some(ErrorKind::Server(ServerErrorKind::NoScript))
 }
 
 fn settings() -> ConnectionManagerConfig {

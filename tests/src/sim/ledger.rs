@@ -80,6 +80,22 @@ impl SimLedger {
         if self.seat.world.lock().draw_fault(|rates| rates.ledger_after) { Err(unavailable()) } else { answer }
     }
 
+    /// A call about several keys: each has its own effect, or none.
+    async fn batch<P: Sync, T: Send>(
+        &self,
+        parts: &[P],
+        effect: impl Fn(&mut State, &P, u64) -> Result<T, LedgerError> + Send + Sync,
+    ) -> Vec<Result<T, LedgerError>> {
+        let answers = self.call(|state, now_ms| {
+            let mut one = |part| match state.draw_fault(|rates| rates.entry) {
+                true => Err(unavailable()),
+                false => effect(state, part, now_ms),
+            };
+            Ok(parts.iter().map(&mut one).collect())
+        });
+        answers.await.unwrap_or_else(|error| parts.iter().map(|_| Err(error.clone())).collect())
+    }
+
     /// A step is asked for or told: the run under this claim is still going on.
     fn watch_use(&self, key: Key, fence: Fence, starts: bool) {
         let now_ms = self.seat.now_ms();
@@ -104,6 +120,54 @@ impl SimLedger {
     }
 }
 
+fn claim(state: &mut State, host: usize, key: Key, request: &ClaimRequest, now_ms: u64) -> Claim {
+    let books = &mut state.books;
+    books.fences += 1;
+    let fence = Fence(books.fences);
+    let found = books.entries.get(&key).cloned();
+    let held_for = books.held_for(key, now_ms);
+    let (claim, change) = entry::claim(found, held_for, request, fence, UnixMs(EPOCH_MS + now_ms));
+    if let Some(change) = change {
+        if change.steps == Steps::Forgotten {
+            books.forget_steps(key);
+        }
+        books.entries.insert(key, change.entry);
+        books.leases_ms.insert(key, now_ms + request.lease.as_millis() as u64);
+        if let Err(what) = state.watch.claimed(key, fence, &request.message_id, host, now_ms) {
+            state.violated(now_ms, what);
+        }
+    }
+    let id = &request.message_id;
+    state.trace(now_ms, || format!("host {host} claims {key:?} for {id}: {claim:?}"));
+    claim
+}
+
+fn end(
+    state: &mut State,
+    host: usize,
+    key: Key,
+    fence: Fence,
+    finish: &Finish,
+    now_ms: u64,
+) -> Result<(), LedgerError> {
+    let books = &mut state.books;
+    let found = books.entries.get(&key).cloned();
+    let decided = entry::finish(found, fence, finish.clone(), UnixMs(EPOCH_MS + now_ms));
+    if let Ok(Some(change)) = &decided {
+        if change.steps == Steps::Forgotten {
+            books.forget_steps(key);
+        }
+        books.entries.insert(key, change.entry.clone());
+        books.leases_ms.remove(&key);
+        if let Err(what) = state.watch.finished(key, fence, finish) {
+            state.violated(now_ms, what);
+        }
+    }
+    let state_then = decided.as_ref().map(|change| change.as_ref().map(|change| &change.entry.state));
+    state.trace(now_ms, || format!("host {host} finishes {key:?} under {fence:?} as {finish:?}: {state_then:?}"));
+    decided.map(|_| ())
+}
+
 fn unavailable() -> LedgerError {
     LedgerError::Unavailable("as the seed has it".into())
 }
@@ -123,29 +187,12 @@ fn verdict(name: &str, value: &[u8]) -> Option<String> {
 #[async_trait]
 impl Ledger for SimLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
-        self.call(|state, now_ms| {
-            let books = &mut state.books;
-            books.fences += 1;
-            let fence = Fence(books.fences);
-            let found = books.entries.get(&key).cloned();
-            let held_for = books.held_for(key, now_ms);
-            let (claim, change) = entry::claim(found, held_for, request, fence, UnixMs(EPOCH_MS + now_ms));
-            let host = self.seat.host;
-            if let Some(change) = change {
-                if change.steps == Steps::Forgotten {
-                    books.forget_steps(key);
-                }
-                books.entries.insert(key, change.entry);
-                books.leases_ms.insert(key, now_ms + request.lease.as_millis() as u64);
-                if let Err(what) = state.watch.claimed(key, fence, &request.message_id, host, now_ms) {
-                    state.violated(now_ms, what);
-                }
-            }
-            let id = &request.message_id;
-            state.trace(now_ms, || format!("host {host} claims {key:?} for {id}: {claim:?}"));
-            Ok(claim)
-        })
-        .await
+        self.call(|state, now_ms| Ok(claim(state, self.seat.host, key, request, now_ms))).await
+    }
+
+    async fn claim_batch(&self, claims: &[(Key, ClaimRequest)]) -> Vec<Result<Claim, LedgerError>> {
+        self.batch(claims, |state, (key, request), now_ms| Ok(claim(state, self.seat.host, *key, request, now_ms)))
+            .await
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
@@ -163,26 +210,12 @@ impl Ledger for SimLedger {
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
-        self.call(|state, now_ms| {
-            let books = &mut state.books;
-            let found = books.entries.get(&key).cloned();
-            let host = self.seat.host;
-            let decided = entry::finish(found, fence, finish.clone(), UnixMs(EPOCH_MS + now_ms));
-            if let Ok(Some(change)) = &decided {
-                if change.steps == Steps::Forgotten {
-                    books.forget_steps(key);
-                }
-                books.entries.insert(key, change.entry.clone());
-                books.leases_ms.remove(&key);
-                if let Err(what) = state.watch.finished(key, fence, &finish) {
-                    state.violated(now_ms, what);
-                }
-            }
-            let state_then = decided.as_ref().map(|change| change.as_ref().map(|change| &change.entry.state));
-            state.trace(now_ms, || {
-                format!("host {host} finishes {key:?} under {fence:?} as {finish:?}: {state_then:?}")
-            });
-            decided.map(|_| ())
+        self.call(|state, now_ms| end(state, self.seat.host, key, fence, &finish, now_ms)).await
+    }
+
+    async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
+        self.batch(&ends, |state, (key, fence, finish), now_ms| {
+            end(state, self.seat.host, *key, *fence, finish, now_ms)
         })
         .await
     }

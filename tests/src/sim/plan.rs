@@ -55,7 +55,7 @@ pub struct Rates {
     /// The call has its effect, and its answer is lost.
     pub queue_after: f64,
     pub ledger_after: f64,
-    /// One entry of a batch fails.
+    /// One entry of a batch fails, in the queue or in the ledger.
     pub entry: f64,
     /// A call takes long: up to twice the visibility.
     pub slow: f64,

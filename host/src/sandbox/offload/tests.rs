@@ -16,8 +16,11 @@ async fn a_run_that_computes_goes_on_in_a_thread_of_its_own_and_the_next_begins_
     let cpu_class = CpuClass::default();
     let first = async {
         let before = thread();
-        compute();
-        tokio::task::yield_now().await;
+        // The first only makes it suspect: it may have waited for a processor.
+        for _ in 0..2 {
+            compute();
+            tokio::task::yield_now().await;
+        }
         (before, thread())
     };
     let ((before, after), had) = drive(first, &cpu_class, |_| false).await;
@@ -82,7 +85,8 @@ async fn after_a_run_that_computed_until_its_timeout_the_next_goes_alone_and_is_
 fn what_computed_until_its_timeout_is_endless_and_what_had_hardly_a_processor_is_not() {
     let began = clock::now().checked_sub(Duration::from_secs(30)).expect("the machine is up that long");
     let check = |before, is_heavy, had, timed_out: fn(&()) -> bool, expect| {
-        let meter = CpuMeter { before, is_heavy, had: Duration::from_millis(had), began, timed_out };
+        let had = Duration::from_millis(had);
+        let meter = CpuMeter { is_heavy, had, began, ..CpuMeter::new(before, timed_out) };
         assert_eq!(meter.class(&()), expect, "{had} ms of 30 s, heavy {is_heavy}, after {before:?}");
     };
     check(Class::Light, true, 15_000, |()| true, Class::Endless);
@@ -91,4 +95,14 @@ fn what_computed_until_its_timeout_is_endless_and_what_had_hardly_a_processor_is
     check(Class::Endless, true, 200, |()| true, Class::Heavy);
     check(Class::Endless, false, 200, |()| true, Class::Light);
     check(Class::Heavy, true, 15_000, |()| false, Class::Heavy);
+}
+
+#[tokio::test]
+async fn a_run_that_takes_a_while_gives_the_next_a_task_of_its_own_until_one_is_quick() {
+    let cpu_class = CpuClass::default();
+    let task = async || drive(async { tokio::task::try_id() }, &cpu_class, |_| false).await.0;
+    let here = task().await;
+    drive(async { std::thread::sleep(OWN_TASK_AFTER) }, &cpu_class, |()| false).await;
+    assert_ne!(task().await, here);
+    assert_eq!(task().await, here);
 }
