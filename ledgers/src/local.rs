@@ -173,24 +173,26 @@ impl Ledger for LocalLedger {
         let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
         // A claim that says what another delivery has recorded has its message deleted: that record
         // has to be on the disk.
-        let answers = self.ask(|(_, is_unsynced): &(_, bool)| *is_unsynced, move |tables| {
-            let mut is_unsynced = false;
-            let answers = each(claims, |(key, request)| {
-                let claim = tables.claim(key, &request, now)?;
-                let says_recorded = matches!(claim, Claim::Done { .. } | Claim::DeadLettered);
-                is_unsynced |= says_recorded && tables.unsynced.contains(key);
-                Ok(claim)
-            });
-            Ok((answers?, is_unsynced))
-        });
+        let answers = self.ask(
+            |(_, is_unsynced): &(_, bool)| *is_unsynced,
+            move |tables| {
+                let mut is_unsynced = false;
+                let answers = each(claims, |(key, request)| {
+                    let claim = tables.claim(key, &request, now)?;
+                    let says_recorded = matches!(claim, Claim::Done { .. } | Claim::DeadLettered);
+                    is_unsynced |= says_recorded && tables.unsynced.contains(key);
+                    Ok(claim)
+                });
+                Ok((answers?, is_unsynced))
+            },
+        );
         answers.await.map_or_else(|error| vec![Err(error); count], |(answers, _)| answers)
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
         let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
-        let answers = self.ask(with_os, move |tables| {
-            each(claims, |(key, fence)| tables.extend(key, fence, now, lease))
-        });
+        let answers =
+            self.ask(with_os, move |tables| each(claims, |(key, fence)| tables.extend(key, fence, now, lease)));
         answers.await.unwrap_or_else(|error| vec![Err(error); count])
     }
 
@@ -200,9 +202,8 @@ impl Ledger for LocalLedger {
 
     async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
         let count = ends.len();
-        let answers = self.ask(on_disk, move |tables| {
-            each(ends, |(key, fence, finish)| tables.finish(key, fence, finish))
-        });
+        let answers =
+            self.ask(on_disk, move |tables| each(ends, |(key, fence, finish)| tables.finish(key, fence, finish)));
         answers.await.unwrap_or_else(|error| vec![Err(error); count])
     }
 

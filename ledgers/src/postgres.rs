@@ -26,8 +26,8 @@ pub use self::error::OpenError;
 use self::sql::{Schema, Statements};
 use self::store::Store;
 use super::entry::{self, DeadIds, IDLE_KEPT};
-use super::remote::{span_ms, until};
 use super::ledger::one;
+use super::remote::{span_ms, until};
 use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::PostgresConfig;
 
@@ -66,7 +66,7 @@ impl PostgresLedger {
     /// All in one statement, as the next ones.
     async fn claim_all(
         &self,
-        claims: &[&(Key, ClaimRequest)],
+        claims: Vec<&(Key, ClaimRequest)>,
     ) -> Result<Vec<Result<Claim, LedgerError>>, LedgerError> {
         let mut answers: HashMap<Key, Result<Claim, LedgerError>> = HashMap::new();
         for _ in 0..CLAIM_TRIES {
@@ -91,7 +91,7 @@ impl PostgresLedger {
 
     async fn extend_all(
         &self,
-        claims: &[(Key, Fence)],
+        claims: Vec<(Key, Fence)>,
         lease: Duration,
     ) -> Result<Vec<Result<bool, LedgerError>>, LedgerError> {
         let keys: Vec<&[u8]> = claims.iter().map(|(key, _)| &key.0[..]).collect();
@@ -111,23 +111,23 @@ impl PostgresLedger {
         Ok(answers.collect())
     }
 
-    async fn finish_all(&self, ends: &[&FinishedRow]) -> Result<Vec<Result<(), LedgerError>>, LedgerError> {
+    async fn finish_all(&self, ends: Vec<&FinishedRow>) -> Result<Vec<Result<(), LedgerError>>, LedgerError> {
         fn all<'e, T>(ends: &[&'e FinishedRow], column: impl Fn(&'e FinishedRow) -> T) -> Vec<T> {
             ends.iter().map(|end| column(end)).collect()
         }
         let parameters: [&(dyn ToSql + Sync); 12] = [
-            &all(ends, |end| &end.key.0[..]),
-            &all(ends, |end| column(end.fence)),
-            &all(ends, |end| end.state),
-            &all(ends, |end| span_ms(end.ttl)),
-            &all(ends, |end| end.uncounted),
-            &all(ends, |end| end.failed_at_ms),
-            &all(ends, |end| end.message_id.as_deref()),
-            &all(ends, |end| end.discarded),
-            &all(ends, |end| end.result.as_deref()),
-            &all(ends, |end| end.mark),
+            &all(&ends, |end| &end.key.0[..]),
+            &all(&ends, |end| column(end.fence)),
+            &all(&ends, |end| end.state),
+            &all(&ends, |end| span_ms(end.ttl)),
+            &all(&ends, |end| end.uncounted),
+            &all(&ends, |end| end.failed_at_ms),
+            &all(&ends, |end| end.message_id.as_deref()),
+            &all(&ends, |end| end.discarded),
+            &all(&ends, |end| end.result.as_deref()),
+            &all(&ends, |end| end.mark),
             &(DeadIds::MAX as i32),
-            &all(ends, |end| end.forgets_crashes),
+            &all(&ends, |end| end.forgets_crashes),
         ];
         let rows = self.store.query(&self.statements.finish, &parameters).await?;
         let states: HashMap<Key, i16> =
@@ -145,11 +145,14 @@ impl PostgresLedger {
 
 /// Asks about several keys in one statement. One that is named again waits for the next, and a
 /// damaged entry, which fails the statement for all of them, has each asked for by itself.
-async fn in_rounds<P: Clone, T>(
+async fn in_rounds<P: Clone, T, A>(
     parts: &[P],
-    key: impl Fn(&P) -> Key,
-    ask: impl AsyncFn(&[P]) -> Result<Vec<Result<T, LedgerError>>, LedgerError>,
-) -> Vec<Result<T, LedgerError>> {
+    key: fn(&P) -> Key,
+    ask: impl Fn(Vec<P>) -> A,
+) -> Vec<Result<T, LedgerError>>
+where
+    A: Future<Output = Result<Vec<Result<T, LedgerError>>, LedgerError>>,
+{
     let mut answers: Vec<Option<Result<T, LedgerError>>> = parts.iter().map(|_| None).collect();
     let mut left: Vec<usize> = (0..parts.len()).collect();
     while !left.is_empty() {
@@ -157,12 +160,12 @@ async fn in_rounds<P: Clone, T>(
         let (round, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|at| seen.insert(key(&parts[*at])));
         left = later;
         let asked: Vec<P> = round.iter().map(|at| parts[*at].clone()).collect();
-        let told = match ask(&asked).await {
+        let told = match ask(asked.clone()).await {
             Ok(told) => told,
             Err(LedgerError::Damaged(_)) if asked.len() > 1 => {
                 let mut told = Vec::with_capacity(asked.len());
-                for part in asked.chunks(1) {
-                    told.extend(ask(part).await.unwrap_or_else(|error| vec![Err(error)]));
+                for part in asked {
+                    told.extend(ask(vec![part]).await.unwrap_or_else(|error| vec![Err(error)]));
                 }
                 told
             }
@@ -183,11 +186,11 @@ impl Ledger for PostgresLedger {
 
     async fn claim_batch(&self, claims: &[(Key, ClaimRequest)]) -> Vec<Result<Claim, LedgerError>> {
         let claims: Vec<_> = claims.iter().collect();
-        in_rounds(&claims, |(key, _)| *key, async |claims| self.claim_all(claims).await).await
+        in_rounds(&claims, |(key, _)| *key, |claims| self.claim_all(claims)).await
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
-        in_rounds(claims, |(key, _)| *key, async |claims| self.extend_all(claims, lease).await).await
+        in_rounds(claims, |(key, _)| *key, |claims| self.extend_all(claims, lease)).await
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
@@ -197,7 +200,7 @@ impl Ledger for PostgresLedger {
     async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
         let ends: Vec<_> = ends.into_iter().map(|(key, fence, finish)| FinishedRow::of(key, fence, finish)).collect();
         let ends: Vec<_> = ends.iter().collect();
-        in_rounds(&ends, |end| end.key, async |ends| self.finish_all(ends).await).await
+        in_rounds(&ends, |end| end.key, |ends| self.finish_all(ends)).await
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {

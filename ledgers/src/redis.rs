@@ -20,8 +20,8 @@ pub use self::error::OpenError;
 
 use self::store::{ScriptCall, Store};
 use super::entry::{self, DeadIds, IDLE_KEPT};
-use super::remote::{span_ms, until};
 use super::ledger::one;
+use super::remote::{span_ms, until};
 use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::RedisConfig;
 

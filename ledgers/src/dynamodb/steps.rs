@@ -14,6 +14,7 @@ use super::item::{
 use super::table::{Projection, Table, Written};
 use super::update::Update;
 use crate::entry::after;
+use crate::ledger::CALLS_AT_ONCE;
 use crate::ledger::{Fence, LedgerError};
 
 /// The longest value that stands in the entry: every write of the entry costs by the entry's size.

@@ -18,9 +18,6 @@ use super::time::{Bounds, ServerTime};
 use super::update::Update;
 use crate::ledger::LedgerError;
 
-/// Calls under way at once for one operation on many items.
-pub const CALLS_AT_ONCE: usize = 16;
-
 /// How long a call may take with all its attempts, and one of these.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
