@@ -10,11 +10,19 @@ use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerErro
 /// Answers every claim with a first attempt.
 pub struct NoLedger;
 
+fn fresh() -> Claim {
+    let fence = Fence(1);
+    Claim::Fresh(Fresh { attempt: 1, crashes: 0, replays: 0, fence, first_failed_at: None, is_new: true })
+}
+
 #[async_trait]
 impl Ledger for NoLedger {
     async fn claim(&self, _: Key, _: &ClaimRequest) -> Result<Claim, LedgerError> {
-        let fence = Fence(1);
-        Ok(Claim::Fresh(Fresh { attempt: 1, crashes: 0, replays: 0, fence, first_failed_at: None, is_new: true }))
+        Ok(fresh())
+    }
+
+    async fn claim_batch(&self, claims: &[(Key, ClaimRequest)]) -> Vec<Result<Claim, LedgerError>> {
+        claims.iter().map(|_| Ok(fresh())).collect()
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], _: Duration) -> Vec<Result<bool, LedgerError>> {
@@ -23,6 +31,10 @@ impl Ledger for NoLedger {
 
     async fn finish(&self, _: Key, _: Fence, _: Finish) -> Result<(), LedgerError> {
         Ok(())
+    }
+
+    async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
+        vec![Ok(()); ends.len()]
     }
 
     async fn get_step(&self, _: Key, _: Fence, _: &str) -> Result<Option<Vec<u8>>, LedgerError> {

@@ -35,7 +35,7 @@ use wasq_core::clock::SystemClock;
 use wasq_core::message::{BodyDigest, Delivery, Key, Message};
 use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger};
-use wasq_queues::{MaximumMessageSize, Queue, Retention};
+use wasq_queues::{BATCH_MAX_ENTRIES, MaximumMessageSize, Queue, Retention};
 
 use canned::Canned;
 
@@ -182,14 +182,22 @@ impl Steps {
         };
         let (first, last) = (self.claims, self.claims + messages);
         self.claims = last;
-        // One after the other: how many would share a transaction depends on the machine.
+        // As many at a time as a receive brings, one batch after the other: how many batches would
+        // share a transaction depends on the machine.
         self.runtime.block_on(async {
-            for number in first..last {
-                let key = key(&self.plugin, &self.message, &number.to_string());
-                let claim = ledger.claim(key, &request).await.expect("the ledger is open");
-                let Claim::Fresh(fresh) = claim else { panic!("the key is new, and the ledger says {claim:?}") };
-                let done = Finish::Done { result: None, discarded: false, ttl: Duration::from_secs(3_600) };
-                ledger.finish(key, fresh.fence, done).await.expect("the claim is ours");
+            for numbers in (first..last).collect::<Vec<_>>().chunks(BATCH_MAX_ENTRIES) {
+                let key = |number: &u64| key(&self.plugin, &self.message, &number.to_string());
+                let claims: Vec<_> = numbers.iter().map(|number| (key(number), request.clone())).collect();
+                let claimed = ledger.claim_batch(&claims).await;
+                let ends = claims.iter().zip(claimed).map(|((key, _), claim)| {
+                    let Ok(Claim::Fresh(fresh)) = claim else {
+                        panic!("the key is new, and the ledger says {claim:?}")
+                    };
+                    let done = Finish::Done { result: None, discarded: false, ttl: Duration::from_secs(3_600) };
+                    (*key, fresh.fence, done)
+                });
+                let ended = ledger.finish_batch(ends.collect()).await;
+                assert!(ended.iter().all(Result::is_ok), "the claims are ours, and the ledger says {ended:?}");
             }
         });
     }

@@ -50,6 +50,10 @@ macro_rules! contract {
             names_and_values_of_any_kind
             keys_do_not_touch_each_other
             one_of_many_claims_wins
+            each_claim_of_a_batch_has_its_own_answer
+            each_end_of_a_batch_has_its_own_answer
+            a_key_that_is_named_twice_is_claimed_once
+            a_batch_leaves_steps_where_they_belong
             pauses_are_kept_until_they_are_removed
             pauses_made_at_once_all_stand
             it_can_record
@@ -70,12 +74,14 @@ macro_rules! contract {
 }
 pub(crate) use contract;
 
+mod batches;
 pub mod damaged;
 mod fences;
 mod letters;
 mod pauses;
 pub mod shared;
 
+pub use batches::*;
 pub(crate) use damaged::damage_contract;
 pub use fences::*;
 pub use letters::*;

@@ -15,6 +15,7 @@ macro_rules! damage_contract {
     ($store:ident, $open:path) => {
         $crate::ledger::contract::damage_contract! { $store, $open;
             one_damaged_entry_does_not_keep_others_from_their_extension
+            one_damaged_entry_does_not_keep_the_others_of_its_batch
             a_damaged_entry_answers_every_question_so_and_other_keys_go_on
         }
     };
@@ -68,6 +69,26 @@ pub async fn one_damaged_entry_does_not_keep_others_from_their_extension(ledger:
     }
     for (n, (key, _)) in claims.iter().enumerate().filter(|(n, _)| *n != BAD) {
         assert!(matches!(claim(&*ledger, *key, LONG).await, Claim::Busy { .. }), "{n} holds to its new end");
+    }
+}
+
+pub async fn one_damaged_entry_does_not_keep_the_others_of_its_batch(ledger: Arc<dyn Ledger>, damage: Damage) {
+    let claims = ten_claims(&*ledger).await;
+    drop(ledger);
+    let (ledger, _dir) = damage(claims[BAD].0).await;
+    let ends = claims.iter().map(|(key, fence)| (*key, *fence, done(LONG))).collect();
+    for (n, ((key, _), answer)) in claims.iter().zip(ledger.finish_batch(ends).await).enumerate() {
+        match n {
+            BAD => assert_damaged(*key, &answer),
+            _ => assert!(answer.is_ok(), "{n}: {answer:?}"),
+        }
+    }
+    let again: Vec<_> = claims.iter().map(|(key, _)| (*key, request("body", "message", LONG))).collect();
+    for (n, ((key, _), answer)) in claims.iter().zip(ledger.claim_batch(&again).await).enumerate() {
+        match n {
+            BAD => assert_damaged(*key, &answer),
+            _ => assert!(matches!(answer, Ok(Claim::Done { .. })), "{n}: {answer:?}"),
+        }
     }
 }
 

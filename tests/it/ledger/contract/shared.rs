@@ -17,6 +17,7 @@ macro_rules! shared_contract {
         $crate::ledger::contract::shared_contract! { $store, $open;
             one_of_two_hosts_wins
             many_claims_of_two_hosts_win_once
+            batches_of_two_hosts_in_any_order_win_each_key_once
             a_lease_ends_for_the_other_host_too
             an_extension_holds_for_the_other_host_too
             what_one_host_has_done_is_done_for_the_other
@@ -72,6 +73,34 @@ pub async fn many_claims_of_two_hosts_win_once(one: Shared, other: Shared) {
     let won = answers.iter().filter(|answer| matches!(answer, Claim::Fresh(_))).count();
     let busy = answers.iter().filter(|answer| matches!(answer, Claim::Busy { .. })).count();
     assert_eq!((won, busy), (1, 63), "{answers:?}");
+}
+
+/// No two hosts wait for each other, whatever the order in which they name the keys.
+pub async fn batches_of_two_hosts_in_any_order_win_each_key_once(one: Shared, other: Shared) {
+    for round in 0..10 {
+        let keys: Vec<Key> = (0..10).map(|_| new_key()).collect();
+        // Some are there before.
+        for key in keys.iter().skip(round % 3).step_by(3) {
+            fresh(&*one, *key, ENDED).await;
+        }
+        let mut claims: Vec<_> = keys.iter().map(|key| (*key, request("body", "message", LONG))).collect();
+        let forth = claims.clone();
+        claims.reverse();
+        let (first, mut second) = tokio::join!(one.claim_batch(&forth), other.claim_batch(&claims));
+        second.reverse();
+        let mut ours = [Vec::new(), Vec::new()];
+        for ((key, first), second) in keys.iter().zip(first).zip(second) {
+            match (first.expect("it answers"), second.expect("it answers")) {
+                (Claim::Fresh(fresh), Claim::Busy { .. }) => ours[0].push((*key, fresh.fence)),
+                (Claim::Busy { .. }, Claim::Fresh(fresh)) => ours[1].push((*key, fresh.fence)),
+                both => panic!("one host wins, and not {both:?}"),
+            }
+        }
+        let ends = |claims: &[(Key, Fence)]| claims.iter().map(|(key, fence)| (*key, *fence, done(LONG))).collect();
+        let (extended, ended) = tokio::join!(one.extend(&ours[0], LONG), other.finish_batch(ends(&ours[1])));
+        assert!(extended.iter().all(|answer| matches!(answer, Ok(true))), "{extended:?}");
+        assert!(ended.iter().all(Result::is_ok), "{ended:?}");
+    }
 }
 
 pub async fn a_lease_ends_for_the_other_host_too(one: Shared, other: Shared) {
