@@ -4,9 +4,9 @@
 set -eu
 [ $# -le 1 ] || { echo "usage: $0 [BINARY]" >&2; exit 2; }
 cd "$(dirname "$0")/.."
-binary=${1:-target/release/wasq}
+binary=${1:-target/dist/wasq}
 most_mb=60
-[ -x "$binary" ] || { echo "there is no binary $binary: make it with \`cargo build --release --package wasq --bin wasq\`" >&2; exit 1; }
+[ -x "$binary" ] || { echo "there is no binary $binary: make it with \`cargo build --profile dist --package wasq --bin wasq\`" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot

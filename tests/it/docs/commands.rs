@@ -23,18 +23,18 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("quick-start.md", "cargo install --path host", "a release build; the tests' own binary stands for it"),
     (
         "egress.md",
-        "cargo install --path host --features aws-secrets",
+        "cargo install --path host --profile dist --features aws-secrets",
         "a release build; the tests are built with the feature",
     ),
     (
         "performance.md",
-        "cargo run --release -p wasq-bench",
+        "cargo run --profile dist -p wasq-bench",
         "a release build, and minutes of measuring; `bench` runs it short",
     ),
     ("performance.md", "RUSTFLAGS=", "a release build"),
     ("performance.md", "perf record ", "minutes of measuring, and perf needs a kernel that lets it"),
     ("performance.md", "perf script ", "it draws what was recorded"),
-    ("performance-curves.md", "cargo build --release", "a release build"),
+    ("performance-curves.md", "cargo build --profile dist", "a release build"),
     (
         "performance-curves.md",
         "bench/curves/measure.py",
