@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How the cost of a message grows: runs `wasq-bench` over one setting at a time, and keeps what it found in a JSON file.
 
-    bench/curves/measure.py --wasq target/release/wasq                  # every curve
-    bench/curves/measure.py --wasq target/release/wasq --only body      # one of them; the others are kept
+    bench/curves/measure.py --wasq target/dist/wasq                  # every curve
+    bench/curves/measure.py --wasq target/dist/wasq --only body      # one of them; the others are kept
     bench/curves/plot.py --page docs/internals/performance-curves.md              # the plots, and the tables in the page
 
 Python's own library is enough."""
@@ -47,7 +47,7 @@ CURVES = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wasq", default=ROOT / "target/release/wasq", type=pathlib.Path, help="the host's binary, an optimised one, with wasq-bench beside it")
+    parser.add_argument("--wasq", default=ROOT / "target/dist/wasq", type=pathlib.Path, help="the host's binary, an optimised one, with wasq-bench beside it")
     parser.add_argument("--only", help="curves, with commas: " + ", ".join([*CURVES, "idle"]))
     parser.add_argument("--out", default=FOUND, type=pathlib.Path, help="the JSON file; what else is in it is kept")
     parser.add_argument("--scale", default=1.0, type=float, help="of the numbers of messages and plugins; a test has less time")
@@ -64,7 +64,7 @@ def main():
             parser.error(f"there is no curve `{name}`; there are {', '.join([*CURVES, 'idle'])}")
     for binary in (options.wasq, bench_of(options.wasq)):
         if not binary.is_file():
-            parser.error(f"{binary} is not there; build it with cargo build --release --bins, or give --wasq FILE")
+            parser.error(f"{binary} is not there; build it with cargo build --profile dist --bins, or give --wasq FILE")
     options.wasq = options.wasq.resolve()
     with tempfile.TemporaryDirectory(prefix="wasq-curves-") as scratch:
         scratch = pathlib.Path(scratch)
