@@ -9,3 +9,4 @@ mod outcomes;
 mod routing;
 mod safety;
 mod verdicts;
+mod without_ledger;

@@ -1,16 +1,19 @@
 //! The claim: durable in the ledger before the handler starts.
 
 use wasq_core::message::{AttributeValue, BodyDigest, Key, Message};
-use wasq_ledgers::{Claim, ClaimRequest, Fresh, LedgerError};
+use wasq_ledgers::{Claim, ClaimRequest, Fence, Fresh, LedgerError};
 
 use super::owed::Owed;
 use super::plugin_attempt::PluginAttempt;
 use crate::dlq::{AGAIN_ATTRIBUTE, Letter};
 use crate::exit::Exit;
 use crate::plugins::Plugin;
+use crate::plugins::manifest::IdempotencyMode;
 
-/// A claim that is ours.
+/// A claim that is ours; or, of a plugin without a ledger, what stands for it.
 pub struct Claimed {
+    /// Whether the ledger has it, and is to be told how it ends.
+    pub is_recorded: bool,
     pub key: Key,
     pub fresh: Fresh,
     pub body: BodyDigest,
@@ -18,6 +21,16 @@ pub struct Claimed {
     pub owed: Owed,
     /// What an earlier delivery has decided, if it decided that the message is dead-lettered.
     pub verdict: Option<Box<Letter>>,
+}
+
+impl Claimed {
+    /// Nothing is known of earlier attempts but how often the message was received.
+    fn unrecorded(key: Key, body: BodyDigest, receive_count: u32) -> Self {
+        let fence = Fence(0);
+        let fresh =
+            Fresh { attempt: receive_count, crashes: 0, replays: 0, fence, first_failed_at: None, is_new: true };
+        Self { is_recorded: false, key, fresh, body, owed: Owed::default(), verdict: None }
+    }
 }
 
 /// Claims the message for one attempt of the plugin, or says why there is none.
@@ -34,6 +47,9 @@ pub async fn claim(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin
         return Err(Exit::LeaseLost);
     }
     let body = BodyDigest::of(&message.body);
+    if plugin.manifest.idempotency.mode == IdempotencyMode::None {
+        return Ok(Claimed::unrecorded(key, body, plugin_attempt.delivery.receive_count));
+    }
     let request = ClaimRequest {
         body,
         message_id: plugin_attempt.delivery.message_id.clone(),
@@ -48,7 +64,7 @@ pub async fn claim(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin
             if plugin_attempt.lease.is_over() {
                 Err(Exit::LeaseLost)
             } else {
-                Ok(Claimed { key, fresh, body, owed: Owed::default(), verdict: None })
+                Ok(Claimed { is_recorded: true, key, fresh, body, owed: Owed::default(), verdict: None })
             }
         }
         Ok(Claim::Done { same_message }) => Err(Exit::Duplicate { same_message }),

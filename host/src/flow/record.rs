@@ -49,11 +49,11 @@ pub async fn record(
         (Some(Finish::DeadLettered { .. }), claim) => {
             dead_letter(plugin_attempt, claim.as_ref(), &exit, settlement).await
         }
-        (Some(_), Some(claim)) => match hold_back(plugin_attempt, claim, &exit, &settlement).await {
+        (Some(_), Some(claim)) if claim.is_recorded => match hold_back(plugin_attempt, claim, &exit, &settlement).await {
             Ok(()) => finish_claim(plugin_attempt, claim, settlement).await,
             Err(error) => unrecorded(plugin_attempt, claim, &error),
         },
-        (Some(_), None) | (None, _) => settlement,
+        (Some(_) | None, _) => settlement,
     };
     let attempt = attempt(claim.as_ref());
     if let Some(claim) = &claim {
@@ -88,6 +88,7 @@ async fn dead_letter(
     settlement: Settlement,
 ) -> Settlement {
     let letter = letter(plugin_attempt, claim, exit);
+    let claim = claim.filter(|claim| claim.is_recorded);
     if let Some(claim) = claim {
         match keep_verdict(plugin_attempt, claim, &letter).await {
             // Nobody can read what stands there: the letter has to do without it.

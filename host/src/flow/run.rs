@@ -93,7 +93,9 @@ async fn send(plugin_attempt: &PluginAttempt<'_>, finished: Finished) -> Exit {
 /// Lets a run start, or says what speaks against it.
 fn admit<'a>(plugin_attempt: &PluginAttempt<'a>, plugin: &'a Plugin, claim: &Claimed) -> Result<Admitted<'a>, Exit> {
     let (services, manifest, fresh) = (plugin_attempt.services, &plugin.manifest, &claim.fresh);
-    let exhausted = fresh.attempt > manifest.retry.max_attempts
+    // A message that is received for the tenth time may have waited nine times.
+    let exhausted = claim.is_recorded
+        && fresh.attempt > manifest.retry.max_attempts
         && plugin_attempt.runtime.config.on_exhausted == OnExhausted::DeadLetter;
     if fresh.crashes >= services.limits.max_crashes || exhausted {
         return Err(Exit::HostCrash { crashes: fresh.crashes });

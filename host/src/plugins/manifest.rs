@@ -122,11 +122,23 @@ pub struct Idempotency {
     /// How long a completion is kept: 1 min to 10 years. Default 14 days.
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
+    pub mode: IdempotencyMode,
+}
+
+/// What the ledger is told of a plugin's messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdempotencyMode {
+    /// A claim before each run and a completion behind it. What is done does not run again.
+    #[default]
+    Full,
+    /// Nothing, for work that is idempotent by itself. Every delivery runs.
+    None,
 }
 
 impl Default for Idempotency {
     fn default() -> Self {
-        Self { key: None, ttl: Duration::from_secs(14 * 24 * 60 * 60) }
+        Self { key: None, ttl: Duration::from_secs(14 * 24 * 60 * 60), mode: IdempotencyMode::default() }
     }
 }
 
@@ -201,6 +213,10 @@ impl Manifest {
         }
         in_range("retry.initial_interval", self.retry.initial_interval, Duration::ZERO, HOURS_12, "use 0 s to 12 h")?;
         in_range("retry.maximum_interval", self.retry.maximum_interval, Duration::ZERO, HOURS_12, "use 0 s to 12 h")?;
+        if self.idempotency.mode == IdempotencyMode::None && !self.queues.is_empty() {
+            let rule = "an outbox is recorded before it is sent: take `idempotency.mode = \"none\"` away, or `queues`";
+            return bounds("queues", &self.queues.join(", "), rule);
+        }
         let (min, max) = (Duration::from_secs(60), Duration::from_secs(10 * 366 * 24 * 60 * 60));
         in_range("idempotency.ttl", self.idempotency.ttl, min, max, "use 1 min to 10 years")
     }

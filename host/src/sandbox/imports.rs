@@ -97,13 +97,13 @@ fn attribute(value: types::AttributeValue) -> AttributeValue {
 
 impl steps::Host for State {
     async fn get(&mut self, name: String) -> Result<Option<Vec<u8>>, steps::Error> {
-        check_name(&name).map_err(steps::Error::Limit)?;
+        self.check_step(&name)?;
         let answer = self.ledger.get_step(self.key, self.fence, &name).await;
         answer.map_err(|error| self.unavailable(&error))
     }
 
     async fn put(&mut self, name: String, value: Vec<u8>) -> Result<(), steps::Error> {
-        check_name(&name).map_err(steps::Error::Limit)?;
+        self.check_step(&name)?;
         if value.len() > self.limits.step_bytes {
             let limit = self.limits.step_bytes;
             let size = value.len();
@@ -128,6 +128,14 @@ impl steps::Host for State {
 }
 
 impl State {
+    fn check_step(&self, name: &str) -> Result<(), steps::Error> {
+        if !self.policy.keeps_steps {
+            let words = "the manifest has idempotency.mode = \"none\", with which no steps are kept";
+            return Err(steps::Error::Limit(words.into()));
+        }
+        check_name(name).map_err(steps::Error::Limit)
+    }
+
     fn unavailable(&mut self, error: &LedgerError) -> steps::Error {
         self.claim_is_void |= matches!(error, LedgerError::Stale);
         steps::Error::Unavailable(error.to_string())

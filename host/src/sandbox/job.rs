@@ -23,6 +23,8 @@ pub struct Policy {
     pub variables: Vec<(String, String)>,
     pub egress: Arc<Egress>,
     pub grants: Grants,
+    /// Whether the ledger keeps its steps.
+    pub keeps_steps: bool,
 }
 
 /// One attempt at one message.

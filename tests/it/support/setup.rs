@@ -44,6 +44,11 @@ impl Plugin {
         Self { name: name.into(), types: vec![KIND.into()], component, manifest: Some(String::new()), queues }
     }
 
+    /// It may send to no queue.
+    pub fn without_queues(self) -> Self {
+        Self { queues: Vec::new(), ..self }
+    }
+
     /// One of the shop's handlers, with its own manifest.
     pub fn shop(name: &str) -> Self {
         let component = std::fs::read(wasq_tests::plugin(name)).unwrap();

@@ -21,5 +21,8 @@ fn errors_name_the_key() {
     check("name = \"a\"\ntypes = [\"t\"]\ntimeout = \"0s\"", "`timeout`");
     check("name = \"a\"\ntypes = [\"t\"]\n[retry]\nmax_attempts = 0", "`retry.max_attempts`");
     check("name = \"a\"\ntypes = [\"t\"]\n[idempotency]\nkey = \"{order\"", "idempotency");
+    let none = "types = ['t']\nname = 'a'\nqueues = ['mails']\n[idempotency]\nmode = 'none'";
+    check(none, "`queues`");
+    check("name = \"a\"\ntypes = [\"t\"]\n[idempotency]\nmode = \"some\"", "some");
     check("types = [\"t\"]", "name");
 }
