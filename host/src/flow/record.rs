@@ -49,7 +49,8 @@ pub async fn record(
         (Some(Finish::DeadLettered { .. }), claim) => {
             dead_letter(plugin_attempt, claim.as_ref(), &exit, settlement).await
         }
-        (Some(_), Some(claim)) if claim.is_recorded => match hold_back(plugin_attempt, claim, &exit, &settlement).await {
+        (Some(_), Some(claim)) if claim.is_recorded => match hold_back(plugin_attempt, claim, &exit, &settlement).await
+        {
             Ok(()) => finish_claim(plugin_attempt, claim, settlement).await,
             Err(error) => unrecorded(plugin_attempt, claim, &error),
         },

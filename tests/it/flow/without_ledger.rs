@@ -3,12 +3,12 @@
 use serde_json::json;
 use wasq_ledgers::local::LocalLedger;
 
-use crate::support::faulty::{Faulty, Trouble};
-use crate::support::{Plugin, Setup};
+use crate::support::{Faulty, Plugin, Setup, Trouble};
 
 fn without_ledger(lines: &str) -> Setup {
     let lines = format!("[idempotency]\nmode = 'none'\n[retry]\ninitial_interval = '0s'\n{lines}");
-    Setup::new().plugin(Plugin::probe("probe").without_queues().manifest(&lines))
+    let bare = std::fs::read(wasq_tests::guest("bare")).unwrap();
+    Setup::new().plugin(Plugin::component("bare", bare).without_queues().manifest(&lines))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +43,7 @@ async fn a_failure_is_repeated_as_often_as_the_message_was_received_and_dead_let
 async fn a_step_fails_and_says_why() {
     let rig = without_ledger("max_attempts = 1").start().await;
     let url = rig.sink.url("step");
-    rig.send(json!({ "do": "steps", "urls": [["charge", url]], "then": { "do": "done" } })).await;
+    rig.send(json!({ "do": "step", "url": url })).await;
     let dead = rig.letter().await;
     assert!(dead.letter.reason.contains("idempotency.mode"), "{}", dead.letter.reason);
     assert_eq!(rig.sink.count("step"), 0, "what a step would keep is not done");
