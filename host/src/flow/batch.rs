@@ -23,7 +23,9 @@ pub struct Batch<'l> {
 }
 
 /// What is to be asked with the next call, and who waits for the answers.
-struct Questions<Q, A>(Mutex<Vec<(Q, oneshot::Sender<Result<A, LedgerError>>)>>);
+struct Questions<Q, A>(Mutex<Vec<(Q, Caller<A>)>>);
+
+type Caller<A> = oneshot::Sender<Result<A, LedgerError>>;
 
 type Calls<'b> = FuturesUnordered<BoxFuture<'b, ()>>;
 
