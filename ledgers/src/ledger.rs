@@ -88,6 +88,7 @@ pub trait Ledger: Send + Sync + 'static {
 }
 
 /// The answer to a batch of one.
+#[cfg(any(feature = "local", feature = "postgres", feature = "redis"))]
 pub(crate) fn one<T>(mut answers: Vec<Result<T, LedgerError>>) -> Result<T, LedgerError> {
     answers.pop().unwrap_or_else(|| Err(LedgerError::Unavailable("it gave no answer".into())))
 }
