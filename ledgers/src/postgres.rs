@@ -160,18 +160,18 @@ where
         let (round, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|at| seen.insert(key(&parts[*at])));
         left = later;
         let asked: Vec<P> = round.iter().map(|at| parts[*at].clone()).collect();
-        let told = match ask(asked.clone()).await {
+        let answered = match ask(asked.clone()).await {
             Ok(told) => told,
             Err(LedgerError::Damaged(_)) if asked.len() > 1 => {
-                let mut told = Vec::with_capacity(asked.len());
+                let mut each = Vec::with_capacity(asked.len());
                 for part in asked {
-                    told.extend(ask(vec![part]).await.unwrap_or_else(|error| vec![Err(error)]));
+                    each.extend(ask(vec![part]).await.unwrap_or_else(|error| vec![Err(error)]));
                 }
-                told
+                each
             }
             Err(error) => asked.iter().map(|_| Err(error.clone())).collect(),
         };
-        for (at, answer) in round.into_iter().zip(told) {
+        for (at, answer) in round.into_iter().zip(answered) {
             answers[at] = Some(answer);
         }
     }

@@ -21,7 +21,8 @@ pub fn start_logging(format: LogFormat, filter: &str) {
 /// The exit code of a program that SIGPIPE ends, as shells tell it.
 const SIGPIPE_CODE: i32 = 128 + 13;
 
-/// Ends the process without a word when nobody reads its output any more, as in `wasq status | head`.
+/// Ends the process without a word when nobody reads its output any more, as in
+/// `wasq status | head`.
 /// Rust ignores SIGPIPE, for the sake of sockets, and so whatever prints panics.
 pub fn end_when_output_is_closed() {
     let report = std::panic::take_hook();

@@ -7,7 +7,7 @@ use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, LedgerConfig};
 use wasq_queues::QueueRef;
 
 use super::environment::{Environment, Fault, Read, Unexpanded};
-use super::place::line_of;
+use super::key_line::line_of;
 use super::rings::{DeadLetterEdge, dead_letter_ring};
 use super::{Config, OWN_QUEUE, SignFault, UNROUTABLE_AFTER_FIFO, bounds, ring_rule};
 
@@ -35,7 +35,7 @@ fn in_line(line: Option<usize>) -> String {
 
 impl ConfigError {
     /// Names the variable that has set the key, or else the line of the text where it stands.
-    fn with_place(self, text: &str, set: &[(String, String)]) -> Self {
+    fn with_line(self, text: &str, set: &[(String, String)]) -> Self {
         match self {
             Self::Bounds { path, key, value, rule, .. } => {
                 match set.iter().find(|(name, _)| *name == key).map(|(_, variable)| variable) {
@@ -83,7 +83,7 @@ impl Config {
             Fault::Variable { name, reason } => ConfigError::Variable { path: path.to_owned(), name, reason },
         })?;
         config.set_fifo_defaults(&said);
-        config.check(path).map_err(|error| error.with_place(text, &set))?;
+        config.check(path).map_err(|error| error.with_line(text, &set))?;
         Ok(config)
     }
 

@@ -3,11 +3,14 @@
 //!
 //! A runtime has as many workers as the machine has cores, and a computing guest holds one of them
 //! for a whole tick at a time: a few such guests would have every other message wait for its turn
-//! behind them. So each poll of a run is timed, and weighed once one took long. The one in which the
-//! guest computed for most of a tick is its last among the others, and the plugin's next runs begin
-//! in threads of their own, until one of them shows that it was light. The kernel shares what is left of the cores among
-//! those threads. After a run that computed until its timeout, the plugin's next ones go one by
-//! one.
+//! behind them. So each poll of a run is timed, and weighed once one took long. The one in which
+//! the guest computed for most of a tick is its last among the others, and the plugin's next runs
+//! begin in threads of their own, until one of them shows that it was light. The kernel shares what
+//! is left of the cores among those threads. After a run that computed until its timeout, the
+//! plugin's next ones go one by one.
+//!
+//! The runs of one receive share a task. A plugin whose runs take a part of a tick has a task for
+//! each, so that they are not one after the other.
 //!
 //! None of these threads is idle to the kernel (`SCHED_IDLE`), although that would keep them
 //! further back: a run takes locks that others need (the instance pool, standard output, the
@@ -57,7 +60,7 @@ pub struct CpuClass {
 #[repr(u8)]
 enum Class {
     Light,
-    Middling,
+    Moderate,
     Heavy,
     Endless,
 }
@@ -74,14 +77,14 @@ impl CpuClass {
     pub fn alone(&self) -> Option<&Arc<Semaphore>> {
         match self.get() {
             Class::Endless => Some(&self.alone),
-            Class::Light | Class::Middling | Class::Heavy => None,
+            Class::Light | Class::Moderate | Class::Heavy => None,
         }
     }
 
     fn get(&self) -> Class {
         match self.class.load(Ordering::Relaxed) {
             0 => Class::Light,
-            1 => Class::Middling,
+            1 => Class::Moderate,
             2 => Class::Heavy,
             _ => Class::Endless,
         }
@@ -113,7 +116,7 @@ pub async fn drive<T: Send + 'static>(
     let meter = CpuMeter::new(cpu_class.get(), timed_out);
     let driven = match meter.before {
         Class::Light => meter.until_heavy(run).await,
-        Class::Middling => {
+        Class::Moderate => {
             let own = AbortOnDropHandle::new(tokio::spawn(meter.until_heavy(run)));
             own.await.expect("a run ends with a value unless the host's own code panicked in it")
         }
@@ -138,8 +141,8 @@ enum Driven<T> {
 
 /// What a run has weighed until now.
 ///
-/// To ask the kernel for a thread's processor time costs more than many a run. So the polls of a
-/// light run are timed by the clock; once one has taken long, which it may have spent waiting for a
+/// A thread's processor time is a system call, and two of them a poll. So the polls of a light run
+/// are timed by the clock. Once one has taken long, which it may have spent waiting for a
 /// processor, the next are weighed.
 struct CpuMeter<T> {
     /// The plugin's last run.
@@ -198,7 +201,7 @@ impl<T> CpuMeter<T> {
         }
         match self.is_heavy {
             true => Class::Heavy,
-            false if self.longest >= OWN_TASK_AFTER => Class::Middling,
+            false if self.longest >= OWN_TASK_AFTER => Class::Moderate,
             false => Class::Light,
         }
     }

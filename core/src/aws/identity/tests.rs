@@ -42,7 +42,6 @@ fn identity(source: &Arc<Source>, role: Option<Role>) -> Arc<Identity> {
 
 /// Waits for what is being fetched.
 async fn fetched(identity: &Identity) {
-    tokio::task::yield_now().await;
     drop(identity.fetching.lock().await);
 }
 

@@ -88,8 +88,13 @@ pub async fn hashed(
     while let Some(frame) = body.frame().await {
         // Trailers are no part of what is signed.
         let Ok(data) = frame?.into_data() else { continue };
-        if held.body.len() + data.len() > limit {
+        let bytes = held.body.len() + data.len();
+        if bytes > limit {
             return Err(over.into());
+        }
+        // It has room for what it declares, and no more.
+        if declared.is_some_and(|declared| bytes > declared) {
+            return Err(Error::HttpRequestBodySize(Some(bytes as u64)));
         }
         if held.room.is_none() && !data.is_empty() {
             held.room = Some(room.take(declared.unwrap_or(limit).max(data.len()), until).await?);
@@ -140,6 +145,11 @@ mod tests {
         let error = signed(1_000, true).await.map(|_| ()).unwrap_err();
         assert!(error.contains("4096 bytes in all (limits.signed_total_bytes)"), "{error}");
         drop(second);
+        // What declares less than it is has no room for the rest.
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, 1.into());
+        let body = Full::new(Bytes::from_static(b"xx")).map_err(|error| match error {}).boxed_unsync();
+        assert!(hashed(body, &headers, false, &limits, &room, clock::now()).await.is_err());
         // Without a length it wants the most that it may have, and gives back what it has not used.
         let waits = async { signed(10, false).await.unwrap() };
         let ends = async {

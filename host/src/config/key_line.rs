@@ -1,4 +1,4 @@
-//! Where a key of the config stands.
+//! In which line a key of the config stands.
 
 use toml::de::{DeTable, DeValue};
 
@@ -9,9 +9,11 @@ use toml::de::{DeTable, DeValue};
 pub fn line_of(text: &str, key: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let (mut table, mut rest, mut found) = (root.get_ref(), key, None);
-    while let Some((name, value, below)) =
-        table.iter().find_map(|(name, value)| Some((name, value, without(rest, name.get_ref())?)))
-    {
+    loop {
+        let named = table.iter().filter_map(|(name, value)| Some((name, value, without(rest, name.get_ref())?)));
+        // `queues.orders.fifo.wait` is of the queue `orders.fifo`, although there may be one called
+        // `orders`.
+        let Some((name, value, below)) = named.min_by_key(|(_, _, below)| below.len()) else { break };
         found = Some(name.span().start);
         match (value.get_ref(), below.strip_prefix('.')) {
             (DeValue::Table(inner), Some(below)) => (table, rest) = (inner, below),
@@ -46,5 +48,7 @@ mod tests {
         check("plugins.mail.sign.\"https://a.b\".role", Some(11));
         check("plugins.mail.sign.\"https://a.b\"", Some(11));
         check("limits.steps", None);
+        let names = "[queues.orders]\nfifo = 1\n[queues.'orders.fifo']\nwait = '5s'\n";
+        assert_eq!(line_of(names, "queues.orders.fifo.wait"), Some(4));
     }
 }
