@@ -22,6 +22,7 @@ struct Moto {
     queue: SqsQueue,
     dlq: SqsQueue,
     host: Host,
+    config: Config,
     sink: Sink,
     dir: TempDir,
     _server: Running,
@@ -67,8 +68,8 @@ impl Moto {
         let create = sqs.client().create_queue().queue_name("jobs");
         create.attributes(QueueAttributeName::RedrivePolicy, policy).send().await.unwrap();
         let queue = sqs.queue("jobs").await.unwrap();
-        let host = Host::start(config).await.unwrap();
-        Self { endpoint, sqs, queue, dlq, host, sink, dir, _server: server }
+        let host = Host::start(config.clone()).await.unwrap();
+        Self { endpoint, sqs, queue, dlq, host, config, sink, dir, _server: server }
     }
 
     async fn send(&self, order: serde_json::Value) {
@@ -290,4 +291,33 @@ async fn a_pointer_to_another_bucket_is_dead_lettered_and_a_wanted_topic_is_conf
     let count = |class: &str| exits.iter().filter(|(name, _)| *name == class).map(|(_, count)| count).sum::<u64>();
     assert_eq!((count("invalid"), count("notice"), count("done")), (1, 1, 0), "{exits:?}");
     moto.end().await;
+}
+
+#[tokio::test]
+async fn a_message_whose_body_is_not_in_its_bucket_is_given_up_behind_its_last_wait() {
+    let moto = Moto::with(local, "claim_check_bucket = 'acme-big'").await;
+    let Moto { endpoint, sqs, queue, dlq, host, config, sink: _sink, dir: _dir, _server } = moto;
+    host.shutdown(std::future::pending()).await;
+    let make = "import boto3, sys; boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', \
+                aws_access_key_id='x', aws_secret_access_key='x').create_bucket(Bucket='acme-big')";
+    client("python", ["-c", make, &endpoint]).check(0, &[]).await;
+    let pointer =
+        json!(["software.amazon.payloadoffloading.PayloadS3Pointer", { "s3BucketName": "acme-big", "s3Key": "gone" }]);
+    sqs.client().send_message().queue_url(queue.url()).message_body(pointer.to_string()).send().await.unwrap();
+    // As often as a host waits for it.
+    for _ in 0..3 {
+        let receive = sqs.client().receive_message().queue_url(queue.url()).visibility_timeout(0);
+        assert_eq!(receive.send().await.unwrap().messages().len(), 1);
+    }
+    let host = Host::start(config).await.unwrap();
+    until("its letter is in the DLQ", || async {
+        dlq.attributes().await.unwrap()["ApproximateNumberOfMessages"] == "1"
+    })
+    .await;
+    let letters = sqs.client().receive_message().queue_url(dlq.url()).message_attribute_names("wasq");
+    let letters = letters.send().await.unwrap();
+    let letter = letters.messages()[0].message_attributes().unwrap()["wasq"].string_value().unwrap().to_owned();
+    assert!(letter.contains(r#""class":"reject""#) && letter.contains("s3://acme-big/gone"), "{letter}");
+    assert_eq!(letters.messages()[0].body(), Some(pointer.to_string().as_str()), "the pointer stays, for a replay");
+    host.shutdown(std::future::pending()).await;
 }
