@@ -225,7 +225,7 @@ impl PluginAttempt<'_> {
             }
             false => {
                 let next_probe = record::feed_breakers(&plugin_attempt, admitted, &exit);
-                plugin_attempt.decide(exit, &plugin.manifest.retry, Some(&claim), next_probe)
+                plugin_attempt.decide_claimed(exit, &plugin.manifest.retry, &mut claim, next_probe).await
             }
         };
         record::record(&plugin_attempt, Some(claim), exit, settlement).await
@@ -243,6 +243,24 @@ impl PluginAttempt<'_> {
         let retry = self.plugin.map_or_else(Retry::default, |plugin| plugin.manifest.retry.clone());
         let (exit, settlement) = self.decide(exit, &retry, None, Duration::ZERO);
         record::record(self, None, exit, settlement).await
+    }
+
+    /// As [`PluginAttempt::decide`]. A dead letter is recorded under a claim, which is made if there
+    /// is none so far.
+    async fn decide_claimed(
+        &self,
+        exit: Exit,
+        retry: &Retry,
+        claim: &mut Claimed,
+        next_probe: Duration,
+    ) -> (Exit, Settlement) {
+        let (exit, settlement) = self.decide(exit, retry, Some(claim), next_probe);
+        if settlement.is_dead_letter()
+            && let Err(exit) = run::claim_late(self, claim).await
+        {
+            return self.decide(exit, retry, Some(claim), Duration::ZERO);
+        }
+        (exit, settlement)
     }
 
     fn decide(&self, exit: Exit, retry: &Retry, claim: Option<&Claimed>, next_probe: Duration) -> (Exit, Settlement) {

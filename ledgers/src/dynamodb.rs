@@ -28,20 +28,20 @@ use wasq_core::pause::{Pause, Target};
 pub use self::open::OpenError;
 
 use self::item::{
-    ClaimId, EXPIRES_AT, FENCE, Item, ItemKey, LEASE_UNTIL, LeaseEnd, REMOVABLE_AT, ReadItem, Reader, STATE, STEPS,
-    VALUE, fits,
+    ClaimId, EXPIRES_AT, FENCE, Item, ItemKey, KEY, LEASE_UNTIL, LeaseEnd, REMOVABLE_AT, ReadItem, Reader, STATE,
+    STEPS, VALUE, fits,
 };
 use self::open::Endpoint;
-use self::table::{Table, Written};
+use self::table::{Projection, Table, Written};
+use self::time::Bounds;
 use self::update::Update;
-use super::entry::{self, Change, Steps, after};
+use super::entry::{self, Change, Entry, State, Steps, after};
 use super::ledger::CALLS_AT_ONCE;
-use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 use crate::config::DynamodbConfig;
 
-/// How often a claim is tried that others change the entry under. Each time somebody else has got
-/// on.
-const CLAIM_TRIES: u32 = 10;
+/// How often a change is tried while others change the entry. Each time somebody else has got on.
+const CHANGE_TRIES: u32 = 10;
 /// How long a lost race is waited out at most before the next try: after the second one lost,
 /// doubling up to the other. Any shorter wait is as likely, so that those who race do not meet
 /// again.
@@ -89,8 +89,8 @@ impl DynamodbLedger {
         item.map(|item| Ok((ReadItem::read(key, &item)?, item))).transpose()
     }
 
-    /// Writes a claim over what was found, if that still stands.
-    async fn write_claim(
+    /// Writes over what was found, if that still stands.
+    async fn write(
         &self,
         key: Key,
         found: Option<&ReadItem>,
@@ -99,29 +99,83 @@ impl DynamodbLedger {
         id: &ClaimId,
     ) -> Result<Written, LedgerError> {
         let item_key = ItemKey::entry(key);
-        let attributes = item::claimed(&change.entry, lease, id);
-        let no_steps = AttributeValue::M(Item::new());
+        let attributes = item::attributes(&change.entry, lease, id);
+        // A claim begins with none, and what is done has no place for them.
+        let no_steps = (change.entry.state == State::Claimed).then(|| AttributeValue::M(Item::new()));
         let Some(before) = found else {
+            let attributes = attributes.into_iter().chain([(STEPS, no_steps)]);
             let mut item = item_key.to_item();
-            item.extend(attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-            item.insert(STEPS.into(), no_steps);
+            item.extend(attributes.filter_map(|(name, value)| Some((name.to_owned(), value?))));
             return self.table.put_new(item).await;
         };
+        // Kept steps are not touched: whoever held the claim before may have recorded one just now.
+        let steps = (change.steps == Steps::Forgotten).then_some((STEPS, no_steps));
         let mut update = Update::default()
             .only_if(FENCE, item::number(before.entry.fence.0))
             .only_if(STATE, item::text(item::word(&before.entry.state)))
             .only_if(LEASE_UNTIL, item::number(before.lease.until.0));
-        for (name, value) in attributes {
+        for (name, value) in attributes.into_iter().chain(steps) {
             update = match value {
                 Some(value) => update.set(name, value),
                 None => update.remove(name),
             };
         }
-        // Kept steps are not touched: whoever held the claim before may have recorded one just now.
-        if let Steps::Forgotten = change.steps {
-            update = update.set(STEPS, no_steps);
-        }
         self.table.update(&item_key, update, ReturnValue::None).await
+    }
+
+    /// Makes the change that `decide` finds over the entry as it stands, from what is found, how
+    /// long a claim on it still lasts, a fence higher than its last, and the time. The change is
+    /// decided anew when another host has changed the entry. `lease` is how long a claim holds.
+    async fn change<T>(
+        &self,
+        key: Key,
+        lease: Duration,
+        decide: impl Fn(Option<Entry>, Option<Duration>, Fence, Bounds) -> (T, Option<Change>) + Send,
+    ) -> Result<T, LedgerError> {
+        // That there is no entry is the usual case, and found out by writing one.
+        let mut found: Option<ReadItem> = None;
+        for tried in 0..CHANGE_TRIES {
+            let now = self.table.now()?;
+            let held_for = found.as_ref().and_then(|found| found.held_for(now));
+            let last = found.as_ref().map_or(Fence(0), |found| found.entry.fence);
+            // Where the entry was removed since, the time still makes it grow.
+            let fence = Fence(last.0.saturating_add(1).max(now.latest_us()));
+            let entry = found.as_ref().map(|found| found.entry.clone());
+            let (answer, change) = decide(entry, held_for, fence, now);
+            let Some(change) = change else { return Ok(answer) };
+
+            let id = *uuid::Uuid::new_v4().as_bytes();
+            let lease = LeaseEnd::of(lease, now);
+            let refusal = match self.write(key, found.as_ref(), &change, lease, &id).await? {
+                Written::Done(_) => return Ok(answer),
+                Written::Refused(item) => item,
+            };
+            found = self.current_entry(key, refusal).await?.map(|(found, _)| found);
+            // The write was made, and its answer was lost: the SDK has tried it again.
+            if found.as_ref().is_some_and(|found| found.claim_id == id) {
+                return Ok(answer);
+            }
+            if tried > 0 {
+                let longest = RACE_WAIT_MAX.min(RACE_WAIT * (1 << (tried - 1)));
+                tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
+            }
+        }
+        Err(LedgerError::Unavailable(format!("others changed the entry {CHANGE_TRIES} times in between")))
+    }
+
+    async fn knows(&self, key: Key) -> Result<bool, LedgerError> {
+        let projection = Projection { expression: "#key", names: [("#key", KEY.to_owned())].into() };
+        Ok(self.table.get(&ItemKey::entry(key), Some(projection)).await?.is_some())
+    }
+
+    async fn complete_one(&self, key: Key, completion: Completion) -> Result<(), LedgerError> {
+        let decide = |found, _, fence, now: Bounds| {
+            let change = entry::complete(found, completion.clone(), fence, now.latest());
+            // As by a finish: it is surely over when its time is.
+            let removable_at = after(now.earliest(), completion.ttl);
+            ((), change.map(|change| Change { entry: Entry { removable_at, ..change.entry }, ..change }))
+        };
+        self.change(key, Duration::ZERO, decide).await
     }
 
     async fn extend_one(&self, key: Key, fence: Fence, lease: Duration) -> Result<bool, LedgerError> {
@@ -138,36 +192,9 @@ impl DynamodbLedger {
 #[async_trait]
 impl Ledger for DynamodbLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
-        // That there is no entry is the usual case, and found out by writing one.
-        let mut found: Option<ReadItem> = None;
-        for tried in 0..CLAIM_TRIES {
-            let now = self.table.now()?;
-            let held_for = found.as_ref().and_then(|found| found.held_for(now));
-            let last = found.as_ref().map_or(Fence(0), |found| found.entry.fence);
-            // Where the entry was removed since, the time still makes it grow.
-            let fence = Fence(last.0.saturating_add(1).max(now.latest_us()));
-            let entry = found.as_ref().map(|found| found.entry.clone());
-            // What is kept until then has surely been kept so long.
-            let (claim, change) = entry::claim(entry, held_for, request, fence, now.latest());
-            let Some(change) = change else { return Ok(claim) };
-
-            let id = *uuid::Uuid::new_v4().as_bytes();
-            let lease = LeaseEnd::of(request.lease, now);
-            let refusal = match self.write_claim(key, found.as_ref(), &change, lease, &id).await? {
-                Written::Done(_) => return Ok(claim),
-                Written::Refused(item) => item,
-            };
-            found = self.current_entry(key, refusal).await?.map(|(found, _)| found);
-            // The write was made, and its answer was lost: the SDK has tried it again.
-            if found.as_ref().is_some_and(|found| found.claim_id == id) {
-                return Ok(claim);
-            }
-            if tried > 0 {
-                let longest = RACE_WAIT_MAX.min(RACE_WAIT * (1 << (tried - 1)));
-                tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
-            }
-        }
-        Err(LedgerError::Unavailable(format!("others changed the entry {CLAIM_TRIES} times while it was claimed")))
+        // What is kept until the latest has surely been kept so long.
+        let decide = |found, held_for, fence, now: Bounds| entry::claim(found, held_for, request, fence, now.latest());
+        self.change(key, request.lease, decide).await
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
@@ -197,6 +224,16 @@ impl Ledger for DynamodbLedger {
             Some(until) => steps::keep_until(&self.table, key, &entry, until).await,
             None => Ok(()),
         }
+    }
+
+    async fn known_batch(&self, keys: &[Key]) -> Vec<Result<bool, LedgerError>> {
+        let calls: Vec<_> = keys.iter().map(|key| self.knows(*key)).collect();
+        futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
+    }
+
+    async fn complete_batch(&self, completions: Vec<(Key, Completion)>) -> Vec<Result<(), LedgerError>> {
+        let calls: Vec<_> = completions.into_iter().map(|(key, end)| self.complete_one(key, end)).collect();
+        futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasq_core::message::{BodyDigest, MessageId, UnixMs};
 
-use super::{Claim, ClaimRequest, Fence, Finish, Fresh, LedgerError};
+use super::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, LedgerError};
 
 /// A key's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,6 +220,16 @@ pub fn finish(found: Option<Entry>, fence: Fence, finish: Finish, now: UnixMs) -
         | (State::DeadLettered, Finish::DeadLettered { .. }) => Ok(None),
         (State::Released | State::Done { .. } | State::DeadLettered, _) => Err(LedgerError::Stale),
     }
+}
+
+/// Decides a completion for which there was no claim, over what is `found` under the key. `fence` is
+/// higher than that of any claim, so that one that another delivery holds is void. None where the
+/// key is done, or was dead-lettered or claimed for another body, since the work began.
+pub fn complete(found: Option<Entry>, completion: Completion, fence: Fence, now: UnixMs) -> Option<Change> {
+    let Completion { body, message_id, result, discarded, ttl } = completion;
+    let request = ClaimRequest { body, message_id, lease: Duration::ZERO };
+    let (_, claimed) = claim(found, None, &request, fence, now);
+    Some(ended(claimed?.entry, Finish::Done { result, discarded, ttl }, now))
 }
 
 fn ended(entry: Entry, finish: Finish, now: UnixMs) -> Change {

@@ -19,8 +19,9 @@ pub const CALLS_AT_ONCE: usize = 16;
 
 /// A store of claims and completions.
 ///
-/// A claim survives the death of the process (kill -9); everything that [`Ledger::finish`] and
-/// [`Ledger::put_step`] record survives the machine's (power) by the time they return.
+/// A claim survives the death of the process (kill -9); everything that [`Ledger::finish`],
+/// [`Ledger::complete_batch`] and [`Ledger::put_step`] record survives the machine's (power) by the
+/// time they return.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
     /// Claims `key` for one attempt, before the handler starts. Counts the attempt.
@@ -47,6 +48,23 @@ pub trait Ledger: Send + Sync + 'static {
     async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
         let calls: Vec<_> = ends.into_iter().map(|(key, fence, finish)| self.finish(key, fence, finish)).collect();
         futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
+    }
+
+    /// Whether anything may be recorded under each key: a store that does not look says yes. Each
+    /// has an answer of its own, in their order. It only reads, so another host may change what it
+    /// says.
+    async fn known_batch(&self, keys: &[Key]) -> Vec<Result<bool, LedgerError>> {
+        vec![Ok(true); keys.len()]
+    }
+
+    /// Records each key as done, without a claim before it and in one write. A claim that another
+    /// delivery holds is void from then on. What is done, dead-lettered or another body's stays as
+    /// it is. Each has an answer of its own, in their order.
+    ///
+    /// Asked only where [`Ledger::known_batch`] knew nothing.
+    async fn complete_batch(&self, completions: Vec<(Key, Completion)>) -> Vec<Result<(), LedgerError>> {
+        let why = || LedgerError::Unavailable("this store records no completion without a claim".into());
+        completions.iter().map(|_| Err(why())).collect()
     }
 
     /// The bytes that the step recorded, in this attempt or an earlier one.
@@ -103,6 +121,19 @@ pub struct ClaimRequest {
     pub message_id: MessageId,
     /// How long the claim holds unless it is extended.
     pub lease: Duration,
+}
+
+/// The end of work for which there was no claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// As in [`ClaimRequest`].
+    pub body: BodyDigest,
+    /// As in [`ClaimRequest`].
+    pub message_id: MessageId,
+    /// As in [`Finish::Done`], as what follows.
+    pub result: Option<Vec<u8>>,
+    pub discarded: bool,
+    pub ttl: Duration,
 }
 
 /// The answer to a claim.

@@ -23,6 +23,6 @@ pub mod redis;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod remote;
 
-pub use ledger::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
+pub use ledger::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, Ledger, LedgerError};
 pub use meters::LedgerMeters;
 pub use open::{OpenError, open};

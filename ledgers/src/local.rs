@@ -39,7 +39,7 @@ use self::store::Store;
 use self::writer::{WAITING_MAX, Writer};
 use super::entry::{self, Change, Entry, State, Steps};
 use super::ledger::one;
-use super::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 use crate::meters::LedgerMeters;
 
 /// How often what has expired is looked for at least.
@@ -207,6 +207,19 @@ impl Ledger for LocalLedger {
         answers.await.unwrap_or_else(|error| vec![Err(error); count])
     }
 
+    async fn known_batch(&self, keys: &[Key]) -> Vec<Result<bool, LedgerError>> {
+        let (count, keys) = (keys.len(), keys.to_vec());
+        let answers = self.ask(with_os, move |tables| each(keys, |key| tables.knows(key)));
+        answers.await.unwrap_or_else(|error| vec![Err(error); count])
+    }
+
+    async fn complete_batch(&self, completions: Vec<(Key, Completion)>) -> Vec<Result<(), LedgerError>> {
+        let count = completions.len();
+        let answers =
+            self.ask(on_disk, move |tables| each(completions, |(key, completion)| tables.complete(key, completion)));
+        answers.await.unwrap_or_else(|error| vec![Err(error); count])
+    }
+
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let name = name.to_owned();
         self.ask(with_os, move |tables| {
@@ -314,6 +327,24 @@ impl Tables<'_> {
             self.leases.end(key);
             self.unsynced.wrote(key, self.sync);
         }
+        Ok(())
+    }
+
+    fn knows(&mut self, key: Key) -> Result<bool, LedgerError> {
+        Ok(self.leases.knows(key) || self.batch.has(key)?)
+    }
+
+    fn complete(&mut self, key: Key, completion: Completion) -> Result<(), LedgerError> {
+        let (found, fence) = (self.entry(key)?, self.fences.next());
+        let is_new = found.is_none();
+        let Some(change) = entry::complete(found, completion, fence, clock::unix_ms()) else { return Ok(()) };
+        if is_new {
+            self.batch.insert(key, &change.entry)?;
+        } else {
+            self.write(key, &change)?;
+            self.leases.end(key);
+        }
+        self.unsynced.wrote(key, self.sync);
         Ok(())
     }
 

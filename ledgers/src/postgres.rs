@@ -6,6 +6,7 @@
 
 mod error;
 mod migrate;
+mod rows;
 mod sql;
 mod store;
 mod sweep;
@@ -16,23 +17,28 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSql, ToSql};
+use tokio_postgres::types::ToSql;
 use tokio_util::task::AbortOnDropHandle;
-use wasq_core::message::{Key, MessageId, UnixMs};
+use wasq_core::message::Key;
 use wasq_core::pause::{Pause, Target};
 
 pub use self::error::OpenError;
 
+use self::rows::{
+    CLAIMED, DEAD_LETTERED, DONE, FinishedRow, RELEASED, answer, column, completed, get, mark, nullable, row_key,
+    unknown_state,
+};
 use self::sql::{Schema, Statements};
 use self::store::Store;
-use super::entry::{self, DeadIds, IDLE_KEPT};
+use super::entry::{DeadIds, IDLE_KEPT};
 use super::ledger::one;
-use super::remote::{span_ms, until};
-use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
+use super::remote::span_ms;
+use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError, pauses};
 use crate::config::PostgresConfig;
 
-/// How often a claim is asked again when another host inserted its key at the same moment.
-const CLAIM_TRIES: u32 = 10;
+/// How often a claim or a completion is asked again when another host inserted its key at the same
+/// moment.
+const INSERT_TRIES: u32 = 10;
 /// Connections of each lease keeper's own handle. Its extensions are short, and come after one
 /// another.
 const KEEPER_CONNECTIONS: usize = 1;
@@ -63,30 +69,36 @@ impl PostgresLedger {
         Ok(Self { store, statements, _sweep: Some(sweep) })
     }
 
-    /// All in one statement, as the next ones.
-    async fn claim_all(
-        &self,
-        claims: Vec<&(Key, ClaimRequest)>,
-    ) -> Result<Vec<Result<Claim, LedgerError>>, LedgerError> {
-        let mut answers: HashMap<Key, Result<Claim, LedgerError>> = HashMap::new();
-        for _ in 0..CLAIM_TRIES {
-            let left: Vec<_> = claims.iter().filter(|(key, _)| !answers.contains_key(key)).collect();
-            if left.is_empty() {
-                break;
-            }
-            let keys: Vec<&[u8]> = left.iter().map(|(key, _)| &key.0[..]).collect();
-            let bodies: Vec<&[u8]> = left.iter().map(|(_, request)| &request.body.0[..]).collect();
-            let ids: Vec<&[u8]> = left.iter().map(|(_, request)| request.message_id.0.as_bytes()).collect();
-            let leases_ms: Vec<i64> = left.iter().map(|(_, request)| span_ms(request.lease)).collect();
-            let marks: Vec<i64> = left.iter().map(|(_, request)| mark(&request.message_id)).collect();
-            let parameters: [&(dyn ToSql + Sync); 6] = [&keys, &bodies, &ids, &leases_ms, &span_ms(IDLE_KEPT), &marks];
-            for row in self.store.query(&self.statements.claim, &parameters).await? {
-                let key = row_key(&row)?;
-                answers.insert(key, answer(&row, key));
-            }
-        }
-        let met = || LedgerError::Unavailable(format!("{CLAIM_TRIES} claims met another host's at the same moment"));
-        Ok(claims.iter().map(|(key, _)| answers.remove(key).unwrap_or_else(|| Err(met()))).collect())
+    /// All in one statement, as the next ones. A key has no answer when another host inserted it at
+    /// the same moment.
+    async fn claim_all(&self, claims: Vec<&(Key, ClaimRequest)>) -> Answers<Claim> {
+        let keys: Vec<&[u8]> = claims.iter().map(|(key, _)| &key.0[..]).collect();
+        let bodies: Vec<&[u8]> = claims.iter().map(|(_, request)| &request.body.0[..]).collect();
+        let ids: Vec<&[u8]> = claims.iter().map(|(_, request)| request.message_id.0.as_bytes()).collect();
+        let leases_ms: Vec<i64> = claims.iter().map(|(_, request)| span_ms(request.lease)).collect();
+        let marks: Vec<i64> = claims.iter().map(|(_, request)| mark(&request.message_id)).collect();
+        let parameters: [&(dyn ToSql + Sync); 6] = [&keys, &bodies, &ids, &leases_ms, &span_ms(IDLE_KEPT), &marks];
+        let rows = self.store.query(&self.statements.claim, &parameters).await?;
+        rows.iter().map(|row| row_key(row).map(|key| (key, answer(row, key)))).collect()
+    }
+
+    async fn complete_all(&self, completions: Vec<&(Key, Completion)>) -> Answers<()> {
+        let keys: Vec<&[u8]> = completions.iter().map(|(key, _)| &key.0[..]).collect();
+        let bodies: Vec<&[u8]> = completions.iter().map(|(_, end)| &end.body.0[..]).collect();
+        let ids: Vec<&[u8]> = completions.iter().map(|(_, end)| end.message_id.0.as_bytes()).collect();
+        let ttls_ms: Vec<i64> = completions.iter().map(|(_, end)| span_ms(end.ttl)).collect();
+        let discarded: Vec<bool> = completions.iter().map(|(_, end)| end.discarded).collect();
+        let results: Vec<Option<&[u8]>> = completions.iter().map(|(_, end)| end.result.as_deref()).collect();
+        let marks: Vec<i64> = completions.iter().map(|(_, end)| mark(&end.message_id)).collect();
+        let parameters: [&(dyn ToSql + Sync); 7] = [&keys, &bodies, &ids, &ttls_ms, &discarded, &results, &marks];
+        let rows = self.store.query(&self.statements.complete, &parameters).await?;
+        rows.iter().map(|row| row_key(row).and_then(|key| Ok((key, completed(key, get(row, "ruling")?))))).collect()
+    }
+
+    async fn known_all(&self, keys: &[Key]) -> Result<HashSet<Key>, LedgerError> {
+        let keys: Vec<&[u8]> = keys.iter().map(|key| &key.0[..]).collect();
+        let rows = self.store.query(&self.statements.known, &[&keys]).await?;
+        rows.iter().map(row_key).collect()
     }
 
     async fn extend_all(
@@ -143,6 +155,34 @@ impl PostgresLedger {
     }
 }
 
+fn of<T>((key, _): &(Key, T)) -> Key {
+    *key
+}
+
+/// What a statement answers about each key.
+type Answers<T> = Result<HashMap<Key, Result<T, LedgerError>>, LedgerError>;
+
+/// Asks about several keys until each has an answer.
+async fn until_all_are_answered<P: Copy, T, A>(
+    parts: Vec<P>,
+    key: fn(P) -> Key,
+    ask: impl Fn(Vec<P>) -> A,
+) -> Result<Vec<Result<T, LedgerError>>, LedgerError>
+where
+    A: Future<Output = Answers<T>>,
+{
+    let mut answers = HashMap::new();
+    for _ in 0..INSERT_TRIES {
+        let left: Vec<P> = parts.iter().copied().filter(|part| !answers.contains_key(&key(*part))).collect();
+        if left.is_empty() {
+            break;
+        }
+        answers.extend(ask(left).await?);
+    }
+    let met = || LedgerError::Unavailable(format!("{INSERT_TRIES} writes met another host's at the same moment"));
+    Ok(parts.iter().map(|part| answers.remove(&key(*part)).unwrap_or_else(|| Err(met()))).collect())
+}
+
 /// Asks about several keys in one statement. One that is named again waits for the next, and a
 /// damaged entry, which fails the statement for all of them, has each asked for by itself.
 async fn in_rounds<P: Clone, T, A>(
@@ -186,7 +226,8 @@ impl Ledger for PostgresLedger {
 
     async fn claim_batch(&self, claims: &[(Key, ClaimRequest)]) -> Vec<Result<Claim, LedgerError>> {
         let claims: Vec<_> = claims.iter().collect();
-        in_rounds(&claims, |(key, _)| *key, |claims| self.claim_all(claims)).await
+        let ask = |claims| until_all_are_answered(claims, of, |claims| self.claim_all(claims));
+        in_rounds(&claims, |(key, _)| *key, ask).await
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
@@ -201,6 +242,19 @@ impl Ledger for PostgresLedger {
         let ends: Vec<_> = ends.into_iter().map(|(key, fence, finish)| FinishedRow::of(key, fence, finish)).collect();
         let ends: Vec<_> = ends.iter().collect();
         in_rounds(&ends, |end| end.key, |ends| self.finish_all(ends)).await
+    }
+
+    async fn known_batch(&self, keys: &[Key]) -> Vec<Result<bool, LedgerError>> {
+        match self.known_all(keys).await {
+            Ok(known) => keys.iter().map(|key| Ok(known.contains(key))).collect(),
+            Err(error) => vec![Err(error); keys.len()],
+        }
+    }
+
+    async fn complete_batch(&self, completions: Vec<(Key, Completion)>) -> Vec<Result<(), LedgerError>> {
+        let completions: Vec<_> = completions.iter().collect();
+        let ask = |all| until_all_are_answered(all, of, |completions| self.complete_all(completions));
+        in_rounds(&completions, |(key, _)| *key, ask).await
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -258,120 +312,4 @@ impl Ledger for PostgresLedger {
         let store = self.store.with_own_connections(KEEPER_CONNECTIONS);
         Some(Arc::new(Self { store, statements: self.statements.clone(), _sweep: None }))
     }
-}
-
-// The states as the column `state` has them.
-const CLAIMED: i16 = 1;
-const RELEASED: i16 = 2;
-const DONE: i16 = 3;
-const DEAD_LETTERED: i16 = 4;
-
-/// A finish in columns.
-struct FinishedRow {
-    key: Key,
-    fence: Fence,
-    state: i16,
-    ttl: Duration,
-    /// The attempt is taken off.
-    uncounted: bool,
-    forgets_crashes: bool,
-    failed_at_ms: Option<i64>,
-    message_id: Option<Vec<u8>>,
-    mark: Option<i64>,
-    discarded: Option<bool>,
-    result: Option<Vec<u8>>,
-}
-
-impl FinishedRow {
-    fn of(key: Key, fence: Fence, finish: Finish) -> Self {
-        let plain = |state, ttl| Self {
-            key,
-            fence,
-            state,
-            ttl,
-            uncounted: false,
-            forgets_crashes: false,
-            failed_at_ms: None,
-            message_id: None,
-            mark: None,
-            discarded: None,
-            result: None,
-        };
-        match finish {
-            Finish::Done { result, discarded, ttl } => Self { discarded: Some(discarded), result, ..plain(DONE, ttl) },
-            Finish::Failed { at: UnixMs(at) } => {
-                let failed_at_ms = Some(i64::try_from(at).unwrap_or(i64::MAX));
-                Self { failed_at_ms, forgets_crashes: true, ..plain(RELEASED, IDLE_KEPT) }
-            }
-            Finish::Released { ran } => Self { uncounted: true, forgets_crashes: ran, ..plain(RELEASED, IDLE_KEPT) },
-            Finish::DeadLettered { message_id, ttl } => {
-                let mark = Some(mark(&message_id));
-                let message_id = Some(message_id.0.into_bytes());
-                Self { message_id, mark, forgets_crashes: true, ..plain(DEAD_LETTERED, ttl) }
-            }
-        }
-    }
-}
-
-/// A claim's answer as the statement gives it.
-fn answer(row: &Row, key: Key) -> Result<Claim, LedgerError> {
-    match get::<&str>(row, "ruling")? {
-        "fresh" => Ok(Claim::Fresh(Fresh {
-            attempt: count(row, "attempts", key)?,
-            crashes: count(row, "crashes", key)?,
-            replays: count(row, "replays", key)?,
-            fence: Fence(natural(get(row, "fence")?, "fence", key)?),
-            first_failed_at: nullable::<i64>(row, "first_failed_at_ms")?
-                .map(|at| natural(at, "first_failed_at_ms", key).map(UnixMs))
-                .transpose()?,
-            is_new: get(row, "is_new")?,
-        })),
-        "done" => Ok(Claim::Done { same_message: get(row, "same_message")? }),
-        "dead-lettered" => Ok(Claim::DeadLettered),
-        "busy" => Ok(Claim::Busy { remaining: until(get(row, "remaining_ms")?) }),
-        "conflict" => Ok(Claim::Conflict),
-        ruling => Err(match ruling.strip_prefix("state ") {
-            Some(state) => unknown_state(key, state),
-            None => LedgerError::Damaged(format!("{}: a claim was {ruling} and not made", key.to_hex())),
-        }),
-    }
-}
-
-/// What stands for a message among the dead.
-fn mark(id: &MessageId) -> i64 {
-    i64::from_be_bytes(DeadIds::mark(id))
-}
-
-/// A fence that no column can hold is one that no entry has.
-fn column(fence: Fence) -> i64 {
-    i64::try_from(fence.0).unwrap_or(-1)
-}
-
-fn row_key(row: &Row) -> Result<Key, LedgerError> {
-    let bytes: &[u8] = get(row, "key")?;
-    bytes.try_into().map(Key).map_err(|_| LedgerError::Damaged(format!("a key has {} bytes", bytes.len())))
-}
-
-fn unknown_state(key: Key, state: impl std::fmt::Display) -> LedgerError {
-    LedgerError::Damaged(format!("{}: {}", key.to_hex(), entry::unknown_state(state)))
-}
-
-fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, LedgerError> {
-    nullable(row, column)?.ok_or_else(|| LedgerError::Damaged(format!("{column} is null")))
-}
-
-/// A column of another type is no entry's damage: the tables are not those that this version knows.
-fn nullable<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<Option<T>, LedgerError> {
-    row.try_get(column).map_err(|error| {
-        let reason = error::reason(&error);
-        LedgerError::Unavailable(format!("the tables in PostgreSQL are not this version's: {column}: {reason}"))
-    })
-}
-
-fn natural<T: TryFrom<i64>>(value: i64, column: &str, key: Key) -> Result<T, LedgerError> {
-    value.try_into().map_err(|_| LedgerError::Damaged(format!("{}: {column} is {value}", key.to_hex())))
-}
-
-fn count(row: &Row, column: &str, key: Key) -> Result<u32, LedgerError> {
-    natural(get(row, column)?, column, key)
 }

@@ -22,7 +22,7 @@ use self::store::{ScriptCall, Store};
 use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::ledger::one;
 use super::remote::{span_ms, until};
-use super::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
+use super::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::RedisConfig;
 
 /// How long the trace of a ping is kept.
@@ -47,6 +47,8 @@ struct Scripts {
     claim: Script,
     extend: Script,
     finish: Script,
+    known: Script,
+    complete: Script,
     get_step: Script,
     put_step: Script,
 }
@@ -83,8 +85,9 @@ impl RedisLedger {
     }
 
     fn claim_call(&self, key: Key, request: &ClaimRequest) -> ScriptCall {
-        let call = self.about(key).arg(&request.body.0[..]).arg(request.message_id.0.as_bytes());
-        call.arg(span_ms(request.lease)).arg(span_ms(IDLE_KEPT)).arg(&DeadIds::mark(&request.message_id)[..])
+        let ClaimRequest { body, message_id, lease } = request;
+        let call = self.about(key).arg(&body.0[..]).arg(message_id.0.as_bytes()).arg(&DeadIds::mark(message_id)[..]);
+        call.arg(span_ms(*lease)).arg(span_ms(IDLE_KEPT))
     }
 
     fn finish_call(&self, key: Key, fence: Fence, finish: Finish) -> ScriptCall {
@@ -100,6 +103,12 @@ impl RedisLedger {
                 call.arg("dead-lettered").arg(span_ms(ttl)).arg(message_id.0).arg(&mark[..]).arg(DeadIds::MAX)
             }
         }
+    }
+
+    fn complete_call(&self, key: Key, completion: Completion) -> ScriptCall {
+        let Completion { body, message_id, result, discarded, ttl } = completion;
+        let call = self.about(key).arg(&body.0[..]).arg(message_id.0.as_bytes()).arg(&DeadIds::mark(&message_id)[..]);
+        call.arg(span_ms(ttl)).arg(u8::from(discarded)).arg(result)
     }
 
     /// One script for each key, all of them on the way at once. `read` makes the answers of words.
@@ -154,6 +163,14 @@ fn finished(key: Key, answer: &[&[u8]]) -> Result<(), LedgerError> {
     }
 }
 
+fn known(key: Key, answer: &[&[u8]]) -> Result<bool, LedgerError> {
+    match *answer {
+        [b"known"] => Ok(true),
+        [b"new"] => Ok(false),
+        _ => Err(nonsense(key, answer)),
+    }
+}
+
 impl Scripts {
     fn new() -> Self {
         let script = |own: &str| Script::new(&format!("{}\n{own}", include_str!("redis/common.lua")));
@@ -161,6 +178,8 @@ impl Scripts {
             claim: script(include_str!("redis/claim.lua")),
             extend: script(include_str!("redis/extend.lua")),
             finish: script(include_str!("redis/finish.lua")),
+            known: script(include_str!("redis/known.lua")),
+            complete: script(include_str!("redis/complete.lua")),
             get_step: script(include_str!("redis/get_step.lua")),
             put_step: script(include_str!("redis/put_step.lua")),
         }
@@ -191,6 +210,16 @@ impl Ledger for RedisLedger {
     async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
         let calls = ends.into_iter().map(|(key, fence, finish)| (key, self.finish_call(key, fence, finish)));
         self.each(&self.scripts.finish, calls.collect(), finished).await
+    }
+
+    async fn known_batch(&self, keys: &[Key]) -> Vec<Result<bool, LedgerError>> {
+        let calls = keys.iter().map(|key| (*key, self.about(*key)));
+        self.each(&self.scripts.known, calls.collect(), known).await
+    }
+
+    async fn complete_batch(&self, completions: Vec<(Key, Completion)>) -> Vec<Result<(), LedgerError>> {
+        let calls = completions.into_iter().map(|(key, completion)| (key, self.complete_call(key, completion)));
+        self.each(&self.scripts.complete, calls.collect(), finished).await
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {

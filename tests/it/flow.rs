@@ -2,6 +2,7 @@
 //! ledger.
 
 mod admission;
+mod completion_alone;
 mod dead_letters;
 mod envelopes;
 mod events;

@@ -13,13 +13,15 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasq_core::message::Key;
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use wasq_ledgers::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 
 /// What the deliveries of a batch share.
 pub struct Batch<'l> {
     ledger: &'l dyn Ledger,
     claims: Questions<(Key, ClaimRequest), Claim>,
     ends: Questions<(Key, Fence, Finish), ()>,
+    known: Questions<Key, bool>,
+    completions: Questions<(Key, Completion), ()>,
 }
 
 /// What is to be asked with the next call, and who waits for the answers.
@@ -31,7 +33,13 @@ type Calls<'b> = FuturesUnordered<BoxFuture<'b, ()>>;
 
 impl<'l> Batch<'l> {
     pub fn new(ledger: &'l dyn Ledger) -> Self {
-        Self { ledger, claims: Questions::default(), ends: Questions::default() }
+        Self {
+            ledger,
+            claims: Questions::default(),
+            ends: Questions::default(),
+            known: Questions::default(),
+            completions: Questions::default(),
+        }
     }
 
     /// As [`Ledger::claim`], together with what other deliveries ask.
@@ -42,6 +50,16 @@ impl<'l> Batch<'l> {
     /// As [`Ledger::finish`], together with what other deliveries ask.
     pub async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
         self.ends.ask((key, fence, finish)).await
+    }
+
+    /// As [`Ledger::known_batch`], together with what other deliveries ask.
+    pub async fn is_known(&self, key: Key) -> Result<bool, LedgerError> {
+        self.known.ask(key).await
+    }
+
+    /// As [`Ledger::complete_batch`], together with what other deliveries ask.
+    pub async fn complete(&self, key: Key, completion: Completion) -> Result<(), LedgerError> {
+        self.completions.ask((key, completion)).await
     }
 
     /// Takes each delivery its way, to the end of the last.
@@ -77,8 +95,10 @@ impl<'l> Batch<'l> {
     fn call<'b>(&'b self, calls: &mut Calls<'b>) -> bool {
         let claims = self.claims.call(|claims| async move { self.ledger.claim_batch(&claims).await });
         let ends = self.ends.call(|ends| self.ledger.finish_batch(ends));
+        let known = self.known.call(|keys| async move { self.ledger.known_batch(&keys).await });
+        let completions = self.completions.call(|completions| self.ledger.complete_batch(completions));
         let before = calls.len();
-        calls.extend(claims.into_iter().chain(ends));
+        calls.extend(claims.into_iter().chain(ends).chain(known).chain(completions));
         calls.len() > before
     }
 }

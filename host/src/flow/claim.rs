@@ -10,10 +10,9 @@ use crate::exit::Exit;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::IdempotencyMode;
 
-/// A claim that is ours; or, of a plugin without a ledger, what stands for it.
+/// A claim that is ours; or what stands for it where the ledger has none.
 pub struct Claimed {
-    /// Whether the ledger has it, and is to be told how it ends.
-    pub is_recorded: bool,
+    pub recorded: Recorded,
     pub key: Key,
     pub fresh: Fresh,
     pub body: BodyDigest,
@@ -23,13 +22,36 @@ pub struct Claimed {
     pub verdict: Option<Box<Letter>>,
 }
 
+/// What the ledger has of an attempt, or will have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The claim, and it is told how the claim ends.
+    Claim,
+    /// The completion alone, and the claim where an outbox or a dead letter needs one.
+    Completion,
+    Nothing,
+}
+
 impl Claimed {
+    pub fn is_recorded(&self) -> bool {
+        self.recorded == Recorded::Claim
+    }
+
     /// Nothing is known of earlier attempts but how often the message was received.
-    fn unrecorded(key: Key, body: BodyDigest, receive_count: u32) -> Self {
+    fn unrecorded(recorded: Recorded, key: Key, body: BodyDigest, receive_count: u32) -> Self {
         let fence = Fence(0);
         let fresh =
             Fresh { attempt: receive_count, crashes: 0, replays: 0, fence, first_failed_at: None, is_new: true };
-        Self { is_recorded: false, key, fresh, body, owed: Owed::default(), verdict: None }
+        Self { recorded, key, fresh, body, owed: Owed::default(), verdict: None }
+    }
+
+    /// Makes the claim that the attempt did without so far; or says why it is not ours. The attempt
+    /// keeps its number.
+    pub async fn make(&mut self, plugin_attempt: &PluginAttempt<'_>) -> Result<(), Exit> {
+        let fresh = ask(plugin_attempt, self.key, self.body).await?;
+        self.fresh = Fresh { attempt: self.fresh.attempt, ..fresh };
+        self.recorded = Recorded::Claim;
+        Ok(())
     }
 }
 
@@ -47,9 +69,26 @@ pub async fn claim(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin
         return Err(Exit::LeaseLost);
     }
     let body = BodyDigest::of(&message.body);
-    if plugin.manifest.idempotency.mode == IdempotencyMode::None {
-        return Ok(Claimed::unrecorded(key, body, plugin_attempt.delivery.receive_count));
+    let unrecorded = |recorded| Claimed::unrecorded(recorded, key, body, plugin_attempt.delivery.receive_count);
+    match plugin.manifest.idempotency.mode {
+        IdempotencyMode::None => return Ok(unrecorded(Recorded::Nothing)),
+        IdempotencyMode::Completion if !is_known(plugin_attempt, key).await? => {
+            return Ok(unrecorded(Recorded::Completion));
+        }
+        IdempotencyMode::Completion | IdempotencyMode::Full => {}
     }
+    let fresh = ask(plugin_attempt, key, body).await?;
+    Ok(Claimed { recorded: Recorded::Claim, key, fresh, body, owed: Owed::default(), verdict: None })
+}
+
+/// Whether an earlier delivery has left anything under the key.
+async fn is_known(plugin_attempt: &PluginAttempt<'_>, key: Key) -> Result<bool, Exit> {
+    plugin_attempt.batch.is_known(key).await.map_err(|error| exit_of(plugin_attempt, error))
+}
+
+/// Asks the ledger for the claim.
+async fn ask(plugin_attempt: &PluginAttempt<'_>, key: Key, body: BodyDigest) -> Result<Fresh, Exit> {
+    let services = plugin_attempt.services;
     let request = ClaimRequest {
         body,
         message_id: plugin_attempt.delivery.message_id.clone(),
@@ -61,22 +100,24 @@ pub async fn claim(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin
             services.health.ledger_answered();
             plugin_attempt.lease.add_claim(key, fresh.fence, ends_at);
             // An answer that took longer than the lease says nothing about now.
-            if plugin_attempt.lease.is_over() {
-                Err(Exit::LeaseLost)
-            } else {
-                Ok(Claimed { is_recorded: true, key, fresh, body, owed: Owed::default(), verdict: None })
-            }
+            if plugin_attempt.lease.is_over() { Err(Exit::LeaseLost) } else { Ok(fresh) }
         }
         Ok(Claim::Done { same_message }) => Err(Exit::Duplicate { same_message }),
         Ok(Claim::DeadLettered) => Err(Exit::Duplicate { same_message: true }),
         Ok(Claim::Busy { remaining }) => Err(Exit::Busy { remaining }),
         Ok(Claim::Conflict) => Err(Exit::Conflict),
+        Err(error) => Err(exit_of(plugin_attempt, error)),
+    }
+}
+
+fn exit_of(plugin_attempt: &PluginAttempt<'_>, error: LedgerError) -> Exit {
+    match error {
         // One row that cannot be read says nothing about the others.
-        Err(LedgerError::Damaged(reason) | LedgerError::TooLarge(reason)) => Err(Exit::LedgerDamaged { reason }),
-        Err(LedgerError::Stale) => Err(Exit::LeaseLost),
-        Err(LedgerError::Unavailable(reason)) => {
-            services.health.ledger_failed(&reason);
-            Err(Exit::LedgerDown { reason })
+        LedgerError::Damaged(reason) | LedgerError::TooLarge(reason) => Exit::LedgerDamaged { reason },
+        LedgerError::Stale => Exit::LeaseLost,
+        LedgerError::Unavailable(reason) => {
+            plugin_attempt.services.health.ledger_failed(&reason);
+            Exit::LedgerDown { reason }
         }
     }
 }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use wasq_core::backoff::Backoff;
-use wasq_ledgers::{Finish, LedgerError};
+use wasq_ledgers::{Completion, Finish, LedgerError};
 use wasq_queues::MESSAGE_MAX_BYTES;
 
-use super::claim::Claimed;
+use super::claim::{Claimed, Recorded};
 use super::decide::{HELD_BACK, QueueAction, Settlement, letter_wait};
 use super::insist::insist;
 use super::pending;
@@ -49,11 +49,15 @@ pub async fn record(
         (Some(Finish::DeadLettered { .. }), claim) => {
             dead_letter(plugin_attempt, claim.as_ref(), &exit, settlement).await
         }
-        (Some(_), Some(claim)) if claim.is_recorded => match hold_back(plugin_attempt, claim, &exit, &settlement).await
-        {
-            Ok(()) => finish_claim(plugin_attempt, claim, settlement).await,
-            Err(error) => unrecorded(plugin_attempt, claim, &error),
-        },
+        (Some(_), Some(claim)) if claim.is_recorded() => {
+            match hold_back(plugin_attempt, claim, &exit, &settlement).await {
+                Ok(()) => finish_claim(plugin_attempt, claim, settlement).await,
+                Err(error) => unrecorded(plugin_attempt, claim, &error),
+            }
+        }
+        (Some(Finish::Done { .. }), Some(claim)) if claim.recorded == Recorded::Completion => {
+            complete(plugin_attempt, claim, settlement).await
+        }
         (Some(_) | None, _) => settlement,
     };
     let attempt = attempt(claim.as_ref());
@@ -89,7 +93,7 @@ async fn dead_letter(
     settlement: Settlement,
 ) -> Settlement {
     let letter = letter(plugin_attempt, claim, exit);
-    let claim = claim.filter(|claim| claim.is_recorded);
+    let claim = claim.filter(|claim| claim.is_recorded());
     if let Some(claim) = claim {
         match keep_verdict(plugin_attempt, claim, &letter).await {
             // Nobody can read what stands there: the letter has to do without it.
@@ -154,6 +158,17 @@ async fn tell(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, finish: Optio
     // From here on the keeper may find the claim gone, because its end is recorded.
     plugin_attempt.lease.finish_claim(claim.key);
     insist(plugin_attempt, || plugin_attempt.batch.finish(claim.key, claim.fresh.fence, finish.clone())).await
+}
+
+/// Records a completion that had no claim.
+async fn complete(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, settlement: Settlement) -> Settlement {
+    let Some(Finish::Done { result, discarded, ttl }) = settlement.ledger.clone() else { return settlement };
+    let message_id = plugin_attempt.delivery.message_id.clone();
+    let completion = Completion { body: claim.body, message_id, result, discarded, ttl };
+    match insist(plugin_attempt, || plugin_attempt.batch.complete(claim.key, completion.clone())).await {
+        Ok(()) => settlement,
+        Err(error) => unrecorded(plugin_attempt, claim, &error),
+    }
 }
 
 /// What becomes of a delivery whose outcome the ledger has not taken.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasq_core::message::Message;
 
-use super::claim::Claimed;
+use super::claim::{Claimed, Recorded};
 use super::outbox::{self, Finished, SendError};
 use super::pending::{self, Pending};
 use super::plugin_attempt::PluginAttempt;
@@ -70,12 +70,33 @@ async fn run_admitted(
         Err(exit) => exit,
         Ok(RunReport { exit: Exit::Done { result }, outbox, .. }) if !outbox.is_empty() => {
             let finished = Finished { result, messages: outbox };
-            match pending::keep_outbox(plugin_attempt, claim, &finished).await {
-                Ok(()) => send(plugin_attempt, finished).await,
-                Err(exit) => exit,
-            }
+            keep_and_send(plugin_attempt, claim, finished).await.unwrap_or_else(|exit| exit)
         }
         Ok(RunReport { exit, .. }) => exit,
+    }
+}
+
+async fn keep_and_send(
+    plugin_attempt: &PluginAttempt<'_>,
+    claim: &mut Claimed,
+    finished: Finished,
+) -> Result<Exit, Exit> {
+    claim_late(plugin_attempt, claim).await?;
+    pending::keep_outbox(plugin_attempt, claim, &finished).await?;
+    Ok(send(plugin_attempt, finished).await)
+}
+
+/// Makes the claim that an attempt did without so far, for what has to be recorded under one. Where
+/// another delivery has left something to be sent since this one began, that counts, and its exit
+/// is the answer.
+pub async fn claim_late(plugin_attempt: &PluginAttempt<'_>, claim: &mut Claimed) -> Result<(), Exit> {
+    if claim.recorded != Recorded::Completion {
+        return Ok(());
+    }
+    claim.make(plugin_attempt).await?;
+    match owed(plugin_attempt, claim).await? {
+        Some(finished) => Err(send(plugin_attempt, finished).await),
+        None => Ok(()),
     }
 }
 
@@ -94,7 +115,7 @@ async fn send(plugin_attempt: &PluginAttempt<'_>, finished: Finished) -> Exit {
 fn admit<'a>(plugin_attempt: &PluginAttempt<'a>, plugin: &'a Plugin, claim: &Claimed) -> Result<Admitted<'a>, Exit> {
     let (services, manifest, fresh) = (plugin_attempt.services, &plugin.manifest, &claim.fresh);
     // A message that is received for the tenth time may have waited nine times.
-    let exhausted = claim.is_recorded
+    let exhausted = claim.is_recorded()
         && fresh.attempt > manifest.retry.max_attempts
         && plugin_attempt.runtime.config.on_exhausted == OnExhausted::DeadLetter;
     if fresh.crashes >= services.limits.max_crashes || exhausted {

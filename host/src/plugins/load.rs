@@ -9,7 +9,7 @@ use wasq_core::message::{KeySource, Message};
 use super::compile::Compiler;
 use super::conflicts::{Conflict, conflicts};
 use super::grants::{check_imports, granted};
-use super::manifest::{IdempotencyMode, Manifest};
+use super::manifest::Manifest;
 use super::reason::Reason;
 use super::signature;
 use crate::admission::permits::{Needs, Pools};
@@ -180,7 +180,7 @@ impl Loader {
             variables: variables.into_iter().collect(),
             egress: Arc::new(self.dialer.egress(&manifest.name, &grants.hosts)?),
             grants,
-            keeps_steps: manifest.idempotency.mode == IdempotencyMode::Full,
+            without_steps: manifest.idempotency.mode.without_steps(),
         })
     }
 }

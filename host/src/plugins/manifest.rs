@@ -132,8 +132,22 @@ pub enum IdempotencyMode {
     /// A claim before each run and a completion behind it. What is done does not run again.
     #[default]
     Full,
+    /// The completion alone. What is done does not run again; two deliveries that overlap may both
+    /// run.
+    Completion,
     /// Nothing, for work that is idempotent by itself. Every delivery runs.
     None,
+}
+
+impl IdempotencyMode {
+    /// Its name, where it keeps no steps: a step is recorded under a claim.
+    pub fn without_steps(self) -> Option<&'static str> {
+        match self {
+            Self::Full => None,
+            Self::Completion => Some("completion"),
+            Self::None => Some("none"),
+        }
+    }
 }
 
 impl Default for Idempotency {

@@ -129,9 +129,9 @@ impl steps::Host for State {
 
 impl State {
     fn check_step(&self, name: &str) -> Result<(), steps::Error> {
-        if !self.policy.keeps_steps {
-            let words = "the manifest has idempotency.mode = \"none\", with which no steps are kept";
-            return Err(steps::Error::Limit(words.into()));
+        if let Some(mode) = self.policy.without_steps {
+            let words = format!("the manifest has idempotency.mode = \"{mode}\", with which no steps are kept");
+            return Err(steps::Error::Limit(words));
         }
         check_name(name).map_err(steps::Error::Limit)
     }

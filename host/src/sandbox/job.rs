@@ -23,8 +23,8 @@ pub struct Policy {
     pub variables: Vec<(String, String)>,
     pub egress: Arc<Egress>,
     pub grants: Grants,
-    /// Whether the ledger keeps its steps.
-    pub keeps_steps: bool,
+    /// The `idempotency.mode` that keeps no steps, if it is one.
+    pub without_steps: Option<&'static str>,
 }
 
 /// One attempt at one message.

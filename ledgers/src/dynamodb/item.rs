@@ -63,7 +63,8 @@ pub fn word(state: &State) -> &'static str {
 /// entry, so an entry must outlast by far what the hosts' bounds on the time are apart.
 const TTL_GRACE_S: u64 = 60 * 60;
 
-/// Tells a claim from all others, so that one whose answer got lost is recognised.
+/// Tells a claim, or a completion without one, from all others, so that one whose answer got lost is
+/// recognised.
 pub type ClaimId = [u8; 16];
 
 /// An item's two keys.
@@ -155,13 +156,17 @@ impl ReadItem {
     }
 }
 
-/// All attributes of a claimed entry but its steps. The ones without a value must not be there.
-pub fn claimed(entry: &Entry, lease: LeaseEnd, id: &ClaimId) -> Vec<(&'static str, Option<AttributeValue>)> {
-    let Entry { state: _, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at } =
+/// All attributes of an entry but its steps. The ones without a value must not be there.
+pub fn attributes(entry: &Entry, lease: LeaseEnd, id: &ClaimId) -> Vec<(&'static str, Option<AttributeValue>)> {
+    let Entry { state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at } =
         entry;
     let marks: Vec<_> = dead.as_bytes().chunks(DeadIds::BYTES).map(bytes).collect();
+    let (result, discarded) = match state {
+        State::Done { result, discarded } => (result.as_deref().map(bytes), Some(AttributeValue::Bool(*discarded))),
+        State::Claimed | State::Released | State::DeadLettered => (None, None),
+    };
     let mut attributes = vec![
-        (STATE, Some(text(CLAIMED))),
+        (STATE, Some(text(word(state)))),
         (FENCE, Some(number(fence.0))),
         (ATTEMPTS, Some(number((*attempts).into()))),
         (CRASHES, Some(number((*crashes).into()))),
@@ -170,8 +175,8 @@ pub fn claimed(entry: &Entry, lease: LeaseEnd, id: &ClaimId) -> Vec<(&'static st
         (MESSAGE_ID, Some(text(&message_id.0))),
         (DEAD, (!marks.is_empty()).then_some(AttributeValue::L(marks))),
         (FIRST_FAILED_AT, first_failed_at.map(|at| number(at.0))),
-        (RESULT, None),
-        (DISCARDED, None),
+        (RESULT, result),
+        (DISCARDED, discarded),
         (CLAIM_ID, Some(bytes(id))),
     ];
     attributes.extend(leased(lease).map(|(name, value)| (name, Some(value))));

@@ -35,14 +35,15 @@ impl<'a> Batch<'a> {
         self.row_index.find(&self.transaction, key).map_err(|error| unread(error, key))
     }
 
+    /// Whether there is an entry under the key.
+    pub fn has(&self, key: Key) -> Result<bool, LedgerError> {
+        let Some(id) = self.find(key)? else { return Ok(false) };
+        self.prepare("SELECT 1 FROM entries WHERE id = ?1 AND key = ?2")?.exists(params![id, &key.0]).map_err(failed)
+    }
+
     /// Adds an entry. False if there is one under the key, which stays as it is.
     pub fn insert(&mut self, key: Key, entry: &Entry) -> Result<bool, LedgerError> {
-        if let Some(id) = self.find(key)?
-            && self
-                .prepare("SELECT 1 FROM entries WHERE id = ?1 AND key = ?2")?
-                .exists(params![id, &key.0])
-                .map_err(failed)?
-        {
+        if self.has(key)? {
             return Ok(false);
         }
         let id = self.row_index.give(key);

@@ -41,11 +41,36 @@ impl fmt::Display for Schema {
     }
 }
 
+/// The words for what a claim makes of an entry, where no lease matters.
+const RULES: &str = "WHEN removable_at_ms <= now_ms AND NOT (state = 1 AND lease_until_ms > now_ms) THEN 'forgotten'
+            WHEN state NOT BETWEEN 1 AND 4 THEN 'state ' || state
+            WHEN mark = ANY (dead) THEN 'dead-lettered'
+            WHEN state = 4 THEN 'replayed'
+            WHEN body <> new_body THEN 'conflict'
+            WHEN state = 3 THEN 'done'
+            WHEN state = 2 THEN 'released'";
+
+/// Those of these words, and of the one for a lease that has run out, that let a run start.
+const STARTS: &str = "'forgotten', 'replayed', 'released', 'crashed'";
+
+/// What a claim takes over from the entry, with its own attempt counted.
+const TAKEN_OVER: &str = "fence = nextval('{schema}.fences'),
+        life = CASE ruling WHEN 'forgotten' THEN nextval('{schema}.fences') ELSE ruled.life END,
+        attempts = CASE WHEN ruling IN ('released', 'crashed') THEN least(ruled.attempts + 1, {count_max}) ELSE 1 END,
+        crashes = CASE ruling WHEN 'released' THEN ruled.crashes WHEN 'crashed' THEN least(ruled.crashes + 1, {count_max}) ELSE 0 END,
+        replays = CASE ruling WHEN 'forgotten' THEN 0 WHEN 'replayed' THEN least(ruled.replays + 1, {count_max}) ELSE ruled.replays END,
+        body = new_body,
+        message_id = new_message_id,
+        dead = CASE ruling WHEN 'forgotten' THEN '{}' ELSE ruled.dead END,
+        first_failed_at_ms = CASE WHEN ruling IN ('released', 'crashed') THEN ruled.first_failed_at_ms END,";
+
 /// The statements for one schema.
 pub struct Statements {
     pub claim: String,
     pub extend: String,
     pub finish: String,
+    pub known: String,
+    pub complete: String,
     pub get_step: String,
     pub put_step: String,
     pub put_envelope: String,
@@ -64,12 +89,15 @@ impl Statements {
     pub fn of(schema: &Schema) -> Self {
         let (schema, count_max) = (schema.to_string(), u32::MAX.to_string());
         let fill = |text: &str| {
+            let text = text.replace("{rules}", RULES).replace("{taken_over}", TAKEN_OVER).replace("{starts}", STARTS);
             text.replace("{schema}", &schema).replace("{now_ms}", NOW_MS).replace("{count_max}", &count_max)
         };
         Self {
             claim: fill(CLAIM),
             extend: fill(EXTEND),
             finish: fill(FINISH),
+            known: fill(KNOWN),
+            complete: fill(COMPLETE),
             get_step: fill(GET_STEP),
             put_step: fill(PUT_STEP),
             put_envelope: fill(PUT_ENVELOPE),
@@ -116,13 +144,7 @@ WITH asked AS MATERIALIZED (
 ), ruled AS MATERIALIZED (
     SELECT found.*, now_ms, message_id = new_message_id AS same_message,
         CASE
-            WHEN removable_at_ms <= now_ms AND NOT (state = 1 AND lease_until_ms > now_ms) THEN 'forgotten'
-            WHEN state NOT BETWEEN 1 AND 4 THEN 'state ' || state
-            WHEN mark = ANY (dead) THEN 'dead-lettered'
-            WHEN state = 4 THEN 'replayed'
-            WHEN body <> new_body THEN 'conflict'
-            WHEN state = 3 THEN 'done'
-            WHEN state = 2 THEN 'released'
+            {rules}
             WHEN lease_until_ms > now_ms THEN 'busy'
             ELSE 'crashed'
         END AS ruling
@@ -130,21 +152,13 @@ WITH asked AS MATERIALIZED (
 ), taken AS (
     UPDATE {schema}.entries AS e SET
         state = 1,
-        fence = nextval('{schema}.fences'),
-        life = CASE ruling WHEN 'forgotten' THEN nextval('{schema}.fences') ELSE ruled.life END,
-        attempts = CASE WHEN ruling IN ('released', 'crashed') THEN least(ruled.attempts + 1, {count_max}) ELSE 1 END,
-        crashes = CASE ruling WHEN 'released' THEN ruled.crashes WHEN 'crashed' THEN least(ruled.crashes + 1, {count_max}) ELSE 0 END,
-        replays = CASE ruling WHEN 'forgotten' THEN 0 WHEN 'replayed' THEN least(ruled.replays + 1, {count_max}) ELSE ruled.replays END,
-        body = new_body,
-        message_id = new_message_id,
-        dead = CASE ruling WHEN 'forgotten' THEN '{}' ELSE ruled.dead END,
-        first_failed_at_ms = CASE WHEN ruling IN ('released', 'crashed') THEN ruled.first_failed_at_ms END,
+        {taken_over}
         lease_until_ms = now_ms + lease_ms,
         removable_at_ms = now_ms + $5::bigint,
         discarded = NULL,
         result = NULL
     FROM ruled
-    WHERE e.key = ruled.key AND ruling IN ('forgotten', 'replayed', 'released', 'crashed')
+    WHERE e.key = ruled.key AND ruling IN ({starts})
     RETURNING e.key, e.fence, e.attempts, e.crashes, e.replays, e.first_failed_at_ms
 )
 SELECT key, 'fresh' AS ruling, false AS same_message, 0::bigint AS remaining_ms,
@@ -214,6 +228,54 @@ WITH asked AS MATERIALIZED (
     DELETE FROM {schema}.steps WHERE key IN (SELECT key FROM ended WHERE state = 3)
 )
 SELECT key, state FROM found";
+
+/// The keys of $1 that have an entry.
+const KNOWN: &str = "SELECT key FROM {schema}.entries WHERE key = ANY ($1::bytea[])";
+
+/// Completes without a claim. $1 keys, none of them twice, $2 bodies, $3 message ids, $4 times to
+/// live, $5 discarded, $6 results, $7 the marks of the message ids. It goes as a claim does, but
+/// nobody's claim holds it up. Each row has a key and the word for what was made of its entry.
+const COMPLETE: &str = "
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::boolean[], $6::bytea[], $7::bigint[])
+        AS asked (key, new_body, new_message_id, ttl_ms, new_discarded, new_result, mark)
+    ORDER BY key
+), begun AS (
+    INSERT INTO {schema}.entries AS e (key, state, fence, life, attempts, crashes, replays, body, message_id,
+                                       lease_until_ms, removable_at_ms, discarded, result)
+    SELECT key, 3, fence, fence, 1, 0, 0, new_body, new_message_id, now_ms, now_ms + ttl_ms, new_discarded, new_result
+    FROM (SELECT asked.*, nextval('{schema}.fences') AS fence, {now_ms} AS now_ms FROM asked) AS next
+    ON CONFLICT (key) DO NOTHING
+    RETURNING e.key
+), found AS MATERIALIZED (
+    SELECT e.*, asked.new_body, asked.new_message_id, asked.ttl_ms, asked.new_discarded, asked.new_result, asked.mark
+    FROM {schema}.entries AS e JOIN asked ON e.key = asked.key
+    ORDER BY e.key
+    FOR UPDATE OF e
+), ruled AS MATERIALIZED (
+    SELECT found.*, now_ms,
+        CASE
+            {rules}
+            ELSE 'crashed'
+        END AS ruling
+    FROM found, LATERAL (SELECT {now_ms} AS now_ms WHERE found.key IS NOT NULL) AS clock
+), taken AS (
+    UPDATE {schema}.entries AS e SET
+        state = 3,
+        {taken_over}
+        lease_until_ms = now_ms,
+        removable_at_ms = now_ms + ttl_ms,
+        discarded = new_discarded,
+        result = new_result
+    FROM ruled
+    WHERE e.key = ruled.key AND ruling IN ({starts})
+    RETURNING e.key
+), forgotten AS (
+    DELETE FROM {schema}.steps WHERE key IN (SELECT key FROM taken)
+)
+SELECT key, 'new' AS ruling FROM begun
+UNION ALL
+SELECT key, ruling FROM ruled";
 
 /// A step's value, and the state of the entry that has the fence. $1 key, $2 fence, $3 name. No row
 /// when it has another one, a value of NULL when there is no such step.

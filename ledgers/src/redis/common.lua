@@ -66,3 +66,50 @@ local function expire(removable_at, lease_until)
     redis.call('PEXPIREAT', KEYS[1], at)
     redis.call('PEXPIREAT', KEYS[2], at)
 end
+
+-- The words for what a claim makes of an entry that let a run start.
+local STARTS = {new = true, replayed = true, released = true, crashed = true}
+
+-- The word for what a claim makes of an entry. `held` says whether a claim on it lasts.
+local function rule(e, held, now_ms, body, mark)
+    if not e or (e.removable_at <= now_ms and not held) then
+        return 'new'
+    elseif is_dead(e.dead, mark) then
+        return 'dead-lettered'
+    elseif e.state == 'dead-lettered' then
+        return 'replayed'
+    elseif e.body ~= body then
+        return 'conflict'
+    elseif e.state ~= 'claimed' then
+        return e.state
+    end
+    return held and 'busy' or 'crashed'
+end
+
+-- What a claim takes over from the entry, with its own attempt counted.
+local function claimed_by(ruling, e, now_us)
+    local claimed = {attempts = 0, crashes = 0, replays = 0, first_failed_at = '', dead = '', is_new = ruling == 'new'}
+    if not claimed.is_new then
+        claimed.replays, claimed.dead = e.replays, e.dead
+    end
+    if ruling == 'replayed' then
+        claimed.replays = math.min(e.replays + 1, COUNT_MAX)
+    elseif ruling == 'released' or ruling == 'crashed' then
+        claimed.attempts, claimed.crashes, claimed.first_failed_at = e.attempts, e.crashes, e.first_failed_at
+    end
+    if ruling == 'crashed' then
+        claimed.crashes = math.min(e.crashes + 1, COUNT_MAX)
+    end
+    claimed.attempts = math.min(claimed.attempts + 1, COUNT_MAX)
+    -- Grows even when the entry before was removed, since time does.
+    claimed.fence = e and math.max(now_us, e.fence + 1) or now_us
+    return claimed
+end
+
+-- Writes an entry for the body ARGV[1] and the message id ARGV[2].
+local function write(state, claimed, lease_until, removable_at)
+    redis.call('HSET', KEYS[1], 'state', state, 'fence', text(claimed.fence), 'attempts', text(claimed.attempts),
+        'crashes', text(claimed.crashes), 'replays', text(claimed.replays), 'body', ARGV[1], 'message_id', ARGV[2],
+        'dead', claimed.dead, 'first_failed_at', claimed.first_failed_at, 'lease_until', text(lease_until),
+        'removable_at', text(removable_at))
+end

@@ -24,6 +24,14 @@ enum Order {
     Sleep {
         ms: u64,
     },
+    Reject {
+        reason: String,
+    },
+    Trap,
+    /// Does what is there for this attempt; the last is for all that follow.
+    Each {
+        attempts: Vec<Order>,
+    },
     /// Tells `url` once.
     Step {
         url: String,
@@ -48,6 +56,12 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
         Order::Sleep { ms } => {
             std::thread::sleep(Duration::from_millis(ms));
             Ok(Outcome::done())
+        }
+        Order::Reject { reason } => Err(Failure::reject(reason)),
+        Order::Trap => panic!("as its message says"),
+        Order::Each { mut attempts } => {
+            let place = (cx.attempt() as usize).min(attempts.len()) - 1;
+            obey(attempts.swap_remove(place), cx)
         }
         Order::Step { url } => {
             cx.once("step", || Ok(tell(&url)?.status()))?;

@@ -54,6 +54,10 @@ macro_rules! contract {
             each_end_of_a_batch_has_its_own_answer
             a_key_that_is_named_twice_is_claimed_once
             a_batch_leaves_steps_where_they_belong
+            what_is_recorded_is_known
+            what_is_completed_without_a_claim_is_done
+            a_completion_voids_the_claim_of_another_delivery
+            a_completion_changes_nothing_that_has_ended
             pauses_are_kept_until_they_are_removed
             pauses_made_at_once_all_stand
             it_can_record
@@ -75,6 +79,7 @@ macro_rules! contract {
 pub(crate) use contract;
 
 mod batches;
+mod completions;
 pub mod damaged;
 mod fences;
 mod letters;
@@ -82,6 +87,7 @@ mod pauses;
 pub mod shared;
 
 pub use batches::*;
+pub use completions::*;
 pub(crate) use damaged::damage_contract;
 pub use fences::*;
 pub use letters::*;

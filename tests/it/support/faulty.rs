@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use wasq_core::message::Key;
 use wasq_core::pause::{Pause, Target};
 use wasq_ledgers::local::LocalLedger;
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use wasq_ledgers::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 
 /// What is wrong with a [`Faulty`] ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +35,13 @@ pub struct Faulty {
     trouble: Mutex<Trouble>,
     changed: Notify,
     refused: AtomicUsize,
+    claims: AtomicUsize,
 }
 
 impl Faulty {
     pub fn new(inner: LocalLedger, trouble: Trouble) -> Arc<Self> {
-        let (changed, refused) = (Notify::new(), AtomicUsize::new(0));
-        Arc::new(Self { inner, trouble: Mutex::new(trouble), changed, refused })
+        let (changed, refused, claims) = (Notify::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { inner, trouble: Mutex::new(trouble), changed, refused, claims })
     }
 
     pub fn set(&self, trouble: Trouble) {
@@ -51,6 +52,11 @@ impl Faulty {
     /// Extensions that were refused: their claims had ended.
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Claims that were asked for.
+    pub fn claims(&self) -> usize {
+        self.claims.load(Ordering::Relaxed)
     }
 
     async fn until_answered(&self) {
@@ -89,6 +95,7 @@ impl Faulty {
 #[async_trait]
 impl Ledger for Faulty {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
+        self.claims.fetch_add(1, Ordering::Relaxed);
         self.check(true)?;
         self.inner.claim(key, request).await
     }
@@ -107,6 +114,22 @@ impl Ledger for Faulty {
         let answer = self.inner.finish(key, fence, finish).await;
         self.until_answered().await;
         answer
+    }
+
+    async fn known_batch(&self, keys: &[Key]) -> Vec<Result<bool, LedgerError>> {
+        match self.check(true) {
+            Ok(()) => self.inner.known_batch(keys).await,
+            Err(error) => vec![Err(error); keys.len()],
+        }
+    }
+
+    async fn complete_batch(&self, completions: Vec<(Key, Completion)>) -> Vec<Result<(), LedgerError>> {
+        if let Err(error) = self.check(false) {
+            return vec![Err(error); completions.len()];
+        }
+        let answers = self.inner.complete_batch(completions).await;
+        self.until_answered().await;
+        answers
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {

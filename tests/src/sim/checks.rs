@@ -6,13 +6,27 @@ use serde_json::Value;
 use wasq_core::message::{Key, MessageId, MessageType};
 use wasq_ledgers::{Fence, Finish};
 
-use super::plan::{PAIR, Planned};
+use super::plan::{BARE, LIGHT, PAIR, Planned, SOLO};
 use super::world::{Backlog, Stored, Which};
 
-/// The scope of the simulated hosts' keys, and their plugins: the first handles every type, the
-/// second only pairs.
+/// The scope of the simulated hosts' keys.
 pub const SCOPE: &str = "sim";
-pub const PLUGINS: [&str; 2] = ["first", "second"];
+
+/// A simulated plugin.
+#[derive(Debug)]
+pub struct SimPlugin {
+    pub name: &'static str,
+    pub types: &'static [&'static str],
+    /// Its `idempotency.mode`.
+    pub mode: &'static str,
+}
+
+pub const PLUGINS: [SimPlugin; 4] = [
+    SimPlugin { name: "first", types: &[SOLO, PAIR], mode: "full" },
+    SimPlugin { name: "second", types: &[PAIR], mode: "full" },
+    SimPlugin { name: "light", types: &[LIGHT], mode: "completion" },
+    SimPlugin { name: "bare", types: &[BARE], mode: "none" },
+];
 /// The attempts that the simulated plugins make.
 pub const MAX_ATTEMPTS: u32 = 3;
 
@@ -24,6 +38,8 @@ pub struct Watch {
     claims: BTreeMap<(Key, Fence), Claimed>,
     latest: BTreeMap<Key, Fence>,
     completions: BTreeMap<Key, u32>,
+    /// Messages of which a host without a ledger says that their run is done.
+    ran: BTreeSet<MessageId>,
     /// Messages that are to be dead-lettered by the ledger's word, under their keys.
     condemned: BTreeSet<(Key, MessageId)>,
     /// Dead letters that were sent, by message id, key and plugin.
@@ -39,7 +55,7 @@ struct Sent {
     group: Option<String>,
     outbox: u64,
     /// The key that each of its plugins has for it.
-    keys: Vec<(Key, &'static str)>,
+    keys: Vec<(Key, &'static SimPlugin)>,
 }
 
 struct Claimed {
@@ -54,11 +70,11 @@ pub type Verdict = Result<(), String>;
 
 impl Watch {
     pub fn sent(&mut self, id: MessageId, message: &Planned) {
-        let plugins = if message.kind == PAIR { &PLUGINS[..] } else { &PLUGINS[..1] };
+        let plugins = || PLUGINS.iter().filter(|plugin| plugin.types.contains(&message.kind));
         let kind = MessageType(message.kind.into());
         for record in &message.records {
             let key = &record.key;
-            let keys = plugins.iter().map(|plugin| (Key::of(SCOPE, plugin, &kind, key), *plugin)).collect();
+            let keys = plugins().map(|plugin| (Key::of(SCOPE, plugin.name, &kind, key), plugin)).collect();
             let number = |name: &str| record.body[name].as_u64().expect("the plan writes it");
             let (n, outbox) = (number("n"), number("outbox"));
             let (id, key, group) = (id.clone(), key.clone(), message.group.clone());
@@ -128,11 +144,20 @@ impl Watch {
     }
 
     fn is_settled(&self, sent: &Sent) -> bool {
-        sent.keys.iter().all(|(key, plugin)| self.completions.contains_key(key) || self.is_dead(sent, plugin))
+        let is_done = |key, plugin: &SimPlugin| match plugin.mode {
+            "none" => self.ran.contains(&sent.id),
+            _ => self.completions.contains_key(key),
+        };
+        sent.keys.iter().all(|(key, plugin)| is_done(key, plugin) || self.is_dead(sent, plugin.name))
     }
 
     fn is_dead(&self, sent: &Sent, plugin: &str) -> bool {
         self.dead.contains(&(sent.id.0.clone(), sent.key.clone(), plugin.to_owned()))
+    }
+
+    /// A host says that a run is done; it counts where no ledger has a word on it.
+    pub fn ran(&mut self, message: &MessageId) {
+        self.ran.insert(message.clone());
     }
 
     /// A guest or its host asks the ledger for something under a claim whose lease ended `ended_ms`
@@ -152,14 +177,25 @@ impl Watch {
         if self.latest.get(&key) != Some(&fence) {
             return Err(format!("{finish:?} of {key:?} was accepted under the stale {fence:?}"));
         }
-        if let Finish::Done { .. } = finish {
-            let count = self.completions.entry(key).or_default();
-            *count += 1;
-            if *count > 1 {
-                return Err(format!("{key:?} has a second completion"));
-            }
+        match finish {
+            Finish::Done { .. } => self.completes(key),
+            Finish::Failed { .. } | Finish::Released { .. } | Finish::DeadLettered { .. } => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The ledger has recorded a completion that had no claim.
+    pub fn completed(&mut self, key: Key, fence: Fence) -> Verdict {
+        self.latest.insert(key, fence);
+        self.completes(key)
+    }
+
+    fn completes(&mut self, key: Key) -> Verdict {
+        let count = self.completions.entry(key).or_default();
+        *count += 1;
+        match count {
+            1 => Ok(()),
+            _ => Err(format!("{key:?} has a second completion")),
+        }
     }
 
     /// Whoever holds a receipt of the message asks to delete it.
@@ -175,9 +211,12 @@ impl Watch {
         let text = |name: &str| letter[name].as_str().unwrap_or_default().to_owned();
         let (id, key, plugin, class) = (text("message_id"), text("key"), text("plugin"), text("class"));
         let attempts = letter["attempts"].as_u64().unwrap_or_default() as u32;
+        let is_counted = PLUGINS.iter().any(|known| known.name == plugin && known.mode == "full");
         // What has only its outbox left to send may go on after the last attempt's host has died.
+        // Receives, which count where attempts are not recorded, go on too.
         let exhausted = match class.as_str() {
-            "retry" | "trap" | "timeout" => attempts == MAX_ATTEMPTS,
+            "retry" | "trap" | "timeout" if is_counted => attempts == MAX_ATTEMPTS,
+            "retry" | "trap" | "timeout" => attempts >= MAX_ATTEMPTS,
             "outbox" => attempts >= MAX_ATTEMPTS,
             _ => true,
         };
@@ -211,7 +250,7 @@ impl Watch {
         for sent in &self.sent {
             for (key, plugin) in &sent.keys {
                 for place in 0..sent.outbox {
-                    let is_there = notes.contains_key(&(sent.n, (*plugin).to_owned(), place));
+                    let is_there = notes.contains_key(&(sent.n, plugin.name.to_owned(), place));
                     if self.completions.contains_key(key) && !is_there {
                         return Err(format!("{} is done, and message {place} of its outbox was not sent", sent.id));
                     }

@@ -1,7 +1,7 @@
 //! One simulated host: the real one's parts in a runtime of their own, stepped by hand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -25,13 +25,13 @@ use wasq::telemetry::spans::Tracing;
 use wasq::telemetry::stats::Stats;
 use wasq::workers::Workers;
 use wasq_core::clock::{self, Clock};
-use wasq_core::message::UnixMs;
+use wasq_core::message::{MessageId, UnixMs};
 use wasq_ledgers::Ledger;
 use wasq_queues::{MaximumMessageSize, Outlet, Queue, Retention};
 
-use super::checks::{MAX_ATTEMPTS, PLUGINS, SCOPE};
+use super::checks::{MAX_ATTEMPTS, PLUGINS, SCOPE, SimPlugin};
 use super::ledger::SimLedger;
-use super::plan::{PAIR, Plan, SOLO};
+use super::plan::Plan;
 use super::queue::SimQueue;
 use super::world::{EPOCH_MS, Which, World};
 
@@ -45,13 +45,14 @@ pub struct Kit {
 impl Kit {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        for (place, plugin) in PLUGINS.iter().enumerate() {
-            let component = std::fs::read(crate::guest("sim")).expect("the guest was built");
+        for SimPlugin { name: plugin, types, mode } in &PLUGINS {
+            let guest = if *mode == "none" { "bare" } else { "sim" };
+            let component = std::fs::read(crate::guest(guest)).expect("the guest was built");
             std::fs::write(dir.path().join(format!("{plugin}.wasm")), component).expect("a temporary file");
-            let types = if place == 0 { format!("['{SOLO}', '{PAIR}']") } else { format!("['{PAIR}']") };
+            let queues = if *mode == "none" { "[]" } else { "['out']" };
             let manifest = format!(
-                "name = '{plugin}'\ntypes = {types}\ntimeout = '3s'\nmax_concurrency = 1000\nqueues = ['out']\nvariables = {{ plugin = '{plugin}' }}\n\
-                 [retry]\nmax_attempts = {MAX_ATTEMPTS}\ninitial_interval = '500ms'\nmaximum_interval = '2s'\n"
+                "name = '{plugin}'\ntypes = {types:?}\ntimeout = '3s'\nmax_concurrency = 1000\nqueues = {queues}\nvariables = {{ plugin = '{plugin}' }}\n\
+                 [idempotency]\nmode = '{mode}'\n[retry]\nmax_attempts = {MAX_ATTEMPTS}\ninitial_interval = '500ms'\nmaximum_interval = '2s'\n"
             );
             std::fs::write(dir.path().join(format!("{plugin}.toml")), manifest).expect("a temporary file");
         }
@@ -76,9 +77,21 @@ pub struct Seat {
     booted_at: Instant,
     dead: AtomicBool,
     died: Notify,
+    /// The host that sits here.
+    services: OnceLock<Weak<Services>>,
 }
 
+/// Past the end of every simulation.
+const ALWAYS: UnixMs = UnixMs(u64::MAX / 2);
+
 impl Seat {
+    /// Whether the host has said that a run of the message is done.
+    pub fn has_run(&self, id: &MessageId) -> bool {
+        let services = self.services.get().and_then(Weak::upgrade);
+        let outcomes = services.map(|services| services.recent.watch(ALWAYS)).unwrap_or_default();
+        outcomes.iter().any(|outcome| outcome.message_id == *id && outcome.class == "done")
+    }
+
     /// The simulated time, as this host has it.
     pub fn now_ms(&self) -> u64 {
         self.boot_ms + (clock::now() - self.booted_at).as_millis() as u64
@@ -263,6 +276,7 @@ impl SimHost {
                 booted_at: clock::now(),
                 dead: AtomicBool::new(false),
                 died: Notify::new(),
+                services: OnceLock::new(),
             });
             let crew = begin(&self.kit, &seat, &self.plan);
             (seat, crew)
@@ -322,7 +336,10 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
     let meters = Arc::new(QueueMeters::default());
     let (keeper, renewals) = Keeper::new(config.visibility, meters.clone());
     tokio::spawn(renewals.run(Arc::new(SimQueue::for_keeper(seat.clone())), ledger));
-    let mut crew = Workers::new(Arc::new(services));
+    services.recent.watch(ALWAYS);
+    let services = Arc::new(services);
+    seat.services.set(Arc::downgrade(&services)).expect("a seat is taken once");
+    let mut crew = Workers::new(services);
     crew.begin(QueueRuntime {
         s3: None,
         sns: None,

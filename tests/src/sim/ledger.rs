@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use wasq_core::message::{Key, UnixMs};
 use wasq_core::pause::{Pause, Target};
 use wasq_ledgers::entry::{self, Entry, State as EntryState, Steps};
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
+use wasq_ledgers::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 
 use super::host::Seat;
 use super::world::{EPOCH_MS, State};
@@ -168,6 +168,23 @@ fn end(
     decided.map(|_| ())
 }
 
+fn complete(state: &mut State, host: usize, key: Key, completion: &Completion, now_ms: u64) {
+    let books = &mut state.books;
+    books.fences += 1;
+    let fence = Fence(books.fences);
+    let found = books.entries.get(&key).cloned();
+    let id = &completion.message_id;
+    if let Some(change) = entry::complete(found, completion.clone(), fence, UnixMs(EPOCH_MS + now_ms)) {
+        books.forget_steps(key);
+        books.entries.insert(key, change.entry);
+        books.leases_ms.remove(&key);
+        if let Err(what) = state.watch.completed(key, fence) {
+            state.violated(now_ms, what);
+        }
+    }
+    state.trace(now_ms, || format!("host {host} completes {key:?} for {id} without a claim"));
+}
+
 fn unavailable() -> LedgerError {
     LedgerError::Unavailable("as the seed has it".into())
 }
@@ -216,6 +233,18 @@ impl Ledger for SimLedger {
     async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
         self.batch(&ends, |state, (key, fence, finish), now_ms| {
             end(state, self.seat.host, *key, *fence, finish, now_ms)
+        })
+        .await
+    }
+
+    async fn known_batch(&self, keys: &[Key]) -> Vec<Result<bool, LedgerError>> {
+        self.batch(keys, |state, key, _| Ok(state.books.entries.contains_key(key))).await
+    }
+
+    async fn complete_batch(&self, completions: Vec<(Key, Completion)>) -> Vec<Result<(), LedgerError>> {
+        self.batch(&completions, |state, (key, completion), now_ms| {
+            complete(state, self.seat.host, *key, completion, now_ms);
+            Ok(())
         })
         .await
     }

@@ -6,9 +6,12 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use wasq_core::message::{AttributeValue, Attributes};
 
-/// The types of messages: one handled by one plugin, one by two.
+/// The types of messages: one handled by one plugin, one by two, and one each for a plugin that
+/// records completions alone and one without a ledger.
 pub const SOLO: &str = "solo";
 pub const PAIR: &str = "pair";
+pub const LIGHT: &str = "light";
+pub const BARE: &str = "bare";
 
 /// The records of a batch.
 const RECORDS_MAX: usize = 4;
@@ -127,11 +130,17 @@ impl Planned {
     }
 
     fn draw(n: usize, fifo: bool, trouble_ms: u64, rng: &mut Rng) -> Self {
-        let count = if rng.f64() < 0.1 { rng.usize(2..=RECORDS_MAX) } else { 1 };
-        let records = (0..count).map(|place| Record::draw(n, place, count > 1, rng)).collect();
+        let kind = match rng.f64() {
+            0.0..0.2 => PAIR,
+            0.2..0.35 => LIGHT,
+            0.35..0.45 => BARE,
+            _ => SOLO,
+        };
+        let count = if kind != BARE && rng.f64() < 0.1 { rng.usize(2..=RECORDS_MAX) } else { 1 };
+        let records = (0..count).map(|place| Record::draw(n, place, count > 1, kind, rng)).collect();
         Self {
             at_ms: if rng.bool() { 0 } else { rng.u64(0..trouble_ms) },
-            kind: if rng.f64() < 0.2 { PAIR } else { SOLO },
+            kind,
             records,
             group: fifo.then(|| format!("g{}", rng.u32(0..3))),
         }
@@ -139,22 +148,36 @@ impl Planned {
 }
 
 impl Record {
-    fn draw(n: usize, place: usize, is_event: bool, rng: &mut Rng) -> Self {
+    fn draw(n: usize, place: usize, is_event: bool, kind: &str, rng: &mut Rng) -> Self {
+        let has_steps = ![LIGHT, BARE].contains(&kind);
         let act = |rng: &mut Rng| match rng.u32(0..100) {
             0..55 => json!("done"),
             55..70 => json!("retry"),
             70..74 => json!("reject"),
             74..78 => json!("trap"),
-            78..83 => json!("snooze"),
-            83..95 => json!({ "sleep": rng.u64(1..=2_900) }),
+            78..83 if has_steps => json!("snooze"),
+            78..95 => json!({ "sleep": rng.u64(1..=2_900) }),
             _ => json!({ "sleep": 60_000 }),
         };
         let acts: Vec<Value> = (0..rng.usize(1..=3)).map(|_| act(rng)).collect();
-        let outbox = if rng.f64() < 0.3 { rng.u32(1..=2) } else { 0 };
+        let outbox = if kind != BARE && rng.f64() < 0.3 { rng.u32(1..=2) } else { 0 };
+        let steps = if has_steps { rng.u32(1..=3) } else { 0 };
         let id = format!("k{n}.{place}");
         let key = if is_event { format!("{}:{SOURCE}{}:{id}", SOURCE.len(), id.len()) } else { id.clone() };
-        let body = json!({ "n": n * RECORDS_MAX + place, "steps": rng.u32(1..=3), "outbox": outbox, "acts": acts });
+        // The guest without an outbox takes orders in its own words.
+        let orders: Vec<Value> = acts.iter().filter(|_| kind == BARE).map(order).collect();
+        let body = json!({ "n": n * RECORDS_MAX + place, "steps": steps, "outbox": outbox, "acts": acts,
+                           "do": "each", "attempts": orders });
         Self { id, key, body }
+    }
+}
+
+/// An act, as the guest `bare` is told.
+fn order(act: &Value) -> Value {
+    match (act.as_str(), act["sleep"].as_u64()) {
+        (_, Some(ms)) => json!({ "do": "sleep", "ms": ms }),
+        (Some(act), None) => json!({ "do": act, "reason": "as its message says" }),
+        (None, None) => unreachable!("an act is a word, or a sleep"),
     }
 }
 

@@ -211,6 +211,9 @@ impl Queue for SimQueue {
             let (place, count) = parse(receipt);
             let message = &state.backlogs[self.which as usize].messages[place];
             let (id, host) = (message.id.clone(), self.seat.host);
+            if self.seat.has_run(&id) {
+                state.watch.ran(&id);
+            }
             if let Err(what) = state.watch.deleting(message) {
                 state.violated(now_ms, what);
             }

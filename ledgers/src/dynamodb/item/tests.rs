@@ -20,7 +20,7 @@ fn item_read() -> ReadItem {
 }
 
 fn item_of(found: &ReadItem) -> Item {
-    let attributes = claimed(&found.entry, found.lease, &[1; 16]);
+    let attributes = attributes(&found.entry, found.lease, &[1; 16]);
     attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 

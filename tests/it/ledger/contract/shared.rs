@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasq_core::message::{Key, UnixMs};
-use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Fresh, Ledger, LedgerError};
+use wasq_core::message::{Key, MessageId, UnixMs};
+use wasq_ledgers::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, Ledger, LedgerError};
 
-use super::{ENDED, LONG, assert_stale, claim, dead_lettered, done, extend, finish, fresh, new_key, request};
+use super::{
+    ENDED, LONG, assert_stale, claim, completion, dead_lettered, done, extend, finish, fresh, new_key, request,
+};
 
 /// As [`super::contract`], for a store that many hosts share. `$open` gives two handles of one
 /// store, and what has to outlive them.
@@ -23,6 +25,7 @@ macro_rules! shared_contract {
             what_one_host_has_done_is_done_for_the_other
             of_racing_finishes_one_is_recorded
             of_racing_claims_each_counts
+            of_racing_completions_one_is_recorded
             no_step_is_written_behind_a_newer_claim
             it_decides_as_the_local_store_does
         }
@@ -175,6 +178,25 @@ pub async fn of_racing_finishes_one_is_recorded(one: Shared, other: Shared) {
     }
 }
 
+pub async fn of_racing_completions_one_is_recorded(one: Shared, other: Shared) {
+    for _ in 0..5 {
+        let keys: Vec<_> = (0..10).map(|_| new_key()).collect();
+        let mut completions = tokio::task::JoinSet::new();
+        for (turn, host) in [&one, &other].into_iter().cycle().take(8).enumerate() {
+            // In any order, so that none waits for another that waits for it.
+            let (host, mut keys) = (host.clone(), keys.clone());
+            keys.rotate_left(turn);
+            let all = keys.into_iter().map(|key| (key, completion(LONG))).collect();
+            completions.spawn(async move { host.complete_batch(all).await });
+        }
+        let answers: Vec<_> = completions.join_all().await.into_iter().flatten().collect();
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        for key in keys {
+            assert_eq!(claim(&*other, key, LONG).await, Claim::Done { same_message: true });
+        }
+    }
+}
+
 pub async fn of_racing_claims_each_counts(one: Shared, other: Shared) {
     const CLAIMS: u32 = 200;
     let key = new_key();
@@ -274,6 +296,7 @@ enum Operation {
     Claim(ClaimRequest),
     Extend(Duration),
     Finish(Finish),
+    Complete(Completion),
     PutStep(u8),
     GetStep,
 }
@@ -282,7 +305,7 @@ impl Operation {
     fn chosen(choose: &mut fastrand::Rng) -> Self {
         let span = if choose.u8(..4) == 0 { ENDED } else { LONG };
         let lease = if choose.bool() { ENDED } else { LONG };
-        match choose.u8(..12) {
+        match choose.u8(..13) {
             0..5 => {
                 let body = ["body", "body", "body", "another body"][choose.usize(..4)];
                 Self::Claim(request(body, ["message", "another message"][choose.usize(..2)], lease))
@@ -296,7 +319,11 @@ impl Operation {
             7 => Self::Finish(Finish::Failed { at: UnixMs(choose.u64(1..1_000)) }),
             8 => Self::Finish(Finish::Released { ran: true }),
             9 => Self::Finish(dead_lettered(["message", "another message"][choose.usize(..2)], span)),
-            10 => Self::PutStep(choose.u8(..)),
+            10 => Self::Complete(Completion {
+                message_id: MessageId(["message", "another message"][choose.usize(..2)].into()),
+                ..completion(span)
+            }),
+            11 => Self::PutStep(choose.u8(..)),
             _ => Self::GetStep,
         }
     }
@@ -305,7 +332,8 @@ impl Operation {
     fn ends_at_once(&self) -> bool {
         match self {
             Self::Claim(ClaimRequest { lease, .. }) | Self::Extend(lease) => *lease == ENDED,
-            Self::Finish(Finish::Done { ttl, .. } | Finish::DeadLettered { ttl, .. }) => *ttl == ENDED,
+            Self::Finish(Finish::Done { ttl, .. } | Finish::DeadLettered { ttl, .. })
+            | Self::Complete(Completion { ttl, .. }) => *ttl == ENDED,
             Self::Finish(Finish::Failed { .. } | Finish::Released { .. }) | Self::PutStep(_) | Self::GetStep => false,
         }
     }
@@ -323,6 +351,7 @@ impl Operation {
             },
             Self::Extend(lease) => format!("{:?}", ledger.extend(&[(key, fence)], *lease).await),
             Self::Finish(finish) => format!("{:?}", ledger.finish(key, fence, finish.clone()).await),
+            Self::Complete(completion) => format!("{:?}", ledger.complete_batch(vec![(key, completion.clone())]).await),
             Self::PutStep(value) => format!("{:?}", ledger.put_step(key, fence, "step", &[*value]).await),
             Self::GetStep => format!("{:?}", ledger.get_step(key, fence, "step").await),
         };
