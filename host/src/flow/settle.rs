@@ -125,9 +125,8 @@ async fn collect(
 ) {
     let calls = TaskTracker::new();
     let room = Arc::new(Semaphore::new(CALLS));
-    let longest = if queue.is_fifo() { Duration::ZERO } else { LINGER };
     while let Some(first) = receive(&mut waiting, &closing).await {
-        let linger = tokio::time::sleep(longest);
+        let linger = tokio::time::sleep(LINGER);
         tokio::pin!(linger);
         let (mut deletes, mut hides) = (Vec::new(), Vec::new());
         let mut next = Some(first);
@@ -137,10 +136,14 @@ async fn collect(
             if batch.len() == BATCH_MAX_ENTRIES {
                 break;
             }
-            next = tokio::select! {
-                biased;
-                item = waiting.recv() => item,
-                () = &mut linger => None,
+            next = match queue.is_fifo() {
+                // Its group waits for it: what is there goes now.
+                true => waiting.try_recv().ok(),
+                false => tokio::select! {
+                    biased;
+                    item = waiting.recv() => item,
+                    () = &mut linger => None,
+                },
             };
         }
         for batch in [deletes, hides] {

@@ -155,9 +155,15 @@ impl Watch {
         self.dead.contains(&(sent.id.0.clone(), sent.key.clone(), plugin.to_owned()))
     }
 
-    /// A host says that a run is done; it counts where no ledger has a word on it.
-    pub fn ran(&mut self, message: &MessageId) {
-        self.ran.insert(message.clone());
+    /// A host says that a run is done on which no ledger has a word.
+    pub fn ran(&mut self, message: MessageId) {
+        self.ran.insert(message);
+    }
+
+    /// Whether there are messages that are not settled, and whose runs hosts alone know of.
+    pub fn waits_for_runs(&self) -> bool {
+        let is_it = |sent: &Sent| sent.keys.iter().any(|(_, plugin)| plugin.mode == "none");
+        self.sent.iter().any(|sent| is_it(sent) && !self.is_settled(sent))
     }
 
     /// A guest or its host asks the ledger for something under a claim whose lease ended `ended_ms`

@@ -13,7 +13,7 @@ use wasq::admission::breaker::Breakers;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
 use wasq::config::{Config, Envelope, Limits, QueueConfig};
-use wasq::flow::recent::Recent;
+use wasq::flow::recent::{Recent, RecentOutcome};
 use wasq::flow::settle::Settler;
 use wasq::flow::{QueueRuntime, Services};
 use wasq::lease::Keeper;
@@ -25,13 +25,13 @@ use wasq::telemetry::spans::Tracing;
 use wasq::telemetry::stats::Stats;
 use wasq::workers::Workers;
 use wasq_core::clock::{self, Clock};
-use wasq_core::message::{MessageId, UnixMs};
+use wasq_core::message::UnixMs;
 use wasq_ledgers::Ledger;
 use wasq_queues::{MaximumMessageSize, Outlet, Queue, Retention};
 
-use super::checks::{MAX_ATTEMPTS, PLUGINS, SCOPE, SimPlugin};
+use super::checks::{MAX_ATTEMPTS, PLUGINS, SCOPE, SimPlugin, Watch};
 use super::ledger::SimLedger;
-use super::plan::Plan;
+use super::plan::{BARE, Plan};
 use super::queue::SimQueue;
 use super::world::{EPOCH_MS, Which, World};
 
@@ -49,9 +49,13 @@ impl Kit {
             let guest = if *mode == "none" { "bare" } else { "sim" };
             let component = std::fs::read(crate::guest(guest)).expect("the guest was built");
             std::fs::write(dir.path().join(format!("{plugin}.wasm")), component).expect("a temporary file");
-            let queues = if *mode == "none" { "[]" } else { "['out']" };
+            // The guest without an outbox knows HTTP, which nobody here orders.
+            let asked = match *mode {
+                "none" => "allowed_outbound_hosts = ['http://127.0.0.1:1']",
+                _ => "queues = ['out']",
+            };
             let manifest = format!(
-                "name = '{plugin}'\ntypes = {types:?}\ntimeout = '3s'\nmax_concurrency = 1000\nqueues = {queues}\nvariables = {{ plugin = '{plugin}' }}\n\
+                "name = '{plugin}'\ntypes = {types:?}\ntimeout = '3s'\nmax_concurrency = 1000\n{asked}\nvariables = {{ plugin = '{plugin}' }}\n\
                  [idempotency]\nmode = '{mode}'\n[retry]\nmax_attempts = {MAX_ATTEMPTS}\ninitial_interval = '500ms'\nmaximum_interval = '2s'\n"
             );
             std::fs::write(dir.path().join(format!("{plugin}.toml")), manifest).expect("a temporary file");
@@ -85,11 +89,16 @@ pub struct Seat {
 const ALWAYS: UnixMs = UnixMs(u64::MAX / 2);
 
 impl Seat {
-    /// Whether the host has said that a run of the message is done.
-    pub fn has_run(&self, id: &MessageId) -> bool {
-        let services = self.services.get().and_then(Weak::upgrade);
-        let outcomes = services.map(|services| services.recent.watch(ALWAYS)).unwrap_or_default();
-        outcomes.iter().any(|outcome| outcome.message_id == *id && outcome.class == "done")
+    /// Tells the watch which runs the host has said to be done, of messages on which no ledger has a
+    /// word.
+    pub fn tell_runs(&self, watch: &mut Watch) {
+        let Some(services) = self.services.get().and_then(Weak::upgrade).filter(|_| watch.waits_for_runs()) else {
+            return;
+        };
+        let is_it = |outcome: &RecentOutcome| outcome.kind == BARE && outcome.class == "done";
+        for outcome in services.recent.watch(ALWAYS).into_iter().filter(is_it) {
+            watch.ran(outcome.message_id);
+        }
     }
 
     /// The simulated time, as this host has it.

@@ -105,6 +105,7 @@ impl SimLedger {
         if starts {
             let holder = state.books.holder(key, now_ms);
             state.summary.runs += 1;
+            self.seat.tell_runs(&mut state.watch);
             verdict = state.watch.run_starts(key, fence, host, holder);
             state.trace(now_ms, || format!("host {host} runs {key:?} under {fence:?}"));
         }

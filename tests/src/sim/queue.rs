@@ -211,9 +211,7 @@ impl Queue for SimQueue {
             let (place, count) = parse(receipt);
             let message = &state.backlogs[self.which as usize].messages[place];
             let (id, host) = (message.id.clone(), self.seat.host);
-            if self.seat.has_run(&id) {
-                state.watch.ran(&id);
-            }
+            self.seat.tell_runs(&mut state.watch);
             if let Err(what) = state.watch.deleting(message) {
                 state.violated(now_ms, what);
             }
