@@ -8,6 +8,8 @@ mod history;
 mod letters;
 mod pages;
 pub mod pauses;
+pub mod profiles;
+pub mod profiling;
 mod serve;
 mod status;
 
@@ -28,6 +30,7 @@ pub use access::{Access, TOKEN_VARIABLE, TokenError};
 pub use app::App;
 pub use history::History;
 pub use letters::{DeadLetterQueue, DeadLetterQueues};
+pub use profiles::Profiles;
 pub use status::{CanaryStatus, PluginStatus};
 
 use extractors::ApiLooker;
@@ -77,6 +80,9 @@ impl Server {
             .route("/envelopes/{*id}", get(envelope))
             .route("/pauses", get(pauses::list).post(pauses::pause))
             .route("/pauses/resume", post(pauses::resume))
+            .route("/profiles", post(profiling::start))
+            .route("/profiles/{plugin}", get(profiling::status))
+            .route("/profiles/{plugin}/{format}", get(profiling::written))
             .layer(from_fn_with_state(app.clone(), extractors::api_by_own_name));
         let pages = pages::routes().layer(from_fn_with_state(app.clone(), extractors::page_by_own_name));
         let router = probes.merge(api).merge(pages).with_state(app);

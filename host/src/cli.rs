@@ -16,6 +16,7 @@ mod new;
 mod pause;
 mod plugins;
 pub mod process;
+mod profile;
 mod run;
 mod send;
 mod status;
@@ -72,6 +73,7 @@ enum Command {
     Pause(pause::PauseCommand),
     Resume(pause::ResumeCommand),
     Plugins(plugins::Plugins),
+    Profile(profile::ProfileCommand),
     Dlq(Box<dlq::Dlq>),
     /// Compile a component from standard input to machine code on standard output: the host runs
     /// this for itself.
@@ -126,6 +128,7 @@ pub fn main() -> ExitCode {
             Command::Pause(command) => command.run().await,
             Command::Resume(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
+            Command::Profile(command) => command.run().await,
             Command::Dlq(command) => command.run().await,
             Command::CompileComponent { arguments } => compile_component(&arguments),
             Command::Completions { shell } => {

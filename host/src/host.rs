@@ -174,7 +174,8 @@ impl Host {
         host.background.spawn(export::write_emf(source.clone(), config.telemetry.emf));
         let history = Arc::new(admin::History::default());
         host.background.spawn(history.clone().keep(source.clone()));
-        host.admin.serve(admin::App { source, access, history, dead_letter_queues });
+        let profiles = Arc::default();
+        host.admin.serve(admin::App { source, access, history, dead_letter_queues, profiles });
         Ok(host)
     }
 

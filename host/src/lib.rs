@@ -12,6 +12,7 @@ pub mod host;
 mod json;
 pub mod lease;
 pub mod plugins;
+pub mod profile;
 pub mod sandbox;
 pub mod telemetry;
 pub mod workers;

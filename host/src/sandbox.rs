@@ -11,22 +11,26 @@ mod job;
 mod logging;
 mod offload;
 mod outbox;
+mod profiler;
 mod state;
 mod steps;
 pub mod text;
 
+use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, Linker, types::ComponentItem};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, UpdateDeadline};
 use wasq_core::clock;
 
 pub use grants::{Grants, OWN_QUEUE};
 pub use job::{Job, Policy, RunReport};
 pub use outbox::{Destinations, OutboxMessage};
+pub use profiler::{Call, Profile, ProfileError, Profiler, Profiling, Sample, Stacks};
 
 use bindings::exports::wasq::worker::handler as guest;
 use state::State;
@@ -90,9 +94,15 @@ impl Handler {
 impl Sandbox {
     /// Makes the engine, its linker and the thread that ticks its epochs.
     pub fn new(limits: &Limits) -> wasmtime::Result<Self> {
+        Self::with_tick(limits, engine::EPOCH_TICK)
+    }
+
+    /// As [`Sandbox::new`], with another time from one tick to the next: shorter ones cost every
+    /// guest more, and show more of a short run in a profile.
+    pub fn with_tick(limits: &Limits, tick: Duration) -> wasmtime::Result<Self> {
         engine::check_maps(limits).map_err(wasmtime::Error::msg)?;
         let sandbox = Self::without_ticks(limits)?;
-        Ok(Self { ticker: Some(Arc::new(engine::Ticker::start(&sandbox.engine))), ..sandbox })
+        Ok(Self { ticker: Some(Arc::new(engine::Ticker::start(&sandbox.engine, tick))), ..sandbox })
     }
 
     /// A sandbox whose guests yield only when they wait: what they do is the same every time. An
@@ -159,6 +169,16 @@ impl Sandbox {
         Ok(Handler { pre, cpu_class: offload::CpuClass::default() })
     }
 
+    /// Records from now on what a plugin's runs compute in, those that run already too.
+    /// `profilers` are those of the policies of all its versions.
+    ///
+    /// # Errors
+    /// When that is being recorded already.
+    pub fn profile(&self, plugin: &str, profilers: Vec<Arc<Profiler>>) -> Result<Profiling, ProfileError> {
+        let ticker = self.ticker.as_ref().ok_or(ProfileError::NoTicks)?;
+        Profiling::start(plugin, profilers, ticker.running(), ticker.tick())
+    }
+
     /// Runs one attempt to its end or its timeout. Dropping the future stops the guest, at the
     /// latest with the next tick. No more than `max_instances` run at once: `permits` are what the
     /// caller has for the run, and are given back when its instance is gone.
@@ -179,16 +199,32 @@ impl Sandbox {
         // Yields to the runtime at every tick, so that the timeout below is polled while the guest
         // computes.
         store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        store.epoch_deadline_callback(|guest| {
+            guest.data().policy.profiler.sample(&guest);
+            Ok(UpdateDeadline::Yield(1))
+        });
 
         let pre = handler.pre.clone();
         let ticks = self.ticker.as_ref().map(|ticker| ticker.running());
         let run = async move {
-            let call = async {
-                let worker = pre.instantiate_async(&mut store).await?;
-                worker.wasq_worker_handler().call_handle(&mut store, &message).await
+            let mark = || {
+                if let Some(ticks) = &ticks {
+                    ticks.mark();
+                }
             };
-            let returned = tokio::time::timeout(limit, call).await;
+            let returned = {
+                let mut call = pin!(async {
+                    let worker = pre.instantiate_async(&mut store).await?;
+                    // The time that it took is no function's of the guest.
+                    mark();
+                    worker.wasq_worker_handler().call_handle(&mut store, &message).await
+                });
+                let polled = poll_fn(|context| {
+                    mark();
+                    call.as_mut().poll(context)
+                });
+                tokio::time::timeout(limit, polled).await
+            };
             let state = store.into_data();
             drop((permits, ticks));
             (returned, state)
@@ -203,6 +239,7 @@ impl Sandbox {
             Ok(Ok(said)) => self.exit_said(said),
             Ok(Err(error)) => state.exit_of(&error),
         };
+        state.policy.profiler.ended(cpu);
         let exit = state.with_what_the_host_saw(exit);
         let memory_bytes = state.memory_peak_bytes();
         let outbox = if matches!(exit, Exit::Done { .. }) { state.into_outbox() } else { Vec::new() };

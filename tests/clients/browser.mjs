@@ -74,6 +74,21 @@ const steps = {
     await open("/dashboard");
     await expect("paused");
   },
+  async profile(plugin, name) {
+    await open("/dashboard");
+    await click("nav a", "Plugins");
+    await page.select("select[name=for]", "1s");
+    await click("button", "Profile");
+    await expect("A profile was started.");
+    // The page shows it by itself.
+    const picture = await page.waitForSelector(`.profile img[alt^="Flame graph of ${plugin}"]`, { visible: true });
+    await page.waitForFunction((picture) => picture.complete && picture.naturalWidth > 0, {}, picture);
+    await expect("for the Firefox profiler");
+    // By itself it has the names, to read and under the pointer.
+    await open(await page.$eval(".profile figure a", (a) => a.getAttribute("href")));
+    const seen = await page.evaluate(() => document.documentElement.textContent);
+    if (!seen.includes(name)) throw new Error(`the picture does not name ${name}:\n${seen}`);
+  },
   async replay(queue, reason) {
     await toTheLetter(queue);
     await expect(reason, "Envelope", "Attempts");

@@ -258,6 +258,13 @@ async fn elsewhere_than_on_loopback_it_takes_the_token_and_is_read_only() {
         .check(1, &["403", "admin.actions = true"])
         .await;
     assert_eq!(paused(&rig), 0);
+    let profile = || wasq(["profile", "probe", "--admin", &admin]);
+    profile().check(1, &["401", "WASQ_ADMIN_TOKEN"]).await;
+    profile().env("WASQ_ADMIN_TOKEN", TOKEN).check(1, &["403", "admin.actions = true"]).await;
+    assert_eq!(
+        (client.get("/profiles/probe").await.status, client.get("/profiles/probe/svg").await.status),
+        (401, 401)
+    );
     // Probes and scrapes need no token.
     assert_eq!(client.get("/readyz").await.status, 200);
     rig.end().await;

@@ -30,6 +30,7 @@ mod moto;
 mod pauses;
 mod plugins;
 mod process;
+mod profile;
 mod queues;
 mod rollout;
 mod s3_events;

@@ -8,6 +8,7 @@ use wasq_core::message::MessageType;
 use super::access::{Access, Visitor};
 use super::history::History;
 use super::letters::DeadLetterQueues;
+use super::profiles::Profiles;
 use crate::admission::permits::Usage;
 use crate::flow::unroutable::UnroutableType;
 use crate::telemetry::export::Source;
@@ -20,6 +21,7 @@ pub struct App {
     pub history: Arc<History>,
     /// Where each queue's dead letters are.
     pub dead_letter_queues: Arc<DeadLetterQueues>,
+    pub profiles: Arc<Profiles>,
 }
 
 impl FromRef<Arc<App>> for Source {

@@ -14,6 +14,7 @@ mod live;
 mod login;
 mod overview;
 mod plugins;
+mod profile;
 
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/", get(|| async { Redirect::to("/dashboard") }))
         .route("/dashboard", get(overview::page))
         .route("/dashboard/plugins", get(plugins::page))
+        .route("/dashboard/profile", post(profile::start))
+        .route("/dashboard/profile/{plugin}/{format}", get(profile::written))
         .route("/dashboard/letters", get(letters::queues))
         .route("/dashboard/letters/{queue}", get(letters::groups))
         .route("/dashboard/letters/{queue}/group", get(letters::group))
@@ -59,6 +62,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/assets/dashboard.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
         .route("/assets/dashboard.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route("/assets/icon.svg", get(|| async { asset("image/svg+xml", ICON) }))
+        // A picture by itself, such as a profile's, has no link to it.
+        .route("/favicon.ico", get(|| async { asset("image/svg+xml", ICON) }))
         .layer(DefaultBodyLimit::max(FORM_MAX_BYTES))
         .layer(map_response(secured))
 }

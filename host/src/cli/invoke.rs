@@ -12,12 +12,18 @@ use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::{Claim, ClaimRequest, Ledger};
 
 use super::message::{MessageArguments, parse_pair};
+use super::profile;
 use crate::config::{Config, QueueConfig};
 use crate::exit::Exit;
 use crate::flow::decode::{Decoded, TYPE_ATTRIBUTE, Typed, decode};
 use crate::plugins::{Loader, Plugin};
+use crate::profile::ProfileSummary;
 use crate::sandbox::{Destinations, Job, Sandbox};
 use crate::telemetry::spans::Span;
+
+/// The time from one sample to the next where a profile is wanted: a hundredth of a host's, so that
+/// a single short run shows. Each costs the guest some microseconds.
+const PROFILE_TICK: Duration = Duration::from_micros(100);
 
 /// Run one message through a plugin, without a queue, and show what came of it.
 ///
@@ -41,6 +47,10 @@ pub struct Invoke {
     /// Allow calls to HOST:PORT, also over plain HTTP and at a private or loopback address.
     #[arg(long = "open", value_name = "HOST:PORT")]
     open_hosts: Vec<String>,
+    /// Record which functions the run computes in, up to every 0.1 ms, and write a flame graph
+    /// (.svg) or a profile for https://profiler.firefox.com (.json). Default: profile-PLUGIN.svg.
+    #[arg(long, value_name = "OUT", num_args = 0..=1)]
+    profile: Option<Option<PathBuf>>,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -49,9 +59,23 @@ pub struct Invoke {
 impl Invoke {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let (plugin, sandbox, queue) = self.load()?;
+        let name = &plugin.manifest.name;
+        let wanted = self.profile.as_ref().map(|out| profile::file(None, out.as_deref(), name)).transpose()?;
+        let messages = self.messages(&plugin, queue)?;
+        let profiling = wanted.as_ref().map(|_| sandbox.profile(name, vec![plugin.policy.profiler.clone()]));
+        let profiling = profiling.transpose()?;
         let mut all_done = true;
-        for (delivery, message) in self.messages(&plugin, queue)? {
+        for (delivery, message) in messages {
             all_done &= self.invoke(&plugin, &sandbox, delivery, message).await?;
+        }
+        if let (Some((format, out)), Some(profiling)) = (wanted, profiling) {
+            let profile = profiling.finish();
+            let summary = ProfileSummary::of(&profile);
+            if summary.samples == 0 {
+                bail!("no profile was written: {summary}");
+            }
+            profile::write(&out, &format.write(&profile))?;
+            eprintln!("{}: {summary}", out.display());
         }
         Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -147,7 +171,11 @@ impl Invoke {
             let granted = own.allowed_outbound_hosts.take().unwrap_or(name.allowed_outbound_hosts);
             own.allowed_outbound_hosts = Some(granted.into_iter().chain(open).collect());
         }
-        let sandbox = Sandbox::new(&config.limits).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let sandbox = match self.profile {
+            Some(_) => Sandbox::with_tick(&config.limits, PROFILE_TICK),
+            None => Sandbox::new(&config.limits),
+        };
+        let sandbox = sandbox.map_err(|error| anyhow::anyhow!("{error:#}"))?;
         let plugin = Loader::new(sandbox.clone(), Arc::new(config))?.load(&self.file)?;
         Ok((plugin, sandbox, queue))
     }

@@ -181,6 +181,7 @@ impl Loader {
             egress: Arc::new(self.dialer.egress(&manifest.name, &grants.hosts)?),
             grants,
             without_steps: manifest.idempotency.mode.without_steps(),
+            profiler: Arc::default(),
         })
     }
 }

@@ -1,17 +1,25 @@
 //! The engine's settings, and the thread that ticks its epochs.
 
+use std::cell::Cell;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasq_core::clock;
 
 use crate::config::Limits;
 
 /// How often a computing guest yields to the host. A timeout is seen at most one tick late. No
 /// setting: shorter costs every guest time, longer makes none faster.
 pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// Frames that are kept of a stack, from the innermost. Profiles show them, and interpreters have
+/// about a hundred. A trap keeps as many, for which nobody asks.
+pub const FRAMES_MAX: usize = 256;
 
 /// After so many ticks without a guest the thread sleeps until one begins: an idle host does
 /// nothing, and a busy one wakes nobody.
@@ -89,6 +97,7 @@ pub fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_init_cow(true)
         .epoch_interruption(true)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_MAX))
         .wasm_component_model(true)
         .wasm_memory64(false)
         .wasm_gc(false)
@@ -98,21 +107,46 @@ pub fn engine(limits: &Limits) -> wasmtime::Result<Engine> {
 
 /// Ticks an engine's epoch while guests run, until it is dropped.
 pub struct Ticker {
+    tick: Duration,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
+#[derive(Debug)]
 struct Shared {
     stop: AtomicBool,
     /// Guests that run.
     running: AtomicUsize,
     /// The thread sleeps until it is woken.
     sleeps: AtomicBool,
+    began: Instant,
+    /// The time of the last tick, in nanoseconds since `began`.
+    last_tick_ns: AtomicU64,
+}
+
+thread_local! {
+    /// The last tick before the guest that this thread drives began to compute.
+    static MARK_NS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// A guest that runs: as long as one does, the epoch ticks.
+#[derive(Debug)]
 pub struct Running(Arc<Shared>);
+
+impl Running {
+    /// From now on a guest computes on this thread.
+    pub fn mark(&self) {
+        MARK_NS.set(self.0.last_tick_ns.load(Ordering::Relaxed));
+    }
+
+    /// The time of the ticks that came since the mark, and none from before `since`: zero where
+    /// there was no tick.
+    pub fn since_mark(&self, since: Instant) -> Duration {
+        let since = since.saturating_duration_since(self.0.began);
+        let mark_ns = MARK_NS.get().max(since.as_nanos() as u64);
+        Duration::from_nanos(self.0.last_tick_ns.load(Ordering::SeqCst).saturating_sub(mark_ns))
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -121,17 +155,28 @@ impl Drop for Running {
 }
 
 impl Ticker {
-    pub fn start(engine: &Engine) -> Self {
-        let shared = Arc::new(Shared::default());
+    pub fn start(engine: &Engine, tick: Duration) -> Self {
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::default(),
+            running: AtomicUsize::default(),
+            sleeps: AtomicBool::default(),
+            began: clock::now(),
+            last_tick_ns: AtomicU64::default(),
+        });
         let engine = engine.weak();
         let thread = std::thread::Builder::new()
             .name("wasq-epoch".into())
             .spawn({
                 let shared = shared.clone();
-                move || tick(&engine, &shared)
+                move || tick_on(&engine, &shared, tick)
             })
             .expect("a thread can be started when the host starts");
-        Self { shared, thread: Some(thread) }
+        Self { tick, shared, thread: Some(thread) }
+    }
+
+    /// The time from one tick to the next.
+    pub fn tick(&self) -> Duration {
+        self.tick
     }
 
     /// A guest begins. One that begins while the thread is about to sleep is seen by it, or wakes
@@ -151,7 +196,7 @@ impl Ticker {
     }
 }
 
-fn tick(engine: &EngineWeak, shared: &Shared) {
+fn tick_on(engine: &EngineWeak, shared: &Shared, tick: Duration) {
     let mut idle_ticks = 0;
     while !shared.stop.load(Ordering::Relaxed) {
         idle_ticks = if shared.running.load(Ordering::SeqCst) == 0 { idle_ticks + 1 } else { 0 };
@@ -159,8 +204,10 @@ fn tick(engine: &EngineWeak, shared: &Shared) {
         if idle_ticks > IDLE_TICKS && shared.running.load(Ordering::SeqCst) == 0 {
             std::thread::park();
         } else {
-            std::thread::park_timeout(EPOCH_TICK);
+            std::thread::park_timeout(tick);
         }
+        let elapsed = clock::now() - shared.began;
+        shared.last_tick_ns.store(elapsed.as_nanos() as u64, Ordering::SeqCst);
         match engine.upgrade() {
             Some(engine) => engine.increment_epoch(),
             None => return,

@@ -9,6 +9,7 @@ use wasq_ledgers::{Fence, Ledger};
 use super::egress::Egress;
 use super::grants::Grants;
 use super::outbox::{Destinations, OutboxMessage};
+use super::profiler::Profiler;
 use crate::exit::Exit;
 use crate::telemetry::spans::Span;
 
@@ -25,6 +26,7 @@ pub struct Policy {
     pub grants: Grants,
     /// The `idempotency.mode` that keeps no steps, if it is one.
     pub without_steps: Option<&'static str>,
+    pub profiler: Arc<Profiler>,
 }
 
 /// One attempt at one message.

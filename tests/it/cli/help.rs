@@ -4,7 +4,7 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn every_command_says_what_it_does_and_takes() {
-    let commands: [(&[&str], &[&str]); 25] = [
+    let commands: [(&[&str], &[&str]); 26] = [
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
@@ -24,6 +24,7 @@ async fn every_command_says_what_it_does_and_takes() {
                 "--envelope",
                 "--config",
                 "--queue",
+                "--profile",
                 "without a queue",
             ],
         ),
@@ -37,6 +38,10 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["resume"], &["[TYPE]", "--queue", "--admin", "--config", "--by", "--json"]),
         (&["health"], &["--config", "--admin", "--ready", "--timeout", "HEALTHCHECK"]),
         (&["plugins"], &["--admin", "--json", "could not be loaded"]),
+        (
+            &["profile"],
+            &["<PLUGIN>", "--for", "--out", "--format", "--admin", "--json", "flame graph", "profiler.firefox.com"],
+        ),
         (&["dlq"], &["ls", "show", "groups", "replay", "edit", "discard", "export", "hide", "Examples"]),
         (&["dlq", "ls"], &["--limit", "--type", "--class", "--plugin", "--reason", "--older-than", "--json"]),
         (&["dlq", "show"], &["<ID>", "envelope", "--json"]),
@@ -63,7 +68,7 @@ async fn every_command_says_what_it_does_and_takes() {
 
 #[tokio::test]
 async fn misuse_ends_with_2_and_says_what_is_wrong() {
-    let misuses: [(&[&str], &str); 13] = [
+    let misuses: [(&[&str], &str); 15] = [
         (&["sned"], "'send'"),
         (&[], "Usage"),
         (&["run", "--confg", "x"], "--config"),
@@ -76,6 +81,8 @@ async fn misuse_ends_with_2_and_says_what_is_wrong() {
         (&["dlq", "replay", "--all", "--rate", "0"], "50/s"),
         (&["dlq", "replay", "--all", "--max-failures", "10%"], "0.1"),
         (&["dlq", "discard"], "--all"),
+        (&["profile"], "<PLUGIN>"),
+        (&["profile", "probe", "--format", "png"], "firefox"),
         (&["completions", "cobol"], "cobol"),
     ];
     for (arguments, part) in misuses {

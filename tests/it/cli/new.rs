@@ -26,6 +26,9 @@ async fn a_new_project_passes_its_test_builds_and_runs() {
     let project = dir.path().join("hello-new");
     cargo(["test"]).dir(&project).check(0, &["test result: ok. 2 passed"]).await;
     wasq(["build"]).dir(&project).compiles().check(0, &["built", "hello-new.wasm"]).await;
+    // Profiles need its functions' names.
+    let built = std::fs::read(project.join(".wasq/plugins/hello-new.wasm")).unwrap();
+    assert!(built.windows(10).any(|bytes| bytes == b"9hello_new" || bytes == b"$hello_new"), "it has no symbols");
     wasq(["invoke", ".wasq/plugins/hello-new.wasm", "--body", r#"{"name":"Ada"}"#])
         .dir(&project)
         .check(0, &["exit     done", "Hello, Ada!"])

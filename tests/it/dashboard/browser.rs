@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::{TOKEN, open, paused};
+use crate::profile::spinning;
 use crate::support::{Rig, Setup, until};
 
 /// How long one step may take, with the browser's start.
@@ -57,6 +58,14 @@ async fn pause_and_resume_are_clicked_and_show_on_the_queue() {
     browse(&rig, &["pause-queue"]).await;
     assert_eq!(paused(&rig), 1);
     browse(&rig, &["keyboard"]).await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_is_profiled_by_a_click_and_its_picture_shows() {
+    let rig = Setup::new().plugin(spinning("15s")).start().await;
+    rig.send(json!({})).await;
+    browse(&rig, &["profile", "spin", "spin_for_ever"]).await;
     rig.end().await;
 }
 

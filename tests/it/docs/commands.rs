@@ -32,6 +32,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "a release build, and minutes of measuring; `bench` runs it short",
     ),
     ("performance.md", "RUSTFLAGS=", "a release build"),
+    ("profiling.md", "wasq profile ", "`profile` runs it with this plugin, which must have work meanwhile"),
     ("performance.md", "perf record ", "minutes of measuring, and perf needs a kernel that lets it"),
     ("performance.md", "perf script ", "it draws what was recorded"),
     ("performance-curves.md", "cargo build --profile dist", "a release build"),

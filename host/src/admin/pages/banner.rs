@@ -20,6 +20,7 @@ enum Word {
     Resumed,
     Replayed,
     Discarded,
+    Profiling,
 }
 
 impl Done {
@@ -33,6 +34,7 @@ impl Done {
             Word::Resumed => "Resumed. Held messages return within 90 seconds.".to_owned(),
             Word::Replayed => letters("One letter was sent back to its queue.", "were sent back to their queue"),
             Word::Discarded => letters("One letter was deleted.", "were deleted"),
+            Word::Profiling => "A profile was started. Its picture shows at the plugin when it has ended.".to_owned(),
         });
         html! { @if let Some(words) = words { p .banner.good role="status" { (words) } } }
     }

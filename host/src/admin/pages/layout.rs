@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::format;
 use crate::admin::app::App;
 use crate::admin::letters::LettersError;
+use crate::admin::profiles::ProfilesError;
 
 /// Where the reader is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,13 @@ pub enum PageError {
     /// What was asked makes no sense, and why.
     Refused(String),
     Letters(LettersError),
+    Profile(ProfilesError),
+}
+
+impl From<ProfilesError> for PageError {
+    fn from(error: ProfilesError) -> Self {
+        Self::Profile(error)
+    }
 }
 
 impl From<LettersError> for PageError {
@@ -80,6 +88,7 @@ impl IntoResponse for PageError {
         let (code, words) = match self {
             Self::NoQueue => (StatusCode::NOT_FOUND, "This host has no such queue.".to_owned()),
             Self::Refused(why) => (StatusCode::BAD_REQUEST, why),
+            Self::Profile(error) => (error.status(), error.to_string()),
             Self::Letters(error) => {
                 let code = match &error {
                     LettersError::Queue(_) | LettersError::Panicked => StatusCode::SERVICE_UNAVAILABLE,

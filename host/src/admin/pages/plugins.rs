@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use maud::{Markup, html};
 use wasq_core::message::UnixMs;
 
+use super::banner::Done;
 use super::chart::meter;
 use super::layout::{Tab, page as whole_page};
-use super::{components, format};
+use super::{components, format, profile};
 use crate::admin::app::App;
 use crate::admin::extractors::Viewer;
 use crate::admin::status::{PluginStatus, plugin_statuses};
@@ -23,14 +24,16 @@ const DIGEST_DIGITS: usize = 12;
 
 type Measured = (LineStats, Arc<Line>);
 
-pub async fn page(State(app): State<Arc<App>>, _viewer: Viewer) -> Markup {
+pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(done): Query<Done>) -> Markup {
     let services = &app.source.services;
+    let token = app.form_token(&visitor);
     let catalog = services.catalogs.current();
     let now = services.clock.unix_ms();
     let failures = services.recent.failures();
     let lines: Vec<Measured> =
         services.stats.snapshot().into_iter().zip(services.stats.lines().into_values()).collect();
     let main = html! {
+        (done.banner())
         @for failure in catalog.failures() {
             div .banner.bad {
                 b { (failure.path.display()) " cannot be loaded" }
@@ -43,13 +46,13 @@ pub async fn page(State(app): State<Arc<App>>, _viewer: Viewer) -> Markup {
         @for plugin in &plugins {
             @let own: Vec<_> = lines.iter().filter(|(stats, _)| stats.plugin == plugin.name).collect();
             @let failed: Vec<_> = failures.iter().filter(|f| f.plugin == plugin.name).take(FAILURES_SHOWN).cloned().collect();
-            (card(plugin, &own, &failed, now))
+            (card(plugin, &own, &failed, now, &profile::section(&app, &plugin.name, token.as_deref())))
         }
     };
     whole_page(&app, Tab::Plugins, "Plugins", Some(5), &main)
 }
 
-fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[RecentOutcome], now: UnixMs) -> Markup {
+fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[RecentOutcome], now: UnixMs, profile: &Markup) -> Markup {
     html! {
         section .card {
             header {
@@ -70,6 +73,7 @@ fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[RecentOutcome], no
             @if !failed.is_empty() {
                 details { summary { "Latest failures (" (failed.len()) ")" } (components::outcomes(&recent::by_message(failed.iter().cloned()), Some(now))) }
             }
+            (profile)
             details { summary { "Grants and limits" } (grants(plugin)) }
         }
     }

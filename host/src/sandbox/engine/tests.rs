@@ -25,7 +25,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 #[test]
 fn an_idle_ticker_sleeps_and_ticks_again_for_the_first_guest() {
     let engine = engine(&Limits { max_instances: 1, ..Limits::default() }).expect("an engine can be made");
-    let ticker = Ticker::start(&engine);
+    let ticker = Ticker::start(&engine, EPOCH_TICK);
     let sleeps = || ticker.shared.sleeps.load(Ordering::SeqCst);
     until("it sleeps", sleeps);
     let running = ticker.running();
