@@ -12,6 +12,7 @@ pub mod profiles;
 pub mod profiling;
 mod serve;
 mod status;
+mod top;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use history::History;
 pub use letters::{DeadLetterQueue, DeadLetterQueues};
 pub use profiles::Profiles;
 pub use status::{CanaryStatus, PluginStatus};
+pub use top::{LineUsage, PluginKey, Top};
 
 use extractors::ApiLooker;
 
@@ -77,6 +79,7 @@ impl Server {
         let api = Router::new()
             .route("/status", get(status::status))
             .route("/plugins", get(status::plugins))
+            .route("/top", get(top::top))
             .route("/envelopes/{*id}", get(envelope))
             .route("/pauses", get(pauses::list).post(pauses::pause))
             .route("/pauses/resume", post(pauses::resume))

@@ -18,10 +18,12 @@ mod plugins;
 pub mod process;
 mod profile;
 mod run;
+mod screen;
 mod send;
 mod status;
 pub mod table;
 mod target;
+mod top;
 
 use std::process::ExitCode;
 
@@ -69,6 +71,7 @@ enum Command {
     Invoke(invoke::Invoke),
     Send(send::Send),
     Status(status::Status),
+    Top(top::Top),
     Health(health::Health),
     Pause(pause::PauseCommand),
     Resume(pause::ResumeCommand),
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
             Command::Invoke(command) => command.run().await,
             Command::Send(command) => command.run().await,
             Command::Status(command) => command.run().await,
+            Command::Top(command) => command.run().await,
             Command::Health(command) => command.run().await,
             Command::Pause(command) => command.run().await,
             Command::Resume(command) => command.run().await,

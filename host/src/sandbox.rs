@@ -11,6 +11,7 @@ mod job;
 mod logging;
 mod offload;
 mod outbox;
+pub mod processor;
 mod profiler;
 mod state;
 mod steps;
@@ -37,6 +38,7 @@ use state::State;
 
 use crate::config::Limits;
 use crate::exit::Exit;
+use crate::telemetry::usage::RunUsage;
 
 /// The engine and what every run shares. Cheap to clone.
 #[derive(Clone)]
@@ -186,11 +188,11 @@ impl Sandbox {
         if let Some(native) = self.native {
             let started_at = clock::now();
             let exit = native(&job);
-            let elapsed = clock::now() - started_at;
-            return RunReport { exit, outbox: Vec::new(), elapsed, cpu: Duration::ZERO, memory_bytes: 0 };
+            let usage = RunUsage { elapsed: clock::now() - started_at, ..RunUsage::default() };
+            return RunReport { exit, outbox: Vec::new(), usage };
         }
         let started_at = clock::now();
-        let limit = job.policy.timeout;
+        let (limit, line) = (job.policy.timeout, job.line.clone());
         let (message, state) = State::new(job, self.limits.clone(), started_at + limit);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| state);
@@ -231,7 +233,7 @@ impl Sandbox {
         };
         // Without ticks no guest yields, and what it does is the same every time.
         let ((returned, state), cpu) = match &self.ticker {
-            Some(_) => offload::drive(run, &handler.cpu_class, |(returned, _)| returned.is_err()).await,
+            Some(_) => offload::drive(run, &handler.cpu_class, line, |(returned, _)| returned.is_err()).await,
             None => (run.await, Duration::ZERO),
         };
         let exit = match returned {
@@ -241,9 +243,9 @@ impl Sandbox {
         };
         state.policy.profiler.ended(cpu);
         let exit = state.with_what_the_host_saw(exit);
-        let memory_bytes = state.memory_peak_bytes();
+        let usage = RunUsage { elapsed: clock::now() - started_at, cpu, ..state.usage() };
         let outbox = if matches!(exit, Exit::Done { .. }) { state.into_outbox() } else { Vec::new() };
-        RunReport { exit, outbox, elapsed: clock::now() - started_at, cpu, memory_bytes }
+        RunReport { exit, outbox, usage }
     }
 
     /// From the guest's words to an exit, with every text capped and every number clamped.

@@ -9,3 +9,5 @@ pub mod health;
 pub mod metrics;
 pub mod spans;
 pub mod stats;
+pub mod top_keys;
+pub mod usage;

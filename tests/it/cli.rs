@@ -18,6 +18,7 @@ mod network;
 mod new;
 mod send;
 mod status;
+mod top;
 mod wasm_target;
 
 use std::path::{Path, PathBuf};

@@ -144,6 +144,7 @@ impl Bench {
             ledger: Arc::new(NoLedger),
             destinations: Destinations::default(),
             span: Span::NONE,
+            line: Arc::default(),
             message: Arc::new(message),
         };
         self.sandbox.run(&plugin.handler, job, self.permits.acquire(plugin).await).await
@@ -236,7 +237,7 @@ pub async fn outlived(runs: usize) -> Result<Vec<Duration>> {
         let plugin = &plugins[n % plugins.len()];
         let report = bench.run(plugin).await;
         ensure!(report.exit == Exit::Timeout { limit: timeout }, "{} ended as {:?}", plugin.manifest.name, report.exit);
-        outlived.push(report.elapsed.saturating_sub(timeout));
+        outlived.push(report.usage.elapsed.saturating_sub(timeout));
     }
     outlived.sort();
     Ok(outlived)

@@ -27,7 +27,7 @@ use wasq::sandbox::{Destinations, Job, Sandbox};
 use wasq::telemetry::health::Health;
 use wasq::telemetry::metrics::QueueMeters;
 use wasq::telemetry::spans::{Span, Tracing};
-use wasq::telemetry::stats::Stats;
+use wasq::telemetry::stats::{Line, Stats};
 use wasq::workers::Workers;
 use wasq_bench::no_ledger::NoLedger;
 use wasq_bench::workload::Workload;
@@ -203,7 +203,7 @@ impl Steps {
     }
 
     fn run(&self, messages: u64) {
-        let ledger: Arc<dyn Ledger> = Arc::new(NoLedger);
+        let (ledger, line): (Arc<dyn Ledger>, Arc<Line>) = (Arc::new(NoLedger), Arc::default());
         for _ in 0..messages {
             let job = Job {
                 policy: self.plugin.policy.clone(),
@@ -216,6 +216,7 @@ impl Steps {
                 ledger: ledger.clone(),
                 destinations: Destinations::default(),
                 span: Span::NONE,
+                line: line.clone(),
             };
             let report = self.runtime.block_on(self.kit.sandbox.run(&self.plugin.handler, job, Vec::new()));
             // Handlers other than the bench's do not know its order.

@@ -7,6 +7,7 @@ mod chart;
 mod components;
 mod control;
 mod format;
+mod keys;
 pub mod layout;
 mod letter;
 mod letters;

@@ -1,5 +1,6 @@
 //! `wasq invoke`: one message, one plugin, no queue.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::plugins::{Loader, Plugin};
 use crate::profile::ProfileSummary;
 use crate::sandbox::{Destinations, Job, Sandbox};
 use crate::telemetry::spans::Span;
+use crate::telemetry::usage::CALLS;
 
 /// The time from one sample to the next where a profile is wanted: a hundredth of a host's, so that
 /// a single short run shows. Each costs the guest some microseconds.
@@ -148,6 +150,7 @@ impl Invoke {
             ledger,
             destinations: Destinations::default(),
             span: Span::NONE,
+            line: Arc::default(),
         };
         let report = sandbox.run(&plugin.handler, job, Vec::new()).await;
         let done = matches!(report.exit, Exit::Done { .. });
@@ -181,6 +184,7 @@ impl Invoke {
     }
 
     fn print(&self, report: &crate::sandbox::RunReport, key: &str) {
+        let used = &report.usage;
         let result = match &report.exit {
             Exit::Done { result: Some(bytes) } => Some(String::from_utf8_lossy(bytes).into_owned()),
             _ => None,
@@ -195,7 +199,9 @@ impl Invoke {
                 "{}",
                 serde_json::json!({
                     "exit": report.exit.class(), "reason": report.exit.reason(), "result": result, "key": key,
-                    "elapsed_ms": report.elapsed.as_secs_f64() * 1e3, "memory_bytes": report.memory_bytes, "outbox": outbox,
+                    "elapsed_ms": used.elapsed.as_secs_f64() * 1e3, "cpu_ms": used.cpu.as_secs_f64() * 1e3,
+                    "memory_bytes": used.memory_bytes, "sent_bytes": used.sent_bytes, "received_bytes": used.received_bytes,
+                    "calls": CALLS.into_iter().zip(used.calls.counts()).collect::<BTreeMap<_, _>>(), "outbox": outbox,
                 })
             );
             return;
@@ -208,8 +214,12 @@ impl Invoke {
             println!("result   {result}");
         }
         println!("key      {key}");
-        println!("time     {:.2} ms", report.elapsed.as_secs_f64() * 1e3);
-        println!("memory   {} KiB", report.memory_bytes / 1024);
+        println!("time     {:.2} ms", used.elapsed.as_secs_f64() * 1e3);
+        println!("cpu      {:.2} ms", used.cpu.as_secs_f64() * 1e3);
+        println!("memory   {} KiB", used.memory_bytes / 1024);
+        if used.calls.http > 0 {
+            println!("http     {} calls, {} bytes out, {} in", used.calls.http, used.sent_bytes, used.received_bytes);
+        }
         for message in &report.outbox {
             let queue = if message.queue.is_empty() { "(same queue)" } else { &message.queue };
             println!("outbox   {} to {queue}, {} bytes", message.kind, message.body.len());

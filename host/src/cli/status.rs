@@ -1,7 +1,6 @@
 //! `wasq status`: what a running host is doing.
 
 use std::fmt::Write;
-use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,19 +12,11 @@ use wasq_core::message::UnixMs;
 
 use super::dlq::{duration, time};
 use super::http::Admin;
-use super::process::Signals;
+use super::screen::{Screen, unanswered};
 use super::table::{self, Table, list as names, name, number, text, whole, wrapped};
 
-/// Rows of a terminal that does not tell how many it has.
-const HEIGHT: u16 = 24;
 /// Failures that are shown.
 const FAILURES: usize = 5;
-/// Moves to the top left; and clears from there on. What is drawn over is not cleared before: that
-/// would flicker.
-const HOME: &str = "\x1b[H";
-const CLEAR_LINE: &str = "\x1b[K";
-const CLEAR_REST: &str = "\x1b[J";
-
 /// Show a running host: readiness, what is paused, queues, types, permits, breakers, the latest
 /// failures.
 ///
@@ -66,64 +57,25 @@ impl Status {
 
     /// A host that does not answer is waited for: it may be on its way up again.
     async fn watch(&self) -> anyhow::Result<ExitCode> {
-        let mut signals = Signals::listen().context("cannot listen for signals")?;
-        let mut stdout = std::io::stdout();
-        let redraw = stdout.is_terminal() && !self.json;
+        let mut screen = Screen::open(self.json)?;
         let mut ready = false;
-        if redraw {
-            write!(stdout, "{HOME}{CLEAR_REST}")?;
-        }
         loop {
             let text = match self.ask().await {
                 Ok(status) => {
                     ready = is_ready(&status);
                     if self.json { format!("{status}\n") } else { page(&status, clock::unix_ms(), table::columns()) }
                 }
-                Err(error) if self.json => format!("{}\n", serde_json::json!({ "error": format!("{error:#}") })),
-                Err(error) => format!("{error:#}\n"),
+                Err(error) => unanswered(&error, self.json),
             };
-            let text = if redraw { frame(&text, rows()) } else { text };
-            // Whoever read it may have gone, as `head` does.
-            if write!(stdout, "{text}").and_then(|()| stdout.flush()).is_err() {
-                break;
-            }
-            tokio::select! {
-                biased;
-                () = signals.next() => break,
-                () = tokio::time::sleep(self.every) => {}
+            if !screen.show(&text) || !screen.wait(self.every).await {
+                return Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
         }
-        if redraw {
-            // The shell goes on below it.
-            println!();
-        }
-        Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-/// A page that takes the last one's place on the screen, and no more of it than there are rows: a
-/// screen that scrolls cannot be drawn over.
-fn frame(text: &str, rows: u16) -> String {
-    let room = usize::from(rows.max(2)) - 1;
-    let shown = match text.lines().count() {
-        count if count <= room => text.to_owned(),
-        count => {
-            let first: String = text.lines().take(room - 1).map(|line| format!("{line}\n")).collect();
-            format!("{first}… and {} more lines: make the terminal taller", count - room + 1)
-        }
-    };
-    let lines: Vec<_> = shown.lines().map(|line| format!("{line}{CLEAR_LINE}")).collect();
-    format!("{HOME}{}{CLEAR_REST}", lines.join("\n"))
 }
 
 fn is_ready(status: &Value) -> bool {
     status["ready"]["ok"] == true
-}
-
-/// The terminal's rows.
-fn rows() -> u16 {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| size.ws_row);
-    size.filter(|rows| *rows > 0).unwrap_or(HEIGHT)
 }
 
 /// The status in words and tables, no wider than the terminal.

@@ -58,6 +58,7 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("outbox_depth", u64::from(limits.outbox_depth), 1..=10_000),
         ("max_crashes", u64::from(limits.max_crashes), 1..=1_000),
         ("breaker_failures", u64::from(limits.breaker_failures), 1..=1_000_000),
+        ("cost_keys", limits.cost_keys as u64, 1..=1_000),
         ("breaker_dependencies", limits.breaker_dependencies as u64, 1..=1_024),
     ] {
         within(&format!("limits.{name}"), value, bounds)?;

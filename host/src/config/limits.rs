@@ -120,6 +120,9 @@ pub struct Limits {
     /// long may it take after a resume: 1 s to 12 h. Default 60 s; at first it is 5 s.
     #[serde(with = "humantime_serde")]
     pub pause_hold: Duration,
+    /// Keys of one plugin's messages that `wasq top` ranks, by each of its measures, where the
+    /// manifest has a `cost_key`: 1 to 1,000. Default 100.
+    pub cost_keys: usize,
 }
 
 impl Default for Limits {
@@ -170,6 +173,7 @@ impl Default for Limits {
             breaker_dependencies: 32,
             pause_refresh: Duration::from_secs(2),
             pause_hold: Duration::from_secs(60),
+            cost_keys: 100,
         }
     }
 }

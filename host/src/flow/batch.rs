@@ -15,6 +15,8 @@ use tokio::sync::oneshot;
 use wasq_core::message::Key;
 use wasq_ledgers::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 
+use crate::sandbox::processor::together;
+
 /// What the deliveries of a batch share.
 pub struct Batch<'l> {
     ledger: &'l dyn Ledger,
@@ -67,7 +69,7 @@ impl<'l> Batch<'l> {
         let ways = ways.into_iter().map(|way| AssertUnwindSafe(way).catch_unwind().map(report_panic));
         let mut ways: FuturesUnordered<_> = ways.collect();
         let mut calls = Calls::new();
-        std::future::poll_fn(|context| self.poll(&mut ways, &mut calls, context)).await;
+        std::future::poll_fn(|context| together(|| self.poll(&mut ways, &mut calls, context))).await;
     }
 
     fn poll<'b, W: Future<Output = ()>>(

@@ -9,6 +9,7 @@ use crate::dlq::{AGAIN_ATTRIBUTE, Letter};
 use crate::exit::Exit;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::IdempotencyMode;
+use crate::telemetry::usage::RunUsage;
 
 /// A claim that is ours; or what stands for it where the ledger has none.
 pub struct Claimed {
@@ -20,6 +21,8 @@ pub struct Claimed {
     pub owed: Owed,
     /// What an earlier delivery has decided, if it decided that the message is dead-lettered.
     pub verdict: Option<Box<Letter>>,
+    /// What its run used, once it has ended.
+    pub used: Option<RunUsage>,
 }
 
 /// What the ledger has of an attempt, or will have.
@@ -42,7 +45,7 @@ impl Claimed {
         let fence = Fence(0);
         let fresh =
             Fresh { attempt: receive_count, crashes: 0, replays: 0, fence, first_failed_at: None, is_new: true };
-        Self { recorded, key, fresh, body, owed: Owed::default(), verdict: None }
+        Self { recorded, key, fresh, body, owed: Owed::default(), verdict: None, used: None }
     }
 
     /// Makes the claim that the attempt did without so far; or says why it is not ours. The attempt
@@ -78,7 +81,7 @@ pub async fn claim(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin
         IdempotencyMode::Completion | IdempotencyMode::Full => {}
     }
     let fresh = ask(plugin_attempt, key, body).await?;
-    Ok(Claimed { recorded: Recorded::Claim, key, fresh, body, owed: Owed::default(), verdict: None })
+    Ok(Claimed { recorded: Recorded::Claim, key, fresh, body, owed: Owed::default(), verdict: None, used: None })
 }
 
 /// Whether an earlier delivery has left anything under the key.

@@ -18,6 +18,7 @@ use crate::dlq::{self, Letter};
 use crate::exit::Exit;
 use crate::sandbox::text::sanitize;
 use crate::telemetry::stats::End;
+use crate::telemetry::usage::RunUsage;
 
 /// How often a dead letter is tried while the lease holds.
 const TRIES: u32 = 5;
@@ -61,10 +62,11 @@ pub async fn record(
         (Some(_) | None, _) => settlement,
     };
     let attempt = attempt(claim.as_ref());
+    let used = claim.as_ref().and_then(|claim| claim.used);
     if let Some(claim) = &claim {
         plugin_attempt.lease.remove_claim(claim.key);
     }
-    observe(plugin_attempt, attempt, &exit, &settlement);
+    observe(plugin_attempt, attempt, &exit, &settlement, used.as_ref());
     AttemptEnd { exit, settlement }
 }
 
@@ -240,9 +242,31 @@ fn attempt(claim: Option<&Claimed>) -> u32 {
     claim.map_or(0, |claim| claim.fresh.attempt)
 }
 
-fn observe(plugin_attempt: &PluginAttempt<'_>, attempt: u32, exit: &Exit, settled: &Settlement) {
+fn observe(
+    plugin_attempt: &PluginAttempt<'_>,
+    attempt: u32,
+    exit: &Exit,
+    settled: &Settlement,
+    used: Option<&RunUsage>,
+) {
     let (kind, plugin) = plugin_attempt.names();
     let class = exit.class();
+    /// The last record of the attempt: how it ended, and what its run used, if there was one.
+    macro_rules! log_end {
+        ($level:ident, $($said:tt)*) => {
+            log_attempt!($level, plugin_attempt, attempt, class,
+                run_us = used.map(|used| used.elapsed.as_micros() as u64),
+                cpu_us = used.map(|used| used.cpu.as_micros() as u64),
+                memory_bytes = used.map(|used| used.memory_bytes),
+                http_calls = used.map(|used| used.calls.http),
+                outbox_calls = used.map(|used| used.calls.outbox),
+                step_calls = used.map(|used| used.calls.step),
+                log_calls = used.map(|used| used.calls.log),
+                sent_bytes = used.map(|used| used.sent_bytes),
+                received_bytes = used.map(|used| used.received_bytes),
+                $($said)*)
+        };
+    }
     let end = End {
         exit: class,
         settlement: settled.name(),
@@ -260,17 +284,17 @@ fn observe(plugin_attempt: &PluginAttempt<'_>, attempt: u32, exit: &Exit, settle
     remember(plugin_attempt, attempt, exit, settled);
     match (settled.queue, &settled.ledger) {
         (QueueAction::Delete, Some(Finish::DeadLettered { .. })) => {
-            log_attempt!(warn, plugin_attempt, attempt, class, reason = exit.reason(), "dead-lettered")
+            log_end!(warn, reason = exit.reason(), "dead-lettered")
         }
         (QueueAction::Delete, Some(Finish::Done { discarded: true, .. })) => {
-            log_attempt!(info, plugin_attempt, attempt, class, reason = exit.reason(), "discarded")
+            log_end!(info, reason = exit.reason(), "discarded")
         }
-        (QueueAction::Delete, _) => log_attempt!(debug, plugin_attempt, attempt, class, "settled"),
+        (QueueAction::Delete, _) => log_end!(debug, "settled"),
         (QueueAction::Hide(delay), _) => {
-            log_attempt!(debug, plugin_attempt, attempt, class, reason = exit.reason(), ?delay, "put back")
+            log_end!(debug, reason = exit.reason(), ?delay, "put back")
         }
         (QueueAction::Leave, _) => {
-            log_attempt!(warn, plugin_attempt, attempt, class, reason = exit.reason(), "left to another delivery")
+            log_end!(warn, reason = exit.reason(), "left to another delivery")
         }
     }
 }

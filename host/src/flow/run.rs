@@ -14,7 +14,6 @@ use crate::exit::Exit;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::OnExpired;
 use crate::sandbox::{Job, RunReport};
-use crate::telemetry::stats::RunUsage;
 
 /// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt
 /// has left something to be sent, its outbox or its dead letter, nothing is run. With the exit of a
@@ -66,13 +65,17 @@ async fn run_admitted(
         () = plugin_attempt.services.interrupt.cancelled() => return Exit::Interrupted,
         report = attempt => report,
     };
-    match report {
-        Err(exit) => exit,
-        Ok(RunReport { exit: Exit::Done { result }, outbox, .. }) if !outbox.is_empty() => {
+    let RunReport { exit, outbox, usage } = match report {
+        Err(exit) => return exit,
+        Ok(report) => report,
+    };
+    claim.used = Some(usage);
+    match exit {
+        Exit::Done { result } if !outbox.is_empty() => {
             let finished = Finished { result, messages: outbox };
             keep_and_send(plugin_attempt, claim, finished).await.unwrap_or_else(|exit| exit)
         }
-        Ok(RunReport { exit, .. }) => exit,
+        exit => exit,
     }
 }
 
@@ -135,7 +138,7 @@ async fn attempt(
     plugin: &Plugin,
     claim: &Claimed,
 ) -> Result<RunReport, Exit> {
-    let services = plugin_attempt.services;
+    let (services, manifest) = (plugin_attempt.services, &plugin.manifest);
     let permits = services.permits.acquire(plugin);
     let Ok(permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
         return Err(Exit::NoPermit);
@@ -146,6 +149,8 @@ async fn attempt(
     }
     plugin_attempt.lease.start();
     let sent_to_start = plugin_attempt.age();
+    let name = &manifest.name;
+    let line = services.stats.line(&message.kind.0, name);
     let job = Job {
         policy: plugin.policy.clone(),
         message: message.clone(),
@@ -157,9 +162,13 @@ async fn attempt(
         ledger: services.ledger.clone(),
         destinations: plugin_attempt.destinations(),
         span: plugin_attempt.span.clone(),
+        line: line.clone(),
     };
     let report = services.sandbox.run(&plugin.handler, job, permits).await;
-    let used = RunUsage { elapsed: report.elapsed, cpu: report.cpu, memory_bytes: report.memory_bytes };
-    services.stats.ran(&message.kind.0, &plugin.manifest.name, claim.fresh.attempt, &used, sent_to_start);
+    line.ran(claim.fresh.attempt, &report.usage, sent_to_start);
+    if let Some(template) = &manifest.cost_key {
+        let key = template.render_plain(&message.body, &message.attributes);
+        services.stats.keys(name, services.limits.cost_keys).ran(key, &report.usage, sent_to_start);
+    }
     Ok(report)
 }

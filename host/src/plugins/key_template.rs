@@ -37,6 +37,23 @@ impl KeyTemplate {
     /// from that of `x` and `y|z`; and what is no string by a mark before that, so that `1` differs
     /// from `"1"`.
     pub fn render(&self, body: &[u8], attributes: &Attributes) -> Option<String> {
+        self.fill(body, attributes, |key, mark, bytes, value| key.push_str(&format!("{mark}{bytes}:{value}")))
+    }
+
+    /// The same values as people read them, without lengths and marks: for what is shown, and
+    /// decides nothing.
+    pub fn render_plain(&self, body: &[u8], attributes: &Attributes) -> Option<String> {
+        self.fill(body, attributes, |key, _, _, value| key.push_str(value))
+    }
+
+    /// The template with each value put in by `put`, which is given its mark, its length and its
+    /// text.
+    fn fill(
+        &self,
+        body: &[u8],
+        attributes: &Attributes,
+        put: impl Fn(&mut String, &str, usize, &str),
+    ) -> Option<String> {
         let mut json: Option<&RawValue> = None;
         let mut key = String::new();
         for part in &self.parts {
@@ -51,9 +68,9 @@ impl KeyTemplate {
                     match json.as_bytes().first()? {
                         b'"' => {
                             let text: String = serde_json::from_str(json).ok()?;
-                            key.push_str(&format!("{}:{text}", text.len()));
+                            put(&mut key, "", text.len(), &text);
                         }
-                        b't' | b'f' | b'-' | b'0'..=b'9' => key.push_str(&format!("={}:{json}", json.len())),
+                        b't' | b'f' | b'-' | b'0'..=b'9' => put(&mut key, "=", json.len(), json),
                         _ => return None,
                     }
                 }
@@ -61,10 +78,10 @@ impl KeyTemplate {
                     let attribute = attributes.get(name)?;
                     let is_number = attribute.data_type.split('.').next() == Some("Number");
                     match &attribute.value {
-                        AttributeData::Text(text) if is_number => key.push_str(&format!("={}:{text}", text.len())),
-                        AttributeData::Text(text) => key.push_str(&format!("{}:{text}", text.len())),
+                        AttributeData::Text(text) if is_number => put(&mut key, "=", text.len(), text),
+                        AttributeData::Text(text) => put(&mut key, "", text.len(), text),
                         AttributeData::Binary(bytes) => {
-                            key.push_str(&format!("#{}:{}", bytes.len(), BASE64_STANDARD.encode(bytes)));
+                            put(&mut key, "#", bytes.len(), &BASE64_STANDARD.encode(bytes));
                         }
                     }
                 }
@@ -85,19 +102,19 @@ impl TryFrom<String> for KeyTemplate {
                 parts.push(Part::Text(rest[..open].to_owned()));
             }
             let inner = &rest[open + 1..];
-            let close = inner.find('}').ok_or("idempotency.key has a `{` without its `}`")?;
+            let close = inner.find('}').ok_or("the template has a `{` without its `}`")?;
             parts.push(match (inner[..close].strip_prefix(ATTRIBUTE), &inner[..close]) {
-                (Some(""), _) => return Err("idempotency.key: `{attribute:}` names no attribute".into()),
+                (Some(""), _) => return Err("`{attribute:}` names no attribute".into()),
                 (Some(name), _) => Part::Attribute(name.to_owned()),
                 (None, pointer) if !pointer.starts_with('/') => {
                     return Err(format!(
-                        "idempotency.key: `{{{pointer}}}` is no JSON pointer; write `{{/{pointer}}}` for a field of the body, \
+                        "`{{{pointer}}}` is no JSON pointer; write `{{/{pointer}}}` for a field of the body, \
                          or `{{attribute:{pointer}}}` for a message attribute"
                     ));
                 }
                 (None, pointer) => match pointer_fault(pointer) {
                     None => Part::Pointer(pointer.to_owned()),
-                    Some(rule) => return Err(format!("idempotency.key: `{{{pointer}}}`: {rule}")),
+                    Some(rule) => return Err(format!("`{{{pointer}}}`: {rule}")),
                 },
             });
             rest = &inner[close + 1..];
@@ -107,7 +124,7 @@ impl TryFrom<String> for KeyTemplate {
         }
         if parts.iter().all(|part| matches!(part, Part::Text(_))) {
             return Err(
-                "idempotency.key has no `{/pointer}` and no `{attribute:NAME}`: every message would have the same key"
+                "the template has no `{/pointer}` and no `{attribute:NAME}`: every message would have the same key"
                     .into(),
             );
         }

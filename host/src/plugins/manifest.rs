@@ -69,6 +69,10 @@ pub struct Manifest {
     /// Environment variables of the handler. The operator may override each.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// By what `wasq top` tells its messages apart: JSON pointers into the body and names of
+    /// attributes, in braces. Operators see its values. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_key: Option<KeyTemplate>,
     #[serde(default)]
     pub retry: Retry,
     #[serde(default)]

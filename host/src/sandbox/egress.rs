@@ -19,6 +19,7 @@ mod proxied;
 mod resolve;
 mod secrets;
 mod sign;
+mod traffic;
 mod unavailable;
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ impl outbox::Host for State {
         body: Vec<u8>,
         options: Option<outbox::Options>,
     ) -> Result<(), outbox::Error> {
+        self.calls.outbox += 1;
         // Recorded under one name, so that the key of what is sent is the same under both.
         let queue = if queue == OWN_QUEUE { String::new() } else { queue };
         if !self.policy.grants.may_send_to(&queue) {
@@ -128,7 +129,8 @@ impl steps::Host for State {
 }
 
 impl State {
-    fn check_step(&self, name: &str) -> Result<(), steps::Error> {
+    fn check_step(&mut self, name: &str) -> Result<(), steps::Error> {
+        self.calls.step += 1;
         if let Some(mode) = self.policy.without_steps {
             let words = format!("the manifest has idempotency.mode = \"{mode}\", with which no steps are kept");
             return Err(steps::Error::Limit(words));

@@ -12,6 +12,8 @@ use super::outbox::{Destinations, OutboxMessage};
 use super::profiler::Profiler;
 use crate::exit::Exit;
 use crate::telemetry::spans::Span;
+use crate::telemetry::stats::Line;
+use crate::telemetry::usage::RunUsage;
 
 /// What one plugin's runs may do.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub struct Job {
     pub destinations: Destinations,
     /// What it calls and logs is in this.
     pub span: Span,
+    /// What counts for its type and plugin.
+    pub line: Arc<Line>,
 }
 
 /// How an attempt went.
@@ -51,10 +55,5 @@ pub struct RunReport {
     pub exit: Exit,
     /// What to send before the message is deleted; empty unless the exit is done.
     pub outbox: Vec<OutboxMessage>,
-    pub elapsed: Duration,
-    /// The processor time that the guest had, its calls into the host included; none where nothing
-    /// is weighed.
-    pub cpu: Duration,
-    /// The most linear memory that the instance had.
-    pub memory_bytes: u64,
+    pub usage: RunUsage,
 }

@@ -44,11 +44,14 @@ struct Budget {
     bytes: usize,
     records: usize,
     exhausted: Option<&'static str>,
+    /// Records that it was asked for.
+    asked: u32,
 }
 
 impl Budget {
     /// Takes a record out of it; or says by which limit it is the first that is dropped.
     fn take(&mut self, size: usize) -> Result<(), Option<&'static str>> {
+        self.asked = self.asked.saturating_add(1);
         if self.exhausted.is_some() {
             return Err(None);
         }
@@ -78,7 +81,12 @@ impl GuestLog {
             message_id: job.message_id.clone(),
             attempt: job.attempt,
             span: job.span.clone(),
-            budget: Mutex::new(Budget { bytes: limits.log_bytes, records: limits.log_records, exhausted: None }),
+            budget: Mutex::new(Budget {
+                bytes: limits.log_bytes,
+                records: limits.log_records,
+                exhausted: None,
+                asked: 0,
+            }),
             last_words: Mutex::default(),
         }
     }
@@ -94,6 +102,11 @@ impl GuestLog {
             Level::Warn => in_span || tracing::enabled!(target: "guest", tracing::Level::WARN),
             Level::Error => in_span || tracing::enabled!(target: "guest", tracing::Level::ERROR),
         }
+    }
+
+    /// How many records the guest has written, those that were dropped included.
+    pub fn records(&self) -> u32 {
+        self.budget.lock().asked
     }
 
     /// What the guest last wrote when it panicked.
@@ -265,11 +278,12 @@ mod tests {
     #[test]
     fn the_first_record_over_a_limit_says_so_and_the_others_are_dropped() {
         let check = |records, bytes, sizes: &[usize], expect: &str| {
-            let mut budget = Budget { bytes, records, exhausted: None };
+            let mut budget = Budget { bytes, records, exhausted: None, asked: 0 };
             let said: Vec<_> = sizes.iter().map(|size| budget.take(*size)).collect();
             let kept = said.iter().take_while(|said| said.is_ok()).count();
             assert_eq!(said[kept], Err(Some(expect)), "{records} records, {bytes} bytes");
             assert!(said[kept + 1..].iter().all(|said| *said == Err(None)), "{said:?}");
+            assert_eq!(budget.asked as usize, sizes.len());
         };
         check(2, 100, &[1, 1, 1, 1], "limits.log_records");
         check(9, 100, &[60, 60, 1, 1], "limits.log_bytes");

@@ -3,9 +3,9 @@
 //!
 //! A runtime has as many workers as the machine has cores, and a computing guest holds one of them
 //! for a whole tick at a time: a few such guests would have every other message wait for its turn
-//! behind them. So each poll of a run is timed, and weighed once one took long. The one in which
-//! the guest computed for most of a tick is its last among the others, and the plugin's next runs
-//! begin in threads of their own, until one of them shows that it was light. The kernel shares what
+//! behind them. So each poll of a run is weighed. The one in which the guest computed for most of a
+//! tick is its last among the others, and the plugin's next runs begin in threads of their own,
+//! until one of them shows that it was light. The kernel shares what
 //! is left of the cores among those threads. After a run that computed until its timeout, the
 //! plugin's next ones go one by one.
 //!
@@ -33,6 +33,8 @@ use tokio_util::task::AbortOnDropHandle;
 use wasq_core::clock;
 
 use super::engine::EPOCH_TICK;
+use super::processor;
+use crate::telemetry::stats::Line;
 
 /// The longest poll from which on a plugin's runs have tasks of their own: the runs of one receive
 /// share a task, and would wait for each other.
@@ -105,15 +107,16 @@ fn lower_priority() {
 }
 
 /// Drives a run to its end, here, in a task or in a thread of its own, and tells how much processor
-/// time its polls had. Dropping the future ends the run, at the latest with its next tick.
-/// `timed_out` tells whether what it ended with is a timeout.
+/// time its polls had, which `line` is told of each. Dropping the future ends the run, at the
+/// latest with its next tick. `timed_out` tells whether what it ended with is a timeout.
 pub async fn drive<T: Send + 'static>(
     run: impl Future<Output = T> + Send + 'static,
     cpu_class: &CpuClass,
+    line: Arc<Line>,
     timed_out: fn(&T) -> bool,
 ) -> (T, Duration) {
     let run: Run<T> = Box::pin(run);
-    let meter = CpuMeter::new(cpu_class.get(), timed_out);
+    let meter = CpuMeter::new(cpu_class.get(), line, timed_out);
     let driven = match meter.before {
         Class::Light => meter.until_heavy(run).await,
         Class::Moderate => {
@@ -140,40 +143,30 @@ enum Driven<T> {
 }
 
 /// What a run has weighed until now.
-///
-/// A thread's processor time is a system call, and two of them a poll. So the polls of a light run
-/// are timed by the clock. Once one has taken long, which it may have spent waiting for a
-/// processor, the next are weighed.
 struct CpuMeter<T> {
     /// The plugin's last run.
     before: Class,
-    /// Whether polls are weighed.
-    weighs: bool,
     /// Whether one of its polls was.
     is_heavy: bool,
     longest: Duration,
     /// The processor time of all its polls.
     had: Duration,
+    /// What counts it for all runs of its kind.
+    line: Arc<Line>,
     began: Instant,
     timed_out: fn(&T) -> bool,
 }
 
 impl<T> CpuMeter<T> {
-    fn new(before: Class, timed_out: fn(&T) -> bool) -> Self {
+    fn new(before: Class, line: Arc<Line>, timed_out: fn(&T) -> bool) -> Self {
         let (longest, had) = (Duration::ZERO, Duration::ZERO);
-        Self { before, weighs: before != Class::Light, is_heavy: false, longest, had, began: clock::now(), timed_out }
+        Self { before, is_heavy: false, longest, had, line, began: clock::now(), timed_out }
     }
 
     fn measure(&mut self, run: &mut Run<T>, context: &mut Context<'_>) -> Poll<T> {
-        let (polled, spent) = if self.weighs {
-            let began = clock::thread_cpu();
-            (run.as_mut().poll(context), clock::thread_cpu().saturating_sub(began))
-        } else {
-            let began = clock::now();
-            (run.as_mut().poll(context), clock::now() - began)
-        };
-        self.is_heavy |= self.weighs && spent >= OFFLOAD_AFTER;
-        self.weighs |= spent >= OFFLOAD_AFTER;
+        let (polled, spent) = processor::weighed(|| run.as_mut().poll(context));
+        self.line.cpu_ns.add(spent.as_nanos() as u64);
+        self.is_heavy |= spent >= OFFLOAD_AFTER;
         self.longest = self.longest.max(spent);
         self.had += spent;
         polled

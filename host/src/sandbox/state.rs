@@ -20,6 +20,7 @@ use super::steps::Recorded;
 use super::text;
 use crate::config::Limits;
 use crate::exit::Exit;
+use crate::telemetry::usage::{Calls, RunUsage};
 
 /// What the engine says at a limit that it keeps for the host, and the limit's name in the config.
 const SAID_BY_THE_ENGINE: [(&str, &str); 5] = [
@@ -43,6 +44,8 @@ pub struct State {
     pub(super) outbox: Outbox,
     pub(super) log: Arc<GuestLog>,
     pub(super) steps: Recorded,
+    /// But for requests and records of the log, which are counted where they are bounded.
+    pub(super) calls: Calls,
     /// The ledger refused a step: another delivery has the message now.
     pub(super) claim_is_void: bool,
     pub(super) attempt: u32,
@@ -119,6 +122,7 @@ impl State {
                 limits.clone(),
                 seen,
                 Trace { span: job.span, traceparent: job.message.traceparent.clone() },
+                job.line,
             ),
             log,
             limits,
@@ -130,6 +134,7 @@ impl State {
             depth: job.message.depth(),
             outbox: Outbox::default(),
             steps: Recorded::default(),
+            calls: Calls::default(),
             claim_is_void: false,
             attempt: job.attempt,
             sent_at: job.sent_at,
@@ -143,8 +148,16 @@ impl State {
         (message, state)
     }
 
-    pub fn memory_peak_bytes(&self) -> u64 {
-        self.memory.peak as u64
+    /// What the run used, but for its time.
+    pub fn usage(&self) -> RunUsage {
+        let (sent_bytes, received_bytes) = self.hooks.bytes();
+        RunUsage {
+            memory_bytes: self.memory.peak as u64,
+            calls: Calls { http: self.hooks.requests(), log: self.log.records(), ..self.calls },
+            sent_bytes,
+            received_bytes,
+            ..RunUsage::default()
+        }
     }
 
     pub fn into_outbox(self) -> Vec<OutboxMessage> {

@@ -8,6 +8,8 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::Serialize;
 
+use super::top_keys::TopKeys;
+use super::usage::{CALLS, RunUsage};
 use crate::telemetry::metrics::{self, Counter, Histogram};
 
 /// The type that is counted for all those that have no line of their own.
@@ -66,6 +68,8 @@ impl std::ops::AddAssign<&Times> for Times {
 pub struct Stats {
     lines: ArcSwap<Lines>,
     adding: Mutex<()>,
+    /// Of the plugins whose manifests have a `cost_key`, by their names.
+    keys: RwLock<BTreeMap<String, Arc<TopKeys>>>,
 }
 
 /// Lines by plugin, then by type.
@@ -81,6 +85,13 @@ pub struct Line {
     pub guest_cpu: Histogram,
     pub guest_memory: Histogram,
     pub retry_delay: Histogram,
+    /// Processor time of all runs, also of those that were stopped or go on.
+    pub cpu_ns: Counter,
+    /// In the order of [`CALLS`].
+    pub calls: [Counter; CALLS.len()],
+    /// Bytes of the bodies of outbound requests, and of their answers, as they pass.
+    pub sent_bytes: Counter,
+    pub received_bytes: Counter,
     percentiles: Mutex<Percentiles>,
 }
 
@@ -134,15 +145,6 @@ pub struct End {
     pub sent_to_done: Option<Duration>,
 }
 
-/// What a run used.
-#[derive(Clone, Copy, Debug)]
-pub struct RunUsage {
-    pub elapsed: Duration,
-    pub cpu: Duration,
-    /// The most linear memory that its instance had.
-    pub memory_bytes: u64,
-}
-
 impl Stats {
     /// An attempt has ended.
     pub fn ended(&self, kind: &str, plugin: &str, end: &End) {
@@ -154,19 +156,6 @@ impl Stats {
         if let Some(time) = end.sent_to_done {
             line.percentiles().sent_to_done.record(time);
         }
-    }
-
-    /// A handler ran its `attempt`, and started so long after its message was sent.
-    pub fn ran(&self, kind: &str, plugin: &str, attempt: u32, run: &RunUsage, sent_to_start: Duration) {
-        let line = self.line(kind, plugin);
-        line.attempts[(attempt.max(1) as usize).min(ATTEMPTS.len()) - 1].add(1);
-        line.queue_wait.observe(sent_to_start);
-        line.run.observe(run.elapsed);
-        line.guest_cpu.observe(run.cpu);
-        line.guest_memory.observe_bytes(run.memory_bytes);
-        let mut percentiles = line.percentiles();
-        percentiles.run.record(run.elapsed);
-        percentiles.sent_to_start.record(sent_to_start);
     }
 
     /// A message was settled whose work another one had done.
@@ -194,7 +183,22 @@ impl Stats {
         all
     }
 
-    fn line(&self, kind: &str, plugin: &str) -> Arc<Line> {
+    /// A plugin's keys, of which each ranking has room for so many.
+    pub fn keys(&self, plugin: &str, capacity: usize) -> Arc<TopKeys> {
+        if let Some(keys) = self.keys.read().get(plugin) {
+            return keys.clone();
+        }
+        let new = || Arc::new(TopKeys::new(capacity));
+        self.keys.write().entry(plugin.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// All plugins that have keys.
+    pub fn all_keys(&self) -> BTreeMap<String, Arc<TopKeys>> {
+        self.keys.read().clone()
+    }
+
+    /// The line of a type and a plugin.
+    pub fn line(&self, kind: &str, plugin: &str) -> Arc<Line> {
         if let Some(line) = find(&self.lines.load(), kind, plugin) {
             return line;
         }
@@ -239,12 +243,43 @@ impl Default for Line {
             guest_cpu: metrics::GUEST_CPU.histogram(),
             guest_memory: metrics::GUEST_MEMORY.histogram(),
             retry_delay: metrics::RETRY_DELAY.histogram(),
+            cpu_ns: Counter::default(),
+            calls: Default::default(),
+            sent_bytes: Counter::default(),
+            received_bytes: Counter::default(),
             percentiles: Mutex::default(),
         }
     }
 }
 
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").finish_non_exhaustive()
+    }
+}
+
 impl Line {
+    /// A handler ran its `attempt`, and started so long after its message was sent. Its processor
+    /// time and its bytes are counted while it runs.
+    pub fn ran(&self, attempt: u32, used: &RunUsage, sent_to_start: Duration) {
+        self.attempts[(attempt.max(1) as usize).min(ATTEMPTS.len()) - 1].add(1);
+        self.queue_wait.observe(sent_to_start);
+        self.run.observe(used.elapsed);
+        self.guest_cpu.observe(used.cpu);
+        self.guest_memory.observe_bytes(used.memory_bytes);
+        for (count, calls) in self.calls.iter().zip(used.calls.counts()).filter(|(_, calls)| *calls > 0) {
+            count.add(u64::from(calls));
+        }
+        let mut percentiles = self.percentiles();
+        percentiles.run.record(used.elapsed);
+        percentiles.sent_to_start.record(sent_to_start);
+    }
+
+    /// Outbound requests.
+    pub fn http_calls(&self) -> u64 {
+        self.calls[0].get()
+    }
+
     /// Every exit with each of its settlements, and how often it was seen.
     pub fn exits(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         let exits = self.exits.read();

@@ -34,6 +34,7 @@ async fn every_command_says_what_it_does_and_takes() {
         ),
         (&["send"], &["<TYPE>", "[BODY]", "--file", "--key", "--attribute", "--queue", "--endpoint-url"]),
         (&["status"], &["--admin", "--watch", "--every", "--json", "ready"]),
+        (&["top"], &["--admin", "--by", "egress", "--every", "--once", "--keys", "--json", "the host itself"]),
         (&["pause"], &["[TYPE]", "--queue", "--until", "--admin", "--config", "--by", "--json", "Examples"]),
         (&["resume"], &["[TYPE]", "--queue", "--admin", "--config", "--by", "--json"]),
         (&["health"], &["--config", "--admin", "--ready", "--timeout", "HEALTHCHECK"]),

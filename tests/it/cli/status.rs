@@ -36,7 +36,7 @@ async fn they_show_queues_types_and_plugins() {
 #[tokio::test]
 async fn without_a_host_they_say_so() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    for command in ["status", "plugins"] {
+    for command in ["status", "plugins", "top"] {
         wasq([command, "--admin", &free]).check(1, &["no host answers", &free, "--admin"]).await;
         wasq([command, "--admin", "not an address"]).check(1, &["not an address", "host:port"]).await;
     }

@@ -94,6 +94,17 @@ async fn a_record_about_a_message_says_which_in_json() {
         );
         assert_eq!(record["level"], level, "{record}");
     }
+    // What each used stands in its last record.
+    until("the last record of the third", || async { find(&logged, "settled").is_some() }).await;
+    for (id, message, log_calls) in [(&done, "settled", 0), (&rejected, "dead-lettered", 0), (&logged, "settled", 2)] {
+        let record = find(id, message).unwrap();
+        let number = |field: &str| record[field].as_u64().unwrap_or_else(|| panic!("no {field} in {record}"));
+        assert!((1..=number("run_us")).contains(&number("cpu_us")), "{record}");
+        assert!((65_536..=64 << 20).contains(&number("memory_bytes")), "{record}");
+        assert_eq!(number("log_calls"), log_calls, "{record}");
+        let others = ["http_calls", "outbox_calls", "step_calls", "sent_bytes", "received_bytes"];
+        assert_eq!(others.map(number), [0; 5], "{record}");
+    }
     hosts::end(host).await;
     rig.end().await;
 }

@@ -10,13 +10,14 @@ use wasq_core::message::UnixMs;
 use super::banner::Done;
 use super::chart::meter;
 use super::layout::{Tab, page as whole_page};
-use super::{components, format, profile};
+use super::{components, format, keys, profile};
 use crate::admin::app::App;
 use crate::admin::extractors::Viewer;
 use crate::admin::status::{PluginStatus, plugin_statuses};
 use crate::flow::recent::{self, RecentOutcome};
 use crate::telemetry::metrics::Snapshot;
 use crate::telemetry::stats::{Line, LineStats};
+use crate::telemetry::top_keys::TopKeys;
 
 const FAILURES_SHOWN: usize = 5;
 /// Digits of a digest that tell versions apart.
@@ -32,6 +33,7 @@ pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(do
     let failures = services.recent.failures();
     let lines: Vec<Measured> =
         services.stats.snapshot().into_iter().zip(services.stats.lines().into_values()).collect();
+    let ranked = services.stats.all_keys();
     let main = html! {
         (done.banner())
         @for failure in catalog.failures() {
@@ -46,13 +48,21 @@ pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(do
         @for plugin in &plugins {
             @let own: Vec<_> = lines.iter().filter(|(stats, _)| stats.plugin == plugin.name).collect();
             @let failed: Vec<_> = failures.iter().filter(|f| f.plugin == plugin.name).take(FAILURES_SHOWN).cloned().collect();
-            (card(plugin, &own, &failed, now, &profile::section(&app, &plugin.name, token.as_deref())))
+            @let profile = profile::section(&app, &plugin.name, token.as_deref());
+            (card(plugin, &own, ranked.get(&plugin.name).map(Arc::as_ref), &failed, now, &profile))
         }
     };
     whole_page(&app, Tab::Plugins, "Plugins", Some(5), &main)
 }
 
-fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[RecentOutcome], now: UnixMs, profile: &Markup) -> Markup {
+fn card(
+    plugin: &PluginStatus,
+    lines: &[&Measured],
+    keys: Option<&TopKeys>,
+    failed: &[RecentOutcome],
+    now: UnixMs,
+    profile: &Markup,
+) -> Markup {
     html! {
         section .card {
             header {
@@ -70,6 +80,7 @@ fn card(plugin: &PluginStatus, lines: &[&Measured], failed: &[RecentOutcome], no
                 }
             }
             @if lines.is_empty() { p .empty { "It has run nothing yet." } } @else { (times(lines)) }
+            @if let Some(keys) = keys { (keys::table(keys)) }
             @if !failed.is_empty() {
                 details { summary { "Latest failures (" (failed.len()) ")" } (components::outcomes(&recent::by_message(failed.iter().cloned()), Some(now))) }
             }
@@ -83,7 +94,7 @@ fn times(lines: &[&Measured]) -> Markup {
     html! {
         div .scroll {
             table .stacked {
-                thead { tr { th { "Type" } th .num { "Runs" } th .num { "p50" } th .num { "p99" } th { "Computing and waiting" } th .num { "Memory p50" } th .num { "p99" } } }
+                thead { tr { th { "Type" } th .num { "Runs" } th .num { "p50" } th .num { "p99" } th { "Computing and waiting" } th .num { "Memory p50" } th .num { "p99" } th .num { "HTTP calls" } th .num { "Sent" } th .num { "Received" } } }
                 tbody {
                     @for (stats, line) in lines {
                         @let (cpu, run, memory) = (line.guest_cpu.read(), line.run.read(), line.guest_memory.read());
@@ -98,6 +109,9 @@ fn times(lines: &[&Measured]) -> Markup {
                             }
                             td .num data-name="memory p50" { (at_most(&memory, 0.5)) }
                             td .num data-name="p99" { (at_most(&memory, 0.99)) }
+                            td .num data-name="HTTP calls" { (format::count(line.http_calls())) }
+                            td .num data-name="sent" { (format::bytes(line.sent_bytes.get() as f64)) }
+                            td .num data-name="received" { (format::bytes(line.received_bytes.get() as f64)) }
                         }
                     }
                 }

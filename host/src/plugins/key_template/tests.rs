@@ -24,6 +24,14 @@ fn renders_pointers_and_refuses_what_is_not_there() {
 }
 
 #[test]
+fn what_is_shown_has_the_values_alone() {
+    let template = KeyTemplate::try_from("{/tenant}/{/plan}".to_owned()).unwrap();
+    let plain = |body: &str| template.render_plain(body.as_bytes(), &Attributes::new());
+    assert_eq!(plain(r#"{"tenant":"acme","plan":7}"#).as_deref(), Some("acme/7"));
+    assert_eq!(plain(r#"{"tenant":"acme"}"#), None);
+}
+
+#[test]
 fn values_that_are_written_differently_make_different_keys() {
     let values = [
         "12345678901234567890123",

@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::errors::last;
 use super::exceeded::{Bound, Bounds, Exceeded};
+use super::traffic::Traffic;
 
 /// What a guest sends. When it is too long, `over` says so: the error itself may be lost on its way
 /// through HTTP.
@@ -20,11 +21,12 @@ pub struct RequestBody {
     limit: usize,
     left: usize,
     over: Arc<OnceLock<Exceeded>>,
+    traffic: Arc<Traffic>,
 }
 
 impl RequestBody {
-    pub fn new(inner: WasiBody, limit: usize, over: Arc<OnceLock<Exceeded>>) -> Self {
-        Self { inner, limit, left: limit, over }
+    pub fn new(inner: WasiBody, limit: usize, over: Arc<OnceLock<Exceeded>>, traffic: Arc<Traffic>) -> Self {
+        Self { inner, limit, left: limit, over, traffic }
     }
 }
 
@@ -39,6 +41,7 @@ impl Body for RequestBody {
         match self.left.checked_sub(bytes) {
             Some(left) => {
                 self.left = left;
+                self.traffic.sent(bytes);
                 polled
             }
             None => {
@@ -72,6 +75,7 @@ pub struct ResponseBody {
     /// The request counts as open while its answer is read.
     #[expect(dead_code, reason = "dropping it ends the request")]
     open: OwnedSemaphorePermit,
+    traffic: Arc<Traffic>,
 }
 
 impl ResponseBody {
@@ -86,6 +90,7 @@ impl ResponseBody {
         end: Instant,
         request_over: Arc<OnceLock<Exceeded>>,
         open: OwnedSemaphorePermit,
+        traffic: Arc<Traffic>,
     ) -> Result<Self, Exceeded> {
         if inner.size_hint().lower() > limit as u64 {
             return Err(Exceeded::ResponseBytes(limit));
@@ -100,6 +105,7 @@ impl ResponseBody {
             end: Box::pin(sleep_until(end)),
             request_over,
             open,
+            traffic,
         })
     }
 
@@ -113,9 +119,11 @@ impl ResponseBody {
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => {
                 self.pause = None;
-                match self.left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                match self.left.checked_sub(bytes) {
                     Some(left) => {
                         self.left = left;
+                        self.traffic.received(bytes);
                         Poll::Ready(Some(Ok(frame)))
                     }
                     None => Poll::Ready(Some(Err(Exceeded::ResponseBytes(self.limit).into()))),

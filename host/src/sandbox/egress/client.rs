@@ -16,6 +16,7 @@ use super::errors::send_error;
 use super::exceeded::{Bounds, Exceeded, Side, check_headers};
 use super::headers::{Headers, NoSecret};
 use super::sign::{SignedDestination, Signing, Unsigned};
+use super::traffic::Traffic;
 use crate::config::Limits;
 
 pub type HttpClient = Client<Connector, RequestBody>;
@@ -81,6 +82,7 @@ impl Egress {
         bounds: Bounds,
         traceparent: Option<&str>,
         open: OwnedSemaphorePermit,
+        traffic: Arc<Traffic>,
     ) -> Result<(String, http::Response<ResponseBody>), Unsent> {
         let end = clock::now() + bounds.total.time;
         let (mut request, target, signed) = self.check(request, limits)?;
@@ -104,7 +106,8 @@ impl Egress {
                 })?,
                 None => request,
             };
-            let request = request.map(|body| RequestBody::new(body, limits.request_bytes, over.clone()));
+            let request =
+                request.map(|body| RequestBody::new(body, limits.request_bytes, over.clone(), traffic.clone()));
             self.client.request(request).await.map_err(|error| match over.get() {
                 Some(exceeded) => Unsent::Http((*exceeded).into()),
                 None => Unsent::Http(send_error(&error, limits)),
@@ -113,7 +116,7 @@ impl Egress {
         let response = tokio::time::timeout(wait, sending).await.map_err(|_| too_late)??;
         check_headers(Side::Answer, response.headers(), limits)?;
         let (parts, body) = response.into_parts();
-        let body = ResponseBody::new(body, limits.response_bytes, bounds, end, over, open)?;
+        let body = ResponseBody::new(body, limits.response_bytes, bounds, end, over, open, traffic)?;
         Ok((target.host, http::Response::from_parts(parts, body)))
     }
 

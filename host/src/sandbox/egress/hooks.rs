@@ -11,9 +11,11 @@ use wasq_core::clock;
 
 use super::client::{Egress, Unsent};
 use super::exceeded::{Bounds, Exceeded};
+use super::traffic::Traffic;
 use super::unavailable::unavailable;
 use crate::config::Limits;
 use crate::telemetry::spans::Span;
+use crate::telemetry::stats::Line;
 
 /// What egress saw during a run.
 #[derive(Default)]
@@ -31,6 +33,9 @@ pub struct Hooks {
     at_once: Arc<Semaphore>,
     seen: Arc<Mutex<Seen>>,
     trace: Trace,
+    line: Arc<Line>,
+    /// None before the first request.
+    traffic: Option<Arc<Traffic>>,
 }
 
 /// Which trace a run's requests belong to.
@@ -43,9 +48,25 @@ pub struct Trace {
 }
 
 impl Hooks {
-    pub fn new(egress: Arc<Egress>, limits: Arc<Limits>, seen: Arc<Mutex<Seen>>, trace: Trace) -> Self {
+    pub fn new(
+        egress: Arc<Egress>,
+        limits: Arc<Limits>,
+        seen: Arc<Mutex<Seen>>,
+        trace: Trace,
+        line: Arc<Line>,
+    ) -> Self {
         let at_once = Arc::new(Semaphore::new(limits.requests_at_once));
-        Self { egress, limits, requests: 0, at_once, seen, trace }
+        Self { egress, limits, requests: 0, at_once, seen, trace, line, traffic: None }
+    }
+
+    /// How many requests the guest has made.
+    pub fn requests(&self) -> u32 {
+        self.requests as u32
+    }
+
+    /// Bytes of the bodies of its requests and of their answers, as far as they have passed.
+    pub fn bytes(&self) -> (u64, u64) {
+        self.traffic.as_ref().map_or((0, 0), |traffic| traffic.bytes())
     }
 
     /// The dependency that was unavailable when the guest last called it.
@@ -87,12 +108,13 @@ impl WasiHttpHooks for Hooks {
     ) -> Box<dyn Future<Output = Result<Exchange, Error>> + Send> {
         let open = self.begin();
         let (egress, limits, seen) = (self.egress.clone(), self.limits.clone(), self.seen.clone());
+        let traffic = self.traffic.get_or_insert_with(|| Arc::new(Traffic::of(self.line.clone()))).clone();
         let call = self.trace.span.call(request.method(), request.uri());
         let traceparent = call.traceparent().or_else(|| self.trace.traceparent.clone());
         Box::new(async move {
             let bounds = Bounds::of(&limits, options);
             let sent = match open {
-                Ok(open) => egress.send(request, &limits, bounds, traceparent.as_deref(), open).await,
+                Ok(open) => egress.send(request, &limits, bounds, traceparent.as_deref(), open, traffic).await,
                 Err(exceeded) => Err(Unsent::Http(exceeded.into())),
             };
             let sent = sent.map_err(|unsent| match unsent {

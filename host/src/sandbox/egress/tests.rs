@@ -37,7 +37,7 @@ fn hooks(config: &Config, allowed: &[String], resolver: Resolver) -> Hooks {
     let egress = Dialer::with_resolver(config, resolver).unwrap().egress("mail", allowed).unwrap();
     let limits = Arc::new(config.limits.clone());
     let trace = Trace { traceparent: Some(TRACEPARENT.into()), ..Trace::default() };
-    Hooks::new(Arc::new(egress), limits, Arc::default(), trace)
+    Hooks::new(Arc::new(egress), limits, Arc::default(), trace, Arc::default())
 }
 
 /// Every name is at this address.

@@ -1,12 +1,15 @@
 //! From the meters to the metrics: each definition with its series as they are now. Nothing here
 //! waits or calls anyone.
 
+use wasq_core::clock;
+
 use super::Source;
 use crate::admission::breaker::BreakerStatus;
 use crate::admission::permits::Usage;
 use crate::plugins::Catalog;
 use crate::telemetry::metrics::{self as m, Metric, QueueMeters, Snapshot};
 use crate::telemetry::stats::{ATTEMPTS, Line};
+use crate::telemetry::usage::CALLS;
 
 /// A metric and its series.
 #[derive(Debug)]
@@ -90,6 +93,7 @@ impl Families {
 
     fn host(&mut self, Source { services, .. }: &Source) {
         self.number(&m::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+        self.number(&m::PROCESS_CPU, &[], clock::process_cpu().as_secs_f64());
         self.permits("host", services.permits.usage());
         let is = |truth: bool| f64::from(u8::from(truth));
         self.number(&m::LEDGER_UP, &[], is(!services.health.ledger_is_down()));
@@ -131,6 +135,14 @@ impl Families {
         self.histogram(&m::GUEST_CPU, &labels, &line.guest_cpu);
         self.histogram(&m::GUEST_MEMORY, &labels, &line.guest_memory);
         self.histogram(&m::RETRY_DELAY, &labels, &line.retry_delay);
+        for (call, count) in CALLS.iter().zip(&line.calls).filter(|(_, count)| count.get() > 0) {
+            self.number(&m::HOST_CALLS, &[kind, plugin, call], count.get() as f64);
+        }
+        for (direction, bytes) in [("sent", &line.sent_bytes), ("received", &line.received_bytes)] {
+            if bytes.get() > 0 {
+                self.number(&m::EGRESS_BYTES, &[kind, plugin, direction], bytes.get() as f64);
+            }
+        }
         if !plugin.is_empty() {
             self.number(&m::DUPLICATES, &labels, line.duplicates.get() as f64);
         }

@@ -53,6 +53,10 @@ impl Metric {
         Self { name, kind: Kind::Counter, unit: Unit::One, labels, help, convention: None }
     }
 
+    const fn counter_of(unit: Unit, name: &'static str, labels: &'static [&'static str], help: &'static str) -> Self {
+        Self { unit, ..Self::counter(name, labels, help) }
+    }
+
     const fn gauge(name: &'static str, unit: Unit, labels: &'static [&'static str], help: &'static str) -> Self {
         Self { name, kind: Kind::Gauge, unit, labels, help, convention: None }
     }
@@ -144,6 +148,12 @@ metrics! {
         "Processor time of handlers; the rest of a run's duration is waiting.");
     GUEST_MEMORY = Metric { name: "wasq_guest_memory_bytes", kind: Kind::Histogram(MEMORY_BYTES), unit: Unit::Bytes, labels: LINE,
         help: "The most linear memory that handlers had.", convention: None };
+    HOST_CALLS = Metric::counter("wasq_host_calls_total", &["type", "plugin", "call"],
+        "Calls of handlers into the host: http, outbox, step or log.");
+    EGRESS_BYTES = Metric::counter_of(Unit::Bytes, "wasq_egress_bytes_total", &["type", "plugin", "direction"],
+        "Bytes of the bodies of handlers' outbound requests and their answers: sent or received.");
+    PROCESS_CPU = Metric::counter_of(Unit::Seconds, "wasq_process_cpu_seconds_total", &[],
+        "Processor time of the whole process: of the handlers and of the host itself.");
     SETTLE_DURATION = Metric::seconds("wasq_settle_duration_seconds", SETTLE_S, QUEUE,
         "From a settlement's decision to the queue's confirmation of it.");
     ATTEMPTS = Metric::counter("wasq_attempts_total", &["type", "plugin", "attempt"],
