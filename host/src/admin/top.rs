@@ -86,8 +86,8 @@ fn lines(stats: &Stats) -> Vec<LineUsage> {
     stats.lines().into_iter().filter(|((_, plugin), _)| !plugin.is_empty()).map(usage).collect()
 }
 
-/// The keys of all plugins in one ranking.
-pub fn keys(stats: &Stats, by: By) -> Vec<PluginKey> {
+/// Of all plugins, in one ranking.
+fn keys(stats: &Stats, by: By) -> Vec<PluginKey> {
     let ranked = stats.all_keys().into_iter().map(|(plugin, keys)| (plugin, keys.ranked(by)));
     ranked
         .flat_map(|(plugin, keys)| keys.into_iter().map(move |usage| PluginKey { plugin: plugin.clone(), usage }))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wasq::config::Config;
 
 use super::binary::{Running, wasq};
-use crate::support::{Plugin, Rig, Setup, hosts, until};
+use crate::support::{Plugin, Rig, Setup, get, hosts, until};
 
 /// `wasq top` of a host, with a line of JSON an interval.
 fn watch(admin: &str, more: &[&str]) -> Running {
@@ -38,29 +38,30 @@ async fn it_shows_what_types_and_tenants_use() {
     rig.send(json!({ "do": "done" })).await;
     rig.message(call("none of it", 9)).kind("plain").send().await;
     let of = |field: &'static str, name: &'static str| move |row: &Value| row[field] == name;
+    let line = |kind, field| total(&top, "lines", of("type", kind), field);
+    let key = |name, field| total(&top, "keys", of("key", name), field);
     until("all runs are seen", || async {
-        total(&top, "lines", of("type", "probe"), "runs") == 4.0
-            && total(&top, "lines", of("type", "plain"), "runs") == 1.0
+        let lines = (line("probe", "runs"), line("plain", "runs"));
+        lines == (4.0, 1.0) && (key("acme", "runs"), key("zoo", "runs")) == (2.0, 1.0)
     })
     .await;
-    let line = |field| total(&top, "lines", of("type", "probe"), field);
-    assert_eq!(line("sent_bytes"), 6_070.0);
-    assert!(line("received_bytes") > 0.0 && line("cpu_s") > 0.0 && line("run_s") >= line("cpu_s"));
-    let key = |name, field| total(&top, "keys", of("key", name), field);
-    assert_eq!((key("acme", "runs"), key("acme", "sent_bytes")), (2.0, 6_000.0));
-    assert_eq!((key("zoo", "runs"), key("zoo", "sent_bytes")), (1.0, 70.0));
+    assert_eq!((line("probe", "sent_bytes"), line("plain", "sent_bytes")), (6_070.0, 9.0));
+    assert!(line("probe", "received_bytes") > 0.0 && line("probe", "cpu_s") > 0.0);
+    assert!(line("probe", "run_s") >= line("probe", "cpu_s"));
+    assert_eq!((key("acme", "sent_bytes"), key("zoo", "sent_bytes")), (6_000.0, 70.0));
     // It sent nothing, and weighs nothing here; the other plugin has no key.
     assert_eq!((key("(none)", "runs"), key("none of it", "runs")), (0.0, 0.0));
     top.signal("INT").await;
     assert_eq!(top.ends_within(Duration::from_secs(10)).await, Some(0));
 
-    // Whoever was the first stays it while nobody else comes.
     rig.send(json!({ "do": "done" })).await;
     rig.until_exits("done", 6).await;
     let whole = rig.admin("/top?by=cpu").await;
     let keys: Vec<_> = whole["keys"].as_array().unwrap().iter().map(|key| key["key"].as_str().unwrap()).collect();
     assert_eq!(keys.len(), 3, "{keys:?}");
     assert_eq!(whole["lines"][1]["calls"], json!({ "http": 3, "outbox": 0, "step": 0, "log": 0 }));
+    let (_, page) = get(rig.host().admin_addr(), "/dashboard/plugins").await;
+    assert!(page.contains("Keys that compute the most") && page.contains("acme"), "{page}");
     wasq(["top", "--once", "--every", "10ms", "--admin", &admin])
         .check(0, &["cpu %", "(the host itself)", "(all)"])
         .await;
@@ -102,7 +103,7 @@ impl Account {
     fn of(process: u32) -> Self {
         let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
         let threads: Vec<_> = threads.filter_map(|thread| stat(&thread.unwrap().path())).collect();
-        let named = |name: &str| threads.iter().filter(|(own, _)| own.starts_with(name)).map(|(_, s)| s).sum();
+        let named = |name: &str| threads.iter().filter(|(own, _)| own.starts_with(name)).map(|(_, s)| s).sum::<f64>();
         let (_, process_s) = stat(format!("/proc/{process}").as_ref()).unwrap();
         Self { process_s, heavy_s: named("wasq-heavy"), workers_s: named("tokio-") }
     }
@@ -152,6 +153,7 @@ async fn the_times_of_types_and_of_the_host_add_up_to_the_processs_own() {
         }
         assert!(sent < 100_000, "the host does nothing");
     }
+    hosts::until_exits(&host, "done", 1).await;
     let (inner_after, second, outer_after) = look(&host).await;
 
     let cpu_s = |top: &Value, kind: &str| {

@@ -105,6 +105,14 @@ async fn a_scrape_tells_what_was_sent_and_how_it_ended() {
         (scrape.one("wasq_run_duration_seconds_sum", &probe), scrape.one("wasq_guest_cpu_seconds_sum", &probe));
     assert!(cpu < wall, "{cpu} s of {wall} s");
 
+    assert!(scrape.one("wasq_process_cpu_seconds_total", &[]) > cpu);
+    // The one that was asked twice.
+    assert_eq!(scrape.one("wasq_host_calls_total", &[probe[0], probe[1], ("call", "http")]), 2.0);
+    assert!(scrape.all("wasq_host_calls_total", &[("call", "outbox")]).is_empty());
+    for direction in ["sent", "received"] {
+        assert!(scrape.one("wasq_egress_bytes_total", &[probe[0], probe[1], ("direction", direction)]) > 0.0);
+    }
+
     let jobs = [("queue", "jobs")];
     assert_eq!(scrape.one("wasq_received_total", &jobs), 9.0);
     assert_eq!(scrape.one("wasq_settle_duration_seconds_count", &jobs), 9.0);

@@ -20,7 +20,8 @@ fn errors_name_the_key() {
     check("name = \"a\"\ntypes = []", "`types`");
     check("name = \"a\"\ntypes = [\"t\"]\ntimeout = \"0s\"", "`timeout`");
     check("name = \"a\"\ntypes = [\"t\"]\n[retry]\nmax_attempts = 0", "`retry.max_attempts`");
-    check("name = \"a\"\ntypes = [\"t\"]\n[idempotency]\nkey = \"{order\"", "idempotency");
+    check("name = \"a\"\ntypes = [\"t\"]\n[idempotency]\nkey = \"{order\"", "4 | key = ");
+    check("name = \"a\"\ntypes = [\"t\"]\ncost_key = \"tenant\"", "3 | cost_key = ");
     let none = "types = ['t']\nname = 'a'\nqueues = ['mails']\n[idempotency]\nmode = 'none'";
     check(none, "`queues`");
     check("name = \"a\"\ntypes = [\"t\"]\n[idempotency]\nmode = \"some\"", "some");
