@@ -1,23 +1,46 @@
 //! The ledger of one process, in a directory of its own.
 //!
-//! It stands on SQLite with a write-ahead log (docs/internals/stores.md measures why). One thread
-//! owns the store and does all operations in the order in which they come, many in one transaction.
-//! Claims are answered when it has reached the operating system; a second thread syncs the log,
-//! many transactions at a time, and then answers completions and steps. Leases are kept in memory,
-//! by monotonic time; a claim found on disk without a lease belongs to a run that crashed, and can
-//! be claimed at once.
+//! Claims and completions go to a log (docs/internals/stores.md measures why). A caller decides on
+//! its own task, under one lock, what becomes of its keys, and writes that with one call: then a
+//! claim is answered. A completion waits until the log is on the disk, which many share. Behind
+//! them, the entries of full segments go to runs: files in the order of keys, which are merged.
+//! Steps, envelopes and pauses are rare, and in SQLite.
+//!
+//! Leases are kept in memory, by monotonic time; a claim found on disk without a lease belongs to a
+//! run that crashed, and can be claimed at once.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `turn`, `table`, `leases`, `fences` | what is decided, over what is in memory |
+//! | `core` | how a caller comes to its turn, and the threads |
+//! | `segment`, `frame`, `record` | the log |
+//! | `syncer` | who waits for the disk, and what follows a failed sync |
+//! | `run`, `runs`, `merge`, `filter` | what has left the log |
+//! | `store`, `rows`, `writer`, `operation`, `expiry`, `pauses`, `convert` | SQLite |
 
+mod bell;
+mod convert;
+mod core;
 mod expiry;
+mod fences;
+mod filter;
+mod frame;
 mod leases;
+mod merge;
 mod operation;
 mod pauses;
-mod row_index;
+mod record;
 mod rows;
+mod run;
+mod runs;
+mod segment;
 mod store;
 mod syncer;
-mod unsynced;
+mod table;
+mod turn;
 mod writer;
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,25 +50,27 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use wasq_core::clock;
 use wasq_core::message::Key;
 use wasq_core::pause::{Pause, Target};
 
 pub use self::store::OpenError;
 
-use self::operation::{Operation, Tables, Task};
-use self::store::Store;
+use self::core::{Core, NEVER, TICK};
+use self::expiry::Expiry;
+use self::operation::{Operation, Task};
+use self::rows::Batch;
+use self::run::Run;
+use self::runs::Runs;
+use self::segment::Segment;
+use self::store::{Opened, Store};
+use self::table::Table;
+use self::turn::Turn;
 use self::writer::{WAITING_MAX, Writer};
-use super::entry::{self, Change, Entry, State, Steps};
+use super::entry;
 use super::ledger::one;
 use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 use crate::meters::LedgerMeters;
-
-/// How often what has expired is looked for at least.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// Longer than a process lives.
-const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The ledger in a directory. Clones share it; the last one dropped, or [`LocalLedger::close`],
 /// waits until everything handed in is written.
@@ -56,6 +81,7 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub struct LocalLedger(Arc<Handle>);
 
 struct Handle {
+    core: Arc<Core>,
     meters: Arc<LedgerMeters>,
     /// Gone once closed.
     open: Mutex<Option<Open>>,
@@ -63,36 +89,49 @@ struct Handle {
 
 struct Open {
     operations: mpsc::Sender<Box<dyn Operation>>,
-    writer: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
+    /// Ends with the store, which keeps the directory locked.
+    writer: JoinHandle<Store>,
 }
 
 impl LocalLedger {
-    /// Opens the ledger in `dir`, which is made if it is not there. Blocks for some milliseconds.
+    /// Opens the ledger in `dir`, which is made if it is not there. Blocks for some milliseconds;
+    /// for longer where it finds a log, 64 MiB of it at most, or the store of an earlier version.
     ///
     /// # Errors
     /// [`OpenError`] names the directory and the way out; [`OpenError::InUse`] if another process
     /// has it open.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        Self::start(dir, SWEEP_EVERY)
+        Self::start(dir, TICK, File::sync_data)
     }
 
-    /// As [`open`](Self::open), but the number of new entries alone decides when expired ones are
-    /// looked for. The work for so many entries is then the same on a slow and on a fast machine.
+    /// As [`open`](Self::open), but nothing happens for the time that has passed: what has expired
+    /// goes only with the entries that come in. The work for so many entries is then the same on a
+    /// slow and on a fast machine.
     ///
     /// # Errors
     /// As `open`.
     pub fn without_ticks(dir: &Path) -> Result<Self, OpenError> {
-        Self::start(dir, NEVER)
+        Self::start(dir, NEVER, File::sync_data)
     }
 
-    fn start(dir: &Path, sweep_every: Duration) -> Result<Self, OpenError> {
+    /// `disk` brings a file to the disk.
+    fn start(
+        dir: &Path,
+        tick: Duration,
+        disk: impl FnMut(&File) -> io::Result<()> + Send + 'static,
+    ) -> Result<Self, OpenError> {
         let at = |source: io::Error| OpenError::Directory { dir: dir.to_owned(), source };
-        let (store, first) = Store::open(dir)?;
-        let (operations, inbox) = mpsc::channel(WAITING_MAX);
+        let Opened { store, first } = Store::open(dir)?;
+        let table = read_files(dir, first)?;
         let meters = Arc::new(LedgerMeters::default());
-        let writer = Writer::new(store, dir.to_owned(), first, inbox, meters.clone(), sweep_every).map_err(at)?;
+        let (core, threads) = Core::start(table, meters.clone(), tick, disk).map_err(at)?;
+        let (operations, inbox) = mpsc::channel(WAITING_MAX);
+        let timer = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(at)?;
+        let (dir, core_there, expiry) = (dir.to_owned(), core.clone(), Expiry::default());
+        let writer = Writer { store, dir, inbox, core: core_there, expiry, sweep_every: tick, timer, is_out: false };
         let writer = thread::Builder::new().name("wasq-ledger".into()).spawn(|| writer.run()).map_err(at)?;
-        Ok(Self(Arc::new(Handle { meters, open: Mutex::new(Some(Open { operations, writer })) })))
+        Ok(Self(Arc::new(Handle { core, meters, open: Mutex::new(Some(Open { operations, threads, writer })) })))
     }
 
     /// Writes what was handed in and lets go of the directory, for every clone. Blocks until that
@@ -101,20 +140,83 @@ impl LocalLedger {
         self.0.close();
     }
 
-    /// Has the writer do `work` in its turn; the answers that `durable` picks are given only from
-    /// the disk.
-    async fn ask<T, F>(&self, durable: fn(&T) -> bool, work: F) -> Result<T, LedgerError>
+    /// Makes a turn over these keys that may change them, and forgets the steps that go with it.
+    async fn turn<T>(
+        &self,
+        keys: impl Iterator<Item = Key> + Clone + Send,
+        work: impl FnOnce(&mut Turn<'_>) -> Result<T, LedgerError> + Send,
+    ) -> Result<T, LedgerError> {
+        let (answer, forgotten) = self.0.core.turn(keys, true, work).await?;
+        if !forgotten.is_empty() {
+            self.forget_steps(forgotten);
+        }
+        Ok(answer)
+    }
+
+    /// Has the store forget these steps, in its turn. Nobody asks for them any more: where the
+    /// store has too much to do, its expiry finds them.
+    fn forget_steps(&self, forgotten: Vec<(Key, Fence)>) {
+        let (task, _nobody_waits) = Task::new(move |batch: &Batch<'_>| {
+            forgotten.into_iter().try_for_each(|(key, up_to)| batch.forget_steps(key, up_to))
+        });
+        let unsent = self.0.operations().map(|operations| operations.try_send(Box::new(task)));
+        if let Some(Err(error)) = unsent {
+            tracing::debug!(%error, "steps that are forgotten stay for now");
+        }
+    }
+
+    /// Has the SQLite store do `work` in its turn; its answer is given when it is on the disk.
+    async fn ask<T, F>(&self, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tables<'_>) -> Result<T, LedgerError> + Send + 'static,
+        F: FnOnce(&Batch<'_>) -> Result<T, LedgerError> + Send + 'static,
     {
         let closed = || LedgerError::Unavailable("the ledger is closed".into());
         let operations = self.0.operations().ok_or_else(closed)?;
-        let (task, answer) = Task::new(durable, work);
+        let (task, answer) = Task::new(work);
         operations.send(Box::new(task)).await.map_err(|_| closed())?;
         drop(operations);
         answer.await.map_err(|_| closed())?
     }
+}
+
+/// What the runs and the log in the directory say.
+fn read_files(dir: &Path, first: Fence) -> Result<Table, OpenError> {
+    let at = |source: io::Error| OpenError::Directory { dir: dir.to_owned(), source };
+    run::remove_unfinished(dir).map_err(at)?;
+    let mut runs: Vec<Run> = Vec::new();
+    for (span, path) in run::list(dir).map_err(at)? {
+        // They come in the order of their first segments. A merge that was cut short has left runs
+        // beside the one that has all of theirs.
+        if runs.last().is_some_and(|last| last.span.contains(span)) {
+            segment::remove(&path);
+            continue;
+        }
+        let unreadable = |error: io::Error| OpenError::Unreadable { path: path.clone(), reason: error.to_string() };
+        let run = Run::open(span, path.clone()).map_err(unreadable)?;
+        while let Some(inner) = runs.pop_if(|last| span.contains(last.span)) {
+            segment::remove(&inner.path);
+        }
+        runs.push(run);
+    }
+    let moved = runs.iter().map(|run| run.span.last).max().unwrap_or(0);
+    let mut replayed: Vec<Segment> = Vec::new();
+    let mut last_number = moved;
+    for (number, path) in segment::list(dir).map_err(at)? {
+        if number <= moved {
+            segment::remove(&path);
+            continue;
+        }
+        let base = replayed.last().map_or(0, Segment::end);
+        let segment = Segment::replay(number, path.clone(), base).map_err(at)?;
+        replayed.push(segment.map_err(|(offset, version)| {
+            let reason = format!("a frame of version {version} at byte {offset}");
+            OpenError::Unreadable { path, reason }
+        })?);
+        last_number = number;
+    }
+    runs.reverse();
+    Table::new(dir.to_owned(), replayed, Runs::new(runs), first, last_number).map_err(at)
 }
 
 impl Handle {
@@ -124,11 +226,14 @@ impl Handle {
     }
 
     fn close(&self) {
-        let open = self.open.lock().take();
-        if let Some(Open { operations, writer }) = open {
-            drop(operations);
-            if writer.join().is_err() {
-                tracing::error!("the ledger's writer has panicked; what it had not answered is not recorded");
+        let Some(Open { operations, threads, writer }) = self.open.lock().take() else { return };
+        drop(operations);
+        // The directory's lock goes last.
+        let store = writer.join();
+        self.core.close();
+        for ended in threads.into_iter().map(JoinHandle::join).chain([store.map(drop)]) {
+            if ended.is_err() {
+                tracing::error!("a thread of the ledger has panicked; what it had not answered is not recorded");
             }
         }
     }
@@ -140,20 +245,10 @@ impl Drop for Handle {
     }
 }
 
-/// For what has to be on the disk before its answer.
-fn on_disk<T>(_: &T) -> bool {
-    true
-}
-
-/// For what has to be with the operating system.
-fn with_os<T>(_: &T) -> bool {
-    false
-}
-
 /// The answers of a batch. What the disk fails at is the whole batch's matter; a damaged entry is
 /// its key's.
 fn each<P, T>(
-    parts: Vec<P>,
+    parts: impl IntoIterator<Item = P>,
     work: impl FnMut(P) -> Result<T, LedgerError>,
 ) -> Result<Vec<Result<T, LedgerError>>, LedgerError> {
     let answers = parts.into_iter().map(work).map(|answer| match answer {
@@ -170,30 +265,19 @@ impl Ledger for LocalLedger {
     }
 
     async fn claim_batch(&self, claims: &[(Key, ClaimRequest)]) -> Vec<Result<Claim, LedgerError>> {
-        let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
-        // A claim that says what another delivery has recorded has its message deleted: that record
-        // has to be on the disk.
-        let answers = self.ask(
-            |(_, is_unsynced): &(_, bool)| *is_unsynced,
-            move |tables| {
-                let mut is_unsynced = false;
-                let answers = each(claims, |(key, request)| {
-                    let claim = tables.claim(key, &request, now)?;
-                    let says_recorded = matches!(claim, Claim::Done { .. } | Claim::DeadLettered);
-                    is_unsynced |= says_recorded && tables.unsynced.contains(key);
-                    Ok(claim)
-                });
-                Ok((answers?, is_unsynced))
-            },
-        );
-        answers.await.map_or_else(|error| vec![Err(error); count], |(answers, _)| answers)
+        let (now, today) = (clock::now(), clock::unix_ms());
+        let answers = self.turn(claims.iter().map(|(key, _)| *key), |turn| {
+            each(claims, |(key, request)| turn.claim(*key, request, now, today))
+        });
+        answers.await.unwrap_or_else(|error| vec![Err(error); claims.len()])
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
-        let (count, claims, now) = (claims.len(), claims.to_vec(), clock::now());
-        let answers =
-            self.ask(with_os, move |tables| each(claims, |(key, fence)| tables.extend(key, fence, now, lease)));
-        answers.await.unwrap_or_else(|error| vec![Err(error); count])
+        let now = clock::now();
+        let answers = self.0.core.turn(claims.iter().map(|(key, _)| *key), false, |turn| {
+            each(claims, |(key, fence)| turn.extend(*key, *fence, now, lease))
+        });
+        answers.await.map_or_else(|error| vec![Err(error); claims.len()], |(answers, _)| answers)
     }
 
     async fn finish(&self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
@@ -201,72 +285,70 @@ impl Ledger for LocalLedger {
     }
 
     async fn finish_batch(&self, ends: Vec<(Key, Fence, Finish)>) -> Vec<Result<(), LedgerError>> {
-        let count = ends.len();
-        let answers =
-            self.ask(on_disk, move |tables| each(ends, |(key, fence, finish)| tables.finish(key, fence, finish)));
-        answers.await.unwrap_or_else(|error| vec![Err(error); count])
+        let (keys, today): (Vec<Key>, _) = (ends.iter().map(|(key, ..)| *key).collect(), clock::unix_ms());
+        let answers = self.turn(keys.iter().copied(), |turn| {
+            each(ends, |(key, fence, finish)| turn.finish(key, fence, finish, today))
+        });
+        answers.await.unwrap_or_else(|error| vec![Err(error); keys.len()])
     }
 
     async fn known_batch(&self, keys: &[Key]) -> Vec<Result<bool, LedgerError>> {
-        let (count, keys) = (keys.len(), keys.to_vec());
-        let answers = self.ask(with_os, move |tables| each(keys, |key| tables.knows(key)));
-        answers.await.unwrap_or_else(|error| vec![Err(error); count])
+        let answers = self.0.core.turn(keys.iter().copied(), false, |turn| each(keys, |key| turn.knows(*key)));
+        answers.await.map_or_else(|error| vec![Err(error); keys.len()], |(answers, _)| answers)
     }
 
     async fn complete_batch(&self, completions: Vec<(Key, Completion)>) -> Vec<Result<(), LedgerError>> {
-        let count = completions.len();
-        let answers =
-            self.ask(on_disk, move |tables| each(completions, |(key, completion)| tables.complete(key, completion)));
-        answers.await.unwrap_or_else(|error| vec![Err(error); count])
+        let (keys, today): (Vec<Key>, _) = (completions.iter().map(|(key, _)| *key).collect(), clock::unix_ms());
+        let answers = self.turn(keys.iter().copied(), |turn| {
+            each(completions, |(key, completion)| turn.complete(key, completion, today))
+        });
+        answers.await.unwrap_or_else(|error| vec![Err(error); keys.len()])
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let claimed = self.0.core.turn(std::iter::once(key), false, |turn| turn.steps_since(key, fence));
+        let (since, _) = claimed.await?;
         let name = name.to_owned();
-        self.ask(with_os, move |tables| {
-            tables.check(key, fence)?;
-            tables.batch.step(key, &name)
-        })
-        .await
+        self.ask(move |batch| batch.step(key, since, &name)).await
     }
 
     async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
         let (name, value) = (name.to_owned(), value.to_vec());
-        self.ask(on_disk, move |tables| {
-            tables.check(key, fence)?;
-            tables.leases.has_steps_now(key);
-            tables.batch.put_step(key, &name, &value)
-        })
-        .await
+        // The step comes with its claim: what the disk has of one without the other is nothing.
+        let (coming, claimed_at) = self.0.core.step_comes(key, fence).await?;
+        let recorded = self.ask(move |batch| batch.put_step(key, fence, &name, &value).map(|()| coming));
+        let (coming, claimed) = tokio::join!(recorded, self.0.core.durable(claimed_at));
+        drop(coming?);
+        claimed
     }
 
     async fn put_envelope(&self, id: &str, json: &[u8], ttl: Duration) -> Result<(), LedgerError> {
         let (id, json) = (id.to_owned(), json.to_vec());
-        self.ask(on_disk, move |tables| tables.batch.put_envelope(&id, &json, entry::after(clock::unix_ms(), ttl)))
-            .await
+        self.ask(move |batch| batch.put_envelope(&id, &json, entry::after(clock::unix_ms(), ttl))).await
     }
 
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let id = id.to_owned();
-        self.ask(with_os, move |tables| tables.batch.envelope(&id, clock::unix_ms())).await
+        self.ask(move |batch| batch.envelope(&id, clock::unix_ms())).await
     }
 
     async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
         let (service, pause) = (service.to_owned(), pause.clone());
-        self.ask(on_disk, move |tables| tables.batch.put_pause(&service, &pause)).await
+        self.ask(move |batch| batch.put_pause(&service, &pause)).await
     }
 
     async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
         let (service, target) = (service.to_owned(), target.to_string());
-        self.ask(on_disk, move |tables| tables.batch.remove_pause(&service, &target)).await
+        self.ask(move |batch| batch.remove_pause(&service, &target)).await
     }
 
     async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
         let service = service.to_owned();
-        self.ask(with_os, move |tables| tables.batch.pauses(&service)).await
+        self.ask(move |batch| batch.pauses(&service)).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        self.ask(on_disk, |tables| tables.batch.ping()).await
+        tokio::try_join!(self.0.core.ping(), self.ask(|batch| batch.ping())).map(drop)
     }
 
     fn meters(&self) -> Option<&LedgerMeters> {
@@ -274,97 +356,5 @@ impl Ledger for LocalLedger {
     }
 }
 
-impl Tables<'_> {
-    /// What is recorded under the key. Nobody else writes, so that a lease's entry is the one on
-    /// the disk.
-    fn entry(&self, key: Key) -> Result<Option<Entry>, LedgerError> {
-        match self.leases.entry(key) {
-            Some(entry) => Ok(Some(entry.clone())),
-            None => self.batch.entry(key),
-        }
-    }
-
-    /// Writes down what was decided over an entry that is there.
-    fn write(&self, key: Key, change: &Change) -> Result<(), LedgerError> {
-        self.batch.update(key, &change.entry)?;
-        match change.steps {
-            Steps::Forgotten if self.leases.may_have_steps(key) => self.batch.forget_steps(key),
-            Steps::Forgotten | Steps::Kept => Ok(()),
-        }
-    }
-
-    /// The entry, if `fence` is its latest claim and has not been finished; that its lease has run
-    /// out does not matter as long as nobody else has claimed the key.
-    fn claimed_by(&self, key: Key, fence: Fence) -> Result<Option<Entry>, LedgerError> {
-        Ok(self.entry(key)?.filter(|entry| entry.fence == fence && entry.state == State::Claimed))
-    }
-
-    fn claim(&mut self, key: Key, request: &ClaimRequest, now: Instant) -> Result<Claim, LedgerError> {
-        let (held_for, fence, today) = (self.leases.remaining(key, now), self.fences.next(), clock::unix_ms());
-        // Most keys are new: what is there is read only when there is something.
-        let new = entry::claim(None, None, request, fence, today);
-        if !self.leases.knows(key)
-            && let (claim, Some(change)) = new
-            && self.batch.insert(key, &change.entry)?
-        {
-            self.leases.hold(key, change.entry, false, now, request.lease);
-            return Ok(claim);
-        }
-        let found = self.entry(key)?;
-        let (claim, change) = entry::claim(found, held_for, request, fence, today);
-        if let Some(change) = change {
-            self.write(key, &change)?;
-            let has_steps = change.steps == Steps::Kept;
-            self.leases.hold(key, change.entry, has_steps, now, request.lease);
-        }
-        Ok(claim)
-    }
-
-    fn finish(&mut self, key: Key, fence: Fence, finish: Finish) -> Result<(), LedgerError> {
-        let found = self.entry(key)?;
-        if let Some(change) = entry::finish(found, fence, finish, clock::unix_ms())? {
-            self.write(key, &change)?;
-            self.leases.end(key);
-            self.unsynced.wrote(key, self.sync);
-        }
-        Ok(())
-    }
-
-    fn knows(&mut self, key: Key) -> Result<bool, LedgerError> {
-        Ok(self.leases.knows(key) || self.batch.has(key)?)
-    }
-
-    fn complete(&mut self, key: Key, completion: Completion) -> Result<(), LedgerError> {
-        let (found, fence) = (self.entry(key)?, self.fences.next());
-        let is_new = found.is_none();
-        let Some(change) = entry::complete(found, completion, fence, clock::unix_ms()) else { return Ok(()) };
-        if is_new {
-            self.batch.insert(key, &change.entry)?;
-        } else {
-            self.write(key, &change)?;
-            self.leases.end(key);
-        }
-        self.unsynced.wrote(key, self.sync);
-        Ok(())
-    }
-
-    fn extend(&mut self, key: Key, fence: Fence, now: Instant, lease: Duration) -> Result<bool, LedgerError> {
-        if self.leases.is_held_by(key, fence) {
-            self.leases.extend(key, now, lease);
-            return Ok(true);
-        }
-        let claimed = self.claimed_by(key, fence)?;
-        let ours = claimed.is_some();
-        if let Some(entry) = claimed {
-            self.leases.hold(key, entry, true, now, lease);
-        }
-        Ok(ours)
-    }
-
-    fn check(&self, key: Key, fence: Fence) -> Result<(), LedgerError> {
-        if self.leases.is_held_by(key, fence) {
-            return Ok(());
-        }
-        self.claimed_by(key, fence)?.map(drop).ok_or(LedgerError::Stale)
-    }
-}
+#[cfg(test)]
+mod tests;

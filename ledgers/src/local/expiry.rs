@@ -1,102 +1,86 @@
-//! Removes what has expired, a little at a time, so that the hot path pays for no index by age.
+//! Removes the steps that nobody asks for any more, and the envelopes whose time is over: a few
+//! each second.
 //!
-//! The writer makes a turn every second, and under load one for every few hundred entries that have
-//! come in: what is removed keeps up with what comes, at any rate. Half of a turn goes to the
-//! oldest rows, since rows stand in the order in which they came and most expire in it. The other
-//! half goes on with a walk over all rows, since some outlast those behind them.
+//! Most steps go with their message's completion. What is left is what a crash left, and what
+//! belongs to entries that have expired: a walk over the table finds it.
 
-use wasq_core::message::UnixMs;
+use wasq_core::message::{Key, UnixMs};
 
-use super::leases::Leases;
-use super::row_index::Id;
 use super::rows::Batch;
-use crate::ledger::LedgerError;
-use crate::meters::LedgerMeters;
+use crate::ledger::{Fence, LedgerError};
 
-/// Entries after which a turn is made before its second is over.
-const INSERTS_A_TURN: u32 = 500;
-/// Rows that each half of a turn looks at for an entry that came in. With two, at most every second
-/// row has expired: the walk comes round once while half as many entries come in as there are.
-const ROWS_AN_INSERT: u32 = 2;
-/// Rows that each half looks at at least, and at most: some milliseconds of the writer's time.
-const ROWS_LEAST: u32 = 1_000;
-const ROWS_MOST: u32 = 2_000;
+/// Steps that a turn looks at, and envelopes that it removes: some milliseconds.
+const ROWS_A_TURN: u32 = 500;
 
-/// How far the walk has come.
-#[derive(Clone, Debug, Default)]
-pub struct Expiry {
-    at: Id,
-    /// Rows that this walk has left behind it.
-    passed: u64,
-    /// Rows that there are, since a walk has seen them all.
-    entries: Option<u64>,
-    /// For how long the most overdue of the last turn's rows could have been gone.
-    overdue_ms: u64,
-}
-
-/// What a look at some rows has found.
-struct Look {
-    /// The last of them.
-    last: Option<Id>,
-    rows: u32,
-    removed: u32,
-    /// Of those, the ones that the walk had passed.
-    removed_behind: u32,
-    overdue_ms: u64,
-}
+/// How far the walk over the steps has come: to the last step's row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expiry(i64);
 
 impl Expiry {
-    const START: Id = 0;
-
-    /// Whether so many new entries want a turn of their own.
-    pub fn is_due(inserted: u32) -> bool {
-        inserted >= INSERTS_A_TURN
-    }
-
-    /// Looks at some rows and removes those whose time has come by the wall clock, and no live
-    /// claim stands on. `inserted` is how many have come in since the last turn. Gives the walk as
-    /// it stands once the batch is written.
-    pub fn turn(&self, batch: &Batch<'_>, leases: &Leases, now: UnixMs, inserted: u32) -> Result<Self, LedgerError> {
-        let limit = inserted.saturating_mul(ROWS_AN_INSERT).clamp(ROWS_LEAST, ROWS_MOST);
-        let oldest = self.look(batch, leases, now, Self::START, limit)?;
-        let walked = self.look(batch, leases, now, self.at, limit)?;
-        batch.remove_envelopes(now, 2 * limit)?;
-        let removed = u64::from(oldest.removed + walked.removed);
-        let passed =
-            (self.passed + u64::from(walked.rows - walked.removed)).saturating_sub(u64::from(oldest.removed_behind));
-        let overdue_ms = oldest.overdue_ms.max(walked.overdue_ms);
-        Ok(match walked.last {
-            Some(at) if walked.rows == limit => {
-                let entries = self.entries.map(|before| (before + u64::from(inserted)).saturating_sub(removed));
-                Self { at, passed, entries, overdue_ms }
-            }
-            Some(_) | None => Self { at: Self::START, passed: 0, entries: Some(passed), overdue_ms },
-        })
-    }
-
-    /// Shows what is known.
-    pub fn tell(&self, meters: &LedgerMeters) {
-        if let Some(entries) = self.entries {
-            meters.entries.set(entries as f64);
-        }
-        meters.overdue_s.set(self.overdue_ms as f64 / 1_000.0);
-    }
-
-    fn look(&self, batch: &Batch<'_>, leases: &Leases, now: UnixMs, from: Id, limit: u32) -> Result<Look, LedgerError> {
-        let mut look = Look { last: None, rows: 0, removed: 0, removed_behind: 0, overdue_ms: 0 };
-        for row in batch.ages(from, limit)? {
-            look.last = Some(row.id);
-            look.rows += 1;
-            if row.removable_at <= now && !row.key.is_some_and(|key| leases.knows(key)) {
-                batch.remove(row.id, row.key)?;
-                look.removed += 1;
-                look.removed_behind += u32::from(row.id <= self.at);
-                look.overdue_ms = look.overdue_ms.max(now.0 - row.removable_at.0);
+    /// Looks at some steps and removes those that `is_needed` denies. Gives the walk as it stands
+    /// once the batch is written.
+    pub fn turn(
+        self,
+        batch: &Batch<'_>,
+        now: UnixMs,
+        is_needed: impl Fn(Key, Fence) -> Result<bool, LedgerError>,
+    ) -> Result<Self, LedgerError> {
+        batch.remove_envelopes(now, ROWS_A_TURN)?;
+        let steps = batch.steps_after(self.0, ROWS_A_TURN)?;
+        for step in &steps {
+            // A key that cannot be read is nobody's. An entry that cannot be may be read again.
+            let is_needed = step.key.map_or(Ok(false), |key| is_needed(key, step.fence));
+            match is_needed {
+                Ok(false) => batch.remove_step(step.row)?,
+                Ok(true) | Err(LedgerError::Damaged(_)) => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok(look)
+        let is_round = steps.len() < ROWS_A_TURN as usize;
+        Ok(steps.last().filter(|_| !is_round).map_or(Self::default(), |last| Self(last.row)))
     }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::super::store::Store;
+    use super::*;
+
+    #[test]
+    fn step_by_step_what_nobody_needs_goes_and_the_rest_stays() {
+        const STEPS: u32 = ROWS_A_TURN * 2 + 10;
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut store = Store::open(dir.path()).expect("it opens").store;
+        let batch = store.begin().expect("it begins");
+        let key = |n: u32| Key::derive(&[&n.to_le_bytes()]);
+        for n in 0..STEPS {
+            batch.put_step(key(n), Fence(u64::from(n)), "step", b"value").expect("it writes");
+        }
+        let is_needed = |_: Key, fence: Fence| Ok(fence.0.is_multiple_of(10));
+        let (mut expiry, mut turns) = (Expiry::default(), 0);
+        loop {
+            expiry = expiry.turn(&batch, UnixMs(1), is_needed).expect("it sweeps");
+            turns += 1;
+            if expiry == Expiry::default() {
+                break;
+            }
+        }
+        assert_eq!(turns, 3, "one turn does not look at everything");
+        for n in 0..STEPS {
+            let step = batch.step(key(n), Fence(0), "step").expect("it reads");
+            assert_eq!(step.is_some(), n.is_multiple_of(10), "{n}");
+        }
+    }
+
+    #[test]
+    fn envelopes_go_when_their_time_is_over() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut store = Store::open(dir.path()).expect("it opens").store;
+        let batch = store.begin().expect("it begins");
+        batch.put_envelope("over", b"{}", UnixMs(5)).expect("it writes");
+        batch.put_envelope("kept", b"{}", UnixMs(6)).expect("it writes");
+        Expiry::default().turn(&batch, UnixMs(5), |_, _| Ok(true)).expect("it sweeps");
+        let there = |id: &str| batch.envelope(id, UnixMs(0)).expect("it reads").is_some();
+        assert_eq!((there("over"), there("kept")), (false, true));
+    }
+}

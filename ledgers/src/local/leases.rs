@@ -2,16 +2,16 @@
 //! wall clock ends one. They die with the process, and so they should: a claim found on disk
 //! without one belongs to a run that crashed.
 //!
-//! Each lease has its claim's entry as it stands on the disk, so that finishing a claim reads
-//! nothing.
+//! Each lease has its claim's entry as it was written, so that finishing a claim reads nothing.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use wasq_core::message::Key;
 
-use crate::entry::Entry;
+use super::record::Stored;
 use crate::ledger::Fence;
 
 /// Leases by key; changes can be taken back until [`Leases::settle`].
@@ -25,6 +25,8 @@ pub struct Leases {
     undo: Vec<(Key, Option<Lease>)>,
     /// The latest moment that a caller named.
     now: Option<Instant>,
+    /// Keys under which steps are being recorded just now, and how many.
+    steps_coming: HashMap<Key, usize>,
 }
 
 /// The clock cannot add up every duration, and nobody needs more: SQS holds a message for 12 hours
@@ -33,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Clone, Debug)]
 struct Lease {
-    entry: Entry,
+    stored: Stored,
     until: Instant,
     /// Whether steps may have been recorded under the key.
     has_steps: bool,
@@ -46,11 +48,11 @@ impl Leases {
         self.live.get(&key).and_then(|lease| lease.until.checked_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// Makes the claim that is `entry` last until `now + lease`. `has_steps` tells whether there
+    /// Makes the claim that is `stored` last until `now + lease`. `has_steps` tells whether there
     /// may be any from before it.
-    pub fn hold(&mut self, key: Key, entry: Entry, has_steps: bool, now: Instant, lease: Duration) {
+    pub fn hold(&mut self, key: Key, stored: Stored, has_steps: bool, now: Instant, lease: Duration) {
         self.now = Some(now);
-        let before = self.live.insert(key, Lease { entry, until: now + lease.min(LONGEST), has_steps });
+        let before = self.live.insert(key, Lease { stored, until: now + lease.min(LONGEST), has_steps });
         self.undo.push((key, before));
     }
 
@@ -60,9 +62,27 @@ impl Leases {
         self.change(key, |held| held.until = now + lease.min(LONGEST));
     }
 
-    /// Steps are recorded under the key.
-    pub fn has_steps_now(&mut self, key: Key) {
-        self.change(key, |held| held.has_steps = true);
+    /// A step is on its way to the store: until [`Leases::step_came`] nobody claims or finishes the
+    /// key, so that the step is not written behind a newer claim.
+    pub fn step_comes(&mut self, key: Key) {
+        if let Some(held) = self.live.get_mut(&key) {
+            held.has_steps = true;
+        }
+        *self.steps_coming.entry(key).or_default() += 1;
+    }
+
+    /// The step is recorded, or it is not and will not be.
+    pub fn step_came(&mut self, key: Key) {
+        if let Entry::Occupied(mut coming) = self.steps_coming.entry(key) {
+            *coming.get_mut() -= 1;
+            if *coming.get() == 0 {
+                coming.remove();
+            }
+        }
+    }
+
+    pub fn is_step_coming(&self, key: Key) -> bool {
+        !self.steps_coming.is_empty() && self.steps_coming.contains_key(&key)
     }
 
     fn change(&mut self, key: Key, change: impl FnOnce(&mut Lease)) {
@@ -73,8 +93,8 @@ impl Leases {
     }
 
     /// The key's entry, if a lease stands on it, run out or not.
-    pub fn entry(&self, key: Key) -> Option<&Entry> {
-        self.live.get(&key).map(|lease| &lease.entry)
+    pub fn stored(&self, key: Key) -> Option<&Stored> {
+        self.live.get(&key).map(|lease| &lease.stored)
     }
 
     /// Whether steps may have been recorded under the key, as far as this process knows.
@@ -84,7 +104,7 @@ impl Leases {
 
     /// Whether the latest claim of the key was given `fence`, as far as this process remembers.
     pub fn is_held_by(&self, key: Key, fence: Fence) -> bool {
-        self.live.get(&key).is_some_and(|lease| lease.entry.fence == fence)
+        self.live.get(&key).is_some_and(|lease| lease.stored.entry.fence == fence)
     }
 
     pub fn end(&mut self, key: Key) {
@@ -107,8 +127,8 @@ impl Leases {
         }
     }
 
-    /// Drops the leases that have run out by the latest moment a caller named. The disk still
-    /// knows whose claims they were.
+    /// Drops the leases that have run out by the latest moment a caller named. The log still knows
+    /// whose claims they were.
     pub fn forget_ended(&mut self) {
         if let Some(now) = self.now {
             self.live.retain(|_, lease| lease.until > now);

@@ -1,4 +1,5 @@
-//! The ledger's directory, and the SQLite database in it: opening, settings, tables.
+//! The ledger's directory, and the SQLite store in it: opening, settings, tables. Steps, envelopes
+//! and pauses are there; entries are in the log and the runs beside it.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -6,16 +7,19 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::row_index::RowIndex;
+use wasq_core::clock;
+
+use super::convert::{self, Failure};
 use super::rows::{Batch, failed};
+use super::{run, segment};
 use crate::ledger::{Fence, LedgerError};
 
-/// The version of the tables below.
-const SCHEMA: i64 = 3;
-/// SQLite's page cache. It holds the inner pages of some ten million entries.
-const CACHE_KIB: u32 = 32 * 1024;
+/// The version of the tables below, and of the files beside them.
+const SCHEMA: i64 = 4;
+/// SQLite's page cache.
+const CACHE_KIB: u32 = 8 * 1024;
 /// 4 KiB pages in the write-ahead log before they are moved into the database: the longest wait
-/// that a claim meets.
+/// that a step meets.
 const CHECKPOINT_PAGES: u32 = 1_000;
 /// Fences are the number of the store's opening times this, and a count: they grow across restarts
 /// without being written.
@@ -23,41 +27,18 @@ const FENCES_AN_OPENING: i64 = 1 << 40;
 
 /// The store's files in its directory.
 const DATABASE: &str = "ledger.sqlite";
-const LOG: &str = "ledger.sqlite-wal";
 const LOCK: &str = "lock";
 
 const SETTINGS: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;";
 
-// Rows stand in the order in which they came, and the table `places` says where a key's is.
-const ENTRIES: &str = "
-    CREATE TABLE entries (
-        id INTEGER PRIMARY KEY,
-        key BLOB NOT NULL,
-        state INTEGER NOT NULL,
-        fence INTEGER NOT NULL,
-        attempts INTEGER NOT NULL,
-        crashes INTEGER NOT NULL,
-        replays INTEGER NOT NULL,
-        body BLOB NOT NULL,
-        message_id TEXT NOT NULL,
-        dead BLOB NOT NULL,
-        first_failed_at INTEGER,
-        removable_at INTEGER NOT NULL,
-        discarded INTEGER,
-        result BLOB
-    ) STRICT;
-    CREATE TABLE places (
-        key BLOB PRIMARY KEY,
-        id INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;";
-
-const OTHER_TABLES: &str = "
+const TABLES: &str = "
     CREATE TABLE steps (
         key BLOB NOT NULL,
         name TEXT NOT NULL,
         value BLOB NOT NULL,
+        fence INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (key, name)
     ) STRICT;
     CREATE TABLE envelopes (
@@ -68,27 +49,20 @@ const OTHER_TABLES: &str = "
     CREATE INDEX envelopes_by_age ON envelopes (removable_at);
     CREATE TABLE counts (
         openings INTEGER NOT NULL,
-        pings INTEGER NOT NULL,
-        placed INTEGER NOT NULL
+        pings INTEGER NOT NULL
     ) STRICT;
-    INSERT INTO counts VALUES (0, 0, 0);";
+    INSERT INTO counts VALUES (0, 0);";
 
 /// From version 1 to 2.
 const REPLAYS: &str = "
     ALTER TABLE entries ADD COLUMN replays INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE entries ADD COLUMN dead BLOB NOT NULL DEFAULT x'';";
 
-/// From version 2 to 3, around the new tables: the rows in the order of keys, each with its place.
-const SET_ASIDE: &str = "ALTER TABLE entries RENAME TO by_key;";
-const BRING_BACK: &str = "
-    INSERT INTO entries (key, state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at,
-            discarded, result)
-        SELECT key, state, fence, attempts, crashes, replays, body, message_id, dead, first_failed_at, removable_at,
-            discarded, result FROM by_key ORDER BY key;
-    DROP TABLE by_key;
-    INSERT INTO places SELECT key, id FROM entries ORDER BY key;
-    ALTER TABLE counts ADD COLUMN placed INTEGER NOT NULL DEFAULT 0;
-    UPDATE counts SET placed = (SELECT ifnull(max(id), 0) FROM entries);";
+/// To version 4, when the entries are in runs.
+const WITHOUT_ENTRIES: &str = "
+    DROP TABLE entries;
+    DROP TABLE IF EXISTS places;
+    ALTER TABLE steps ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;";
 
 /// Why a local ledger could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -108,13 +82,24 @@ pub enum OpenError {
         dir.display()
     )]
     Format { dir: PathBuf, found: i64 },
+    /// Permanent.
+    #[error(
+        "the ledger in {} has entries, and its {DATABASE} is missing or empty; restore it, or name another directory",
+        dir.display()
+    )]
+    Incomplete { dir: PathBuf },
+    /// Permanent.
+    #[error(
+        "{} is damaged or written by a newer wasq ({reason}); use the version that wrote it, restore it from a copy, or move \
+         it away to go on without what is in it",
+        path.display()
+    )]
+    Unreadable { path: PathBuf, reason: String },
 }
 
 /// The open store. One process at a time has it.
 pub struct Store {
     connection: Connection,
-    row_index: RowIndex,
-    dir: PathBuf,
     /// Locked as long as it is open; the lock ends with the process, however it ends. Dropped after
     /// the connection.
     _lock: Lock,
@@ -131,10 +116,16 @@ impl Drop for Lock {
     }
 }
 
+/// A store that has been opened, and its first fence.
+pub struct Opened {
+    pub store: Store,
+    pub first: Fence,
+}
+
 impl Store {
-    /// Opens the store in `dir`, which is made if it is not there, and gives it with its first
-    /// fence.
-    pub fn open(dir: &Path) -> Result<(Self, Fence), OpenError> {
+    /// Opens the store in `dir`, which is made if it is not there. The entries of earlier formats
+    /// are then in runs.
+    pub fn open(dir: &Path) -> Result<Opened, OpenError> {
         let at = |source| OpenError::Directory { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(at)?;
         let lock = Lock(File::create(dir.join(LOCK)).map_err(at)?);
@@ -142,74 +133,55 @@ impl Store {
             TryLockError::WouldBlock => OpenError::InUse { dir: dir.to_owned() },
             TryLockError::Error(source) => at(source),
         })?;
-        let store = |source| OpenError::Store { dir: dir.to_owned(), source };
-        let mut connection = Connection::open(dir.join(DATABASE)).map_err(store)?;
-        match prepare(&mut connection).map_err(store)? {
-            Prepared::Ready { opening, row_index } => {
-                let fence = Fence(opening.saturating_mul(FENCES_AN_OPENING) as u64);
-                Ok((Self { connection, row_index, dir: dir.to_owned(), _lock: lock }, fence))
+        let failed = |failure| match failure {
+            Failure::Store(source) => OpenError::Store { dir: dir.to_owned(), source },
+            Failure::Files(source) => at(source),
+        };
+        let mut connection = Connection::open(dir.join(DATABASE)).map_err(Failure::from).map_err(failed)?;
+        match prepare(&mut connection, dir).map_err(failed)? {
+            Prepared::Ready { opening } => {
+                let first = Fence(opening.saturating_mul(FENCES_AN_OPENING) as u64);
+                Ok(Opened { store: Self { connection, _lock: lock }, first })
             }
             Prepared::OtherFormat { found } => Err(OpenError::Format { dir: dir.to_owned(), found }),
+            Prepared::Incomplete => Err(OpenError::Incomplete { dir: dir.to_owned() }),
         }
     }
 
-    /// The write-ahead log's file. SQLite keeps it as long as the store is open, and takes no lock
-    /// on it: all that has been committed is on the disk when this file has been synced, or was
-    /// brought into the database with syncs of SQLite's own.
-    pub fn log(&self) -> io::Result<File> {
-        File::open(self.dir.join(LOG))
-    }
-
-    /// Starts a batch. A batch that is dropped before its commit leaves no trace; a commit has
-    /// reached the operating system.
+    /// Starts a batch. A batch that is dropped before its commit leaves no trace; a commit is on
+    /// the disk when it returns.
     pub fn begin(&mut self) -> Result<Batch<'_>, LedgerError> {
         // The thread that owns the connection is the store's only user: it waits for nobody's lock.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        Ok(Batch::new(transaction, &mut self.row_index))
-    }
-
-    pub fn row_index(&self) -> &RowIndex {
-        &self.row_index
-    }
-
-    /// Brings some of the newest keys to where the next process finds them.
-    pub fn index_rows(&mut self) -> Result<(), LedgerError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let placed = self.row_index.bring_slice(&transaction).and_then(|()| transaction.commit());
-        match placed {
-            Ok(()) => self.row_index.settle(),
-            Err(_) => self.row_index.take_back(),
-        }
-        placed.map_err(failed)
-    }
-
-    /// Brings all that has been committed into the database and syncs that, so that the log does
-    /// not matter any more.
-    pub fn checkpoint(&mut self) -> Result<(), LedgerError> {
-        let blocked: i64 =
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(failed)?;
-        // No one else has the store open who could block it.
-        if blocked == 0 { Ok(()) } else { Err(LedgerError::Unavailable("the log could not be emptied".into())) }
+        Ok(Batch::new(transaction))
     }
 }
 
 enum Prepared {
-    Ready { opening: i64, row_index: RowIndex },
+    Ready { opening: i64 },
     OtherFormat { found: i64 },
+    Incomplete,
 }
 
-fn prepare(connection: &mut Connection) -> Result<Prepared, rusqlite::Error> {
+fn prepare(connection: &mut Connection, dir: &Path) -> Result<Prepared, Failure> {
     connection.execute_batch(SETTINGS)?;
     connection.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // A commit syncs the log: what it does not bring to the disk is no part of the store.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.set_prepared_statement_cache_capacity(32);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match found {
-        0 => [ENTRIES, OTHER_TABLES].iter().try_for_each(|sql| transaction.execute_batch(sql))?,
-        1 => [REPLAYS, SET_ASIDE, ENTRIES, BRING_BACK].iter().try_for_each(|sql| transaction.execute_batch(sql))?,
-        2 => [SET_ASIDE, ENTRIES, BRING_BACK].iter().try_for_each(|sql| transaction.execute_batch(sql))?,
+        0 if !run::list(dir)?.is_empty() || !segment::list(dir)?.is_empty() => return Ok(Prepared::Incomplete),
+        0 => transaction.execute_batch(TABLES)?,
+        1..SCHEMA => {
+            if found == 1 {
+                transaction.execute_batch(REPLAYS)?;
+            }
+            convert::entries_to_runs(&transaction, dir, clock::unix_ms())?;
+            transaction.execute_batch(WITHOUT_ENTRIES)?;
+        }
         SCHEMA => {}
         found => return Ok(Prepared::OtherFormat { found }),
     }
@@ -218,13 +190,14 @@ fn prepare(connection: &mut Connection) -> Result<Prepared, rusqlite::Error> {
     // On the disk before any fence is given out: not even a power cut makes one come twice.
     let opening =
         transaction.query_row("UPDATE counts SET openings = openings + 1 RETURNING openings", [], |row| row.get(0))?;
-    let row_index = RowIndex::load(&transaction)?;
     transaction.commit()?;
-    // From here on a commit is with the operating system when it returns, and the log's sync brings
-    // it to the disk.
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    Ok(Prepared::Ready { opening, row_index })
+    if (1..SCHEMA).contains(&found)
+        && let Err(error) = connection.execute_batch("VACUUM")
+    {
+        tracing::warn!(dir = %dir.display(), %error, "the ledger's old file keeps its size");
+    }
+    Ok(Prepared::Ready { opening })
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

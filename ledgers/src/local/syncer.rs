@@ -1,147 +1,175 @@
-//! Waits for the disk beside the writer, so that no claim stands behind a completion's fsync.
+//! Waits for the disk, on a thread of its own: one sync serves all callers that wait for it.
+//!
+//! The kernel reports a failed sync once, and then counts the file's pages as clean: no later sync
+//! of that file says anything. So what may be lost is written once more, from memory and to a new
+//! segment, and the callers are answered when that is on the disk. Until then nothing is written.
 
+use std::fs::File;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::operation::{Operation, Outage};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
 
-/// Batches that may wait for the disk before the writer waits as well.
-const BATCHES_MAX: usize = 64;
+use super::segment::{self, Segment};
+use super::table::Table;
+use crate::ledger::LedgerError;
 
-/// A thread that brings to the disk what the writer has committed, and then answers.
+/// Where callers wait until the log is on the disk.
+#[derive(Default)]
 pub struct Syncer {
-    batches: SyncSender<(u64, Vec<Box<dyn Operation>>)>,
-    /// The batches that were handed over.
-    count: u64,
-    /// The last of them that is on the disk, and all before it.
-    done: Arc<AtomicU64>,
-    failed: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    waiting: Mutex<Waiting>,
+    came: Condvar,
+    /// So much of the log is on the disk.
+    synced: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    callers: Vec<Caller>,
+    /// Whether a failed sync is to be made up for, though nobody waits.
+    is_kicked: bool,
+    is_over: bool,
+}
+
+struct Caller {
+    position: u64,
+    answer: oneshot::Sender<Result<(), LedgerError>>,
 }
 
 impl Syncer {
-    /// Starts the thread. When `sync` returns well, all that was committed before its call is on
-    /// the disk.
-    pub fn start(sync: impl FnMut() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
-        let (batches, waiting) = sync_channel(BATCHES_MAX);
-        let failed = Arc::new(AtomicBool::new(false));
-        let done = Arc::new(AtomicU64::new(0));
-        let (failed_here, done_here) = (failed.clone(), done.clone());
-        let run = move || run(&waiting, sync, &failed_here, &done_here);
-        let thread = thread::Builder::new().name("wasq-ledger-sync".into()).spawn(run)?;
-        Ok(Self { batches, count: 0, done, failed, thread })
+    /// Waits until so much of the log is on the disk.
+    pub async fn durable(&self, position: u64) -> Result<(), LedgerError> {
+        if self.synced.load(Ordering::Acquire) >= position {
+            return Ok(());
+        }
+        let (answer, synced) = oneshot::channel();
+        let closed = || LedgerError::Unavailable("the ledger is closed".into());
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.is_over {
+                return Err(closed());
+            }
+            waiting.callers.push(Caller { position, answer });
+            // With more than one, the thread has been woken already.
+            if waiting.callers.len() == 1 {
+                self.came.notify_one();
+            }
+        }
+        synced.await.map_err(|_| closed())?
     }
 
-    /// The number of the next batch.
-    pub fn next(&self) -> u64 {
-        self.count + 1
+    /// Has the thread make up for a failed sync.
+    pub fn kick(&self) {
+        self.waiting.lock().is_kicked = true;
+        self.came.notify_one();
     }
 
-    /// The last batch that is on the disk.
-    pub fn done(&self) -> Arc<AtomicU64> {
-        self.done.clone()
+    /// Ends the thread, once all who wait are answered.
+    pub fn end(&self) {
+        self.waiting.lock().is_over = true;
+        self.came.notify_one();
     }
 
-    /// Answers the operations, whose work is committed, once it is on the disk.
-    pub fn answer_durably(&mut self, operations: Vec<Box<dyn Operation>>) {
-        self.count += 1;
-        if let Err(unsent) = self.batches.send((self.count, operations)) {
-            let outage = Outage::new("the thread that syncs the ledger has stopped");
-            answer(unsent.0.1, Err(&outage));
+    /// Works until [`Syncer::end`]. `disk` brings a file to the disk.
+    pub fn run(&self, table: &Mutex<Table>, mut disk: impl FnMut(&File) -> io::Result<()>) {
+        let mut named = None;
+        while let Some(callers) = self.next() {
+            let synced = self.synced.load(Ordering::Acquire);
+            let is_failing = table.lock().failing.is_some();
+            let written = match callers.iter().any(|caller| caller.position > synced) || is_failing {
+                true => sync(table, &mut named, &mut disk),
+                false => Ok(synced),
+            };
+            if let Ok(end) = written {
+                self.synced.store(end, Ordering::Release);
+            }
+            for Caller { position, answer } in callers {
+                let on_disk = written.as_ref().map(drop).map_err(|reason| LedgerError::Unavailable(reason.clone()));
+                // A caller that no longer waits has gone away, with its flow; what is recorded stands.
+                drop(answer.send(if position <= synced { Ok(()) } else { on_disk }));
+            }
         }
     }
 
-    /// Whether a sync has failed since the last [`Syncer::forgive`]. Until then nothing may be
-    /// taken for durable: the kernel reports such a failure once, and the next sync succeeds over
-    /// pages that it has given up on.
-    pub fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
-    }
-
-    /// What was committed has been brought to the disk in another way.
-    pub fn forgive(&self) {
-        self.failed.store(false, Ordering::Release);
-    }
-
-    /// Answers what waits, and ends the thread.
-    pub fn stop(self) {
-        drop(self.batches);
-        if self.thread.join().is_err() {
-            tracing::error!("the thread that syncs the ledger has panicked");
+    fn next(&self) -> Option<Vec<Caller>> {
+        let mut waiting = self.waiting.lock();
+        while waiting.callers.is_empty() && !waiting.is_kicked {
+            if waiting.is_over {
+                return None;
+            }
+            self.came.wait(&mut waiting);
         }
+        waiting.is_kicked = false;
+        Some(std::mem::take(&mut waiting.callers))
     }
 }
 
-fn run(
-    waiting: &Receiver<(u64, Vec<Box<dyn Operation>>)>,
-    mut sync: impl FnMut() -> io::Result<()>,
-    failed: &AtomicBool,
-    done: &AtomicU64,
-) {
-    while let Ok((mut last, mut operations)) = waiting.recv() {
-        // One sync serves all that were committed before it.
-        for (number, more) in waiting.try_iter() {
-            last = number;
-            operations.extend(more);
-        }
-        // A batch that was committed before the failure was noticed is as doubtful as the failed
-        // one.
-        let synced = match failed.load(Ordering::Acquire) {
-            true => Err(Outage::new("an earlier write has not reached the disk")),
-            false => sync().map_err(|error| Outage::new(format!("the ledger could not be synced: {error}"))),
-        };
-        if let Err(outage) = &synced {
-            tracing::warn!(
-                reason = outage.reason(),
-                operations = operations.len(),
-                "the ledger could not reach the disk"
-            );
-            failed.store(true, Ordering::Release);
-        }
-        if synced.is_ok() {
-            done.store(last, Ordering::Release);
-        }
-        answer(operations, synced.as_ref().copied());
+/// Brings all that is written to the disk, and gives where the log stood. `named` is the newest
+/// segment whose name is there.
+fn sync(
+    table: &Mutex<Table>,
+    named: &mut Option<u64>,
+    disk: &mut impl FnMut(&File) -> io::Result<()>,
+) -> Result<u64, String> {
+    let (unsynced, dir, failing) = {
+        let table = table.lock();
+        (table.unsynced(), table.dir.clone(), table.failing.clone())
+    };
+    if let Some(reason) = failing {
+        return rescue(table, &dir, reason, disk);
     }
+    let mut synced = || {
+        for segment in &unsynced.sealed {
+            disk(&segment.file)?;
+            segment.set_synced();
+        }
+        disk(&unsynced.active)?;
+        if named.is_none_or(|named| named < unsynced.active_number) {
+            File::open(&dir)?.sync_all()?;
+            *named = Some(unsynced.active_number);
+        }
+        Ok(unsynced.end)
+    };
+    synced().or_else(|error: io::Error| {
+        let reason = format!("the ledger's log in {} could not be synced: {error}", dir.display());
+        tracing::error!(reason, "the ledger cannot record; nothing runs until it can");
+        rescue(table, &dir, reason, disk)
+    })
 }
 
-/// Answers every operation alike.
-pub fn answer(operations: Vec<Box<dyn Operation>>, written: Result<(), &Outage>) {
-    for operation in operations {
-        operation.answer(written);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::operation::Task;
-    use super::*;
-    use crate::ledger::LedgerError;
-
-    #[tokio::test]
-    async fn a_failed_sync_is_answered_and_remembered() {
-        let mut outcomes = [Err(io::Error::other("no such luck")), Ok(())].into_iter();
-        let mut syncer = Syncer::start(move || outcomes.next().unwrap_or(Ok(()))).expect("the thread starts");
-        let operation = || {
-            let (task, answer) = Task::done(7);
-            (Box::new(task) as Box<dyn Operation>, answer)
-        };
-        let (first, first_answer) = operation();
-        syncer.answer_durably(vec![first]);
-        assert!(matches!(first_answer.await, Ok(Err(LedgerError::Unavailable(_)))));
-        assert!(syncer.has_failed());
-
-        let (second, second_answer) = operation();
-        syncer.answer_durably(vec![second]);
-        assert!(matches!(second_answer.await, Ok(Err(LedgerError::Unavailable(_)))), "not until it is forgiven");
-
-        syncer.forgive();
-        let (third, third_answer) = operation();
-        syncer.answer_durably(vec![third]);
-        assert!(matches!(third_answer.await, Ok(Ok(7))));
-        syncer.stop();
+/// Writes what may be lost to a new segment.
+fn rescue(
+    table: &Mutex<Table>,
+    dir: &Path,
+    reason: String,
+    disk: &mut impl FnMut(&File) -> io::Result<()>,
+) -> Result<u64, String> {
+    // While the table says so nothing is appended.
+    let (number, base, frames) = {
+        let mut table = table.lock();
+        table.failing = Some(reason);
+        table.rescue()
+    };
+    let segment = Segment::create_with(dir, number, base, frames).and_then(|segment| {
+        disk(&segment.file)?;
+        File::open(dir)?.sync_all()?;
+        Ok(segment)
+    });
+    let mut table = table.lock();
+    match segment {
+        Ok(segment) => {
+            table.rescued(segment);
+            tracing::info!(dir = %dir.display(), "the ledger records again");
+            Ok(table.end())
+        }
+        Err(error) => {
+            let reason = format!("the ledger in {} cannot reach the disk: {error}", dir.display());
+            table.failing = Some(reason.clone());
+            drop(table);
+            segment::remove(&segment::path(dir, number));
+            Err(reason)
+        }
     }
 }

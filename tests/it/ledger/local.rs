@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,15 +37,43 @@ pub async fn open_to_damage() -> (Arc<dyn Ledger>, Damage) {
     let ledger = open(dir.path());
     let damage = move |key: Key| {
         async move {
-            let file = rusqlite::Connection::open(dir.path().join("ledger.sqlite")).expect("it opens");
-            let damaged = file.execute("UPDATE entries SET state = 9 WHERE key = ?1", [&key.0]).expect("it writes");
-            assert_eq!(damaged, 1);
-            drop(file);
+            damage_in_log(dir.path(), key);
             (Arc::new(open(dir.path())) as Arc<dyn Ledger>, Some(dir))
         }
         .boxed()
     };
     (Arc::new(ledger), Box::new(damage))
+}
+
+/// Gives the key's record a state that no version knows. A frame is `length u32 | checksum 8 bytes |
+/// version u8 | records`, a record `key 32 | length u32 | removable at u64 | state u8 | ...`.
+fn damage_in_log(dir: &Path, key: Key) {
+    let holds_key = |path: &PathBuf| std::fs::read(path).expect("it reads").windows(32).any(|bytes| bytes == key.0);
+    let path = files(dir, ".log").into_iter().find(holds_key).expect("the key is in the log");
+    let mut log = std::fs::read(&path).expect("it reads");
+    let mut at = 0;
+    while at < log.len() {
+        let end = at + 12 + u32::from_le_bytes(log[at..at + 4].try_into().expect("four bytes")) as usize;
+        let mut record = at + 13;
+        while record < end {
+            if log[record..record + 32] == key.0 {
+                log[record + 44] = 9;
+            }
+            record += 36 + u32::from_le_bytes(log[record + 32..record + 36].try_into().expect("four bytes")) as usize;
+        }
+        let sum = blake3::hash(&log[at + 12..end]);
+        log[at + 4..at + 12].copy_from_slice(&sum.as_bytes()[..8]);
+        at = end;
+    }
+    std::fs::write(&path, log).expect("it writes");
+}
+
+/// The ledger's files whose names end so, in their order.
+fn files(dir: &Path, ends_with: &str) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(dir).expect("it lists").map(|entry| entry.expect("it lists").path());
+    let mut paths: Vec<_> = paths.filter(|path| path.to_string_lossy().ends_with(ends_with)).collect();
+    paths.sort_unstable();
+    paths
 }
 
 fn open(dir: &Path) -> LocalLedger {
@@ -169,12 +197,16 @@ async fn a_lease_ends_by_the_monotonic_clock() {
 
 #[tokio::test]
 async fn what_has_expired_goes_and_what_is_kept_is_counted() {
-    let (ledger, _dir) = open_shared().await;
+    let dir = TempDir::new().expect("a temporary directory");
+    let ledger = open(dir.path());
     for ttl in [LONG, ENDED, ENDED] {
         let key = new_key();
-        let fence = fresh(&*ledger, key, LONG).await.fence;
-        finish(&*ledger, key, fence, done(ttl)).await;
+        let fence = fresh(&ledger, key, LONG).await.fence;
+        finish(&ledger, key, fence, done(ttl)).await;
     }
+    drop(ledger);
+    // A process moves the log of the one before at once, and without what has expired.
+    let ledger = open(dir.path());
     let meters = ledger.meters().expect("the local ledger counts");
     until("one of three is left", || async { meters.entries.get() == Some(1.0) }).await;
     until("nothing is overdue", || async { meters.overdue_s.get() == Some(0.0) }).await;
@@ -192,8 +224,9 @@ async fn a_torn_write_leaves_the_last_committed_state() {
         let fence = fresh(&ledger, *key, LONG).await.fence;
         finish(&ledger, *key, fence, done(LONG)).await;
     }
-    let log = std::fs::read(dir.path().join("ledger.sqlite-wal")).expect("the log is there while the store is open");
-    assert!(log.len() > 64 * 1024, "the completions are in the log: {} bytes", log.len());
+    let [path] = &files(dir.path(), ".log")[..] else { panic!("one segment is there") };
+    let log = std::fs::read(path).expect("it reads");
+    assert!(log.len() > 2 * 1024, "the claims and completions are in the log: {} bytes", log.len());
 
     let mut done_counts = Vec::new();
     for torn_at in (0..log.len()).rev().step_by(log.len() / 24) {
@@ -205,7 +238,7 @@ async fn a_torn_write_leaves_the_last_committed_state() {
         hole[torn_at..].fill(0);
         let mut counts = Vec::new();
         for torn in [cut, scrambled, hole] {
-            let copy = copy_with_log(dir.path(), &torn);
+            let copy = copy_with_log(dir.path(), path, &torn);
             let ledger = open(copy.path());
             let mut states = Vec::new();
             for key in &keys {
@@ -222,11 +255,13 @@ async fn a_torn_write_leaves_the_last_committed_state() {
     assert_eq!((done_counts[0] >= FINISHED - 1, done_counts.last()), (true, Some(&0)), "{done_counts:?}");
 }
 
-/// A copy of the store's directory as a power cut would leave it, with `log` for its log.
-fn copy_with_log(dir: &Path, log: &[u8]) -> TempDir {
+/// A copy of the store's directory as a power cut would leave it, with `bytes` for its log.
+fn copy_with_log(dir: &Path, log: &Path, bytes: &[u8]) -> TempDir {
     let copy = TempDir::new().expect("a temporary directory");
-    std::fs::copy(dir.join("ledger.sqlite"), copy.path().join("ledger.sqlite")).expect("it can be copied");
-    std::fs::write(copy.path().join("ledger.sqlite-wal"), log).expect("it can be written");
+    for path in files(dir, "").iter().filter(|path| path.is_file()) {
+        std::fs::copy(path, copy.path().join(path.file_name().expect("it has one"))).expect("it can be copied");
+    }
+    std::fs::write(copy.path().join(log.file_name().expect("it has one")), bytes).expect("it can be written");
     copy
 }
 
