@@ -13,7 +13,7 @@
 //! | --- | --- |
 //! | `turn`, `table`, `leases`, `fences` | what is decided, over what is in memory |
 //! | `core` | how a caller comes to its turn, and the threads |
-//! | `segment`, `frame`, `record` | the log |
+//! | `segment`, `frame`, `record`, `key_map` | the log |
 //! | `syncer` | who waits for the disk, and what follows a failed sync |
 //! | `run`, `runs`, `merge`, `filter` | what has left the log |
 //! | `store`, `rows`, `writer`, `operation`, `expiry`, `pauses`, `convert` | SQLite |
@@ -25,6 +25,7 @@ mod expiry;
 mod fences;
 mod filter;
 mod frame;
+mod key_map;
 mod leases;
 mod merge;
 mod operation;

@@ -179,7 +179,7 @@ async fn on_a_full_disk_nothing_runs_and_nothing_is_acknowledged_until_there_is_
     let hold = rig.sink.hold("held");
     rig.send(rig.sink.ask("held")).await;
     rig.until_called("held", 1).await;
-    limit_files(&host, "4096").await;
+    limit_files(&host, "64").await;
     drop(hold);
     for _ in 0..5 {
         rig.send(rig.sink.ask("work")).await;

@@ -1,5 +1,6 @@
 //! The ledger's contract: cases that every store passes, and what each promises beyond them.
 
+mod again;
 mod contract;
 mod dynamodb;
 mod keeper;

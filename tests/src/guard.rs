@@ -24,7 +24,7 @@ const TOLERANCE_PERCENT: f64 = 5.0;
 const SLACK_INSTRUCTIONS: f64 = 150.0;
 const SLACK_ALLOCATIONS: f64 = 0.3;
 /// Messages of the two runs. The first is long enough that everything has been made once. The
-/// second has 500 more: after so many entries the local ledger looks for expired ones once.
+/// second has 500 more, of which the local ledger moves none from its log yet.
 const SHORT: u64 = 200;
 const LONG: u64 = 700;
 /// How the figures are renewed.

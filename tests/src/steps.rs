@@ -58,7 +58,7 @@ pub enum Step {
     Route,
     /// The plugin's key, and the digests that the ledger is asked for.
     Key,
-    /// A claim and a completion in the local ledger, each a transaction of its own.
+    /// A claim and a completion in the local ledger, ten messages in a frame of its log.
     Claim,
     /// An instance made, called and taken down, with the job that goes in and the report that comes
     /// out.

@@ -4,13 +4,13 @@
 //!
 //! Each lease has its claim's entry as it was written, so that finishing a claim reads nothing.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use wasq_core::message::Key;
 
+use super::key_map::KeyMap;
 use super::record::Stored;
 use crate::ledger::Fence;
 
@@ -20,13 +20,13 @@ use crate::ledger::Fence;
 /// run out ([`Leases::forget_ended`]).
 #[derive(Debug, Default)]
 pub struct Leases {
-    live: HashMap<Key, Lease>,
+    live: KeyMap<Lease>,
     /// What each change of the open batch replaced, oldest first.
     undo: Vec<(Key, Option<Lease>)>,
     /// The latest moment that a caller named.
     now: Option<Instant>,
     /// Keys under which steps are being recorded just now, and how many.
-    steps_coming: HashMap<Key, usize>,
+    steps_coming: KeyMap<usize>,
 }
 
 /// The clock cannot add up every duration, and nobody needs more: SQS holds a message for 12 hours

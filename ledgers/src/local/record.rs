@@ -1,6 +1,6 @@
-//! An entry as bytes, the same in the log and in the runs: `key 32 | length u32 | content`, integers
-//! little-endian. The length counts the content, which begins with the moment from which the entry
-//! may be removed and its state.
+//! An entry as bytes, the same in the log and in the runs: `key 32 | length u32 | content`,
+//! integers little-endian. The length counts the content, which begins with the moment from which
+//! the entry may be removed and its state.
 
 use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 

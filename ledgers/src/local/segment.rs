@@ -1,7 +1,6 @@
 //! A segment of the log: a file of frames, and all that is in it once more in memory, where each
 //! key's latest record is found. It lives until its entries are in a run.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -12,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasq_core::message::Key;
 
 use super::frame;
+use super::key_map::{KeyHash, KeyMap};
 use super::record::Record;
 
 /// A segment that has grown to this is followed by a new one. Small in unit tests, so that they
@@ -28,7 +28,7 @@ pub struct Segment {
     pub base: u64,
     bytes: Vec<u8>,
     /// Where in them each key's latest record begins.
-    index: HashMap<Key, u32>,
+    index: KeyMap<u32>,
     /// Whether the file, which does not grow any more, is on the disk.
     is_synced: AtomicBool,
     /// A write has left something behind the last frame that could not be cut off.
@@ -70,7 +70,7 @@ impl Segment {
         let path = path(dir, number);
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
         let bytes = Vec::with_capacity(SEGMENT_BYTES + SEGMENT_BYTES / 8);
-        let index = HashMap::with_capacity(KEYS);
+        let index = KeyMap::with_capacity_and_hasher(KEYS, KeyHash::default());
         Ok(Self {
             number,
             path,
@@ -108,7 +108,7 @@ impl Segment {
                 file: Arc::new(file),
                 base,
                 bytes,
-                index: HashMap::new(),
+                index: KeyMap::default(),
                 is_synced: AtomicBool::new(false),
                 is_torn: false,
             },

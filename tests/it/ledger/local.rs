@@ -3,9 +3,7 @@
 //! itself.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +13,13 @@ use wasq_core::message::{Key, UnixMs};
 use wasq_ledgers::local::{LocalLedger, OpenError};
 use wasq_ledgers::{Claim, Fence, Finish, Ledger, LedgerError};
 
+use super::again::{CHILD_DIR, hear, run_again, say};
 use super::contract::damaged::Damage;
 use super::contract::{ENDED, LONG, claim, contract, damage_contract, done, extend, finish, fresh, new_key};
 use crate::support::until;
 
 contract!(contract_of_local, crate::ledger::local::open_shared);
 damage_contract!(damage_contract_of_local, crate::ledger::local::open_to_damage);
-
-/// For a test that runs itself again as a child process: the child's part, and the directory it
-/// works in.
-const CHILD_DIR: &str = "WASQ_TEST_LEDGER_DIR";
 
 pub async fn open_shared() -> (Arc<dyn Ledger>, TempDir) {
     let dir = TempDir::new().expect("a temporary directory");
@@ -45,7 +40,7 @@ pub async fn open_to_damage() -> (Arc<dyn Ledger>, Damage) {
     (Arc::new(ledger), Box::new(damage))
 }
 
-/// Gives the key's record a state that no version knows. A frame is `length u32 | checksum 8 bytes |
+/// Gives the key's record a state that no version knows. A frame is `length u32 | checksum 8 |
 /// version u8 | records`, a record `key 32 | length u32 | removable at u64 | state u8 | ...`.
 fn damage_in_log(dir: &Path, key: Key) {
     let holds_key = |path: &PathBuf| std::fs::read(path).expect("it reads").windows(32).any(|bytes| bytes == key.0);
@@ -331,7 +326,7 @@ async fn a_full_disk_acknowledges_nothing_and_heals() {
     let dir = TempDir::new().expect("a temporary directory");
     let mut child = run_again("ledger::local::a_full_disk_acknowledges_nothing_and_heals", dir.path());
     assert_eq!(child.next_line(), "open");
-    child.limit_files("4096");
+    child.limit_files("64");
     child.tell("full");
     assert_eq!(child.next_line(), "nothing was acknowledged");
     child.limit_files("unlimited");
@@ -340,84 +335,4 @@ async fn a_full_disk_acknowledges_nothing_and_heals() {
     child.kill_9();
     let ledger = open(dir.path());
     assert_eq!(claim(&ledger, key("held"), LONG).await, Claim::Done { same_message: true });
-}
-
-/// A child process of a test: the test itself once more, with [`CHILD_DIR`] set.
-struct Again {
-    child: Child,
-    said: BufReader<std::process::ChildStdout>,
-}
-
-/// Lines between a child and its parent start so, which tells them from the test harness's own.
-const MARK: &str = "child: ";
-
-fn run_again(test: &str, dir: &Path) -> Again {
-    let this = std::env::current_exe().expect("a running program has a path");
-    // The signal that a write past the limit raises is ignored, and so it stays after exec.
-    let mut child = Command::new("bash")
-        .args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#])
-        .arg(this)
-        .args(["--exact", test, "--nocapture"])
-        .env(CHILD_DIR, dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("bash starts the test once more");
-    let said = BufReader::new(child.stdout.take().expect("it is piped"));
-    Again { child, said }
-}
-
-impl Again {
-    fn next_line(&mut self) -> String {
-        for line in self.said.by_ref().lines() {
-            let line = line.expect("the child's lines are UTF-8");
-            if let Some((_, said)) = line.split_once(MARK) {
-                return said.to_owned();
-            }
-        }
-        panic!("the child ended: {:?}", self.child.wait());
-    }
-
-    fn tell(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().expect("it is piped"), "{line}").expect("the child listens");
-    }
-
-    /// Sets how many bytes its files may have (`RLIMIT_FSIZE`).
-    fn limit_files(&self, bytes: &str) {
-        let status = Command::new("prlimit")
-            .args([format!("--pid={}", self.child.id()), format!("--fsize={bytes}:unlimited")])
-            .status()
-            .expect("prlimit (of util-linux) is needed to fill a disk in a test");
-        assert!(status.success(), "prlimit: {status}");
-    }
-
-    /// Kills it and gives the whole lines that it had said before.
-    fn kill_9(mut self) -> Vec<String> {
-        self.child.kill().expect("it is ours");
-        self.child.wait().expect("it is ours");
-        let mut rest = String::new();
-        self.said.read_to_string(&mut rest).expect("the child's lines are UTF-8");
-        let whole = rest.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().filter_map(|line| line.split_once(MARK)).map(|(_, said)| said.to_owned()).collect()
-    }
-}
-
-impl Drop for Again {
-    fn drop(&mut self) {
-        // A failed test must not leave its child behind; one that has ended already cannot be
-        // killed, and need not be.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn say(line: &str) {
-    let mut out = std::io::stdout();
-    writeln!(out, "{MARK}{line}").and_then(|()| out.flush()).expect("the parent listens");
-}
-
-fn hear(expected: &str) {
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).expect("the parent speaks");
-    assert_eq!(line.trim(), expected);
 }

@@ -193,9 +193,9 @@ metrics! {
         "Files in the plugin directory that cannot be loaded now.");
     LEDGER_UP = Metric::gauge("wasq_ledger_up", Unit::One, &[], "Whether the ledger answered when it was last asked.");
     LEDGER_ENTRIES = Metric::gauge("wasq_ledger_entries", Unit::One, &[],
-        "Entries in the local ledger; none until its sweep has seen them all.");
+        "Entries in the local ledger; one that has changed lately may count twice.");
     LEDGER_OVERDUE = Metric::gauge("wasq_ledger_overdue_seconds", Unit::Seconds, &[],
-        "For how long the most overdue entry that the local ledger has just removed had been expired; 0 when none had.");
+        "For how long the most overdue entry that the local ledger has just removed had been expired; 0 when it removed none.");
     READY = Metric::gauge("wasq_ready", Unit::One, &[], "Whether the host is ready, as /readyz says.");
 }
 
