@@ -9,8 +9,9 @@ use super::record::Stored;
 use super::run::Run;
 use crate::ledger::LedgerError;
 
-/// Neighbours that are merged at once.
+/// Neighbours that are merged at once: at least, and, where more have come meanwhile, at most.
 pub const MERGE_RUNS: usize = 6;
+const MERGE_RUNS_MAX: usize = 12;
 /// A merge makes at least so many times the largest of its runs: an entry is written again once
 /// for each such growth.
 const GROWTH: u64 = 4;
@@ -79,14 +80,17 @@ impl Runs {
 }
 
 fn next_by_size(sizes: &[u64]) -> Option<Range<usize>> {
-    let sum = |window: &[u64]| window.iter().sum::<u64>();
-    let grows = |window: &[u64]| window.iter().max().is_some_and(|max| sum(window) >= max.saturating_mul(GROWTH));
+    let sum = |runs: &[u64]| runs.iter().fold(0, |sum: u64, size| sum.saturating_add(*size));
+    let grows = |runs: &[u64]| runs.iter().max().is_some_and(|max| sum(runs) >= max.saturating_mul(GROWTH));
     let windows = || sizes.windows(MERGE_RUNS).enumerate();
-    let next = windows().find(|(_, window)| grows(window)).or_else(|| {
-        let are_too_many = sizes.len() > RUNS_MAX;
-        are_too_many.then(|| windows().min_by_key(|(_, window)| sum(window))).flatten()
-    });
-    next.map(|(at, _)| at..at + MERGE_RUNS)
+    if let Some((at, _)) = windows().find(|(_, window)| grows(window)) {
+        let ends = at + MERGE_RUNS..=sizes.len().min(at + MERGE_RUNS_MAX);
+        let end = ends.take_while(|end| grows(&sizes[at..*end])).last()?;
+        return Some(at..end);
+    }
+    let are_too_many = sizes.len() > RUNS_MAX;
+    let smallest = are_too_many.then(|| windows().min_by_key(|(_, window)| sum(window))).flatten();
+    smallest.map(|(at, _)| at..at + MERGE_RUNS)
 }
 
 #[cfg(test)]
@@ -129,5 +133,15 @@ mod tests {
             sizes.splice(merge, [merged]);
         }
         assert!(sizes.len() <= RUNS_MAX);
+    }
+
+    #[test]
+    fn where_many_have_come_meanwhile_more_are_merged_at_once() {
+        let check = |sizes: &[u64], expect: Option<Range<usize>>| assert_eq!(next_by_size(sizes), expect, "{sizes:?}");
+        check(&[1; 5], None);
+        check(&[1; 6], Some(0..6));
+        check(&[1; 50], Some(0..MERGE_RUNS_MAX));
+        check(&[1, 1, 1, 1, 1, 1, 1, 6, 6], Some(0..7));
+        check(&[9, 1, 1, 1, 1, 1, 1], Some(1..7));
     }
 }
