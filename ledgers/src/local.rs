@@ -15,7 +15,7 @@
 //! | `core` | how a caller comes to its turn, and the threads |
 //! | `segment`, `frame`, `record`, `key_map` | the log |
 //! | `syncer` | who waits for the disk, and what follows a failed sync |
-//! | `run`, `runs`, `merge`, `filter` | what has left the log |
+//! | `run`, `run_reader`, `run_writer`, `runs`, `merge`, `filter` | what has left the log |
 //! | `store`, `rows`, `writer`, `operation`, `expiry`, `pauses`, `convert` | SQLite |
 
 mod bell;
@@ -33,6 +33,8 @@ mod pauses;
 mod record;
 mod rows;
 mod run;
+mod run_reader;
+mod run_writer;
 mod runs;
 mod segment;
 mod store;

@@ -9,7 +9,8 @@ use rusqlite::{Row, Transaction};
 use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 
 use super::record::{self, Record, Stored};
-use super::run::{self, Span, Writer};
+use super::run::{self, Span};
+use super::run_writer::Writer;
 use super::segment;
 use crate::entry::{DeadIds, Entry, State};
 use crate::ledger::Fence;

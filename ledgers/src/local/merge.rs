@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasq_core::message::UnixMs;
 
 use super::record::Record;
-use super::run::{Reader, Run, Span, Writer};
+use super::run::{Run, Span};
+use super::run_reader::Reader;
+use super::run_writer::Writer;
 use super::segment::Segment;
 
 /// What came of it.

@@ -17,15 +17,11 @@ use super::frame::{CHECKSUM_BYTES, checksum};
 use super::record::{Record, Stored};
 use crate::ledger::LedgerError;
 
-mod reader;
-mod writer;
-
-pub use self::reader::Reader;
-pub use self::writer::Writer;
-
+/// What an unfinished run's file ends with. One that is there at start is removed.
+pub const UNFINISHED: &str = ".tmp";
 /// Bytes of records from which on a block is closed: one look at the disk.
-const BLOCK_BYTES: usize = 8 * 1024;
-const MAGIC: [u8; 8] = *b"wasqrun1";
+pub const BLOCK_BYTES: usize = 8 * 1024;
+pub const MAGIC: [u8; 8] = *b"wasqrun1";
 const TAIL_BYTES: usize = 5 * 8 + CHECKSUM_BYTES + MAGIC.len();
 
 /// The segments whose entries a run has.
@@ -40,29 +36,29 @@ impl Span {
         self.first <= other.first && other.last <= self.last
     }
 
-    fn path(self, dir: &Path) -> PathBuf {
+    pub fn path(self, dir: &Path) -> PathBuf {
         dir.join(format!("run-{:016}-{:016}.run", self.first, self.last))
     }
 }
 
 #[derive(Clone, Copy)]
-struct Block {
+pub struct Block {
     /// The beginning of its first key. Keys with one beginning are never in two blocks.
-    prefix: u64,
-    offset: u64,
+    pub prefix: u64,
+    pub offset: u64,
 }
 
 pub struct Run {
     pub span: Span,
     pub path: PathBuf,
-    file: File,
+    pub file: File,
     pub entries: u64,
     /// From then on half of its entries, of those that had not expired when it was written, have.
     pub half_expired_at: UnixMs,
-    filter: Filter,
-    blocks: Vec<Block>,
+    pub filter: Filter,
+    pub blocks: Vec<Block>,
     /// Where the last block ends.
-    end: u64,
+    pub end: u64,
 }
 
 /// The runs' files in a directory, in the order of their segments.
@@ -86,14 +82,14 @@ pub fn list(dir: &Path) -> io::Result<Vec<(Span, PathBuf)>> {
 pub fn remove_unfinished(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.as_os_str().as_encoded_bytes().ends_with(writer::UNFINISHED.as_bytes()) {
+        if path.as_os_str().as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
             std::fs::remove_file(path)?;
         }
     }
     Ok(())
 }
 
-fn prefix(key: Key) -> u64 {
+pub fn prefix(key: Key) -> u64 {
     u64::from_be_bytes(*key.0.first_chunk().expect("a key has 32 bytes"))
 }
 
@@ -150,7 +146,8 @@ impl Run {
         records.find(|record| record.key == key).map(|record| Stored::decode(key, record.content())).transpose()
     }
 
-    fn block_bytes(&self, n: usize) -> usize {
+    /// Bytes of a block.
+    pub fn block_bytes(&self, n: usize) -> usize {
         let end = self.blocks.get(n + 1).map_or(self.end, |next| next.offset);
         (end - self.blocks[n].offset) as usize
     }

@@ -26,7 +26,7 @@ use crate::ledger::LedgerError;
 const CROWD: usize = 4;
 const GATHER_MAX: Duration = Duration::from_millis(4);
 /// How long nobody has come when no more are waited for.
-const GATHER_STEP: Duration = Duration::from_millis(1);
+const GATHER_STEP: Duration = Duration::from_micros(500);
 
 /// Where callers wait until the log is on the disk.
 #[derive(Default)]

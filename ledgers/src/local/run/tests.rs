@@ -2,6 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::super::merge;
+use super::super::run_reader::Reader;
+use super::super::run_writer::Writer;
 use super::*;
 use crate::entry::Entry;
 use crate::ledger::Fence;

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use super::super::frame::{CHECKSUM_BYTES, checksum};
-use super::super::record::Record;
-use super::Run;
+use super::frame::{CHECKSUM_BYTES, checksum};
+use super::record::Record;
+use super::run::Run;
 
 /// Bytes that are read at once.
 const READ_AHEAD_BYTES: usize = 256 * 1024;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use wasq_core::message::UnixMs;
 
-use super::super::filter::Filter;
-use super::super::frame::{CHECKSUM_BYTES, checksum};
-use super::super::record::Record;
-use super::{BLOCK_BYTES, Block, MAGIC, Run, Span, prefix};
+use super::filter::Filter;
+use super::frame::{CHECKSUM_BYTES, checksum};
+use super::record::Record;
+use super::run::{BLOCK_BYTES, Block, MAGIC, Run, Span, UNFINISHED, prefix};
 
 /// Bytes that are written at once.
 const WRITE_BEHIND_BYTES: usize = 256 * 1024;
@@ -47,9 +47,6 @@ impl Drop for Unfinished {
         }
     }
 }
-
-/// What an unfinished run's file ends with. One that is there at start is removed.
-pub const UNFINISHED: &str = ".tmp";
 
 impl Writer {
     /// Of a run of at most so many entries.
