@@ -156,10 +156,6 @@ impl Segment {
         self.is_torn || self.bytes.len() >= SEGMENT_BYTES
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     pub fn is_synced(&self) -> bool {
         self.is_synced.load(Ordering::Acquire)
     }

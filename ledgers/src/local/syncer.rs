@@ -21,8 +21,8 @@ use super::table::Table;
 use crate::ledger::LedgerError;
 
 /// After a sync for so many callers, more are about to come: the next waits for them, as long as
-/// they come, and at most so long after it. Each sync costs some 200 us of processor time, whomever
-/// it serves.
+/// they come, and at most so long after that one began. Each sync costs some 200 us of processor
+/// time, whomever it serves.
 const CROWD: usize = 4;
 const GATHER_MAX: Duration = Duration::from_millis(4);
 /// How long nobody has come when no more are waited for.

@@ -243,9 +243,9 @@ impl Table {
         self.runs = Arc::new(self.runs.with_merged(inputs, run));
     }
 
-    /// The number of the segment that is written to, if something is in it.
+    /// The number of the segment that is written to, if an entry is in it.
     pub fn written_to(&self) -> Option<u64> {
-        (!self.active.is_empty()).then_some(self.active.number)
+        (self.active.keys() > 0).then_some(self.active.number)
     }
 
     /// Entries that there are. One that has changed may count more than once.
