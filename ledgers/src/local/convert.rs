@@ -78,7 +78,7 @@ impl Part {
         }
         self.starts.push((key, self.bytes.len()));
         let stored = read(row, removable_at).map(|entry| Stored { entry, steps_since: Fence(0) });
-        if !stored.is_some_and(|stored| stored.encode(key, &mut self.bytes).is_ok()) {
+        if stored.is_none_or(|stored| stored.encode(key, &mut self.bytes).is_err()) {
             let state = row.get("state").unwrap_or(record::UNREADABLE);
             // A state that can be read is not what is wrong with it.
             let state = if record::is_known(state) { record::UNREADABLE } else { state };
