@@ -60,6 +60,7 @@ fn job(plugin: &Plugin, body: String, ledger: &Arc<dyn Ledger>) -> Job {
         ledger: ledger.clone(),
         destinations: Destinations::default(),
         span: Span::NONE,
+        line: Arc::default(),
     }
 }
 
