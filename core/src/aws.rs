@@ -1,9 +1,11 @@
 //! What the clients of all AWS services share: where AWS is, who we are there, and how bytes
 //! travel. Beneath it stands what signs requests that no SDK makes.
 
+pub mod direct;
 pub mod endpoint;
 pub mod identity;
 pub mod partition;
+pub mod request_template;
 pub mod s3;
 pub mod signer;
 pub mod sns;
@@ -39,7 +41,7 @@ pub struct AwsConfig {
     /// Calls AWS's endpoints that have IPv6, too. Without it AWS_USE_DUALSTACK_ENDPOINT or the
     /// profile says so.
     pub use_dual_stack: bool,
-    /// Makes every call to SQS by the SDK, also those that each message takes.
+    /// Makes every call to SQS and to DynamoDB by the SDK, also those that each message takes.
     pub sdk_only: bool,
 }
 

@@ -9,15 +9,18 @@ mod finish;
 mod item;
 mod open;
 mod pauses;
+mod retry;
 mod steps;
 mod table;
 mod time;
 mod update;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures::StreamExt;
 use wasq_core::aws;
@@ -70,8 +73,15 @@ impl DynamodbLedger {
     pub async fn open(config: &DynamodbConfig, aws: &AwsConfig) -> Result<Self, OpenError> {
         let endpoint_url = config.endpoint_url.clone().or_else(|| aws.endpoint_url.clone());
         let aws = AwsConfig { endpoint_url, ..aws.clone() };
-        let shared = aws::sdk_config(&aws).await;
-        let table = Table::new(&shared, &config.table);
+        Self::open_as(&aws::sdk_config(&aws).await, config, aws).await
+    }
+
+    /// As [`Self::open`], by settings of the SDK that are there already.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_as(shared: &SdkConfig, config: &DynamodbConfig, aws: AwsConfig) -> Result<Self, OpenError> {
+        let table = Table::new(shared, &config.table, aws.sdk_only);
         let endpoint = Endpoint {
             region: shared.region().map(ToString::to_string),
             endpoint_url: shared.endpoint_url().map(ToOwned::to_owned),
@@ -125,15 +135,15 @@ impl DynamodbLedger {
 
     /// Makes the change that `decide` finds over the entry as it stands, from what is found, how
     /// long a claim on it still lasts, a fence higher than its last, and the time. The change is
-    /// decided anew when another host has changed the entry. `lease` is how long a claim holds.
+    /// decided anew when another host has changed the entry. `lease` is how long a claim holds, and
+    /// `found` what is known already.
     async fn change<T>(
         &self,
         key: Key,
+        mut found: Option<ReadItem>,
         lease: Duration,
         decide: impl Fn(Option<Entry>, Option<Duration>, Fence, Bounds) -> (T, Option<Change>) + Send,
     ) -> Result<T, LedgerError> {
-        // That there is no entry is the usual case, and found out by writing one.
-        let mut found: Option<ReadItem> = None;
         for tried in 0..CHANGE_TRIES {
             let now = self.table.now()?;
             let held_for = found.as_ref().and_then(|found| found.held_for(now));
@@ -175,7 +185,25 @@ impl DynamodbLedger {
             let removable_at = after(now.earliest(), completion.ttl);
             ((), change.map(|change| Change { entry: Entry { removable_at, ..change.entry }, ..change }))
         };
-        self.change(key, Duration::ZERO, decide).await
+        self.change(key, None, Duration::ZERO, decide).await
+    }
+
+    /// Claims what an earlier attempt has let go of. What there is instead is the other answer.
+    async fn claim_released(
+        &self,
+        key: Key,
+        request: &ClaimRequest,
+    ) -> Result<Result<Claim, Option<ReadItem>>, LedgerError> {
+        let now = self.table.now()?;
+        let (id, lease) = (*uuid::Uuid::new_v4().as_bytes(), LeaseEnd::of(request.lease, now));
+        let update = retry::update(request, lease, &id, now.latest());
+        let written = self.table.update(&ItemKey::entry(key), update, ReturnValue::AllNew).await?;
+        let (Written::Done(item) | Written::Refused(item)) = written;
+        // By its id a write is known that was made, and whose answer was lost.
+        Ok(match self.current_entry(key, item).await? {
+            Some((found, _)) if found.claim_id == id => Ok(Claim::Fresh(found.fresh())),
+            found => Err(found.map(|(found, _)| found)),
+        })
     }
 
     async fn extend_one(&self, key: Key, fence: Fence, lease: Duration) -> Result<bool, LedgerError> {
@@ -192,9 +220,18 @@ impl DynamodbLedger {
 #[async_trait]
 impl Ledger for DynamodbLedger {
     async fn claim(&self, key: Key, request: &ClaimRequest) -> Result<Claim, LedgerError> {
+        // The usual case is tried first: that an earlier delivery has let go of the entry, or else
+        // that there is none, which is found out by writing one.
+        let found = match request.is_redelivery {
+            true => match self.claim_released(key, request).await? {
+                Ok(claim) => return Ok(claim),
+                Err(found) => found,
+            },
+            false => None,
+        };
         // What is kept until the latest has surely been kept so long.
         let decide = |found, held_for, fence, now: Bounds| entry::claim(found, held_for, request, fence, now.latest());
-        self.change(key, request.lease, decide).await
+        self.change(key, found, request.lease, decide).await
     }
 
     async fn extend(&self, claims: &[(Key, Fence)], lease: Duration) -> Vec<Result<bool, LedgerError>> {
@@ -285,7 +322,8 @@ impl Ledger for DynamodbLedger {
     async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {
         let shared = aws::sdk_config(&self.aws).await;
         // What is known of the server's time is true for both.
-        let table = Table { time: self.table.time.clone(), ..Table::new(&shared, &self.table.name) };
+        let mut table = Table::new(&shared, &self.table.name, self.aws.sdk_only);
+        table.time = self.table.time.clone();
         Some(Arc::new(Self { table, aws: self.aws.clone() }))
     }
 }

@@ -227,7 +227,7 @@ pub fn finish(found: Option<Entry>, fence: Fence, finish: Finish, now: UnixMs) -
 /// key is done, or was dead-lettered or claimed for another body, since the work began.
 pub fn complete(found: Option<Entry>, completion: Completion, fence: Fence, now: UnixMs) -> Option<Change> {
     let Completion { body, message_id, result, discarded, ttl } = completion;
-    let request = ClaimRequest { body, message_id, lease: Duration::ZERO };
+    let request = ClaimRequest { body, message_id, lease: Duration::ZERO, is_redelivery: false };
     let (_, claimed) = claim(found, None, &request, fence, now);
     Some(ended(claimed?.entry, Finish::Done { result, discarded, ttl }, now))
 }

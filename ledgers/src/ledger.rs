@@ -121,6 +121,9 @@ pub struct ClaimRequest {
     pub message_id: MessageId,
     /// How long the claim holds unless it is extended.
     pub lease: Duration,
+    /// Whether the queue has delivered the message before. It changes no answer: a store may try
+    /// first what is likely then, and be cheaper.
+    pub is_redelivery: bool,
 }
 
 /// The end of work for which there was no claim.

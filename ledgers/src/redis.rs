@@ -85,7 +85,7 @@ impl RedisLedger {
     }
 
     fn claim_call(&self, key: Key, request: &ClaimRequest) -> ScriptCall {
-        let ClaimRequest { body, message_id, lease } = request;
+        let ClaimRequest { body, message_id, lease, is_redelivery: _ } = request;
         let call = self.about(key).arg(&body.0[..]).arg(message_id.0.as_bytes()).arg(&DeadIds::mark(message_id)[..]);
         call.arg(span_ms(*lease)).arg(span_ms(IDLE_KEPT))
     }

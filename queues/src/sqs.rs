@@ -1,9 +1,7 @@
 //! The queue on Amazon SQS, by way of its SDK; any endpoint that speaks SQS will do.
 
 mod convert;
-mod direct;
 mod error;
-mod request_template;
 mod wire;
 
 use std::collections::HashMap;
@@ -13,7 +11,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::IdentityCache;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::{
@@ -22,14 +19,16 @@ use aws_sdk_sqs::types::{
 };
 use aws_types::service_config::ServiceConfigKey;
 use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use wasq_core::aws::AwsConfig;
+use wasq_core::aws::direct::{DirectCall, DirectError};
+use wasq_core::aws::request_template::RequestTemplates;
 use wasq_core::message::{Delivery, MessageId, Receipt};
 use wasq_core::{aws, clock};
 
 use convert::{by_index, delivery, send_entry};
-use direct::DirectError;
 use error::classify;
-use request_template::RequestTemplates;
 
 use crate::attributes::QueueAttributes;
 use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError, batches};
@@ -89,9 +88,8 @@ impl Sqs {
     }
 
     fn with(shared: &SdkConfig, sdk_only: bool) -> Self {
-        let templates = RequestTemplates::new(shared.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build()));
+        let templates = RequestTemplates::new(shared);
         let mut calls = aws_sdk_sqs::config::Builder::from(shared);
-        // Without them no template is ever filled in, and every call is the SDK's.
         if !sdk_only {
             calls = calls.identity_cache(templates.clone()).interceptor(templates.clone());
         }
@@ -171,6 +169,18 @@ impl Sqs {
         Ok(SqsQueue { sqs, url, name })
     }
 
+    /// A call without the SDK.
+    async fn direct<A: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        request: &impl Serialize,
+        within: Duration,
+    ) -> Result<A, DirectError<QueueError>> {
+        let body = serde_json::to_vec(request).expect("a request is plain data");
+        let call = DirectCall { operation, headers: &wire::HEADERS, body, within };
+        self.templates.call(call, |answer| wire::read(&answer)).await
+    }
+
     async fn url_of(&self, name: &str, owner: Option<&str>) -> Result<String, QueueError> {
         let call = self.calls.get_queue_url().queue_name(name).set_queue_owner_aws_account_id(owner.map(str::to_owned));
         let answer = call.send().await.map_err(|error| classify(&error))?;
@@ -235,13 +245,15 @@ impl Queue for SqsQueue {
             message_attribute_names: ["All"],
             message_system_attribute_names: SYSTEM_ATTRIBUTES.each_ref().map(MessageSystemAttributeName::as_str),
         };
-        match self.sqs.templates.call::<wire::Received>(RECEIVE, &request, within).await {
+        match self.sqs.direct::<wire::Received>(RECEIVE, &request, within).await {
             Ok(answer) => {
                 let messages = answer.messages.unwrap_or_default();
                 return Ok(messages.into_iter().map(|message| message.delivery(received_at)).collect());
             }
-            Err(DirectError::Call(error)) => return Err(error),
             Err(DirectError::NoTemplate) => {}
+            Err(DirectError::NoAnswerInTime) => return Err(error::no_answer_in_time()),
+            Err(DirectError::NoAnswer(why)) => return Err(error::no_answer(why)),
+            Err(DirectError::Answer(error)) => return Err(error),
         }
         let call = self
             .sqs
@@ -336,7 +348,7 @@ impl SqsQueue {
             })
             .collect();
         let (len, request) = (entries.len(), wire::Batch { queue_url: &self.url, entries });
-        let mut answer: wire::BatchAnswer = self.sqs.templates.call(operation, &request, CALL_TIMEOUT).await.ok()?;
+        let mut answer: wire::BatchAnswer = self.sqs.direct(operation, &request, CALL_TIMEOUT).await.ok()?;
         let failed = answer.failed();
         Some(by_index(len, answer.successful.iter().map(|done| (done.id.as_str(), ())), &failed))
     }

@@ -50,8 +50,8 @@ async fn round(name: &str, ledger: &Arc<dyn Ledger>) -> Result<()> {
                 let n = NEXT.fetch_add(1, Ordering::Relaxed);
                 let key = Key::derive(&[&n.to_le_bytes()]);
                 let lease = Duration::from_secs(60);
-                let request =
-                    ClaimRequest { body: BodyDigest::of(b"body"), message_id: MessageId(format!("{n:036}")), lease };
+                let (body, message_id) = (BodyDigest::of(b"body"), MessageId(format!("{n:036}")));
+                let request = ClaimRequest { body, message_id, lease, is_redelivery: false };
                 let asked = clock::now();
                 let Claim::Fresh(claim) = ledger.claim(key, &request).await? else { bail!("the key is new") };
                 let claimed = asked.elapsed();

@@ -2,7 +2,7 @@
 //! calls have shown. Each of them must be what the SDK would have sent, and whatever goes wrong
 //! must end as it would with the SDK.
 
-mod gate;
+pub mod gate;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -108,7 +108,7 @@ async fn another_hand_finds_our_signatures_right() {
 }
 
 /// Makes a user who may do all, and its key.
-async fn user_with_all_rights(moto: &str) -> (String, String) {
+pub async fn user_with_all_rights(moto: &str) -> (String, String) {
     let policy =
         json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "*", "Resource": "*" }] });
     let iam = "AWS4-HMAC-SHA256 Credential=any/20200101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0";
@@ -134,7 +134,7 @@ async fn user_with_all_rights(moto: &str) -> (String, String) {
     (element("AccessKeyId"), element("SecretAccessKey"))
 }
 
-async fn post(request: http::request::Builder, body: &str) -> String {
+pub async fn post(request: http::request::Builder, body: &str) -> String {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let answer = client.request(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 200);

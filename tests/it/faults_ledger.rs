@@ -116,6 +116,7 @@ impl Scene {
             body: BodyDigest::of(self.rig.sink.ask("work").to_string().as_bytes()),
             message_id: MessageId(id.into()),
             lease: Duration::from_secs(60),
+            is_redelivery: false,
         };
         // A busy machine may keep the answer for longer than the host waits for one.
         let claim = RefCell::new(None);

@@ -92,6 +92,7 @@ async fn a_message_that_crashed_its_host_three_times_is_dead_lettered_as_host_cr
         body: BodyDigest::of(order.to_string().as_bytes()),
         message_id: MessageId(id),
         lease: Duration::from_secs(30),
+        is_redelivery: false,
     };
     for _ in 0..3 {
         // A host that died while the message ran leaves just this: a claim without a finish.

@@ -151,6 +151,7 @@ async fn recorded(ledger: &Path, ids: &[String], body: &str) -> HashSet<String> 
             body: BodyDigest::of(body.as_bytes()),
             message_id: MessageId(id.clone()),
             lease: Duration::from_secs(60),
+            is_redelivery: false,
         };
         if let Claim::Done { .. } = ledger.claim(key, &request).await.unwrap() {
             done.insert(id.clone());

@@ -179,6 +179,7 @@ impl Steps {
             body: BodyDigest::of(&self.message.body),
             message_id: self.delivery.message_id.clone(),
             lease: Duration::from_secs(60),
+            is_redelivery: false,
         };
         let (first, last) = (self.claims, self.claims + messages);
         self.claims = last;

@@ -135,6 +135,7 @@ impl Invoke {
             body: BodyDigest::of(&message.body),
             message_id: delivery.message_id.clone(),
             lease: plugin.policy.timeout + Duration::from_secs(60),
+            is_redelivery: false,
         };
         let Claim::Fresh(fresh) = ledger.claim(key, &request).await? else {
             bail!("a new ledger answers a claim with Fresh")

@@ -96,6 +96,7 @@ async fn ask(plugin_attempt: &PluginAttempt<'_>, key: Key, body: BodyDigest) -> 
         body,
         message_id: plugin_attempt.delivery.message_id.clone(),
         lease: plugin_attempt.lease.remaining(),
+        is_redelivery: plugin_attempt.delivery.receive_count > 1,
     };
     let ends_at = services.clock.now() + request.lease;
     match plugin_attempt.batch.claim(key, request).await {

@@ -10,7 +10,7 @@ use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 use super::time::Bounds;
 use crate::config::DYNAMODB_VALUE_MAX_BYTES;
 use crate::entry::{self, DeadIds, Entry, State};
-use crate::ledger::{Fence, LedgerError};
+use crate::ledger::{Fence, Fresh, LedgerError};
 
 /// An item's attributes by their names.
 pub type Item = HashMap<String, AttributeValue>;
@@ -40,8 +40,8 @@ pub const LEASE_UNTIL: &str = "lease_until";
 pub const LEASE_MS: &str = "lease_ms";
 pub const STEPS: &str = "steps";
 const REPLAYS: &str = "replays";
-const BODY: &str = "body";
-const CLAIM_ID: &str = "claim_id";
+pub const BODY: &str = "body";
+pub const CLAIM_ID: &str = "claim_id";
 
 /// The values of [`STATE`].
 pub const CLAIMED: &str = "claimed";
@@ -145,6 +145,12 @@ impl ReadItem {
         let length = Duration::from_millis(read.number(LEASE_MS)?);
         let lease = LeaseEnd { until: UnixMs(read.number(LEASE_UNTIL)?), length };
         Ok(Self { entry, lease, claim_id: read.bytes(CLAIM_ID)? })
+    }
+
+    /// What the claim that it is under has given out, where there was an entry before.
+    pub fn fresh(&self) -> Fresh {
+        let Entry { attempts, crashes, replays, fence, first_failed_at, .. } = self.entry;
+        Fresh { attempt: attempts, crashes, replays, fence, first_failed_at, is_new: false }
     }
 
     /// How long a live claim on it still lasts.

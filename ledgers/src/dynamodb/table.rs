@@ -1,5 +1,8 @@
-//! The calls that the ledger makes on its table.
+//! The calls that the ledger makes on its table. Those on an item are made without the SDK where
+//! that is known to work (see [`wasq_core::aws::request_template`]), and by the SDK else: the first
+//! one, and each that does not come back well.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -10,12 +13,20 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use tokio::time::Instant;
 use wasq_core::aws::NoAnswer;
+use wasq_core::aws::direct::{DirectAnswer, DirectCall};
+use wasq_core::aws::request_template::RequestTemplates;
+use wasq_core::clock;
 use wasq_core::message::Key;
 
 use super::item::{Item, ItemKey, KEY};
 use super::time::{Bounds, ServerTime};
 use super::update::Update;
+use super::wire::{self, Answer, Attributes};
 use crate::ledger::LedgerError;
 
 /// How long a call may take with all its attempts, and one of these.
@@ -33,30 +44,32 @@ pub struct Table {
     pub client: Client,
     pub name: String,
     pub time: ServerTime,
+    /// What the SDK's calls fill in, for those that are made without it.
+    templates: RequestTemplates,
 }
 
 /// What became of a conditional write.
-#[derive(Debug)]
-pub enum Written {
-    /// It was made. The item as it is now, if that was asked for.
-    Done(Option<Item>),
-    /// The condition does not hold. The item as it stands, if the server says it; not all do.
-    Refused(Option<Item>),
-}
+pub type Written = Answer;
+
+/// That there is no item of the new one's keys.
+const NOT_THERE: &str = "attribute_not_exists(#key)";
 
 impl Table {
-    pub fn new(shared: &SdkConfig, name: &str) -> Self {
+    /// With `sdk_only` every call is the SDK's.
+    pub fn new(shared: &SdkConfig, name: &str, sdk_only: bool) -> Self {
+        let templates = RequestTemplates::new(shared);
         let timeouts =
             TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT);
         let retries = RetryConfig::standard()
             .with_max_attempts(CALL_ATTEMPTS)
             .with_initial_backoff(BACKOFF_FIRST)
             .with_max_backoff(BACKOFF_MAX);
-        let config = aws_sdk_dynamodb::config::Builder::from(shared)
-            .timeout_config(timeouts.build())
-            .retry_config(retries)
-            .build();
-        Self { client: Client::from_conf(config), name: name.to_owned(), time: ServerTime::default() }
+        let mut config = aws_sdk_dynamodb::config::Builder::from(shared);
+        if !sdk_only {
+            config = config.identity_cache(templates.clone()).interceptor(templates.clone());
+        }
+        let config = config.timeout_config(timeouts.build()).retry_config(retries).build();
+        Self { client: Client::from_conf(config), name: name.to_owned(), time: ServerTime::default(), templates }
     }
 
     /// The server's clock now.
@@ -68,43 +81,71 @@ impl Table {
     /// The item as it is after all writes before, or those of its attributes that the expression
     /// names.
     pub async fn get(&self, item_key: &ItemKey, projected: Option<Projection>) -> Result<Option<Item>, LedgerError> {
-        let mut call =
-            self.client.get_item().table_name(&self.name).set_key(Some(item_key.to_item())).consistent_read(true);
-        if let Some(Projection { expression, names }) = projected {
-            call = call.projection_expression(expression);
-            for (placeholder, name) in names {
-                call = call.expression_attribute_names(placeholder, name);
-            }
+        let (expression, names) = projected.map(|Projection { expression, names }| (expression, names)).unzip();
+        let (began, key) = (clock::now(), item_key.to_item());
+        let request = wire::GetItem {
+            table_name: &self.name,
+            key: Attributes(&key),
+            consistent_read: true,
+            projection_expression: expression,
+            expression_attribute_names: names.as_ref(),
+        };
+        // Without a condition there is no refusal.
+        if let Some(Answer::Done(item) | Answer::Refused(item)) = self.direct(wire::GET_ITEM, &request).await {
+            return Ok(item);
         }
-        let answer = call.customize().interceptor(self.time.watch()).send().await;
-        Ok(answer.map_err(|error| self.failed("GetItem", None, &error))?.item)
+        let call = async move {
+            let names = names.map(|names| names.into_iter().map(|(placeholder, name)| (placeholder.into(), name)));
+            let call = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+            let call = call
+                .set_projection_expression(expression.map(str::to_owned))
+                .set_expression_attribute_names(names.map(Iterator::collect));
+            let answer = call.customize().interceptor(self.time.watch()).send().await;
+            Ok(answer.map_err(|error| self.failed("GetItem", None, &error))?.item)
+        };
+        self.by_sdk("GetItem", began, call.boxed()).await
     }
 
     /// Writes the item over whatever is there.
     pub async fn put(&self, item: Item) -> Result<(), LedgerError> {
-        let call = self.client.put_item().table_name(&self.name).set_item(Some(item));
-        let answer = call.customize().interceptor(self.time.watch()).send().await;
-        answer.map(drop).map_err(|error| self.failed("PutItem", None, &error))
+        self.put_if(item, None).await.map(drop)
     }
 
     /// Writes the item if there is none of its keys.
     pub async fn put_new(&self, item: Item) -> Result<Written, LedgerError> {
-        let call = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(#key)")
-            .expression_attribute_names("#key", KEY)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match call.customize().interceptor(self.time.watch()).send().await {
-            Ok(_) => Ok(Written::Done(None)),
-            Err(SdkError::ServiceError(error)) if is_refusal(error.err()) => match error.into_err() {
-                PutItemError::ConditionalCheckFailedException(refusal) => Ok(Written::Refused(refusal.item)),
-                _ => Ok(Written::Refused(None)),
-            },
-            Err(error) => Err(self.failed("PutItem", None, &error)),
+        self.put_if(item, Some(NOT_THERE)).await
+    }
+
+    async fn put_if(&self, item: Item, condition: Option<&'static str>) -> Result<Written, LedgerError> {
+        let began = clock::now();
+        let names = condition.map(|_| HashMap::from([("#key".to_owned(), KEY.to_owned())]));
+        let on_refusal = condition.map(|_| ReturnValuesOnConditionCheckFailure::AllOld);
+        let request = wire::PutItem {
+            table_name: &self.name,
+            item: Attributes(&item),
+            condition_expression: condition,
+            expression_attribute_names: names.as_ref(),
+            return_values_on_condition_check_failure: on_refusal.as_ref().map(|values| values.as_str()),
+        };
+        if let Some(answer) = self.direct(wire::PUT_ITEM, &request).await {
+            return Ok(answer);
         }
+        let call = async move {
+            let call = self.client.put_item().table_name(&self.name).set_item(Some(item));
+            let call = call
+                .set_condition_expression(condition.map(str::to_owned))
+                .set_expression_attribute_names(names)
+                .set_return_values_on_condition_check_failure(on_refusal);
+            match call.customize().interceptor(self.time.watch()).send().await {
+                Ok(_) => Ok(Written::Done(None)),
+                Err(SdkError::ServiceError(error)) if is_refusal(error.err()) => match error.into_err() {
+                    PutItemError::ConditionalCheckFailedException(refusal) => Ok(Written::Refused(refusal.item)),
+                    _ => Ok(Written::Refused(None)),
+                },
+                Err(error) => Err(self.failed("PutItem", None, &error)),
+            }
+        };
+        self.by_sdk("PutItem", began, call.boxed()).await
     }
 
     /// Changes an item. `returned` is what the answer of a change that was made holds.
@@ -114,25 +155,66 @@ impl Table {
         update: Update,
         returned: ReturnValue,
     ) -> Result<Written, LedgerError> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(item_key.to_item()))
-            .update_expression(update.expression())
-            .set_condition_expression(update.condition())
-            .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values((!update.values.is_empty()).then_some(update.values))
-            .return_values(returned)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match call.customize().interceptor(self.time.watch()).send().await {
-            Ok(answer) => Ok(Written::Done(answer.attributes)),
-            Err(SdkError::ServiceError(error)) if is_refusal(error.err()) => match error.into_err() {
-                UpdateItemError::ConditionalCheckFailedException(refusal) => Ok(Written::Refused(refusal.item)),
-                _ => Ok(Written::Refused(None)),
-            },
-            Err(error) => Err(self.failed("UpdateItem", Some(item_key.key), &error)),
+        let (began, key) = (clock::now(), item_key.to_item());
+        let (expression, condition) = (update.expression(), update.condition());
+        let on_refusal = ReturnValuesOnConditionCheckFailure::AllOld;
+        let request = wire::UpdateItem {
+            table_name: &self.name,
+            key: Attributes(&key),
+            update_expression: &expression,
+            condition_expression: condition.as_deref(),
+            expression_attribute_names: &update.names,
+            expression_attribute_values: Attributes(&update.values),
+            return_values: returned.as_str(),
+            return_values_on_condition_check_failure: on_refusal.as_str(),
+        };
+        if let Some(answer) = self.direct(wire::UPDATE_ITEM, &request).await {
+            return Ok(answer);
         }
+        let call = async move {
+            let call = self.client.update_item().table_name(&self.name).set_key(Some(key));
+            let call = call
+                .update_expression(expression)
+                .set_condition_expression(condition)
+                .set_expression_attribute_names(Some(update.names))
+                .set_expression_attribute_values((!update.values.is_empty()).then_some(update.values))
+                .return_values(returned)
+                .return_values_on_condition_check_failure(on_refusal);
+            match call.customize().interceptor(self.time.watch()).send().await {
+                Ok(answer) => Ok(Written::Done(answer.attributes)),
+                Err(SdkError::ServiceError(error)) if is_refusal(error.err()) => match error.into_err() {
+                    UpdateItemError::ConditionalCheckFailedException(refusal) => Ok(Written::Refused(refusal.item)),
+                    _ => Ok(Written::Refused(None)),
+                },
+                Err(error) => Err(self.failed("UpdateItem", Some(item_key.key), &error)),
+            }
+        };
+        self.by_sdk("UpdateItem", began, call.boxed()).await
+    }
+
+    /// A call without the SDK. None where the SDK is to make it, or to make it again: a write that
+    /// was made may be repeated, as by the SDK's own retries.
+    async fn direct(&self, operation: &'static str, request: &impl Serialize) -> Option<Answer> {
+        let body = serde_json::to_vec(request).ok()?;
+        let call = DirectCall { operation, headers: &[], body, within: ATTEMPT_TIMEOUT };
+        let sent = clock::now();
+        let read = |answer: DirectAnswer| {
+            self.time.learn_from(sent, answer.status >= 500, answer.headers.get("date"));
+            wire::read(&answer)
+        };
+        self.templates.call(call, read).await.ok()
+    }
+
+    /// A call of the SDK's, within what is left of the time since `began`.
+    async fn by_sdk<T>(
+        &self,
+        action: &str,
+        began: Instant,
+        call: BoxFuture<'_, Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
+        let left = CALL_TIMEOUT.saturating_sub(began.elapsed());
+        let late = |_| Err(LedgerError::Unavailable(no_answer_in_time(&self.name, action)));
+        tokio::time::timeout(left, call).await.unwrap_or_else(late)
     }
 
     /// What an error means to a caller. `key` is the one whose item was to be changed.
@@ -163,7 +245,7 @@ const UNFIT_ITEM: [&str; 3] = ["document path provided", "incorrect data type", 
 #[derive(Debug)]
 pub struct Projection {
     pub expression: &'static str,
-    pub names: Vec<(&'static str, String)>,
+    pub names: HashMap<&'static str, String>,
 }
 
 /// The error's code.
@@ -197,9 +279,13 @@ where
                 code => format!("{action} on the table `{table}`: {code}: {message}"),
             }
         }
-        SdkError::TimeoutError(_) => format!("{action} on the table `{table}`: no answer in time"),
+        SdkError::TimeoutError(_) => no_answer_in_time(table, action),
         other => format!("{action} on the table `{table}`: {}", NoAnswer::of(other)),
     }
+}
+
+fn no_answer_in_time(table: &str, action: &str) -> String {
+    format!("{action} on the table `{table}`: no answer in time")
 }
 
 /// Whether it says that a write's condition does not hold.

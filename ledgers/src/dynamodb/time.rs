@@ -82,6 +82,18 @@ impl ServerTime {
         Watch { time: self.clone(), sent: Mutex::new(None) }
     }
 
+    /// Learns from an answer that is here now, to a request that was sent then.
+    pub fn learn_from(&self, sent: Instant, is_server_error: bool, date: Option<&str>) {
+        let arrived = clock::now();
+        // A server error may come from something on the way, with a clock of its own.
+        if is_server_error {
+            return;
+        }
+        if let Some(date) = date.and_then(read_date) {
+            self.learn(Answer { date, sent, arrived });
+        }
+    }
+
     fn learn(&self, answer: Answer) {
         let mut newest = self.newest();
         if newest.is_none_or(|newest| newest.arrived <= answer.arrived) {
@@ -122,15 +134,9 @@ impl Intercept for Watch {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let arrived = clock::now();
-        let sent = self.sent.lock().take();
         let response = context.response();
-        // A server error may come from something on the way, with a clock of its own.
-        if response.status().is_server_error() {
-            return Ok(());
-        }
-        if let (Some(sent), Some(date)) = (sent, response.headers().get("date").and_then(read_date)) {
-            self.time.learn(Answer { date, sent, arrived });
+        if let Some(sent) = self.sent.lock().take() {
+            self.time.learn_from(sent, response.status().is_server_error(), response.headers().get("date"));
         }
         Ok(())
     }

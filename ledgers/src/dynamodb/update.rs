@@ -24,10 +24,24 @@ impl Update {
     }
 
     /// Made only if the attribute has this value.
-    pub fn only_if(mut self, name: &str, value: AttributeValue) -> Self {
+    pub fn only_if(self, name: &str, value: AttributeValue) -> Self {
+        self.compared(name, "=", value)
+    }
+
+    /// Made only if the attribute is less than this.
+    pub fn only_if_below(self, name: &str, value: AttributeValue) -> Self {
+        self.compared(name, "<", value)
+    }
+
+    /// Made only if the attribute is more than this.
+    pub fn only_if_above(self, name: &str, value: AttributeValue) -> Self {
+        self.compared(name, ">", value)
+    }
+
+    fn compared(mut self, name: &str, operator: &str, value: AttributeValue) -> Self {
         let placeholder = self.name(name);
         self.values.insert(format!(":is_{name}"), value);
-        self.conditions.push(format!("{placeholder} = :is_{name}"));
+        self.conditions.push(format!("{placeholder} {operator} :is_{name}"));
         self
     }
 
@@ -35,6 +49,13 @@ impl Update {
     pub fn only_if_there(mut self, name: &str) -> Self {
         let placeholder = self.name(name);
         self.conditions.push(format!("attribute_exists({placeholder})"));
+        self
+    }
+
+    /// Made only if the attribute is not there.
+    pub fn only_if_not_there(mut self, name: &str) -> Self {
+        let placeholder = self.name(name);
+        self.conditions.push(format!("attribute_not_exists({placeholder})"));
         self
     }
 
@@ -75,10 +96,18 @@ impl Update {
         self
     }
 
-    pub fn subtract(mut self, name: &str, amount: u64) -> Self {
+    pub fn add(self, name: &str, amount: u64) -> Self {
+        self.reckoned(name, "+", amount)
+    }
+
+    pub fn subtract(self, name: &str, amount: u64) -> Self {
+        self.reckoned(name, "-", amount)
+    }
+
+    fn reckoned(mut self, name: &str, operator: &str, amount: u64) -> Self {
         let placeholder = self.name(name);
         self.values.insert(format!(":{name}"), number(amount));
-        self.sets.push(format!("{placeholder} = {placeholder} - :{name}"));
+        self.sets.push(format!("{placeholder} = {placeholder} {operator} :{name}"));
         self
     }
 

@@ -2,7 +2,6 @@
 
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use wasq_core::aws::NoAnswer;
-use wasq_core::causes::causes;
 
 use crate::queue::QueueError;
 
@@ -30,7 +29,7 @@ where
                 QueueError::Permanent { code: "NoCredentials".into(), message: why.to_string() }
             }
             why @ NoAnswer::Region => QueueError::Permanent { code: "NoRegion".into(), message: why.to_string() },
-            why @ NoAnswer::Other(_) => QueueError::Transient { code: "NoAnswer".into(), message: why.to_string() },
+            why @ NoAnswer::Other(_) => no_answer(why.to_string()),
         },
     }
 }
@@ -45,8 +44,8 @@ pub fn unreadable(why: &str) -> QueueError {
 }
 
 /// From the way there, or what is at its end.
-pub fn no_answer(error: &(dyn std::error::Error + 'static)) -> QueueError {
-    QueueError::Transient { code: "NoAnswer".into(), message: causes(error) }
+pub fn no_answer(message: String) -> QueueError {
+    QueueError::Transient { code: "NoAnswer".into(), message }
 }
 
 pub fn no_answer_in_time() -> QueueError {

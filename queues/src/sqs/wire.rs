@@ -8,10 +8,20 @@ use aws_sdk_sqs::types::BatchResultErrorEntry;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde::de::Error;
+use http::{HeaderName, HeaderValue};
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::time::Instant;
+use wasq_core::aws::direct::DirectAnswer;
 use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs};
+
+use super::error;
+use crate::queue::QueueError;
+
+/// Asks for errors by the codes of the older protocol, too, as the SDK does.
+pub static HEADERS: [(HeaderName, HeaderValue); 1] =
+    [(HeaderName::from_static("x-amzn-query-mode"), HeaderValue::from_static("true"))];
+const QUERY_ERROR: &str = "x-amzn-query-error";
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -158,9 +168,25 @@ impl BatchAnswer {
 
 /// An answer that is an error.
 #[derive(Deserialize)]
-pub struct Refusal {
+struct Refusal {
     #[serde(rename = "__type")]
-    pub code: String,
+    code: String,
     #[serde(alias = "Message")]
-    pub message: Option<String>,
+    message: Option<String>,
+}
+
+/// What an answer says.
+///
+/// # Errors
+/// SQS's refusal, or that it cannot be read.
+pub fn read<A: DeserializeOwned>(answer: &DirectAnswer) -> Result<A, QueueError> {
+    let unread = |error: serde_json::Error| error::unreadable(&format!("HTTP {}: {error}", answer.status));
+    if answer.status == 200 {
+        return serde_json::from_slice(&answer.body).map_err(unread);
+    }
+    let refusal: Refusal = serde_json::from_slice(&answer.body).map_err(unread)?;
+    // `AWS.SimpleQueueService.NonExistentQueue;Sender`
+    let query_error = answer.headers.get(QUERY_ERROR).and_then(|text| text.split(';').next());
+    let code = query_error.unwrap_or(&refusal.code);
+    Err(error::refused(code, refusal.message.unwrap_or_default()))
 }

@@ -1,4 +1,4 @@
-//! Stands where SQS stands, and notes who made each call.
+//! Stands where a service of AWS stands, and notes who made each call.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -40,7 +40,15 @@ pub fn seen(operation: &str, by: By, status: u16) -> Seen {
     Seen { operation: operation.into(), by, status }
 }
 
-/// Stands where SQS stands: notes each call, and answers what is ordered, or hands it on.
+/// How the next call is answered.
+pub struct Order {
+    status: StatusCode,
+    body: &'static str,
+    /// Whether the call is handed on before, so that its own answer is lost.
+    is_done: bool,
+}
+
+/// Stands where the service stands: notes each call, and answers what is ordered, or hands it on.
 pub struct Gate {
     pub addr: SocketAddr,
     pub state: Arc<GateState>,
@@ -50,7 +58,7 @@ pub struct GateState {
     /// Where calls go on to, byte for byte; without it, a call is answered with [`NOTHING`].
     pub behind: Option<String>,
     pub ahead: Mutex<Duration>,
-    pub ordered: Mutex<VecDeque<(StatusCode, &'static str)>>,
+    pub ordered: Mutex<VecDeque<Order>>,
     pub seen: Mutex<Vec<Seen>>,
     pub keys: Mutex<Vec<String>>,
     /// Notes calls and never answers them.
@@ -79,7 +87,12 @@ impl Gate {
     }
 
     pub fn order(&self, status: StatusCode, body: &'static str) {
-        self.state.ordered.lock().unwrap().push_back((status, body));
+        self.state.ordered.lock().unwrap().push_back(Order { status, body, is_done: false });
+    }
+
+    /// Has the next call done, and answers something else.
+    pub fn lose(&self, status: StatusCode, body: &'static str) {
+        self.state.ordered.lock().unwrap().push_back(Order { status, body, is_done: true });
     }
 
     /// The calls since the last time.
@@ -110,7 +123,7 @@ pub async fn sdk_config(endpoint: &str, credentials: impl ProvideCredentials + '
 pub async fn answer(State(gate): State<Arc<GateState>>, request: Request) -> Response {
     let headers = request.headers().clone();
     let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-    let operation = header("x-amz-target").unwrap().strip_prefix("AmazonSQS.").unwrap().to_owned();
+    let operation = header("x-amz-target").unwrap().rsplit('.').next().unwrap().to_owned();
     let by = if header("amz-sdk-request").is_some() { By::Sdk } else { By::Us };
     let authorization = header(AUTHORIZATION.as_str()).unwrap();
     gate.keys.lock().unwrap().push(authorization.split(['=', '/']).nth(1).unwrap().to_owned());
@@ -130,7 +143,13 @@ pub async fn answer(State(gate): State<Arc<GateState>>, request: Request) -> Res
             StatusCode::FORBIDDEN,
             r#"{"__type":"com.amazonaws.sqs#RequestTimeTooSkewed","message":"too skewed"}"#,
         ),
-        (Some((status, body)), _) => plain(status, body),
+        (Some(Order { status, body, is_done: false }), _) | (Some(Order { status, body, .. }), None) => {
+            plain(status, body)
+        }
+        (Some(Order { status, body, is_done: true }), Some(behind)) => {
+            hand_on(behind, request).await;
+            plain(status, body)
+        }
         (None, None) => plain(StatusCode::OK, NOTHING),
         (None, Some(behind)) => hand_on(behind, request).await,
     };

@@ -113,7 +113,8 @@ pub fn new_key() -> Key {
 }
 
 pub fn request(body: &str, message: &str, lease: Duration) -> ClaimRequest {
-    ClaimRequest { body: BodyDigest::of(body.as_bytes()), message_id: MessageId(message.into()), lease }
+    let (body, message_id) = (BodyDigest::of(body.as_bytes()), MessageId(message.into()));
+    ClaimRequest { body, message_id, lease, is_redelivery: false }
 }
 
 /// A claim for the body and message that most cases use.

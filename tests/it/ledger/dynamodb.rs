@@ -1,7 +1,8 @@
 //! The ledger in DynamoDB, against two servers that share no code, and what it promises beyond the
 //! contract: its time is the server's, a write whose answer got lost counts once, and a call costs
-//! what the documents say.
+//! what the documents say. The contract holds with the SDK alone, too.
 
+mod direct;
 mod proxy;
 mod servers;
 mod tables;
@@ -21,13 +22,13 @@ use wasq_core::aws::sdk_config;
 use wasq_core::clock;
 use wasq_core::message::{Key, MessageId, UnixMs};
 use wasq_ledgers::dynamodb::{DynamodbLedger, OpenError};
-use wasq_ledgers::{Claim, Finish, Ledger, LedgerError};
+use wasq_ledgers::{Claim, ClaimRequest, Finish, Ledger, LedgerError};
 
 use self::proxy::{Proxy, Trouble};
 use self::servers::Server;
 use super::contract::damaged::Damage;
 use super::contract::{
-    ENDED, LONG, claim, contract, damage_contract, done, extend, finish, fresh, new_key, shared_contract,
+    ENDED, LONG, claim, contract, damage_contract, done, extend, finish, fresh, new_key, request, shared_contract,
 };
 use crate::support::until;
 
@@ -38,6 +39,9 @@ shared_contract!(shared_contract_of_dynamodb_on_dynalite, crate::ledger::dynamod
 
 damage_contract!(damage_contract_of_dynamodb_on_moto, crate::ledger::dynamodb::open_to_damage_on_moto);
 damage_contract!(damage_contract_of_dynamodb_on_dynalite, crate::ledger::dynamodb::open_to_damage_on_dynalite);
+
+contract!(contract_of_dynamodb_by_the_sdk_on_moto, crate::ledger::dynamodb::open_by_the_sdk_on_moto);
+contract!(contract_of_dynamodb_by_the_sdk_on_dynalite, crate::ledger::dynamodb::open_by_the_sdk_on_dynalite);
 
 /// A lease that ends while a test waits.
 const SHORT: Duration = Duration::from_secs(6);
@@ -55,6 +59,14 @@ pub async fn open_on_moto() -> (Arc<dyn Ledger>, ()) {
 
 pub async fn open_on_dynalite() -> (Arc<dyn Ledger>, ()) {
     (Arc::new(open(&servers::dynalite().url()).await), ())
+}
+
+pub async fn open_by_the_sdk_on_moto() -> (Arc<dyn Ledger>, ()) {
+    (Arc::new(open_by_the_sdk(&servers::moto().url()).await), ())
+}
+
+pub async fn open_by_the_sdk_on_dynalite() -> (Arc<dyn Ledger>, ()) {
+    (Arc::new(open_by_the_sdk(&servers::dynalite().url()).await), ())
 }
 
 pub async fn open_two_on_moto() -> (Arc<dyn Ledger>, Arc<dyn Ledger>, ()) {
@@ -108,6 +120,12 @@ async fn open(url: &str) -> DynamodbLedger {
     try_open(url, "wasq-ledger", true).await.expect("the ledger opens")
 }
 
+/// The same, with every call made by the SDK.
+async fn open_by_the_sdk(url: &str) -> DynamodbLedger {
+    let (config, aws) = config(url, "wasq-ledger", true);
+    DynamodbLedger::open(&config, &AwsConfig { sdk_only: true, ..aws }).await.expect("the ledger opens")
+}
+
 /// The SDK's client, to look behind the ledger.
 async fn client(url: &str) -> Client {
     Client::new(&sdk_config(&AwsConfig { endpoint_url: Some(url.into()), region: None, ..AwsConfig::default() }).await)
@@ -142,7 +160,8 @@ async fn each_operation_makes_as_few_calls_as_it_can() {
     ] {
         let proxy = Proxy::new(&server);
         let ledger = open(&proxy.url()).await;
-        let (key, other) = (new_key(), new_key());
+        let (key, other, third) = (new_key(), new_key(), new_key());
+        let third_fence = fresh(&ledger, third, LONG).await.fence;
         proxy.actions();
         let fence = fresh(&ledger, key, LONG).await.fence;
         assert_eq!(proxy.actions(), ["PutItem"], "a first claim");
@@ -167,7 +186,18 @@ async fn each_operation_makes_as_few_calls_as_it_can() {
         finish(&ledger, other, second, Finish::Failed { at: UnixMs(1) }).await;
         proxy.actions();
         fresh(&ledger, other, LONG).await;
-        assert_eq!(proxy.actions(), [busy, &["UpdateItem"]].concat(), "a second attempt");
+        assert_eq!(proxy.actions(), [busy, &["UpdateItem"]].concat(), "a second attempt, by another message");
+        let again = async |key, expected: &[&str], what| {
+            let again = request("body", "message", LONG);
+            ledger.claim(key, &ClaimRequest { is_redelivery: true, ..again }).await.unwrap();
+            assert_eq!(proxy.actions(), expected, "{what}");
+        };
+        again(other, &[&["UpdateItem"], &busy[1..]].concat(), "a redelivery of what is held").await;
+        again(key, &[&["UpdateItem"], &busy[1..]].concat(), "a redelivery of what is done").await;
+        finish(&ledger, third, third_fence, Finish::Failed { at: UnixMs(1) }).await;
+        proxy.actions();
+        again(third, &["UpdateItem"], "a second attempt").await;
+        again(new_key(), &["UpdateItem", "GetItem", "PutItem"], "a redelivery of what was never claimed").await;
         ledger.ping().await.unwrap();
         assert_eq!(proxy.actions(), ["PutItem"], "a ping");
     }
@@ -259,28 +289,35 @@ async fn claims_that_race_are_counted_one_by_one() {
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_counts_once() {
     for server in [servers::moto().address(), servers::dynalite().address.clone()] {
-        let proxy = Proxy::new(&server);
-        let ledger = open(&proxy.url()).await;
-        let lossy = || proxy.make(Trouble::LosesAnswers(1));
-        let key = new_key();
-        lossy();
-        let first = fresh(&ledger, key, LONG).await;
-        assert_eq!((first.attempt, first.crashes), (1, 0), "a first claim");
-        lossy();
-        ledger.put_step(key, first.fence, "charge", b"receipt").await.expect("the claim is ours");
-        lossy();
-        finish(&ledger, key, first.fence, Finish::Released { ran: true }).await;
-        lossy();
-        let second = fresh(&ledger, key, LONG).await;
-        assert_eq!(
-            (second.attempt, second.crashes),
-            (1, 0),
-            "the release is taken off once, and the claim is counted once"
-        );
-        lossy();
-        let letter = Finish::DeadLettered { message_id: MessageId("message".into()), ttl: LONG };
-        finish(&ledger, key, second.fence, letter).await;
-        assert_eq!(claim(&ledger, key, LONG).await, Claim::DeadLettered);
+        for trouble in [Trouble::LosesAnswers(1), Trouble::LosesAnswers(2), Trouble::CutsAnswers(1)] {
+            let proxy = Proxy::new(&server);
+            let ledger = open(&proxy.url()).await;
+            let lossy = || proxy.make(trouble.clone());
+            let key = new_key();
+            lossy();
+            let first = fresh(&ledger, key, LONG).await;
+            assert_eq!((first.attempt, first.crashes), (1, 0), "a first claim");
+            lossy();
+            ledger.put_step(key, first.fence, "charge", b"receipt").await.expect("the claim is ours");
+            lossy();
+            finish(&ledger, key, first.fence, Finish::Released { ran: true }).await;
+            lossy();
+            let second = fresh(&ledger, key, LONG).await;
+            assert_eq!(
+                (second.attempt, second.crashes),
+                (1, 0),
+                "the release is taken off once, and the claim is counted once"
+            );
+            finish(&ledger, key, second.fence, Finish::Failed { at: UnixMs(1) }).await;
+            lossy();
+            let redelivered = ClaimRequest { is_redelivery: true, ..request("body", "message", LONG) };
+            let Ok(Claim::Fresh(third)) = ledger.claim(key, &redelivered).await else { panic!("it is ours") };
+            assert_eq!((third.attempt, third.crashes, third.first_failed_at), (2, 0, Some(UnixMs(1))));
+            lossy();
+            let letter = Finish::DeadLettered { message_id: MessageId("message".into()), ttl: LONG };
+            finish(&ledger, key, third.fence, letter).await;
+            assert_eq!(claim(&ledger, key, LONG).await, Claim::DeadLettered);
+        }
     }
 }
 
@@ -333,7 +370,7 @@ async fn a_server_that_dies_is_unavailable_and_serves_again_when_it_is_back() {
     let fence = fresh(&ledger, key, LONG).await.fence;
     server.kill();
     let asked = clock::now();
-    is_unavailable(ledger.claim(new_key(), &super::contract::request("body", "message", LONG)).await, &["wasq-ledger"]);
+    is_unavailable(ledger.claim(new_key(), &request("body", "message", LONG)).await, &["wasq-ledger"]);
     is_unavailable(ledger.finish(key, fence, done(LONG)).await, &["wasq-ledger"]);
     is_unavailable(ledger.ping().await, &["wasq-ledger"]);
     assert!(asked.elapsed() < NO_ANSWER, "{:?}", asked.elapsed());

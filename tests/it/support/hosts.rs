@@ -109,6 +109,7 @@ pub async fn claim(dir: &Path, plugin: &str, kind: &str, id: &str, body: &str) -
         body: BodyDigest::of(body.as_bytes()),
         message_id: MessageId(id.into()),
         lease: Duration::from_secs(60),
+        is_redelivery: false,
     };
     let claim = ledger.claim(key, &request).await.unwrap();
     ledger.close();

@@ -126,6 +126,7 @@ async fn count(
         body: BodyDigest::of(told.body.as_bytes()),
         message_id: MessageId(told.message_id.clone()),
         lease: Duration::from_secs(60),
+        is_redelivery: false,
     };
     match ledger.claim(Key(key), &request).await? {
         Claim::Done { .. } => report.completions += 1,

@@ -67,7 +67,8 @@ impl Ledger for Noted {
 }
 
 fn request() -> ClaimRequest {
-    ClaimRequest { body: BodyDigest([0; 32]), message_id: MessageId("m".into()), lease: Duration::from_secs(30) }
+    let (body, message_id) = (BodyDigest([0; 32]), MessageId("m".into()));
+    ClaimRequest { body, message_id, lease: Duration::from_secs(30), is_redelivery: false }
 }
 
 async fn claim(batch: &Batch<'_>, number: u8) -> Result<Fence, LedgerError> {

@@ -7,7 +7,7 @@ use crate::ledger::ClaimRequest;
 
 fn claimed(fence: Fence) -> Stored {
     let (body, message_id) = (BodyDigest([0; 32]), MessageId("m".into()));
-    let request = ClaimRequest { body, message_id, lease: Duration::ZERO };
+    let request = ClaimRequest { body, message_id, lease: Duration::ZERO, is_redelivery: false };
     let entry = claim(None, None, &request, fence, UnixMs(0)).1.expect("nobody has claimed it").entry;
     Stored { entry, steps_since: fence }
 }

@@ -308,7 +308,8 @@ impl Operation {
         match choose.u8(..13) {
             0..5 => {
                 let body = ["body", "body", "body", "another body"][choose.usize(..4)];
-                Self::Claim(request(body, ["message", "another message"][choose.usize(..2)], lease))
+                let request = request(body, ["message", "another message"][choose.usize(..2)], lease);
+                Self::Claim(ClaimRequest { is_redelivery: choose.bool(), ..request })
             }
             5 => Self::Extend(lease),
             6 => Self::Finish(Finish::Done {

@@ -31,6 +31,9 @@ pub enum Trouble {
     Answers(u16, &'static str),
     /// Has the server do it, and then answers that it failed: so many times, then no more.
     LosesAnswers(usize),
+    /// Has the server do it, and breaks off in the middle of its answer: so many times, then no
+    /// more.
+    CutsAnswers(usize),
 }
 
 struct Inner {
@@ -96,7 +99,7 @@ async fn pass(State(proxy): State<Arc<Inner>>, mut request: Request) -> Response
     match trouble {
         Trouble::Silence => std::future::pending().await,
         Trouble::Answers(status, code) => return refusal(status, code),
-        Trouble::None | Trouble::ClockOff(_) | Trouble::LosesAnswers(_) => {}
+        Trouble::None | Trouble::ClockOff(_) | Trouble::LosesAnswers(_) | Trouble::CutsAnswers(_) => {}
     }
     let _turn = match &proxy.turn {
         Some(turn) => Some(turn.lock().await),
@@ -108,10 +111,18 @@ async fn pass(State(proxy): State<Arc<Inner>>, mut request: Request) -> Response
     let (mut head, body) = answer.into_parts();
     let body = axum::body::to_bytes(Body::new(body), usize::MAX).await.expect("the server says it all");
     match trouble {
-        Trouble::LosesAnswers(0) | Trouble::None | Trouble::Silence | Trouble::Answers(..) => {}
+        Trouble::LosesAnswers(0) | Trouble::CutsAnswers(0) => {}
+        Trouble::None | Trouble::Silence | Trouble::Answers(..) => {}
         Trouble::LosesAnswers(left) => {
             *proxy.trouble.lock().unwrap() = Trouble::LosesAnswers(left - 1);
             return refusal(500, "InternalServerError");
+        }
+        Trouble::CutsAnswers(left) => {
+            *proxy.trouble.lock().unwrap() = Trouble::CutsAnswers(left - 1);
+            head.headers.insert("content-length", body.len().into());
+            let half = body.slice(..body.len() / 2);
+            let parts = [Ok(half), Err(std::io::Error::other("the proxy breaks off"))];
+            return Response::from_parts(head, Body::from_stream(futures::stream::iter(parts)));
         }
         Trouble::ClockOff(seconds) => {
             let date = head.headers["date"].to_str().expect("a date is text");

@@ -1,5 +1,6 @@
 //! The request template: how the calls that every message takes are made without the SDK's
-//! machinery, which costs more than all the rest of such a call.
+//! machinery, which costs more than all the rest of such a call. The clients of SQS and of DynamoDB
+//! have one each.
 //!
 //! 1. The SDK makes the first call, and every rare one. It finds the endpoint, the region, the
 //!    credentials and the clock's skew by its own chains, and it has its own connections.
@@ -7,13 +8,13 @@
 //!    each of these calls.
 //! 3. Each call that succeeds fills in a [`RequestTemplate`]: the URL, who signs for which region
 //!    and service, the skew, the user agent, the connections.
-//! 4. Receives, deletes and visibility changes repeat the template ([`super::direct`]): another
-//!    operation and body, signed by the SDK's own library, over the SDK's own connections.
+//! 4. The calls of every message repeat the template ([`super::direct`]): another operation and
+//!    body, signed by the SDK's own library, over the SDK's own connections.
 //! 5. A template is good for a minute, and never until the credentials' end. Then the next call is
 //!    the SDK's, and fills in a new one.
 //! 6. After any failure the template is forgotten, and the next call is the SDK's, with its retries
 //!    and its correction of the clock.
-//! 7. A batch that has failed is made again by the SDK. A receive is not: it would wait twice.
+//! 7. A call that has failed is made again by the SDK. A receive is not: it would wait twice.
 //! 8. `sdk_only = true` in `[aws]` turns all of this off.
 
 use std::fmt;
@@ -21,21 +22,27 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use aws_sdk_sqs::config::interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef};
-use aws_sdk_sqs::config::{
-    ConfigBag, Credentials, HttpClient, Intercept, ResolveCachedIdentity, RuntimeComponents, RuntimeComponentsBuilder,
-    SharedIdentityCache,
-};
+use aws_config::SdkConfig;
+use aws_config::identity::IdentityCache;
+use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
-use aws_smithy_runtime_api::client::identity::{Identity, IdentityFuture, SharedIdentityResolver};
+use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::identity::{
+    Identity, IdentityFuture, ResolveCachedIdentity, SharedIdentityCache, SharedIdentityResolver,
+};
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use http::header::USER_AGENT;
 use http::{HeaderName, HeaderValue, Uri};
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use wasq_core::clock;
+
+use crate::clock;
 
 /// How long a template is good: so soon a change of credentials or of the clock is followed.
 const GOOD_FOR: Duration = Duration::from_secs(60);
@@ -48,17 +55,17 @@ const X_AMZ_USER_AGENT: HeaderName = HeaderName::from_static("x-amz-user-agent")
 
 /// All that a call needs besides its operation and body.
 #[derive(Clone)]
-pub struct RequestTemplate {
-    pub uri: Uri,
-    pub identity: Identity,
+pub(super) struct RequestTemplate {
+    pub(super) uri: Uri,
+    pub(super) identity: Identity,
     /// The signature's region and service.
-    pub region: String,
-    pub service: String,
+    pub(super) region: String,
+    pub(super) service: String,
     /// Milliseconds that the service's clock is ahead of ours, as far as the SDK signs by it.
     skew_ms: i64,
     /// The headers that say who calls: `user-agent`, `x-amz-user-agent`.
-    pub user_agent: [(HeaderName, HeaderValue); 2],
-    pub connector: SharedHttpConnector,
+    pub(super) user_agent: [(HeaderName, HeaderValue); 2],
+    pub(super) connector: SharedHttpConnector,
     good_until: Instant,
 }
 
@@ -74,7 +81,7 @@ impl Storable for RequestTemplate {
 
 impl RequestTemplate {
     /// The time to sign by.
-    pub fn now(&self) -> SystemTime {
+    pub(super) fn now(&self) -> SystemTime {
         at(clock::unix_ms().0.saturating_add_signed(self.skew_ms))
     }
 
@@ -149,19 +156,21 @@ impl fmt::Debug for Cache {
 }
 
 impl RequestTemplates {
-    /// `credentials` is the cache that the SDK would use.
-    pub fn new(credentials: SharedIdentityCache) -> Self {
+    /// For a client that is made of these settings. It has to have them as its interceptor and its
+    /// identity cache; while it has not, no template is ever filled in, and every call is the SDK's.
+    pub fn new(shared: &SdkConfig) -> Self {
+        let credentials = shared.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build());
         Self(Arc::new(Cache { credentials, identity: Mutex::default(), latest: ArcSwapOption::empty() }))
     }
 
     /// What is known now. None until the SDK has made a call, and again when it should make
     /// another.
-    pub fn latest(&self) -> Option<Arc<RequestTemplate>> {
+    pub(super) fn latest(&self) -> Option<Arc<RequestTemplate>> {
         self.0.latest.load_full().filter(|template| clock::now() < template.good_until)
     }
 
     /// It does not hold any more: the SDK is to find out.
-    pub fn forget(&self) {
+    pub(super) fn forget(&self) {
         self.0.latest.store(None);
     }
 }
