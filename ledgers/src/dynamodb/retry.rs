@@ -10,18 +10,18 @@ use super::item::{
 };
 use super::update::Update;
 use crate::entry::{IDLE_KEPT, after};
-use crate::ledger::{ClaimRequest, Fence};
+use crate::ledger::ClaimRequest;
 
-pub fn update(request: &ClaimRequest, fence: Fence, lease: LeaseEnd, id: &ClaimId, now: UnixMs) -> Update {
+/// The answer has to be asked for the entry: the fence and the attempts are counted in the table.
+pub fn update(request: &ClaimRequest, lease: LeaseEnd, id: &ClaimId, now: UnixMs) -> Update {
     Update::default()
         .only_if(STATE, text(RELEASED))
         .only_if(BODY, bytes(&request.body.0))
-        .only_if_below(FENCE, number(fence.0))
         .only_if_above(REMOVABLE_AT, number(now.0))
         // The message may be among them.
         .only_if_not_there(DEAD)
         .set(STATE, text(CLAIMED))
-        .set(FENCE, number(fence.0))
+        .add(FENCE, 1)
         .add(ATTEMPTS, 1)
         .set(MESSAGE_ID, text(&request.message_id.0))
         .set(CLAIM_ID, bytes(id))

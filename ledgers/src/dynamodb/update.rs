@@ -28,11 +28,6 @@ impl Update {
         self.compared(name, "=", value)
     }
 
-    /// Made only if the attribute is less than this.
-    pub fn only_if_below(self, name: &str, value: AttributeValue) -> Self {
-        self.compared(name, "<", value)
-    }
-
     /// Made only if the attribute is more than this.
     pub fn only_if_above(self, name: &str, value: AttributeValue) -> Self {
         self.compared(name, ">", value)
