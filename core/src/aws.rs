@@ -10,6 +10,7 @@ pub mod s3;
 pub mod signer;
 pub mod sns;
 
+mod call_signature;
 mod caller;
 mod credentials;
 mod http_client;

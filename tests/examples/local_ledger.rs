@@ -117,7 +117,8 @@ async fn claims_and_completion(ledger: &LocalLedger, batch: u64) -> Result<Waits
         .map(|_| {
             let n = NEXT.fetch_add(1, Ordering::Relaxed);
             let (body, message_id) = (BodyDigest::of(b"body"), MessageId(format!("{n:036}")));
-            (Key::derive(&[&n.to_le_bytes()]), ClaimRequest { body, message_id, lease: Duration::from_secs(60) })
+            let request = ClaimRequest { body, message_id, lease: Duration::from_secs(60), is_redelivery: false };
+            (Key::derive(&[&n.to_le_bytes()]), request)
         })
         .collect();
     let begun = clock::now();

@@ -4,8 +4,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::http::Headers;
@@ -96,28 +94,14 @@ async fn ask<E>(template: &RequestTemplate, request: HttpRequest) -> Result<Dire
 }
 
 fn request(template: &RequestTemplate, call: DirectCall, now: SystemTime) -> Option<HttpRequest> {
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(template.uri.clone())
-        .header(CONTENT_TYPE, JSON)
-        .header(TARGET, HeaderValue::from_static(call.operation))
-        .body(SdkBody::empty())
-        .ok()?;
-    request.headers_mut().extend(call.headers.iter().chain(&template.user_agent).cloned());
-    let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let body = SignableBody::Bytes(&call.body);
-    let signable = SignableRequest::new("POST", template.uri.to_string(), headers, body).ok()?;
-    let params = v4::SigningParams::builder()
-        .identity(&template.identity)
-        .region(&template.region)
-        .name(&template.service)
-        .time(now)
-        .settings(SigningSettings::default())
-        .build()
-        .ok()?
-        .into();
-    let (instructions, _signature) = sign(signable, &params).ok()?.into_parts();
-    instructions.apply_to_request_http1x(&mut request);
+    let mut request = Request::new(SdkBody::empty());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = template.uri.clone();
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(TARGET, HeaderValue::from_static(call.operation));
+    headers.extend(call.headers.iter().chain(&template.user_agent).cloned());
+    template.signer.sign(headers, &call.body, now)?;
     *request.body_mut() = SdkBody::from(call.body);
     request.try_into().ok()
 }

@@ -9,7 +9,7 @@
 //! 3. Each call that succeeds fills in a [`RequestTemplate`]: the URL, who signs for which region
 //!    and service, the skew, the user agent, the connections.
 //! 4. The calls of every message repeat the template ([`super::direct`]): another operation and
-//!    body, signed by the SDK's own library, over the SDK's own connections.
+//!    body, signed anew ([`super::call_signature`]), over the SDK's own connections.
 //! 5. A template is good for a minute, and never until the credentials' end. Then the next call is
 //!    the SDK's, and fills in a new one.
 //! 6. After any failure the template is forgotten, and the next call is the SDK's, with its retries
@@ -42,6 +42,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::call_signature::CallSigner;
 use crate::clock;
 
 /// How long a template is good: so soon a change of credentials or of the clock is followed.
@@ -57,10 +58,7 @@ const X_AMZ_USER_AGENT: HeaderName = HeaderName::from_static("x-amz-user-agent")
 #[derive(Clone)]
 pub(super) struct RequestTemplate {
     pub(super) uri: Uri,
-    pub(super) identity: Identity,
-    /// The signature's region and service.
-    pub(super) region: String,
-    pub(super) service: String,
+    pub(super) signer: CallSigner,
     /// Milliseconds that the service's clock is ahead of ours, as far as the SDK signs by it.
     skew_ms: i64,
     /// The headers that say who calls: `user-agent`, `x-amz-user-agent`.
@@ -71,7 +69,7 @@ pub(super) struct RequestTemplate {
 
 impl fmt::Debug for RequestTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestTemplate").field("uri", &self.uri).field("region", &self.region).finish_non_exhaustive()
+        f.debug_struct("RequestTemplate").field("uri", &self.uri).finish_non_exhaustive()
     }
 }
 
@@ -85,9 +83,10 @@ impl RequestTemplate {
         at(clock::unix_ms().0.saturating_add_signed(self.skew_ms))
     }
 
-    /// None where a call is not signed as all of ours are: by AWS4-HMAC-SHA256 in its headers.
-    fn of(request: &HttpRequest, identity: Identity, components: &RuntimeComponents) -> Option<Self> {
-        identity.data::<Credentials>()?;
+    /// None where a call is not signed as all of ours are: by AWS4-HMAC-SHA256 in its headers, to
+    /// the endpoint's root.
+    fn of(request: &HttpRequest, identity: &Identity, components: &RuntimeComponents) -> Option<Self> {
+        let who = identity.data::<Credentials>()?.clone();
         let header = |name: &str| request.headers().get(name);
         let (region, service) = scope(header("authorization")?)?;
         let signed_at: jiff::Timestamp =
@@ -104,15 +103,14 @@ impl RequestTemplate {
         let expires_in = identity
             .expiration()
             .map(|end| end.duration_since(at(clock::unix_ms().0)).unwrap_or_default().saturating_sub(BEFORE_EXPIRY));
+        let uri: Uri = request.uri().parse().ok()?;
         Some(Self {
-            uri: request.uri().parse().ok()?,
-            region: region.to_owned(),
-            service: service.to_owned(),
+            signer: CallSigner::new(&uri, who, region, service)?,
+            uri,
             skew_ms: skew_ms(signed_at.as_millisecond(), clock::unix_ms().0),
             user_agent,
             connector: components.http_client()?.http_connector(&settings, components),
             good_until: now + expires_in.map_or(GOOD_FOR, |left| left.min(GOOD_FOR)),
-            identity,
         })
     }
 }
@@ -215,7 +213,7 @@ impl Intercept for RequestTemplates {
     ) -> Result<(), BoxError> {
         let identity = self.0.identity.lock().clone();
         if let Some(template) =
-            identity.and_then(|identity| RequestTemplate::of(context.request(), identity, components))
+            identity.and_then(|identity| RequestTemplate::of(context.request(), &identity, components))
         {
             config.interceptor_state().store_put(template);
         }

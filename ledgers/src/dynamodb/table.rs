@@ -26,7 +26,7 @@ use wasq_core::message::Key;
 use super::item::{Item, ItemKey, KEY};
 use super::time::{Bounds, ServerTime};
 use super::update::Update;
-use super::wire::{self, Answer, Attributes};
+use super::wire::{self, Answer, Attributes, Placeholders};
 use crate::ledger::LedgerError;
 
 /// How long a call may take with all its attempts, and one of these.
@@ -118,13 +118,13 @@ impl Table {
 
     async fn put_if(&self, item: Item, condition: Option<&'static str>) -> Result<Written, LedgerError> {
         let began = clock::now();
-        let names = condition.map(|_| HashMap::from([("#key".to_owned(), KEY.to_owned())]));
+        let names = condition.map(|_| [("#key".to_owned(), KEY.to_owned())]);
         let on_refusal = condition.map(|_| ReturnValuesOnConditionCheckFailure::AllOld);
         let request = wire::PutItem {
             table_name: &self.name,
             item: Attributes(&item),
             condition_expression: condition,
-            expression_attribute_names: names.as_ref(),
+            expression_attribute_names: names.as_ref().map(|names| Placeholders(names)),
             return_values_on_condition_check_failure: on_refusal.as_ref().map(|values| values.as_str()),
         };
         if let Some(answer) = self.direct(wire::PUT_ITEM, &request).await {
@@ -134,7 +134,7 @@ impl Table {
             let call = self.client.put_item().table_name(&self.name).set_item(Some(item));
             let call = call
                 .set_condition_expression(condition.map(str::to_owned))
-                .set_expression_attribute_names(names)
+                .set_expression_attribute_names(names.map(HashMap::from))
                 .set_return_values_on_condition_check_failure(on_refusal);
             match call.customize().interceptor(self.time.watch()).send().await {
                 Ok(_) => Ok(Written::Done(None)),
@@ -156,15 +156,15 @@ impl Table {
         returned: ReturnValue,
     ) -> Result<Written, LedgerError> {
         let (began, key) = (clock::now(), item_key.to_item());
-        let (expression, condition) = (update.expression(), update.condition());
+        let expression = update.expression();
         let on_refusal = ReturnValuesOnConditionCheckFailure::AllOld;
         let request = wire::UpdateItem {
             table_name: &self.name,
             key: Attributes(&key),
             update_expression: &expression,
-            condition_expression: condition.as_deref(),
-            expression_attribute_names: &update.names,
-            expression_attribute_values: Attributes(&update.values),
+            condition_expression: update.condition(),
+            expression_attribute_names: Placeholders(&update.names),
+            expression_attribute_values: Placeholders(&update.values),
             return_values: returned.as_str(),
             return_values_on_condition_check_failure: on_refusal.as_str(),
         };
@@ -172,12 +172,14 @@ impl Table {
             return Ok(answer);
         }
         let call = async move {
+            let condition = update.condition().map(str::to_owned);
+            let values = (!update.values.is_empty()).then(|| update.values.into_iter().collect());
             let call = self.client.update_item().table_name(&self.name).set_key(Some(key));
             let call = call
                 .update_expression(expression)
                 .set_condition_expression(condition)
-                .set_expression_attribute_names(Some(update.names))
-                .set_expression_attribute_values((!update.values.is_empty()).then_some(update.values))
+                .set_expression_attribute_names(Some(update.names.into_iter().collect()))
+                .set_expression_attribute_values(values)
                 .return_values(returned)
                 .return_values_on_condition_check_failure(on_refusal);
             match call.customize().interceptor(self.time.watch()).send().await {

@@ -43,7 +43,7 @@ pub struct PutItem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition_expression: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expression_attribute_names: Option<&'a HashMap<String, String>>,
+    pub expression_attribute_names: Option<Placeholders<'a, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_values_on_condition_check_failure: Option<&'a str>,
 }
@@ -56,10 +56,10 @@ pub struct UpdateItem<'a> {
     pub update_expression: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition_expression: Option<&'a str>,
-    pub expression_attribute_names: &'a HashMap<String, String>,
+    pub expression_attribute_names: Placeholders<'a, String>,
     /// DynamoDB takes no empty map.
-    #[serde(skip_serializing_if = "Attributes::is_empty")]
-    pub expression_attribute_values: Attributes<'a>,
+    #[serde(skip_serializing_if = "Placeholders::is_empty")]
+    pub expression_attribute_values: Placeholders<'a, AttributeValue>,
     pub return_values: &'a str,
     pub return_values_on_condition_check_failure: &'a str,
 }
@@ -96,15 +96,30 @@ pub fn read(answer: &DirectAnswer) -> Result<Answer, String> {
 /// Attributes by their names, written.
 pub struct Attributes<'a>(pub &'a Item);
 
-impl Attributes<'_> {
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, Attribute(value))))
+    }
+}
+
+/// What an expression's placeholders stand for, written.
+pub struct Placeholders<'a, T>(pub &'a [(String, T)]);
+
+impl<T> Placeholders<'_, T> {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl Serialize for Attributes<'_> {
+impl Serialize for Placeholders<'_, String> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, Attribute(value))))
+        serializer.collect_map(self.0.iter().map(|(placeholder, name)| (placeholder, name)))
+    }
+}
+
+impl Serialize for Placeholders<'_, AttributeValue> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(placeholder, value)| (placeholder, Attribute(value))))
     }
 }
 

@@ -18,7 +18,8 @@ fn key(n: usize) -> Key {
 }
 
 fn request() -> ClaimRequest {
-    ClaimRequest { body: BodyDigest([0; 32]), message_id: MessageId("message".into()), lease: LONG }
+    let (body, message_id) = (BodyDigest([0; 32]), MessageId("message".into()));
+    ClaimRequest { body, message_id, lease: LONG, is_redelivery: false }
 }
 
 fn done(ttl: Duration) -> Finish {
