@@ -13,6 +13,7 @@ mod retry;
 mod steps;
 mod table;
 mod time;
+mod timers;
 mod update;
 mod wire;
 
@@ -42,6 +43,7 @@ use super::entry::{self, Change, Entry, State, Steps, after};
 use super::ledger::CALLS_AT_ONCE;
 use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 use crate::config::DynamodbConfig;
+use crate::timers::Timers;
 
 /// How often a change is tried while others change the entry. Each time somebody else has got on.
 const CHANGE_TRIES: u32 = 10;
@@ -317,6 +319,10 @@ impl Ledger for DynamodbLedger {
         let until = after(self.table.now()?.latest(), PING_KEPT);
         item.insert(EXPIRES_AT.into(), item::number(item::expires_at_s(until)));
         self.table.put(item).await
+    }
+
+    fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
+        Some(Arc::new(timers::DynamodbTimers::new(self.table.clone(), service)))
     }
 
     async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {

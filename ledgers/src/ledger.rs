@@ -13,6 +13,7 @@ use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 use wasq_core::pause::{Pause, Target};
 
 use crate::meters::LedgerMeters;
+use crate::timers::Timers;
 
 /// Calls to one store at once, where a batch is a call for each of its parts.
 pub const CALLS_AT_ONCE: usize = 16;
@@ -96,6 +97,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// thread that must not wait for another runtime's tasks. None where this handle needs no
     /// runtime to be answered.
     async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {
+        None
+    }
+
+    /// The timers of a service; None where the store keeps none, as some of the tests'.
+    fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
+        let _ = service;
         None
     }
 

@@ -22,6 +22,7 @@ pub mod postgres;
 pub mod redis;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod remote;
+pub mod timers;
 
 pub use ledger::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, Ledger, LedgerError};
 pub use meters::LedgerMeters;

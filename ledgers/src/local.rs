@@ -40,6 +40,7 @@ mod segment;
 mod store;
 mod syncer;
 mod table;
+mod timers;
 mod turn;
 mod writer;
 
@@ -74,6 +75,7 @@ use super::entry;
 use super::ledger::one;
 use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 use crate::meters::LedgerMeters;
+use crate::timers::Timers;
 
 /// The ledger in a directory. Clones share it; the last one dropped, or [`LocalLedger::close`],
 /// waits until everything handed in is written.
@@ -86,6 +88,8 @@ pub struct LocalLedger(Arc<Handle>);
 struct Handle {
     core: Arc<Core>,
     meters: Arc<LedgerMeters>,
+    /// Which timers are in this process's hand.
+    held: Arc<timers::Held>,
     /// Gone once closed.
     open: Mutex<Option<Open>>,
 }
@@ -134,7 +138,8 @@ impl LocalLedger {
         let (dir, core_there, expiry) = (dir.to_owned(), core.clone(), Expiry::default());
         let writer = Writer { store, dir, inbox, core: core_there, expiry, sweep_every: tick, timer, is_out: false };
         let writer = thread::Builder::new().name("wasq-ledger".into()).spawn(|| writer.run()).map_err(at)?;
-        Ok(Self(Arc::new(Handle { core, meters, open: Mutex::new(Some(Open { operations, threads, writer })) })))
+        let open = Mutex::new(Some(Open { operations, threads, writer }));
+        Ok(Self(Arc::new(Handle { core, meters, held: Arc::default(), open })))
     }
 
     /// Writes what was handed in and lets go of the directory, for every clone. Blocks until that
@@ -352,6 +357,10 @@ impl Ledger for LocalLedger {
 
     async fn ping(&self) -> Result<(), LedgerError> {
         tokio::try_join!(self.0.core.ping(), self.ask(|batch| batch.ping())).map(drop)
+    }
+
+    fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
+        Some(Arc::new(timers::LocalTimers::new(self.clone(), service)))
     }
 
     fn meters(&self) -> Option<&LedgerMeters> {

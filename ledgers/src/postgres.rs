@@ -10,8 +10,10 @@ mod rows;
 mod sql;
 mod store;
 mod sweep;
+mod timers;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ use super::ledger::one;
 use super::remote::span_ms;
 use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError, pauses};
 use crate::config::PostgresConfig;
+use crate::timers::Timers;
 
 /// How often a claim or a completion is asked again when another host inserted its key at the same
 /// moment.
@@ -185,9 +188,9 @@ where
 
 /// Asks about several keys in one statement. One that is named again waits for the next, and a
 /// damaged entry, which fails the statement for all of them, has each asked for by itself.
-async fn in_rounds<P: Clone, T, A>(
+async fn in_rounds<P: Clone, K: Eq + Hash, T, A>(
     parts: &[P],
-    key: fn(&P) -> Key,
+    key: fn(&P) -> K,
     ask: impl Fn(Vec<P>) -> A,
 ) -> Vec<Result<T, LedgerError>>
 where
@@ -306,6 +309,10 @@ impl Ledger for PostgresLedger {
 
     async fn ping(&self) -> Result<(), LedgerError> {
         self.store.query(&self.statements.ping, &[]).await.map(drop)
+    }
+
+    fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
+        Some(Arc::new(timers::PostgresTimers::new(self.store.clone(), self.statements.clone(), service)))
     }
 
     async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {

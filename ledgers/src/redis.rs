@@ -6,6 +6,7 @@
 
 mod error;
 mod store;
+mod timers;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -24,7 +25,10 @@ use super::ledger::one;
 use super::remote::{span_ms, until};
 use super::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::RedisConfig;
+use crate::timers::Timers;
 
+/// What stands before every script.
+const CLOCK: &str = include_str!("redis/clock.lua");
 /// How long the trace of a ping is kept.
 const PING_KEPT: Duration = Duration::from_secs(60);
 
@@ -173,7 +177,7 @@ fn known(key: Key, answer: &[&[u8]]) -> Result<bool, LedgerError> {
 
 impl Scripts {
     fn new() -> Self {
-        let script = |own: &str| Script::new(&format!("{}\n{own}", include_str!("redis/common.lua")));
+        let script = |own: &str| Script::new(&format!("{CLOCK}\n{}\n{own}", include_str!("redis/common.lua")));
         Self {
             claim: script(include_str!("redis/claim.lua")),
             extend: script(include_str!("redis/extend.lua")),
@@ -272,6 +276,10 @@ impl Ledger for RedisLedger {
     async fn ping(&self) -> Result<(), LedgerError> {
         let name = format!("{}:ping", self.prefix);
         self.store.ask(cmd("SET").arg(name).arg(1).arg("PX").arg(span_ms(PING_KEPT))).await
+    }
+
+    fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
+        Some(Arc::new(timers::RedisTimers::new(self.store.clone(), &self.prefix, service)))
     }
 
     async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {

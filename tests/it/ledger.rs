@@ -8,3 +8,4 @@ mod local;
 mod outage;
 mod postgres;
 mod redis;
+mod timers;

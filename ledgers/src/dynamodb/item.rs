@@ -261,7 +261,7 @@ impl<'a> Reader<'a> {
         DeadIds::from_bytes(all).ok_or_else(|| self.damaged(name, "holds marks of a wrong length"))
     }
 
-    fn bool(&self, name: &str) -> Result<bool, LedgerError> {
+    pub fn bool(&self, name: &str) -> Result<bool, LedgerError> {
         self.value(name)?.as_bool().copied().map_err(|_| self.damaged(name, "is no boolean"))
     }
 

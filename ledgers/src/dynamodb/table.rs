@@ -220,7 +220,7 @@ impl Table {
     }
 
     /// What an error means to a caller. `key` is the one whose item was to be changed.
-    fn failed<E, R>(&self, action: &str, key: Option<Key>, error: &SdkError<E, R>) -> LedgerError
+    pub fn failed<E, R>(&self, action: &str, key: Option<Key>, error: &SdkError<E, R>) -> LedgerError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug + 'static,
@@ -291,6 +291,6 @@ fn no_answer_in_time(table: &str, action: &str) -> String {
 }
 
 /// Whether it says that a write's condition does not hold.
-fn is_refusal(error: &impl ProvideErrorMetadata) -> bool {
+pub fn is_refusal(error: &impl ProvideErrorMetadata) -> bool {
     error.code() == Some("ConditionalCheckFailedException")
 }

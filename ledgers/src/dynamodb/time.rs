@@ -47,6 +47,11 @@ impl Bounds {
         to_ms(self.latest)
     }
 
+    /// The best guess.
+    pub fn middle(self) -> UnixMs {
+        to_ms(self.earliest.midpoint(self.latest))
+    }
+
     pub fn latest_us(self) -> u64 {
         u64::try_from(self.latest.as_micros()).unwrap_or(u64::MAX)
     }

@@ -169,7 +169,7 @@ fn prepare(connection: &mut Connection, dir: &Path) -> Result<Prepared, Failure>
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     // A commit syncs the log: what it does not bring to the disk is no part of the store.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(64);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match found {
@@ -186,6 +186,7 @@ fn prepare(connection: &mut Connection, dir: &Path) -> Result<Prepared, Failure>
         found => return Ok(Prepared::OtherFormat { found }),
     }
     transaction.execute_batch(super::pauses::TABLE)?;
+    transaction.execute_batch(super::timers::TABLES)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     // On the disk before any fence is given out: not even a power cut makes one come twice.
     let opening =

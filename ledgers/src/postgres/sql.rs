@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::error::OpenError;
+use super::timers::TimerStatements;
 
 /// The server's clock, in milliseconds since 1970-01-01T00:00:00Z.
 const NOW_MS: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -83,6 +84,7 @@ pub struct Statements {
     pub sweep_entries: String,
     pub sweep_envelopes: String,
     pub sweep_next: String,
+    pub timers: TimerStatements,
 }
 
 impl Statements {
@@ -110,6 +112,7 @@ impl Statements {
             sweep_entries: fill(SWEEP_ENTRIES),
             sweep_envelopes: fill(SWEEP_ENVELOPES),
             sweep_next: fill(SWEEP_NEXT),
+            timers: TimerStatements::of(fill),
         }
     }
 }

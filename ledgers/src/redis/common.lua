@@ -1,18 +1,8 @@
--- What the scripts share; it stands before each of them. KEYS[1] is the entry, KEYS[2] its steps.
+-- What the scripts about entries share; it stands before each of them, behind clock.lua. KEYS[1] is the entry, KEYS[2] its
+-- steps.
 
 -- What u32 holds.
 local COUNT_MAX = 4294967295
-
--- Lua's own conversion rounds to 14 digits.
-local function text(number)
-    return string.format('%.0f', number)
-end
-
--- The server's time, in ms and in µs since 1970. Doubles hold the latter exactly until the year 2255.
-local function now()
-    local time = redis.call('TIME')
-    return time[1] * 1000 + math.floor(time[2] / 1000), time[1] * 1000000 + time[2]
-end
 
 -- The entry with its numbers; nil if there is none. `damage` names what makes no sense.
 local function entry(key)

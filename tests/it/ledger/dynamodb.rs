@@ -3,8 +3,8 @@
 //! what the documents say. The contract holds with the SDK alone, too.
 
 mod direct;
-mod proxy;
-mod servers;
+pub mod proxy;
+pub mod servers;
 mod tables;
 
 use std::process::Stdio;
@@ -116,7 +116,7 @@ async fn try_open(url: &str, table: &str, create: bool) -> Result<DynamodbLedger
 }
 
 /// The table that all tests on a server share.
-async fn open(url: &str) -> DynamodbLedger {
+pub async fn open(url: &str) -> DynamodbLedger {
     try_open(url, "wasq-ledger", true).await.expect("the ledger opens")
 }
 
@@ -127,7 +127,7 @@ async fn open_by_the_sdk(url: &str) -> DynamodbLedger {
 }
 
 /// The SDK's client, to look behind the ledger.
-async fn client(url: &str) -> Client {
+pub async fn client(url: &str) -> Client {
     Client::new(&sdk_config(&AwsConfig { endpoint_url: Some(url.into()), region: None, ..AwsConfig::default() }).await)
 }
 

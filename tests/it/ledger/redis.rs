@@ -50,16 +50,16 @@ pub async fn open_to_damage() -> (Arc<dyn Ledger>, Damage) {
     (ledger, Box::new(damage))
 }
 
-fn config(server: &Server, prefix: &str) -> RedisConfig {
+pub fn config(server: &Server, prefix: &str) -> RedisConfig {
     RedisConfig { url: Some(Secret(server.url())), prefix: prefix.into() }
 }
 
-async fn open(config: &RedisConfig) -> RedisLedger {
+pub async fn open(config: &RedisConfig) -> RedisLedger {
     RedisLedger::open(config).await.expect("the ledger opens")
 }
 
 /// A connection of the test's own.
-async fn client(server: &Server) -> ::redis::aio::MultiplexedConnection {
+pub async fn client(server: &Server) -> ::redis::aio::MultiplexedConnection {
     let client = ::redis::Client::open(server.url()).expect("the URL is right");
     client.get_multiplexed_async_connection().await.expect("the server answers")
 }

@@ -1,5 +1,6 @@
 //! What stands between a ledger and its server: it counts the calls, and makes trouble.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -34,6 +35,8 @@ pub enum Trouble {
     /// Has the server do it, and breaks off in the middle of its answer: so many times, then no
     /// more.
     CutsAnswers(usize),
+    /// As the one before, once for each call: the same call said again is answered.
+    LosesEachOnce,
 }
 
 struct Inner {
@@ -43,6 +46,8 @@ struct Inner {
     turn: Option<tokio::sync::Mutex<()>>,
     trouble: Mutex<Trouble>,
     actions: Mutex<Vec<String>>,
+    /// The bodies of the calls whose answers were lost.
+    lost: Mutex<HashSet<Vec<u8>>>,
 }
 
 impl Proxy {
@@ -57,8 +62,8 @@ impl Proxy {
 
     fn start(server: &str, turn: Option<tokio::sync::Mutex<()>>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let (trouble, actions) = Default::default();
-        let inner = Arc::new(Inner { server: server.to_owned(), client, turn, trouble, actions });
+        let (trouble, actions, lost) = Default::default();
+        let inner = Arc::new(Inner { server: server.to_owned(), client, turn, trouble, actions, lost });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         listener.set_nonblocking(true).expect("it is a socket");
@@ -91,7 +96,7 @@ impl Proxy {
     }
 }
 
-async fn pass(State(proxy): State<Arc<Inner>>, mut request: Request) -> Response {
+async fn pass(State(proxy): State<Arc<Inner>>, request: Request) -> Response {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let action = target.rsplit('.').next().unwrap_or_default().to_owned();
     proxy.actions.lock().unwrap().push(action);
@@ -99,12 +104,19 @@ async fn pass(State(proxy): State<Arc<Inner>>, mut request: Request) -> Response
     match trouble {
         Trouble::Silence => std::future::pending().await,
         Trouble::Answers(status, code) => return refusal(status, code),
-        Trouble::None | Trouble::ClockOff(_) | Trouble::LosesAnswers(_) | Trouble::CutsAnswers(_) => {}
+        Trouble::None
+        | Trouble::ClockOff(_)
+        | Trouble::LosesAnswers(_)
+        | Trouble::CutsAnswers(_)
+        | Trouble::LosesEachOnce => {}
     }
     let _turn = match &proxy.turn {
         Some(turn) => Some(turn.lock().await),
         None => None,
     };
+    let (head, body) = request.into_parts();
+    let said = axum::body::to_bytes(body, usize::MAX).await.expect("the ledger says it all");
+    let mut request = Request::from_parts(head, Body::from(said.clone()));
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = format!("http://{}{path}", proxy.server).parse().expect("it was a URL before");
     let Ok(answer) = proxy.client.request(request).await else { return refusal(503, "ServiceUnavailable") };
@@ -124,6 +136,10 @@ async fn pass(State(proxy): State<Arc<Inner>>, mut request: Request) -> Response
             let parts = [Ok(half), Err(std::io::Error::other("the proxy breaks off"))];
             return Response::from_parts(head, Body::from_stream(futures::stream::iter(parts)));
         }
+        Trouble::LosesEachOnce if proxy.lost.lock().unwrap().insert(said.to_vec()) => {
+            return refusal(500, "InternalServerError");
+        }
+        Trouble::LosesEachOnce => {}
         Trouble::ClockOff(seconds) => {
             let date = head.headers["date"].to_str().expect("a date is text");
             let date = rfc2822::DateTimeParser::new().parse_timestamp(date).expect("it is one");

@@ -1,0 +1,193 @@
+//! The timers, in items of the ledger's table: no index, no scan, no partition that all hosts write
+//! to. docs/internals/timers.md tells the protocol and its cost.
+//!
+//! A timer's item is the truth; a hint in one of 64 shards says when to look at it (`rows`), and the
+//! directory says when to look into which shard (`shards`). Time is the server's, known within
+//! bounds: what is due counts by their middle, and a lease of another host by its later end.
+
+mod calls;
+mod change;
+mod people;
+mod rows;
+mod shards;
+mod take;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, future};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use wasq_core::clock;
+use wasq_core::message::UnixMs;
+
+use self::rows::{Body, Scope, Stored, hint_key};
+use self::shards::ShardRow;
+use self::take::Visited;
+use super::item::{Item, ItemKey, Reader, VALUE};
+use super::table::Table;
+use super::time::Bounds;
+use crate::ledger::{CALLS_AT_ONCE, Fence, LedgerError};
+use crate::timers::{
+    Cancelled, Counts, Due, END_OF_TIME, List, NewTimer, Place, Set, TAKE_MAX, TAKE_MAX_BYTES, Timer, TimerId, Timers,
+    Update,
+};
+
+/// Shards that one call visits at the same time.
+const VISITS_AT_ONCE: usize = 4;
+/// How often a host visits some shard whose time has not come: it takes away what dead hosts have
+/// left there.
+const ROUND_EVERY: Duration = Duration::from_secs(60);
+/// When to look again into a shard that another host visits.
+const VISITED_WAIT: Duration = Duration::from_millis(200);
+
+/// The timers of a service in a table.
+pub struct DynamodbTimers {
+    table: Table,
+    scope: Scope,
+    /// When this host last visited a shard out of turn.
+    round: Mutex<Instant>,
+}
+
+impl DynamodbTimers {
+    pub fn new(table: Table, service: &str) -> Self {
+        Self { table, scope: Scope { service: service.to_owned() }, round: Mutex::new(clock::now()) }
+    }
+
+    /// What there is of a timer beside its item.
+    fn traces(&self, timer: &Stored) -> impl Iterator<Item = ItemKey> + use<> {
+        let parts = timer.body.parts().map(|parts| self.scope.parts(&timer.id, parts));
+        let hint = hint_key(&self.scope, &timer.id, timer.look, timer.fence);
+        std::iter::once(hint).chain(parts.into_iter().flatten())
+    }
+
+    /// Has the shards of timers looked into in time; their hints are there.
+    async fn look_at<'a>(&self, timers: impl IntoIterator<Item = &'a Stored>) -> Result<(), LedgerError> {
+        let hints = timers.into_iter().map(|timer| (self.scope.shard_of(&timer.id), timer.look));
+        let hints: Vec<_> = hints.collect();
+        shards::look_at(&self.table, &self.scope, hints).await
+    }
+
+    async fn message(&self, timer: &Stored) -> Result<Bytes, LedgerError> {
+        let parts = match &timer.body {
+            Body::Within(message) => return Ok(message.clone()),
+            Body::Apart(parts) => self.scope.parts(&timer.id, *parts),
+        };
+        let mut message = Vec::with_capacity(timer.bytes);
+        for part in parts {
+            let item = self.table.get(&part, None).await?;
+            let item = item.ok_or_else(|| LedgerError::Damaged("the item: a part of its message is gone".into()))?;
+            message.extend(Reader { key: part.key, item: &item }.bytes(VALUE)?);
+        }
+        Ok(message.into())
+    }
+
+    /// Shards whose time has come and that no other host is in, in any order; now and then one whose
+    /// time has not.
+    fn to_visit(&self, rows: &[ShardRow], now: Bounds) -> Vec<ShardRow> {
+        let mut due: Vec<_> =
+            rows.iter().filter(|row| row.next <= now.middle() && !row.is_visited(now)).copied().collect();
+        fastrand::shuffle(&mut due);
+        let mut round = self.round.lock();
+        if due.is_empty() && round.elapsed() >= ROUND_EVERY {
+            *round = clock::now();
+            due.extend(fastrand::choice(rows).filter(|row| !row.is_visited(now)));
+        }
+        due
+    }
+
+    async fn visit_all(&self, rows: &[ShardRow], lease: Duration, max: usize) -> Vec<Result<Visited, LedgerError>> {
+        let count = rows.len().max(1);
+        let (max, max_bytes) = ((max / count).max(1), TAKE_MAX_BYTES / count);
+        future::join_all(rows.iter().map(|row| self.visit(row, lease, max, max_bytes))).await
+    }
+}
+
+#[async_trait]
+impl Timers for DynamodbTimers {
+    async fn set_batch(&self, timers: Vec<NewTimer>) -> Vec<Result<Set, LedgerError>> {
+        self.set_all(timers).await
+    }
+
+    async fn take_due(&self, lease: Duration, max: usize) -> Result<Due, LedgerError> {
+        let rows = shards::all(&self.table, &self.scope, false).await?;
+        let now = self.table.now()?;
+        let waits = |look: UnixMs| Duration::from_millis(look.0.saturating_sub(now.middle().0));
+        let mut due = Due::default();
+        let mut next: Vec<Duration> = rows
+            .iter()
+            .filter(|row| row.next > now.middle() && row.next <= END_OF_TIME)
+            .map(|row| waits(row.next))
+            .collect();
+        if rows.iter().any(|row| row.next <= now.middle() && row.is_visited(now)) {
+            next.push(VISITED_WAIT);
+        }
+        let (mut to_visit, mut missed) = (self.to_visit(&rows, now), None);
+        while !to_visit.is_empty() {
+            let left = max.min(TAKE_MAX).saturating_sub(due.taken.len());
+            if left == 0 {
+                next.push(Duration::ZERO);
+                break;
+            }
+            let some: Vec<_> = to_visit.drain(..to_visit.len().min(VISITS_AT_ONCE).min(left)).collect();
+            for visited in self.visit_all(&some, lease, left).await {
+                match visited {
+                    Ok(visited) => {
+                        due.taken.extend(visited.due.taken);
+                        due.damaged.extend(visited.due.damaged);
+                        missed = missed.or(visited.missed);
+                        next.extend(
+                            visited.next.map_or(Some(VISITED_WAIT), |look| (look <= END_OF_TIME).then(|| waits(look))),
+                        );
+                    }
+                    Err(error) => missed = Some(error),
+                }
+            }
+        }
+        due.taken.sort_unstable_by(|a, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
+        due.next_in = next.into_iter().min();
+        match missed {
+            Some(error) if due.taken.is_empty() && due.damaged.is_empty() => Err(error),
+            Some(error) => {
+                tracing::warn!(%error, "some timers that are due could not be taken; they are tried again");
+                Ok(due)
+            }
+            None => Ok(due),
+        }
+    }
+
+    async fn done_batch(&self, timers: &[(TimerId, Fence)]) -> Vec<Result<bool, LedgerError>> {
+        self.remove_all(timers).await
+    }
+
+    async fn update_batch(&self, updates: Vec<Update>) -> Vec<Result<bool, LedgerError>> {
+        self.update_all(updates).await
+    }
+
+    async fn cancel_batch(&self, ids: &[TimerId]) -> Vec<Result<Cancelled, LedgerError>> {
+        self.cancel_all(ids).await
+    }
+
+    async fn get(&self, id: &TimerId) -> Result<Option<Timer>, LedgerError> {
+        let Some(timer) = self.stored(id).await? else { return Ok(None) };
+        let message = self.message(&timer).await.map_err(|error| rows::damaged(id, &error))?;
+        let is_held = timer.is_taken && timer.look > self.table.now()?.earliest();
+        let fence = (!is_held).then_some(timer.fence);
+        Ok(Some(Timer { due: timer.due, queue: timer.queue, message, fence }))
+    }
+
+    async fn list(&self, limit: usize, after: Option<&Place>) -> Result<List, LedgerError> {
+        people::list(&self.table, &self.scope, limit, after).await
+    }
+
+    async fn counts(&self) -> Result<Counts, LedgerError> {
+        people::counts(&self.table, &self.scope).await
+    }
+}
+
+/// Does something for each of many, some at once, and answers in their order.
+async fn each<R>(all: impl IntoIterator<Item = impl Future<Output = R> + Send>) -> Vec<R> {
+    let all: Vec<_> = all.into_iter().collect();
+    futures::stream::iter(all).buffered(CALLS_AT_ONCE).collect().await
+}

@@ -1,0 +1,20 @@
+-- Version 3. What is to be sent when.
+
+CREATE TABLE {schema}.timers (
+    service bytea NOT NULL,
+    id bytea NOT NULL,
+    due_ms bigint NOT NULL,
+    -- From when it can be taken: when it is due, or when the lease ends that it is taken under.
+    look_ms bigint NOT NULL,
+    taken boolean NOT NULL,
+    fence bigint NOT NULL,
+    queue bytea NOT NULL,
+    message bytea NOT NULL,
+    PRIMARY KEY (service, id)
+);
+
+CREATE INDEX ON {schema}.timers (service, look_ms, id);
+
+-- A longer message stands outside of its row, which changes twice in a timer's life. It is written as it is: to compress it
+-- costs more than to keep it.
+ALTER TABLE {schema}.timers ALTER COLUMN message SET STORAGE EXTERNAL;
