@@ -11,6 +11,7 @@ mod host;
 mod ledger;
 mod plan;
 mod queue;
+mod timers;
 mod world;
 
 use std::sync::Arc;

@@ -24,14 +24,13 @@ use wasq_core::message::UnixMs;
 
 use self::rows::{Body, Scope, Stored, hint_key};
 use self::shards::ShardRow;
-use self::take::Visited;
-use super::item::{Item, ItemKey, Reader, VALUE};
+use super::item::{ItemKey, Reader, VALUE};
 use super::table::Table;
 use super::time::Bounds;
 use crate::ledger::{CALLS_AT_ONCE, Fence, LedgerError};
 use crate::timers::{
-    Cancelled, Counts, Due, END_OF_TIME, List, NewTimer, Place, Set, TAKE_MAX, TAKE_MAX_BYTES, Timer, TimerId, Timers,
-    Update,
+    Cancelled, Counts, Due, END_OF_TIME, List, MESSAGE_MAX_BYTES, NewTimer, Place, Set, TAKE_MAX, TAKE_MAX_BYTES,
+    Timer, TimerId, Timers, Update,
 };
 
 /// Shards that one call visits at the same time.
@@ -39,7 +38,8 @@ const VISITS_AT_ONCE: usize = 4;
 /// How often a host visits some shard whose time has not come: it takes away what dead hosts have
 /// left there.
 const ROUND_EVERY: Duration = Duration::from_secs(60);
-/// When to look again into a shard that another host visits.
+/// When to look again into a shard that another host visits, or that shows nothing to take, though
+/// its time has come.
 const VISITED_WAIT: Duration = Duration::from_millis(200);
 
 /// The timers of a service in a table.
@@ -77,7 +77,7 @@ impl DynamodbTimers {
         let mut message = Vec::with_capacity(timer.bytes);
         for part in parts {
             let item = self.table.get(&part, None).await?;
-            let item = item.ok_or_else(|| LedgerError::Damaged("the item: a part of its message is gone".into()))?;
+            let item = item.ok_or_else(|| LedgerError::Damaged("a part of its message is gone".into()))?;
             message.extend(Reader { key: part.key, item: &item }.bytes(VALUE)?);
         }
         Ok(message.into())
@@ -97,10 +97,41 @@ impl DynamodbTimers {
         due
     }
 
-    async fn visit_all(&self, rows: &[ShardRow], lease: Duration, max: usize) -> Vec<Result<Visited, LedgerError>> {
-        let count = rows.len().max(1);
-        let (max, max_bytes) = ((max / count).max(1), TAKE_MAX_BYTES / count);
-        future::join_all(rows.iter().map(|row| self.visit(row, lease, max, max_bytes))).await
+    /// Visits shards, some at once, until enough is taken.
+    async fn visit_all(&self, mut rows: Vec<ShardRow>, lease: Duration, max: usize) -> Result<Due, LedgerError> {
+        let (mut due, mut missed) = (Due::default(), None);
+        while !rows.is_empty() {
+            let left = max.saturating_sub(due.taken.len());
+            let left_bytes = TAKE_MAX_BYTES.saturating_sub(due.taken.iter().map(|taken| taken.message.len()).sum());
+            // Each of them may take one message, however long it is.
+            let at_once = rows.len().min(VISITS_AT_ONCE).min(left).min(left_bytes / MESSAGE_MAX_BYTES);
+            if at_once == 0 {
+                due.next_in = Some(Duration::ZERO);
+                break;
+            }
+            let visits: Vec<_> = rows
+                .drain(..at_once)
+                .map(|row| async move { self.visit(&row, lease, left / at_once, left_bytes / at_once).await })
+                .collect();
+            for visited in future::join_all(visits).await {
+                match visited {
+                    Ok(visited) => {
+                        due.taken.extend(visited.due.taken);
+                        due.damaged.extend(visited.due.damaged);
+                        due.next_in = due.next_in.into_iter().chain(visited.due.next_in).min();
+                        missed = missed.or(visited.missed);
+                    }
+                    Err(error) => missed = Some(error),
+                }
+            }
+        }
+        match missed {
+            Some(error) if due.taken.is_empty() && due.damaged.is_empty() => return Err(error),
+            Some(error) => tracing::warn!(%error, "some timers that are due could not be taken; they are tried again"),
+            None => {}
+        }
+        due.taken.sort_unstable_by(|a, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
+        Ok(due)
     }
 }
 
@@ -113,48 +144,12 @@ impl Timers for DynamodbTimers {
     async fn take_due(&self, lease: Duration, max: usize) -> Result<Due, LedgerError> {
         let rows = shards::all(&self.table, &self.scope, false).await?;
         let now = self.table.now()?;
-        let waits = |look: UnixMs| Duration::from_millis(look.0.saturating_sub(now.middle().0));
-        let mut due = Due::default();
-        let mut next: Vec<Duration> = rows
-            .iter()
-            .filter(|row| row.next > now.middle() && row.next <= END_OF_TIME)
-            .map(|row| waits(row.next))
-            .collect();
-        if rows.iter().any(|row| row.next <= now.middle() && row.is_visited(now)) {
-            next.push(VISITED_WAIT);
-        }
-        let (mut to_visit, mut missed) = (self.to_visit(&rows, now), None);
-        while !to_visit.is_empty() {
-            let left = max.min(TAKE_MAX).saturating_sub(due.taken.len());
-            if left == 0 {
-                next.push(Duration::ZERO);
-                break;
-            }
-            let some: Vec<_> = to_visit.drain(..to_visit.len().min(VISITS_AT_ONCE).min(left)).collect();
-            for visited in self.visit_all(&some, lease, left).await {
-                match visited {
-                    Ok(visited) => {
-                        due.taken.extend(visited.due.taken);
-                        due.damaged.extend(visited.due.damaged);
-                        missed = missed.or(visited.missed);
-                        next.extend(
-                            visited.next.map_or(Some(VISITED_WAIT), |look| (look <= END_OF_TIME).then(|| waits(look))),
-                        );
-                    }
-                    Err(error) => missed = Some(error),
-                }
-            }
-        }
-        due.taken.sort_unstable_by(|a, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
-        due.next_in = next.into_iter().min();
-        match missed {
-            Some(error) if due.taken.is_empty() && due.damaged.is_empty() => Err(error),
-            Some(error) => {
-                tracing::warn!(%error, "some timers that are due could not be taken; they are tried again");
-                Ok(due)
-            }
-            None => Ok(due),
-        }
+        let (due, later): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.next <= now.middle());
+        let visited_by_others = due.iter().any(|row| row.is_visited(now)).then_some(VISITED_WAIT);
+        let next = later.iter().filter_map(|row| waits(row.next, now)).chain(visited_by_others).min();
+        let mut due = self.visit_all(self.to_visit(&rows, now), lease, max.min(TAKE_MAX)).await?;
+        due.next_in = due.next_in.into_iter().chain(next).min();
+        Ok(due)
     }
 
     async fn done_batch(&self, timers: &[(TimerId, Fence)]) -> Vec<Result<bool, LedgerError>> {
@@ -184,6 +179,11 @@ impl Timers for DynamodbTimers {
     async fn counts(&self) -> Result<Counts, LedgerError> {
         people::counts(&self.table, &self.scope).await
     }
+}
+
+/// How long until then; None where nothing is awaited.
+fn waits(look: UnixMs, now: Bounds) -> Option<Duration> {
+    (look <= END_OF_TIME).then(|| Duration::from_millis(look.0.saturating_sub(now.middle().0)))
 }
 
 /// Does something for each of many, some at once, and answers in their order.

@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use wasq_core::message::{Key, UnixMs};
 use wasq_core::pause::{Pause, Target};
 use wasq_ledgers::entry::{self, Entry, State as EntryState, Steps};
+use wasq_ledgers::timers::{Timers, Timetable};
 use wasq_ledgers::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
 
 use super::host::Seat;
+use super::timers::SimTimers;
 use super::world::{EPOCH_MS, State};
 
 /// How long a host may go on after its lease has ended, before it must have noticed: a tick of its
@@ -27,6 +29,8 @@ pub struct Books {
     steps: BTreeMap<(Key, String), Vec<u8>>,
     envelopes: BTreeMap<String, Vec<u8>>,
     pauses: BTreeMap<(String, Target), Pause>,
+    /// By their services.
+    timers: BTreeMap<String, Timetable>,
     fences: u64,
 }
 
@@ -46,6 +50,16 @@ impl Books {
         self.entries.get(&key).is_some_and(|entry| entry.fence == fence && entry.state == EntryState::Claimed)
     }
 
+    /// A service's timers, and what gives out the fence of each change of them.
+    pub(super) fn timers(&mut self, service: &str) -> (&mut Timetable, impl FnMut() -> Fence) {
+        let fences = &mut self.fences;
+        let next_fence = move || {
+            *fences += 1;
+            Fence(*fences)
+        };
+        (self.timers.entry(service.to_owned()).or_default(), next_fence)
+    }
+
     fn forget_steps(&mut self, key: Key) {
         self.steps.retain(|(of, _), _| *of != key);
     }
@@ -61,7 +75,8 @@ impl SimLedger {
         Self { seat }
     }
 
-    async fn call<T>(
+    /// A call that fails as the seed has it: before its effect, or after it.
+    pub(super) async fn call<T>(
         &self,
         effect: impl FnOnce(&mut State, u64) -> Result<T, LedgerError> + Send,
     ) -> Result<T, LedgerError> {
@@ -81,7 +96,7 @@ impl SimLedger {
     }
 
     /// A call about several keys: each has its own effect, or none.
-    async fn batch<P: Sync, T: Send>(
+    pub(super) async fn batch<P: Sync, T: Send>(
         &self,
         parts: &[P],
         effect: impl Fn(&mut State, &P, u64) -> Result<T, LedgerError> + Send + Sync,
@@ -319,6 +334,10 @@ impl Ledger for SimLedger {
             Ok(all.map(|(_, pause)| pause.clone()).collect())
         })
         .await
+    }
+
+    fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
+        Some(Arc::new(SimTimers::new(Self { seat: self.seat.clone() }, service)))
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

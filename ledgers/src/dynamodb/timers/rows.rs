@@ -23,6 +23,9 @@ const WITHIN_MAX_BYTES: usize = 1024;
 /// What an item without its id, queue and message has.
 const FIXED_BYTES: usize = 160;
 
+/// Stands where an error would name an item's key: it names the timer.
+const NO_KEY: Key = Key([0; 32]);
+
 /// The sort key of a timer's item.
 const TIMER: &str = "timer";
 
@@ -275,13 +278,13 @@ fn parts(read: &Reader<'_>) -> Result<Parts, LedgerError> {
 
 /// Errors name the timer, and not the item's key.
 fn reader(item: &Item) -> Reader<'_> {
-    Reader { key: Key([0; 32]), item }
+    Reader { key: NO_KEY, item }
 }
 
 pub fn damaged(id: &TimerId, error: &LedgerError) -> LedgerError {
     match error {
         LedgerError::Damaged(what) => {
-            let what = what.split_once(": ").map_or(what.as_str(), |(_, what)| what);
+            let what = what.strip_prefix(&format!("{}: ", NO_KEY.to_hex())).unwrap_or(what);
             LedgerError::Damaged(format!("timer {:?}: {what}", id.0))
         }
         error => error.clone(),

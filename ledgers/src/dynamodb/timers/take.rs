@@ -6,10 +6,10 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use futures::StreamExt;
 use wasq_core::message::{Key, UnixMs};
 
-use super::DynamodbTimers;
 use super::calls::Range;
 use super::rows::{Hint, Stored, damaged, from, place};
 use super::shards::{self, ShardRow, Visit};
+use super::{DynamodbTimers, VISITED_WAIT, waits};
 use crate::dynamodb::item::{FENCE, ITEM, Item, ItemKey, KEY, number, text};
 use crate::dynamodb::table::Written;
 use crate::dynamodb::time::Bounds;
@@ -28,8 +28,6 @@ const EARLY_ROOM: usize = 100;
 #[derive(Default)]
 pub struct Visited {
     pub due: Due,
-    /// When to look into the shard again, as far as is known.
-    pub next: Option<UnixMs>,
     /// Why some timers could not be taken; they are taken by the next visit, or when their leases
     /// end.
     pub missed: Option<LedgerError>,
@@ -62,7 +60,9 @@ impl DynamodbTimers {
         max: usize,
         max_bytes: usize,
     ) -> Result<Visited, LedgerError> {
-        let Some(visit) = shards::begin(&self.table, &self.scope, row).await? else { return Ok(Visited::default()) };
+        let mut visited = Visited::default();
+        visited.due.next_in = Some(VISITED_WAIT);
+        let Some(visit) = shards::begin(&self.table, &self.scope, row).await? else { return Ok(visited) };
         let now = self.table.now()?;
         let shard = self.scope.shard(visit.shard);
         // Behind every hint of this moment.
@@ -72,7 +72,6 @@ impl DynamodbTimers {
         let found = self.table.query(range).await?;
         let mut is_more = found.len() >= limit;
 
-        let mut visited = Visited::default();
         let mut tries = Vec::with_capacity(found.len());
         let (mut puts, mut deletes) = (Vec::new(), Vec::new());
         let look = if lease.is_zero() { now.earliest() } else { after(now.latest(), lease) };
@@ -121,13 +120,16 @@ impl DynamodbTimers {
             }
         }
         self.table.write_batch(puts, deletes).await?;
-        visited.next = if is_more { None } else { Some(self.first_of(shard).await?) };
-        if !shards::end(&self.table, &self.scope, visit, visited.next).await? {
+        let next = if is_more { None } else { Some(self.first_of(shard).await?) };
+        if !shards::end(&self.table, &self.scope, visit, next).await? {
             shards::look_at(&self.table, &self.scope, [(row.shard, look)]).await?;
         }
-        if is_more {
-            visited.next = Some(now.middle());
-        }
+        visited.due.next_in = match next {
+            // What is early, or another host's, is not looked at all the time.
+            Some(next) if next <= now.middle() && stored.is_empty() => Some(VISITED_WAIT),
+            Some(next) => waits(next, now),
+            None => Some(Duration::ZERO),
+        };
         self.take_messages(stored, &mut visited).await;
         Ok(visited)
     }

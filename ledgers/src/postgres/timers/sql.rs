@@ -142,4 +142,5 @@ LIMIT $4";
 const COUNTS: &str = "
 SELECT (SELECT count(*) FROM (SELECT FROM {schema}.timers WHERE service = $1 LIMIT $2) AS a) AS all_of_them,
        (SELECT count(*) FROM (SELECT FROM {schema}.timers
-                              WHERE service = $1 AND look_ms <= (SELECT {now_ms}) LIMIT $2) AS d) AS overdue";
+                              WHERE service = $1 AND look_ms <= (SELECT {now_ms})
+                              ORDER BY look_ms, id LIMIT $2) AS d) AS overdue";
