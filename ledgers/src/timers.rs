@@ -178,7 +178,7 @@ pub enum Cancelled {
 }
 
 /// What [`Timers::take_due`] has found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Due {
     pub taken: Vec<Taken>,
     /// Timers that cannot be read. Each is told once a lease, stays where it is, and keeps no other

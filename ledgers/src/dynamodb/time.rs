@@ -49,7 +49,7 @@ impl Bounds {
 
     /// The best guess.
     pub fn middle(self) -> UnixMs {
-        to_ms(self.earliest.midpoint(self.latest))
+        to_ms(self.earliest + self.latest.saturating_sub(self.earliest) / 2)
     }
 
     pub fn latest_us(self) -> u64 {

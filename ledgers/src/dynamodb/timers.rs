@@ -102,7 +102,8 @@ impl DynamodbTimers {
         let (mut due, mut missed) = (Due::default(), None);
         while !rows.is_empty() {
             let left = max.saturating_sub(due.taken.len());
-            let left_bytes = TAKE_MAX_BYTES.saturating_sub(due.taken.iter().map(|taken| taken.message.len()).sum());
+            let left_bytes =
+                TAKE_MAX_BYTES.saturating_sub(due.taken.iter().map(|taken| taken.message.len()).sum::<usize>());
             // Each of them may take one message, however long it is.
             let at_once = rows.len().min(VISITS_AT_ONCE).min(left).min(left_bytes / MESSAGE_MAX_BYTES);
             if at_once == 0 {
@@ -144,7 +145,7 @@ impl Timers for DynamodbTimers {
     async fn take_due(&self, lease: Duration, max: usize) -> Result<Due, LedgerError> {
         let rows = shards::all(&self.table, &self.scope, false).await?;
         let now = self.table.now()?;
-        let (due, later): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.next <= now.middle());
+        let (due, later): (Vec<&ShardRow>, Vec<&ShardRow>) = rows.iter().partition(|row| row.next <= now.middle());
         let visited_by_others = due.iter().any(|row| row.is_visited(now)).then_some(VISITED_WAIT);
         let next = later.iter().filter_map(|row| waits(row.next, now)).chain(visited_by_others).min();
         let mut due = self.visit_all(self.to_visit(&rows, now), lease, max.min(TAKE_MAX)).await?;
@@ -179,6 +180,13 @@ impl Timers for DynamodbTimers {
     async fn counts(&self) -> Result<Counts, LedgerError> {
         people::counts(&self.table, &self.scope).await
     }
+}
+
+/// A fence after `last`, and after those of earlier timers of the id, as far as their hosts' bounds
+/// on the time are alike. No other host gives it out at the same moment: whoever finds it knows that
+/// the write was its own.
+fn fence_after(last: Fence, now: Bounds) -> Fence {
+    Fence(last.0.max(now.latest_us()).saturating_add(fastrand::u64(1..=u32::MAX.into())))
 }
 
 /// How long until then; None where nothing is awaited.

@@ -1,6 +1,6 @@
 //! The calls that only timers make.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
@@ -104,8 +104,11 @@ impl Table {
     }
 
     /// Puts items and removes others, without conditions. All of them are made when it is answered
-    /// well. No item is named twice.
-    pub async fn write_batch(&self, puts: Vec<Item>, deletes: Vec<ItemKey>) -> Result<(), LedgerError> {
+    /// well.
+    pub async fn write_batch(&self, puts: Vec<Item>, mut deletes: Vec<ItemKey>) -> Result<(), LedgerError> {
+        // DynamoDB takes no call that names an item twice.
+        let mut named = HashSet::new();
+        deletes.retain(|item_key| named.insert((item_key.key, item_key.item.clone())));
         let put = |item| {
             let request = PutRequest::builder().set_item(Some(item)).build().expect("the item is set");
             WriteRequest::builder().put_request(request).build()

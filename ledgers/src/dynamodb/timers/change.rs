@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use wasq_core::clock;
 
 use super::rows::{Body, Stored};
-use super::{DynamodbTimers, each};
+use super::{DynamodbTimers, each, fence_after};
 use crate::dynamodb::item::{FENCE, Item, ItemKey, number};
 use crate::dynamodb::table::Written;
 use crate::dynamodb::update::Update as Change;
@@ -54,7 +54,7 @@ impl DynamodbTimers {
             return Ok(Vec::new());
         }
         let (began, now) = (clock::now(), self.table.now()?);
-        let fence = Fence(now.latest_us());
+        let fence = fence_after(Fence(0), now);
         let mut parts = Vec::new();
         let stored = |timer: &&NewTimer| {
             let (id, queue, message) = (timer.id.clone(), timer.queue.clone(), timer.message.clone());
@@ -139,7 +139,7 @@ impl DynamodbTimers {
             return Err(LedgerError::Stale);
         }
         let (began, now) = (clock::now(), self.table.now()?);
-        let fence = Fence(before.fence.0.saturating_add(1).max(now.latest_us()));
+        let fence = fence_after(before.fence, now);
         let due = update.due.from(now.middle());
         let mut after = Stored { due, look: due, is_taken: false, fence, ..before.clone() };
         if let Some(message) = &update.message {

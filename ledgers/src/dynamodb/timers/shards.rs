@@ -99,8 +99,11 @@ pub async fn begin(table: &Table, scope: &Scope, row: &ShardRow) -> Result<Optio
     let update = Update::default()
         .only_if(VISITOR, number(row.visitor))
         .set_all([(VISITOR, number(visitor)), (VISIT_UNTIL, number(until.0))]);
-    let (Written::Done(item) | Written::Refused(item)) =
-        table.update(&row_key(scope, row.shard), update, ReturnValue::AllNew).await?;
+    let row_key = row_key(scope, row.shard);
+    let item = match table.update(&row_key, update, ReturnValue::AllNew).await? {
+        Written::Done(item) | Written::Refused(item @ Some(_)) => item,
+        Written::Refused(None) => table.get(&row_key, None).await?,
+    };
     let now = item.as_ref().map(ShardRow::read).transpose()?;
     // It may be refused as said before: the answer was lost, and the SDK has tried again.
     let ours = now.filter(|row| row.visitor == visitor);

@@ -9,13 +9,13 @@ use wasq_core::message::{Key, UnixMs};
 use super::calls::Range;
 use super::rows::{Hint, Stored, damaged, from, place};
 use super::shards::{self, ShardRow, Visit};
-use super::{DynamodbTimers, VISITED_WAIT, waits};
-use crate::dynamodb::item::{FENCE, ITEM, Item, ItemKey, KEY, number, text};
+use super::{DynamodbTimers, VISITED_WAIT, fence_after, waits};
+use crate::dynamodb::item::{FENCE, ITEM, Item, ItemKey, KEY, LeaseEnd, number, text};
 use crate::dynamodb::table::Written;
 use crate::dynamodb::time::Bounds;
 use crate::dynamodb::update::Update;
 use crate::entry::after;
-use crate::ledger::{CALLS_AT_ONCE, Fence, LedgerError};
+use crate::ledger::{CALLS_AT_ONCE, LedgerError};
 use crate::timers::{Due, END_OF_TIME, Taken, within_bytes};
 
 /// A hint without a timer may be of one that is just being set. After so long nobody sets it.
@@ -74,13 +74,14 @@ impl DynamodbTimers {
 
         let mut tries = Vec::with_capacity(found.len());
         let (mut puts, mut deletes) = (Vec::new(), Vec::new());
-        let look = if lease.is_zero() { now.earliest() } else { after(now.latest(), lease) };
+        // As a claim's: one of no length has ended for others at once.
+        let look = LeaseEnd::of(lease, now).until;
         for item in found {
             match Hint::read(&item) {
                 // Others count its lease until it has surely ended.
                 Ok(hint) if hint.is_taken && hint.look > now.earliest() => {}
                 Ok(hint) => {
-                    let fence = Fence(hint.fence.0.saturating_add(1).max(now.latest_us()));
+                    let fence = fence_after(hint.fence, now);
                     let taken = Hint { look, fence, is_taken: true, put_at: now.earliest(), ..hint.clone() };
                     tries.push(Try { hint, item, taken });
                 }
@@ -185,7 +186,11 @@ impl DynamodbTimers {
     fn push_away(&self, mut item: Item, look: UnixMs, puts: &mut Vec<Item>, deletes: &mut Vec<ItemKey>) {
         let Some((old, partition)) = sort_key(&item) else { return };
         let tie = place(&old).map_or_else(|| old.clone(), |(_, tie)| tie.to_owned());
-        item.insert(ITEM.into(), text(&format!("{} {tie}", from(look))));
+        let new = format!("{} {tie}", from(look));
+        if new == old {
+            return;
+        }
+        item.insert(ITEM.into(), text(&new));
         puts.push(item);
         deletes.push(ItemKey { key: partition, item: old });
     }
