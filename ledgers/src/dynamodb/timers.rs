@@ -62,13 +62,6 @@ impl DynamodbTimers {
         std::iter::once(hint).chain(parts.into_iter().flatten())
     }
 
-    /// Has the shards of timers looked into in time; their hints are there.
-    async fn look_at<'a>(&self, timers: impl IntoIterator<Item = &'a Stored>) -> Result<(), LedgerError> {
-        let hints = timers.into_iter().map(|timer| (self.scope.shard_of(&timer.id), timer.look));
-        let hints: Vec<_> = hints.collect();
-        shards::look_at(&self.table, &self.scope, hints).await
-    }
-
     async fn message(&self, timer: &Stored) -> Result<Bytes, LedgerError> {
         let parts = match &timer.body {
             Body::Within(message) => return Ok(message.clone()),

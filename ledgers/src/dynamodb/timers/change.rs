@@ -8,16 +8,23 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use wasq_core::clock;
 
 use super::rows::{Body, Stored};
-use super::{DynamodbTimers, each, fence_after};
+use super::{DynamodbTimers, each, fence_after, shards};
 use crate::dynamodb::item::{FENCE, Item, ItemKey, number};
 use crate::dynamodb::table::Written;
-use crate::dynamodb::update::Update as Change;
+use crate::dynamodb::time::Bounds;
+use crate::dynamodb::update::Update as ItemChange;
 use crate::ledger::{Fence, LedgerError};
 use crate::timers::{Cancelled, NewTimer, Set, TimerId, Update};
 
 /// How long hints surely last whose timers do not have their fence yet: half of what
 /// `take::UNSET_KEPT` gives them. A host that was stopped for longer puts them again.
 const HINTS_LAST: Duration = Duration::from_secs(30);
+
+/// A timer as it was found, and as it is to be.
+struct Change {
+    before: Stored,
+    after: Stored,
+}
 
 /// What became of setting a timer.
 enum Wrote {
@@ -64,33 +71,30 @@ impl DynamodbTimers {
             Stored { id, queue, due, look: due, is_taken: false, fence, bytes, body }
         };
         let new: Vec<Stored> = timers.iter().map(stored).collect();
-        let hint = |timer: &Stored| timer.hint(now.earliest()).to_item(&self.scope);
         self.put_parts(parts).await?;
-        self.table.write_batch(new.iter().map(hint).collect(), Vec::new()).await?;
+        self.put_hints(&new, now).await?;
         let wrote = each(new.iter().map(|timer| self.set_one(timer))).await;
 
         let is_late = began.elapsed() > HINTS_LAST;
-        let (mut there, mut hints, mut useless) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut again, mut useless) = (Vec::new(), Vec::new());
         let mut answers = Vec::with_capacity(new.len());
         for (timer, wrote) in new.into_iter().zip(wrote) {
             answers.push(match wrote {
                 Ok(Wrote::Exists(found)) => {
                     useless.extend(self.traces(&timer));
-                    // Whoever has set it may have died before its hint was there to stay.
-                    hints.extend(found.as_ref().map(hint));
-                    there.extend(found);
+                    // Whoever has set it may have been stopped for long, and died.
+                    again.extend(found);
                     Ok(Set::Exists)
                 }
                 // After an error it may be there, too.
                 wrote => {
-                    hints.extend(is_late.then(|| hint(&timer)));
-                    there.push(timer);
+                    again.extend(is_late.then_some(timer));
                     wrote.map(|_| Set::New)
                 }
             });
         }
-        self.table.write_batch(hints, useless).await?;
-        self.look_at(&there).await?;
+        self.forget(useless).await;
+        self.put_hints(&again, now).await?;
         Ok(answers)
     }
 
@@ -110,6 +114,17 @@ impl DynamodbTimers {
         })
     }
 
+    /// Puts the hints of timers that are going to be so, and has their shards looked into in time.
+    async fn put_hints(&self, timers: &[Stored], now: Bounds) -> Result<(), LedgerError> {
+        if timers.is_empty() {
+            return Ok(());
+        }
+        let hints = timers.iter().map(|timer| timer.hint(now.earliest()).to_item(&self.scope));
+        self.table.write_batch(hints.collect(), Vec::new()).await?;
+        let looks: Vec<_> = timers.iter().map(|timer| (self.scope.shard_of(&timer.id), timer.look)).collect();
+        shards::look_at(&self.table, &self.scope, looks).await
+    }
+
     async fn put_parts(&self, parts: Vec<Item>) -> Result<(), LedgerError> {
         each(parts.into_iter().map(|part| self.table.put(part))).await.into_iter().collect()
     }
@@ -123,54 +138,81 @@ impl DynamodbTimers {
     }
 
     pub(super) async fn update_all(&self, updates: Vec<Update>) -> Vec<Result<bool, LedgerError>> {
-        let answers = each(updates.iter().map(|update| self.update_one(update))).await;
-        let changed: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()?.as_ref()).collect();
-        if let Err(error) = self.look_at(changed.into_iter()).await {
-            return answers.into_iter().map(|answer| answer.and(Err(error.clone()))).collect();
+        let began = clock::now();
+        let prepared = each(updates.iter().map(|update| self.prepare(update))).await;
+        let all: Vec<Stored> =
+            prepared.iter().filter_map(|prepared| Some(prepared.as_ref().ok()?.as_ref()?.after.clone())).collect();
+        let put = match self.table.now() {
+            Ok(now) => self.put_hints(&all, now).await,
+            Err(error) => Err(error),
+        };
+        let changed = each(prepared.iter().map(|prepared| async {
+            match prepared {
+                Ok(Some(change)) => match &put {
+                    Ok(()) => self.change(change).await,
+                    Err(error) => Err(error.clone()),
+                },
+                Ok(None) => Ok(false),
+                Err(error) => Err(error.clone()),
+            }
+        }))
+        .await;
+        let mut useless = Vec::new();
+        for (prepared, changed) in prepared.iter().zip(&changed) {
+            let Ok(Some(Change { before, after })) = prepared else { continue };
+            let (left, kept) = match changed {
+                Ok(true) => (before, after),
+                Ok(false) | Err(LedgerError::Stale) => (after, before),
+                // It is one or the other.
+                Err(_) => continue,
+            };
+            let kept: Vec<_> = self.traces(kept).collect();
+            useless.extend(self.traces(left).filter(|trace| !kept.contains(trace)));
         }
-        answers.into_iter().map(|answer| answer.map(|changed| changed.is_some())).collect()
+        self.forget(useless).await;
+        if began.elapsed() > HINTS_LAST
+            && let Ok(now) = self.table.now()
+            && let Err(error) = self.put_hints(&all, now).await
+        {
+            return changed.into_iter().map(|answer| answer.and(Err(error.clone()))).collect();
+        }
+        changed
     }
 
-    /// Changes a timer. None if there is none.
-    async fn update_one(&self, update: &Update) -> Result<Option<Stored>, LedgerError> {
+    /// What a timer is to be, with its message where it shall be. None if there is none.
+    async fn prepare(&self, update: &Update) -> Result<Option<Change>, LedgerError> {
         update.fits()?;
         let Some(before) = self.stored(&update.id).await? else { return Ok(None) };
         if before.fence != update.fence {
             return Err(LedgerError::Stale);
         }
-        let (began, now) = (clock::now(), self.table.now()?);
-        let fence = fence_after(before.fence, now);
-        let due = update.due.from(now.middle());
+        let now = self.table.now()?;
+        let (due, fence) = (update.due.from(now.middle()), fence_after(before.fence, now));
         let mut after = Stored { due, look: due, is_taken: false, fence, ..before.clone() };
         if let Some(message) = &update.message {
             let (body, parts) = Body::of(&self.scope, &after.id, &after.queue, message.clone(), fence);
             (after.bytes, after.body) = (message.len(), body);
             self.put_parts(parts).await?;
         }
-        let hint = || vec![after.hint(now.earliest()).to_item(&self.scope)];
-        self.table.write_batch(hint(), Vec::new()).await?;
-        let mut change = Change::default().only_if(FENCE, number(before.fence.0));
+        Ok(Some(Change { before, after }))
+    }
+
+    async fn change(&self, Change { before, after }: &Change) -> Result<bool, LedgerError> {
+        let mut change = ItemChange::default().only_if(FENCE, number(before.fence.0));
         for (name, value) in after.attributes() {
             change = match value {
                 Some(value) => change.set(name, value),
                 None => change.remove(name),
             };
         }
-        let is_done = match self.table.update(&self.scope.timer(&update.id), change, ReturnValue::None).await? {
-            Written::Done(_) => true,
-            // Unless the answer was lost, and the SDK has tried again.
-            Written::Refused(_) => self.stored(&update.id).await?.is_some_and(|found| found.fence == fence),
-        };
-        if is_done && began.elapsed() > HINTS_LAST {
-            self.table.write_batch(hint(), Vec::new()).await?;
-        }
-        let (useless, kept) = if is_done { (&before, &after) } else { (&after, &before) };
-        let kept: Vec<_> = self.traces(kept).collect();
-        self.forget(self.traces(useless).filter(|trace| !kept.contains(trace)).collect()).await;
-        match is_done {
-            true => Ok(Some(after)),
-            // It was there just now.
-            false => self.stored(&update.id).await?.map_or(Ok(None), |_| Err(LedgerError::Stale)),
+        match self.table.update(&self.scope.timer(&after.id), change, ReturnValue::None).await? {
+            Written::Done(_) => Ok(true),
+            Written::Refused(_) => match self.stored(&after.id).await? {
+                None => Ok(false),
+                // The answer was lost, and the SDK has tried again.
+                Some(found) if found.fence == after.fence => Ok(true),
+                Some(_) => Err(LedgerError::Stale),
+            },
         }
     }
 

@@ -141,7 +141,7 @@ async fn on_store(timers: &dyn Timers, operation: &Operation, n: u32, fences: &m
             let update = Update { id: id.clone(), fence: fences.pick(id, *age), due: *due, message };
             format!("{:?}", timers.update_batch(vec![update]).await[0])
         }
-        Operation::Cancel(id) => format!("{:?}", timers.cancel_batch(&[id.clone()]).await[0]),
+        Operation::Cancel(id) => format!("{:?}", timers.cancel_batch(std::slice::from_ref(id)).await[0]),
         Operation::Get(id) => {
             let found = timers.get(id).await.expect("the store answers");
             fences.saw(id, found.as_ref().and_then(|timer| timer.fence));
