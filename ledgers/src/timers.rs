@@ -52,8 +52,8 @@ pub trait Timers: Send + Sync + 'static {
     async fn set_batch(&self, timers: Vec<NewTimer>) -> Vec<Result<Set, LedgerError>>;
 
     /// Takes what is due and in no host's hand, what can be taken longest first: at most `max`
-    /// timers, and [`TAKE_MAX_BYTES`] of messages. They are told in the order of their times. They are this host's for `lease`; then they are due again,
-    /// for any host.
+    /// timers, and [`TAKE_MAX_BYTES`] of messages. They are told in the order of their times. They
+    /// are this host's for `lease`; then they are due again, for any host.
     ///
     /// To an idle host this is one read. It makes it every second, or when
     /// [`next_in`](Due::next_in) has passed, if that is sooner.

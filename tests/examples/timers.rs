@@ -1,7 +1,7 @@
 //! What a timer costs in each store: set, taken and done in batches, beside many that wait.
 //!
-//! `cargo run --example timers -- [WAITING]` makes the table of docs/internals/timers.md. `dynalite`
-//! is a server in Node on this machine: of DynamoDB only the host's own time counts.
+//! `cargo run --example timers -- [WAITING]` makes the table of docs/internals/timers.md.
+//! `dynalite` is a server in Node on this machine: of DynamoDB only the host's own time counts.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -1,8 +1,8 @@
 //! The timers, in items of the ledger's table: no index, no scan, no partition that all hosts write
 //! to. docs/internals/timers.md tells the protocol and its cost.
 //!
-//! A timer's item is the truth; a hint in one of 64 shards says when to look at it (`rows`), and the
-//! directory says when to look into which shard (`shards`). Time is the server's, known within
+//! A timer's item is the truth; a hint in one of 64 shards says when to look at it (`rows`), and
+//! the directory says when to look into which shard (`shards`). Time is the server's, known within
 //! bounds: what is due counts by their middle, and a lease of another host by its later end.
 
 mod calls;
@@ -76,8 +76,8 @@ impl DynamodbTimers {
         Ok(message.into())
     }
 
-    /// Shards whose time has come and that no other host is in, in any order; now and then one whose
-    /// time has not.
+    /// Shards whose time has come and that no other host is in, in any order; now and then one
+    /// whose time has not.
     fn to_visit(&self, rows: &[ShardRow], now: Bounds) -> Vec<ShardRow> {
         let mut due: Vec<_> =
             rows.iter().filter(|row| row.next <= now.middle() && !row.is_visited(now)).copied().collect();
@@ -176,8 +176,8 @@ impl Timers for DynamodbTimers {
 }
 
 /// A fence after `last`, and after those of earlier timers of the id, as far as their hosts' bounds
-/// on the time are alike. No other host gives it out at the same moment: whoever finds it knows that
-/// the write was its own.
+/// on the time are alike. No other host gives it out at the same moment: whoever finds it knows
+/// that the write was its own.
 fn fence_after(last: Fence, now: Bounds) -> Fence {
     Fence(last.0.max(now.latest_us()).saturating_add(fastrand::u64(1..=u32::MAX.into())))
 }

@@ -2,9 +2,10 @@
 //! host reads the directory once a second, and no shard.
 //!
 //! A row's moment is never later than the shard's first hint that a timer has. Whoever puts a hint
-//! there looks at the row before the timer gets it, and makes its moment earlier if need be. Whoever visits the shard makes it later,
-//! on the condition that nobody has put a hint there since the visit began: those who did have
-//! *touched* the row. All of that is a comparison with what was read, and needs no clock.
+//! there looks at the row before the timer gets it, and makes its moment earlier if need be.
+//! Whoever visits the shard makes it later, on the condition that nobody has put a hint there since
+//! the visit began: those who did have *touched* the row. All of that is a comparison with what was
+//! read, and needs no clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

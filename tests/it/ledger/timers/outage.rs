@@ -22,8 +22,8 @@ fn is_unavailable<T: std::fmt::Debug>(answer: &Result<T, LedgerError>) {
     assert!(!reason.contains(PASSWORD), "{reason}");
 }
 
-/// Every operation fails in time as long as the store is away, and goes well again by itself when it
-/// is back; what was there before is there.
+/// Every operation fails in time as long as the store is away, and goes well again by itself when
+/// it is back; what was there before is there.
 async fn outage<S>(timers: &dyn Timers, store: &mut S, away: impl Fn(&mut S), back: impl Fn(&mut S)) {
     set(timers, vec![timer("before", past(1)), timer("later", FAR)]).await;
     away(store);
