@@ -98,6 +98,11 @@ impl Core {
         Ok((core, threads))
     }
 
+    /// A fence that nobody else has, for what is kept in SQLite.
+    pub fn next_fence(&self) -> Fence {
+        self.table.lock().next_fence()
+    }
+
     /// No turn is made any more, and the threads end once what waits for the disk is answered.
     pub fn close(&self) {
         self.table.lock().is_closed = true;

@@ -235,6 +235,10 @@ impl Table {
         self.stalled = Some(reason);
     }
 
+    pub fn next_fence(&mut self) -> Fence {
+        self.fences.next()
+    }
+
     pub fn runs(&self) -> &Arc<Runs> {
         &self.runs
     }

@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
 
-use super::operation::Tables;
+use super::core::Core;
 use super::rows::{Batch, failed};
-use super::{LocalLedger, each, on_disk, with_os};
+use super::{Handle, LocalLedger, each};
 use crate::ledger::{Fence, LedgerError};
 use crate::timers::{
     COUNT_MAX, Cancelled, Counts, Due, LIST_MAX, List, Listed, NewTimer, Place, Set, TAKE_MAX, TAKE_MAX_BYTES, Taken,
@@ -85,21 +85,22 @@ impl LocalTimers {
     }
 
     fn of_service(&self) -> OfService {
-        OfService { service: self.service.clone(), held: self.ledger.0.held.clone() }
+        let Handle { core, held, .. } = &*self.ledger.0;
+        OfService { service: self.service.clone(), held: held.clone(), core: core.clone() }
     }
 
     /// Does something with each part of a batch, and answers from the disk.
     async fn each<P, T>(
         &self,
         parts: Vec<P>,
-        work: fn(&OfService, &mut Tables<'_>, P) -> Result<T, LedgerError>,
+        work: fn(&OfService, &Batch<'_>, P) -> Result<T, LedgerError>,
     ) -> Vec<Result<T, LedgerError>>
     where
         P: Send + 'static,
         T: Send + 'static,
     {
         let (count, of_service) = (parts.len(), self.of_service());
-        let answers = self.ledger.ask(on_disk, move |tables| each(parts, |part| work(&of_service, tables, part))).await;
+        let answers = self.ledger.ask(move |batch| each(parts, |part| work(&of_service, batch, part))).await;
         answers.unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
     }
 }
@@ -112,7 +113,7 @@ impl Timers for LocalTimers {
 
     async fn take_due(&self, lease: Duration, max: usize) -> Result<Due, LedgerError> {
         let (of_service, lease, max) = (self.of_service(), lease.min(LEASE_MAX), max.min(TAKE_MAX));
-        self.ledger.ask(with_os, move |tables| of_service.take_due(tables, lease, max)).await
+        self.ledger.ask(move |batch| of_service.take_due(batch, lease, max)).await
     }
 
     async fn done_batch(&self, timers: &[(TimerId, Fence)]) -> Vec<Result<bool, LedgerError>> {
@@ -129,17 +130,17 @@ impl Timers for LocalTimers {
 
     async fn get(&self, id: &TimerId) -> Result<Option<Timer>, LedgerError> {
         let (of_service, id) = (self.of_service(), id.clone());
-        self.ledger.ask(with_os, move |tables| of_service.get(&tables.batch, &id)).await
+        self.ledger.ask(move |batch| of_service.get(batch, &id)).await
     }
 
     async fn list(&self, limit: usize, after: Option<&Place>) -> Result<List, LedgerError> {
         let (of_service, limit, after) = (self.of_service(), limit.min(LIST_MAX), after.cloned());
-        self.ledger.ask(with_os, move |tables| of_service.list(&tables.batch, limit, after)).await
+        self.ledger.ask(move |batch| of_service.list(batch, limit, after)).await
     }
 
     async fn counts(&self) -> Result<Counts, LedgerError> {
         let of_service = self.of_service();
-        self.ledger.ask(with_os, move |tables| of_service.counts(&tables.batch)).await
+        self.ledger.ask(move |batch| of_service.counts(batch)).await
     }
 }
 
@@ -147,6 +148,8 @@ impl Timers for LocalTimers {
 struct OfService {
     service: Arc<str>,
     held: Arc<Held>,
+    /// Gives out fences.
+    core: Arc<Core>,
 }
 
 /// A timer's row.
@@ -183,27 +186,27 @@ fn column(at: UnixMs) -> i64 {
 }
 
 impl OfService {
-    fn set(&self, tables: &mut Tables<'_>, new: NewTimer) -> Result<Set, LedgerError> {
+    fn set(&self, batch: &Batch<'_>, new: NewTimer) -> Result<Set, LedgerError> {
         new.fits()?;
-        let (due, fence) = (new.due.from(clock::unix_ms()), tables.fences.next());
-        let mut insert = tables.batch.prepare(
+        let (due, fence) = (new.due.from(clock::unix_ms()), self.core.next_fence());
+        let mut insert = batch.prepare(
             "INSERT INTO timers (service, id, due, fence, queue, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT DO NOTHING RETURNING timer",
         )?;
         let columns = params![self.service, new.id.0, column(due), fence.0 as i64, new.queue, new.message.len() as i64];
         let timer: Option<i64> = insert.query_row(columns, |row| row.get(0)).optional().map_err(failed)?;
         let Some(timer) = timer else { return Ok(Set::Exists) };
-        tables.batch.run("INSERT INTO timer_messages VALUES (?1, ?2)", params![timer, &*new.message])?;
+        batch.run("INSERT INTO timer_messages VALUES (?1, ?2)", params![timer, &*new.message])?;
         Ok(Set::New)
     }
 
-    fn take_due(&self, tables: &mut Tables<'_>, lease: Duration, max: usize) -> Result<Due, LedgerError> {
+    fn take_due(&self, batch: &Batch<'_>, lease: Duration, max: usize) -> Result<Due, LedgerError> {
         let (now, today) = (clock::now(), clock::unix_ms());
         let (held, _) = self.held.live(&self.service, now);
         // Those in hand stand among the others, and one more tells whether there are more.
         let free: Vec<_> = {
             let limit = max.saturating_add(held).saturating_add(1) as i64;
-            let mut select = tables.batch.prepare(&format!(
+            let mut select = batch.prepare(&format!(
                 "SELECT {COLUMNS} FROM timers WHERE service = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3"
             ))?;
             let rows = select.query_map(params![self.service, column(today), limit], found).map_err(failed)?;
@@ -221,7 +224,7 @@ impl OfService {
         for row in free.into_iter().take(taken) {
             let read = row.and_then(|found| {
                 let number = found.timer;
-                self.take(tables, found).map_err(|error| (number, error))
+                self.take(batch, found).map_err(|error| (number, error))
             });
             match read {
                 Ok((timer, taken)) => {
@@ -235,14 +238,14 @@ impl OfService {
                 Err((_, error)) => return Err(error),
             }
         }
-        due.next_in = if is_more { Some(Duration::ZERO) } else { self.next_in(&tables.batch, now, today)? };
+        due.next_in = if is_more { Some(Duration::ZERO) } else { self.next_in(batch, now, today)? };
         Ok(due)
     }
 
-    fn take(&self, tables: &mut Tables<'_>, found: Found) -> Result<(i64, Taken), LedgerError> {
+    fn take(&self, batch: &Batch<'_>, found: Found) -> Result<(i64, Taken), LedgerError> {
         let Found { timer, id, due, queue, .. } = found;
-        let (message, fence) = (message(&tables.batch, timer, &id)?, tables.fences.next());
-        tables.batch.run("UPDATE timers SET fence = ?2 WHERE timer = ?1", params![timer, fence.0 as i64])?;
+        let (message, fence) = (message(batch, timer, &id)?, self.core.next_fence());
+        batch.run("UPDATE timers SET fence = ?2 WHERE timer = ?1", params![timer, fence.0 as i64])?;
         Ok((timer, Taken { id, fence, due, queue, message }))
     }
 
@@ -269,9 +272,9 @@ impl OfService {
         }
     }
 
-    fn done(&self, tables: &mut Tables<'_>, (id, fence): (TimerId, Fence)) -> Result<bool, LedgerError> {
-        let Some(found) = self.find_by(&tables.batch, &id, fence)? else { return Ok(false) };
-        self.remove(&tables.batch, found.timer)?;
+    fn done(&self, batch: &Batch<'_>, (id, fence): (TimerId, Fence)) -> Result<bool, LedgerError> {
+        let Some(found) = self.find_by(batch, &id, fence)? else { return Ok(false) };
+        self.remove(batch, found.timer)?;
         Ok(true)
     }
 
@@ -282,29 +285,29 @@ impl OfService {
         Ok(())
     }
 
-    fn update(&self, tables: &mut Tables<'_>, update: Update) -> Result<bool, LedgerError> {
+    fn update(&self, batch: &Batch<'_>, update: Update) -> Result<bool, LedgerError> {
         update.fits()?;
-        let Some(found) = self.find_by(&tables.batch, &update.id, update.fence)? else { return Ok(false) };
-        let (due, fence) = (update.due.from(clock::unix_ms()), tables.fences.next());
+        let Some(found) = self.find_by(batch, &update.id, update.fence)? else { return Ok(false) };
+        let (due, fence) = (update.due.from(clock::unix_ms()), self.core.next_fence());
         let bytes = update.message.as_ref().map_or(found.bytes, Bytes::len);
-        tables.batch.run(
+        batch.run(
             "UPDATE timers SET due = ?2, fence = ?3, bytes = ?4 WHERE timer = ?1",
             params![found.timer, column(due), fence.0 as i64, bytes as i64],
         )?;
         if let Some(message) = update.message {
             let sql = "INSERT OR REPLACE INTO timer_messages VALUES (?1, ?2)";
-            tables.batch.run(sql, params![found.timer, &*message])?;
+            batch.run(sql, params![found.timer, &*message])?;
         }
         self.held.let_go(found.timer);
         Ok(true)
     }
 
-    fn cancel(&self, tables: &mut Tables<'_>, id: TimerId) -> Result<Cancelled, LedgerError> {
-        let mut select = tables.batch.prepare("SELECT timer FROM timers WHERE service = ?1 AND id = ?2")?;
+    fn cancel(&self, batch: &Batch<'_>, id: TimerId) -> Result<Cancelled, LedgerError> {
+        let mut select = batch.prepare("SELECT timer FROM timers WHERE service = ?1 AND id = ?2")?;
         let timer = select.query_row(params![self.service, id.0], |row| row.get(0)).optional().map_err(failed)?;
         let Some(timer) = timer else { return Ok(Cancelled::Gone) };
         let is_held = self.held.is_held(timer, clock::now());
-        self.remove(&tables.batch, timer)?;
+        self.remove(batch, timer)?;
         Ok(if is_held { Cancelled::Taken } else { Cancelled::Waiting })
     }
 
