@@ -12,6 +12,8 @@ use futures::StreamExt;
 use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 use wasq_core::pause::{Pause, Target};
 
+pub use crate::error::LedgerError;
+pub use crate::fence::Fence;
 use crate::meters::LedgerMeters;
 use crate::timers::Timers;
 
@@ -181,10 +183,6 @@ pub struct Fresh {
     pub is_new: bool,
 }
 
-/// Grows with every claim of a key; a change with an older one is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fence(pub u64);
-
 /// How a claim ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finish {
@@ -199,22 +197,4 @@ pub enum Finish {
     /// The message is in the DLQ. Attempts, crashes and the body's digest start afresh for a
     /// replay, which is counted; steps are kept; all for `ttl`.
     DeadLettered { message_id: MessageId, ttl: Duration },
-}
-
-/// Why the ledger did not do it.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// Permanent: another claim was given out since; this one's outcome is void.
-    #[error("the claim is no longer ours: another delivery of this message has taken it")]
-    Stale,
-    /// Transient: the store did not answer or could not write.
-    #[error("ledger unavailable: {0}")]
-    Unavailable(String),
-    /// Permanent, for this key: what the store holds under it cannot be read. Other keys are not
-    /// concerned.
-    #[error("ledger entry is damaged: {0}")]
-    Damaged(String),
-    /// Permanent, for this value: the store takes none of its size.
-    #[error("too large for the ledger: {0}")]
-    TooLarge(String),
 }

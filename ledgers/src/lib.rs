@@ -9,6 +9,8 @@ pub mod config;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 pub mod entry;
+mod error;
+mod fence;
 mod ledger;
 #[cfg(feature = "local")]
 pub mod local;

@@ -62,8 +62,7 @@ pub use self::store::OpenError;
 
 use self::core::{Core, NEVER, TICK};
 use self::expiry::Expiry;
-use self::operation::{Operation, Task};
-use self::rows::Batch;
+use self::operation::{Operations, each};
 use self::run::Run;
 use self::runs::Runs;
 use self::segment::Segment;
@@ -88,6 +87,7 @@ pub struct LocalLedger(Arc<Handle>);
 struct Handle {
     core: Arc<Core>,
     meters: Arc<LedgerMeters>,
+    operations: Arc<Operations>,
     /// Which timers are in this process's hand.
     held: Arc<timers::Held>,
     /// Gone once closed.
@@ -95,7 +95,6 @@ struct Handle {
 }
 
 struct Open {
-    operations: mpsc::Sender<Box<dyn Operation>>,
     threads: Vec<JoinHandle<()>>,
     /// Ends with the store, which keeps the directory locked.
     writer: JoinHandle<Store>,
@@ -138,8 +137,8 @@ impl LocalLedger {
         let (dir, core_there, expiry) = (dir.to_owned(), core.clone(), Expiry::default());
         let writer = Writer { store, dir, inbox, core: core_there, expiry, sweep_every: tick, timer, is_out: false };
         let writer = thread::Builder::new().name("wasq-ledger".into()).spawn(|| writer.run()).map_err(at)?;
-        let open = Mutex::new(Some(Open { operations, threads, writer }));
-        Ok(Self(Arc::new(Handle { core, meters, held: Arc::default(), open })))
+        let (operations, open) = (Arc::new(Operations::new(operations)), Mutex::new(Some(Open { threads, writer })));
+        Ok(Self(Arc::new(Handle { core, meters, operations, held: Arc::default(), open })))
     }
 
     /// Writes what was handed in and lets go of the directory, for every clone. Blocks until that
@@ -164,27 +163,9 @@ impl LocalLedger {
     /// Has the store forget these steps, in its turn. Nobody asks for them any more: where the
     /// store has too much to do, its expiry finds them.
     fn forget_steps(&self, forgotten: Vec<(Key, Fence)>) {
-        let (task, _nobody_waits) = Task::new(move |batch: &Batch<'_>| {
-            forgotten.into_iter().try_for_each(|(key, up_to)| batch.forget_steps(key, up_to))
-        });
-        let unsent = self.0.operations().map(|operations| operations.try_send(Box::new(task)));
-        if let Some(Err(error)) = unsent {
-            tracing::debug!(%error, "steps that are forgotten stay for now");
-        }
-    }
-
-    /// Has the SQLite store do `work` in its turn; its answer is given when it is on the disk.
-    async fn ask<T, F>(&self, work: F) -> Result<T, LedgerError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Batch<'_>) -> Result<T, LedgerError> + Send + 'static,
-    {
-        let closed = || LedgerError::Unavailable("the ledger is closed".into());
-        let operations = self.0.operations().ok_or_else(closed)?;
-        let (task, answer) = Task::new(work);
-        operations.send(Box::new(task)).await.map_err(|_| closed())?;
-        drop(operations);
-        answer.await.map_err(|_| closed())?
+        self.0
+            .operations
+            .offer(move |batch| forgotten.into_iter().try_for_each(|(key, up_to)| batch.forget_steps(key, up_to)));
     }
 }
 
@@ -228,14 +209,9 @@ fn read_files(dir: &Path, first: Fence) -> Result<Table, OpenError> {
 }
 
 impl Handle {
-    fn operations(&self) -> Option<mpsc::Sender<Box<dyn Operation>>> {
-        let open = self.open.lock();
-        open.as_ref().map(|open| open.operations.clone())
-    }
-
     fn close(&self) {
-        let Some(Open { operations, threads, writer }) = self.open.lock().take() else { return };
-        drop(operations);
+        let Some(Open { threads, writer }) = self.open.lock().take() else { return };
+        self.operations.close();
         // The directory's lock goes last.
         let store = writer.join();
         self.core.close();
@@ -251,19 +227,6 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The answers of a batch. What the disk fails at is the whole batch's matter; a damaged entry is
-/// its key's.
-fn each<P, T>(
-    parts: impl IntoIterator<Item = P>,
-    work: impl FnMut(P) -> Result<T, LedgerError>,
-) -> Result<Vec<Result<T, LedgerError>>, LedgerError> {
-    let answers = parts.into_iter().map(work).map(|answer| match answer {
-        Err(LedgerError::Unavailable(reason)) => Err(LedgerError::Unavailable(reason)),
-        answer => Ok(answer),
-    });
-    answers.collect()
 }
 
 #[async_trait]
@@ -317,14 +280,14 @@ impl Ledger for LocalLedger {
         let claimed = self.0.core.turn(std::iter::once(key), false, |turn| turn.steps_since(key, fence));
         let (since, _) = claimed.await?;
         let name = name.to_owned();
-        self.ask(move |batch| batch.step(key, since, &name)).await
+        self.0.operations.ask(move |batch| batch.step(key, since, &name)).await
     }
 
     async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
         let (name, value) = (name.to_owned(), value.to_vec());
         // The step comes with its claim: what the disk has of one without the other is nothing.
         let (coming, claimed_at) = self.0.core.step_comes(key, fence).await?;
-        let recorded = self.ask(move |batch| batch.put_step(key, fence, &name, &value).map(|()| coming));
+        let recorded = self.0.operations.ask(move |batch| batch.put_step(key, fence, &name, &value).map(|()| coming));
         let (coming, claimed) = tokio::join!(recorded, self.0.core.durable(claimed_at));
         drop(coming?);
         claimed
@@ -332,35 +295,40 @@ impl Ledger for LocalLedger {
 
     async fn put_envelope(&self, id: &str, json: &[u8], ttl: Duration) -> Result<(), LedgerError> {
         let (id, json) = (id.to_owned(), json.to_vec());
-        self.ask(move |batch| batch.put_envelope(&id, &json, entry::after(clock::unix_ms(), ttl))).await
+        self.0.operations.ask(move |batch| batch.put_envelope(&id, &json, entry::after(clock::unix_ms(), ttl))).await
     }
 
     async fn get_envelope(&self, id: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let id = id.to_owned();
-        self.ask(move |batch| batch.envelope(&id, clock::unix_ms())).await
+        self.0.operations.ask(move |batch| batch.envelope(&id, clock::unix_ms())).await
     }
 
     async fn put_pause(&self, service: &str, pause: &Pause) -> Result<(), LedgerError> {
         let (service, pause) = (service.to_owned(), pause.clone());
-        self.ask(move |batch| batch.put_pause(&service, &pause)).await
+        self.0.operations.ask(move |batch| batch.put_pause(&service, &pause)).await
     }
 
     async fn remove_pause(&self, service: &str, target: &Target) -> Result<(), LedgerError> {
         let (service, target) = (service.to_owned(), target.to_string());
-        self.ask(move |batch| batch.remove_pause(&service, &target)).await
+        self.0.operations.ask(move |batch| batch.remove_pause(&service, &target)).await
     }
 
     async fn pauses(&self, service: &str) -> Result<Vec<Pause>, LedgerError> {
         let service = service.to_owned();
-        self.ask(move |batch| batch.pauses(&service)).await
+        self.0.operations.ask(move |batch| batch.pauses(&service)).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        tokio::try_join!(self.0.core.ping(), self.ask(|batch| batch.ping())).map(drop)
+        tokio::try_join!(self.0.core.ping(), self.0.operations.ask(|batch| batch.ping())).map(drop)
     }
 
     fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
-        Some(Arc::new(timers::LocalTimers::new(self.clone(), service)))
+        Some(Arc::new(timers::LocalTimers::new(
+            self.0.operations.clone(),
+            self.0.core.clone(),
+            self.0.held.clone(),
+            service,
+        )))
     }
 
     fn meters(&self) -> Option<&LedgerMeters> {

@@ -5,6 +5,7 @@
 //! What the server loses, the ledger forgets: docs/operate/ledgers.md tells when.
 
 mod error;
+mod script;
 mod store;
 mod timers;
 
@@ -19,6 +20,7 @@ use wasq_core::pause::{Pause, Target};
 
 pub use self::error::OpenError;
 
+use self::script::{CLOCK, words};
 use self::store::{ScriptCall, Store};
 use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::ledger::one;
@@ -27,8 +29,6 @@ use super::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, Ledger, Ledge
 use crate::config::RedisConfig;
 use crate::timers::Timers;
 
-/// What stands before every script.
-const CLOCK: &str = include_str!("redis/clock.lua");
 /// How long the trace of a ping is kept.
 const PING_KEPT: Duration = Duration::from_secs(60);
 
@@ -286,10 +286,6 @@ impl Ledger for RedisLedger {
         let store = self.store.with_own_connection();
         Some(Arc::new(Self { store, scripts: Scripts::new(), prefix: self.prefix.clone() }))
     }
-}
-
-fn words(answer: &[Vec<u8>]) -> Vec<&[u8]> {
-    answer.iter().map(Vec::as_slice).collect()
 }
 
 fn number<T: FromStr>(word: &[u8], key: Key) -> Result<T, LedgerError> {

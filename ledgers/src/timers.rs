@@ -18,7 +18,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use wasq_core::message::UnixMs;
 
-use crate::ledger::{Fence, LedgerError};
+use crate::error::LedgerError;
+use crate::fence::Fence;
 
 pub use self::timetable::Timetable;
 

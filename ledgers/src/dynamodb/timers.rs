@@ -7,6 +7,7 @@
 
 mod calls;
 mod change;
+mod handle;
 mod people;
 mod rows;
 mod shards;
@@ -15,22 +16,18 @@ mod take;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::{StreamExt, future};
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use futures::future;
 use wasq_core::clock;
-use wasq_core::message::UnixMs;
 
-use self::rows::{Body, Scope, Stored, hint_key};
+pub use self::handle::DynamodbTimers;
+
+use self::handle::{VISITED_WAIT, waits};
 use self::shards::ShardRow;
-use super::item::{ItemKey, Reader, VALUE};
-use super::table::Table;
 use super::time::Bounds;
-use crate::ledger::{CALLS_AT_ONCE, Fence, LedgerError};
+use crate::ledger::{Fence, LedgerError};
 use crate::timers::{
-    Cancelled, Counts, Due, END_OF_TIME, List, MESSAGE_MAX_BYTES, NewTimer, Place, Set, TAKE_MAX, TAKE_MAX_BYTES,
-    Timer, TimerId, Timers, Update,
+    Cancelled, Counts, Due, List, MESSAGE_MAX_BYTES, NewTimer, Place, Set, TAKE_MAX, TAKE_MAX_BYTES, Timer, TimerId,
+    Timers, Update,
 };
 
 /// Shards that one call visits at the same time.
@@ -38,44 +35,7 @@ const VISITS_AT_ONCE: usize = 4;
 /// How often a host visits some shard whose time has not come: it takes away what dead hosts have
 /// left there.
 const ROUND_EVERY: Duration = Duration::from_secs(60);
-/// When to look again into a shard that another host visits, or that shows nothing to take, though
-/// its time has come.
-const VISITED_WAIT: Duration = Duration::from_millis(200);
-
-/// The timers of a service in a table.
-pub struct DynamodbTimers {
-    table: Table,
-    scope: Scope,
-    /// When this host last visited a shard out of turn.
-    round: Mutex<Instant>,
-}
-
 impl DynamodbTimers {
-    pub fn new(table: Table, service: &str) -> Self {
-        Self { table, scope: Scope { service: service.to_owned() }, round: Mutex::new(clock::now()) }
-    }
-
-    /// What there is of a timer beside its item.
-    fn traces(&self, timer: &Stored) -> impl Iterator<Item = ItemKey> + use<> {
-        let parts = timer.body.parts().map(|parts| self.scope.parts(&timer.id, parts));
-        let hint = hint_key(&self.scope, &timer.id, timer.look, timer.fence);
-        std::iter::once(hint).chain(parts.into_iter().flatten())
-    }
-
-    async fn message(&self, timer: &Stored) -> Result<Bytes, LedgerError> {
-        let parts = match &timer.body {
-            Body::Within(message) => return Ok(message.clone()),
-            Body::Apart(parts) => self.scope.parts(&timer.id, *parts),
-        };
-        let mut message = Vec::with_capacity(timer.bytes);
-        for part in parts {
-            let item = self.table.get(&part, None).await?;
-            let item = item.ok_or_else(|| LedgerError::Damaged("a part of its message is gone".into()))?;
-            message.extend(Reader { key: part.key, item: &item }.bytes(VALUE)?);
-        }
-        Ok(message.into())
-    }
-
     /// Shards whose time has come and that no other host is in, in any order; now and then one
     /// whose time has not.
     fn to_visit(&self, rows: &[ShardRow], now: Bounds) -> Vec<ShardRow> {
@@ -173,22 +133,4 @@ impl Timers for DynamodbTimers {
     async fn counts(&self) -> Result<Counts, LedgerError> {
         people::counts(&self.table, &self.scope).await
     }
-}
-
-/// A fence after `last`, and after those of earlier timers of the id, as far as their hosts' bounds
-/// on the time are alike. No other host gives it out at the same moment: whoever finds it knows
-/// that the write was its own.
-fn fence_after(last: Fence, now: Bounds) -> Fence {
-    Fence(last.0.max(now.latest_us()).saturating_add(fastrand::u64(1..=u32::MAX.into())))
-}
-
-/// How long until then; None where nothing is awaited.
-fn waits(look: UnixMs, now: Bounds) -> Option<Duration> {
-    (look <= END_OF_TIME).then(|| Duration::from_millis(look.0.saturating_sub(now.middle().0)))
-}
-
-/// Does something for each of many, some at once, and answers in their order.
-async fn each<R>(all: impl IntoIterator<Item = impl Future<Output = R> + Send>) -> Vec<R> {
-    let all: Vec<_> = all.into_iter().collect();
-    futures::stream::iter(all).buffered(CALLS_AT_ONCE).collect().await
 }

@@ -1,6 +1,7 @@
 //! An operation on its way through the thread that has the SQLite store.
 
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
 
 use super::rows::Batch;
 use crate::ledger::LedgerError;
@@ -72,4 +73,60 @@ impl From<LedgerError> for Outage {
             }
         }
     }
+}
+
+/// What hands operations to the thread.
+pub struct Operations(Mutex<Option<mpsc::Sender<Box<dyn Operation>>>>);
+
+impl Operations {
+    pub fn new(sender: mpsc::Sender<Box<dyn Operation>>) -> Self {
+        Self(Mutex::new(Some(sender)))
+    }
+
+    /// None is taken any more. The thread ends with those that it has.
+    pub fn close(&self) {
+        self.0.lock().take();
+    }
+
+    fn sender(&self) -> Option<mpsc::Sender<Box<dyn Operation>>> {
+        self.0.lock().clone()
+    }
+
+    /// Has the thread do `work` in its turn; its answer is given when it is on the disk.
+    pub async fn ask<T, F>(&self, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Batch<'_>) -> Result<T, LedgerError> + Send + 'static,
+    {
+        let closed = || LedgerError::Unavailable("the ledger is closed".into());
+        let sender = self.sender().ok_or_else(closed)?;
+        let (task, answer) = Task::new(work);
+        sender.send(Box::new(task)).await.map_err(|_| closed())?;
+        drop(sender);
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// As `ask`, if there is room now. Nobody waits for it.
+    pub fn offer<F>(&self, work: F)
+    where
+        F: FnOnce(&Batch<'_>) -> Result<(), LedgerError> + Send + 'static,
+    {
+        let (task, _nobody_waits) = Task::new(work);
+        if let Some(Err(error)) = self.sender().map(|sender| sender.try_send(Box::new(task))) {
+            tracing::debug!(%error, "an operation on the ledger that may wait is left out for now");
+        }
+    }
+}
+
+/// The answers of a batch. What the disk fails at is the whole batch's matter; a damaged entry is
+/// its key's.
+pub fn each<P, T>(
+    parts: impl IntoIterator<Item = P>,
+    work: impl FnMut(P) -> Result<T, LedgerError>,
+) -> Result<Vec<Result<T, LedgerError>>, LedgerError> {
+    let answers = parts.into_iter().map(work).map(|answer| match answer {
+        Err(LedgerError::Unavailable(reason)) => Err(LedgerError::Unavailable(reason)),
+        answer => Ok(answer),
+    });
+    answers.collect()
 }

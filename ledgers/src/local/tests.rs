@@ -237,12 +237,12 @@ async fn steps_of_an_earlier_life_are_forgotten_though_they_are_there() {
     let ledger = LocalLedger::start(dir.path(), Duration::from_millis(10), File::sync_data).expect("it opens");
     let fence = fresh(&ledger, 1).await;
     ledger.finish(key(1), fence, done(Duration::ZERO)).await.expect("it is ours");
-    ledger.ask(move |batch| batch.put_step(key(1), fence, "step", b"old")).await.expect("it writes");
+    ledger.0.operations.ask(move |batch| batch.put_step(key(1), fence, "step", b"old")).await.expect("it writes");
     let again = fresh(&ledger, 1).await;
     assert_eq!(ledger.get_step(key(1), again, "step").await.expect("it is ours"), None);
     ledger.put_step(key(1), again, "other", b"new").await.expect("it is ours");
     for _ in 0..200 {
-        let there = ledger.ask(|batch| batch.steps_after(0, 10)).await.expect("it reads");
+        let there = ledger.0.operations.ask(|batch| batch.steps_after(0, 10)).await.expect("it reads");
         if there.len() == 1 {
             return assert_eq!(there[0].fence, again);
         }

@@ -18,8 +18,8 @@ use wasq_core::clock;
 use wasq_core::message::UnixMs;
 
 use super::core::Core;
+use super::operation::{Operations, each};
 use super::rows::{Batch, failed};
-use super::{Handle, LocalLedger, each};
 use crate::ledger::{Fence, LedgerError};
 use crate::timers::{
     COUNT_MAX, Cancelled, Counts, Due, LIST_MAX, List, Listed, NewTimer, Place, Set, TAKE_MAX, TAKE_MAX_BYTES, Taken,
@@ -75,18 +75,19 @@ impl Held {
 
 /// The timers of a service in a local ledger.
 pub struct LocalTimers {
-    ledger: LocalLedger,
+    operations: Arc<Operations>,
+    core: Arc<Core>,
+    held: Arc<Held>,
     service: Arc<str>,
 }
 
 impl LocalTimers {
-    pub fn new(ledger: LocalLedger, service: &str) -> Self {
-        Self { ledger, service: service.into() }
+    pub fn new(operations: Arc<Operations>, core: Arc<Core>, held: Arc<Held>, service: &str) -> Self {
+        Self { operations, core, held, service: service.into() }
     }
 
     fn of_service(&self) -> OfService {
-        let Handle { core, held, .. } = &*self.ledger.0;
-        OfService { service: self.service.clone(), held: held.clone(), core: core.clone() }
+        OfService { service: self.service.clone(), held: self.held.clone(), core: self.core.clone() }
     }
 
     /// Does something with each part of a batch, and answers from the disk.
@@ -100,7 +101,7 @@ impl LocalTimers {
         T: Send + 'static,
     {
         let (count, of_service) = (parts.len(), self.of_service());
-        let answers = self.ledger.ask(move |batch| each(parts, |part| work(&of_service, batch, part))).await;
+        let answers = self.operations.ask(move |batch| each(parts, |part| work(&of_service, batch, part))).await;
         answers.unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
     }
 }
@@ -113,7 +114,7 @@ impl Timers for LocalTimers {
 
     async fn take_due(&self, lease: Duration, max: usize) -> Result<Due, LedgerError> {
         let (of_service, lease, max) = (self.of_service(), lease.min(LEASE_MAX), max.min(TAKE_MAX));
-        self.ledger.ask(move |batch| of_service.take_due(batch, lease, max)).await
+        self.operations.ask(move |batch| of_service.take_due(batch, lease, max)).await
     }
 
     async fn done_batch(&self, timers: &[(TimerId, Fence)]) -> Vec<Result<bool, LedgerError>> {
@@ -130,17 +131,17 @@ impl Timers for LocalTimers {
 
     async fn get(&self, id: &TimerId) -> Result<Option<Timer>, LedgerError> {
         let (of_service, id) = (self.of_service(), id.clone());
-        self.ledger.ask(move |batch| of_service.get(batch, &id)).await
+        self.operations.ask(move |batch| of_service.get(batch, &id)).await
     }
 
     async fn list(&self, limit: usize, after: Option<&Place>) -> Result<List, LedgerError> {
         let (of_service, limit, after) = (self.of_service(), limit.min(LIST_MAX), after.cloned());
-        self.ledger.ask(move |batch| of_service.list(batch, limit, after)).await
+        self.operations.ask(move |batch| of_service.list(batch, limit, after)).await
     }
 
     async fn counts(&self) -> Result<Counts, LedgerError> {
         let of_service = self.of_service();
-        self.ledger.ask(move |batch| of_service.counts(batch)).await
+        self.operations.ask(move |batch| of_service.counts(batch)).await
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::error::OpenError;
-use super::timers::TimerStatements;
+use super::timer_sql::TimerStatements;
 
 /// The server's clock, in milliseconds since 1970-01-01T00:00:00Z.
 const NOW_MS: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";

@@ -1,8 +1,6 @@
 //! The timers, in a table: one statement an operation, by the server's clock. Hosts that take at
 //! the same moment skip each other's rows.
 
-mod sql;
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +11,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use wasq_core::message::UnixMs;
 
-pub use self::sql::TimerStatements;
-
+use super::rounds::in_rounds;
+use super::rows::{column, get, nullable};
 use super::sql::Statements;
 use super::store::Store;
-use super::{column, get, in_rounds, nullable};
+use super::timer_sql::TimerStatements;
 use crate::ledger::{Fence, LedgerError};
 use crate::remote::{span_ms, until};
 use crate::timers::{

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use redis::Script;
 use wasq_core::message::UnixMs;
 
+use super::script::{CLOCK, words};
 use super::store::{ScriptCall, Store};
-use super::{CLOCK, words};
 use crate::ledger::{Fence, LedgerError};
 use crate::remote::{span_ms, until};
 use crate::timers::{

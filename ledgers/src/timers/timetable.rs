@@ -13,7 +13,8 @@ use super::{
     Timer, TimerId, Update,
 };
 use crate::entry::after;
-use crate::ledger::{Fence, LedgerError};
+use crate::error::LedgerError;
+use crate::fence::Fence;
 
 /// A service's timers.
 #[derive(Clone, Debug, Default)]

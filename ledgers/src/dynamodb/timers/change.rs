@@ -7,8 +7,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::ReturnValue;
 use wasq_core::clock;
 
+use super::handle::{DynamodbTimers, each, fence_after};
 use super::rows::{Body, Stored};
-use super::{DynamodbTimers, each, fence_after, shards};
+use super::shards;
 use crate::dynamodb::item::{FENCE, Item, ItemKey, number};
 use crate::dynamodb::table::Written;
 use crate::dynamodb::time::Bounds;

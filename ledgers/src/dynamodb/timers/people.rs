@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::calls::Range;
-use super::each;
+use super::handle::each;
 use super::rows::{self, Hint, SHARDS, Scope};
 use crate::dynamodb::item::ITEM;
 use crate::dynamodb::table::Table;

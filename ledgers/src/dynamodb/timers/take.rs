@@ -7,9 +7,9 @@ use futures::StreamExt;
 use wasq_core::message::{Key, UnixMs};
 
 use super::calls::Range;
+use super::handle::{DynamodbTimers, VISITED_WAIT, fence_after, waits};
 use super::rows::{Hint, Stored, damaged, from, place};
 use super::shards::{self, ShardRow, Visit};
-use super::{DynamodbTimers, VISITED_WAIT, fence_after, waits};
 use crate::dynamodb::item::{FENCE, ITEM, Item, ItemKey, KEY, LeaseEnd, number, text};
 use crate::dynamodb::table::Written;
 use crate::dynamodb::time::Bounds;
