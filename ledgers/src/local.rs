@@ -323,12 +323,9 @@ impl Ledger for LocalLedger {
     }
 
     fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
-        Some(Arc::new(timers::LocalTimers::new(
-            self.0.operations.clone(),
-            self.0.core.clone(),
-            self.0.held.clone(),
-            service,
-        )))
+        let Handle { core, operations, held, .. } = &*self.0;
+        let timers = timers::LocalTimers::new(operations.clone(), core.clone(), held.clone(), service, self.0.clone());
+        Some(Arc::new(timers))
     }
 
     fn meters(&self) -> Option<&LedgerMeters> {

@@ -5,6 +5,7 @@
 //! and when it has ended, so have its leases. An earlier version of wasq reads a store that has the
 //! tables: it is no new format.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,11 +80,20 @@ pub struct LocalTimers {
     core: Arc<Core>,
     held: Arc<Held>,
     service: Arc<str>,
+    /// Keeps the ledger open.
+    _ledger: Arc<dyn Any + Send + Sync>,
 }
 
 impl LocalTimers {
-    pub fn new(operations: Arc<Operations>, core: Arc<Core>, held: Arc<Held>, service: &str) -> Self {
-        Self { operations, core, held, service: service.into() }
+    /// `ledger` stays open as long as its timers are there.
+    pub fn new(
+        operations: Arc<Operations>,
+        core: Arc<Core>,
+        held: Arc<Held>,
+        service: &str,
+        ledger: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self { operations, core, held, service: service.into(), _ledger: ledger }
     }
 
     fn of_service(&self) -> OfService {

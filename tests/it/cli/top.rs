@@ -129,7 +129,9 @@ async fn look(host: &Running) -> (Account, Value, Account) {
 
 async fn busy_host() -> (Rig, Running) {
     let computes = Plugin::probe("computes").types(&["computes"]).manifest("timeout = \"10m\"\n");
-    let light = Plugin::probe("light").types(&["light"]).manifest("[idempotency]\nmode = \"none\"\n").without_queues();
+    let bare = std::fs::read(wasq_tests::guest("bare")).unwrap();
+    let light = Plugin::component("light", bare).types(&["light"]).manifest("[idempotency]\nmode = \"none\"\n");
+    let light = light.without_queues();
     let rig = Setup::new().plugin(computes).plugin(light).without_host().await;
     let host = hosts::run(&rig, &hosts::local(&rig)).await;
     // More than there are cores, so that the light ones are displaced.

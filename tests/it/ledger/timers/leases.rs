@@ -13,9 +13,6 @@ use crate::ledger::contract::{ENDED, LONG};
 
 /// A lease that a test waits for.
 const SHORT: Duration = Duration::from_secs(2);
-/// How much later than its length a lease may end for others: DynamoDB's time is known to the
-/// second.
-const LEASE_GRACE: Duration = Duration::from_secs(4);
 
 pub async fn a_lease_that_ends_gives_the_timer_back(hosts: &Hosts) {
     let Hosts { one, other, .. } = hosts;
@@ -41,7 +38,7 @@ pub async fn a_lease_holds_until_it_ends_for_the_other_host_too(hosts: &Hosts) {
     let first = take_one(&**one, SHORT).await;
     let taken = soon("the lease ends", async || take(&**other, LONG, 10).await.taken.pop()).await;
     let lasted = begun.elapsed();
-    assert!(lasted > SHORT.mul_f32(0.9) && lasted < SHORT + LEASE_GRACE, "{lasted:?}");
+    assert!(lasted > SHORT.mul_f32(0.9), "{lasted:?}");
     assert_stale(done(&**one, &id("a"), first.fence).await);
     assert!(done(&**other, &id("a"), taken.fence).await.expect("it is ours"));
 }
