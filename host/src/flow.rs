@@ -245,8 +245,8 @@ impl PluginAttempt<'_> {
         record::record(self, None, exit, settlement).await
     }
 
-    /// As [`PluginAttempt::decide`]. A dead letter is recorded under a claim, which is made if there
-    /// is none so far.
+    /// As [`PluginAttempt::decide`]. A dead letter is recorded under a claim, which is made if
+    /// there is none so far.
     async fn decide_claimed(
         &self,
         exit: Exit,

@@ -222,9 +222,9 @@ pub fn finish(found: Option<Entry>, fence: Fence, finish: Finish, now: UnixMs) -
     }
 }
 
-/// Decides a completion for which there was no claim, over what is `found` under the key. `fence` is
-/// higher than that of any claim, so that one that another delivery holds is void. None where the
-/// key is done, or was dead-lettered or claimed for another body, since the work began.
+/// Decides a completion for which there was no claim, over what is `found` under the key. `fence`
+/// is higher than that of any claim, so that one that another delivery holds is void. None where
+/// the key is done, or was dead-lettered or claimed for another body, since the work began.
 pub fn complete(found: Option<Entry>, completion: Completion, fence: Fence, now: UnixMs) -> Option<Change> {
     let Completion { body, message_id, result, discarded, ttl } = completion;
     let request = ClaimRequest { body, message_id, lease: Duration::ZERO, is_redelivery: false };

@@ -234,7 +234,8 @@ async fn the_template_deploys_and_its_roles_allow_what_the_host_calls_and_no_mor
     })
     .await;
     let mut allowed = moto.allowed("WorkerRole", "work").await;
-    // Nothing waits for its time here; `each_operation_makes_as_few_calls_as_it_can` has these calls.
+    // Nothing waits for its time here; `each_operation_makes_as_few_calls_as_it_can` has these
+    // calls.
     let timers = allowed.remove("Timers").expect("a statement of their own");
     assert_eq!(timers, ["BatchWriteItem", "DeleteItem", "Query"].map(|action| format!("dynamodb:{action}")).into());
     assert_eq!(moto.called("worker"), allowed);

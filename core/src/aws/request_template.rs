@@ -155,7 +155,8 @@ impl fmt::Debug for Cache {
 
 impl RequestTemplates {
     /// For a client that is made of these settings. It has to have them as its interceptor and its
-    /// identity cache; while it has not, no template is ever filled in, and every call is the SDK's.
+    /// identity cache; while it has not, no template is ever filled in, and every call is the
+    /// SDK's.
     pub fn new(shared: &SdkConfig) -> Self {
         let credentials = shared.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build());
         Self(Arc::new(Cache { credentials, identity: Mutex::default(), latest: ArcSwapOption::empty() }))

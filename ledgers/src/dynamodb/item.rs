@@ -63,8 +63,8 @@ pub fn word(state: &State) -> &'static str {
 /// entry, so an entry must outlast by far what the hosts' bounds on the time are apart.
 const TTL_GRACE_S: u64 = 60 * 60;
 
-/// Tells a claim, or a completion without one, from all others, so that one whose answer got lost is
-/// recognised.
+/// Tells a claim, or a completion without one, from all others, so that one whose answer got lost
+/// is recognised.
 pub type ClaimId = [u8; 16];
 
 /// An item's two keys.

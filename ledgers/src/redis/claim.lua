@@ -1,5 +1,5 @@
--- A claim. KEYS: entry, steps. ARGV: body, message id, its mark, lease, for how long an idle entry is kept (both in ms).
--- What it decides is what `claim` in entry.rs decides.
+-- A claim. KEYS: entry, steps. ARGV: body, message id, its mark, lease, for how long an idle entry
+-- is kept (both in ms). What it decides is what `claim` in entry.rs decides.
 local now_ms, now_us = now()
 local e = entry(KEYS[1])
 if e and e.damage then

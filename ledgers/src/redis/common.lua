@@ -1,5 +1,5 @@
--- What the scripts about entries share; it stands before each of them, behind clock.lua. KEYS[1] is the entry, KEYS[2] its
--- steps.
+-- What the scripts about entries share; it stands before each of them, behind clock.lua. KEYS[1] is
+-- the entry, KEYS[2] its steps.
 
 -- What u32 holds.
 local COUNT_MAX = 4294967295

@@ -1,6 +1,6 @@
--- A completion without a claim before it. KEYS: entry, steps. ARGV: body, message id, its mark, time to live in ms,
--- discarded (1 or 0); then the result, if there is one.
--- What it decides is what `complete` in entry.rs decides.
+-- A completion without a claim before it. KEYS: entry, steps. ARGV: body, message id, its mark,
+-- time to live in ms, discarded (1 or 0); then the result, if there is one. What it decides is what
+-- `complete` in entry.rs decides.
 local now_ms, now_us = now()
 local e = entry(KEYS[1])
 if e and e.damage then

@@ -89,8 +89,8 @@ pub struct Seat {
 const ALWAYS: UnixMs = UnixMs(u64::MAX / 2);
 
 impl Seat {
-    /// Tells the watch which runs the host has said to be done, of messages on which no ledger has a
-    /// word.
+    /// Tells the watch which runs the host has said to be done, of messages on which no ledger has
+    /// a word.
     pub fn tell_runs(&self, watch: &mut Watch) {
         let Some(services) = self.services.get().and_then(Weak::upgrade).filter(|_| watch.waits_for_runs()) else {
             return;

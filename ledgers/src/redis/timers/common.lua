@@ -1,5 +1,6 @@
--- What the scripts about timers share. KEYS[1] is a sorted set: ids, by when they can be taken. KEYS[2] is a hash with two
--- fields for each id: `h` and the id is its head, `due fence taken queue`, and `m` and the id is its message.
+-- What the scripts about timers share. KEYS[1] is a sorted set: ids, by when they can be taken.
+-- KEYS[2] is a hash with two fields for each id: `h` and the id is its head, `due fence taken
+-- queue`, and `m` and the id is its message.
 
 -- A moment: the first word if there is one, else so much from now; not later than the end of time.
 local function moment(now_ms, at, wait_ms, end_ms)

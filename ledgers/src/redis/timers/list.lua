@@ -1,9 +1,10 @@
--- Timers in their order. ARGV: how many, the place behind which they begin: when it can be taken, and its id.
--- Answers six words for each: when it can be taken, id, due, queue, bytes, whether a host has it in hand. One that cannot be
--- read has none.
+-- Timers in their order. ARGV: how many, the place behind which they begin: when it can be taken,
+-- and its id. Answers six words for each: when it can be taken, id, due, queue, bytes, whether a
+-- host has it in hand. One that cannot be read has none.
 local now_ms = now()
 
--- Whether a text comes behind another by its bytes. Lua's own comparison follows the server's locale.
+-- Whether a text comes behind another by its bytes. Lua's own comparison follows the server's
+-- locale.
 local function is_behind(one, other)
     for at = 1, math.min(#one, #other) do
         local a, b = string.byte(one, at), string.byte(other, at)
@@ -14,7 +15,8 @@ local function is_behind(one, other)
     return #one > #other
 end
 
--- Where the list begins is looked for among those of one moment, which are in the order of their bytes.
+-- Where the list begins is looked for among those of one moment, which are in the order of their
+-- bytes.
 local low = redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. ARGV[2])
 local high = redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[2])
 while low < high do

@@ -1,4 +1,5 @@
--- Changes a timer. ARGV: id, fence, moment or nothing, wait in ms, the end of time, and a message if that changes.
+-- Changes a timer. ARGV: id, fence, moment or nothing, wait in ms, the end of time, and a message
+-- if that changes.
 local now_ms, now_us = now()
 local id = ARGV[1]
 local h = head(id)
