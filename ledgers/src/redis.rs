@@ -20,7 +20,7 @@ use wasq_core::pause::{Pause, Target};
 
 pub use self::error::OpenError;
 
-use self::script::{CLOCK, words};
+use self::script::{CLOCK, answer_words};
 use self::store::{ScriptCall, Store};
 use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::ledger::one;
@@ -124,7 +124,7 @@ impl RedisLedger {
     ) -> Vec<Result<T, LedgerError>> {
         let (keys, calls): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
         let answers = self.store.run_all(script, &calls).await;
-        keys.into_iter().zip(answers).map(|(key, answer)| read(key, &words(&answer?))).collect()
+        keys.into_iter().zip(answers).map(|(key, answer)| read(key, &answer_words(&answer?))).collect()
     }
 }
 
@@ -228,7 +228,7 @@ impl Ledger for RedisLedger {
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let mut answer = self.store.run(&self.scripts.get_step, self.about(key).arg(fence.0).arg(name)).await?;
-        match words(&answer)[..] {
+        match answer_words(&answer)[..] {
             [b"step", _] => Ok(answer.pop()),
             [b"none"] => Ok(None),
             [b"stale"] => Err(LedgerError::Stale),
@@ -238,7 +238,7 @@ impl Ledger for RedisLedger {
 
     async fn put_step(&self, key: Key, fence: Fence, name: &str, value: &[u8]) -> Result<(), LedgerError> {
         let answer = self.store.run(&self.scripts.put_step, self.about(key).arg(fence.0).arg(name).arg(value)).await?;
-        match words(&answer)[..] {
+        match answer_words(&answer)[..] {
             [b"put"] => Ok(()),
             [b"stale"] => Err(LedgerError::Stale),
             ref answer => Err(nonsense(key, answer)),

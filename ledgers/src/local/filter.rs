@@ -32,7 +32,7 @@ impl Filter {
     }
 
     pub fn insert(&mut self, key: Key) {
-        let (block, bits) = self.place(key);
+        let (block, bits) = self.block_and_bits(key);
         for bit in bits {
             self.0[block + bit / 8] |= 1 << (bit % 8);
         }
@@ -40,13 +40,13 @@ impl Filter {
 
     /// Whether the key may have been inserted. False is certain.
     pub fn may_have(&self, key: Key) -> bool {
-        let (block, mut bits) = self.place(key);
+        let (block, mut bits) = self.block_and_bits(key);
         bits.all(|bit| self.0[block + bit / 8] & (1 << (bit % 8)) != 0)
     }
 
     /// Where the key's block begins, and its bits in it. A key is a digest: its own bytes are as
     /// good as a hash.
-    fn place(&self, key: Key) -> (usize, impl Iterator<Item = usize> + use<>) {
+    fn block_and_bits(&self, key: Key) -> (usize, impl Iterator<Item = usize> + use<>) {
         let word = |n: usize| u64::from_le_bytes(*key.0[n * 8..].first_chunk().expect("a key has four words"));
         let blocks = (self.0.len() / BLOCK_BYTES) as u64;
         let block = (word(1) % blocks) as usize * BLOCK_BYTES;

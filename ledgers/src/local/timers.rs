@@ -176,7 +176,7 @@ struct Found {
 const COLUMNS: &str = "timer, id, due, fence, queue, bytes";
 
 /// Reads a row. One that cannot be read is damage; the row's number is there all the same.
-fn found(row: &Row<'_>) -> Result<Result<Found, (i64, LedgerError)>, rusqlite::Error> {
+fn read_found(row: &Row<'_>) -> Result<Result<Found, (i64, LedgerError)>, rusqlite::Error> {
     let timer = row.get(0)?;
     let read = || {
         Ok::<_, rusqlite::Error>(Found {
@@ -220,7 +220,7 @@ impl OfService {
             let mut select = batch.prepare(&format!(
                 "SELECT {COLUMNS} FROM timers WHERE service = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3"
             ))?;
-            let rows = select.query_map(params![self.service, column(today), limit], found).map_err(failed)?;
+            let rows = select.query_map(params![self.service, column(today), limit], read_found).map_err(failed)?;
             let rows = rows.collect::<Result<Vec<_>, _>>().map_err(failed)?;
             let number = |row: &Result<Found, (i64, LedgerError)>| match row {
                 Ok(found) => found.timer,
@@ -271,7 +271,7 @@ impl OfService {
 
     fn find(&self, batch: &Batch<'_>, id: &TimerId) -> Result<Option<Found>, LedgerError> {
         let mut select = batch.prepare(&format!("SELECT {COLUMNS} FROM timers WHERE service = ?1 AND id = ?2"))?;
-        let row = select.query_row(params![self.service, id.0], found).optional().map_err(failed)?;
+        let row = select.query_row(params![self.service, id.0], read_found).optional().map_err(failed)?;
         row.transpose().map_err(|(_, error)| error)
     }
 
@@ -336,7 +336,7 @@ impl OfService {
             "SELECT {COLUMNS} FROM timers WHERE service = ?1 AND (due, id) > (?2, ?3) ORDER BY due, id LIMIT ?4"
         ))?;
         let parameters = params![self.service, due, tie, limit.saturating_add(1) as i64];
-        let rows = select.query_map(parameters, found).map_err(failed)?;
+        let rows = select.query_map(parameters, read_found).map_err(failed)?;
         let mut rows = rows.collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let is_more = rows.len() > limit;
         rows.truncate(limit);

@@ -4,6 +4,6 @@
 pub const CLOCK: &str = include_str!("clock.lua");
 
 /// An answer's words.
-pub fn words(answer: &[Vec<u8>]) -> Vec<&[u8]> {
+pub fn answer_words(answer: &[Vec<u8>]) -> Vec<&[u8]> {
     answer.iter().map(Vec::as_slice).collect()
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use redis::Script;
 use wasq_core::message::UnixMs;
 
-use super::script::{CLOCK, words};
+use super::script::{CLOCK, answer_words};
 use super::store::{ScriptCall, Store};
 use crate::ledger::{Fence, LedgerError};
 use crate::remote::{span_ms, until};
@@ -79,7 +79,7 @@ impl RedisTimers {
         let answer = |(id, asked): (&TimerId, Result<(), LedgerError>)| {
             asked?;
             let answer = answers.next().unwrap_or_else(missing)?;
-            read(id, &words(&answer))
+            read(id, &answer_words(&answer))
         };
         asked.into_iter().map(answer).collect()
     }
@@ -152,7 +152,7 @@ impl Timers for RedisTimers {
     async fn get(&self, id: &TimerId) -> Result<Option<Timer>, LedgerError> {
         let mut answer = self.store.run(&self.scripts.get, self.call().arg(&id.0)).await?;
         let message = Bytes::from(if answer.len() == 6 { answer.pop().unwrap_or_default() } else { Vec::new() });
-        match words(&answer)[..] {
+        match answer_words(&answer)[..] {
             [b"timer", due, fence, is_held @ (b"0" | b"1"), queue] => Ok(Some(Timer {
                 due: UnixMs(number(id, due)?),
                 queue: text(id, queue.to_vec())?,
@@ -177,7 +177,7 @@ impl Timers for RedisTimers {
 
     async fn counts(&self) -> Result<Counts, LedgerError> {
         let answer = self.store.run(&self.scripts.counts, self.call()).await?;
-        match words(&answer)[..] {
+        match answer_words(&answer)[..] {
             [all, overdue] => {
                 let all_timers = TimerId("all".into());
                 let (all, overdue) = (number(&all_timers, all)?, number(&all_timers, overdue)?);
@@ -217,7 +217,7 @@ fn taken(id: Vec<u8>, fence: &[u8], due: &[u8], queue: Vec<u8>, message: Vec<u8>
 
 fn listed(answer: &[Vec<u8>]) -> Result<(Place, Listed), LedgerError> {
     let [look, id, due, queue, bytes, is_taken] = answer else {
-        return Err(nonsense(&TimerId("of a list".into()), &words(answer)));
+        return Err(nonsense(&TimerId("of a list".into()), &answer_words(answer)));
     };
     let id = TimerId(String::from_utf8_lossy(id).into_owned());
     let place = Place { look: UnixMs(number(&id, look)?), tie: id.0.clone() };

@@ -35,7 +35,7 @@ impl DynamodbTimers {
 
     /// What there is of a timer beside its item.
     pub fn traces(&self, timer: &Stored) -> impl Iterator<Item = ItemKey> + use<> {
-        let parts = timer.body.parts().map(|parts| self.scope.parts(&timer.id, parts));
+        let parts = timer.body.message_parts().map(|parts| self.scope.part_keys(&timer.id, parts));
         let hint = hint_key(&self.scope, &timer.id, timer.look, timer.fence);
         std::iter::once(hint).chain(parts.into_iter().flatten())
     }
@@ -43,7 +43,7 @@ impl DynamodbTimers {
     pub async fn message(&self, timer: &Stored) -> Result<Bytes, LedgerError> {
         let parts = match &timer.body {
             Body::Within(message) => return Ok(message.clone()),
-            Body::Apart(parts) => self.scope.parts(&timer.id, *parts),
+            Body::Apart(parts) => self.scope.part_keys(&timer.id, *parts),
         };
         let mut message = Vec::with_capacity(timer.bytes);
         for part in parts {

@@ -26,7 +26,7 @@ pub async fn list(table: &Table, scope: &Scope, limit: usize, after: Option<&Pla
     for of_shard in each((0..SHARDS).map(query)).await {
         // One that cannot be read is told by those who take it.
         found.extend(of_shard?.iter().filter_map(|item| {
-            let (look, tie) = rows::place(item.get(ITEM)?.as_s().ok()?)?;
+            let (look, tie) = rows::read_sort_key(item.get(ITEM)?.as_s().ok()?)?;
             Some((Place { look, tie: tie.to_owned() }, Hint::read(item).ok()?))
         }));
     }

@@ -56,7 +56,7 @@ impl Scope {
         ItemKey { key: self.key("timer", id.0.as_bytes()), item: TIMER.into() }
     }
 
-    pub fn parts(&self, id: &TimerId, parts: Parts) -> Vec<ItemKey> {
+    pub fn part_keys(&self, id: &TimerId, parts: Parts) -> Vec<ItemKey> {
         let key = self.timer(id).key;
         let part = |n| ItemKey { key, item: format!("message {} {n}", parts.written.0) };
         (0..parts.count).map(part).collect()
@@ -103,10 +103,10 @@ impl Body {
             item.insert(VALUE.into(), bytes(chunk));
             item
         };
-        (Self::Apart(parts), scope.parts(id, parts).into_iter().zip(chunks).map(item).collect())
+        (Self::Apart(parts), scope.part_keys(id, parts).into_iter().zip(chunks).map(item).collect())
     }
 
-    pub fn parts(&self) -> Option<Parts> {
+    pub fn message_parts(&self) -> Option<Parts> {
         match self {
             Self::Within(_) => None,
             Self::Apart(parts) => Some(*parts),
@@ -133,7 +133,7 @@ impl Stored {
         let read = reader(item);
         let stored = || {
             let body = match item.contains_key(PARTS) {
-                true => Body::Apart(parts(&read)?),
+                true => Body::Apart(read_message_parts(&read)?),
                 false => Body::Within(read.bytes(VALUE)?.into()),
             };
             Ok(Self {
@@ -156,7 +156,7 @@ impl Stored {
             Body::Within(message) => Some(bytes(message)),
             Body::Apart(_) => None,
         };
-        let parts = self.body.parts();
+        let parts = self.body.message_parts();
         vec![
             (ID, Some(text(&self.id.0))),
             (QUEUE, Some(text(&self.queue))),
@@ -191,7 +191,7 @@ impl Stored {
             due: self.due,
             is_taken: self.is_taken,
             bytes: self.bytes,
-            parts: self.body.parts(),
+            parts: self.body.message_parts(),
             put_at,
         }
     }
@@ -215,7 +215,7 @@ pub struct Hint {
 impl Hint {
     pub fn read(item: &Item) -> Result<Self, LedgerError> {
         let read = reader(item);
-        let (look, _) = place(read.text(ITEM)?).ok_or_else(|| read.damaged(ITEM, "is no place"))?;
+        let (look, _) = read_sort_key(read.text(ITEM)?).ok_or_else(|| read.damaged(ITEM, "is no place"))?;
         Ok(Self {
             look,
             fence: Fence(read.number(FENCE)?),
@@ -224,7 +224,7 @@ impl Hint {
             due: UnixMs(read.number(DUE)?),
             is_taken: read.bool(TAKEN)?,
             bytes: usize::try_from(read.number(BYTES)?).unwrap_or(usize::MAX),
-            parts: if item.contains_key(PARTS) { Some(parts(&read)?) } else { None },
+            parts: if item.contains_key(PARTS) { Some(read_message_parts(&read)?) } else { None },
             put_at: UnixMs(read.number(PUT_AT)?),
         })
     }
@@ -263,7 +263,7 @@ pub fn from(look: UnixMs) -> String {
 }
 
 /// A sort key's moment, and what tells it from those of the same.
-pub fn place(item: &str) -> Option<(UnixMs, &str)> {
+pub fn read_sort_key(item: &str) -> Option<(UnixMs, &str)> {
     let (look, tie) = item.split_once(' ')?;
     Some((UnixMs(look.parse().ok()?), tie))
 }
@@ -273,7 +273,7 @@ pub fn behind(after: &Place) -> String {
     format!("{} {}\u{1}", from(after.look), after.tie)
 }
 
-fn parts(read: &Reader<'_>) -> Result<Parts, LedgerError> {
+fn read_message_parts(read: &Reader<'_>) -> Result<Parts, LedgerError> {
     let count = u32::try_from(read.number(PARTS)?).map_err(|_| read.damaged(PARTS, "is too large"))?;
     Ok(Parts { count, written: Fence(read.number(WRITTEN)?) })
 }
@@ -330,7 +330,7 @@ mod tests {
         let key = |look, fence| hint_key(&scope, &stored.id, UnixMs(look), Fence(fence)).item;
         let keys = [key(9, 10), key(10, 9), key(10, 10), key(1_000, 1), key(crate::timers::END_OF_TIME.0, 1)];
         assert!(keys.is_sorted(), "{keys:?}");
-        let (look, tie) = place(&keys[1]).unwrap();
+        let (look, tie) = read_sort_key(&keys[1]).unwrap();
         let behind = behind(&Place { look, tie: tie.to_owned() });
         assert!(keys[1] < behind && behind < keys[2], "{behind}");
     }

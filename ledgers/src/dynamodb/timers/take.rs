@@ -8,7 +8,7 @@ use wasq_core::message::{Key, UnixMs};
 
 use super::calls::Range;
 use super::handle::{DynamodbTimers, VISITED_WAIT, fence_after, waits};
-use super::rows::{Hint, Stored, damaged, from, place};
+use super::rows::{Hint, Stored, damaged, from, read_sort_key};
 use super::shards::{self, ShardRow, Visit};
 use crate::dynamodb::item::{FENCE, ITEM, Item, ItemKey, KEY, LeaseEnd, number, text};
 use crate::dynamodb::table::Written;
@@ -153,7 +153,7 @@ impl DynamodbTimers {
             None => self.table.get(&item_key, None).await?,
         };
         let is_old = after(hint.put_at, UNSET_KEPT) <= now.earliest();
-        let parts = hint.parts.map(|parts| self.scope.parts(id, parts)).unwrap_or_default();
+        let parts = hint.parts.map(|parts| self.scope.part_keys(id, parts)).unwrap_or_default();
         let Some(item) = found else { return Ok(if is_old { Look::Useless(parts) } else { Look::Early }) };
         let stored = match Stored::read(id, &item) {
             Ok(stored) => stored,
@@ -165,7 +165,7 @@ impl DynamodbTimers {
             current if current == fence => Look::Taken(Ok(stored)),
             // Its parts may be the timer's still.
             current if current > hint.fence || is_old => {
-                Look::Useless(if stored.body.parts() == hint.parts { Vec::new() } else { parts })
+                Look::Useless(if stored.body.message_parts() == hint.parts { Vec::new() } else { parts })
             }
             _ => Look::Early,
         })
@@ -177,7 +177,7 @@ impl DynamodbTimers {
         let first = self.table.query(range).await?;
         let sort_key = first.first().and_then(|item| item.get(ITEM)).and_then(|item| item.as_s().ok());
         Ok(match sort_key {
-            Some(item) => place(item).map_or(UnixMs(0), |(look, _)| look),
+            Some(item) => read_sort_key(item).map_or(UnixMs(0), |(look, _)| look),
             None => UnixMs(END_OF_TIME.0 + 1),
         })
     }
@@ -185,7 +185,7 @@ impl DynamodbTimers {
     /// Has a hint stand where a lease would end: what cannot be read is told once a lease.
     fn push_away(&self, mut item: Item, look: UnixMs, puts: &mut Vec<Item>, deletes: &mut Vec<ItemKey>) {
         let Some((old, partition)) = sort_key(&item) else { return };
-        let tie = place(&old).map_or_else(|| old.clone(), |(_, tie)| tie.to_owned());
+        let tie = read_sort_key(&old).map_or_else(|| old.clone(), |(_, tie)| tie.to_owned());
         let new = format!("{} {tie}", from(look));
         if new == old {
             return;
