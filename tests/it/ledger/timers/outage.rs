@@ -64,16 +64,11 @@ fn timers_of(ledger: &dyn Ledger) -> Arc<dyn Timers> {
     ledger.timers("shop").expect("it keeps timers")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_redis() {
-    let mut server = started(Server::redis());
-    let ledger = redis::open(&redis::config(&server, "wasq")).await;
-    let timers = timers_of(&ledger);
-    outage(&*timers, &mut server, |server| server.stop().expect("it obeys"), |server| server.cont().expect("it obeys"))
-        .await;
+async fn stopped_and_killed(timers: &dyn Timers, server: &mut Server) {
+    outage(timers, server, |server| server.stop().expect("it obeys"), |server| server.cont().expect("it obeys")).await;
     outage(
-        &*timers,
-        &mut server,
+        timers,
+        server,
         |server| server.kill().expect("it obeys"),
         |server| {
             server.restart().expect("it obeys");
@@ -83,21 +78,17 @@ async fn of_redis() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_redis() {
+    let mut server = started(Server::redis());
+    let ledger = redis::open(&redis::config(&server, "wasq")).await;
+    stopped_and_killed(&*timers_of(&ledger), &mut server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_postgresql() {
     let mut server = started(Server::postgres());
     let ledger = postgres::open(&postgres::config(&server, "wasq")).await;
-    let timers = timers_of(&ledger);
-    outage(&*timers, &mut server, |server| server.stop().expect("it obeys"), |server| server.cont().expect("it obeys"))
-        .await;
-    outage(
-        &*timers,
-        &mut server,
-        |server| server.kill().expect("it obeys"),
-        |server| {
-            server.restart().expect("it obeys");
-        },
-    )
-    .await;
+    stopped_and_killed(&*timers_of(&ledger), &mut server).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
