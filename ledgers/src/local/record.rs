@@ -7,7 +7,8 @@ use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 use crate::entry::{self, DeadIds, Entry, State};
 use crate::ledger::{Fence, LedgerError};
 
-/// Bytes of an entry at most. A result has up to 4 KiB, and a message's id some dozens.
+/// Bytes of an entry at most. A result has up to 256 KiB (`limits.result_bytes`), and a message id
+/// some dozens.
 pub const RECORD_MAX_BYTES: usize = 1024 * 1024;
 /// Bytes before a record's content.
 pub const HEADER_BYTES: usize = KEY_BYTES + 4;
