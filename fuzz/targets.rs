@@ -34,6 +34,7 @@ pub fn decode(data: &[u8]) {
         attributes,
         receive_count: 1,
         sent_at: UnixMs(0),
+        enqueued_at: UnixMs(0),
         group: None,
         deduplication_id: None,
         trace_header: None,

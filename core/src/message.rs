@@ -31,8 +31,10 @@ pub struct Delivery {
     pub attributes: Attributes,
     /// SQS's `ApproximateReceiveCount`. It grows without runs; attempts are the ledger's.
     pub receive_count: u32,
-    /// SQS's `SentTimestamp`.
+    /// When its producer sent it: SQS's `SentTimestamp`, as it was before the host parked it.
     pub sent_at: UnixMs,
+    /// When it came into the queue, which keeps it from then on: `SentTimestamp` as it is.
+    pub enqueued_at: UnixMs,
     /// `MessageGroupId`: an ordered group on a FIFO queue, a fairness group on a standard one.
     pub group: Option<String>,
     /// `MessageDeduplicationId`, on FIFO queues.

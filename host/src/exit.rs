@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wasq_core::message::UnixMs;
+
 /// How a run ended, whether the guest said so or the host found it; or why there was no run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Exit {
@@ -64,6 +66,8 @@ pub enum Exit {
     /// No run: this plugin's own delay is not over yet. Another plugin of the type brought the
     /// message back.
     BackingOff { remaining: Duration },
+    /// No run: its producer wants it delivered later, in so long.
+    NotDue { remaining: Duration, at: UnixMs },
     /// The ledger could not be asked, or could not record.
     LedgerDown { reason: String },
     /// What the ledger holds under the key cannot be read. Other keys are not affected.
@@ -107,6 +111,7 @@ impl Exit {
             Self::Busy { .. } => "busy",
             Self::Duplicate { .. } => "duplicate",
             Self::BackingOff { .. } => "backing-off",
+            Self::NotDue { .. } => "not-due",
             Self::LedgerDown { .. } => "ledger-down",
             Self::LedgerDamaged { .. } => "ledger-damaged",
             Self::Verdict { .. } => "verdict",
@@ -144,6 +149,7 @@ impl Exit {
             | Self::Busy { .. }
             | Self::Duplicate { .. }
             | Self::BackingOff { .. }
+            | Self::NotDue { .. }
             | Self::LedgerDown { .. }
             | Self::LedgerDamaged { .. }
             | Self::Verdict { .. }
@@ -190,6 +196,7 @@ impl Exit {
             Self::Busy { .. } => "another delivery of this message is running".into(),
             Self::Duplicate { .. } => "already done".into(),
             Self::BackingOff { .. } => "another plugin's delay has brought it back before this one's is over".into(),
+            Self::NotDue { .. } => "its attribute wasq-deliver-at names a later time".into(),
             Self::Retention { retention, waiting_for } => format!(
                 "its queue keeps messages for {} (MessageRetentionPeriod), and it could not run before: {waiting_for}",
                 humantime_serde::re::humantime::format_duration(*retention)

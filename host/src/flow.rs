@@ -29,6 +29,8 @@ mod run;
 mod services;
 pub mod settle;
 pub mod unroutable;
+mod wait;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,11 +45,11 @@ pub use services::{QueueRuntime, Services};
 
 use batch::Batch;
 use claim::Claimed;
-use decide::{DEAD_LETTER, DecisionInput, QueueAction, Settlement, decide, within_retention};
-use decode::{Decoded, Notice, Part};
+use decide::{DEAD_LETTER, DecisionInput, PARK, QueueAction, Settlement, decide, within_retention};
 use plugin_attempt::{AttemptEnd, PluginAttempt};
+use wait::Wait;
+use work::Work;
 
-use crate::config::QueueConfig;
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
 use crate::lease::Lease;
@@ -55,6 +57,7 @@ use crate::plugins::manifest::{Idempotency, Retry};
 use crate::plugins::rollout::Version;
 use crate::plugins::{Plugin, Serving};
 use crate::telemetry::spans::{DeliveryTrace, Span};
+use crate::timers::parked::{self, Why};
 
 /// Takes a delivery of a batch all its way. The answer is what was settled.
 pub async fn handle(
@@ -69,8 +72,10 @@ pub async fn handle(
     // Calls to AWS before the message is known.
     let calls = if runtime.s3.is_some() || runtime.sns.is_some() { CALL_TIMEOUT } else { Duration::ZERO };
     lease.keep_until(keep_until() + calls);
-    let reopened = dlq::reopen(delivery, &services.ledger).await;
-    let delivery = reopened.as_ref().ok().and_then(Option::as_ref).unwrap_or(delivery);
+    let raw = delivery;
+    let restored = parked::restore(raw);
+    let reopened = dlq::reopen(restored.as_ref().unwrap_or(raw), &services.ledger).await;
+    let delivery = reopened.as_ref().ok().and_then(Option::as_ref).or(restored.as_ref()).unwrap_or(raw);
     let whole = PluginAttempt {
         services,
         runtime,
@@ -92,13 +97,15 @@ pub async fn handle(
     let decoded = match &fetched {
         Ok(fetched) => {
             let whole = fetched.as_ref().map_or(delivery, |fetched| &fetched.delivery);
-            Work::of(whole, &runtime.config).map_err(|reason| Exit::Invalid { reason })
+            let work = Work::of(whole, &runtime.config).map_err(|reason| Exit::Invalid { reason });
+            // What was parked has waited for its time.
+            work.and_then(|work| if restored.is_some() { Ok(work) } else { work.if_due(services.clock.unix_ms()) })
         }
         Err(exit) => Err(exit.clone()),
     };
     let first = decoded.as_ref().ok().and_then(Work::message);
     let trace = services.tracing.delivery(runtime.queue.name(), delivery, first);
-    let Settled { action, name, has_letter } = match &decoded {
+    let Settled { mut action, mut name, has_letter } = match &decoded {
         Err(exit) => whole.refuse(exit.clone()).await,
         Ok(Work::One(message)) => whole.with(message).route(message, &trace, keep_until()).await,
         Ok(Work::Records(records)) => {
@@ -112,41 +119,24 @@ pub async fn handle(
             whole.with(message).refuse(exit).await
         }
     };
+    let mut is_parked = false;
+    if let QueueAction::Hide(delay) = action {
+        let why = match &decoded {
+            Err(Exit::NotDue { at, .. }) => Why::DeliverAt(*at),
+            Ok(_) | Err(_) => Why::Waits,
+        };
+        is_parked = Box::pin(wait::wait(&whole, raw, why, delay)).await == Wait::Parked;
+        if is_parked {
+            (action, name) = (QueueAction::Delete, PARK);
+        }
+    }
     let span = trace.settle();
     span.set("wasq.settlement", name);
-    // A dead letter points to the body still.
-    let is_over = action == QueueAction::Delete && !has_letter;
+    // A dead letter points to the body still, and so does what is sent again.
+    let is_over = action == QueueAction::Delete && !has_letter && !is_parked;
     let payload = fetched.ok().flatten().filter(|_| is_over).and_then(|fetched| fetched.leftover(runtime));
     runtime.settler.settle(lease, action, span, payload).await;
     action
-}
-
-/// What a delivery is, to be run.
-enum Work {
-    One(Arc<Message>),
-    /// Each record of a batch with the delivery that it would be alone.
-    Records(Vec<(Delivery, Arc<Message>)>),
-    Notice(Notice, Arc<Message>),
-}
-
-impl Work {
-    fn of(delivery: &Delivery, queue: &QueueConfig) -> Result<Self, String> {
-        Ok(match decode::decode(delivery, queue)? {
-            Decoded::Message(typed) => Self::One(Arc::new(typed.message)),
-            Decoded::Notice(notice, typed) => Self::Notice(notice, Arc::new(typed.message)),
-            Decoded::Batch(parts) => {
-                let record = |part: Part| (part.delivery, Arc::new(part.typed.message));
-                Self::Records(parts.into_iter().map(record).collect())
-            }
-        })
-    }
-
-    fn message(&self) -> Option<&Message> {
-        match self {
-            Self::One(message) | Self::Notice(_, message) => Some(message),
-            Self::Records(records) => records.first().map(|(_, message)| message.as_ref()),
-        }
-    }
 }
 
 /// Why a dead letter that came back cannot be taken for the message that it was.
@@ -266,7 +256,8 @@ impl PluginAttempt<'_> {
     fn decide(&self, exit: Exit, retry: &Retry, claim: Option<&Claimed>, next_probe: Duration) -> (Exit, Settlement) {
         let at = self.decision_input(retry, claim, next_probe);
         let settlement = decide(&exit, &at);
-        within_retention(exit, settlement, &at)
+        let why = if let Exit::NotDue { at, .. } = exit { Why::DeliverAt(at) } else { Why::Waits };
+        within_retention(exit, settlement, &at, || wait::place_to_park(self, why).is_some())
     }
 
     fn decision_input<'r>(
@@ -281,6 +272,7 @@ impl PluginAttempt<'_> {
             draw: fastrand::f64(),
             receive_count: self.delivery.receive_count,
             age: self.age(),
+            queue_age: self.queue_age(),
             unroutable_after: self.runtime.config.unroutable_after,
             pause_hold: self.services.limits.pause_hold,
             retention: self.runtime.retention.get(),

@@ -36,7 +36,11 @@ use crate::telemetry::export::otlp::{self, Otlp};
 use crate::telemetry::export::{self, Source};
 use crate::telemetry::health::Health;
 use crate::telemetry::stats::Stats;
+use crate::timers::{TimerStore, send_due};
 use crate::workers::Workers;
+
+/// How long messages that are due may still be sent after the drain.
+const LAST_SENDS: Duration = Duration::from_secs(3);
 
 /// A running host.
 pub struct Host {
@@ -47,6 +51,8 @@ pub struct Host {
     admin: admin::Server,
     watcher: JoinHandle<()>,
     fetcher: JoinHandle<()>,
+    /// Sends what was delayed, until it is told to stop.
+    timers: (JoinHandle<()>, CancellationToken),
     /// Samples and exports.
     background: JoinSet<()>,
     otlp: Otlp,
@@ -126,6 +132,7 @@ impl Host {
             queue_names: config.queues.keys().cloned().collect(),
             outlets: Arc::new(outlets),
             interrupt: CancellationToken::new(),
+            timers: TimerStore::of(&*ledger, &config.scope),
             ledger,
             limits: config.limits.clone(),
         });
@@ -147,6 +154,7 @@ impl Host {
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone(), receives.clone())),
             receives,
             fetcher: tokio::spawn(keep_secrets(fetcher, services.clone())),
+            timers: keep_sending(services.clone()),
             background: JoinSet::new(),
             otlp,
             config: config.clone(),
@@ -224,15 +232,38 @@ impl Host {
     /// the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
         let source = self.source();
-        let Self { config, receives: _, mut workers, admin, watcher, fetcher, mut background, otlp } = self;
+        let Self { config, receives: _, mut workers, admin, watcher, fetcher, timers, mut background, otlp } = self;
         watcher.abort();
+        let (timers, stop_timers) = timers;
+        stop_timers.cancel();
         workers.drain(Duration::from_secs(config.drain_s), hurry).await;
+        end_sending(timers).await;
         fetcher.abort();
         admin.shutdown().await;
         background.shutdown().await;
         let last = otlp.last(&source);
         workers.flush().await;
         otlp.flush(last).await;
+    }
+}
+
+/// Sends what is due, as long as the host runs.
+fn keep_sending(services: Arc<Services>) -> (JoinHandle<()>, CancellationToken) {
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move {
+        if let Some(timers) = &services.timers {
+            send_due(timers, &services.outlets, &*services.clock, stopped).await;
+        }
+    });
+    (task, stop)
+}
+
+/// Lets it send what it has in hand. What it has not sent then is sent when its lease ends.
+async fn end_sending(mut timers: JoinHandle<()>) {
+    if tokio::time::timeout(LAST_SENDS, &mut timers).await.is_err() {
+        tracing::warn!("messages that are due are still being sent; those that are not are sent by another host");
+        timers.abort();
     }
 }
 

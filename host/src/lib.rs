@@ -15,4 +15,5 @@ pub mod plugins;
 pub mod profile;
 pub mod sandbox;
 pub mod telemetry;
+pub mod timers;
 pub mod workers;

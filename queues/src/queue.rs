@@ -34,6 +34,17 @@ pub trait Queue: Send + Sync + 'static {
         is_fifo(self.name())
     }
 
+    /// The longest time for which a message that was received can be hidden.
+    fn hides_up_to(&self) -> Duration {
+        VISIBILITY_MAX
+    }
+
+    /// The longest delay that a message can be sent with. On a FIFO queue SQS has none for a message
+    /// of its own.
+    fn delays_up_to(&self) -> Duration {
+        if self.is_fifo() { Duration::ZERO } else { Duration::from_secs(MAX_DELAY_S.into()) }
+    }
+
     /// Over how many bytes a message goes by S3; none where it always goes itself.
     fn claim_check_over(&self) -> Option<usize> {
         None

@@ -138,6 +138,7 @@ impl Bench {
             policy: plugin.policy.clone(),
             message_id: MessageId("m".into()),
             sent_at: UnixMs(0),
+            started_at: UnixMs(0),
             attempt: 1,
             key: Key::of("hostile", &plugin.manifest.name, &MessageType("t".into()), "k"),
             fence: Fence(1),

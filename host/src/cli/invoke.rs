@@ -145,6 +145,7 @@ impl Invoke {
             message: Arc::new(message),
             message_id: delivery.message_id,
             sent_at: delivery.sent_at,
+            started_at: wasq_core::clock::unix_ms(),
             attempt: fresh.attempt,
             key,
             fence: fresh.fence,

@@ -81,6 +81,7 @@ impl MessageArguments {
             attributes,
             receive_count: 1,
             sent_at: clock::unix_ms(),
+            enqueued_at: clock::unix_ms(),
             group: None,
             deduplication_id: None,
             trace_header: None,

@@ -4,17 +4,22 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use futures::stream::{FuturesUnordered, StreamExt};
-use wasq_core::message::{AttributeValue, Attributes};
+use humantime_serde::re::humantime;
+use jiff::Timestamp;
+use wasq_core::clock;
+use wasq_core::message::{AttributeValue, Attributes, UnixMs};
 use wasq_queues::{Outgoing, Queue, batches};
 
 use super::body::read_body;
 use super::message::parse_pair;
 use super::target::Target;
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
+use crate::timers::deliver_at::{self, DELIVER_AT_ATTRIBUTE};
 
 /// Batches on their way at once.
 const BATCHES: usize = 8;
@@ -39,9 +44,13 @@ pub struct Send {
     /// Adds a message attribute. May be repeated.
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_pair)]
     attributes: Vec<(String, String)>,
-    /// Seconds before it can be received, at most 900.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=900))]
-    delay: u32,
+    /// How long before it can be received: seconds, or with a unit, such as 90s, 2h or 3days. What
+    /// is longer than the queue's own delays have, a host keeps until then.
+    #[arg(long, value_name = "TIME", value_parser = parse_delay)]
+    delay: Option<Duration>,
+    /// When it can be received, as RFC 3339 has it: 2027-01-31T08:00:00Z.
+    #[arg(long, value_name = "TIME", conflicts_with = "delay")]
+    at: Option<Timestamp>,
     /// The message group, for a FIFO queue or a fair queue.
     #[arg(long)]
     group: Option<String>,
@@ -58,7 +67,7 @@ impl Send {
         match (&self.file, &self.body) {
             (Some(file), _) => self.send_file(&queue, file).await,
             (None, Some(body)) => {
-                let message = self.message(read_body(body)?);
+                let message = self.message(read_body(body)?, self.due(queue.as_ref())?);
                 for answer in queue.send(&[message]).await {
                     println!("{}", answer.with_context(|| format!("cannot send to {}", queue.name()))?);
                 }
@@ -76,10 +85,11 @@ impl Send {
             Box::new(BufReader::new(opened))
         };
         let lines: Vec<String> = input.lines().collect::<Result<_, _>>().context("a line cannot be read")?;
+        let due = self.due(queue.as_ref())?;
         let messages: Vec<Outgoing> = lines
             .into_iter()
             .filter(|line| !line.trim().is_empty())
-            .map(|line| self.message(line.into_bytes()))
+            .map(|line| self.message(line.into_bytes(), due.clone()))
             .collect();
         let bar = progress(messages.len() as u64, "sent");
         let mut failed = 0u64;
@@ -108,20 +118,64 @@ impl Send {
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn message(&self, body: Vec<u8>) -> Outgoing {
+    /// How the message comes to wait.
+    fn due(&self, queue: &dyn Queue) -> anyhow::Result<Due> {
+        let now = clock::unix_ms();
+        let delay = match (self.at, self.delay) {
+            (Some(at), _) => {
+                let at_ms = u64::try_from(at.as_millisecond()).unwrap_or_default();
+                if at_ms <= now.0 {
+                    eprintln!("{at} has passed: it is sent now");
+                }
+                Duration::from_millis(at_ms.saturating_sub(now.0))
+            }
+            (None, delay) => delay.unwrap_or_default(),
+        };
+        if delay <= queue.delays_up_to() {
+            return Ok(Due::Delay(delay.as_millis().div_ceil(1_000) as u32));
+        }
+        let at = u64::try_from(delay.as_millis()).ok().and_then(|delay_ms| now.0.checked_add(delay_ms));
+        let at = at.and_then(|at| deliver_at::value_of(UnixMs(at)));
+        Ok(Due::At(at.context("--delay: a message is sent before the year 10000")?))
+    }
+
+    fn message(&self, body: Vec<u8>, due: Due) -> Outgoing {
         let pairs = self.attributes.iter().map(|(name, value)| (name.clone(), AttributeValue::string(value)));
         let mut attributes: Attributes = pairs.collect();
         attributes.insert(TYPE_ATTRIBUTE.into(), AttributeValue::string(&self.kind));
         if let Some(key) = &self.key {
             attributes.insert(KEY_ATTRIBUTE.into(), AttributeValue::string(key));
         }
+        let delay_s = match due {
+            Due::Delay(delay_s) => delay_s,
+            Due::At(at) => {
+                attributes.insert(DELIVER_AT_ATTRIBUTE.into(), at);
+                0
+            }
+        };
         Outgoing {
             body: body.into(),
             attributes,
-            delay_s: self.delay,
+            delay_s,
             group: self.group.clone(),
             deduplication_id: self.deduplication_id.clone(),
         }
+    }
+}
+
+/// What has a message wait.
+#[derive(Clone)]
+enum Due {
+    /// Its queue, for so many seconds.
+    Delay(u32),
+    /// A host, until then: the attribute `wasq-deliver-at`.
+    At(AttributeValue),
+}
+
+fn parse_delay(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
     }
 }
 

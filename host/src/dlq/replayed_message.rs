@@ -9,6 +9,7 @@ use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, size_limi
 use super::letter_view::{Envelope, LetterView};
 use super::oversized::is_stub;
 use super::{AGAIN_ATTRIBUTE, LETTER_ATTRIBUTE, Letter, OWN_KEY_ATTRIBUTE};
+use crate::timers::parked::was_parked;
 
 /// The group of a message that goes to a FIFO queue and has none.
 const GROUP: &str = "wasq";
@@ -115,7 +116,9 @@ fn add_key(
     let key = match known {
         Some(key) if given.as_ref() == Some(key) => return Ok(()),
         Some(key) => key,
-        None if given.is_some() || attributes.contains_key(OWN_KEY_ATTRIBUTE) => return Ok(()),
+        None if given.is_some() || attributes.contains_key(OWN_KEY_ATTRIBUTE) || was_parked(attributes) => {
+            return Ok(());
+        }
         // It has none of its own, so it had the id that it had in its queue.
         None => match letter {
             Some(letter) => &letter.message_id.0,

@@ -48,6 +48,8 @@ impl QueueAction {
 
 /// A settlement whose message goes to the DLQ, as metrics and traces name it.
 pub const DEAD_LETTER: &str = "dead-letter";
+/// A delivery that is stored to be sent again, as traces name it.
+pub const PARK: &str = "park";
 
 impl Settlement {
     /// What failed on a version that is on trial is repeated at once on the earlier one, and does
@@ -82,8 +84,10 @@ pub struct DecisionInput<'a> {
     pub draw: f64,
     /// SQS's receive count: an unroutable message is hidden longer each time.
     pub receive_count: u32,
-    /// How long the message has been in the queue.
+    /// How long ago the message was sent.
     pub age: Duration,
+    /// How long its queue has had it: less, if it was parked.
+    pub queue_age: Duration,
     /// After how long an unroutable message is dead-lettered.
     pub unroutable_after: Duration,
     /// The longest time for which a paused message is hidden.
@@ -120,7 +124,7 @@ const LETTER_WAIT: Backoff = Backoff::new(HELD_BACK, Duration::from_secs(5 * 60)
 /// The wait before a message is looked at again whose key another delivery holds: never longer than
 /// that one's lease.
 const BUSY: Backoff = Backoff::new(HELD_BACK, VISIBILITY_MAX);
-/// A message is dead-lettered so long before its queue deletes it, or a tenth of the retention if
+/// A message is parked or dead-lettered so long before its queue deletes it, or a tenth of the retention if
 /// that is shorter: time for a letter whose DLQ does not answer at once.
 const RETENTION_MARGIN_MAX: Duration = Duration::from_secs(5 * 60);
 
@@ -136,19 +140,33 @@ pub fn decide(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
     }
 }
 
-/// As [`decide`] has it, unless the queue would delete the message while it waits: then it is
-/// dead-lettered now. A message that another delivery runs is that one's to settle.
-pub fn within_retention(exit: Exit, settlement: Settlement, at: &DecisionInput<'_>) -> (Exit, Settlement) {
-    let (QueueAction::Hide(delay), Some(retention)) = (settlement.queue, at.retention) else {
-        return (exit, settlement);
-    };
-    let margin = (retention / 10).min(RETENTION_MARGIN_MAX);
-    if matches!(exit, Exit::Busy { .. })
-        || at.age.saturating_add(delay.min(VISIBILITY_MAX)).saturating_add(margin) < retention
-    {
-        return (exit, settlement);
+/// As [`decide`] has it, unless the queue would delete the message while it waits, and it cannot be
+/// parked: then it is dead-lettered now. A message that another delivery runs is that one's to
+/// settle.
+pub fn within_retention(
+    exit: Exit,
+    settlement: Settlement,
+    at: &DecisionInput<'_>,
+    can_park: impl FnOnce() -> bool,
+) -> (Exit, Settlement) {
+    match (settlement.queue, at.retention) {
+        (QueueAction::Hide(delay), Some(retention))
+            if !matches!(exit, Exit::Busy { .. })
+                && outlives_retention(delay.min(VISIBILITY_MAX), at.queue_age, at.retention)
+                && !can_park() =>
+        {
+            (Exit::Retention { retention, waiting_for: exit.reason() }, dead_letter(at))
+        }
+        (QueueAction::Hide(_) | QueueAction::Delete | QueueAction::Leave, _) => (exit, settlement),
     }
-    (Exit::Retention { retention, waiting_for: exit.reason() }, dead_letter(at))
+}
+
+/// Whether a queue that has had a message for so long would delete it before it comes back.
+pub fn outlives_retention(delay: Duration, queue_age: Duration, retention: Option<Duration>) -> bool {
+    retention.is_some_and(|retention| {
+        let margin = (retention / 10).min(RETENTION_MARGIN_MAX);
+        queue_age.saturating_add(delay).saturating_add(margin) >= retention
+    })
 }
 
 /// How long a message waits whose dead letter could not be sent: longer each time.
@@ -222,6 +240,7 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         // often.
         Exit::Busy { remaining } => hide(BUSY.after(at.receive_count).min(*remaining)),
         Exit::BackingOff { remaining } => release(*remaining),
+        Exit::NotDue { remaining, .. } => hide(*remaining),
         Exit::LeaseLost => Settlement::unrecorded(QueueAction::Leave),
     }
 }

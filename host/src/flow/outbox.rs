@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use wasq_core::backoff::Backoff;
 use wasq_core::message::{AttributeValue, Attributes, Message};
+use wasq_ledgers::LedgerError;
 use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
 
+use super::insist::insist;
 use super::plugin_attempt::PluginAttempt;
 use crate::sandbox::{Destinations, OutboxMessage};
+use crate::timers::Later;
 
 const TRACE_ATTRIBUTE: &str = "traceparent";
 /// How often what a queue has not accepted is sent within one attempt, and the waits in between.
@@ -36,20 +39,24 @@ impl PluginAttempt<'_> {
 pub enum SendError {
     /// The host has not been able to open the queue yet. It goes on trying.
     NotOpen { queue: String, reason: String },
+    /// What is to be sent later could not be stored.
+    Ledger(LedgerError),
     /// To which queue it could not be sent, and why.
     Failed(String),
 }
 
-/// Sends it.
+/// Sends it. A message whose delay is longer than its queue has is stored in the ledger, and sent
+/// when it is due.
 pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessage>) -> Result<(), SendError> {
+    let now = plugin_attempt.services.clock.unix_ms();
     let depth = plugin_attempt.message.map_or(0, Message::depth).saturating_add(1);
     let trace = plugin_attempt.span.traceparent().or_else(|| plugin_attempt.message?.traceparent.clone());
     // What follows one another to one queue goes in as few calls as SQS allows, in its order.
     for run in messages.chunk_by(|a, b| a.queue == b.queue) {
-        let queue = match run[0].queue.as_str() {
-            "" => &plugin_attempt.runtime.queue,
+        let (name, queue) = match run[0].queue.as_str() {
+            "" => (&plugin_attempt.runtime.name, &plugin_attempt.runtime.queue),
             name => match plugin_attempt.services.outlets.get(name) {
-                Some(outlet) => &outlet.queue,
+                Some(outlet) => (&run[0].queue, &outlet.queue),
                 None => {
                     return Err(SendError::Failed(format!(
                         "the outbox names the queue `{name}`, which is not in the config; add [queues.{name}] or \
@@ -58,20 +65,52 @@ pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessag
                 }
             },
         };
-        let outgoing = |message: &OutboxMessage| {
+        let (mut at_once, mut later) = (Vec::new(), Vec::new());
+        for message in run {
             let mut outgoing = message.outgoing(queue.is_fifo(), depth);
             if let Some(trace) = &trace {
                 carry_on(trace, &outgoing.body, &mut outgoing.attributes);
             }
-            outgoing
-        };
-        let run = run.iter().map(outgoing).collect();
-        send_to(plugin_attempt, queue.as_ref(), run).await.map_err(|error| match error.says_not_open() {
+            let due = message.due(now);
+            let wait = Duration::from_millis(due.0.saturating_sub(now.0));
+            if wait > queue.delays_up_to() {
+                later.push(Later { queue: name.clone(), key: message.key.clone(), due, message: outgoing });
+            } else {
+                outgoing.delay_s = wait.as_millis().div_ceil(1_000) as u32;
+                at_once.push(outgoing);
+            }
+        }
+        let failed = |error: QueueError| match error.says_not_open() {
             true => SendError::NotOpen { queue: queue.name().to_owned(), reason: error.to_string() },
             false => SendError::Failed(format!("cannot send to {}: {error}", queue.name())),
-        })?;
+        };
+        store(plugin_attempt, queue.as_ref(), later).await?;
+        send_to(plugin_attempt, queue.as_ref(), at_once).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// Stores what is to be sent to one queue later.
+async fn store(
+    plugin_attempt: &PluginAttempt<'_>,
+    queue: &dyn Queue,
+    mut messages: Vec<Later>,
+) -> Result<(), SendError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    if queue.claim_check_over().is_some() {
+        for later in &mut messages {
+            later.message = queue
+                .prepare(later.message.clone())
+                .await
+                .map_err(|error| SendError::Failed(format!("cannot prepare a message to {}: {error}", queue.name())))?;
+        }
+    }
+    let Some(timers) = &plugin_attempt.services.timers else {
+        return Err(SendError::Failed("the ledger keeps no timers, which long delays need".into()));
+    };
+    insist(plugin_attempt, || timers.set(&messages)).await.map_err(SendError::Ledger)
 }
 
 /// Sends to one queue, and what was not accepted again, while that may help. What was accepted is
@@ -81,6 +120,9 @@ async fn send_to(
     queue: &dyn Queue,
     mut messages: Vec<Outgoing>,
 ) -> Result<(), QueueError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
     for tries in 1.. {
         if queue.claim_check_over().is_some() {
             prepare(queue, &mut messages).await;

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
-use wasq_core::message::{Attributes, BodyDigest, MessageId, NamedAttribute};
+use wasq_core::message::{Attributes, BodyDigest, MessageId, NamedAttribute, UnixMs};
 use wasq_ledgers::Fresh;
 
 use super::outbox::Finished;
@@ -42,6 +42,8 @@ struct RecordedMessage {
     body: String,
     attributes: Vec<NamedAttribute>,
     delay_s: u32,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    asked_at: Option<UnixMs>,
     group: Option<String>,
     key: String,
 }
@@ -55,6 +57,7 @@ impl Owed {
             body: encode(&message.body),
             attributes: message.attributes.iter().map(|(name, value)| NamedAttribute::of(name, value)).collect(),
             delay_s: message.delay_s,
+            asked_at: message.asked_at,
             group: message.group.clone(),
             key: message.key.clone(),
         };
@@ -115,6 +118,7 @@ impl Owed {
                 body: decode(&recorded.body)?.into(),
                 attributes: attributes.collect::<Result<Attributes, _>>()?,
                 delay_s: recorded.delay_s,
+                asked_at: recorded.asked_at,
                 group: recorded.group.clone(),
                 key: recorded.key.clone(),
             })

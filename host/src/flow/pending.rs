@@ -20,8 +20,12 @@ use crate::exit::Exit;
 
 /// The step under which it is recorded. No guest's step can have this name.
 const STEP: &str = "\0outbox";
-/// The step that says when a plugin's own delay is over, where several plugins handle the type.
+/// The step that says when a plugin's own delay is over, where the message may come back before
+/// that.
 const NOT_BEFORE_STEP: &str = "\0not-before";
+/// What has been in its queue for less was hidden for as long as was asked: a queue hides it for
+/// hours.
+const LONG_IN_QUEUE: Duration = Duration::from_secs(60 * 60);
 /// Bytes of one recorded part. DynamoDB keeps 400 KB in an item.
 const PART_BYTES: usize = 256 * 1024;
 
@@ -108,7 +112,8 @@ pub async fn keep_not_before(
 
 /// How much of its own delay this plugin has still to wait.
 pub async fn backing_off(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed) -> Result<Option<Duration>, Exit> {
-    if plugin_attempt.is_only_plugin || claim.fresh.is_new {
+    let was_hidden_as_asked = plugin_attempt.is_only_plugin && plugin_attempt.queue_age() < LONG_IN_QUEUE;
+    if was_hidden_as_asked || claim.fresh.is_new {
         return Ok(None);
     }
     let Some(value) = get(plugin_attempt, claim, NOT_BEFORE_STEP).await? else { return Ok(None) };
@@ -141,7 +146,7 @@ async fn put(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, name: &str, va
     insist(plugin_attempt, || plugin_attempt.services.ledger.put_step(claim.key, claim.fresh.fence, name, value)).await
 }
 
-fn exit_of(plugin_attempt: &PluginAttempt<'_>, error: LedgerError) -> Exit {
+pub fn exit_of(plugin_attempt: &PluginAttempt<'_>, error: LedgerError) -> Exit {
     match error {
         LedgerError::Stale => Exit::LeaseLost,
         LedgerError::Damaged(reason) => Exit::LedgerDamaged { reason },

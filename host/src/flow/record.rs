@@ -13,12 +13,14 @@ use super::insist::insist;
 use super::pending;
 use super::plugin_attempt::{AttemptEnd, PluginAttempt};
 use super::recent::{REASON_MAX_BYTES, RecentOutcome};
+use super::wait::{cannot_hide, place_to_park};
 use crate::admission::breaker::Admitted;
 use crate::dlq::{self, Letter};
 use crate::exit::Exit;
 use crate::sandbox::text::sanitize;
 use crate::telemetry::stats::End;
 use crate::telemetry::usage::RunUsage;
+use crate::timers::parked::Why;
 
 /// How often a dead letter is tried while the lease holds.
 const TRIES: u32 = 5;
@@ -70,7 +72,8 @@ pub async fn record(
     AttemptEnd { exit, settlement }
 }
 
-/// Where another plugin's delay may bring the message back earlier, the ledger keeps this one's.
+/// Where another plugin's delay may bring the message back earlier, or its queue cannot hide it for
+/// so long, the ledger keeps this one's.
 async fn hold_back(
     plugin_attempt: &PluginAttempt<'_>,
     claim: &Claimed,
@@ -78,8 +81,12 @@ async fn hold_back(
     settlement: &Settlement,
 ) -> Result<(), LedgerError> {
     let asked_for = exit.handler_failed().is_some() || matches!(exit, Exit::Outbox { .. });
+    let may_come_early = |delay| {
+        !plugin_attempt.is_only_plugin
+            || (cannot_hide(plugin_attempt, delay) && place_to_park(plugin_attempt, Why::Waits).is_none())
+    };
     match settlement.queue {
-        QueueAction::Hide(delay) if asked_for && !plugin_attempt.is_only_plugin && !delay.is_zero() => {
+        QueueAction::Hide(delay) if asked_for && !delay.is_zero() && may_come_early(delay) => {
             pending::keep_not_before(plugin_attempt, claim, delay).await
         }
         QueueAction::Hide(_) | QueueAction::Delete | QueueAction::Leave => Ok(()),

@@ -107,6 +107,7 @@ async fn send(plugin_attempt: &PluginAttempt<'_>, finished: Finished) -> Exit {
     match outbox::send(plugin_attempt, finished.messages).await {
         Ok(()) => Exit::Done { result: finished.result },
         Err(SendError::Failed(reason)) => Exit::Outbox { reason },
+        Err(SendError::Ledger(error)) => pending::exit_of(plugin_attempt, error),
         // As for any dependency that is down: it waits, and no attempt is counted.
         Err(SendError::NotOpen { queue, reason }) => {
             Exit::Unavailable { dependency: format!("queue {queue}"), reason, after: None }
@@ -156,6 +157,7 @@ async fn attempt(
         message: message.clone(),
         message_id: plugin_attempt.delivery.message_id.clone(),
         sent_at: plugin_attempt.delivery.sent_at,
+        started_at: services.clock.unix_ms(),
         attempt: claim.fresh.attempt,
         key: claim.key,
         fence: claim.fresh.fence,

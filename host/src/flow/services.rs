@@ -24,6 +24,7 @@ use crate::telemetry::health::Health;
 use crate::telemetry::metrics::QueueMeters;
 use crate::telemetry::spans::Tracing;
 use crate::telemetry::stats::Stats;
+use crate::timers::TimerStore;
 
 /// What every delivery needs on its way.
 pub struct Services {
@@ -34,6 +35,8 @@ pub struct Services {
     pub sandbox: Sandbox,
     pub permits: Permits,
     pub ledger: Arc<dyn Ledger>,
+    /// What is sent later; none where the ledger keeps no timers.
+    pub timers: Option<TimerStore>,
     pub breakers: Breakers,
     pub stats: Stats,
     pub health: Health,

@@ -28,6 +28,7 @@ fn delivery(message: &str, receipt: &str) -> Delivery {
         attributes: Default::default(),
         receive_count: 1,
         sent_at: UnixMs(0),
+        enqueued_at: UnixMs(0),
         group: None,
         deduplication_id: None,
         trace_header: None,

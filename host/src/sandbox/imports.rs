@@ -63,10 +63,12 @@ impl outbox::Host for State {
             body: body.into(),
             attributes: Attributes::new(),
             delay_s: 0,
+            asked_at: None,
             group: None,
         };
         if let Some(options) = options {
             message.delay_s = options.delay_s;
+            message.asked_at = Some(self.unix_ms());
             message.group = options.group;
             message.attributes = options.attributes.into_iter().map(|a| (a.name, attribute(a.value))).collect();
         }

@@ -37,6 +37,7 @@ pub struct Job {
     pub message: Arc<Message>,
     pub message_id: MessageId,
     pub sent_at: UnixMs,
+    pub started_at: UnixMs,
     pub attempt: u32,
     pub key: Key,
     pub fence: Fence,

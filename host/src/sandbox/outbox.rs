@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasq_core::message::{AttributeData, AttributeValue, Attributes, DEPTH_ATTRIBUTE, Key, TYPE_ATTRIBUTE};
+use wasq_core::message::{AttributeData, AttributeValue, Attributes, DEPTH_ATTRIBUTE, Key, TYPE_ATTRIBUTE, UnixMs};
 use wasq_queues::{MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules, is_fifo};
 
 use crate::dlq::OWN_KEY_ATTRIBUTE;
@@ -20,6 +20,8 @@ pub struct OutboxMessage {
     pub body: Bytes,
     pub attributes: Attributes,
     pub delay_s: u32,
+    /// From when the delay counts; none is from when it is sent.
+    pub asked_at: Option<UnixMs>,
     pub group: Option<String>,
     /// Derived from the handled message's key, so that a second attempt's twin is a duplicate at
     /// its consumer.
@@ -55,7 +57,12 @@ impl Outbox {
 }
 
 impl OutboxMessage {
-    /// The message as its queue gets it. `depth` is how many outboxes in a row have led to it, this
+    /// When it is to be delivered.
+    pub fn due(&self, now: UnixMs) -> UnixMs {
+        UnixMs(self.asked_at.unwrap_or(now).0.saturating_add(u64::from(self.delay_s) * 1_000))
+    }
+
+    /// The message as its queue gets it, without its delay. `depth` is how many outboxes in a row have led to it, this
     /// one included.
     pub fn outgoing(&self, fifo: bool, depth: u32) -> Outgoing {
         let mut attributes = self.attributes.clone();
@@ -65,7 +72,7 @@ impl OutboxMessage {
         Outgoing {
             body: self.body.clone(),
             attributes,
-            delay_s: self.delay_s,
+            delay_s: 0,
             group: self.group.clone().or_else(|| fifo.then(|| GROUP.to_owned())),
             deduplication_id: fifo.then(|| self.key.clone()),
         }

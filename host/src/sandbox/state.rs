@@ -8,6 +8,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasq_core::clock;
 use wasq_core::message::{AttributeData, Key, UnixMs};
 use wasq_ledgers::{Fence, Ledger};
 
@@ -50,6 +51,8 @@ pub struct State {
     pub(super) claim_is_void: bool,
     pub(super) attempt: u32,
     pub(super) sent_at: UnixMs,
+    /// When it began, and when that was by the wall clock.
+    began: (Instant, UnixMs),
     pub(super) deadline: Instant,
     memory: Quota,
     table_elements: Quota,
@@ -138,6 +141,7 @@ impl State {
             claim_is_void: false,
             attempt: job.attempt,
             sent_at: job.sent_at,
+            began: (clock::now(), job.started_at),
             deadline,
             memory: Quota::default(),
             table_elements: Quota::default(),
@@ -146,6 +150,12 @@ impl State {
             http,
         };
         (message, state)
+    }
+
+    /// The wall clock's time, as the host has it.
+    pub(super) fn unix_ms(&self) -> UnixMs {
+        let (began, started_at) = self.began;
+        UnixMs(started_at.0 + (clock::now() - began).as_millis() as u64)
     }
 
     /// What the run used, but for its time.

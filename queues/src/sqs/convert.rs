@@ -64,13 +64,15 @@ pub fn delivery(message: aws_sdk_sqs::types::Message, received_at: Instant) -> D
     let number = |name| text(name).and_then(|value| value.parse::<u64>().ok());
     let attributes =
         message.message_attributes.unwrap_or_default().into_iter().map(|(name, value)| (name, from_sdk(value)));
+    let sent_at = UnixMs(number(MessageSystemAttributeName::SentTimestamp).unwrap_or(0));
     Delivery {
         message_id: MessageId(message.message_id.unwrap_or_default()),
         receipt: Receipt(message.receipt_handle.unwrap_or_default()),
         body: Bytes::from(message.body.unwrap_or_default()),
         attributes: attributes.collect(),
         receive_count: number(MessageSystemAttributeName::ApproximateReceiveCount).unwrap_or(1) as u32,
-        sent_at: UnixMs(number(MessageSystemAttributeName::SentTimestamp).unwrap_or(0)),
+        sent_at,
+        enqueued_at: sent_at,
         group: text(MessageSystemAttributeName::MessageGroupId),
         deduplication_id: text(MessageSystemAttributeName::MessageDeduplicationId),
         trace_header: text(MessageSystemAttributeName::AwsTraceHeader),

@@ -95,13 +95,15 @@ impl Message {
             };
             (name, AttributeValue { data_type: value.data_type, value: data })
         });
+        let sent_at = UnixMs(self.attributes.sent_timestamp.unwrap_or(0));
         Delivery {
             message_id: MessageId(self.message_id),
             receipt: Receipt(self.receipt_handle),
             body: Bytes::from(self.body),
             attributes: attributes.collect(),
             receive_count: self.attributes.approximate_receive_count.unwrap_or(1) as u32,
-            sent_at: UnixMs(self.attributes.sent_timestamp.unwrap_or(0)),
+            sent_at,
+            enqueued_at: sent_at,
             group: self.attributes.message_group_id,
             deduplication_id: self.attributes.message_deduplication_id,
             trace_header: self.attributes.aws_trace_header,

@@ -1,14 +1,14 @@
 //! Messages to send when the handler succeeds.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use crate::message::{Attribute, AttributeValue};
 use crate::{Context, Failure};
 
-/// The longest delay that SQS gives a message (`DelaySeconds` of SendMessage).
-pub const MAX_DELAY: Duration = Duration::from_secs(900);
+/// The longest delay of a message, some 136 years.
+pub const MAX_DELAY: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// A message on its way to the outbox; [`Context::outbox`] begins one.
 #[derive(Debug)]
@@ -51,10 +51,24 @@ impl<'a> Outgoing<'a> {
         Self { cx, message, delay: Duration::ZERO }
     }
 
-    /// How long before it can be received: rounded up to a second, at most [`MAX_DELAY`].
+    /// How long before it can be received: rounded up to a second, at most [`MAX_DELAY`]. It counts
+    /// from here, whatever happens until the message is sent. What is longer than the 15 minutes
+    /// that SQS has waits in the ledger.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
+    }
+
+    /// When it can be received: not before this time, and less than two seconds after it. A time
+    /// that has passed is now, and the log says so.
+    pub fn at(self, time: SystemTime) -> Self {
+        let delay = time.duration_since(SystemTime::now()).unwrap_or_else(|passed| {
+            let NewMessage { kind, queue, .. } = &self.message;
+            let since = passed.duration();
+            log::warn!("the `{kind}` to queue `{queue}` was to be sent {since:?} ago: it is sent now");
+            Duration::ZERO
+        });
+        self.delay(delay)
     }
 
     /// Its message group, for a FIFO queue or a fair queue.
@@ -91,10 +105,10 @@ impl<'a> Outgoing<'a> {
     pub fn send_bytes(mut self, body: impl Into<Vec<u8>>) -> Result<(), Failure> {
         let place = self.place();
         if self.delay > MAX_DELAY {
-            let reason = format!("a delay of {:?} is over SQS's limit of {MAX_DELAY:?}", self.delay);
+            let reason = format!("a delay of {:?} is over the limit of {MAX_DELAY:?}", self.delay);
             return Err(Failure::reject(reason).within(&place));
         }
-        // At most 900, by the check above.
+        // It fits, by the check above.
         self.message.delay_s = self.delay.as_millis().div_ceil(1000) as u32;
         self.message.body = body.into();
         self.cx.backend().send(self.message).map_err(|error| {

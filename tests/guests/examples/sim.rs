@@ -14,6 +14,7 @@ struct Order {
     /// None where its plugin keeps no steps.
     steps: u32,
     outbox: u32,
+    outbox_delay_s: u64,
     /// What each attempt does; the last is for all that follow.
     acts: Vec<Act>,
 }
@@ -41,7 +42,7 @@ fn sim(order: Order, cx: &Context) -> Result<Outcome, Failure> {
         // once.
         let plugin = cx.variable("plugin")?;
         let note = serde_json::json!({ "n": order.n, "plugin": plugin, "place": place, "attempt": cx.attempt() });
-        cx.outbox("out", "note").send(&note)?;
+        cx.outbox("out", "note").delay(Duration::from_secs(order.outbox_delay_s)).send(&note)?;
     }
     let place = (cx.attempt() as usize).min(order.acts.len()) - 1;
     match order.acts[place] {

@@ -103,6 +103,7 @@ fn row(words: &str, exit: &Exit, receive_count: u32) -> String {
             draw,
             receive_count,
             age: S(60),
+            queue_age: S(60),
             unroutable_after: QueueConfig::default().unroutable_after,
             retention: None,
             next_probe: S(4),

@@ -55,6 +55,7 @@ fn delivery() -> Delivery {
         attributes: Attributes::new(),
         receive_count: 1,
         sent_at: UnixMs(0),
+        enqueued_at: UnixMs(0),
         group: None,
         deduplication_id: None,
         trace_header: None,

@@ -54,6 +54,7 @@ fn job(plugin: &Plugin, body: String, ledger: &Arc<dyn Ledger>) -> Job {
         message: Arc::new(message),
         message_id: MessageId("m".into()),
         sent_at: UnixMs(0),
+        started_at: UnixMs(0),
         attempt: 1,
         key: Key([1; 32]),
         fence: Fence(1),

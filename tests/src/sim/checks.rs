@@ -7,7 +7,7 @@ use wasq_core::message::{Key, MessageId, MessageType};
 use wasq_ledgers::{Fence, Finish};
 
 use super::plan::{BARE, LIGHT, PAIR, Planned, SOLO};
-use super::world::{Backlog, Stored, Which};
+use super::world::{Backlog, Which};
 
 /// The scope of the simulated hosts' keys.
 pub const SCOPE: &str = "sim";
@@ -54,6 +54,8 @@ struct Sent {
     n: u64,
     group: Option<String>,
     outbox: u64,
+    /// Before which it must not run.
+    due_ms: Option<u64>,
     /// The key that each of its plugins has for it.
     keys: Vec<(Key, &'static SimPlugin)>,
 }
@@ -78,7 +80,7 @@ impl Watch {
             let number = |name: &str| record.body[name].as_u64().expect("the plan writes it");
             let (n, outbox) = (number("n"), number("outbox"));
             let (id, key, group) = (id.clone(), key.clone(), message.group.clone());
-            self.sent.push(Sent { id, key, n, group, outbox, keys });
+            self.sent.push(Sent { id, key, n, group, outbox, due_ms: message.due_ms, keys });
         }
     }
 
@@ -106,7 +108,7 @@ impl Watch {
     }
 
     /// A handler starts under a claim; `holder` is who has the key now, if its lease holds.
-    pub fn run_starts(&mut self, key: Key, fence: Fence, host: usize, holder: Option<Fence>) -> Verdict {
+    pub fn run_starts(&mut self, key: Key, fence: Fence, host: usize, holder: Option<Fence>, now_ms: u64) -> Verdict {
         let Some(claim) = self.claims.get_mut(&(key, fence)) else {
             return Err(format!("a handler runs for {key:?} under {fence:?}, which no claim gave out"));
         };
@@ -125,18 +127,26 @@ impl Watch {
         if self.condemned.contains(&(key, message.clone())) {
             return Err(format!("a handler runs for {message} after the verdict that it is dead-lettered"));
         }
+        let due_ms = self.sent.iter().find(|sent| sent.id == message).and_then(|sent| sent.due_ms);
+        if let Some(due_ms) = due_ms.filter(|due_ms| *due_ms > now_ms) {
+            return Err(format!("{message} runs at {now_ms}, and is to be delivered at {due_ms}"));
+        }
         self.in_order(&message)
     }
 
-    /// On a FIFO queue: nothing runs before what was sent before it in its group is settled.
+    /// On a FIFO queue: nothing runs before what was sent before it in its group is settled. What its
+    /// producer wants later has its place where it is due.
     fn in_order(&self, message: &MessageId) -> Verdict {
         let is_it = |sent: &Sent| sent.id == *message && !self.is_settled(sent);
         let Some(place) = self.sent.iter().position(is_it) else { return Ok(()) };
+        if self.sent[place].due_ms.is_some() {
+            return Ok(());
+        }
         let group = &self.sent[place].group;
         // The records of one message are settled side by side.
         let is_before =
             |sent: &&Sent| group.is_some() && sent.group == *group && sent.id != *message && !self.is_settled(sent);
-        let before = self.sent[..place].iter().find(is_before);
+        let before = self.sent[..place].iter().filter(|sent| sent.due_ms.is_none()).find(is_before);
         match before {
             Some(before) => Err(format!("{} runs before {} of its group is settled", self.sent[place].id, before.id)),
             None => Ok(()),
@@ -205,8 +215,8 @@ impl Watch {
     }
 
     /// Whoever holds a receipt of the message asks to delete it.
-    pub fn deleting(&self, message: &Stored) -> Verdict {
-        match self.sent.iter().find(|sent| sent.id == message.id && !self.is_settled(sent)) {
+    pub fn deleting(&self, id: &MessageId) -> Verdict {
+        match self.sent.iter().find(|sent| sent.id == *id && !self.is_settled(sent)) {
             None => Ok(()),
             Some(sent) => Err(format!("{} is deleted before the completion or dead letter of {}", sent.id, sent.key)),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
@@ -23,6 +24,7 @@ use wasq::telemetry::health::Health;
 use wasq::telemetry::metrics::QueueMeters;
 use wasq::telemetry::spans::Tracing;
 use wasq::telemetry::stats::Stats;
+use wasq::timers::{TimerStore, send_due};
 use wasq::workers::Workers;
 use wasq_core::clock::{self, Clock};
 use wasq_core::message::UnixMs;
@@ -72,6 +74,9 @@ impl Kit {
         Self { sandbox, catalogs: Arc::new(catalogs), limits }
     }
 }
+
+/// How long what is due may still be sent after a drain.
+const LAST_SENDS: Duration = Duration::from_secs(3);
 
 /// A host's place in the world: who it is, and what time it has.
 pub struct Seat {
@@ -154,7 +159,7 @@ pub struct SimHost {
 struct Life {
     runtime: Runtime,
     seat: Arc<Seat>,
-    crew: Option<Workers>,
+    crew: Option<Crew>,
     drained: CancellationToken,
 }
 
@@ -296,24 +301,32 @@ impl SimHost {
     }
 }
 
+/// What a host does: it works on its queue, and sends what is due.
+struct Crew {
+    workers: Workers,
+    timers: (JoinHandle<()>, CancellationToken),
+}
+
 impl Life {
     /// As on SIGTERM.
     fn drain(&mut self, patience: Duration) {
-        let Some(mut crew) = self.crew.take() else { return };
+        let Some(Crew { mut workers, timers: (timers, stop_timers) }) = self.crew.take() else { return };
         let drained = self.drained.clone();
         self.runtime.spawn(async move {
-            crew.drain(patience, std::future::pending()).await;
-            crew.flush().await;
+            stop_timers.cancel();
+            workers.drain(patience, std::future::pending()).await;
+            let _gives_up = tokio::time::timeout(LAST_SENDS, timers).await;
+            workers.flush().await;
             drained.cancel();
         });
     }
 }
 
 /// Puts the host's own parts together over the world.
-fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
+fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
     let queue = |which| Arc::new(SimQueue::new(which, seat.clone())) as Arc<dyn Queue>;
     let ledger: Arc<dyn Ledger> = Arc::new(SimLedger::new(seat.clone()));
-    let out = Outlet { queue: queue(Which::Out), max_bytes: MaximumMessageSize::default() };
+    let outlet = |which| Outlet { queue: queue(which), max_bytes: MaximumMessageSize::default() };
     let services = Services {
         scope: SCOPE.into(),
         limits: kit.limits.clone(),
@@ -321,6 +334,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
         catalogs: kit.catalogs.clone(),
         sandbox: kit.sandbox.clone(),
         permits: Permits::new(&kit.limits),
+        timers: TimerStore::of(&*ledger, SCOPE),
         ledger: ledger.clone(),
         breakers: Breakers::new(&kit.limits),
         stats: Stats::default(),
@@ -329,7 +343,9 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
         recent: Recent::default(),
         tracing: Tracing::default(),
         queue_names: Default::default(),
-        outlets: Arc::new([("out".to_owned(), out)].into()),
+        outlets: Arc::new(
+            [("out", Which::Out), ("jobs", Which::Jobs)].map(|(name, which)| (name.to_owned(), outlet(which))).into(),
+        ),
         interrupt: CancellationToken::new(),
     };
     let config = QueueConfig {
@@ -348,8 +364,8 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
     services.recent.watch(ALWAYS);
     let services = Arc::new(services);
     seat.services.set(Arc::downgrade(&services)).expect("a seat is taken once");
-    let mut crew = Workers::new(services);
-    crew.begin(QueueRuntime {
+    let mut workers = Workers::new(services.clone());
+    workers.begin(QueueRuntime {
         s3: None,
         sns: None,
         name: "jobs".into(),
@@ -363,5 +379,11 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Workers {
         dlq_max_bytes: MaximumMessageSize::default(),
         config,
     });
-    crew
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let timers = tokio::spawn(async move {
+        let store = services.timers.as_ref().expect("the ledger keeps timers");
+        send_due(store, &services.outlets, &*services.clock, stopped).await;
+    });
+    Crew { workers, timers: (timers, stop) }
 }

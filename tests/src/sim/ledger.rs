@@ -121,7 +121,7 @@ impl SimLedger {
             let holder = state.books.holder(key, now_ms);
             state.summary.runs += 1;
             self.seat.tell_runs(&mut state.watch);
-            verdict = state.watch.run_starts(key, fence, host, holder);
+            verdict = state.watch.run_starts(key, fence, host, holder, now_ms);
             state.trace(now_ms, || format!("host {host} runs {key:?} under {fence:?}"));
         }
         if state.books.entries.get(&key).is_some_and(|entry| entry.fence == fence)

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
-use wasq_core::message::{AttributeValue, Attributes};
+use wasq::timers::deliver_at::{self, DELIVER_AT_ATTRIBUTE};
+use wasq_core::message::{AttributeValue, Attributes, UnixMs};
+use wasq_queues::VISIBILITY_MAX;
+
+use super::world::EPOCH_MS;
 
 /// The types of messages: one handled by one plugin, one by two, and one each for a plugin that
 /// records completions alone and one without a ledger.
@@ -23,6 +27,10 @@ pub struct Plan {
     pub fifo: bool,
     pub visibility: Duration,
     pub concurrency: usize,
+    /// For how long a message can be hidden, and whether what outboxes send can be delayed: other
+    /// brokers than SQS can less.
+    pub hides_up_to: Duration,
+    pub has_delays: bool,
     pub messages: Vec<Planned>,
     /// How long things go wrong.
     pub trouble_ms: u64,
@@ -37,6 +45,8 @@ pub struct Planned {
     /// One, or the records of a batch that the queue splits.
     pub records: Vec<Record>,
     pub group: Option<String>,
+    /// When its producer wants it delivered.
+    pub due_ms: Option<u64>,
 }
 
 /// What a handler gets of a message.
@@ -104,6 +114,12 @@ impl Plan {
             fifo,
             visibility: Duration::from_secs(rng.u64(4..=10)),
             concurrency: rng.usize(1..=8),
+            hides_up_to: match rng.u32(0..10) {
+                0..6 => VISIBILITY_MAX,
+                6..8 => Duration::from_secs(1),
+                _ => Duration::ZERO,
+            },
+            has_delays: rng.bool(),
             messages,
             trouble_ms,
             rates: Rates::draw(rng),
@@ -117,16 +133,18 @@ const SOURCE: &str = "sim";
 impl Planned {
     /// The body and the attributes that a producer sends: a batch is one of CloudEvents.
     pub fn content(&self) -> (Value, Attributes) {
+        let due = self.due_ms.and_then(|due_ms| deliver_at::value_of(UnixMs(EPOCH_MS + due_ms)));
+        let due = due.map(|value| (DELIVER_AT_ATTRIBUTE.to_owned(), value));
         if let [record] = &self.records[..] {
             let attributes = [("type", self.kind), ("idempotency-key", &record.key)];
             let attributes = attributes.map(|(name, text)| (name.to_owned(), AttributeValue::string(text)));
-            return (record.body.clone(), attributes.into());
+            return (record.body.clone(), attributes.into_iter().chain(due).collect());
         }
         let events = self.records.iter().map(|Record { id, body, .. }| {
             json!({ "specversion": "1.0", "type": self.kind, "source": SOURCE, "id": id,
                     "datacontenttype": "application/json", "data": body })
         });
-        (events.collect(), Attributes::new())
+        (events.collect(), due.into_iter().collect())
     }
 
     fn draw(n: usize, fifo: bool, trouble_ms: u64, rng: &mut Rng) -> Self {
@@ -137,12 +155,14 @@ impl Planned {
             _ => SOLO,
         };
         let count = if kind != BARE && rng.f64() < 0.1 { rng.usize(2..=RECORDS_MAX) } else { 1 };
+        let at_ms = if rng.bool() { 0 } else { rng.u64(0..trouble_ms) };
         let records = (0..count).map(|place| Record::draw(n, place, count > 1, kind, rng)).collect();
         Self {
-            at_ms: if rng.bool() { 0 } else { rng.u64(0..trouble_ms) },
+            at_ms,
             kind,
             records,
             group: fifo.then(|| format!("g{}", rng.u32(0..3))),
+            due_ms: (rng.f64() < 0.1).then(|| at_ms + rng.u64(0..=150_000)),
         }
     }
 }
@@ -167,7 +187,8 @@ impl Record {
         // The guest without an outbox takes orders in its own words.
         let orders: Vec<Value> = acts.iter().filter(|_| kind == BARE).map(order).collect();
         let body = json!({ "n": n * RECORDS_MAX + place, "steps": steps, "outbox": outbox, "acts": acts,
-                           "do": "each", "attempts": orders });
+                           "do": "each", "attempts": orders,
+                           "outbox_delay_s": if rng.f64() < 0.3 { rng.u32(1..=20) } else { 0 } });
         Self { id, key, body }
     }
 }

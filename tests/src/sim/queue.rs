@@ -22,13 +22,18 @@ pub struct SimQueue {
     which: Which,
     seat: Arc<Seat>,
     name: &'static str,
+    hides_up_to: Duration,
+    delays_up_to: Duration,
     /// Whether it is the keeper's own connection: what that hides is held, not put back.
     is_keepers: bool,
 }
 
 impl SimQueue {
     pub fn new(which: Which, seat: Arc<Seat>) -> Self {
-        let fifo = seat.world.lock().fifo;
+        let (fifo, hides_up_to, delays_up_to) = {
+            let state = seat.world.lock();
+            (state.fifo, state.hides_up_to, state.delays_up_to)
+        };
         let name = match which {
             Which::Jobs if fifo => "jobs.fifo",
             Which::Jobs => "jobs",
@@ -36,7 +41,7 @@ impl SimQueue {
             Which::Dlq => "jobs-dlq",
             Which::Out => "out",
         };
-        Self { which, seat, name, is_keepers: false }
+        Self { which, seat, name, hides_up_to, delays_up_to, is_keepers: false }
     }
 
     /// The keeper's connection to the jobs.
@@ -111,6 +116,7 @@ impl SimQueue {
                 attributes: message.content.attributes.clone(),
                 receive_count: message.receives,
                 sent_at: UnixMs(EPOCH_MS + message.sent_ms),
+                enqueued_at: UnixMs(EPOCH_MS + message.sent_ms),
                 group: message.content.group.clone(),
                 deduplication_id: None,
                 trace_header: None,
@@ -189,6 +195,14 @@ impl Queue for SimQueue {
         self.name
     }
 
+    fn hides_up_to(&self) -> Duration {
+        self.hides_up_to
+    }
+
+    fn delays_up_to(&self) -> Duration {
+        self.delays_up_to
+    }
+
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
         self.before().await?;
         let until = clock::now() + wait;
@@ -210,9 +224,11 @@ impl Queue for SimQueue {
         self.batch(receipts, |state, receipt, now_ms| {
             let (place, count) = parse(receipt);
             let message = &state.backlogs[self.which as usize].messages[place];
-            let (id, host) = (message.id.clone(), self.seat.host);
+            let (id, original, host) = (message.id.clone(), message.original_id(), self.seat.host);
             self.seat.tell_runs(&mut state.watch);
-            if let Err(what) = state.watch.deleting(message) {
+            if !state.is_kept_elsewhere(place, now_ms)
+                && let Err(what) = state.watch.deleting(&original)
+            {
                 state.violated(now_ms, what);
             }
             let comes_back = state.draw_fault(|rates| rates.undelete);
@@ -257,7 +273,12 @@ impl Queue for SimQueue {
                 }
                 state.trace(now_ms, || format!("dead letter {letter}"));
             }
-            let prefix = if self.which == Which::Dlq { "d" } else { "o" };
+            let prefix = match self.which {
+                Which::Dlq => "d",
+                Which::Out => "o",
+                // What was parked.
+                Which::Jobs => "p",
+            };
             Ok(state.backlogs[self.which as usize].add(message.clone(), now_ms, prefix))
         })
         .await

@@ -4,14 +4,18 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fastrand::Rng;
+use serde_json::Value;
 use wasq::dlq::OWN_KEY_ATTRIBUTE;
-use wasq_core::message::{AttributeValue, MessageId};
+use wasq::timers::parked::PARKED_ATTRIBUTE;
+use wasq_core::message::{AttributeValue, MessageId, UnixMs};
+use wasq_ledgers::timers::LIST_MAX;
 use wasq_queues::Outgoing;
 
 use super::Summary;
-use super::checks::Watch;
+use super::checks::{SCOPE, Watch};
 use super::ledger::Books;
 use super::plan::{Plan, Planned, Rates};
 
@@ -37,6 +41,8 @@ pub struct State {
     pub rates: Rates,
     pub fifo: bool,
     pub visibility_ms: u64,
+    pub hides_up_to: Duration,
+    pub delays_up_to: Duration,
     /// The latest moment that anybody has named.
     pub now_ms: u64,
     pub outage_until_ms: u64,
@@ -82,6 +88,8 @@ impl World {
             rates: plan.rates,
             fifo: plan.fifo,
             visibility_ms: plan.visibility.as_millis() as u64,
+            hides_up_to: plan.hides_up_to,
+            delays_up_to: if plan.has_delays { Duration::from_secs(900) } else { Duration::ZERO },
             now_ms: 0,
             outage_until_ms: 0,
             dlq_gone_until_ms: 0,
@@ -131,16 +139,24 @@ impl World {
     }
 
     pub fn is_settled(&self) -> bool {
-        let state = self.lock();
-        state.planned.is_empty() && state.backlogs[Which::Jobs as usize].messages.iter().all(|message| message.deleted)
+        let mut state = self.lock();
+        let now = UnixMs(EPOCH_MS + state.now_ms);
+        state.planned.is_empty()
+            && state.backlogs[Which::Jobs as usize].messages.iter().all(|message| message.deleted)
+            && state.books.timers(SCOPE).0.counts(now).all == 0
     }
 
     /// What is not settled although it should be.
     pub fn unsettled(&self) -> String {
-        let state = self.lock();
+        let mut state = self.lock();
+        let now = UnixMs(EPOCH_MS + state.now_ms);
+        let timers = state.books.timers(SCOPE).0.counts(now).all;
         let left = state.backlogs[Which::Jobs as usize].messages.iter().filter(|message| !message.deleted);
         let ids: Vec<_> = left.map(|message| message.id.0.as_str()).collect();
-        format!("these are not settled long after all trouble is over: {}", ids.join(", "))
+        format!(
+            "long after all trouble is over there are {timers} timers, and these are not settled: {}",
+            ids.join(", ")
+        )
     }
 
     /// The first violation so far.
@@ -180,6 +196,20 @@ impl State {
         self.trace.push_back(line);
     }
 
+    /// Whether a message of the jobs is parked, or is in the queue once more since it was.
+    pub fn is_kept_elsewhere(&mut self, place: usize, now_ms: u64) -> bool {
+        let timers = self.books.timers(SCOPE).0.list(LIST_MAX, None, UnixMs(EPOCH_MS + now_ms)).timers;
+        let messages = &self.backlogs[Which::Jobs as usize].messages;
+        let original = messages[place].original_id();
+        let is_parked = |message: &Stored| {
+            let timer = format!("parked/jobs/{}", message.id);
+            timers.iter().any(|listed| listed.id.0 == timer)
+        };
+        messages.iter().enumerate().any(|(other, message)| {
+            message.original_id() == original && (is_parked(message) || (other != place && !message.deleted))
+        })
+    }
+
     /// A host has ended as on SIGTERM: where nothing else goes wrong, what it had in hand is
     /// settled or put back.
     pub fn check_released(&mut self, host: usize, now_ms: u64) {
@@ -214,12 +244,13 @@ impl Backlog {
         if let Some(stored) = self.messages.iter().find(same) {
             return stored.id.clone();
         }
-        let id = MessageId(format!("{prefix}{}", self.messages.len()));
+        let (id, delay_ms) =
+            (MessageId(format!("{prefix}{}", self.messages.len())), u64::from(content.delay_s) * 1_000);
         self.messages.push(Stored {
             id: id.clone(),
             content,
             sent_ms: now_ms,
-            visible_at_ms: now_ms,
+            visible_at_ms: now_ms + delay_ms,
             receives: 0,
             receipt: 0,
             deleted: false,
@@ -233,6 +264,14 @@ impl Backlog {
 impl Stored {
     pub fn in_flight(&self, now_ms: u64) -> bool {
         !self.deleted && self.visible_at_ms > now_ms
+    }
+
+    /// The id that it had before it was parked.
+    pub fn original_id(&self) -> MessageId {
+        let parked = self.content.attributes.get(PARKED_ATTRIBUTE).and_then(AttributeValue::text);
+        let parked = parked.map(|json| serde_json::from_str::<Value>(json).expect("the host writes JSON"));
+        let id = parked.and_then(|parked| Some(MessageId(parked["id"].as_str()?.to_owned())));
+        id.unwrap_or_else(|| self.id.clone())
     }
 
     /// The key that an outbox gave it.

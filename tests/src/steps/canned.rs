@@ -28,6 +28,7 @@ pub fn delivery(sent: Outgoing, number: u64) -> Delivery {
         attributes: sent.attributes,
         receive_count: 1,
         sent_at: clock::unix_ms(),
+        enqueued_at: clock::unix_ms(),
         group: None,
         deduplication_id: None,
         trace_header: None,

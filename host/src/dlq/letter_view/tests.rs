@@ -47,6 +47,7 @@ fn delivery(body: String) -> Delivery {
         attributes: [(TYPE_ATTRIBUTE.to_owned(), AttributeValue::string("t"))].into(),
         receive_count: 1,
         sent_at: UnixMs(0),
+        enqueued_at: UnixMs(0),
         group: None,
         deduplication_id: None,
         trace_header: None,

@@ -10,6 +10,7 @@ fn delivery(body: &str, attributes: &[(&str, &str)]) -> Delivery {
         attributes: attributes.iter().map(|(n, v)| ((*n).to_owned(), AttributeValue::string(*v))).collect(),
         receive_count: 1,
         sent_at: UnixMs(0),
+        enqueued_at: UnixMs(0),
         group: None,
         deduplication_id: None,
         trace_header: None,

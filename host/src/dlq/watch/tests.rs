@@ -45,6 +45,7 @@ fn moved(id: &str, sent_at: u64) -> LetterView {
         attributes: Default::default(),
         receive_count: 1,
         sent_at: UnixMs(sent_at),
+        enqueued_at: UnixMs(sent_at),
         group: None,
         deduplication_id: None,
         trace_header: None,

@@ -35,6 +35,7 @@ fn check(exit: Exit, attempt: u32, expect: Settlement) {
         draw: 0.0,
         receive_count: 3,
         age: S(100),
+        queue_age: S(100),
         unroutable_after: S(3600),
         pause_hold: S(60),
         retention: None,
@@ -99,6 +100,7 @@ fn every_exit_has_its_settlement() {
     check(Exit::LedgerDamaged { reason: text() }, 0, dead_lettered());
     check(Exit::Verdict { class: text(), reason: text() }, 1, dead_lettered());
     check(Exit::BackingOff { remaining: S(6) }, 2, delay(6, NOT_RUN));
+    check(Exit::NotDue { remaining: S(30), at: UnixMs(0) }, 1, hide(S(30), None));
     check(Exit::LeaseLost, 1, left());
     check(Exit::Interrupted, 1, delay(0, NOT_RUN));
     check(Exit::Expired { discard: true }, 1, delete(DISCARDED));
@@ -122,6 +124,7 @@ fn a_blocked_group_keeps_what_would_be_dead_lettered() {
             draw: 0.0,
             receive_count: 1,
             age: S(0),
+            queue_age: S(0),
             unroutable_after: S(3600),
             pause_hold: S(60),
             retention: None,
@@ -155,6 +158,7 @@ fn an_unroutable_message_is_hidden_longer_each_time_and_dead_lettered_at_last() 
             draw: 0.5,
             receive_count,
             age: S(age_s),
+            queue_age: S(age_s),
             unroutable_after: S(3600),
             pause_hold: S(60),
             retention: None,
@@ -182,6 +186,7 @@ fn with_retention(retention: Option<Duration>, age: Duration) -> DecisionInput<'
         draw: 0.0,
         receive_count: 1,
         age,
+        queue_age: age,
         unroutable_after: S(3600),
         pause_hold: S(60),
         retention,
@@ -212,7 +217,7 @@ fn what_counts_no_attempt_waits_at_least_a_second() {
 fn nothing_waits_until_its_queue_deletes_it() {
     let check = |exit: Exit, retention_s, age_s, dies| {
         let at = with_retention(Some(S(retention_s)), S(age_s));
-        let (exit, settlement) = within_retention(exit.clone(), decide(&exit, &at), &at);
+        let (exit, settlement) = within_retention(exit.clone(), decide(&exit, &at), &at, || false);
         assert_eq!(settlement.is_dead_letter(), dies, "{exit:?} of {retention_s} s after {age_s} s");
         assert_eq!(matches!(exit, Exit::Retention { .. }), dies);
     };
@@ -249,6 +254,7 @@ fn a_dependency_that_no_breaker_probes_is_waited_for_longer_each_time() {
             draw: 0.0,
             receive_count,
             age: S(100),
+            queue_age: S(100),
             unroutable_after: S(3600),
             pause_hold: S(60),
             retention: None,

@@ -16,6 +16,7 @@ fn delivery(body: &str, attributes: &[(&str, &str)]) -> Delivery {
         attributes: attributes.iter().map(|(n, v)| ((*n).to_owned(), AttributeValue::string(*v))).collect(),
         receive_count: 1,
         sent_at: UnixMs(0),
+        enqueued_at: UnixMs(0),
         group: None,
         deduplication_id: None,
         trace_header: None,
@@ -92,6 +93,7 @@ fn a_deduplication_id_is_a_key_only_where_the_queue_asks_for_it_and_only_within_
         let sent = Delivery {
             deduplication_id: Some("nightly".into()),
             sent_at: UnixMs(sent_at_s * 1_000),
+            enqueued_at: UnixMs(sent_at_s * 1_000),
             ..delivery("x", attributes)
         };
         let queue = QueueConfig {

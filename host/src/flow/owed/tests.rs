@@ -41,6 +41,7 @@ fn outbox() -> Finished {
         body: Bytes::from_static(b"\xff\0body"),
         attributes: [("a".into(), AttributeValue::string("b")), ("image".into(), binary)].into(),
         delay_s: 3,
+        asked_at: Some(UnixMs(1_000)),
         group: Some("g".into()),
         key: "k".into(),
     };

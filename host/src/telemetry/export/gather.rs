@@ -101,6 +101,14 @@ impl Families {
             self.gauge(&m::LEDGER_ENTRIES, &[], &meters.entries);
             self.gauge(&m::LEDGER_OVERDUE, &[], &meters.overdue_s);
         }
+        if let Some(timers) = &services.timers {
+            let meters = &timers.meters;
+            self.number(&m::TIMERS_SET, &["parked"], meters.parked.get() as f64);
+            self.number(&m::TIMERS_SET, &["delayed"], meters.delayed.get() as f64);
+            self.number(&m::TIMERS_SENT, &[], meters.sent.get() as f64);
+            self.number(&m::TIMER_FAILURES, &[], meters.failures.get() as f64);
+            self.histogram(&m::TIMER_LATENESS, &[], &meters.lateness);
+        }
         self.number(&m::READY, &[], is(services.health.ready().ok));
     }
 

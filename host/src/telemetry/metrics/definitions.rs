@@ -196,6 +196,13 @@ metrics! {
         "Entries in the local ledger; one that has changed lately may count twice.");
     LEDGER_OVERDUE = Metric::gauge("wasq_ledger_overdue_seconds", Unit::Seconds, &[],
         "For how long the most overdue entry that the local ledger has just removed had been expired; 0 when it removed none.");
+    TIMERS_SET = Metric::counter("wasq_timers_set_total", &["kind"],
+        "Messages that were stored to be sent later: parked ones of queues, and delayed ones of outboxes.");
+    TIMERS_SENT = Metric::counter("wasq_timers_sent_total", &[], "Messages that were due and are in their queues.");
+    TIMER_FAILURES = Metric::counter("wasq_timer_failures_total", &[],
+        "Due messages that a queue did not take, each try counted; and looks at timers that failed.");
+    TIMER_LATENESS = Metric::seconds("wasq_timer_lateness_seconds", WAIT_S, &[],
+        "From when a stored message was due until it was in its queue.");
     READY = Metric::gauge("wasq_ready", Unit::One, &[], "Whether the host is ready, as /readyz says.");
 }
 

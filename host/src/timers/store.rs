@@ -1,0 +1,102 @@
+//! The host's hold of the ledger's timers: what is set there, and under which id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasq_core::message::{Delivery, UnixMs};
+use wasq_ledgers::timers::{NewTimer, TimerId, Timers, When};
+use wasq_ledgers::{Ledger, LedgerError};
+use wasq_queues::Outgoing;
+
+use super::meters::TimerMeters;
+use super::parked::Why;
+use super::stored_message;
+
+/// Timers that are set in one call, and their bytes.
+const SET_MAX: usize = 100;
+const SET_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The timers of this host's scope.
+pub struct TimerStore {
+    pub(super) timers: Arc<dyn Timers>,
+    pub meters: TimerMeters,
+}
+
+/// A message of an outbox that is sent later.
+pub struct Later {
+    /// The queue's name in the config.
+    pub queue: String,
+    /// The message's own key: the same message is one timer, however often it is set.
+    pub key: String,
+    pub due: UnixMs,
+    pub message: Outgoing,
+}
+
+impl TimerStore {
+    /// None where the ledger keeps no timers.
+    pub fn of(ledger: &dyn Ledger, scope: &str) -> Option<Self> {
+        Some(Self { timers: ledger.timers(scope)?, meters: TimerMeters::default() })
+    }
+
+    /// Stores a message that is deleted from its queue when this has been answered. `message` is
+    /// what is sent again, to the queue of this name in the config.
+    pub async fn park(
+        &self,
+        queue: &str,
+        park: &str,
+        why: Why,
+        wait: Duration,
+        message: &Outgoing,
+    ) -> Result<(), LedgerError> {
+        let due = match why {
+            Why::Waits => When::In(wait),
+            Why::DeliverAt(at) => When::At(at),
+        };
+        let timer = NewTimer {
+            id: TimerId(park.to_owned()),
+            due,
+            queue: queue.to_owned(),
+            message: stored_message::encode(message),
+        };
+        let answer = self.timers.set_batch(vec![timer]).await.pop();
+        answer.unwrap_or_else(|| Err(LedgerError::Unavailable("it has not answered".into())))?;
+        self.meters.parked.add(1);
+        Ok(())
+    }
+
+    /// Stores messages of an outbox, in batches.
+    pub async fn set(&self, messages: &[Later]) -> Result<(), LedgerError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for later in messages {
+            let message = stored_message::encode(&later.message);
+            bytes += message.len();
+            if !batch.is_empty() && (batch.len() == SET_MAX || bytes > SET_MAX_BYTES) {
+                self.set_batch(std::mem::take(&mut batch)).await?;
+                bytes = message.len();
+            }
+            batch.push(NewTimer {
+                id: TimerId(format!("outbox/{}/{}", later.queue, later.key)),
+                due: When::At(later.due),
+                queue: later.queue.clone(),
+                message,
+            });
+        }
+        self.set_batch(batch).await
+    }
+
+    async fn set_batch(&self, batch: Vec<NewTimer>) -> Result<(), LedgerError> {
+        let count = batch.len() as u64;
+        for answer in self.timers.set_batch(batch).await {
+            answer?;
+        }
+        self.meters.delayed.add(count);
+        Ok(())
+    }
+}
+
+/// The id of a park: the same while the message stands in its queue, whoever receives it.
+/// `delivery` is as the queue has it.
+pub fn park_id(queue: &str, delivery: &Delivery) -> String {
+    format!("parked/{queue}/{}", delivery.message_id)
+}
