@@ -248,10 +248,9 @@ impl Sandbox {
         RunReport { exit, outbox, usage }
     }
 
-    /// From the guest's words to an exit, with every text capped and every number clamped.
+    /// From the guest's words to an exit, with every text capped.
     fn exit_said(&self, said: Result<guest::Outcome, guest::Failure>) -> Exit {
         let reason = |text: String| text::sanitize(&text, self.limits.reason_bytes);
-        let clamp = |ms: u64| Duration::from_millis(ms).min(wasq_queues::VISIBILITY_MAX);
         match said {
             Ok(guest::Outcome::Done(result)) => match result {
                 Some(bytes) if bytes.len() > self.limits.result_bytes => Exit::BadResult {
@@ -264,14 +263,15 @@ impl Sandbox {
                 result => Exit::Done { result },
             },
             Ok(guest::Outcome::Discard(text)) => Exit::Discard { reason: reason(text) },
-            Ok(guest::Outcome::Snooze(ms)) => Exit::Snooze { delay: clamp(ms) },
+            Ok(guest::Outcome::Snooze(ms)) => Exit::Snooze { delay: Duration::from_millis(ms) },
             Err(guest::Failure::Retry(retry)) => {
-                Exit::Retry { reason: reason(retry.reason), after: retry.after_ms.map(clamp) }
+                Exit::Retry { reason: reason(retry.reason), after: retry.after_ms.map(Duration::from_millis) }
             }
             Err(guest::Failure::Unavailable(down)) => Exit::Unavailable {
                 dependency: text::sanitize(&down.dependency, DEPENDENCY_MAX_BYTES),
                 reason: reason(down.reason),
-                after: down.after_ms.map(clamp),
+                // Its breaker waits as long.
+                after: down.after_ms.map(|ms| Duration::from_millis(ms).min(UNAVAILABLE_MAX)),
             },
             Err(guest::Failure::Reject(text)) => Exit::Reject { reason: reason(text) },
         }
@@ -289,6 +289,8 @@ fn refused(error: &wasmtime::Error) -> CompileError {
     }
 }
 
+/// The longest time for which a guest may say that a dependency is down.
+const UNAVAILABLE_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 /// The longest name of a dependency that a guest may report. No setting: it is a host's name, which
 /// has 253 bytes.
 const DEPENDENCY_MAX_BYTES: usize = 256;

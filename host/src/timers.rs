@@ -15,3 +15,4 @@ mod stored_message;
 pub use meters::TimerMeters;
 pub use send_due::send_due;
 pub use store::{Later, TimerStore, park_id};
+pub use stored_message::decode as stored;

@@ -4,6 +4,7 @@
 mod admission;
 mod completion_alone;
 mod dead_letters;
+mod delays;
 mod envelopes;
 mod events;
 mod outcomes;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wasq_tests::hostile::{Guest, guests};
 
-use crate::support::{Plugin, Rig, Setup, until, wat};
+use crate::support::{Plugin, Rig, Setup, wat};
 
 /// What a guest that has an end may need on a busy machine.
 const FINITE: &str = "60s";
@@ -146,11 +146,13 @@ async fn what_is_made_of_too_much_is_refused_at_load_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delay_of_ages_is_cut_to_what_sqs_can_hide() {
+async fn what_asks_for_ages_is_parked_for_ages() {
     let rig = host(&["retry_for_ever", "snooze_for_ever"], FINITE, 2).await;
     rig.until_exits("retry", 1).await;
     rig.until_exits("snooze", 1).await;
-    until("both are hidden", || async { rig.counts("jobs").await == (0, 2, 0) }).await;
+    rig.emptied().await;
+    let timers = rig.services().ledger.timers(&rig.config.scope).expect("it keeps timers");
+    assert_eq!(timers.counts().await.expect("it answers").all, 2);
     unharmed(rig).await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use wasq_sdk::{AttributeValue, Context, Failure, Outcome, tracing};
@@ -59,6 +59,10 @@ enum Order {
         body: serde_json::Value,
         count: usize,
         group: Option<String>,
+        #[serde(default)]
+        delay_s: u64,
+        /// When, in seconds since 1970.
+        at_s: Option<u64>,
         then: Box<Order>,
     },
     /// Gets a URL, and fails with `?` unless the answer is a success.
@@ -116,13 +120,15 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
             }
             obey(*then, cx)
         }
-        Order::Outbox { queue, kind, body, count, group, then } => {
+        Order::Outbox { queue, kind, body, count, group, delay_s, at_s, then } => {
             for _ in 0..count {
-                let message = cx.outbox(&queue, &kind);
-                let message = match &group {
-                    Some(group) => message.group(group),
-                    None => message,
-                };
+                let mut message = cx.outbox(&queue, &kind).delay(Duration::from_secs(delay_s));
+                if let Some(group) = &group {
+                    message = message.group(group);
+                }
+                if let Some(at_s) = at_s {
+                    message = message.at(SystemTime::UNIX_EPOCH + Duration::from_secs(at_s));
+                }
                 message.send(&body)?;
             }
             obey(*then, cx)
@@ -166,6 +172,7 @@ fn ask(url: &str, cx: &Context) -> Result<Order, Failure> {
         "attempt": cx.attempt(),
         "key": cx.idempotency_key(),
         "id": message.id(),
+        "sent_at": cx.sent_at().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
         "kind": message.kind(),
         "body": String::from_utf8_lossy(message.body()),
         "content_type": message.content_type(),

@@ -75,7 +75,7 @@ async fn misuse_ends_with_2_and_says_what_is_wrong() {
         (&["run", "--confg", "x"], "--config"),
         (&["new"], "<NAME>"),
         (&["send", "greeting"], "BODY"),
-        (&["send", "greeting", "{}", "--delay", "901"], "901"),
+        (&["send", "greeting", "{}", "--delay", "soon"], "--delay"),
         (&["invoke", "x.wasm", "--var", "novalue"], "NAME=VALUE"),
         (&["dlq", "replay"], "--all"),
         (&["dlq", "replay", "some-id", "--class", "retry"], "--class"),

@@ -68,6 +68,7 @@ fn exits() -> Vec<(&'static str, Exit, u32)> {
         (", 4th receive", Exit::Busy { remaining: S(60) }, 4),
         ("", Exit::Duplicate { same_message: true }, 1),
         (", with 7 s left", Exit::BackingOff { remaining: S(7) }, 1),
+        (", due in 30 s", Exit::NotDue { remaining: S(30), at: UnixMs(0) }, 1),
         ("", Exit::LedgerDown { reason: text() }, 1),
         ("", Exit::LedgerDamaged { reason: text() }, 1),
         ("", Exit::Verdict { class: text(), reason: text() }, 1),

@@ -126,7 +126,7 @@ async fn after_is_honoured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endless_after_is_clamped_to_what_sqs_takes() {
+async fn an_endless_after_is_parked_and_an_endless_outage_is_looked_at_again() {
     let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(2)).start().await;
     for order in [
         json!({ "do": "retry", "reason": "never", "after_ms": u64::MAX }),
@@ -138,11 +138,13 @@ async fn an_endless_after_is_clamped_to_what_sqs_takes() {
     for class in ["retry", "snooze", "unavailable"] {
         rig.until_exits(class, 1).await;
     }
-    // Had SQS refused the visibility, they would come again after two seconds.
+    // Had SQS refused the visibility, it would come again after two seconds.
     let polls = rig.sqs.faults().calls("ReceiveMessage");
     rig.sqs.faults().calls_reach("ReceiveMessage", polls + 4).await;
     assert_eq!(rig.runs(), 3);
-    assert_eq!(rig.counts("jobs").await, (0, 3, 0));
+    let timers = rig.services().ledger.timers(&rig.config.scope).expect("it keeps timers");
+    let parked = timers.counts().await.expect("it answers").all;
+    assert_eq!((parked, rig.counts("jobs").await), (3, (0, 0, 0)), "an outage of 12 h, with jitter, is parked, too");
     rig.end().await;
 }
 

@@ -27,13 +27,8 @@ async fn redrive(rig: &Rig) {
     let jobs = arn.replace("jobs-dlq", "jobs");
     // Only what some queue's policy names as its DLQ can be redriven.
     let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 1000 }).to_string();
-    set(rig, "jobs", QueueAttributeName::RedrivePolicy, &policy).await;
+    rig.set("jobs", QueueAttributeName::RedrivePolicy, &policy).await;
     rig.client.start_message_move_task().source_arn(arn).destination_arn(jobs).send().await.unwrap();
-}
-
-async fn set(rig: &Rig, queue: &str, name: QueueAttributeName, value: &str) {
-    let url = rig.client.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
-    rig.client.set_queue_attributes().queue_url(url).attributes(name, value).send().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +109,7 @@ async fn a_letter_that_had_no_room_for_its_envelope_is_a_replay_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_larger_than_its_dlq_takes_is_dead_lettered_whole() {
     let mut rig = Setup::probe().without_host().await;
-    set(&rig, "jobs-dlq", QueueAttributeName::MaximumMessageSize, "1024").await;
+    rig.set("jobs-dlq", QueueAttributeName::MaximumMessageSize, "1024").await;
     rig.start_host().await;
     // The letter does not fit either.
     let reason = "not yet ".repeat(200);
@@ -148,11 +143,11 @@ async fn a_message_that_is_larger_than_its_dlq_takes_is_dead_lettered_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_wait_past_its_queues_retention_is_dead_lettered() {
-    let mut rig = Setup::probe().without_host().await;
-    set(&rig, "jobs", QueueAttributeName::MessageRetentionPeriod, "60").await;
+async fn what_would_wait_past_its_queues_retention_and_keeps_its_place_is_dead_lettered() {
+    let mut rig = Setup::probe().queue("jobs.fifo", |_| {}).without_host().await;
+    rig.set("jobs.fifo", QueueAttributeName::MessageRetentionPeriod, "60").await;
     rig.start_host().await;
-    rig.send(json!({ "do": "snooze", "ms": 56_000 })).await;
+    rig.message(json!({ "do": "snooze", "ms": 56_000 })).group("a").send().await;
     let dead = rig.letter().await;
     rig.emptied().await;
     assert_eq!(dead.letter.class, "retention");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::primitives::Blob;
-use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -127,6 +127,12 @@ impl Rig {
     /// Sends the probe this order. The answer is the message id.
     pub async fn send(&self, order: Value) -> String {
         self.message(order).send().await
+    }
+
+    /// Sets a queue's attribute.
+    pub async fn set(&self, queue: &str, name: QueueAttributeName, value: &str) {
+        let url = self.client.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
+        self.client.set_queue_attributes().queue_url(url).attributes(name, value).send().await.unwrap();
     }
 
     /// A queue as the host sees it.
