@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod rings;
 mod rollout;
+mod schedule;
 mod sign;
 mod signer;
 mod telemetry;
@@ -31,6 +32,7 @@ pub use limits::Limits;
 pub use load::ConfigError;
 pub use rings::{DeadLetterEdge, dead_letter_ring};
 pub use rollout::{Percent, RolloutConfig};
+pub use schedule::{CatchUp, Rule, ScheduleConfig};
 pub use sign::{RequestPattern, SignConfig, SignFault, SignRule};
 pub use signer::SignerKey;
 pub use telemetry::{LogFormat, Telemetry};
@@ -100,6 +102,9 @@ pub struct Config {
     /// them.
     #[serde(default)]
     pub outlets: BTreeMap<String, OutletConfig>,
+    /// Messages that are sent again and again, by their schedules' names.
+    #[serde(default)]
+    pub schedules: BTreeMap<String, ScheduleConfig>,
     /// How new versions of plugins with a `canary` are judged.
     #[serde(default)]
     pub rollout: RolloutConfig,

@@ -36,6 +36,7 @@ use crate::telemetry::export::otlp::{self, Otlp};
 use crate::telemetry::export::{self, Source};
 use crate::telemetry::health::Health;
 use crate::telemetry::stats::Stats;
+use crate::timers::schedules::Schedules;
 use crate::timers::{TimerStore, send_due};
 use crate::workers::Workers;
 
@@ -133,6 +134,7 @@ impl Host {
             outlets: Arc::new(outlets),
             interrupt: CancellationToken::new(),
             timers: TimerStore::of(&*ledger, &config.scope),
+            schedules: Schedules::new(&config.schedules, clock::unix_ms(), |queue| config.is_fifo(queue)),
             ledger,
             limits: config.limits.clone(),
         });
@@ -253,7 +255,7 @@ fn keep_sending(services: Arc<Services>) -> (JoinHandle<()>, CancellationToken) 
     let stopped = stop.clone();
     let task = tokio::spawn(async move {
         if let Some(timers) = &services.timers {
-            send_due(timers, &services.outlets, &*services.clock, stopped).await;
+            send_due(timers, &services.schedules, &services.outlets, &*services.clock, stopped).await;
         }
     });
     (task, stop)

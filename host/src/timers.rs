@@ -8,7 +8,9 @@
 pub mod deliver_at;
 mod meters;
 pub mod parked;
+pub mod schedules;
 mod send_due;
+mod send_ticks;
 mod store;
 mod stored_message;
 

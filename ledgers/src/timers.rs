@@ -181,6 +181,8 @@ pub enum Cancelled {
 /// What [`Timers::take_due`] has found.
 #[derive(Clone, Debug, Default)]
 pub struct Due {
+    /// The store's time, by which they were due.
+    pub now: UnixMs,
     pub taken: Vec<Taken>,
     /// Timers that cannot be read. Each is told once a lease, stays where it is, and keeps no other
     /// from being taken.

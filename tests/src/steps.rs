@@ -28,6 +28,7 @@ use wasq::telemetry::health::Health;
 use wasq::telemetry::metrics::QueueMeters;
 use wasq::telemetry::spans::{Span, Tracing};
 use wasq::telemetry::stats::{Line, Stats};
+use wasq::timers::schedules::Schedules;
 use wasq::workers::Workers;
 use wasq_bench::no_ledger::NoLedger;
 use wasq_bench::workload::Workload;
@@ -286,6 +287,7 @@ impl Kit {
             permits: Permits::new(&limits),
             ledger: ledger.clone(),
             timers: None,
+            schedules: Schedules::default(),
             breakers: Breakers::new(&limits),
             stats: Stats::default(),
             health: Health::default(),

@@ -156,7 +156,7 @@ impl Config {
         if let Some((key, value, rule)) = self.queue_name_fault().or_else(|| self.ring_fault()) {
             return refuse(key, value, &rule);
         }
-        if let Some((key, value, rule)) = self.claim_check_fault() {
+        if let Some((key, value, rule)) = self.claim_check_fault().or_else(|| self.schedule_fault()) {
             return refuse(key, value, &rule);
         }
         for (name, queue) in &self.queues {

@@ -25,6 +25,7 @@ use crate::telemetry::metrics::QueueMeters;
 use crate::telemetry::spans::Tracing;
 use crate::telemetry::stats::Stats;
 use crate::timers::TimerStore;
+use crate::timers::schedules::Schedules;
 
 /// What every delivery needs on its way.
 pub struct Services {
@@ -37,6 +38,7 @@ pub struct Services {
     pub ledger: Arc<dyn Ledger>,
     /// What is sent later; none where the ledger keeps no timers.
     pub timers: Option<TimerStore>,
+    pub schedules: Schedules,
     pub breakers: Breakers,
     pub stats: Stats,
     pub health: Health,

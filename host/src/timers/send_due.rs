@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::join_all;
+use futures::{StreamExt, join};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasq_core::backoff::Backoff;
 use wasq_core::clock::{self, Clock};
@@ -13,6 +14,8 @@ use wasq_ledgers::Fence;
 use wasq_ledgers::timers::{Taken, TimerId};
 use wasq_queues::{Outgoing, Outlets, Queue, QueueError, batches, send_in_order};
 
+use super::schedules::{self, Schedules};
+use super::send_ticks::send_ticks;
 use super::store::TimerStore;
 use super::stored_message;
 
@@ -32,9 +35,19 @@ const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::fr
 /// The wait after a look that failed.
 const AFTER_FAILURE: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
+/// How often schedules are looked at that another config may have set, or nobody yet.
+const KEEP_SCHEDULES: Duration = Duration::from_secs(60);
+
 /// Runs until `stop`, and then until what it has in hand is sent.
-pub async fn send_due(store: &TimerStore, outlets: &Outlets, clock: &dyn Clock, stop: CancellationToken) {
+pub async fn send_due(
+    store: &TimerStore,
+    schedules: &Schedules,
+    outlets: &Outlets,
+    clock: &dyn Clock,
+    stop: CancellationToken,
+) {
     let mut failures = 0_u32;
+    let mut schedules_kept_at: Option<Instant> = None;
     while !stop.is_cancelled() {
         let wait = match store.timers.take_due(LEASE, TAKE).await {
             Ok(due) => {
@@ -46,7 +59,15 @@ pub async fn send_due(store: &TimerStore, outlets: &Outlets, clock: &dyn Clock, 
                     store.meters.failures.add(1);
                     tracing::error!(%error, "a timer cannot be read; it stays in the ledger");
                 }
-                send_all(store, outlets, clock, due.taken).await;
+                if schedules_kept_at.is_none_or(|at| at.elapsed() >= KEEP_SCHEDULES) {
+                    match schedules.keep(&*store.timers, due.now).await {
+                        Ok(()) => schedules_kept_at = Some(clock::now()),
+                        Err(error) => tracing::warn!(%error, "schedules cannot be kept; they are tried again"),
+                    }
+                }
+                let (ticks, messages) = due.taken.into_iter().partition(|taken| schedules::is_one(&taken.id));
+                let ticks = send_ticks(store, schedules, outlets, ticks, due.now);
+                join!(ticks, send_all(store, outlets, clock, messages));
                 due.next_in.unwrap_or(LOOK).min(LOOK)
             }
             Err(error) => {
@@ -144,7 +165,7 @@ async fn send(store: &TimerStore, queue: &dyn Queue, clock: &dyn Clock, mut mess
 }
 
 /// One call for as many as a call takes: in their order on a FIFO queue, else some calls at once.
-async fn send_once(queue: &dyn Queue, messages: &[Outgoing]) -> Vec<Result<(), QueueError>> {
+pub async fn send_once(queue: &dyn Queue, messages: &[Outgoing]) -> Vec<Result<(), QueueError>> {
     let answers = match queue.is_fifo() {
         true => send_in_order(queue, messages).await,
         false => {

@@ -102,6 +102,7 @@ impl Timers for DynamodbTimers {
         let visited_by_others = due.iter().any(|row| row.is_visited(now)).then_some(VISITED_WAIT);
         let next = later.iter().filter_map(|row| waits(row.next, now)).chain(visited_by_others).min();
         let mut due = self.visit_all(self.to_visit(&rows, now), lease, max.min(TAKE_MAX)).await?;
+        due.now = now.middle();
         due.next_in = due.next_in.into_iter().chain(next).min();
         Ok(due)
     }

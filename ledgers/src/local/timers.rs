@@ -231,7 +231,7 @@ impl OfService {
         let lens = free.iter().take(max).map(|row| row.as_ref().map_or(0, |found| found.bytes));
         let taken = within_bytes(lens, TAKE_MAX_BYTES);
         let is_more = free.len() > taken;
-        let mut due = Due::default();
+        let mut due = Due { now: today, ..Due::default() };
         for row in free.into_iter().take(taken) {
             let read = row.and_then(|found| {
                 let number = found.timer;

@@ -44,8 +44,8 @@ ON CONFLICT (service, id) DO NOTHING
 RETURNING id";
 
 /// Takes what is due. $2 lease, $3 how many at most, $4 how many bytes. The row without an id says
-/// how many were found (`fence`), of which some may be too many bytes for now, and in how many
-/// milliseconds the next one is due (`due_ms`). A row that another host has locked is that host's.
+/// how many were found (`fence`), of which some may be too many bytes for now, in how many
+/// milliseconds the next one is due (`due_ms`), and what time it is. A row that another host has locked is that host's.
 const TAKE: &str = "
 WITH found AS MATERIALIZED (
     SELECT id, look_ms, octet_length(message) AS bytes
@@ -66,12 +66,12 @@ WITH found AS MATERIALIZED (
     WHERE t.service = $1 AND t.id = chosen.id
     RETURNING t.id, t.fence, t.due_ms, t.queue, t.message
 )
-SELECT id, fence, due_ms, queue, message FROM taken
+SELECT id, fence, due_ms, queue, message, NULL::bigint AS now_ms FROM taken
 UNION ALL
 SELECT NULL, (SELECT count(*) FROM found),
        (SELECT look_ms - {now_ms} FROM {schema}.timers
         WHERE service = $1 AND look_ms > (SELECT {now_ms}) ORDER BY look_ms LIMIT 1),
-       NULL, NULL";
+       NULL, NULL, {now_ms}";
 
 /// Removes timers. $2 ids, none of them twice, $3 fences. Gives the ids that there were, and their
 /// fences.

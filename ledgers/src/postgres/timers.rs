@@ -99,6 +99,7 @@ impl Timers for PostgresTimers {
             let Some(id) = nullable::<&[u8]>(row, "id")? else {
                 found = get::<i64>(row, "fence")?;
                 next_in = nullable::<i64>(row, "due_ms")?.map(until);
+                due.now = UnixMs(u64::try_from(get::<i64>(row, "now_ms")?).unwrap_or(0));
                 continue;
             };
             match taken(row, id) {

@@ -105,12 +105,13 @@ impl Timers for RedisTimers {
     async fn take_due(&self, lease: Duration, max: usize) -> Result<Due, LedgerError> {
         let call = self.call().arg(span_ms(lease)).arg(max.min(TAKE_MAX)).arg(TAKE_MAX_BYTES);
         let mut answer = self.store.run(&self.scripts.take, call).await?.into_iter();
-        let next_ms = answer.next().unwrap_or_default();
+        let (now_ms, next_ms) = (answer.next().unwrap_or_default(), answer.next().unwrap_or_default());
+        let first = TimerId("the first".into());
         let next_in = match &*next_ms {
             b"" => None,
-            ms => Some(until(number(&TimerId("the first".into()), ms)?)),
+            ms => Some(until(number(&first, ms)?)),
         };
-        let mut due = Due { next_in, ..Due::default() };
+        let mut due = Due { now: UnixMs(number(&first, &now_ms)?), next_in, ..Due::default() };
         while let (Some(id), Some(fence), Some(due_ms), Some(queue), Some(message)) =
             (answer.next(), answer.next(), answer.next(), answer.next(), answer.next())
         {

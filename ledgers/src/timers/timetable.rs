@@ -57,7 +57,7 @@ impl Timetable {
 
     /// Each that is taken gets a fence of `next_fence`.
     pub fn take_due(&mut self, lease: Duration, max: usize, now: UnixMs, mut next_fence: impl FnMut() -> Fence) -> Due {
-        let (mut due, mut bytes) = (Due::default(), 0_usize);
+        let (mut due, mut bytes) = (Due { now, ..Due::default() }, 0_usize);
         while due.taken.len() < max.min(TAKE_MAX)
             && let Some((look, id)) = self.by_look.first().cloned()
             && look <= now

@@ -222,6 +222,9 @@ pub async fn what_is_not_due_waits(hosts: &Hosts) {
     assert!(due.taken.is_empty(), "{due:?}");
     let next_in = due.next_in.expect("something waits");
     assert!(next_in <= hour + Duration::from_secs(3) && next_in > hour / 2, "{next_in:?}");
+    let in_an_hour = get(&**one, "in an hour").await.expect("it waits").due;
+    let remaining = Duration::from_millis(in_an_hour.0 - due.now.0);
+    assert!(remaining.abs_diff(next_in) < Duration::from_secs(3), "{remaining:?} and {next_in:?}");
     assert_eq!(get(&**other, "in years").await.map(|timer| When::At(timer.due)), Some(FAR));
 }
 

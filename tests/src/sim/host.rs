@@ -24,6 +24,7 @@ use wasq::telemetry::health::Health;
 use wasq::telemetry::metrics::QueueMeters;
 use wasq::telemetry::spans::Tracing;
 use wasq::telemetry::stats::Stats;
+use wasq::timers::schedules::Schedules;
 use wasq::timers::{TimerStore, send_due};
 use wasq::workers::Workers;
 use wasq_core::clock::{self, Clock};
@@ -335,6 +336,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         sandbox: kit.sandbox.clone(),
         permits: Permits::new(&kit.limits),
         timers: TimerStore::of(&*ledger, SCOPE),
+        schedules: Schedules::default(),
         ledger: ledger.clone(),
         breakers: Breakers::new(&kit.limits),
         stats: Stats::default(),
@@ -383,7 +385,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
     let stopped = stop.clone();
     let timers = tokio::spawn(async move {
         let store = services.timers.as_ref().expect("the ledger keeps timers");
-        send_due(store, &services.outlets, &*services.clock, stopped).await;
+        send_due(store, &services.schedules, &services.outlets, &*services.clock, stopped).await;
     });
     Crew { workers, timers: (timers, stop) }
 }

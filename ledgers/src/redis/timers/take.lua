@@ -1,9 +1,9 @@
 -- Takes what is due. ARGV: lease in ms, how many at most, how many bytes of messages at most.
--- Answers in how many ms there is more, or nothing if nothing waits; then five words for each
--- timer: id, fence, due, queue, message. Of one that cannot be read these are id, nothing, and what
+-- Answers the time, and in how many ms there is more, or nothing if nothing waits; then five words
+-- for each timer: id, fence, due, queue, message. Of one that cannot be read these are id, nothing, and what
 -- is wrong with it.
 local now_ms, now_us = now()
-local answer, bytes = {''}, 0
+local answer, bytes = {text(now_ms), ''}, 0
 local until_ms = text(now_ms + ARGV[1])
 for n, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now_ms), 'LIMIT', 0, ARGV[2])) do
     bytes = bytes + redis.call('HSTRLEN', KEYS[2], 'm' .. id)
@@ -27,6 +27,6 @@ for n, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now_ms), '
 end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if first[2] then
-    answer[1] = text(math.max(tonumber(first[2]) - now_ms, 0))
+    answer[2] = text(math.max(tonumber(first[2]) - now_ms, 0))
 end
 return answer

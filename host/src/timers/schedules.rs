@@ -1,0 +1,296 @@
+//! Schedules: each is one timer, which stands for its next tick. Whoever takes it sends the tick's
+//! message and has the timer wait for the tick after that, under its fence. So a tick is one host's
+//! to send, and which ticks are due is the store's clock to say. A host that dies in between has
+//! the message sent once more, under the same key.
+
+mod record;
+mod ticks;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use wasq_core::message::{AttributeValue, Key, TYPE_ATTRIBUTE, UnixMs};
+use wasq_ledgers::LedgerError;
+use wasq_ledgers::timers::{Cancelled, END_OF_TIME, NewTimer, Set, Taken, Timer, TimerId, Timers, Update, When};
+use wasq_queues::Outgoing;
+
+pub use record::{Last, Record};
+
+use ticks::{Ticks, jittered, ticks};
+
+use crate::config::{Rule, ScheduleConfig};
+use crate::dlq::OWN_KEY_ATTRIBUTE;
+
+/// The attribute that says for which tick a message was sent: a time as RFC 3339 has it.
+pub const SCHEDULED_AT_ATTRIBUTE: &str = "wasq-scheduled-at";
+/// What the ids of schedules' timers begin with.
+const PREFIX: &str = "schedule/";
+/// What the ids of timers begin with that send a message of a schedule out of turn.
+const RUN_PREFIX: &str = "schedule-run/";
+/// After so long a timer goes whose schedule no host's config has.
+const FORGOTTEN_AFTER_MS: u64 = 10 * 60 * 1_000;
+/// When a host that does not know the schedule, or cannot send its message, has it looked at again.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The schedules of a host's config.
+#[derive(Default)]
+pub struct Schedules {
+    by_name: BTreeMap<String, Schedule>,
+    /// When the host was started: of two configs that differ the later one's counts.
+    since: UnixMs,
+}
+
+/// A schedule, as its config has it.
+pub struct Schedule {
+    pub rule: Rule,
+    pub config: ScheduleConfig,
+    /// A digest of what decides over its ticks: where it differs, the ticks are others.
+    spec: String,
+    is_fifo: bool,
+}
+
+/// What came of a schedule's timer that was due.
+pub enum Turn {
+    /// These messages are to be sent to the queue, and then the timer is to be changed.
+    Send { queue: String, messages: Vec<Outgoing>, then: Update },
+    /// Nothing is sent.
+    Change(Update),
+    /// No config has the schedule.
+    Forget,
+}
+
+impl Schedules {
+    /// `is_fifo` says of a queue's name in the config whether it is a FIFO queue.
+    ///
+    /// # Panics
+    /// If a schedule is none that the config's checks let through.
+    pub fn new(all: &BTreeMap<String, ScheduleConfig>, since: UnixMs, is_fifo: impl Fn(&str) -> bool) -> Self {
+        let schedule = |(name, config): (&String, &ScheduleConfig)| {
+            let rule = config.rule().expect("the config was checked");
+            let spec = format!("{:?} {:?} {:?} {:?}", config.cron, config.timezone, config.every, config.jitter);
+            let spec = Key::derive(&[spec.as_bytes()]).to_hex();
+            (name.clone(), Schedule { rule, config: config.clone(), spec, is_fifo: is_fifo(&config.queue) })
+        };
+        Self { by_name: all.iter().map(schedule).collect(), since }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Schedule> {
+        self.by_name.get(name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Schedule)> {
+        self.by_name.iter()
+    }
+
+    /// Sets the timers that are not there, and changes those that an older config has set.
+    ///
+    /// # Errors
+    /// The ledger does not answer.
+    pub async fn keep(&self, timers: &dyn Timers, now: UnixMs) -> Result<(), LedgerError> {
+        for (name, schedule) in &self.by_name {
+            let (id, record) = (timer_id(name), schedule.begin(now, self.since));
+            let timer = NewTimer {
+                id: id.clone(),
+                due: When::At(schedule.due(name, &record)),
+                queue: schedule.config.queue.clone(),
+                message: record.to_bytes(),
+            };
+            let set = timers.set_batch(vec![timer]).await.pop();
+            if set.unwrap_or_else(|| Err(LedgerError::Stale))? == Set::New {
+                tracing::info!(schedule = name, next = shown(record.tick), "a schedule is kept");
+                continue;
+            }
+            let Some(Timer { fence: Some(fence), message, .. }) = timers.get(&id).await? else { continue };
+            let found = Record::read(&message);
+            let is_ours = found.as_ref().is_some_and(|found| found.spec == schedule.spec || found.since > self.since);
+            if is_ours {
+                continue;
+            }
+            let record = Record { is_paused: found.as_ref().is_some_and(|f| f.is_paused), ..record };
+            let record = Record { last: found.and_then(|found| found.last), ..record };
+            let due = When::At(schedule.due(name, &record));
+            let update = Update { id, fence, due, message: Some(record.to_bytes()) };
+            match timers.update_batch(vec![update]).await.pop() {
+                Some(Ok(true)) => tracing::info!(schedule = name, next = shown(record.tick), "a schedule has changed"),
+                // Another host was faster.
+                Some(Ok(false) | Err(LedgerError::Stale)) | None => {}
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be done about a schedule's timer that is due.
+    pub fn turn(&self, taken: &Taken, now: UnixMs) -> Turn {
+        let name = taken.id.0.strip_prefix(PREFIX).unwrap_or_default();
+        let later = |message| Update { id: taken.id.clone(), fence: taken.fence, due: When::In(AGAIN), message };
+        let Some(schedule) = self.by_name.get(name) else {
+            let is_forgotten = now.0.saturating_sub(taken.due.0) > FORGOTTEN_AFTER_MS;
+            return if is_forgotten { Turn::Forget } else { Turn::Change(later(None)) };
+        };
+        // What cannot be read, or was set by another config, begins anew.
+        let found = Record::read(&taken.message).filter(|found| found.spec == schedule.spec);
+        let record = found.unwrap_or_else(|| schedule.begin(now, self.since));
+        let Ticks { sent, skipped, next } = match (record.is_paused, record.tick) {
+            (false, Some(tick)) => {
+                let due = |tick| jittered(tick, name, schedule.config.jitter);
+                ticks(&schedule.rule, schedule.config.catch_up, tick, due, schedule.config.jitter, now)
+            }
+            (true, tick) => Ticks { sent: Vec::new(), skipped: None, next: tick },
+            (false, None) => Ticks { sent: Vec::new(), skipped: None, next: None },
+        };
+        if let Some(first) = skipped {
+            tracing::warn!(
+                schedule = name,
+                first = shown(Some(first)),
+                "ticks were missed while no host was there, and are not sent"
+            );
+        }
+        let last = sent.last().map(|tick| Last { tick: *tick, sent_at: now }).or(record.last);
+        let after = Record { tick: next, spec: schedule.spec.clone(), since: self.since, last, ..record };
+        let due = When::At(schedule.due(name, &after));
+        let then = Update { id: taken.id.clone(), fence: taken.fence, due, message: Some(after.to_bytes()) };
+        let messages: Vec<_> = sent.into_iter().map(|tick| schedule.message(name, &key(name, tick), tick)).collect();
+        match messages.is_empty() {
+            true => Turn::Change(then),
+            false => Turn::Send { queue: schedule.config.queue.clone(), messages, then },
+        }
+    }
+
+    /// What is done where a turn's messages could not be sent.
+    pub fn again(then: &Update) -> Update {
+        Update { due: When::In(AGAIN), message: None, ..then.clone() }
+    }
+}
+
+impl Schedule {
+    /// From this moment on.
+    fn begin(&self, now: UnixMs, since: UnixMs) -> Record {
+        Record { tick: self.rule.next_after(now), spec: self.spec.clone(), since, is_paused: false, last: None }
+    }
+
+    fn due(&self, name: &str, record: &Record) -> UnixMs {
+        match record.tick {
+            Some(tick) if !record.is_paused => jittered(tick, name, self.config.jitter),
+            Some(_) | None => END_OF_TIME,
+        }
+    }
+
+    fn message(&self, name: &str, key: &str, at: UnixMs) -> Outgoing {
+        let attributes = [
+            (TYPE_ATTRIBUTE, self.config.kind.clone()),
+            (OWN_KEY_ATTRIBUTE, key.to_owned()),
+            (SCHEDULED_AT_ATTRIBUTE, shown(Some(at))),
+        ];
+        let attributes = attributes.map(|(name, text)| (name.to_owned(), AttributeValue::string(text)));
+        let group = self.config.group.clone().or_else(|| self.is_fifo.then(|| name.to_owned()));
+        Outgoing {
+            body: self.config.body().into(),
+            attributes: attributes.into(),
+            delay_s: 0,
+            group,
+            deduplication_id: self.is_fifo.then(|| Key::derive(&[key.as_bytes()]).to_hex()),
+        }
+    }
+}
+
+/// What somebody wants of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Pause,
+    Resume,
+}
+
+/// How often a schedule's timer is asked for while a host has it in hand.
+const TRIES: u32 = 20;
+const TRY_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Pauses a schedule, or has it go on with its next tick. The answer is what it is then; none if
+/// the ledger has none of this name.
+///
+/// # Errors
+/// The ledger does not answer, or another host keeps the schedule all the time.
+pub async fn change(
+    timers: &dyn Timers,
+    schedules: &Schedules,
+    name: &str,
+    change: Change,
+    now: UnixMs,
+) -> Result<Option<Record>, LedgerError> {
+    let id = timer_id(name);
+    for _ in 0..TRIES {
+        let Some(timer) = timers.get(&id).await? else { return Ok(None) };
+        if let (Some(fence), Some(record)) = (timer.fence, Record::read(&timer.message)) {
+            let is_paused = change == Change::Pause;
+            if record.is_paused == is_paused {
+                return Ok(Some(record));
+            }
+            let schedule = schedules.get(name);
+            let tick = match schedule {
+                Some(schedule) if !is_paused => schedule.rule.next_after(now),
+                Some(_) | None => record.tick,
+            };
+            let record = Record { is_paused, tick, ..record };
+            let due = match schedule {
+                Some(schedule) => schedule.due(name, &record),
+                None if is_paused => END_OF_TIME,
+                None => record.tick.unwrap_or(END_OF_TIME),
+            };
+            let update = Update { id: id.clone(), fence, due: When::At(due), message: Some(record.to_bytes()) };
+            match timers.update_batch(vec![update]).await.pop() {
+                Some(Ok(true)) => return Ok(Some(record)),
+                Some(Ok(false) | Err(LedgerError::Stale)) | None => {}
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+    Err(LedgerError::Unavailable(format!("a host has the schedule `{name}` in hand; try again")))
+}
+
+/// Sends a schedule's message out of turn, by the host that is next to look. The answer is its key.
+///
+/// # Errors
+/// The ledger does not answer.
+pub async fn run_now(timers: &dyn Timers, name: &str, schedule: &Schedule, now: UnixMs) -> Result<String, LedgerError> {
+    let key = format!("{RUN_PREFIX}{name}/{}", shown(Some(now)));
+    let timer = NewTimer {
+        id: TimerId(key.clone()),
+        due: When::NOW,
+        queue: schedule.config.queue.clone(),
+        message: super::stored_message::encode(&schedule.message(name, &key, now)),
+    };
+    timers.set_batch(vec![timer]).await.pop().unwrap_or_else(|| Err(LedgerError::Stale))?;
+    Ok(key)
+}
+
+/// Removes a schedule that no config has any more.
+///
+/// # Errors
+/// The ledger does not answer.
+pub async fn remove(timers: &dyn Timers, name: &str) -> Result<bool, LedgerError> {
+    let cancelled = timers.cancel_batch(&[timer_id(name)]).await.pop();
+    Ok(cancelled.unwrap_or_else(|| Err(LedgerError::Stale))? != Cancelled::Gone)
+}
+
+pub fn timer_id(name: &str) -> TimerId {
+    TimerId(format!("{PREFIX}{name}"))
+}
+
+/// Whether a timer is a schedule's.
+pub fn is_one(id: &TimerId) -> bool {
+    id.0.starts_with(PREFIX)
+}
+
+/// The key of a tick's message: the schedule and the tick, whichever host sends it.
+fn key(name: &str, tick: UnixMs) -> String {
+    format!("{PREFIX}{name}/{}", shown(Some(tick)))
+}
+
+fn shown(at: Option<UnixMs>) -> String {
+    let time = at.and_then(|at| Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok());
+    time.map_or_else(|| "never".to_owned(), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests;
