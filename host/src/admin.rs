@@ -10,6 +10,7 @@ mod pages;
 pub mod pauses;
 pub mod profiles;
 pub mod profiling;
+pub mod schedules;
 mod serve;
 mod status;
 mod top;
@@ -83,6 +84,10 @@ impl Server {
             .route("/envelopes/{*id}", get(envelope))
             .route("/pauses", get(pauses::list).post(pauses::pause))
             .route("/pauses/resume", post(pauses::resume))
+            .route("/schedules", get(schedules::list))
+            .route("/schedules/{name}/pause", post(schedules::pause))
+            .route("/schedules/{name}/resume", post(schedules::resume))
+            .route("/schedules/{name}/run", post(schedules::run))
             .route("/profiles", post(profiling::start))
             .route("/profiles/{plugin}", get(profiling::status))
             .route("/profiles/{plugin}/{format}", get(profiling::written))

@@ -18,6 +18,7 @@ mod plugins;
 pub mod process;
 mod profile;
 mod run;
+mod schedules;
 mod screen;
 mod send;
 mod status;
@@ -75,6 +76,7 @@ enum Command {
     Health(health::Health),
     Pause(pause::PauseCommand),
     Resume(pause::ResumeCommand),
+    Schedules(schedules::Schedules),
     Plugins(plugins::Plugins),
     Profile(profile::ProfileCommand),
     Dlq(Box<dlq::Dlq>),
@@ -131,6 +133,7 @@ pub fn main() -> ExitCode {
             Command::Health(command) => command.run().await,
             Command::Pause(command) => command.run().await,
             Command::Resume(command) => command.run().await,
+            Command::Schedules(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
             Command::Profile(command) => command.run().await,
             Command::Dlq(command) => command.run().await,

@@ -16,6 +16,7 @@ mod login;
 mod overview;
 mod plugins;
 mod profile;
+mod schedules;
 
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/dashboard/control", get(control::page))
         .route("/dashboard/pause", post(actions::pause))
         .route("/dashboard/resume", post(actions::resume))
+        .route("/dashboard/schedule", post(actions::schedule))
         .route("/dashboard/live", get(live::page))
         .route("/dashboard/login", get(login::page).post(login::login))
         .route("/dashboard/logout", post(login::logout))

@@ -158,13 +158,16 @@ impl Route {
     }
 
     fn by(&self) -> String {
-        self.by.clone().unwrap_or_else(|| {
-            let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
-            match std::fs::read_to_string("/proc/sys/kernel/hostname") {
-                Ok(machine) => format!("{user}@{}", machine.trim()),
-                Err(_) => user,
-            }
-        })
+        self.by.clone().unwrap_or_else(who)
+    }
+}
+
+/// Who sits here: user@machine.
+pub fn who() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
+    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(machine) => format!("{user}@{}", machine.trim()),
+        Err(_) => user,
     }
 }
 

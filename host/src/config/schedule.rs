@@ -83,6 +83,15 @@ impl ScheduleConfig {
         }
     }
 
+    /// When it ticks, for people.
+    pub fn rule_in_words(&self) -> String {
+        match (&self.cron, self.every) {
+            (Some(cron), _) => format!("{cron} {}", self.timezone.as_deref().unwrap_or("UTC")),
+            (None, Some(every)) => format!("every {}", humantime_serde::re::humantime::format_duration(every)),
+            (None, None) => String::new(),
+        }
+    }
+
     /// The body as it is sent.
     pub fn body(&self) -> String {
         match &self.body {
@@ -126,6 +135,11 @@ impl Config {
             if schedule.jitter > JITTER_MAX {
                 return fault("jitter", &format!("{:?}", schedule.jitter), "use at most 24 h");
             }
+            let shortest = schedule.rule().ok().and_then(|rule| rule.shortest_interval());
+            if let Some(shortest) = shortest.filter(|shortest| schedule.jitter >= *shortest) {
+                let rule = format!("use less than the time between two ticks, which may be {shortest:?}");
+                return fault("jitter", &format!("{:?}", schedule.jitter), &rule);
+            }
             None
         })
     }
@@ -160,6 +174,8 @@ mod tests {
         check("every = '1h'\nqueue = 'mail'\ntype = 't'", &["line 4", "schedules.nightly.queue", "outlets.mail"]);
         check("every = '1h'\nqueue = 'jobs'\ntype = ''", &["type"]);
         check(&format!("every = '1h'\njitter = '2days'\n{rest}"), &["jitter", "24 h"]);
+        check(&format!("every = '1h'\njitter = '1h'\n{rest}"), &["jitter", "3600s"]);
+        check(&format!("cron = '0,5 2 * * *'\njitter = '10m'\n{rest}"), &["jitter", "300s"]);
         check(&format!("every = '1h'\nbody = ''\n{rest}"), &["body"]);
         check(&format!("every = '1h'\ncatchup = 'all'\n{rest}"), &["catch_up"]);
     }

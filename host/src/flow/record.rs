@@ -21,6 +21,7 @@ use crate::sandbox::text::sanitize;
 use crate::telemetry::stats::End;
 use crate::telemetry::usage::RunUsage;
 use crate::timers::parked::Why;
+use crate::timers::schedules::outcome::{self, Outcome, schedule_of};
 
 /// How often a dead letter is tried while the lease holds.
 const TRIES: u32 = 5;
@@ -69,7 +70,34 @@ pub async fn record(
         plugin_attempt.lease.remove_claim(claim.key);
     }
     observe(plugin_attempt, attempt, &exit, &settlement, used.as_ref());
+    if let Some((schedule, tick)) = plugin_attempt.message.and_then(|message| schedule_of(&message.key)) {
+        keep_outcome(plugin_attempt, schedule, tick, &exit, &settlement).await;
+    }
     AttemptEnd { exit, settlement }
+}
+
+/// Says in the ledger what became of a schedule's message.
+async fn keep_outcome(
+    plugin_attempt: &PluginAttempt<'_>,
+    schedule: &str,
+    tick: &str,
+    exit: &Exit,
+    settlement: &Settlement,
+) {
+    let services = plugin_attempt.services;
+    // A twin says nothing new.
+    if let Exit::Duplicate { .. } = exit {
+        return;
+    }
+    let outcome = Outcome {
+        plugin: plugin_attempt.names().1.to_owned(),
+        tick: tick.to_owned(),
+        exit: exit.class().to_owned(),
+        settlement: settlement.name().to_owned(),
+        at: services.clock.unix_ms(),
+        reason: sanitize(&exit.reason(), REASON_MAX_BYTES),
+    };
+    outcome::keep(&*services.ledger, &services.scope, schedule, &outcome).await;
 }
 
 /// Where another plugin's delay may bring the message back earlier, or its queue cannot hide it for

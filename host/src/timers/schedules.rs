@@ -3,6 +3,7 @@
 //! to send, and which ticks are due is the store's clock to say. A host that dies in between has
 //! the message sent once more, under the same key.
 
+pub mod outcome;
 mod record;
 mod ticks;
 
@@ -205,8 +206,8 @@ pub enum Change {
 const TRIES: u32 = 20;
 const TRY_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
 
-/// Pauses a schedule, or has it go on with its next tick. The answer is what it is then; none if
-/// the ledger has none of this name.
+/// Pauses a schedule, or has it go on with its next tick. The answer is what it is then, and when
+/// it is due; none if the ledger has none of this name.
 ///
 /// # Errors
 /// The ledger does not answer, or another host keeps the schedule all the time.
@@ -216,14 +217,14 @@ pub async fn change(
     name: &str,
     change: Change,
     now: UnixMs,
-) -> Result<Option<Record>, LedgerError> {
+) -> Result<Option<(Record, UnixMs)>, LedgerError> {
     let id = timer_id(name);
     for _ in 0..TRIES {
         let Some(timer) = timers.get(&id).await? else { return Ok(None) };
         if let (Some(fence), Some(record)) = (timer.fence, Record::read(&timer.message)) {
             let is_paused = change == Change::Pause;
             if record.is_paused == is_paused {
-                return Ok(Some(record));
+                return Ok(Some((record, timer.due)));
             }
             let schedule = schedules.get(name);
             let tick = match schedule {
@@ -238,7 +239,7 @@ pub async fn change(
             };
             let update = Update { id: id.clone(), fence, due: When::At(due), message: Some(record.to_bytes()) };
             match timers.update_batch(vec![update]).await.pop() {
-                Some(Ok(true)) => return Ok(Some(record)),
+                Some(Ok(true)) => return Ok(Some((record, due))),
                 Some(Ok(false) | Err(LedgerError::Stale)) | None => {}
                 Some(Err(error)) => return Err(error),
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasq_core::message::{Delivery, UnixMs};
-use wasq_ledgers::timers::{NewTimer, TimerId, Timers, When};
+use wasq_ledgers::timers::{NewTimer, Timer, TimerId, Timers, When};
 use wasq_ledgers::{Ledger, LedgerError};
 use wasq_queues::Outgoing;
 
@@ -36,6 +36,16 @@ impl TimerStore {
     /// None where the ledger keeps no timers.
     pub fn of(ledger: &dyn Ledger, scope: &str) -> Option<Self> {
         Some(Self { timers: ledger.timers(scope)?, meters: TimerMeters::default() })
+    }
+
+    /// The ledger's timers themselves.
+    pub fn timers(&self) -> &dyn Timers {
+        &*self.timers
+    }
+
+    /// A timer as it stands.
+    pub async fn get(&self, id: &TimerId) -> Result<Option<Timer>, LedgerError> {
+        self.timers.get(id).await
     }
 
     /// Stores a message that is deleted from its queue when this has been answered. `message` is

@@ -17,6 +17,7 @@ use crate::admin::app::App;
 use crate::admin::extractors::Action;
 use crate::admin::letters::LettersError;
 use crate::dlq::listing::GroupKey;
+use crate::timers::schedules::Change;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -44,6 +45,20 @@ pub struct Pause {
 #[derive(Deserialize)]
 pub struct Resume {
     target: String,
+}
+
+#[derive(Deserialize)]
+pub struct Schedule {
+    name: String,
+    action: ScheduleAction,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ScheduleAction {
+    Pause,
+    Resume,
+    Run,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +106,18 @@ pub(super) async fn resume(State(app): State<Arc<App>>, act: Action<Resume>) -> 
     let target: Target = act.form.target.parse().map_err(refused)?;
     app.resume(&target, "the dashboard", act.visitor.peer).await.map_err(refused)?;
     Ok(Redirect::to("/dashboard/control?done=resumed"))
+}
+
+pub(super) async fn schedule(State(app): State<Arc<App>>, act: Action<Schedule>) -> Result<Redirect, PageError> {
+    let (Schedule { name, action }, from) = (&act.form, act.visitor.peer);
+    let by = "the dashboard";
+    let done = match action {
+        ScheduleAction::Pause => app.change_schedule(name, Change::Pause, by, from).await.map(|_| "schedule-paused"),
+        ScheduleAction::Resume => app.change_schedule(name, Change::Resume, by, from).await.map(|_| "schedule-resumed"),
+        ScheduleAction::Run => app.run_schedule(name, by, from).await.map(|_| "schedule-run"),
+    };
+    let done = done.map_err(refused)?;
+    Ok(Redirect::to(&format!("/dashboard/control?done={done}")))
 }
 
 pub(super) async fn replay(

@@ -21,6 +21,9 @@ enum Word {
     Replayed,
     Discarded,
     Profiling,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleRun,
 }
 
 impl Done {
@@ -34,6 +37,9 @@ impl Done {
             Word::Resumed => "Resumed. Held messages return within 90 seconds.".to_owned(),
             Word::Replayed => letters("One letter was sent back to its queue.", "were sent back to their queue"),
             Word::Discarded => letters("One letter was deleted.", "were deleted"),
+            Word::SchedulePaused => "The schedule is paused.".to_owned(),
+            Word::ScheduleResumed => "The schedule goes on with its next tick.".to_owned(),
+            Word::ScheduleRun => "Its message is sent within a second.".to_owned(),
             Word::Profiling => "A profile was started. Its picture shows at the plugin when it has ended.".to_owned(),
         });
         html! { @if let Some(words) = words { p .banner.good role="status" { (words) } } }

@@ -14,6 +14,7 @@ use super::chart::meter;
 use super::components::signed;
 use super::format;
 use super::layout::{Tab, page as whole_page};
+use super::schedules;
 use crate::admin::app::App;
 use crate::admin::extractors::Viewer;
 use crate::admission::breaker::BreakerStatus;
@@ -23,11 +24,13 @@ pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(do
     let services = &app.source.services;
     let now = services.clock.unix_ms();
     let token = app.form_token(&visitor);
+    let schedules = app.schedules().await;
     let main = html! {
         (done.banner())
         h2 { "Paused" }
         (pauses(&services.pauses.current(now), token.as_deref(), now))
         @if let Some(token) = &token { (forms(&app, token)) }
+        (schedules::section(&schedules, token.as_deref(), now))
         h2 { "Breakers" }
         (breakers(&services.breakers.status(services.clock.now())))
         h2 { "Permits" }

@@ -54,6 +54,16 @@ impl Rule {
         }
     }
 
+    /// The shortest time between two ticks, as far as some hundred of them show it.
+    pub fn shortest_interval(&self) -> Option<Duration> {
+        let mut last = self.next_after(SOME_TIME)?;
+        let mut interval = || {
+            let next = self.next_after(last)?;
+            Some(Duration::from_millis(next.0 - std::mem::replace(&mut last, next).0))
+        };
+        std::iter::from_fn(&mut interval).take(100).min()
+    }
+
     /// The last tick up to a moment, itself included; none where there was none.
     pub fn last_until(&self, until: UnixMs) -> Option<UnixMs> {
         match self {

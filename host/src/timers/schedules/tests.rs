@@ -191,7 +191,7 @@ async fn a_later_config_counts_and_a_pause_outlasts_it() {
     let first = record().await;
     assert_eq!(first.tick, daily.get("report").unwrap().rule.next_after(now));
     let paused = change(timers, &daily, "report", Change::Pause, now).await.unwrap().expect("it is there");
-    assert!(paused.is_paused);
+    assert!(paused.0.is_paused);
     hourly.keep(timers, now).await.unwrap();
     daily.keep(timers, now).await.unwrap();
     let changed = record().await;
@@ -199,7 +199,7 @@ async fn a_later_config_counts_and_a_pause_outlasts_it() {
     let timer = timers.get(&timer_id("report")).await.unwrap().unwrap();
     assert_eq!(timer.due, END_OF_TIME);
     let resumed = change(timers, &hourly, "report", Change::Resume, now).await.unwrap().expect("it is there");
-    assert_eq!(resumed.tick, hourly.get("report").unwrap().rule.next_after(now));
+    assert_eq!(resumed.0.tick, hourly.get("report").unwrap().rule.next_after(now));
     assert_eq!(change(timers, &hourly, "another", Change::Pause, now).await.unwrap(), None);
     let key = run_now(timers, "report", hourly.get("report").unwrap(), now).await.unwrap();
     assert!(timers.get(&TimerId(key)).await.unwrap().is_some());
