@@ -1,19 +1,15 @@
 //! The wall clock jumps: forwards, and back. It does so for a child process, the test itself once
 //! more with the local queue in it, and for the host that this child runs.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::process::Command;
 
+use crate::support::wall_clock::{OFFSET, WallClock};
 use crate::support::{Plugin, Setup, hosts};
 
-/// The file that tells how many seconds a process's wall clock is off;
-/// tests/it/support/wall_clock.c reads it.
-const OFFSET: &str = "WALL_CLOCK_OFFSET";
 const HOUR_S: i64 = 3_600;
 /// What the clock may go on by while the test looks at it twice.
 const SLACK_MS: i64 = 60_000;
@@ -23,25 +19,20 @@ async fn when_the_wall_clock_jumps_an_hour_no_lease_ends_early_and_nothing_runs_
     if let Some(offset) = std::env::var_os(OFFSET) {
         return with_a_clock_that_jumps(Path::new(&offset)).await;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let (library, offset) = (dir.path().join("wall_clock.so"), dir.path().join("offset"));
-    std::fs::write(&offset, 0_i64.to_ne_bytes()).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/support/wall_clock.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-o"]).args([&library, &source]);
-    let compiled = cc.output().await.expect("a C compiler is there, as for the host's SQLite");
-    assert!(compiled.status.success(), "{cc:?}: {}", String::from_utf8_lossy(&compiled.stderr));
-
+    let clock = WallClock::new().await;
     let test = "faults_clock::when_the_wall_clock_jumps_an_hour_no_lease_ends_early_and_nothing_runs_twice";
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", test, "--nocapture"]).env("LD_PRELOAD", library).env(OFFSET, offset).kill_on_drop(true);
+    child
+        .args(["--exact", test, "--nocapture"])
+        .env("LD_PRELOAD", &clock.library)
+        .env(OFFSET, &clock.offset)
+        .kill_on_drop(true);
     let ran = child.output().await.unwrap();
     let said = [ran.stdout, ran.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(ran.status.success() && said.contains("1 passed"), "{said}");
 }
 
 async fn with_a_clock_that_jumps(offset: &Path) {
-    let offset = File::options().write(true).open(offset).unwrap();
     let setup = Setup::new().plugin(Plugin::probe("probe").manifest("timeout = '10m'"));
     let rig = setup.queue("jobs", |queue| queue.visibility = Duration::from_secs(10)).without_host().await;
     let host = hosts::run(&rig, &hosts::local(&rig)).await;
@@ -59,7 +50,7 @@ async fn with_a_clock_that_jumps(offset: &Path) {
         rig.send(rig.sink.ask(&later)).await;
         rig.until_called(&later, 1).await;
         let before = wasq_core::clock::unix_ms().0 as i64;
-        offset.write_all_at(&off_s.to_ne_bytes(), 0).unwrap();
+        WallClock::set(offset, off_s);
         let jumped_ms = wasq_core::clock::unix_ms().0 as i64 - before - (off_s - was) * 1_000;
         was = off_s;
         assert!((0..SLACK_MS).contains(&jumped_ms), "the clock has jumped: {jumped_ms} ms");

@@ -10,5 +10,6 @@ mod events;
 mod outcomes;
 mod routing;
 mod safety;
+mod schedules;
 mod verdicts;
 mod without_ledger;

@@ -7,9 +7,10 @@ mod rig;
 pub mod servers;
 mod setup;
 mod sink;
+pub mod wall_clock;
 
 pub use faulty::{Faulty, Trouble};
 pub use rig::{Rig, get};
 pub use setup::{Plugin, Setup, dlq};
-pub use sink::{Answer, Sink, until};
+pub use sink::{Answer, Call, Sink, until};
 pub use wasq_tests::wat;
