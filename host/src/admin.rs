@@ -11,7 +11,6 @@ pub mod pauses;
 pub mod profiles;
 pub mod profiling;
 pub mod schedules;
-mod serve;
 mod status;
 mod top;
 
@@ -39,6 +38,7 @@ pub use top::{LineUsage, PluginKey, Top};
 use extractors::ApiLooker;
 
 use crate::config;
+use crate::http_port::serve;
 use crate::telemetry::export::{self, Source};
 use crate::telemetry::health::Verdict;
 
@@ -95,7 +95,7 @@ impl Server {
         let pages = pages::routes().layer(from_fn_with_state(app.clone(), extractors::page_by_own_name));
         let router = probes.merge(api).merge(pages).with_state(app);
         if let Some(listener) = self.listener.take() {
-            self.task = Some(tokio::spawn(serve::serve(listener, router, self.config.clone(), self.stop.clone())));
+            self.task = Some(tokio::spawn(serve(listener, None, router, self.config.limits(), self.stop.clone())));
         }
     }
 

@@ -6,6 +6,7 @@ mod claim_check;
 mod egress;
 mod empty;
 mod environment;
+mod ingress;
 mod key_line;
 mod limits;
 mod load;
@@ -28,6 +29,7 @@ pub use admin::Admin;
 pub use claim_check::ClaimCheck;
 pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
 pub use empty::EmptyInterface;
+pub use ingress::{Ingress, IngressTypeConfig, Rate, SignatureConfig, TokenConfig};
 pub use limits::Limits;
 pub use load::ConfigError;
 pub use rings::{DeadLetterEdge, dead_letter_ring};
@@ -80,6 +82,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     #[serde(default)]
     pub admin: Admin,
+    #[serde(default)]
+    pub ingress: Ingress,
     #[serde(default)]
     pub egress: Egress,
     #[serde(default)]

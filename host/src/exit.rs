@@ -13,6 +13,8 @@ pub enum Exit {
     Discard { reason: String },
     /// The guest: not yet.
     Snooze { delay: Duration },
+    /// The guest: it waits for an answer from outside.
+    Waiting,
     /// The guest: try again.
     Retry { reason: String, after: Option<Duration> },
     /// The guest or egress: a dependency is down.
@@ -86,6 +88,7 @@ impl Exit {
             Self::Done { .. } => "done",
             Self::Discard { .. } => "discard",
             Self::Snooze { .. } => "snooze",
+            Self::Waiting => "waiting",
             Self::Retry { .. } => "retry",
             Self::Unavailable { .. } => "unavailable",
             Self::Reject { .. } => "reject",
@@ -123,7 +126,7 @@ impl Exit {
     /// nothing about the handler.
     pub fn handler_failed(&self) -> Option<bool> {
         match self {
-            Self::Done { .. } | Self::Discard { .. } | Self::Snooze { .. } => Some(false),
+            Self::Done { .. } | Self::Discard { .. } | Self::Snooze { .. } | Self::Waiting => Some(false),
             Self::Retry { .. }
             | Self::Unavailable { .. }
             | Self::Reject { .. }
@@ -174,6 +177,7 @@ impl Exit {
             | Self::LedgerDamaged { reason }
             | Self::Verdict { reason, .. } => reason.clone(),
             Self::Snooze { delay } => format!("snoozed for {delay:?}"),
+            Self::Waiting => "waits for an answer".into(),
             Self::Unavailable { dependency, reason, .. } => format!("{dependency} is unavailable: {reason}"),
             Self::Timeout { limit } => format!("did not return within its timeout of {limit:?}"),
             Self::Exited { code } => format!("called exit({code}); a handler returns instead"),

@@ -119,7 +119,7 @@ pub async fn handle(
             whole.with(message).refuse(exit).await
         }
     };
-    let mut is_parked = false;
+    let mut is_parked = name == PARK;
     if let QueueAction::Hide(delay) = action {
         let why = match &decoded {
             Err(Exit::NotDue { at, .. }) => Why::DeliverAt(*at),

@@ -28,6 +28,7 @@ use crate::admission::permits::Permits;
 use crate::config::Config;
 use crate::flow::recent::Recent;
 use crate::flow::{QueueRuntime, Services};
+use crate::ingress::{self, IngressTypes};
 use crate::plugins::watch::Watch;
 use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
 use crate::sandbox::Sandbox;
@@ -50,6 +51,8 @@ pub struct Host {
     receives: Arc<ReceiveLimits>,
     workers: Workers,
     admin: admin::Server,
+    /// None where the config does not say where it listens.
+    ingress: Option<ingress::Serving>,
     watcher: JoinHandle<()>,
     fetcher: JoinHandle<()>,
     /// Sends what was delayed, until it is told to stop.
@@ -78,6 +81,8 @@ pub enum StartError {
     Otlp(#[from] otlp::SettingsError),
     #[error("admin: {0}")]
     Admin(#[from] admin::ServeError),
+    #[error("{0}")]
+    Ingress(#[from] ingress::IngressError),
     #[error("{0}")]
     AdminToken(#[from] admin::TokenError),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -109,9 +114,11 @@ impl Host {
         let loader = Loader::new(sandbox.clone(), config.clone())?;
         let secrets = loader.secrets();
         let catalogs = Arc::new(Catalogs::new(loader, kept_versions(&config)?));
+        let types = IngressTypes::load(&config.ingress).map_err(ingress::IngressError::from)?;
+        let ingress = ingress::Server::bind(&config.ingress).await?;
         let watch = Watch::new(&config.plugins_dir).await;
         let catalog = load_plugins(&catalogs, &config).await?;
-        let opened = Opened::open(&config, secrets, catalog.most_attempts()).await?;
+        let opened = Opened::open(&config, secrets.clone(), catalog.most_attempts()).await?;
         let Opened { otlp, access, fetcher, sqs, queues: open } = opened;
         let refused = |errors: Vec<_>| errors.into_iter().map(StartError::Queues).collect::<Vec<_>>();
         let open = open.or_refuse(config.strict_start).map_err(refused)?;
@@ -133,7 +140,7 @@ impl Host {
             queue_names: config.queues.keys().cloned().collect(),
             outlets: Arc::new(outlets),
             interrupt: CancellationToken::new(),
-            timers: TimerStore::of(&*ledger, &config.scope),
+            timers: TimerStore::of(&*ledger, &config.scope).map(Arc::new),
             schedules: Schedules::new(&config.schedules, clock::unix_ms(), |queue| config.is_fifo(queue)),
             ledger,
             limits: config.limits.clone(),
@@ -153,6 +160,7 @@ impl Host {
         }
         let mut host = Self {
             admin: admin::Server::bind(&config.admin).await?,
+            ingress: None,
             watcher: tokio::spawn(keep_current(watch, services.clone(), config.clone(), receives.clone())),
             receives,
             fetcher: tokio::spawn(keep_secrets(fetcher, services.clone())),
@@ -184,6 +192,12 @@ impl Host {
         host.background.spawn(export::write_emf(source.clone(), config.telemetry.emf));
         let history = Arc::new(admin::History::default());
         host.background.spawn(history.clone().keep(source.clone()));
+        if let Some(server) = ingress {
+            let (services, runtimes) = (source.services.clone(), source.open.clone());
+            let app = ingress::App::new(services, config.clone(), runtimes, secrets, types);
+            let addr = config.ingress.listen.unwrap_or_else(|| host.admin.addr());
+            host.ingress = Some(server.serve(app).map_err(|source| ingress::IngressError::Listen { addr, source })?);
+        }
         let profiles = Arc::default();
         host.admin.serve(admin::App { source, access, history, dead_letter_queues, profiles });
         Ok(host)
@@ -216,6 +230,11 @@ impl Host {
         self.admin.addr()
     }
 
+    /// Where the ingress port listens, if it does.
+    pub fn ingress_addr(&self) -> Option<SocketAddr> {
+        self.ingress.as_ref().map(ingress::Serving::addr)
+    }
+
     /// What metrics are gathered from.
     pub fn source(&self) -> Source {
         Source { services: self.services().clone(), open: self.workers.runtimes().clone() }
@@ -234,8 +253,13 @@ impl Host {
     /// the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
         let source = self.source();
-        let Self { config, receives: _, mut workers, admin, watcher, fetcher, timers, mut background, otlp } = self;
+        let Self { config, receives: _, mut workers, admin, ingress, watcher, fetcher, timers, mut background, otlp } =
+            self;
         watcher.abort();
+        // What it has answered is in the queues, for others.
+        if let Some(ingress) = ingress {
+            ingress.shutdown().await;
+        }
         let (timers, stop_timers) = timers;
         stop_timers.cancel();
         workers.drain(Duration::from_secs(config.drain_s), hurry).await;
@@ -255,7 +279,8 @@ fn keep_sending(services: Arc<Services>) -> (JoinHandle<()>, CancellationToken) 
     let stopped = stop.clone();
     let task = tokio::spawn(async move {
         if let Some(timers) = &services.timers {
-            send_due(timers, &services.schedules, &services.outlets, &*services.clock, stopped).await;
+            let Services { ledger, schedules, outlets, clock, .. } = &*services;
+            send_due(timers, &**ledger, schedules, outlets, &**clock, stopped).await;
         }
     });
     (task, stop)

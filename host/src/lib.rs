@@ -9,6 +9,8 @@ pub mod exit;
 pub mod flow;
 mod growing_list;
 pub mod host;
+pub mod http_port;
+pub mod ingress;
 mod json;
 pub mod lease;
 pub mod plugins;

@@ -29,7 +29,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use wasq_core::clock;
 
 pub use grants::{Grants, OWN_QUEUE};
-pub use job::{Job, Policy, RunReport};
+pub use job::{Job, Parking, Policy, RunReport};
 pub use outbox::{Destinations, OutboxMessage};
 pub use profiler::{Call, Profile, ProfileError, Profiler, Profiling, Sample, Stacks};
 
@@ -60,6 +60,8 @@ pub type Native = fn(&Job) -> Exit;
 pub struct Handler {
     pre: bindings::WorkerPre<State>,
     cpu_class: offload::CpuClass,
+    /// Whether it imports what waits for answers.
+    may_wait: bool,
 }
 
 /// Why a component cannot be a handler.
@@ -85,7 +87,15 @@ pub enum CompileError {
     Apart(String),
 }
 
+/// The interface by which a handler waits for answers.
+const WAITS: &str = "wasq:worker/waits@";
+
 impl Handler {
+    /// Whether it may wait for answers.
+    pub fn may_wait(&self) -> bool {
+        self.may_wait
+    }
+
     /// Where its last run computed until its timeout, the next ones go one by one: what a run needs
     /// one permit of, until one of them has ended otherwise.
     pub fn alone(&self) -> Option<&Arc<Semaphore>> {
@@ -168,7 +178,8 @@ impl Sandbox {
         let contract = |error: wasmtime::Error| CompileError::Contract(format!("{error:#}"));
         let instance = self.linker.instantiate_pre(component).map_err(contract)?;
         let pre = bindings::WorkerPre::new(instance).map_err(contract)?;
-        Ok(Handler { pre, cpu_class: offload::CpuClass::default() })
+        let may_wait = component.component_type().imports(&self.engine).any(|(name, _)| name.starts_with(WAITS));
+        Ok(Handler { pre, cpu_class: offload::CpuClass::default(), may_wait })
     }
 
     /// Records from now on what a plugin's runs compute in, those that run already too.

@@ -13,8 +13,9 @@ mod send_due;
 mod send_ticks;
 mod store;
 mod stored_message;
+pub mod waits;
 
 pub use meters::TimerMeters;
 pub use send_due::send_due;
 pub use store::{Later, TimerStore, park_id};
-pub use stored_message::decode as stored;
+pub use stored_message::{StoredMessage, decode as stored};

@@ -55,9 +55,11 @@ impl Deployed {
         };
         let more = format!(
             "grant_all = true\naws = {{ endpoint_url = '{}' }}\nadmin = {{ listen = '127.0.0.1:0' }}\n\
-             egress = {{ open_hosts = ['{}'] }}",
+             egress = {{ open_hosts = ['{}'] }}\n\
+             schedules = {{ yearly = {{ cron = '@yearly', queue = 'shop-jobs', type = 'probe', body = '{}' }} }}",
             self.endpoint,
-            self.sink.host()
+            self.sink.host(),
+            self.sink.ask("tick")
         );
         let parameters = json!({
             "Service": "shop",
@@ -233,16 +235,17 @@ async fn the_template_deploys_and_its_roles_allow_what_the_host_calls_and_no_mor
         moto.called("worker")["DeadLetters"].contains("sqs:ReceiveMessage")
     })
     .await;
-    let mut allowed = moto.allowed("WorkerRole", "work").await;
-    // Nothing waits for its time here; `each_operation_makes_as_few_calls_as_it_can` has these
-    // calls.
-    let timers = allowed.remove("Timers").expect("a statement of their own");
-    assert_eq!(timers, ["BatchWriteItem", "DeleteItem", "Query"].map(|action| format!("dynamodb:{action}")).into());
-    assert_eq!(moto.called("worker"), allowed);
+    // What waits in the ledger is sent to the queue itself, and its timer goes.
+    let admin = hosts::admin_addr(&host).await.to_string();
+    wasq(["schedules", "run", "yearly", "--admin", &admin]).check(0, &["schedule-run/yearly/"]).await;
+    until("its message has run, and its timer has gone", || async {
+        moto.sink.count("tick") == 1 && moto.called("worker")["Ledger"].contains("dynamodb:DeleteItem")
+    })
+    .await;
+    assert_eq!(moto.called("worker"), moto.allowed("WorkerRole", "work").await);
 
     // A letter without an envelope, as SQS moves it: its queue must be asked for.
     moto.send_to("shop-jobs-dlq", "moved").await;
-    let admin = hosts::admin_addr(&host).await.to_string();
     let config = moto.dir.path().join("wasq.toml");
     // Listed letters are given back at once.
     let list = as_app("replayer", wasq(["dlq", "ls", "--admin", &admin]));

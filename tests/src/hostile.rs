@@ -139,6 +139,7 @@ impl Bench {
             message_id: MessageId("m".into()),
             sent_at: UnixMs(0),
             started_at: UnixMs(0),
+            parking: None,
             attempt: 1,
             key: Key::of("hostile", &plugin.manifest.name, &MessageType("t".into()), "k"),
             fence: Fence(1),

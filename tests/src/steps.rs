@@ -213,6 +213,7 @@ impl Steps {
                 message_id: self.delivery.message_id.clone(),
                 sent_at: self.delivery.sent_at,
                 started_at: self.delivery.sent_at,
+                parking: None,
                 attempt: 1,
                 key: Key([1; 32]),
                 fence: Fence(1),

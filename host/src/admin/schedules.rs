@@ -151,7 +151,7 @@ impl App {
     }
 
     fn timers(&self) -> Result<&TimerStore, SchedulesError> {
-        self.source.services.timers.as_ref().ok_or(SchedulesError::NoTimers)
+        self.source.services.timers.as_deref().ok_or(SchedulesError::NoTimers)
     }
 
     fn known(&self, name: &str) -> Result<&Schedule, SchedulesError> {

@@ -146,6 +146,7 @@ impl Invoke {
             message_id: delivery.message_id,
             sent_at: delivery.sent_at,
             started_at: wasq_core::clock::unix_ms(),
+            parking: None,
             attempt: fresh.attempt,
             key,
             fence: fresh.fence,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::ADMIN_PORT;
+use crate::http_port::PortLimits;
 
 /// The admin port.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +35,19 @@ pub struct Admin {
     /// A file with the token that the dashboard asks for. `WASQ_ADMIN_TOKEN` goes before it.
     /// Without one, a dashboard that listens on more than loopback shows nothing.
     pub token_file: Option<PathBuf>,
+}
+
+impl Admin {
+    /// What its clients may take of the host.
+    pub fn limits(&self) -> PortLimits {
+        PortLimits {
+            table: "admin",
+            max_connections: self.max_connections,
+            header_timeout: self.header_timeout,
+            request_timeout: self.request_timeout,
+            connection_time: self.connection_time,
+        }
+    }
 }
 
 impl Default for Admin {

@@ -66,6 +66,7 @@ impl Config {
         }
         config.admin.token_file = config.admin.token_file.map(|file| base.join(file));
         config.egress.rebase(base);
+        config.ingress.rebase(base);
         config.secrets.values_mut().for_each(|secret| secret.rebase(base));
         Ok(config)
     }
@@ -156,7 +157,9 @@ impl Config {
         if let Some((key, value, rule)) = self.queue_name_fault().or_else(|| self.ring_fault()) {
             return refuse(key, value, &rule);
         }
-        if let Some((key, value, rule)) = self.claim_check_fault().or_else(|| self.schedule_fault()) {
+        if let Some((key, value, rule)) =
+            self.claim_check_fault().or_else(|| self.schedule_fault()).or_else(|| self.ingress_fault())
+        {
             return refuse(key, value, &rule);
         }
         for (name, queue) in &self.queues {

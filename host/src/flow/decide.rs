@@ -70,7 +70,11 @@ impl Settlement {
 
     /// As metrics and traces name it.
     pub fn name(&self) -> &'static str {
-        if self.is_dead_letter() { DEAD_LETTER } else { self.queue.name() }
+        match (&self.ledger, self.queue) {
+            (Some(Finish::DeadLettered { .. }), _) => DEAD_LETTER,
+            (Some(Finish::Released { .. }), QueueAction::Delete) => PARK,
+            (Some(_) | None, queue) => queue.name(),
+        }
     }
 }
 
@@ -195,6 +199,8 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         Exit::Done { result } => delete(done(result.clone(), false)),
         Exit::Discard { .. } | Exit::Expired { discard: true } => delete(done(None, true)),
         Exit::Duplicate { .. } | Exit::Notice { .. } => delete(None),
+        // It is among the timers already.
+        Exit::Waiting => delete(Some(released(exit))),
         Exit::Snooze { delay } => release((*delay).max(UNCOUNTED_MIN)),
         // Not before it was told to come back, nor before the next probe; and not all who were told
         // the same at once.

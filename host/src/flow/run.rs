@@ -8,6 +8,7 @@ use super::claim::{Claimed, Recorded};
 use super::outbox::{self, Finished, SendError};
 use super::pending::{self, Pending};
 use super::plugin_attempt::PluginAttempt;
+use super::wait::parking;
 use crate::admission::breaker::Admitted;
 use crate::config::OnExhausted;
 use crate::exit::Exit;
@@ -162,6 +163,7 @@ async fn attempt(
         key: claim.key,
         fence: claim.fresh.fence,
         ledger: services.ledger.clone(),
+        parking: if plugin.handler.may_wait() { parking(plugin_attempt) } else { None },
         destinations: plugin_attempt.destinations(),
         span: plugin_attempt.span.clone(),
         line: line.clone(),

@@ -37,7 +37,7 @@ pub struct Services {
     pub permits: Permits,
     pub ledger: Arc<dyn Ledger>,
     /// What is sent later; none where the ledger keeps no timers.
-    pub timers: Option<TimerStore>,
+    pub timers: Option<Arc<TimerStore>>,
     pub schedules: Schedules,
     pub breakers: Breakers,
     pub stats: Stats,

@@ -12,7 +12,9 @@ use wasq_queues::QueueRules;
 use super::decide::outlives_retention;
 use super::insist::insist;
 use super::plugin_attempt::PluginAttempt;
+use crate::sandbox::Parking;
 use crate::timers::parked::{Why, sent_again};
+use crate::timers::waits::Waiter;
 use crate::timers::{TimerStore, park_id};
 
 /// For how long a message is hidden until the time that its producer named. What is hidden counts
@@ -63,13 +65,25 @@ pub fn cannot_hide(whole: &PluginAttempt<'_>, delay: Duration) -> bool {
 
 /// Where the delivery can be parked now, if it can be.
 pub fn place_to_park<'a>(whole: &PluginAttempt<'a>, why: Why) -> Option<&'a TimerStore> {
-    let (services, runtime) = (whole.services, whole.runtime);
-    let is_fifo = runtime.queue.is_fifo();
-    if (is_fifo && why == Why::Waits) || services.health.ledger_is_down() {
+    let services = whole.services;
+    let keeps_its_place = whole.runtime.queue.is_fifo() && why == Why::Waits;
+    if keeps_its_place || services.health.ledger_is_down() || !has_room(whole, why) {
         return None;
     }
-    // Its attribute needs room.
-    let message = sent_again(whole.delivery, why, is_fifo, "");
-    let refusal = QueueRules::of(&*runtime.queue, &runtime.max_bytes).refusal(&message);
-    services.timers.as_ref().filter(|_| refusal.is_none())
+    services.timers.as_deref()
+}
+
+/// How the message can wait for an answer. On a FIFO queue its group goes on without it.
+pub fn parking(plugin_attempt: &PluginAttempt<'_>) -> Option<Box<Parking>> {
+    let store = plugin_attempt.services.timers.clone().filter(|_| has_room(plugin_attempt, Why::Waits))?;
+    let is_fifo = plugin_attempt.runtime.queue.is_fifo();
+    let message = sent_again(plugin_attempt.delivery, Why::Waits, is_fifo, "");
+    Some(Box::new(Parking { store, waiter: Waiter { queue: plugin_attempt.runtime.name.clone(), message } }))
+}
+
+/// Whether there is room for the attribute that a parked message has.
+fn has_room(whole: &PluginAttempt<'_>, why: Why) -> bool {
+    let runtime = whole.runtime;
+    let message = sent_again(whole.delivery, why, runtime.queue.is_fifo(), "");
+    QueueRules::of(&*runtime.queue, &runtime.max_bytes).refusal(&message).is_none()
 }

@@ -6,6 +6,7 @@ wasmtime::component::bindgen!({
     imports: {
         "wasq:worker/steps.get": async,
         "wasq:worker/steps.put": async,
+        "wasq:worker/waits.wait": async,
     },
     exports: { default: async },
 });

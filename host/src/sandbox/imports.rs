@@ -1,15 +1,19 @@
 //! What a handler may call of the contract: its delivery, its outbox, its steps, its log. Each call
 //! is answered here, from the state of its run.
 
+use std::time::Duration;
+
 use wasq_core::clock;
 use wasq_core::message::{AttributeData, AttributeValue, Attributes};
 use wasq_ledgers::LedgerError;
 
-use super::bindings::wasq::worker::{delivery, log, outbox, steps, types};
+use super::bindings::wasq::worker::{delivery, log, outbox, steps, types, waits};
 use super::grants::OWN_QUEUE;
+use super::job::Parking;
 use super::outbox::{OutboxMessage, derived_key, number};
 use super::state::State;
 use super::steps::{Recorded, check_name};
+use crate::timers::waits::Waiting;
 
 impl types::Host for State {}
 
@@ -127,6 +131,31 @@ impl steps::Host for State {
         self.steps = Recorded { count: self.steps.count + 1, bytes };
         let answer = self.ledger.put_step(self.key, self.fence, &name, &value).await;
         answer.map_err(|error| self.unavailable(&error))
+    }
+}
+
+impl waits::Host for State {
+    async fn wait(&mut self, name: String, timeout_ms: u64) -> Result<waits::State, waits::Error> {
+        self.check_step(&name).map_err(|error| match error {
+            steps::Error::Limit(reason) => waits::Error::Limit(reason),
+            steps::Error::Unavailable(reason) => waits::Error::Unavailable(reason),
+        })?;
+        let Some(Parking { store, waiter }) = self.parking.as_deref() else {
+            let reason = "the message cannot be parked: the ledger keeps no timers or does not answer, or the message has no \
+                          room for the host's attribute (wasq-parked)";
+            return Err(waits::Error::Limit(reason.into()));
+        };
+        let timeout = Duration::from_millis(timeout_ms);
+        match store.wait(&*self.ledger, self.key, &name, timeout, waiter).await {
+            Ok(Waiting::Pending(token)) => {
+                self.is_waiting = true;
+                Ok(waits::State::Pending(token))
+            }
+            Ok(Waiting::Answered(body)) => Ok(waits::State::Answered(body)),
+            Ok(Waiting::TimedOut) => Ok(waits::State::TimedOut),
+            Err(LedgerError::TooLarge(reason)) => Err(waits::Error::Limit(reason)),
+            Err(error) => Err(waits::Error::Unavailable(error.to_string())),
+        }
     }
 }
 

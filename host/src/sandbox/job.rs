@@ -14,6 +14,8 @@ use crate::exit::Exit;
 use crate::telemetry::spans::Span;
 use crate::telemetry::stats::Line;
 use crate::telemetry::usage::RunUsage;
+use crate::timers::TimerStore;
+use crate::timers::waits::Waiter;
 
 /// What one plugin's runs may do.
 #[derive(Debug)]
@@ -42,12 +44,20 @@ pub struct Job {
     pub key: Key,
     pub fence: Fence,
     pub ledger: Arc<dyn Ledger>,
+    /// How it can wait for an answer; none where it cannot, or its handler never does.
+    pub parking: Option<Box<Parking>>,
     /// What its outbox may send to.
     pub destinations: Destinations,
     /// What it calls and logs is in this.
     pub span: Span,
     /// What counts for its type and plugin.
     pub line: Arc<Line>,
+}
+
+/// Where a message waits for an answer, and what is sent again then.
+pub struct Parking {
+    pub store: Arc<TimerStore>,
+    pub waiter: Waiter,
 }
 
 /// How an attempt went.

@@ -14,7 +14,7 @@ use wasq_ledgers::{Fence, Ledger};
 
 use super::bindings::wasq::worker::types;
 use super::egress::{Hooks, Seen, Trace};
-use super::job::{Job, Policy};
+use super::job::{Job, Parking, Policy};
 use super::logging::{GuestLog, Stdio};
 use super::outbox::{Destinations, Outbox, OutboxMessage};
 use super::steps::Recorded;
@@ -49,6 +49,10 @@ pub struct State {
     pub(super) calls: Calls,
     /// The ledger refused a step: another delivery has the message now.
     pub(super) claim_is_void: bool,
+    /// How the message can wait for an answer; none where it cannot, or its handler never does.
+    pub(super) parking: Option<Box<Parking>>,
+    /// It waits for an answer that has not come yet.
+    pub(super) is_waiting: bool,
     pub(super) attempt: u32,
     pub(super) sent_at: UnixMs,
     /// When it began, and when that was by the wall clock.
@@ -139,6 +143,8 @@ impl State {
             steps: Recorded::default(),
             calls: Calls::default(),
             claim_is_void: false,
+            parking: job.parking,
+            is_waiting: false,
             attempt: job.attempt,
             sent_at: job.sent_at,
             began: (clock::now(), job.started_at),
@@ -218,6 +224,7 @@ impl State {
             (Exit::Unavailable { dependency, reason, after: None }, Some((seen, after))) if dependency == seen => {
                 Exit::Unavailable { dependency, reason, after }
             }
+            (Exit::Snooze { .. }, _) if self.is_waiting => Exit::Waiting,
             (exit, _) => exit,
         }
     }

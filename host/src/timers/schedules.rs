@@ -259,7 +259,7 @@ pub async fn run_now(timers: &dyn Timers, name: &str, schedule: &Schedule, now: 
         id: TimerId(key.clone()),
         due: When::NOW,
         queue: schedule.config.queue.clone(),
-        message: super::stored_message::encode(&schedule.message(name, &key, now)),
+        message: super::stored_message::encode(&schedule.message(name, &key, now), None),
     };
     timers.set_batch(vec![timer]).await.pop().unwrap_or_else(|| Err(LedgerError::Stale))?;
     Ok(key)

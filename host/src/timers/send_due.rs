@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasq_core::backoff::Backoff;
 use wasq_core::clock::{self, Clock};
-use wasq_ledgers::Fence;
 use wasq_ledgers::timers::{Taken, TimerId};
+use wasq_ledgers::{Fence, Ledger};
 use wasq_queues::{Outgoing, Outlets, Queue, QueueError, batches, send_in_order};
 
 use super::schedules::{self, Schedules};
 use super::send_ticks::send_ticks;
 use super::store::TimerStore;
-use super::stored_message;
+use super::stored_message::{self, StoredMessage};
 
 /// The longest time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -41,6 +41,7 @@ const KEEP_SCHEDULES: Duration = Duration::from_secs(60);
 /// Runs until `stop`, and then until what it has in hand is sent.
 pub async fn send_due(
     store: &TimerStore,
+    ledger: &dyn Ledger,
     schedules: &Schedules,
     outlets: &Outlets,
     clock: &dyn Clock,
@@ -67,7 +68,7 @@ pub async fn send_due(
                 }
                 let (ticks, messages) = due.taken.into_iter().partition(|taken| schedules::is_one(&taken.id));
                 let ticks = send_ticks(store, schedules, outlets, ticks, due.now);
-                join!(ticks, send_all(store, outlets, clock, messages));
+                join!(ticks, send_all(store, ledger, outlets, clock, messages));
                 due.next_in.unwrap_or(LOOK).min(LOOK)
             }
             Err(error) => {
@@ -97,11 +98,21 @@ struct Message {
     outgoing: Outgoing,
 }
 
-async fn send_all(store: &TimerStore, outlets: &Outlets, clock: &dyn Clock, taken: Vec<Taken>) {
+async fn send_all(store: &TimerStore, ledger: &dyn Ledger, outlets: &Outlets, clock: &dyn Clock, taken: Vec<Taken>) {
     let mut queues: BTreeMap<String, Vec<Message>> = BTreeMap::new();
     for timer in taken {
         match stored_message::decode(&timer.message) {
-            Ok(outgoing) => queues.entry(timer.queue.clone()).or_default().push(Message { timer, outgoing }),
+            Ok(StoredMessage { message, wait }) => {
+                // Before its message is in the queue.
+                if let Some(wait) = wait
+                    && let Err(error) = wait.keep_outcome(ledger).await
+                {
+                    store.meters.failures.add(1);
+                    tracing::warn!(id = %timer.id, %error, "what a wait came to cannot be kept; its message is sent later");
+                    continue;
+                }
+                queues.entry(timer.queue.clone()).or_default().push(Message { timer, outgoing: message });
+            }
             Err(error) => {
                 store.meters.failures.add(1);
                 tracing::error!(id = %timer.id, error, "a timer's message cannot be read; it stays in the ledger");

@@ -66,7 +66,7 @@ impl TimerStore {
             id: TimerId(park.to_owned()),
             due,
             queue: queue.to_owned(),
-            message: stored_message::encode(message),
+            message: stored_message::encode(message, None),
         };
         let answer = self.timers.set_batch(vec![timer]).await.pop();
         answer.unwrap_or_else(|| Err(LedgerError::Unavailable("it has not answered".into())))?;
@@ -79,7 +79,7 @@ impl TimerStore {
         let mut batch = Vec::new();
         let mut bytes = 0;
         for later in messages {
-            let message = stored_message::encode(&later.message);
+            let message = stored_message::encode(&later.message, None);
             bytes += message.len();
             if !batch.is_empty() && (batch.len() == SET_MAX || bytes > SET_MAX_BYTES) {
                 self.set_batch(std::mem::take(&mut batch)).await?;

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use wasq_core::message::NamedAttribute;
 use wasq_queues::Outgoing;
 
+use super::waits::Wait;
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     attributes: Vec<NamedAttribute>,
@@ -13,14 +15,24 @@ struct Header {
     group: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     deduplication_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    wait: Option<Wait>,
+}
+
+/// A message, and what it waits for besides its time.
+#[derive(Debug)]
+pub struct StoredMessage {
+    pub message: Outgoing,
+    pub wait: Option<Wait>,
 }
 
 /// The message's delay is the timer's.
-pub fn encode(message: &Outgoing) -> Bytes {
+pub fn encode(message: &Outgoing, wait: Option<&Wait>) -> Bytes {
     let header = Header {
         attributes: message.attributes.iter().map(|(name, value)| NamedAttribute::of(name, value)).collect(),
         group: message.group.clone(),
         deduplication_id: message.deduplication_id.clone(),
+        wait: wait.cloned(),
     };
     let header = serde_json::to_vec(&header).expect("it is text all through");
     let mut stored = BytesMut::with_capacity(size_of::<u32>() + header.len() + message.body.len());
@@ -32,7 +44,7 @@ pub fn encode(message: &Outgoing) -> Bytes {
 
 /// # Errors
 /// Why it is no stored message.
-pub fn decode(stored: &Bytes) -> Result<Outgoing, String> {
+pub fn decode(stored: &Bytes) -> Result<StoredMessage, String> {
     let (len, _) = stored.split_first_chunk().ok_or("it is too short")?;
     let header_len = u32::from_le_bytes(*len) as usize;
     let rest = stored.slice(size_of::<u32>()..);
@@ -41,13 +53,14 @@ pub fn decode(stored: &Bytes) -> Result<Outgoing, String> {
     }
     let header: Header = serde_json::from_slice(&rest[..header_len]).map_err(|error| error.to_string())?;
     let attributes = header.attributes.into_iter().map(NamedAttribute::read);
-    Ok(Outgoing {
+    let message = Outgoing {
         body: rest.slice(header_len..),
         attributes: attributes.collect::<Result<_, _>>().map_err(|error| error.to_string())?,
         delay_s: 0,
         group: header.group,
         deduplication_id: header.deduplication_id,
-    })
+    };
+    Ok(StoredMessage { message, wait: header.wait })
 }
 
 #[cfg(test)]
@@ -67,8 +80,9 @@ mod tests {
             group: Some("g".into()),
             deduplication_id: Some("d".into()),
         };
-        let stored = encode(&message);
-        assert_eq!(format!("{:?}", decode(&stored).expect("it is one")), format!("{message:?}"));
+        let stored = encode(&message, None);
+        let back = decode(&stored).expect("it is one");
+        assert_eq!((format!("{:?}", back.message), back.wait), (format!("{message:?}"), None));
         for len in 0..stored.len() - message.body.len() {
             decode(&stored.slice(..len)).expect_err("it is too short");
         }

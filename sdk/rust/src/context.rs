@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::backend::{Backend, StepError};
 use crate::http::Client;
 use crate::outbox::Outgoing;
-use crate::{Failure, Message};
+use crate::{Failure, Message, Waiting};
 
 /// One delivery of a message: what the host knows of it, and what a handler can ask of the host.
 ///
@@ -147,6 +147,39 @@ impl Context {
     /// As [`Outgoing::send`].
     pub fn send(&self, queue: &str, kind: &str, body: &impl Serialize) -> Result<(), Failure> {
         self.outbox(queue, kind).send(body)
+    }
+
+    /// Waits for an answer from outside, without running: for a service that calls back, or for
+    /// somebody who decides. `name` tells this wait from the message's others.
+    ///
+    /// The first call begins the wait. The handler hands the token out and ends; the message comes
+    /// back with the answer, or after `timeout` with none. No attempt is counted.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure::Unavailable`] when the ledger does not answer; a [`Failure::Reject`] when the
+    /// message cannot wait.
+    ///
+    /// ```
+    /// # use wasq_sdk::{Context, Failure, Outcome, Waiting};
+    /// # use std::time::Duration;
+    /// # fn ask(token: &str) -> Result<(), Failure> { Ok(()) }
+    /// fn moderate(cx: &Context) -> Result<Outcome, Failure> {
+    ///     match cx.wait_for("moderation", Duration::from_secs(3_600))? {
+    ///         Waiting::Pending(pending) => {
+    ///             cx.once("asked", || ask(pending.token()))?;
+    ///             Ok(pending.outcome())
+    ///         }
+    ///         Waiting::Answered(verdict) => Ok(Outcome::result(verdict)),
+    ///         Waiting::TimedOut => Err(Failure::reject("nobody has moderated it")),
+    ///     }
+    /// }
+    /// # assert_eq!(moderate(&Context::test().build()), Ok(Outcome::snooze(Duration::from_secs(3_600))));
+    /// # let cx = Context::test().answered("moderation", "fine").build();
+    /// # assert_eq!(moderate(&cx), Ok(Outcome::result("fine")));
+    /// ```
+    pub fn wait_for(&self, name: &str, timeout: Duration) -> Result<Waiting, Failure> {
+        self.backend.wait(name, timeout).map_err(|error| Failure::from(error).within(&format!("wait `{name}`")))
     }
 
     /// HTTP, to the hosts that the manifest's `allowed_outbound_hosts` names.

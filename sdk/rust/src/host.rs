@@ -8,7 +8,7 @@ use crate::http::{self, Answer, FaultKind, Request};
 use crate::logging::{self, Record};
 use crate::message::{Attribute, AttributeValue};
 use crate::outbox::{NewMessage, SendError};
-use crate::{Context, Failure, Message, Outcome};
+use crate::{Context, Failure, Message, Outcome, Pending, Waiting};
 
 /// What wit-bindgen makes of the contract.
 #[allow(unsafe_code)] // Generated: the calling convention of components is pointers and lengths.
@@ -24,7 +24,7 @@ pub mod bindings {
     });
 }
 
-use bindings::wasq::worker::{delivery, log, outbox, steps, types};
+use bindings::wasq::worker::{delivery, log, outbox, steps, types, waits};
 
 /// The host: there is one, so nothing to hold.
 #[derive(Debug)]
@@ -66,6 +66,16 @@ impl Backend {
             attributes: message.attributes.into_iter().map(Into::into).collect(),
         };
         outbox::send(&message.queue, &message.kind, &message.body, Some(&options)).map_err(Into::into)
+    }
+
+    pub(crate) fn wait(&self, name: &str, timeout: Duration) -> Result<Waiting, StepError> {
+        match waits::wait(name, milliseconds(timeout)) {
+            Ok(waits::State::Pending(token)) => Ok(Waiting::Pending(Pending::new(token, timeout))),
+            Ok(waits::State::Answered(body)) => Ok(Waiting::Answered(body)),
+            Ok(waits::State::TimedOut) => Ok(Waiting::TimedOut),
+            Err(waits::Error::Limit(reason)) => Err(StepError::Limit(reason)),
+            Err(waits::Error::Unavailable(reason)) => Err(StepError::Unavailable(reason)),
+        }
     }
 
     pub(crate) fn http(&self, request: &Request) -> Result<Answer, FaultKind> {

@@ -122,6 +122,7 @@ mod logging;
 mod message;
 mod outbox;
 mod outcome;
+mod waiting;
 
 #[cfg(target_arch = "wasm32")]
 mod host;
@@ -136,6 +137,7 @@ pub use message::{Attribute, AttributeValue, Message};
 pub use outbox::{MAX_DELAY, NewMessage, Outgoing};
 pub use outcome::Outcome;
 pub use tracing;
+pub use waiting::{Pending, Waiting};
 /// Makes a function the handler of this component, and embeds `plugin.toml`, which stands beside
 /// `Cargo.toml`, as its manifest.
 ///

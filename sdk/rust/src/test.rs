@@ -47,7 +47,7 @@ use crate::handler::Handler;
 use crate::http::{Answer, FaultKind, Request};
 pub use crate::logging::Record;
 use crate::outbox::{NewMessage, SendError};
-use crate::{Context, Failure, Outcome};
+use crate::{Context, Failure, Outcome, Pending, Waiting};
 use reply::Script;
 
 impl Context {
@@ -82,6 +82,7 @@ pub(crate) struct Backend {
     variables: HashMap<String, String>,
     scripts: RefCell<Vec<Script>>,
     steps: RefCell<BTreeMap<String, Vec<u8>>>,
+    waits: HashMap<String, Waiting>,
     ledger_fault: Option<String>,
     requests: RefCell<Vec<SentRequest>>,
     sent: RefCell<Vec<NewMessage>>,
@@ -122,6 +123,14 @@ impl Backend {
 
     fn check_ledger(&self) -> Result<(), StepError> {
         self.ledger_fault.clone().map_or(Ok(()), |reason| Err(StepError::Unavailable(reason)))
+    }
+
+    pub(crate) fn wait(&self, name: &str, timeout: Duration) -> Result<Waiting, StepError> {
+        if let Some(reason) = &self.ledger_fault {
+            return Err(StepError::Unavailable(reason.clone()));
+        }
+        let pending = || Waiting::Pending(Pending::new(format!("token-of-{name}"), timeout));
+        Ok(self.waits.get(name).cloned().unwrap_or_else(pending))
     }
 
     pub(crate) fn send(&self, message: NewMessage) -> Result<(), SendError> {

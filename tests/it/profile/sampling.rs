@@ -55,6 +55,7 @@ fn job(plugin: &Plugin, body: String, ledger: &Arc<dyn Ledger>) -> Job {
         message_id: MessageId("m".into()),
         sent_at: UnixMs(0),
         started_at: UnixMs(0),
+        parking: None,
         attempt: 1,
         key: Key([1; 32]),
         fence: Fence(1),

@@ -335,7 +335,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         catalogs: kit.catalogs.clone(),
         sandbox: kit.sandbox.clone(),
         permits: Permits::new(&kit.limits),
-        timers: TimerStore::of(&*ledger, SCOPE),
+        timers: TimerStore::of(&*ledger, SCOPE).map(Arc::new),
         schedules: Schedules::default(),
         ledger: ledger.clone(),
         breakers: Breakers::new(&kit.limits),
@@ -385,7 +385,8 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
     let stopped = stop.clone();
     let timers = tokio::spawn(async move {
         let store = services.timers.as_ref().expect("the ledger keeps timers");
-        send_due(store, &services.schedules, &services.outlets, &*services.clock, stopped).await;
+        let Services { ledger, schedules, outlets, clock, .. } = &*services;
+        send_due(store, &**ledger, schedules, outlets, &**clock, stopped).await;
     });
     Crew { workers, timers: (timers, stop) }
 }

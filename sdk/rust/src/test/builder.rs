@@ -11,7 +11,7 @@ use super::reply::{Plan, Script};
 use super::{Backend, LOG, Reply, SentRequest};
 use crate::http::Url;
 use crate::message::{Attribute, AttributeValue};
-use crate::{Context, Message, logging};
+use crate::{Context, Message, Waiting, logging};
 
 /// Describes the delivery and the host of a test; ends in [`Builder::build`].
 #[derive(Debug)]
@@ -40,6 +40,7 @@ impl Builder {
                 variables: HashMap::new(),
                 scripts: RefCell::default(),
                 steps: RefCell::new(BTreeMap::new()),
+                waits: HashMap::new(),
                 ledger_fault: None,
                 requests: RefCell::default(),
                 sent: RefCell::default(),
@@ -113,6 +114,18 @@ impl Builder {
     pub fn sent_at(mut self, sent_at: SystemTime) -> Self {
         let since = sent_at.duration_since(SystemTime::UNIX_EPOCH).expect("no message was sent before 1970");
         self.backend.sent_at_ms = since.as_millis().try_into().unwrap_or(u64::MAX);
+        self
+    }
+
+    /// What `wait_for` of this name was answered. Without a word on it, a wait is pending.
+    pub fn answered(mut self, name: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        self.backend.waits.insert(name.into(), Waiting::Answered(body.into()));
+        self
+    }
+
+    /// `wait_for` of this name was not answered in time.
+    pub fn timed_out(mut self, name: impl Into<String>) -> Self {
+        self.backend.waits.insert(name.into(), Waiting::TimedOut);
         self
     }
 

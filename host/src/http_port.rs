@@ -1,5 +1,5 @@
-//! The admin port's connections: each with its timeouts, all of them with a limit, and none that
-//! outlives the host.
+//! A port's connections: each with its timeouts, all of them with a limit, and none that outlives
+//! the host.
 //!
 //! What is not answered in time gives its connection back. A client that sends slowly, reads slowly
 //! or says nothing holds one of a bounded number of them for a bounded time, and no file descriptor
@@ -18,13 +18,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
-
-use crate::config;
 
 /// The longest head of a request, in bytes.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -34,9 +34,30 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long what is being answered may take when the host stops. Then it is dropped.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
 
+/// What a port's clients may take of the host.
+#[derive(Clone, Debug)]
+pub struct PortLimits {
+    /// The table of the config that says so, for errors: `admin`.
+    pub table: &'static str,
+    /// Connections at once. What is over it waits.
+    pub max_connections: usize,
+    /// How long a request's head may take, and how long an idle connection stays open.
+    pub header_timeout: Duration,
+    /// How long a request may take as a whole, with its body and its answer.
+    pub request_timeout: Duration,
+    /// How long one connection is used.
+    pub connection_time: Duration,
+}
+
 /// Answers until it is stopped. When it has ended no connection is left, and nothing holds what the
 /// router holds.
-pub async fn serve(listener: TcpListener, router: Router, limits: config::Admin, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    limits: PortLimits,
+    stop: CancellationToken,
+) {
     let permits = Arc::new(Semaphore::new(limits.max_connections));
     let mut connections = JoinSet::new();
     loop {
@@ -53,12 +74,15 @@ pub async fn serve(listener: TcpListener, router: Router, limits: config::Admin,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection =
-                    Connection { router: router.clone(), limits: limits.clone(), peer, stop: stop.clone() };
-                connections.spawn(connection.run(stream, permit));
+                let (router, limits, stop) = (router.clone(), limits.clone(), stop.clone());
+                let connection = Connection { router, limits, peer, stop };
+                match tls.clone() {
+                    Some(tls) => connections.spawn(connection.run_in_tls(tls, stream, permit)),
+                    None => connections.spawn(connection.run(stream, permit)),
+                };
             }
             Err(error) => {
-                tracing::warn!(%error, "the admin port cannot take a connection");
+                tracing::warn!(%error, port = limits.table, "a port cannot take a connection");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
@@ -72,21 +96,30 @@ pub async fn serve(listener: TcpListener, router: Router, limits: config::Admin,
 
 struct Connection {
     router: Router,
-    limits: config::Admin,
+    limits: PortLimits,
     peer: SocketAddr,
     stop: CancellationToken,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+    /// A handshake takes no longer than a head may.
+    async fn run_in_tls(self, tls: TlsAcceptor, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        if let Ok(Ok(stream)) = tokio::time::timeout(self.limits.header_timeout, tls.accept(stream)).await {
+            self.run(stream, permit).await;
+        }
+    }
+
+    async fn run(self, stream: impl AsyncRead + AsyncWrite + Unpin, _permit: OwnedSemaphorePermit) {
         let Self { router, limits, peer, stop } = self;
-        let request_timeout = limits.request_timeout;
+        let (request_timeout, table) = (limits.request_timeout, limits.table);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             let answer = router.clone().call(request);
             async move {
                 let answer = tokio::time::timeout(request_timeout, answer).await;
-                Ok::<Response, Infallible>(answer.unwrap_or_else(|_| Ok(late())).unwrap_or_else(|never| match never {}))
+                Ok::<Response, Infallible>(
+                    answer.unwrap_or_else(|_| Ok(late(table))).unwrap_or_else(|never| match never {}),
+                )
             }
         });
         // The time for a head begins when the last answer was sent: an idle connection is closed by
@@ -115,8 +148,8 @@ impl Connection {
     }
 }
 
-fn late() -> Response {
-    (StatusCode::REQUEST_TIMEOUT, "not done within admin.request_timeout\n").into_response()
+fn late(table: &str) -> Response {
+    (StatusCode::REQUEST_TIMEOUT, format!("not done within {table}.request_timeout\n")).into_response()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ struct Port {
 }
 
 /// A port whose `/never` is not answered.
-async fn port(limits: config::Admin) -> Port {
+async fn port(limits: PortLimits) -> Port {
     let state = Arc::new(());
     let held = Arc::downgrade(&state);
     let router = Router::new()
@@ -23,7 +23,7 @@ async fn port(limits: config::Admin) -> Port {
         .layer(axum::Extension(state));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let task = tokio::spawn(serve(listener, router, limits, stop.clone()));
+    let task = tokio::spawn(serve(listener, None, router, limits, stop.clone()));
     Port { addr, stop, task, held }
 }
 
@@ -39,9 +39,9 @@ async fn some(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer[..len]).into_owned()
 }
 
-fn short() -> config::Admin {
+fn short() -> PortLimits {
     let time = Duration::from_millis(200);
-    config::Admin { header_timeout: time, request_timeout: time, ..config::Admin::default() }
+    PortLimits { header_timeout: time, request_timeout: time, ..crate::config::Admin::default().limits() }
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_slow_head_an_idle_connection_and_a_request_that_is_not_done_are_ended
 
 #[tokio::test]
 async fn what_is_over_the_limit_waits_for_a_connection() {
-    let port = port(config::Admin { max_connections: 1, ..short() }).await;
+    let port = port(PortLimits { max_connections: 1, ..short() }).await;
     let first = connected(&port, b"GET /").await;
     let mut second = connected(&port, REQUEST).await;
     // The first one's head is late, and so the second is answered.
@@ -74,7 +74,7 @@ async fn what_is_over_the_limit_waits_for_a_connection() {
 
 #[tokio::test]
 async fn a_stop_ends_every_connection_and_drops_what_they_held() {
-    let port = port(config::Admin::default()).await;
+    let port = port(crate::config::Admin::default().limits()).await;
     let mut open = connected(&port, REQUEST).await;
     assert!(some(&mut open).await.ends_with("here"));
     let mut never = connected(&port, b"GET /never HTTP/1.1\r\nhost: x\r\n\r\n").await;

@@ -1,0 +1,174 @@
+//! A message that waits for an answer from outside. It is one timer, set before the handler gives
+//! the token away: due when the wait is over, or at once when the answer has come. Of two answers
+//! one counts, because each is a change under the timer's fence. What came of the wait is in the
+//! ledger before the message is in its queue again.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use wasq_core::message::Key;
+use wasq_ledgers::timers::{NewTimer, TimerId, Update, When};
+use wasq_ledgers::{Ledger, LedgerError};
+use wasq_queues::Outgoing;
+
+use super::store::TimerStore;
+use super::stored_message::{self, StoredMessage};
+
+/// How long what came of a wait is kept: SQS's longest retention.
+const OUTCOME_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// How much longer than the wait a token is known.
+const TOKEN_KEPT: Duration = Duration::from_secs(60 * 60);
+/// How often an answer is tried while the timer is changed by others.
+const TRIES: u32 = 5;
+
+/// What a message waits for: of its key, under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Where what comes of it is kept.
+    id: String,
+    /// The answer, if it has come, in base64.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    answer: Option<String>,
+}
+
+/// Where a wait stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Whoever has this token may answer.
+    Pending(String),
+    Answered(Vec<u8>),
+    TimedOut,
+}
+
+/// What is to be sent again when the wait is over.
+#[derive(Debug)]
+pub struct Waiter {
+    /// The queue's name in the config.
+    pub queue: String,
+    pub message: Outgoing,
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    Accepted,
+    /// There is no such token, it was used, or the wait is over.
+    Gone,
+}
+
+/// What came of a wait, as the ledger keeps it.
+#[derive(Serialize, Deserialize)]
+struct Outcome {
+    /// None where no answer came in time.
+    answer: Option<String>,
+}
+
+/// What a token leads to.
+#[derive(Serialize, Deserialize)]
+struct Lead {
+    timer: String,
+}
+
+impl Wait {
+    fn new(key: Key, name: &str) -> Self {
+        Self { id: Key::derive(&[b"wait", &key.0, name.as_bytes()]).to_hex(), answer: None }
+    }
+
+    fn timer(&self) -> TimerId {
+        TimerId(format!("wait/{}", self.id))
+    }
+
+    /// Keeps what came of it, before its message is sent again.
+    ///
+    /// # Errors
+    /// The ledger does not answer.
+    pub(super) async fn keep_outcome(&self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
+        let outcome = Outcome { answer: self.answer.clone() };
+        let json = serde_json::to_vec(&outcome).expect("it is text");
+        ledger.put_envelope(&self.id, &json, OUTCOME_KEPT).await
+    }
+}
+
+impl TimerStore {
+    /// Where a wait stands. A wait that nobody has begun begins: it ends after `timeout`, and each
+    /// call gives another token for it.
+    ///
+    /// # Errors
+    /// The ledger does not answer, or the message is too large for it.
+    pub async fn wait(
+        &self,
+        ledger: &dyn Ledger,
+        key: Key,
+        name: &str,
+        timeout: Duration,
+        waiter: &Waiter,
+    ) -> Result<Waiting, LedgerError> {
+        let wait = Wait::new(key, name);
+        if let Some(json) = ledger.get_envelope(&wait.id).await? {
+            let damaged = |error: String| LedgerError::Damaged(format!("what came of the wait `{name}`: {error}"));
+            let outcome: Outcome = serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+            return match outcome.answer {
+                None => Ok(Waiting::TimedOut),
+                Some(answer) => {
+                    let answer = BASE64_STANDARD.decode(answer).map_err(|error| damaged(error.to_string()))?;
+                    Ok(Waiting::Answered(answer))
+                }
+            };
+        }
+        let mut token = [0; 16];
+        getrandom::fill(&mut token).map_err(|error| LedgerError::Unavailable(format!("no random bytes: {error}")))?;
+        let token = BASE64_URL_SAFE_NO_PAD.encode(token);
+        let timer = wait.timer();
+        let lead = serde_json::to_vec(&Lead { timer: timer.0.clone() }).expect("it is text");
+        ledger.put_envelope(&lead_id(&token), &lead, timeout.saturating_add(TOKEN_KEPT)).await?;
+        // Each wait of the message is sent again as a message of its own.
+        let deduplication_id = waiter.message.deduplication_id.as_ref().map(|_| wait.id.clone());
+        let message = Outgoing { deduplication_id, ..waiter.message.clone() };
+        let message = stored_message::encode(&message, Some(&wait));
+        let timer = NewTimer { id: timer, due: When::In(timeout), queue: waiter.queue.clone(), message };
+        self.timers.set_batch(vec![timer]).await.pop().unwrap_or(Err(LedgerError::Stale))?;
+        self.meters.parked.add(1);
+        Ok(Waiting::Pending(token))
+    }
+
+    /// Takes an answer: the message is sent again at once.
+    ///
+    /// # Errors
+    /// The ledger does not answer. Nothing is known of the answer then.
+    pub async fn answer(&self, ledger: &dyn Ledger, token: &str, body: &[u8]) -> Result<Answered, LedgerError> {
+        let Some(lead) = ledger.get_envelope(&lead_id(token)).await? else { return Ok(Answered::Gone) };
+        let Ok(Lead { timer }) = serde_json::from_slice(&lead) else { return Ok(Answered::Gone) };
+        let id = TimerId(timer);
+        for _ in 0..TRIES {
+            let Some(timer) = self.timers.get(&id).await? else { return Ok(Answered::Gone) };
+            let Some(fence) = timer.fence else { return Ok(Answered::Gone) };
+            let Ok(StoredMessage { message, wait: Some(wait) }) = stored_message::decode(&timer.message) else {
+                return Ok(Answered::Gone);
+            };
+            if wait.answer.is_some() {
+                return Ok(Answered::Gone);
+            }
+            let wait = Wait { answer: Some(BASE64_STANDARD.encode(body)), ..wait };
+            let message: Bytes = stored_message::encode(&message, Some(&wait));
+            let update = Update { id: id.clone(), fence, due: When::NOW, message: Some(message) };
+            match self.timers.update_batch(vec![update]).await.pop() {
+                Some(Ok(true)) => return Ok(Answered::Accepted),
+                Some(Err(LedgerError::Stale)) => {}
+                Some(Ok(false)) | None => return Ok(Answered::Gone),
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        Err(LedgerError::Unavailable("others change the wait all the time; try again".into()))
+    }
+}
+
+/// Under which id the ledger has what a token leads to: it keeps no token.
+fn lead_id(token: &str) -> String {
+    Key::derive(&[b"callback", token.as_bytes()]).to_hex()
+}
+
+#[cfg(test)]
+mod tests;
