@@ -13,6 +13,9 @@ use tokio::time::Instant;
 pub const TYPE_ATTRIBUTE: &str = "type";
 /// The attribute in which a producer gives its own idempotency key.
 pub const KEY_ATTRIBUTE: &str = "idempotency-key";
+/// The attribute that carries the key of a message that the host itself sends: from an outbox, a
+/// replay or a schedule.
+pub const OWN_KEY_ATTRIBUTE: &str = "wasq-key";
 /// How many outboxes in a row have led to a message. The host sets it; a producer's own word on it
 /// counts the same.
 pub const DEPTH_ATTRIBUTE: &str = "wasq-depth";

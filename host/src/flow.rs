@@ -57,6 +57,7 @@ use crate::plugins::manifest::{Idempotency, Retry};
 use crate::plugins::rollout::Version;
 use crate::plugins::{Plugin, Serving};
 use crate::telemetry::spans::{DeliveryTrace, Span};
+use crate::timers::deliver_at::deliver_at;
 use crate::timers::parked::{self, Why};
 
 /// Takes a delivery of a batch all its way. The answer is what was settled.
@@ -104,6 +105,10 @@ pub async fn handle(
         Err(exit) => Err(exit.clone()),
     };
     let first = decoded.as_ref().ok().and_then(Work::message);
+    // What its producer wanted then is as new then.
+    let wanted = first.and_then(|message| deliver_at(&message.attributes).ok().flatten());
+    let dated = wanted.filter(|at| *at > delivery.sent_at).map(|sent_at| Delivery { sent_at, ..delivery.clone() });
+    let whole = PluginAttempt { delivery: dated.as_ref().unwrap_or(delivery), ..whole };
     let trace = services.tracing.delivery(runtime.queue.name(), delivery, first);
     let Settled { mut action, mut name, has_letter } = match &decoded {
         Err(exit) => whole.refuse(exit.clone()).await,

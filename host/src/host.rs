@@ -36,6 +36,7 @@ use crate::sandbox::egress::Fetcher;
 use crate::telemetry::export::otlp::{self, Otlp};
 use crate::telemetry::export::{self, Source};
 use crate::telemetry::health::Health;
+use crate::telemetry::metrics::IngressMeters;
 use crate::telemetry::stats::Stats;
 use crate::timers::schedules::Schedules;
 use crate::timers::{TimerStore, send_due};
@@ -137,6 +138,7 @@ impl Host {
             pauses: Pauses::default(),
             recent: Recent::default(),
             tracing: otlp.tracing(),
+            ingress: IngressMeters::default(),
             queue_names: config.queues.keys().cloned().collect(),
             outlets: Arc::new(outlets),
             interrupt: CancellationToken::new(),

@@ -18,6 +18,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{get, post};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -25,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use wasq_core::clock;
 
 pub use app::App;
 pub use openapi::document;
@@ -101,7 +105,15 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/openapi.json", get(openapi::get))
         .fallback(failure::no_such_path)
         .method_not_allowed_fallback(failure::no_such_method)
+        .layer(from_fn_with_state(app.clone(), measure))
         .with_state(app)
+}
+
+async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let began = clock::now();
+    let response = next.run(request).await;
+    app.services.ingress.answered(response.status().as_u16(), clock::now() - began);
+    response
 }
 
 /// What speaks TLS for the port, where it is to.

@@ -13,6 +13,7 @@ mod send_due;
 mod send_ticks;
 mod store;
 mod stored_message;
+mod wait;
 pub mod waits;
 
 pub use meters::TimerMeters;

@@ -22,6 +22,12 @@ if ! installed .checkov/installed checkov.txt; then
     cp checkov.txt .checkov/installed
 fi
 
+if ! installed .schemathesis/installed schemathesis.txt; then
+    python3 -m venv .schemathesis
+    .schemathesis/bin/pip install --quiet --disable-pip-version-check --requirement schemathesis.txt
+    cp schemathesis.txt .schemathesis/installed
+fi
+
 if ! installed node_modules/.installed package.json; then
     npm install --silent --no-audit --no-fund
     cp package.json node_modules/.installed

@@ -22,6 +22,7 @@ mod faults_sqs;
 mod flow;
 mod fuzz;
 mod hostile;
+mod ingress;
 mod late_queues;
 mod layers;
 mod ledger;

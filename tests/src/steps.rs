@@ -295,6 +295,7 @@ impl Kit {
             pauses: Pauses::default(),
             recent: Recent::default(),
             tracing: Tracing::default(),
+            ingress: Default::default(),
             queue_names: Default::default(),
             outlets: Arc::default(),
             interrupt: CancellationToken::new(),

@@ -19,7 +19,8 @@ pub struct ScheduleConfig {
     /// `@daily`, `@weekly`, `@monthly`, `@yearly`. Either this or `every`.
     pub cron: Option<String>,
     /// The time zone of `cron`, by its IANA name. Default `UTC`.
-    pub timezone: Option<String>,
+    #[serde(default = "utc")]
+    pub timezone: String,
     /// It ticks whenever so much time has passed, counted from 1970: 1 s to 366 days.
     #[serde(default, with = "humantime_serde")]
     pub every: Option<Duration>,
@@ -40,6 +41,10 @@ pub struct ScheduleConfig {
     /// Default 0 s, at most 24 h.
     #[serde(default, with = "humantime_serde")]
     pub jitter: Duration,
+}
+
+fn utc() -> String {
+    "UTC".into()
 }
 
 fn default_body() -> toml::Value {
@@ -71,8 +76,8 @@ impl ScheduleConfig {
     /// The field that says nothing that can be, its value, and the rule.
     pub fn rule(&self) -> Result<Rule, (&'static str, String, String)> {
         match (&self.cron, self.every) {
-            (Some(cron), None) => Rule::cron(cron, self.timezone.as_deref().unwrap_or("UTC")),
-            (None, Some(_)) if self.timezone.is_some() => {
+            (Some(cron), None) => Rule::cron(cron, &self.timezone),
+            (None, Some(_)) if self.timezone != utc() => {
                 Err(("timezone", "set beside `every`".into(), "a time zone belongs to `cron`; take one away".into()))
             }
             (None, Some(every)) => Rule::every(every),
@@ -86,7 +91,7 @@ impl ScheduleConfig {
     /// When it ticks, for people.
     pub fn rule_in_words(&self) -> String {
         match (&self.cron, self.every) {
-            (Some(cron), _) => format!("{cron} {}", self.timezone.as_deref().unwrap_or("UTC")),
+            (Some(cron), _) => format!("{cron} {}", self.timezone),
             (None, Some(every)) => format!("every {}", humantime_serde::re::humantime::format_duration(every)),
             (None, None) => String::new(),
         }
@@ -129,6 +134,9 @@ impl Config {
             if schedule.kind.is_empty() {
                 return fault("type", "empty", "name the messages' type");
             }
+            if !matches!(schedule.body, toml::Value::String(_) | toml::Value::Table(_)) {
+                return fault("body", schedule.body.type_str(), "write text, or a table that becomes JSON");
+            }
             if schedule.body().is_empty() {
                 return fault("body", "empty", "SQS takes no empty body; leave it out for `{}`");
             }
@@ -166,7 +174,7 @@ mod tests {
         check(&format!("cron = 'at two'\n{rest}"), &["schedules.nightly.cron", "at two"]);
         check(&format!("cron = '0 2 * *'\n{rest}"), &["schedules.nightly.cron", "five fields"]);
         check(&format!("cron = '0 2 * * *'\ntimezone = 'Europe/Berlyn'\n{rest}"), &["line 4", "timezone", "Berlyn"]);
-        check(&format!("every = '10m'\ntimezone = 'UTC'\n{rest}"), &["timezone"]);
+        check(&format!("every = '10m'\ntimezone = 'Europe/Berlin'\n{rest}"), &["timezone"]);
         check(&format!("every = '10m'\ncron = '@daily'\n{rest}"), &["every", "one of them"]);
         check(rest, &["cron", "every"]);
         check(&format!("every = '10ms'\n{rest}"), &["every", "1 s"]);
@@ -177,6 +185,7 @@ mod tests {
         check(&format!("every = '1h'\njitter = '1h'\n{rest}"), &["jitter", "3600s"]);
         check(&format!("cron = '0,5 2 * * *'\njitter = '10m'\n{rest}"), &["jitter", "300s"]);
         check(&format!("every = '1h'\nbody = ''\n{rest}"), &["body"]);
+        check(&format!("every = '1h'\nbody = 1\n{rest}"), &["body", "integer", "table"]);
         check(&format!("every = '1h'\ncatchup = 'all'\n{rest}"), &["catch_up"]);
     }
 

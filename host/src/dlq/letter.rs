@@ -5,11 +5,11 @@ use wasq_core::message::{AttributeData, Attributes, Key, MessageId, UnixMs};
 use wasq_ledgers::{Ledger, LedgerError};
 use wasq_queues::QueueError;
 
+pub use wasq_core::message::OWN_KEY_ATTRIBUTE;
+
 /// The attribute that holds a dead letter's envelope. A message without it has its envelope in the
 /// ledger, under its [`content_id`], or was moved by SQS itself and has none.
 pub const LETTER_ATTRIBUTE: &str = "wasq";
-/// The attribute that carries a message's key through a replay.
-pub const OWN_KEY_ATTRIBUTE: &str = "wasq-key";
 /// The attribute of a message that is to be done although its key is done: its value is the message
 /// id that the letter had in the DLQ. It stays with the message, so that a later letter's replay is
 /// the same run.

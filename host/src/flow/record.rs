@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use wasq_core::backoff::Backoff;
+use wasq_core::message::KeySource;
 use wasq_ledgers::{Completion, Finish, LedgerError};
 use wasq_queues::MESSAGE_MAX_BYTES;
 
@@ -70,7 +71,8 @@ pub async fn record(
         plugin_attempt.lease.remove_claim(claim.key);
     }
     observe(plugin_attempt, attempt, &exit, &settlement, used.as_ref());
-    if let Some((schedule, tick)) = plugin_attempt.message.and_then(|message| schedule_of(&message.key)) {
+    let own_key = plugin_attempt.message.filter(|message| message.key_source == KeySource::OwnKey);
+    if let Some((schedule, tick)) = own_key.and_then(|message| schedule_of(&message.key)) {
         keep_outcome(plugin_attempt, schedule, tick, &exit, &settlement).await;
     }
     AttemptEnd { exit, settlement }

@@ -21,7 +21,7 @@ use crate::lease::Keeper;
 use crate::plugins::Catalogs;
 use crate::sandbox::Sandbox;
 use crate::telemetry::health::Health;
-use crate::telemetry::metrics::QueueMeters;
+use crate::telemetry::metrics::{IngressMeters, QueueMeters};
 use crate::telemetry::spans::Tracing;
 use crate::telemetry::stats::Stats;
 use crate::timers::TimerStore;
@@ -45,6 +45,7 @@ pub struct Services {
     pub pauses: Pauses,
     pub recent: Recent,
     pub tracing: Tracing,
+    pub ingress: IngressMeters,
     /// The queues of the config, also those that are not open yet.
     pub queue_names: BTreeSet<String>,
     /// Where outboxes may send, by the names in the config.

@@ -79,6 +79,8 @@ pub async fn post(
     if let Some(sender) = &sender {
         sender.take(bodies.len(), clock::now())?;
     }
+    let by = sender.and_then(|sender| sender.name);
+    tracing::debug!("type" = kind, by, messages = bodies.len(), "messages come in");
     let outlet = app.senders.outlets().get(queue);
     let outlet = outlet.ok_or_else(|| Failure::unavailable(format!("the queue `{queue}` is not open")))?;
     let envelope = Envelope::read(&kind, &headers, &parameters, outlet.queue.delays_up_to(), now)?;

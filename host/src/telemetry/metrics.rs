@@ -5,8 +5,10 @@
 //! an export reads them all.
 
 mod definitions;
+mod ingress;
 mod queue;
 
 pub use definitions::*;
+pub use ingress::IngressMeters;
 pub use queue::QueueMeters;
 pub use wasq_core::meters::{Counter, Gauge, Histogram, Snapshot};

@@ -8,9 +8,10 @@ mod record;
 mod ticks;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use wasq_core::message::{AttributeValue, Key, TYPE_ATTRIBUTE, UnixMs};
+use wasq_core::message::{AttributeValue, Key, OWN_KEY_ATTRIBUTE, TYPE_ATTRIBUTE, UnixMs};
 use wasq_ledgers::LedgerError;
 use wasq_ledgers::timers::{Cancelled, END_OF_TIME, NewTimer, Set, Taken, Timer, TimerId, Timers, Update, When};
 use wasq_queues::Outgoing;
@@ -20,7 +21,6 @@ pub use record::{Last, Record};
 use ticks::{Ticks, jittered, ticks};
 
 use crate::config::{Rule, ScheduleConfig};
-use crate::dlq::OWN_KEY_ATTRIBUTE;
 
 /// The attribute that says for which tick a message was sent: a time as RFC 3339 has it.
 pub const SCHEDULED_AT_ATTRIBUTE: &str = "wasq-scheduled-at";
@@ -30,8 +30,10 @@ const PREFIX: &str = "schedule/";
 const RUN_PREFIX: &str = "schedule-run/";
 /// After so long a timer goes whose schedule no host's config has.
 const FORGOTTEN_AFTER_MS: u64 = 10 * 60 * 1_000;
+/// For how long a tick is left to the hosts with the later one of two configs.
+const LATER_CONFIG_MS: u64 = 60 * 1_000;
 /// When a host that does not know the schedule, or cannot send its message, has it looked at again.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// The schedules of a host's config.
 #[derive(Default)]
@@ -124,14 +126,24 @@ impl Schedules {
     /// What is to be done about a schedule's timer that is due.
     pub fn turn(&self, taken: &Taken, now: UnixMs) -> Turn {
         let name = taken.id.0.strip_prefix(PREFIX).unwrap_or_default();
-        let later = |message| Update { id: taken.id.clone(), fence: taken.fence, due: When::In(AGAIN), message };
-        let Some(schedule) = self.by_name.get(name) else {
-            let is_forgotten = now.0.saturating_sub(taken.due.0) > FORGOTTEN_AFTER_MS;
-            return if is_forgotten { Turn::Forget } else { Turn::Change(later(None)) };
+        let found = Record::read(&taken.message);
+        // When it was due first: to give it back makes it due anew.
+        let tick = found.as_ref().and_then(|found| found.tick).unwrap_or(taken.due);
+        let overdue_ms = now.0.saturating_sub(tick.0);
+        let later = || {
+            let (id, fence) = (taken.id.clone(), taken.fence);
+            Turn::Change(Update { id, fence, due: When::In(AGAIN), message: None })
         };
-        // What cannot be read, or was set by another config, begins anew.
-        let found = Record::read(&taken.message).filter(|found| found.spec == schedule.spec);
-        let record = found.unwrap_or_else(|| schedule.begin(now, self.since));
+        let Some(schedule) = self.by_name.get(name) else {
+            return if overdue_ms > FORGOTTEN_AFTER_MS { Turn::Forget } else { later() };
+        };
+        let record = match found {
+            Some(found) if found.spec == schedule.spec => found,
+            // A host with a later config may take it.
+            Some(found) if found.since > self.since && overdue_ms < LATER_CONFIG_MS => return later(),
+            // What another config has set, or nobody can read, begins anew.
+            Some(_) | None => schedule.begin(now, self.since),
+        };
         let Ticks { sent, skipped, next } = match (record.is_paused, record.tick) {
             (false, Some(tick)) => {
                 let due = |tick| jittered(tick, name, schedule.config.jitter);
@@ -204,7 +216,7 @@ pub enum Change {
 
 /// How often a schedule's timer is asked for while a host has it in hand.
 const TRIES: u32 = 20;
-const TRY_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
+const TRY_AGAIN: Duration = Duration::from_millis(250);
 
 /// Pauses a schedule, or has it go on with its next tick. The answer is what it is then, and when
 /// it is due; none if the ledger has none of this name.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasq_core::backoff::Backoff;
 use wasq_core::clock::{self, Clock};
-use wasq_ledgers::timers::{Taken, TimerId};
+use wasq_ledgers::timers::{Taken, TimerId, Update, When};
 use wasq_ledgers::{Fence, Ledger};
 use wasq_queues::{Outgoing, Outlets, Queue, QueueError, batches, send_in_order};
 
@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const TAKE: usize = 500;
 /// How long they are this host's. What could not be sent is taken again, by any host, when it ends.
 const LEASE: Duration = Duration::from_secs(60);
+/// When what this host cannot send, because it does not know the queue, is due again.
+const GIVEN_BACK: Duration = Duration::from_secs(5);
 /// How long into the lease messages are sent.
 const SENDING: Duration = Duration::from_secs(30);
 /// Calls to one queue under way at once.
@@ -122,17 +124,29 @@ async fn send_all(store: &TimerStore, ledger: &dyn Ledger, outlets: &Outlets, cl
     join_all(queues.into_iter().map(|(name, messages)| async move {
         let Some(outlet) = outlets.get(&name) else {
             store.meters.failures.add(messages.len() as u64);
-            tracing::error!(
-                queue = name,
-                messages = messages.len(),
-                "messages that are due wait in the ledger: their queue is not in the config; add [queues.{name}] or \
-                 [outlets.{name}]"
-            );
-            return;
+            if store.is_new_trouble(&name) {
+                tracing::error!(
+                    queue = name,
+                    "messages that are due wait in the ledger: their queue is not in this host's config; if no host of the \
+                     scope has it, add [queues.{name}] or [outlets.{name}]"
+                );
+            }
+            return give_back(store, messages).await;
         };
         send(store, outlet.queue.as_ref(), clock, messages).await;
     }))
     .await;
+}
+
+/// Another host may know the queue.
+async fn give_back(store: &TimerStore, messages: Vec<Message>) {
+    let update =
+        |Message { timer, .. }| Update { id: timer.id, fence: timer.fence, due: When::In(GIVEN_BACK), message: None };
+    for answer in store.timers.update_batch(messages.into_iter().map(update).collect()).await {
+        if let Err(error) = answer {
+            tracing::debug!(%error, "a timer is not given back; it is due again when its lease ends");
+        }
+    }
 }
 
 /// Sends to one queue, and has each timer gone whose message is there.

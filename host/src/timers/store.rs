@@ -1,8 +1,10 @@
 //! The host's hold of the ledger's timers: what is set there, and under which id.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use wasq_core::message::{Delivery, UnixMs};
 use wasq_ledgers::timers::{NewTimer, Timer, TimerId, Timers, When};
 use wasq_ledgers::{Ledger, LedgerError};
@@ -20,6 +22,8 @@ const SET_MAX_BYTES: usize = 4 * 1024 * 1024;
 pub struct TimerStore {
     pub(super) timers: Arc<dyn Timers>,
     pub meters: TimerMeters,
+    /// Queues that messages are due for and this host does not know: each is said once.
+    unknown: Mutex<BTreeSet<String>>,
 }
 
 /// A message of an outbox that is sent later.
@@ -35,12 +39,17 @@ pub struct Later {
 impl TimerStore {
     /// None where the ledger keeps no timers.
     pub fn of(ledger: &dyn Ledger, scope: &str) -> Option<Self> {
-        Some(Self { timers: ledger.timers(scope)?, meters: TimerMeters::default() })
+        Some(Self { timers: ledger.timers(scope)?, meters: TimerMeters::default(), unknown: Mutex::default() })
     }
 
     /// The ledger's timers themselves.
     pub fn timers(&self) -> &dyn Timers {
         &*self.timers
+    }
+
+    /// Whether nothing was said of this queue yet.
+    pub(super) fn is_new_trouble(&self, queue: &str) -> bool {
+        self.unknown.lock().insert(queue.to_owned())
     }
 
     /// A timer as it stands.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use wasq_core::message::NamedAttribute;
 use wasq_queues::Outgoing;
 
-use super::waits::Wait;
+use super::wait::Wait;
 
 #[derive(Serialize, Deserialize)]
 struct Header {

@@ -16,23 +16,12 @@ use wasq_queues::Outgoing;
 
 use super::store::TimerStore;
 use super::stored_message::{self, StoredMessage};
+use super::wait::{Outcome, Wait};
 
-/// How long what came of a wait is kept: SQS's longest retention.
-const OUTCOME_KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// How much longer than the wait a token is known.
 const TOKEN_KEPT: Duration = Duration::from_secs(60 * 60);
 /// How often an answer is tried while the timer is changed by others.
 const TRIES: u32 = 5;
-
-/// What a message waits for: of its key, under a name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wait {
-    /// Where what comes of it is kept.
-    id: String,
-    /// The answer, if it has come, in base64.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    answer: Option<String>,
-}
 
 /// Where a wait stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,37 +48,10 @@ pub enum Answered {
     Gone,
 }
 
-/// What came of a wait, as the ledger keeps it.
-#[derive(Serialize, Deserialize)]
-struct Outcome {
-    /// None where no answer came in time.
-    answer: Option<String>,
-}
-
 /// What a token leads to.
 #[derive(Serialize, Deserialize)]
 struct Lead {
     timer: String,
-}
-
-impl Wait {
-    fn new(key: Key, name: &str) -> Self {
-        Self { id: Key::derive(&[b"wait", &key.0, name.as_bytes()]).to_hex(), answer: None }
-    }
-
-    fn timer(&self) -> TimerId {
-        TimerId(format!("wait/{}", self.id))
-    }
-
-    /// Keeps what came of it, before its message is sent again.
-    ///
-    /// # Errors
-    /// The ledger does not answer.
-    pub(super) async fn keep_outcome(&self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
-        let outcome = Outcome { answer: self.answer.clone() };
-        let json = serde_json::to_vec(&outcome).expect("it is text");
-        ledger.put_envelope(&self.id, &json, OUTCOME_KEPT).await
-    }
 }
 
 impl TimerStore {

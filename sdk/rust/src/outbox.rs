@@ -59,8 +59,8 @@ impl<'a> Outgoing<'a> {
         self
     }
 
-    /// When it can be received: not before this time, and less than two seconds after it. A time
-    /// that has passed is now, and the log says so.
+    /// When it can be received: about this time, to a second or two. A time that has passed is now,
+    /// and the log says so.
     pub fn at(self, time: SystemTime) -> Self {
         let delay = time.duration_since(SystemTime::now()).unwrap_or_else(|passed| {
             let NewMessage { kind, queue, .. } = &self.message;

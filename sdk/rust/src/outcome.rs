@@ -47,8 +47,8 @@ impl Outcome {
         Self::Discard(reason.into())
     }
 
-    /// Not yet: deliver the message again after this time. SQS knows whole seconds, and no more
-    /// than 12 hours from the receipt.
+    /// Not yet: deliver the message again after this time. SQS knows whole seconds. What is longer
+    /// than the 12 hours that SQS can hide a message waits in the ledger.
     pub fn snooze(after: Duration) -> Self {
         Self::Snooze(after)
     }

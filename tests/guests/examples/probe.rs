@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use wasq_sdk::{AttributeValue, Context, Failure, Outcome, tracing};
+use wasq_sdk::{AttributeValue, Context, Failure, Outcome, Waiting, tracing};
 
 /// One order; `{"do": "done"}`.
 #[derive(Deserialize)]
@@ -64,6 +64,15 @@ enum Order {
         /// When, in seconds since 1970.
         at_s: Option<u64>,
         then: Box<Order>,
+    },
+    /// Waits for an answer. It hands the token out once, and obeys what it is told with the answer.
+    Wait {
+        name: String,
+        timeout_ms: u64,
+        /// Where it hands the token out.
+        hand_out: String,
+        /// Where it says what came of it.
+        then: String,
     },
     /// Gets a URL, and fails with `?` unless the answer is a success.
     Http {
@@ -133,6 +142,18 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
             }
             obey(*then, cx)
         }
+        Order::Wait { name, timeout_ms, hand_out, then } => {
+            let came = match cx.wait_for(&name, Duration::from_millis(timeout_ms))? {
+                Waiting::Pending(pending) => {
+                    cx.once("handed out", || tell(&hand_out, &serde_json::json!({ "token": pending.token() }), cx))?;
+                    return Ok(pending.outcome());
+                }
+                Waiting::Answered(body) => String::from_utf8_lossy(&body).into_owned(),
+                Waiting::TimedOut => "timed out".to_owned(),
+            };
+            tell(&then, &serde_json::json!({ "came": came, "attempt": cx.attempt() }), cx)?;
+            Ok(Outcome::done())
+        }
         Order::Http { url } => {
             cx.http().get(&url).send()?.error_for_status()?;
             Ok(Outcome::done())
@@ -162,6 +183,11 @@ fn after(failure: Failure, ms: Option<u64>) -> Failure {
         Some(ms) => failure.after(Duration::from_millis(ms)),
         None => failure,
     }
+}
+
+fn tell(url: &str, what: &serde_json::Value, cx: &Context) -> Result<(), Failure> {
+    cx.http().post(url).json(what).send()?.error_for_status()?;
+    Ok(())
 }
 
 fn ask(url: &str, cx: &Context) -> Result<Order, Failure> {

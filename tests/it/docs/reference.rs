@@ -41,6 +41,20 @@ const CONFIG: &[Section] = &[
     section("`[aws]`", "[queues.q]\n[aws]\nKEY"),
     section("`[queues.NAME]`", "[queues.q]\nKEY"),
     section("`[outlets.NAME]`", "[queues.q]\n[outlets.o]\nKEY"),
+    section(
+        "`[schedules.NAME]`",
+        "[queues.q]\n[queues.r]\n[schedules.s]\ncron = '@yearly'\nqueue = 'q'\ntype = 't'\nKEY",
+    ),
+    section("`[ingress]`", "[queues.q]\n[ingress]\nKEY"),
+    section(
+        "`[ingress.tokens.NAME]`",
+        "[queues.q]\n[secrets.s]\nenv = 'x'\n[secrets.r]\nenv = 'x'\n[ingress.tokens.t]\nsecret = 's'\nKEY",
+    ),
+    section("`[ingress.types.NAME]`", "[queues.q]\n[queues.r]\n[ingress]\nqueue = 'q'\n[ingress.types.t]\nKEY"),
+    section(
+        "`[ingress.types.NAME.signature]`",
+        "[queues.q]\n[secrets.s]\nenv = 'x'\n[secrets.r]\nenv = 'x'\n[ingress.types.t.signature]\nsecret = 's'\nKEY",
+    ),
     section("`[plugins.NAME]`", "[queues.q]\n[plugins.p]\nKEY"),
     section(
         "`[plugins.NAME.sign.DESTINATION]`",
@@ -176,7 +190,9 @@ fn check_row(place: &str, section: &Section, row: &Row, parse: Parse) {
             let none = unset.lines().zip(other.lines()).find(|(a, b)| a != b).map(|(line, _)| line.trim());
             // A secret's place is said by one key of several; saying another takes the first one's
             // place.
-            let expect = [format!("{}: None,", row.key), "env: Some(".to_owned(), "\"from-env\",".to_owned()];
+            // And so is a schedule's rule.
+            let expect = ["env: Some(", "\"from-env\",", "cron: Some("].map(str::to_owned);
+            let expect = expect.into_iter().chain([format!("{}: None,", row.key)]).collect::<Vec<_>>();
             assert!(none.is_some_and(|line| expect.iter().any(|e| e == line)), "{place} has a default: {none:?}");
         }
         "required" => assert!(parse(&with(section, "", &row.key)).is_err(), "{place} is not required"),
@@ -221,6 +237,7 @@ fn with(section: &Section, line: &str, replaced: &str) -> String {
     // Of a secret's places only one may be said.
     let replaces = |own: &str| match section.heading {
         "`[secrets.NAME]`" => !replaced.is_empty() && own.starts_with("env = "),
+        "`[schedules.NAME]`" if replaced == "every" => own.starts_with("cron = "),
         _ => !replaced.is_empty() && own.starts_with(&format!("{replaced} = ")),
     };
     // What some keys need beside them.
@@ -228,6 +245,8 @@ fn with(section: &Section, line: &str, replaced: &str) -> String {
         line if line.starts_with("field = ") => format!("secretsmanager = 'x'\n{line}"),
         "split = true" => format!("envelope = 'auto'\n{line}"),
         "confirm_subscriptions = true" => format!("topics = {TOPICS}\n{line}"),
+        line if line.starts_with("tls_certificate = ") => format!("tls_key = 'x'\n{line}"),
+        line if line.starts_with("tls_key = ") => format!("tls_certificate = 'x'\n{line}"),
         "delete_payload = true" => format!("claim_check_bucket = 'bucket'\n{line}"),
         line => line.to_owned(),
     };
@@ -262,6 +281,13 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         }
         "string" | "path" => (one("'x'"), "1"),
         "template" => (one("'a:{/b}'"), "'{b'"),
+        "cron" => (one("'0 3 1 1 *'"), "'x'"),
+        "time zone" => (one("'Europe/Berlin'"), "'Europe/Berlyn'"),
+        "string or table" => (vec!["'x'".into(), "{ a = 1 }".into()], "1"),
+        "queue" | "secret" => (one(if place.ends_with("[ingress], `queue`") { "'q'" } else { "'r'" }), "'x'"),
+        "rate" => (one("'5/s'"), "'x'"),
+        "list of types" => (one("['x']"), "['x*y']"),
+        "header" => (one("'x-y'"), "'x y'"),
         "address" => (one("'127.0.0.1:1'"), "'x'"),
         "boolean" => (one(if row.default == "true" { "false" } else { "true" }), "1"),
         "integer" => (bound("3"), "'3'"),

@@ -34,6 +34,7 @@ fn exits() -> Vec<(&'static str, Exit, u32)> {
         ("", Exit::Done { result: None }, 1),
         ("", Exit::Discard { reason: text() }, 1),
         (" for 600 s", Exit::Snooze { delay: S(600) }, 1),
+        ("", Exit::Waiting, 1),
         ("", Exit::Retry { reason: text(), after: None }, 1),
         (" after 40 s", Exit::Retry { reason: text(), after: Some(S(40)) }, 1),
         (", the next probe in 4 s", unavailable(None), 1),
@@ -121,6 +122,7 @@ fn row(words: &str, exit: &Exit, receive_count: u32) -> String {
         match (low.queue, high.queue) {
             (QueueAction::Hide(low), QueueAction::Hide(high)) => format!("again in {}", range(low, high)),
             (QueueAction::Delete, _) if low.is_dead_letter() => "dead letter".into(),
+            (QueueAction::Delete, _) if matches!(low.ledger, Some(Finish::Released { .. })) => "parked".into(),
             (QueueAction::Delete, _) => "deleted".into(),
             (QueueAction::Leave, _) => "left alone".into(),
             (QueueAction::Hide(_), _) => panic!("{low:?} depends on chance"),
@@ -130,6 +132,7 @@ fn row(words: &str, exit: &Exit, receive_count: u32) -> String {
     let first = decided(1, 0.0);
     let counts = match (first.queue, first.ledger) {
         (QueueAction::Hide(_), Some(Finish::Failed { .. })) => "yes",
+        (QueueAction::Delete, Some(Finish::Released { .. })) => "no",
         (QueueAction::Delete, _) if ran => "yes",
         (QueueAction::Delete, _) => "no run",
         (QueueAction::Hide(_) | QueueAction::Leave, _) => "no",

@@ -344,6 +344,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         pauses: Pauses::default(),
         recent: Recent::default(),
         tracing: Tracing::default(),
+        ingress: Default::default(),
         queue_names: Default::default(),
         outlets: Arc::new(
             [("out", Which::Out), ("jobs", Which::Jobs)].map(|(name, which)| (name.to_owned(), outlet(which))).into(),

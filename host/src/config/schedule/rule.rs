@@ -145,6 +145,8 @@ mod tests {
     fn an_hour_that_summer_time_skips() {
         let nightly = ticks(&berlin("30 2 * * *"), "2027-03-27T12:00:00Z", 2);
         assert_eq!(nightly, ["2027-03-28T01:00:00Z", "2027-03-29T00:30:00Z"], "right after the hour that is not there");
+        let twice = ticks(&berlin("0,30 2 * * *"), "2027-03-27T12:00:00Z", 1);
+        assert_eq!(twice, ["2027-03-29T00:00:00Z"], "of several minutes none, in the night that has no such hour");
         let often = ticks(&berlin("*/30 * * * *"), "2027-03-28T00:00:00Z", 3);
         assert_eq!(often, ["2027-03-28T00:30:00Z", "2027-03-28T01:00:00Z", "2027-03-28T01:30:00Z"], "each half hour");
     }

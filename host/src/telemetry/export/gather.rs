@@ -109,6 +109,10 @@ impl Families {
             self.number(&m::TIMER_FAILURES, &[], meters.failures.get() as f64);
             self.histogram(&m::TIMER_LATENESS, &[], &meters.lateness);
         }
+        for (status, count) in services.ingress.by_status() {
+            self.number(&m::INGRESS_REQUESTS, &[&status.to_string()], count as f64);
+        }
+        self.histogram(&m::INGRESS_DURATION, &[], &services.ingress.duration);
         self.number(&m::READY, &[], is(services.health.ready().ok));
     }
 

@@ -203,6 +203,10 @@ metrics! {
         "Due messages that a queue did not take, each try counted; and looks at timers that failed.");
     TIMER_LATENESS = Metric::seconds("wasq_timer_lateness_seconds", WAIT_S, &[],
         "From when a stored message was due until it was in its queue.");
+    INGRESS_REQUESTS = Metric::counter("wasq_ingress_requests_total", &["status"],
+        "Requests to the ingress port, by the HTTP status of their answers.");
+    INGRESS_DURATION = Metric::seconds("wasq_ingress_duration_seconds", RUN_S, &[],
+        "From a request's head to its answer on the ingress port.");
     READY = Metric::gauge("wasq_ready", Unit::One, &[], "Whether the host is ready, as /readyz says.");
 }
 

@@ -165,16 +165,54 @@ fn jitter_is_the_same_on_every_host_and_within_its_bound() {
 #[test]
 fn a_schedule_that_no_config_has_is_forgotten_after_a_while() {
     let daily = schedules("cron = '@daily'");
-    let taken = |due: u64| Taken {
-        id: timer_id("gone"),
-        fence: Fence(1),
-        due: UnixMs(due),
-        queue: "jobs".into(),
-        message: bytes::Bytes::new(),
-    };
-    assert!(matches!(daily.turn(&taken(OCTOBER.0 - 1_000), OCTOBER), Turn::Change(_)));
-    assert!(matches!(daily.turn(&taken(OCTOBER.0 - 700_000), OCTOBER), Turn::Forget));
+    let others = Schedules { by_name: BTreeMap::new(), since: OCTOBER };
+    let mut fleet = Fleet::new(&daily, OCTOBER);
+    let tick = OCTOBER.0 + DAY_MS;
+    let mut looks = 0;
+    let gone_ms = (0..).step_by(1_000).find(|after_ms| {
+        let now = UnixMs(tick + after_ms);
+        let due = fleet.table.take_due(Duration::from_secs(60), 10, now, || Fence(1_000_000 + after_ms));
+        due.taken.iter().any(|taken| {
+            looks += 1;
+            match others.turn(taken, now) {
+                Turn::Forget => true,
+                Turn::Change(update) => {
+                    !fleet.table.update(update, Fence(2_000_000 + after_ms), now).expect("it is ours")
+                }
+                Turn::Send { .. } => panic!("nobody knows what to send"),
+            }
+        })
+    });
+    let gone_ms = gone_ms.expect("it is forgotten");
+    assert!((600_000..620_000).contains(&gone_ms) && looks > 50, "after {gone_ms} ms and {looks} looks");
     assert!(is_one(&timer_id("gone")) && !is_one(&TimerId("parked/jobs/1".into())));
+}
+
+#[test]
+fn a_host_with_an_older_config_leaves_ticks_to_those_with_a_later_one() {
+    let (older, later) = (schedules("every = '5m'"), schedules("every = '1m'"));
+    let later = Schedules { since: UnixMs(OCTOBER.0 + 1), ..later };
+    let mut fleet = Fleet::new(&later, OCTOBER);
+    let record = Record { since: later.since, ..later.get("report").expect("it is there").begin(OCTOBER, later.since) };
+    let tick = UnixMs(OCTOBER.0 + 60_000);
+    let (id, queue) = (timer_id("report"), "jobs".to_owned());
+    let taken = |now: u64| Taken {
+        id: id.clone(),
+        fence: Fence(1),
+        due: UnixMs(now),
+        queue: queue.clone(),
+        message: record.to_bytes(),
+    };
+    match older.turn(&taken(tick.0), tick) {
+        Turn::Change(Update { due, message, .. }) => assert_eq!((due, message), (When::In(AGAIN), None)),
+        _ => panic!("it is not this host's"),
+    }
+    assert!(matches!(later.turn(&taken(tick.0), tick), Turn::Send { .. }));
+    // They may all be gone.
+    let late = UnixMs(tick.0 + 61_000);
+    assert!(matches!(older.turn(&taken(late.0), late), Turn::Change(Update { message: Some(_), .. })));
+    fleet.look(&later, tick, false);
+    assert_eq!(fleet.sent.len(), 1);
 }
 
 #[tokio::test]
