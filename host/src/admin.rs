@@ -12,6 +12,7 @@ pub mod profiles;
 pub mod profiling;
 pub mod schedules;
 mod status;
+pub mod timers;
 mod top;
 
 use std::net::SocketAddr;
@@ -88,6 +89,8 @@ impl Server {
             .route("/schedules/{name}/pause", post(schedules::pause))
             .route("/schedules/{name}/resume", post(schedules::resume))
             .route("/schedules/{name}/run", post(schedules::run))
+            .route("/timers", get(timers::list))
+            .route("/timers/cancel", post(timers::cancel))
             .route("/profiles", post(profiling::start))
             .route("/profiles/{plugin}", get(profiling::status))
             .route("/profiles/{plugin}/{format}", get(profiling::written))

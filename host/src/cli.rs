@@ -24,6 +24,7 @@ mod send;
 mod status;
 pub mod table;
 mod target;
+mod timers;
 mod top;
 
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ enum Command {
     Pause(pause::PauseCommand),
     Resume(pause::ResumeCommand),
     Schedules(schedules::Schedules),
+    Timers(timers::Timers),
     Plugins(plugins::Plugins),
     Profile(profile::ProfileCommand),
     Dlq(Box<dlq::Dlq>),
@@ -133,6 +135,7 @@ pub fn main() -> ExitCode {
             Command::Health(command) => command.run().await,
             Command::Pause(command) => command.run().await,
             Command::Resume(command) => command.run().await,
+            Command::Timers(command) => command.run().await,
             Command::Schedules(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
             Command::Profile(command) => command.run().await,

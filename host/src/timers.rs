@@ -10,6 +10,7 @@ mod meters;
 pub mod parked;
 pub mod schedules;
 mod send_due;
+mod send_once;
 mod send_ticks;
 mod store;
 mod stored_message;

@@ -162,6 +162,9 @@ fn drive(plan: &Plan, world: &World, hosts: &mut [SimHost], rng: &mut fastrand::
         for at in shuffled(hosts.len(), rng) {
             let host = &mut hosts[at];
             host.meddle(now_ms, rng);
+            if rng.f64() < 0.02 {
+                host.answer(rng);
+            }
             host.step(now_ms);
         }
         world.check()?;

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
-use futures::{StreamExt, join};
+use futures::join;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasq_core::backoff::Backoff;
 use wasq_core::clock::{self, Clock};
 use wasq_ledgers::timers::{Taken, TimerId, Update, When};
 use wasq_ledgers::{Fence, Ledger};
-use wasq_queues::{Outgoing, Outlets, Queue, QueueError, batches, send_in_order};
+use wasq_queues::{Outgoing, Outlets, Queue, QueueError};
 
 use super::schedules::{self, Schedules};
+use super::send_once::send_once;
 use super::send_ticks::send_ticks;
 use super::store::TimerStore;
 use super::stored_message::{self, StoredMessage};
@@ -29,8 +30,6 @@ const LEASE: Duration = Duration::from_secs(60);
 const GIVEN_BACK: Duration = Duration::from_secs(5);
 /// How long into the lease messages are sent.
 const SENDING: Duration = Duration::from_secs(30);
-/// Calls to one queue under way at once.
-const CALLS_AT_ONCE: usize = 16;
 /// How often a send is tried within a lease, and the waits in between.
 const TRIES: u32 = 4;
 const TRY_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
@@ -187,18 +186,6 @@ async fn send(store: &TimerStore, queue: &dyn Queue, clock: &dyn Clock, mut mess
         messages = left;
         tokio::time::sleep(TRY_AGAIN.jittered(tries)).await;
     }
-}
-
-/// One call for as many as a call takes: in their order on a FIFO queue, else some calls at once.
-pub async fn send_once(queue: &dyn Queue, messages: &[Outgoing]) -> Vec<Result<(), QueueError>> {
-    let answers = match queue.is_fifo() {
-        true => send_in_order(queue, messages).await,
-        false => {
-            let calls: Vec<_> = batches(messages).into_iter().map(|batch| queue.send(batch)).collect();
-            futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect::<Vec<_>>().await.concat()
-        }
-    };
-    answers.into_iter().map(|answer| answer.map(drop)).collect()
 }
 
 /// What this does not reach is sent once more when its lease ends: its key makes it a duplicate.

@@ -9,7 +9,7 @@ use wasq_ledgers::timers::Taken;
 use wasq_queues::{Outgoing, Outlets};
 
 use super::schedules::{Schedules, Turn};
-use super::send_due::send_once;
+use super::send_once::send_once;
 use super::store::TimerStore;
 
 pub async fn send_ticks(store: &TimerStore, schedules: &Schedules, outlets: &Outlets, ticks: Vec<Taken>, now: UnixMs) {

@@ -36,13 +36,25 @@ impl Wait {
         TimerId(format!("wait/{}", self.id))
     }
 
-    /// Keeps what came of it, before its message is sent again.
+    /// What came of it; none so far.
+    ///
+    /// # Errors
+    /// The ledger does not answer, or what it has cannot be read.
+    pub async fn outcome(&self, ledger: &dyn Ledger) -> Result<Option<Outcome>, LedgerError> {
+        let Some(json) = ledger.get_envelope(&self.id).await? else { return Ok(None) };
+        let outcome = serde_json::from_slice(&json);
+        outcome.map(Some).map_err(|error| LedgerError::Damaged(format!("what came of a wait: {error}")))
+    }
+
+    /// Keeps what came of it, before its message is sent again. The first word on it stands.
     ///
     /// # Errors
     /// The ledger does not answer.
     pub async fn keep_outcome(&self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
-        let outcome = Outcome { answer: self.answer.clone() };
-        let json = serde_json::to_vec(&outcome).expect("it is text");
+        if self.outcome(ledger).await?.is_some() {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(&Outcome { answer: self.answer.clone() }).expect("it is text");
         ledger.put_envelope(&self.id, &json, OUTCOME_KEPT).await
     }
 }

@@ -10,7 +10,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wasq_core::message::Key;
-use wasq_ledgers::timers::{NewTimer, TimerId, Update, When};
+use wasq_ledgers::timers::{NewTimer, Set, TimerId, Update, When};
 use wasq_ledgers::{Ledger, LedgerError};
 use wasq_queues::Outgoing;
 
@@ -54,6 +54,14 @@ struct Lead {
     timer: String,
 }
 
+impl Outcome {
+    fn waiting(self, name: &str) -> Result<Waiting, LedgerError> {
+        let Some(answer) = self.answer else { return Ok(Waiting::TimedOut) };
+        let answer = BASE64_STANDARD.decode(answer);
+        answer.map(Waiting::Answered).map_err(|error| LedgerError::Damaged(format!("the answer to `{name}`: {error}")))
+    }
+}
+
 impl TimerStore {
     /// Where a wait stands. A wait that nobody has begun begins: it ends after `timeout`, and each
     /// call gives another token for it.
@@ -69,16 +77,8 @@ impl TimerStore {
         waiter: &Waiter,
     ) -> Result<Waiting, LedgerError> {
         let wait = Wait::new(key, name);
-        if let Some(json) = ledger.get_envelope(&wait.id).await? {
-            let damaged = |error: String| LedgerError::Damaged(format!("what came of the wait `{name}`: {error}"));
-            let outcome: Outcome = serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
-            return match outcome.answer {
-                None => Ok(Waiting::TimedOut),
-                Some(answer) => {
-                    let answer = BASE64_STANDARD.decode(answer).map_err(|error| damaged(error.to_string()))?;
-                    Ok(Waiting::Answered(answer))
-                }
-            };
+        if let Some(outcome) = wait.outcome(ledger).await? {
+            return outcome.waiting(name);
         }
         let mut token = [0; 16];
         getrandom::fill(&mut token).map_err(|error| LedgerError::Unavailable(format!("no random bytes: {error}")))?;
@@ -91,7 +91,15 @@ impl TimerStore {
         let message = Outgoing { deduplication_id, ..waiter.message.clone() };
         let message = stored_message::encode(&message, Some(&wait));
         let timer = NewTimer { id: timer, due: When::In(timeout), queue: waiter.queue.clone(), message };
-        self.timers.set_batch(vec![timer]).await.pop().unwrap_or(Err(LedgerError::Stale))?;
+        let id = timer.id.clone();
+        let set = self.timers.set_batch(vec![timer]).await.pop().unwrap_or(Err(LedgerError::Stale))?;
+        // An earlier attempt's timer may have gone since the first look: then its outcome is there.
+        if set == Set::New
+            && let Some(outcome) = wait.outcome(ledger).await?
+        {
+            self.timers.cancel_batch(&[id]).await;
+            return outcome.waiting(name);
+        }
         self.meters.parked.add(1);
         Ok(Waiting::Pending(token))
     }
@@ -110,7 +118,7 @@ impl TimerStore {
             let Ok(StoredMessage { message, wait: Some(wait) }) = stored_message::decode(&timer.message) else {
                 return Ok(Answered::Gone);
             };
-            if wait.answer.is_some() {
+            if wait.answer.is_some() || wait.outcome(ledger).await?.is_some() {
                 return Ok(Answered::Gone);
             }
             let wait = Wait { answer: Some(BASE64_STANDARD.encode(body)), ..wait };

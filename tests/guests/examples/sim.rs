@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use serde::Deserialize;
-use wasq_sdk::{Context, Failure, Outcome};
+use wasq_sdk::{Context, Failure, Outcome, Waiting};
 
 #[derive(Deserialize)]
 struct Order {
@@ -30,6 +30,8 @@ enum Act {
     Trap,
     /// Snoozes once, then is done.
     Snooze,
+    /// Waits for an answer, which does not come each time, and then is done.
+    Wait,
 }
 
 #[wasq_sdk::handler]
@@ -57,6 +59,19 @@ fn sim(order: Order, cx: &Context) -> Result<Outcome, Failure> {
         Act::Retry => Err(Failure::retry("as its message says")),
         Act::Reject => Err(Failure::reject("as its message says")),
         Act::Trap => panic!("as its message says"),
+        Act::Wait => {
+            let came = match cx.wait_for("answer", Duration::from_secs(3))? {
+                Waiting::Pending(pending) => {
+                    // The world hears of it by this.
+                    cx.once("token", || Ok(pending.token().to_owned()))?;
+                    return Ok(pending.outcome());
+                }
+                Waiting::Answered(body) => String::from_utf8_lossy(&body).into_owned(),
+                Waiting::TimedOut => "timed out".to_owned(),
+            };
+            cx.once("came", || Ok(came))?;
+            Ok(Outcome::done())
+        }
         Act::Snooze => {
             let first = Cell::new(false);
             cx.once("snoozed", || {

@@ -11,6 +11,7 @@ use wasq_core::clock;
 use wasq_ledgers::timers::{Listed, Timers, Update, When};
 use wasq_queues::Queue;
 
+use crate::cli::binary::wasq;
 use crate::support::{Rig, Setup, until};
 
 const HOURS_13_MS: u64 = 13 * 60 * 60 * 1_000;
@@ -255,5 +256,37 @@ async fn what_was_parked_and_then_moved_by_sqs_is_replayed_under_its_key() {
     rig.until_called("work", 2).await;
     let calls = rig.sink.calls("work");
     assert_eq!(calls[0].report["key"], calls[1].report["key"]);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_listed_page_by_page_and_can_be_cancelled() {
+    let rig = Setup::probe().start().await;
+    let at = in_s(DAYS_3_S);
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let message = rig.message(rig.sink.ask("work")).attribute(DELIVER_AT_ATTRIBUTE, &(at + n).to_string());
+        ids.push(message.send().await);
+    }
+    until_waiting(&rig, 3).await;
+    let admin = rig.admin_addr().unwrap().to_string();
+    let listed = async |more: &[&str]| {
+        let ran = wasq([&["timers", "--json", "--admin", &admin], more].concat()).check(0, &[]).await;
+        serde_json::from_str::<Value>(&ran.out).unwrap()
+    };
+    let first = listed(&["--limit", "2"]).await;
+    let next = first["next"].as_str().expect("there is more");
+    let rest = listed(&["--after", next]).await;
+    let of = |list: &Value| -> Vec<String> {
+        list["timers"].as_array().unwrap().iter().map(|timer| timer["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let expect: Vec<_> = ids.iter().map(|id| format!("parked/jobs/{id}")).collect();
+    assert_eq!([of(&first), of(&rest)].concat(), expect);
+    assert_eq!((&rest["next"], &first["all"], &first["overdue"]), (&Value::Null, &json!(3), &json!(0)));
+    wasq(["timers", "--admin", &admin]).check(0, &["parked/jobs/", "3 timers, 0 of them overdue"]).await;
+    wasq(["timers", "cancel", &expect[0], "--admin", &admin]).check(1, &["--yes"]).await;
+    wasq(["timers", "cancel", &expect[0], "--yes", "--admin", &admin]).check(0, &["cancelled"]).await;
+    wasq(["timers", "cancel", &expect[0], "--yes", "--admin", &admin]).check(1, &["no timer"]).await;
+    assert_eq!(waiting(&rig).await.len(), 2);
     rig.end().await;
 }

@@ -27,6 +27,8 @@ pub const PLUGINS: [SimPlugin; 4] = [
     SimPlugin { name: "light", types: &[LIGHT], mode: "completion" },
     SimPlugin { name: "bare", types: &[BARE], mode: "none" },
 ];
+/// What is answered to those that wait.
+pub const ANSWER: &str = "the answer";
 /// The attempts that the simulated plugins make.
 pub const MAX_ATTEMPTS: u32 = 3;
 
@@ -44,6 +46,10 @@ pub struct Watch {
     condemned: BTreeSet<(Key, MessageId)>,
     /// Dead letters that were sent, by message id, key and plugin.
     dead: BTreeSet<(String, String, String)>,
+    /// Keys whose answers were accepted.
+    accepted: BTreeSet<Key>,
+    /// What handlers were told of their waits.
+    came: BTreeMap<Key, String>,
     /// When each host was last awake again after it had stood still.
     resumed_ms: BTreeMap<usize, u64>,
 }
@@ -56,6 +62,8 @@ struct Sent {
     outbox: u64,
     /// Before which it must not run.
     due_ms: Option<u64>,
+    /// Whether its group waits for it: not for what is wanted later, or waits for an answer.
+    has_place: bool,
     /// The key that each of its plugins has for it.
     keys: Vec<(Key, &'static SimPlugin)>,
 }
@@ -74,13 +82,15 @@ impl Watch {
     pub fn sent(&mut self, id: MessageId, message: &Planned) {
         let plugins = || PLUGINS.iter().filter(|plugin| plugin.types.contains(&message.kind));
         let kind = MessageType(message.kind.into());
+        let acts = || message.records.iter().filter_map(|record| record.body["acts"].as_array()).flatten();
+        let has_place = message.due_ms.is_none() && !acts().any(|act| act == "wait");
         for record in &message.records {
             let key = &record.key;
             let keys = plugins().map(|plugin| (Key::of(SCOPE, plugin.name, &kind, key), plugin)).collect();
             let number = |name: &str| record.body[name].as_u64().expect("the plan writes it");
             let (n, outbox) = (number("n"), number("outbox"));
             let (id, key, group) = (id.clone(), key.clone(), message.group.clone());
-            self.sent.push(Sent { id, key, n, group, outbox, due_ms: message.due_ms, keys });
+            self.sent.push(Sent { id, key, n, group, outbox, due_ms: message.due_ms, has_place, keys });
         }
     }
 
@@ -134,19 +144,18 @@ impl Watch {
         self.in_order(&message)
     }
 
-    /// On a FIFO queue: nothing runs before what was sent before it in its group is settled. What its
-    /// producer wants later has its place where it is due.
+    /// On a FIFO queue: nothing runs before what was sent before it in its group is settled.
     fn in_order(&self, message: &MessageId) -> Verdict {
         let is_it = |sent: &Sent| sent.id == *message && !self.is_settled(sent);
         let Some(place) = self.sent.iter().position(is_it) else { return Ok(()) };
-        if self.sent[place].due_ms.is_some() {
+        if !self.sent[place].has_place {
             return Ok(());
         }
         let group = &self.sent[place].group;
         // The records of one message are settled side by side.
         let is_before =
             |sent: &&Sent| group.is_some() && sent.group == *group && sent.id != *message && !self.is_settled(sent);
-        let before = self.sent[..place].iter().filter(|sent| sent.due_ms.is_none()).find(is_before);
+        let before = self.sent[..place].iter().filter(|sent| sent.has_place).find(is_before);
         match before {
             Some(before) => Err(format!("{} runs before {} of its group is settled", self.sent[place].id, before.id)),
             None => Ok(()),
@@ -154,15 +163,47 @@ impl Watch {
     }
 
     fn is_settled(&self, sent: &Sent) -> bool {
-        let is_done = |key, plugin: &SimPlugin| match plugin.mode {
+        sent.keys.iter().all(|(key, plugin)| self.has_ended(sent, *key, plugin))
+    }
+
+    fn has_ended(&self, sent: &Sent, key: Key, plugin: &SimPlugin) -> bool {
+        let is_done = match plugin.mode {
             "none" => self.ran.contains(&sent.id),
-            _ => self.completions.contains_key(key),
+            _ => self.completions.contains_key(&key),
         };
-        sent.keys.iter().all(|(key, plugin)| is_done(key, plugin) || self.is_dead(sent, plugin.name))
+        is_done || self.is_dead(sent, plugin.name)
     }
 
     fn is_dead(&self, sent: &Sent, plugin: &str) -> bool {
         self.dead.contains(&(sent.id.0.clone(), sent.key.clone(), plugin.to_owned()))
+    }
+
+    /// The messages of a key: twins have one key.
+    pub fn messages_of(&self, key: Key) -> impl Iterator<Item = &MessageId> {
+        self.sent.iter().filter(move |sent| sent.keys.iter().any(|(own, _)| *own == key)).map(|sent| &sent.id)
+    }
+
+    /// Somebody was told that the answer to a wait is accepted.
+    pub fn accepted(&mut self, key: Key) -> Verdict {
+        if !self.accepted.insert(key) {
+            return Err(format!("two answers to {key:?} were accepted"));
+        }
+        self.answer_came(key)
+    }
+
+    /// A handler was told what its wait has come to.
+    pub fn came(&mut self, key: Key, what: &str) -> Verdict {
+        self.came.insert(key, what.to_owned());
+        self.answer_came(key)
+    }
+
+    fn answer_came(&self, key: Key) -> Verdict {
+        match self.came.get(&key) {
+            Some(came) if self.accepted.contains(&key) && came != ANSWER => {
+                Err(format!("an answer to {key:?} was accepted, and its handler was told: {came}"))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// A host says that a run is done on which no ledger has a word.
@@ -215,8 +256,13 @@ impl Watch {
     }
 
     /// Whoever holds a receipt of the message asks to delete it.
-    pub fn deleting(&self, id: &MessageId) -> Verdict {
-        match self.sent.iter().find(|sent| sent.id == *id && !self.is_settled(sent)) {
+    /// `waits` says of a key whether it waits for an answer, or has come back from that.
+    pub fn deleting(&self, id: &MessageId, waits: impl Fn(Key) -> bool) -> Verdict {
+        let is_cared_for = |sent: &Sent| {
+            let open = sent.keys.iter().filter(|(key, plugin)| !self.has_ended(sent, *key, plugin));
+            open.into_iter().all(|(key, _)| waits(*key))
+        };
+        match self.sent.iter().find(|sent| sent.id == *id && !is_cared_for(sent)) {
             None => Ok(()),
             Some(sent) => Err(format!("{} is deleted before the completion or dead letter of {}", sent.id, sent.key)),
         }

@@ -25,6 +25,7 @@ use wasq::telemetry::metrics::QueueMeters;
 use wasq::telemetry::spans::Tracing;
 use wasq::telemetry::stats::Stats;
 use wasq::timers::schedules::Schedules;
+use wasq::timers::waits::Answered;
 use wasq::timers::{TimerStore, send_due};
 use wasq::workers::Workers;
 use wasq_core::clock::{self, Clock};
@@ -32,7 +33,7 @@ use wasq_core::message::UnixMs;
 use wasq_ledgers::Ledger;
 use wasq_queues::{MaximumMessageSize, Outlet, Queue, Retention};
 
-use super::checks::{MAX_ATTEMPTS, PLUGINS, SCOPE, SimPlugin, Watch};
+use super::checks::{ANSWER, MAX_ATTEMPTS, PLUGINS, SCOPE, SimPlugin, Watch};
 use super::ledger::SimLedger;
 use super::plan::{BARE, Plan};
 use super::queue::SimQueue;
@@ -204,6 +205,34 @@ impl SimHost {
             let until = state.dlq_gone_until_ms;
             state.trace(now_ms, || format!("the DLQ is gone until {until}"));
         }
+    }
+
+    /// Somebody answers a wait, by this host, with a token that was given away.
+    pub fn answer(&mut self, rng: &mut Rng) {
+        let Some(life) = &self.life else { return };
+        let Some(services) = life.seat.services.get().and_then(Weak::upgrade) else { return };
+        let (key, token) = {
+            let state = &mut *self.world.lock();
+            if state.tokens.is_empty() {
+                return;
+            }
+            let place = rng.usize(0..state.tokens.len());
+            // Now and then it is used once more.
+            if rng.f64() < 0.3 { state.tokens[place].clone() } else { state.tokens.swap_remove(place) }
+        };
+        let seat = life.seat.clone();
+        life.runtime.spawn(async move {
+            let Some(store) = &services.timers else { return };
+            let answered = store.answer(&*services.ledger, &token, ANSWER.as_bytes()).await;
+            let (now_ms, host) = (seat.now_ms(), seat.host);
+            let state = &mut *seat.world.lock();
+            state.trace(now_ms, || format!("host {host} is told the answer to {key:?}: {answered:?}"));
+            if let Ok(Answered::Accepted) = answered
+                && let Err(what) = state.watch.accepted(key)
+            {
+                state.violated(now_ms, what);
+            }
+        });
     }
 
     /// Starts the host, or lets it go on, whatever its plan was.

@@ -288,6 +288,17 @@ impl Ledger for SimLedger {
             if is_guests(name) && before.is_some() {
                 state.violated(now_ms, format!("the step `{name}` of {key:?} is done a second time"));
             }
+            if let Ok(said) = serde_json::from_slice::<String>(value) {
+                match name {
+                    "token" => state.tokens.push((key, said)),
+                    "came" => {
+                        if let Err(what) = state.watch.came(key, &said) {
+                            state.violated(now_ms, what);
+                        }
+                    }
+                    _ => {}
+                }
+            }
             if let Some(message) = verdict(name, value)
                 && state.watch.condemned(key, fence, &message)
             {

@@ -176,6 +176,7 @@ impl Record {
             70..74 => json!("reject"),
             74..78 => json!("trap"),
             78..83 if has_steps => json!("snooze"),
+            83..88 if has_steps => json!("wait"),
             78..95 => json!({ "sleep": rng.u64(1..=2_900) }),
             _ => json!({ "sleep": 60_000 }),
         };

@@ -12,7 +12,7 @@ use wasq_core::message::{AttributeValue, Delivery, MessageId, Receipt, UnixMs};
 use wasq_queues::{Outgoing, Queue, QueueError};
 
 use super::host::Seat;
-use super::world::{EPOCH_MS, State, Stored, Which};
+use super::world::{EPOCH_MS, State, Stored, Which, wait_id};
 
 /// How often an empty long poll looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -226,8 +226,11 @@ impl Queue for SimQueue {
             let message = &state.backlogs[self.which as usize].messages[place];
             let (id, original, host) = (message.id.clone(), message.original_id(), self.seat.host);
             self.seat.tell_runs(&mut state.watch);
-            if !state.is_kept_elsewhere(place, now_ms)
-                && let Err(what) = state.watch.deleting(&original)
+            let timers = state.waits(now_ms);
+            let waits = |key| timers.contains(&wait_id(key)) || state.is_there(key, place);
+            let verdict = state.watch.deleting(&original, waits);
+            if let Err(what) = verdict
+                && !state.is_kept_elsewhere(place, now_ms)
             {
                 state.violated(now_ms, what);
             }

@@ -1,7 +1,7 @@
 //! The world that the hosts share: what is in the queues and in the ledger, what goes wrong, and
 //! what has happened.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use fastrand::Rng;
 use serde_json::Value;
 use wasq::dlq::OWN_KEY_ATTRIBUTE;
 use wasq::timers::parked::PARKED_ATTRIBUTE;
-use wasq_core::message::{AttributeValue, MessageId, UnixMs};
+use wasq_core::message::{AttributeValue, Key, MessageId, UnixMs};
 use wasq_ledgers::timers::LIST_MAX;
 use wasq_queues::Outgoing;
 
@@ -51,6 +51,8 @@ pub struct State {
     pub books: Books,
     pub watch: Watch,
     pub summary: Summary,
+    /// Tokens that handlers have given away, with the keys that wait for their answers.
+    pub tokens: Vec<(Key, String)>,
     planned: VecDeque<Planned>,
     violation: Option<String>,
     trace: VecDeque<String>,
@@ -97,6 +99,7 @@ impl World {
             books: Books::default(),
             watch: Watch::default(),
             summary: Summary { messages: planned.len() as u64, ..Summary::default() },
+            tokens: Vec::new(),
             planned: planned.into(),
             violation: None,
             trace: VecDeque::new(),
@@ -196,6 +199,20 @@ impl State {
         self.trace.push_back(line);
     }
 
+    /// The timers of what waits for an answer.
+    pub fn waits(&mut self, now_ms: u64) -> BTreeSet<String> {
+        let timers = self.books.timers(SCOPE).0.list(LIST_MAX, None, UnixMs(EPOCH_MS + now_ms)).timers;
+        timers.into_iter().map(|listed| listed.id.0).filter(|id| id.starts_with("wait/")).collect()
+    }
+
+    /// Whether another message of the key is in the queue: what waited for an answer, sent again.
+    pub fn is_there(&self, key: Key, place: usize) -> bool {
+        let messages = self.backlogs[Which::Jobs as usize].messages.iter().enumerate();
+        let others = messages.filter(|(other, message)| *other != place && !message.deleted);
+        let mut originals = others.map(|(_, message)| message.original_id());
+        originals.any(|original| self.watch.messages_of(key).any(|id| *id == original))
+    }
+
     /// Whether a message of the jobs is parked, or is in the queue once more since it was.
     pub fn is_kept_elsewhere(&mut self, place: usize, now_ms: u64) -> bool {
         let timers = self.books.timers(SCOPE).0.list(LIST_MAX, None, UnixMs(EPOCH_MS + now_ms)).timers;
@@ -230,6 +247,11 @@ impl State {
         self.trace(now_ms, || format!("VIOLATION: {what}"));
         self.violation.get_or_insert(what);
     }
+}
+
+/// The timer of a key that waits for an answer.
+pub fn wait_id(key: Key) -> String {
+    format!("wait/{}", Key::derive(&[b"wait", &key.0, b"answer"]).to_hex())
 }
 
 impl Backlog {
