@@ -10,10 +10,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -149,7 +149,8 @@ impl Connection {
 }
 
 fn late(table: &str) -> Response {
-    (StatusCode::REQUEST_TIMEOUT, format!("not done within {table}.request_timeout\n")).into_response()
+    let why = serde_json::json!({ "error": format!("not done within {table}.request_timeout") });
+    (StatusCode::REQUEST_TIMEOUT, Json(why)).into_response()
 }
 
 #[cfg(test)]

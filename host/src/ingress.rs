@@ -116,6 +116,15 @@ async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     response
 }
 
+/// Reads all that the port reads when it is bound.
+///
+/// # Errors
+/// What cannot be read.
+pub fn check(config: &config::Ingress) -> Result<(), IngressError> {
+    IngressTypes::load(config)?;
+    acceptor(config).map(drop)
+}
+
 /// What speaks TLS for the port, where it is to.
 fn acceptor(config: &config::Ingress) -> Result<Option<TlsAcceptor>, IngressError> {
     let (Some(certificate), Some(key)) = (&config.tls_certificate, &config.tls_key) else { return Ok(None) };

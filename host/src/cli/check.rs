@@ -50,6 +50,9 @@ impl Check {
         let loader = Loader::new(sandbox, config.clone())?;
         let secrets = loader.secrets();
         let catalogs = Catalogs::new(loader.clone(), None);
+        if let Err(error) = crate::ingress::check(&config.ingress) {
+            problem(error.to_string());
+        }
         let mut attempts = crate::plugins::manifest::Retry::default().max_attempts;
         match catalogs.reload(&config.plugins_dir) {
             Err(error) => problem(format!("plugins_dir {}: {error}", config.plugins_dir.display())),

@@ -45,7 +45,8 @@ impl Run {
             // Nothing was begun that had to be finished.
             () = signals.next() => return Ok(ExitCode::SUCCESS),
         };
-        tracing::info!(admin = %host.admin_addr(), "running");
+        let ingress = host.ingress_addr().map(tracing::field::display);
+        tracing::info!(admin = %host.admin_addr(), ingress, "running");
         signals.next().await;
         tracing::info!("stopping: what runs may finish; a second signal interrupts it");
         host.shutdown(signals.next()).await;

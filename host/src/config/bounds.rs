@@ -50,6 +50,7 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         // A message and what it comes with must fit.
         ("hostcall_bytes", limits.hostcall_bytes as u64, 2 * MIB..=GIB),
         ("steps", limits.steps as u64, 0..=10_000),
+        ("waits", limits.waits as u64, 0..=1_000),
         ("step_bytes", limits.step_bytes as u64, 0..=64 * MIB),
         ("step_total_bytes", limits.step_total_bytes as u64, 0..=GIB),
         ("payload_bytes", limits.payload_bytes as u64, 0..=GIB),

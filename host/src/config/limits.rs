@@ -52,6 +52,8 @@ pub struct Limits {
     pub hostcall_bytes: usize,
     /// Steps that one run may record. Default 64.
     pub steps: usize,
+    /// Waits for answers that one run may ask for. Default 16.
+    pub waits: usize,
     /// Bytes of one step's value. Default 256 KiB.
     pub step_bytes: usize,
     /// Bytes of all values that one run may record. Default 4 MiB.
@@ -147,6 +149,7 @@ impl Default for Limits {
             random_bytes: 64 * 1024,
             hostcall_bytes: 8 * 1024 * 1024,
             steps: 64,
+            waits: 16,
             step_bytes: 256 * 1024,
             step_total_bytes: 4 * 1024 * 1024,
             payload_bytes: 64 * 1024 * 1024,

@@ -1,7 +1,7 @@
 //! A delivery that has to wait. Its queue hides it, if it can hide it for so long and keeps it until
 //! then. Else it is parked: stored in the ledger, then deleted from its queue, and sent again when
 //! the wait is over ([`crate::timers`]). On a FIFO queue only what its producer wants later is
-//! parked: any other message would lose its place.
+//! parked so, and what waits for an answer: any other message would lose its place.
 
 use std::time::Duration;
 

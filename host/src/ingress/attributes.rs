@@ -17,6 +17,8 @@ pub const GROUP: &str = "x-wasq-group";
 /// The idempotency key.
 pub const KEY: &str = "idempotency-key";
 const TRACE: &str = "traceparent";
+/// The attribute with a body's media type, where that is not JSON.
+pub const CONTENT_TYPE: &str = "content-type";
 
 /// The parameters behind `?`.
 #[derive(Debug, Default, Deserialize)]
@@ -53,16 +55,20 @@ impl Envelope {
             let named = name.as_str().strip_prefix(ATTRIBUTE_PREFIX).filter(|named| !named.is_empty());
             let own = (name.as_str() == TRACE).then_some(TRACE);
             let Some(attribute) = named.or(own) else { continue };
-            if [TYPE_ATTRIBUTE, KEY_ATTRIBUTE].contains(&attribute) || attribute.starts_with("wasq") {
+            let is_own = [TYPE_ATTRIBUTE, KEY_ATTRIBUTE, CONTENT_TYPE].contains(&attribute);
+            if is_own || attribute.starts_with("wasq") {
                 return Err(Failure::bad(format!("the header `{name}` names an attribute of the host's own")));
             }
-            attributes.insert(attribute.to_owned(), AttributeValue::string(text(name, value.as_bytes())?));
+            let value = AttributeValue::string(text(name, value.as_bytes())?);
+            if attributes.insert(attribute.to_owned(), value).is_some() {
+                return Err(Failure::bad(format!("the attribute `{attribute}` is there twice")));
+            }
         }
         if let Some(media) = headers.get(header::CONTENT_TYPE)
             && media != "application/json"
         {
             attributes
-                .insert("content-type".into(), AttributeValue::string(text(&header::CONTENT_TYPE, media.as_bytes())?));
+                .insert(CONTENT_TYPE.into(), AttributeValue::string(text(&header::CONTENT_TYPE, media.as_bytes())?));
         }
         let key = header_text(headers, KEY)?;
         let group = header_text(headers, GROUP)?;

@@ -16,7 +16,7 @@ use wasq_core::message::{AttributeValue, KEY_ATTRIBUTE, Key};
 use wasq_queues::{Outgoing, QueueError, QueueRules};
 
 use super::app::App;
-use super::attributes::{Envelope, Parameters};
+use super::attributes::{CONTENT_TYPE, Envelope, Parameters};
 use super::batch::{Bodies, NDJSON};
 use super::failure::Failure;
 
@@ -158,7 +158,7 @@ fn message(
     let mut attributes = envelope.attributes.clone();
     if place.is_some() {
         // Of a line, not of the lines.
-        attributes.remove("content-type");
+        attributes.remove(CONTENT_TYPE);
     }
     let key = envelope.key.as_ref().map(|key| place.map_or_else(|| key.clone(), |place| format!("{key}#{place}")));
     if let Some(key) = &key {

@@ -150,9 +150,6 @@ fn responses(mut good: Value, failures: &[u16]) -> Value {
         };
         let schema = json!({ "$ref": "#/components/schemas/Failure" });
         let mut failure = answer(description, schema);
-        if *status == 408 {
-            failure = json!({ "description": description });
-        }
         if [429, 503].contains(status) {
             failure["headers"] =
                 json!({ "Retry-After": { "schema": { "type": "integer" }, "description": "Seconds." } });

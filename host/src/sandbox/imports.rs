@@ -15,6 +15,10 @@ use super::state::State;
 use super::steps::{Recorded, check_name};
 use crate::timers::waits::Waiting;
 
+/// A step that no guest can name, and that is never there: who asks for it hears whether the claim
+/// still holds.
+const CLAIM_CHECK: &str = "\0claim";
+
 impl types::Host for State {}
 
 impl delivery::Host for State {
@@ -140,9 +144,18 @@ impl waits::Host for State {
             steps::Error::Limit(reason) => waits::Error::Limit(reason),
             steps::Error::Unavailable(reason) => waits::Error::Unavailable(reason),
         })?;
+        let limit = self.limits.waits;
+        if self.waits >= limit {
+            return Err(waits::Error::Limit(format!("at most {limit} waits a run (limits.waits)")));
+        }
+        self.waits += 1;
+        // A delivery that no longer holds the message begins no wait.
+        if let Err(error) = self.ledger.get_step(self.key, self.fence, CLAIM_CHECK).await {
+            return Err(waits::Error::Unavailable(self.unavailable(&error).to_string()));
+        }
         let Some(Parking { store, waiter }) = self.parking.as_deref() else {
-            let reason = "the message cannot be parked: the ledger keeps no timers or does not answer, or the message has no \
-                          room for the host's attribute (wasq-parked)";
+            let reason = "the message cannot wait: its ledger keeps no timers, or it has no room for the host's attribute \
+                          (wasq-parked)";
             return Err(waits::Error::Limit(reason.into()));
         };
         let timeout = Duration::from_millis(timeout_ms);

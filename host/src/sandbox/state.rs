@@ -53,6 +53,8 @@ pub struct State {
     pub(super) parking: Option<Box<Parking>>,
     /// It waits for an answer that has not come yet.
     pub(super) is_waiting: bool,
+    /// How often it has asked for a wait.
+    pub(super) waits: usize,
     pub(super) attempt: u32,
     pub(super) sent_at: UnixMs,
     /// When it began, and when that was by the wall clock.
@@ -145,6 +147,7 @@ impl State {
             claim_is_void: false,
             parking: job.parking,
             is_waiting: false,
+            waits: 0,
             attempt: job.attempt,
             sent_at: job.sent_at,
             began: (clock::now(), job.started_at),

@@ -101,7 +101,12 @@ struct Message {
 
 async fn send_all(store: &TimerStore, ledger: &dyn Ledger, outlets: &Outlets, clock: &dyn Clock, taken: Vec<Taken>) {
     let mut queues: BTreeMap<String, Vec<Message>> = BTreeMap::new();
+    let began = clock::now();
     for timer in taken {
+        // A host that stood still may have lost it.
+        if began.elapsed() > SENDING {
+            continue;
+        }
         match stored_message::decode(&timer.message) {
             Ok(StoredMessage { message, wait }) => {
                 // Before its message is in the queue.

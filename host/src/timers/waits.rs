@@ -100,7 +100,7 @@ impl TimerStore {
             self.timers.cancel_batch(&[id]).await;
             return outcome.waiting(name);
         }
-        self.meters.parked.add(1);
+        self.meters.parked.add(u64::from(set == Set::New));
         Ok(Waiting::Pending(token))
     }
 

@@ -50,7 +50,7 @@ const CONFIG: &[Section] = &[
         "`[ingress.tokens.NAME]`",
         "[queues.q]\n[secrets.s]\nenv = 'x'\n[secrets.r]\nenv = 'x'\n[ingress.tokens.t]\nsecret = 's'\nKEY",
     ),
-    section("`[ingress.types.NAME]`", "[queues.q]\n[queues.r]\n[ingress]\nqueue = 'q'\n[ingress.types.t]\nKEY"),
+    section("`[ingress.types.NAME]`", "[queues.q]\n[queues.r]\n[ingress]\nqueue='q'\n[ingress.types.t]\nKEY"),
     section(
         "`[ingress.types.NAME.signature]`",
         "[queues.q]\n[secrets.s]\nenv = 'x'\n[secrets.r]\nenv = 'x'\n[ingress.types.t.signature]\nsecret = 's'\nKEY",
@@ -149,7 +149,9 @@ fn check(name: &str, sections: &[Section], parse: Parse) {
         }
         for row in rows.iter().filter(|row| row.kind == "table") {
             let below = format!("# `[{}", row.key);
-            assert!(text.contains(&below), "{name}: nothing says what is in the table `{}`", row.key);
+            let inside = format!(".{}", row.key);
+            let is_there = text.contains(&below) || text.lines().any(|l| l.starts_with('#') && l.contains(&inside));
+            assert!(is_there, "{name}: nothing says what is in the table `{}`", row.key);
         }
     }
     for section in sections {
@@ -191,7 +193,8 @@ fn check_row(place: &str, section: &Section, row: &Row, parse: Parse) {
             // A secret's place is said by one key of several; saying another takes the first one's
             // place.
             // And so is a schedule's rule.
-            let expect = ["env: Some(", "\"from-env\",", "cron: Some("].map(str::to_owned);
+            let expect = ["env: Some(", "\"from-env\",", "cron: Some(", "\"@yearly\",", "tls_certificate: None,"]
+                .map(str::to_owned);
             let expect = expect.into_iter().chain([format!("{}: None,", row.key)]).collect::<Vec<_>>();
             assert!(none.is_some_and(|line| expect.iter().any(|e| e == line)), "{place} has a default: {none:?}");
         }
@@ -210,6 +213,7 @@ fn check_bounds(place: &str, row: &Row, set: impl Fn(&str) -> Result<String, Str
     let measured = ["integer", "number", "duration", "size", "percentage"].contains(&row.kind.as_str());
     match row.bounds.as_str() {
         "" => assert!(!measured, "{place}: its bounds are not said"),
+        "any" if row.kind == "integer" => assert!(set("0").is_ok() && set("4000000000").is_ok(), "{place} has bounds"),
         "any" => assert!(set("'0s'").is_ok() && set("'99999d'").is_ok(), "{place} has bounds"),
         "1 or more" => {
             refused(Some("0".into()));
@@ -284,7 +288,7 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         "cron" => (one("'0 3 1 1 *'"), "'x'"),
         "time zone" => (one("'Europe/Berlin'"), "'Europe/Berlyn'"),
         "string or table" => (vec!["'x'".into(), "{ a = 1 }".into()], "1"),
-        "queue" | "secret" => (one(if place.ends_with("[ingress], `queue`") { "'q'" } else { "'r'" }), "'x'"),
+        "queue" | "secret" => (one(if place.ends_with("[ingress]`, `queue`") { "'q'" } else { "'r'" }), "'x'"),
         "rate" => (one("'5/s'"), "'x'"),
         "list of types" => (one("['x']"), "['x*y']"),
         "header" => (one("'x-y'"), "'x y'"),
@@ -292,6 +296,7 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         "boolean" => (one(if row.default == "true" { "false" } else { "true" }), "1"),
         "integer" => (bound("3"), "'3'"),
         "number" => (bound("3.0"), "'3'"),
+        "duration" if row.key == "jitter" => (one("'3s'"), "3"),
         "duration" => (bound("'3s'"), "3"),
         "size" => (bound("3"), "'x'"),
         "percentage" => (one("'5%'"), "5"),

@@ -171,7 +171,10 @@ impl Watch {
             "none" => self.ran.contains(&sent.id),
             _ => self.completions.contains_key(&key),
         };
-        is_done || self.is_dead(sent, plugin.name)
+        // Of twins that wait for an answer one comes back, for all of them.
+        let waits = |twin: &&Sent| !sent.has_place && twin.key == sent.key;
+        let is_dead = || self.sent.iter().filter(waits).any(|twin| self.is_dead(twin, plugin.name));
+        is_done || self.is_dead(sent, plugin.name) || is_dead()
     }
 
     fn is_dead(&self, sent: &Sent, plugin: &str) -> bool {
