@@ -125,7 +125,7 @@ fn media_type(app: &App, kind: &str, headers: &HeaderMap) -> Result<String, Fail
         None => vec!["application/json".to_owned()],
     };
     let is_lines = media == NDJSON && taken.iter().any(|taken| taken == "application/json");
-    if is_lines || taken.iter().any(|taken| *taken == media) {
+    if is_lines || taken.contains(&media) {
         return Ok(media);
     }
     let reason = format!("the media type `{media}` is not taken; the type `{kind}` takes {}", taken.join(", "));

@@ -99,7 +99,7 @@ impl Schedules {
                 message: record.to_bytes(),
             };
             let set = timers.set_batch(vec![timer]).await.pop();
-            if set.unwrap_or_else(|| Err(LedgerError::Stale))? == Set::New {
+            if set.unwrap_or(Err(LedgerError::Stale))? == Set::New {
                 tracing::info!(schedule = name, next = shown(record.tick), "a schedule is kept");
                 continue;
             }
@@ -273,7 +273,7 @@ pub async fn run_now(timers: &dyn Timers, name: &str, schedule: &Schedule, now: 
         queue: schedule.config.queue.clone(),
         message: super::stored_message::encode(&schedule.message(name, &key, now), None),
     };
-    timers.set_batch(vec![timer]).await.pop().unwrap_or_else(|| Err(LedgerError::Stale))?;
+    timers.set_batch(vec![timer]).await.pop().unwrap_or(Err(LedgerError::Stale))?;
     Ok(key)
 }
 
@@ -283,7 +283,7 @@ pub async fn run_now(timers: &dyn Timers, name: &str, schedule: &Schedule, now: 
 /// The ledger does not answer.
 pub async fn remove(timers: &dyn Timers, name: &str) -> Result<bool, LedgerError> {
     let cancelled = timers.cancel_batch(&[timer_id(name)]).await.pop();
-    Ok(cancelled.unwrap_or_else(|| Err(LedgerError::Stale))? != Cancelled::Gone)
+    Ok(cancelled.unwrap_or(Err(LedgerError::Stale))? != Cancelled::Gone)
 }
 
 pub fn timer_id(name: &str) -> TimerId {

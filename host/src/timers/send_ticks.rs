@@ -34,7 +34,7 @@ async fn send_tick(
             tracing::warn!(id = %taken.id, "a schedule that no config has any more is removed");
             return store
                 .timers
-                .cancel_batch(&[taken.id.clone()])
+                .cancel_batch(std::slice::from_ref(&taken.id))
                 .await
                 .into_iter()
                 .try_for_each(|gone| gone.map(drop));

@@ -61,6 +61,7 @@ impl<'a> Outgoing<'a> {
 
     /// When it can be received: about this time, to a second or two. A time that has passed is now,
     /// and the log says so.
+    #[allow(clippy::disallowed_methods, reason = "in a component, the clock is the host's")]
     pub fn at(self, time: SystemTime) -> Self {
         let delay = time.duration_since(SystemTime::now()).unwrap_or_else(|passed| {
             let NewMessage { kind, queue, .. } = &self.message;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
-use wasq_sdk::{Attribute, AttributeValue, Context, Failure, log, tracing};
+use wasq_sdk::{Attribute, AttributeValue, Context, Failure, MAX_DELAY, Outcome, Waiting, log, tracing};
 
 #[test]
 fn a_step_runs_once() {
@@ -63,12 +63,32 @@ fn the_outbox_keeps_messages_in_order() {
 }
 
 #[test]
-fn a_delay_over_the_limit_of_sqs_is_refused() {
+#[allow(clippy::disallowed_methods, reason = "a handler's times are the wall clock's")]
+fn a_delay_is_of_any_time_up_to_its_limit_and_a_time_that_has_passed_is_now() {
     let cx = Context::test().build();
-    let reason = "outbox, `b` to queue `a`: a delay of 900.001s is over SQS's limit of 900s";
-    let delay = Duration::from_millis(900_001);
-    assert_eq!(cx.outbox("a", "b").delay(delay).send(&()), Err(Failure::reject(reason)));
-    assert_eq!(cx.recorded().sent(), []);
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
+    cx.outbox("a", "b").delay(year).send(&()).unwrap();
+    cx.outbox("a", "b").at(SystemTime::now() + year).send(&()).unwrap();
+    cx.outbox("a", "b").at(SystemTime::now() - year).send(&()).unwrap();
+    let delays: Vec<_> = cx.recorded().sent().iter().map(|sent| u64::from(sent.delay_s)).collect();
+    assert_eq!(delays[0], year.as_secs());
+    assert!(delays[1].abs_diff(year.as_secs()) <= 60, "{delays:?}");
+    assert_eq!(delays[2], 0);
+    let too_long = cx.outbox("a", "b").delay(MAX_DELAY + Duration::from_millis(1)).send(&());
+    assert!(matches!(too_long, Err(Failure::Reject { reason }) if reason.contains("over the limit")));
+}
+
+#[test]
+fn a_wait_is_pending_until_a_test_says_what_came_of_it() {
+    let hour = Duration::from_secs(3_600);
+    let cx = Context::test().answered("a", "[1]").answered("b", "{").timed_out("c").build();
+    assert_eq!(cx.wait_for("a", hour).unwrap().json::<Vec<u8>>(), Ok(Some(vec![1])));
+    assert!(matches!(cx.wait_for("b", hour).unwrap().json::<Vec<u8>>(), Err(Failure::Reject { .. })));
+    assert_eq!(cx.wait_for("c", hour), Ok(Waiting::TimedOut));
+    assert_eq!(cx.wait_for("c", hour).unwrap().json::<Vec<u8>>(), Ok(None));
+    let Ok(Waiting::Pending(pending)) = cx.wait_for("d", hour) else { panic!("nobody has said a word on it") };
+    assert!(!pending.token().is_empty());
+    assert_eq!(pending.outcome(), Outcome::snooze(hour));
 }
 
 #[test]

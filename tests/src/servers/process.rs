@@ -110,8 +110,12 @@ impl Process {
         Ok(self.child.try_wait()?.is_none())
     }
 
+    /// It stands still when this returns: on a busy machine that takes a moment.
     pub fn stop(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        let stopped = within(READY_MAX, || Ok(self.family()?.into_iter().all(stands_still)))?;
+        ensure!(stopped, "a process of {} does not stop", self.id());
+        Ok(())
     }
 
     pub fn cont(&self) -> Result<()> {
@@ -168,6 +172,14 @@ impl Process {
         let children = parents()?.into_iter().filter(|&(_, parent)| parent == own).map(|(pid, _)| pid);
         Ok(std::iter::once(own).chain(children).collect())
     }
+}
+
+/// Whether a process is stopped, or has ended.
+fn stands_still(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // Behind its name, which may hold anything.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    matches!(state, Some('T' | 'Z' | 'X'))
 }
 
 impl Drop for Process {
