@@ -162,7 +162,7 @@ impl Planned {
             kind,
             records,
             group: fifo.then(|| format!("g{}", rng.u32(0..3))),
-            due_ms: (rng.f64() < 0.1).then(|| at_ms + rng.u64(0..=150_000)),
+            due_ms: (rng.f64() < 0.1).then(|| at_ms + rng.u64(0..=90_000)),
         }
     }
 }

@@ -226,8 +226,8 @@ impl Queue for SimQueue {
             let message = &state.backlogs[self.which as usize].messages[place];
             let (id, original, host) = (message.id.clone(), message.original_id(), self.seat.host);
             self.seat.tell_runs(&mut state.watch);
-            let timers = state.waits(now_ms);
-            let waits = |key| timers.contains(&wait_id(key)) || state.is_there(key, place);
+            let timers = state.timers(now_ms);
+            let waits = |key| timers.contains(&wait_id(key)) || state.is_there(key, place, &timers);
             let verdict = state.watch.deleting(&original, waits);
             if let Err(what) = verdict
                 && !state.is_kept_elsewhere(place, now_ms)

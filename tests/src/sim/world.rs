@@ -199,29 +199,28 @@ impl State {
         self.trace.push_back(line);
     }
 
-    /// The timers of what waits for an answer.
-    pub fn waits(&mut self, now_ms: u64) -> BTreeSet<String> {
+    /// The ids of all timers.
+    pub fn timers(&mut self, now_ms: u64) -> BTreeSet<String> {
         let timers = self.books.timers(SCOPE).0.list(LIST_MAX, None, UnixMs(EPOCH_MS + now_ms)).timers;
-        timers.into_iter().map(|listed| listed.id.0).filter(|id| id.starts_with("wait/")).collect()
+        timers.into_iter().map(|listed| listed.id.0).collect()
     }
 
-    /// Whether another message of the key is in the queue: what waited for an answer, sent again.
-    pub fn is_there(&self, key: Key, place: usize) -> bool {
+    /// Whether another message of the key is in the queue, or parked: what waited for an answer, sent
+    /// again.
+    pub fn is_there(&self, key: Key, place: usize, timers: &BTreeSet<String>) -> bool {
         let messages = self.backlogs[Which::Jobs as usize].messages.iter().enumerate();
-        let others = messages.filter(|(other, message)| *other != place && !message.deleted);
+        let is_kept = |message: &Stored| !message.deleted || timers.contains(&park_id(&message.id));
+        let others = messages.filter(|(other, message)| *other != place && is_kept(message));
         let mut originals = others.map(|(_, message)| message.original_id());
         originals.any(|original| self.watch.messages_of(key).any(|id| *id == original))
     }
 
     /// Whether a message of the jobs is parked, or is in the queue once more since it was.
     pub fn is_kept_elsewhere(&mut self, place: usize, now_ms: u64) -> bool {
-        let timers = self.books.timers(SCOPE).0.list(LIST_MAX, None, UnixMs(EPOCH_MS + now_ms)).timers;
+        let timers = self.timers(now_ms);
         let messages = &self.backlogs[Which::Jobs as usize].messages;
         let original = messages[place].original_id();
-        let is_parked = |message: &Stored| {
-            let timer = format!("parked/jobs/{}", message.id);
-            timers.iter().any(|listed| listed.id.0 == timer)
-        };
+        let is_parked = |message: &Stored| timers.contains(&park_id(&message.id));
         messages.iter().enumerate().any(|(other, message)| {
             message.original_id() == original && (is_parked(message) || (other != place && !message.deleted))
         })
@@ -247,6 +246,11 @@ impl State {
         self.trace(now_ms, || format!("VIOLATION: {what}"));
         self.violation.get_or_insert(what);
     }
+}
+
+/// The timer of a message that is parked.
+fn park_id(id: &MessageId) -> String {
+    format!("parked/jobs/{id}")
 }
 
 /// The timer of a key that waits for an answer.
