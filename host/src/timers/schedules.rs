@@ -92,18 +92,19 @@ impl Schedules {
     pub async fn keep(&self, timers: &dyn Timers, now: UnixMs) -> Result<(), LedgerError> {
         for (name, schedule) in &self.by_name {
             let (id, record) = (timer_id(name), schedule.begin(now, self.since));
-            let timer = NewTimer {
-                id: id.clone(),
-                due: When::At(schedule.due(name, &record)),
-                queue: schedule.config.queue.clone(),
-                message: record.to_bytes(),
-            };
-            let set = timers.set_batch(vec![timer]).await.pop();
-            if set.unwrap_or(Err(LedgerError::Stale))? == Set::New {
-                tracing::info!(schedule = name, next = shown(record.tick), "a schedule is kept");
+            // A look costs less than a write that changes nothing.
+            let Some(timer) = timers.get(&id).await? else {
+                let due = When::At(schedule.due(name, &record));
+                let queue = schedule.config.queue.clone();
+                let timer = NewTimer { id, due, queue, message: record.to_bytes() };
+                let set = timers.set_batch(vec![timer]).await.pop();
+                if set.unwrap_or(Err(LedgerError::Stale))? == Set::New {
+                    tracing::info!(schedule = name, next = shown(record.tick), "a schedule is kept");
+                }
                 continue;
-            }
-            let Some(Timer { fence: Some(fence), message, .. }) = timers.get(&id).await? else { continue };
+            };
+            // While a host has it in hand, that host changes it.
+            let Timer { fence: Some(fence), message, .. } = timer else { continue };
             let found = Record::read(&message);
             let is_ours = found.as_ref().is_some_and(|found| found.spec == schedule.spec || found.since > self.since);
             if is_ours {
