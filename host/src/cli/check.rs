@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use wasq_core::message::MessageType;
-use wasq_ledgers::{OpenError, local};
+use wasq_ledgers::{Ledger, LedgerError, OpenError, local};
 use wasq_queues::Queue;
 
 use super::table::{Table, list, name};
@@ -89,6 +89,13 @@ impl Check {
                 for (name, queue) in &config.queues {
                     unhandled(name, queue, &catalog).into_iter().for_each(&mut problem);
                 }
+                for (name, schedule) in &config.schedules {
+                    let is_handled = !catalog.route(&MessageType(schedule.kind.clone())).is_empty();
+                    // Another service handles what goes to an outlet.
+                    if config.queues.contains_key(&schedule.queue) && !is_handled {
+                        problem(format!("schedules.{name}.type is `{}`, which no plugin handles", schedule.kind));
+                    }
+                }
                 if catalog.plugins().next().is_none() {
                     problem(format!("plugins_dir {}: no plugin in it", config.plugins_dir.display()));
                 }
@@ -98,7 +105,10 @@ impl Check {
         }
         if self.live {
             match wasq_ledgers::open(&config.ledger, &config.aws).await {
-                Ok(_) => println!("ok       the ledger"),
+                Ok(ledger) => match timers_error(&*ledger, &config.scope).await {
+                    None => println!("ok       the ledger"),
+                    Some(error) => problem(format!("the ledger's timers, which delays and schedules need: {error}")),
+                },
                 // By the host beside which this is run, most likely.
                 Err(OpenError::Local(local::OpenError::InUse { .. })) => println!("ok       the ledger: it is in use"),
                 Err(error) => problem(super::process::in_words(&StartError::Ledger(error).into())),
@@ -129,6 +139,11 @@ impl Check {
         }
         Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// What speaks against reading the ledger's timers, such as a right that is missing.
+async fn timers_error(ledger: &dyn Ledger, scope: &str) -> Option<LedgerError> {
+    ledger.timers(scope)?.counts().await.err()
 }
 
 /// Types that a queue's config names and no plugin handles.

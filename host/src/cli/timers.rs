@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
+use wasq_ledgers::timers::END_OF_TIME;
 
 use super::dlq::time;
 use super::http::Admin;
@@ -81,7 +82,8 @@ async fn list(route: &Route, limit: u16, after: Option<&str>) -> anyhow::Result<
     let mut rows = Table::new([whole("due (UTC)"), name("id"), name("queue"), number("bytes"), whole("state")]);
     for timer in &list.timers {
         let state = if timer.is_taken { "being sent" } else { "waits" };
-        rows.add([time(timer.due), timer.id.clone(), timer.queue.clone(), timer.bytes.to_string(), state.into()]);
+        let due = if timer.due >= END_OF_TIME { "never".into() } else { time(timer.due) };
+        rows.add([due, timer.id.clone(), timer.queue.clone(), timer.bytes.to_string(), state.into()]);
     }
     if !list.timers.is_empty() {
         println!("{rows}\n");

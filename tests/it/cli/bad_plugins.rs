@@ -118,6 +118,17 @@ async fn check_names_a_granted_queue_that_is_neither_a_queue_nor_an_outlet() {
 }
 
 #[tokio::test]
+async fn check_names_a_schedule_that_nobody_handles_and_a_schema_that_is_none() {
+    let schedule = |name: &str| format!("[schedules.{name}]\nevery = '1h'\nqueue = 'jobs'\ntype = '{name}'\n");
+    let ingress = "[ingress.types.good]\nschema = 'order.json'\n";
+    let dir = place(&format!("[queues.jobs]\n{}{}{ingress}", schedule("good"), schedule("nightly")));
+    install(&dir.path().join("plugins"), "good", &good(), "");
+    std::fs::write(dir.path().join("order.json"), r#"{ "type": "no such type" }"#).unwrap();
+    let ran = wasq(["check"]).dir(&dir).check(1, &["schedules.nightly.type", "ingress.types.good.schema"]).await;
+    assert!(!ran.out.contains("schedules.good"), "{}", ran.out);
+}
+
+#[tokio::test]
 async fn check_finds_settings_for_a_plugin_that_is_not_there_and_a_bad_manifest() {
     let dir = place("[queues.jobs]\n[plugins.mialer]\ntimeout = '3s'\n");
     install(&dir.path().join("plugins"), "mailer", &good(), "timout = '3s'");
