@@ -143,7 +143,7 @@ impl Host {
             outlets: Arc::new(outlets),
             interrupt: CancellationToken::new(),
             timers: TimerStore::of(&*ledger, &config.scope).map(Arc::new),
-            schedules: Schedules::new(&config.schedules, clock::unix_ms(), |queue| config.is_fifo(queue)),
+            schedules: Schedules::new(&config.schedules, |queue| config.is_fifo(queue)),
             ledger,
             limits: config.limits.clone(),
         });

@@ -70,6 +70,21 @@ pub trait Timers: Send + Sync + 'static {
     /// Removes each timer, whoever has it.
     async fn cancel_batch(&self, ids: &[TimerId]) -> Vec<Result<Cancelled, LedgerError>>;
 
+    /// Sets one timer, as [`set_batch`](Self::set_batch) does.
+    async fn set(&self, timer: NewTimer) -> Result<Set, LedgerError> {
+        only(self.set_batch(vec![timer]).await)
+    }
+
+    /// Changes one timer, as [`update_batch`](Self::update_batch) does.
+    async fn update(&self, update: Update) -> Result<bool, LedgerError> {
+        only(self.update_batch(vec![update]).await)
+    }
+
+    /// Removes one timer, as [`cancel_batch`](Self::cancel_batch) does.
+    async fn cancel(&self, id: &TimerId) -> Result<Cancelled, LedgerError> {
+        only(self.cancel_batch(std::slice::from_ref(id)).await)
+    }
+
     /// A timer as it stands.
     async fn get(&self, id: &TimerId) -> Result<Option<Timer>, LedgerError>;
 
@@ -150,6 +165,11 @@ impl Update {
     pub fn fits(&self) -> Result<(), LedgerError> {
         fits("a timer's message", self.message.as_ref().map_or(0, Bytes::len), MESSAGE_MAX_BYTES)
     }
+}
+
+/// The answer to a batch of one.
+fn only<T>(mut answers: Vec<Result<T, LedgerError>>) -> Result<T, LedgerError> {
+    answers.pop().unwrap_or_else(|| Err(LedgerError::Unavailable("it has not answered".into())))
 }
 
 fn fits(what: &str, bytes: usize, max_bytes: usize) -> Result<(), LedgerError> {

@@ -132,8 +132,7 @@ pub async fn cancel(
     Json(asked): Json<CancelRequest>,
 ) -> Result<Json<CancelAnswer>, TimersError> {
     let CancelRequest { id, by } = asked;
-    let cancelled = timers(&app)?.cancel_batch(&[TimerId(id.clone())]).await.pop();
-    match cancelled.unwrap_or(Err(LedgerError::Stale)) {
+    match timers(&app)?.cancel(&TimerId(id.clone())).await {
         Ok(cancelled) => {
             let was = match cancelled {
                 Cancelled::Waiting => Was::Waiting,

@@ -27,7 +27,7 @@ pub async fn post(State(app): State<Arc<App>>, Path(token): Path<String>, body: 
         Ok(Answered::Gone) => Err(gone()),
         Err(error) => {
             tracing::warn!(%error, "a callback could not be taken");
-            Err(Failure::unavailable("the ledger does not answer; try again"))
+            Err(Failure::unavailable("the answer cannot be kept now; try again"))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -67,20 +68,36 @@ impl Senders {
     }
 }
 
+/// Says that a queue refuses messages, and that it takes them again. What goes on is said once.
+fn note(sent: &[Result<MessageId, QueueError>], queue: &str, is_failing: &AtomicBool) {
+    match sent.iter().find_map(|sent| sent.as_ref().err()) {
+        Some(error) if !is_failing.swap(true, Ordering::Relaxed) => {
+            tracing::warn!(queue, %error, "messages that came in cannot be sent; their producers are told so");
+        }
+        Some(error) => tracing::debug!(queue, %error, "messages that came in cannot be sent"),
+        None if is_failing.swap(false, Ordering::Relaxed) => {
+            tracing::info!(queue, "messages that come in are sent again");
+        }
+        None => {}
+    }
+}
+
 /// Takes what is there into one call, as soon as a call may begin. It ends with the last sender.
 async fn collect(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Item>) {
     let room = Arc::new(Semaphore::new(if queue.is_fifo() { 1 } else { CALLS }));
+    let is_failing = Arc::new(AtomicBool::new(false));
     loop {
         let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
         let mut batch = Vec::with_capacity(BATCH_MAX_ENTRIES);
         if waiting.recv_many(&mut batch, BATCH_MAX_ENTRIES).await == 0 {
             return;
         }
-        let queue = queue.clone();
+        let (queue, is_failing) = (queue.clone(), is_failing.clone());
         tokio::spawn(async move {
             let (messages, answers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|item| (item.message, item.answer)).unzip();
             let sent = send_in_order(queue.as_ref(), &messages).await;
+            note(&sent, queue.name(), &is_failing);
             for (answer, sent) in answers.into_iter().zip(sent) {
                 // A client that has gone away hears nothing; its message is in the queue.
                 let _gone = answer.send(sent);

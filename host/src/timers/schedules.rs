@@ -8,6 +8,7 @@ mod record;
 mod ticks;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -39,8 +40,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub struct Schedules {
     by_name: BTreeMap<String, Schedule>,
-    /// When the host was started: of two configs that differ the later one's counts.
-    since: UnixMs,
+    /// When this config was first looked at, by the store's clock: of two configs that differ the
+    /// later one's counts.
+    since: OnceLock<UnixMs>,
 }
 
 /// A schedule, as its config has it.
@@ -67,14 +69,14 @@ impl Schedules {
     ///
     /// # Panics
     /// If a schedule is none that the config's checks let through.
-    pub fn new(all: &BTreeMap<String, ScheduleConfig>, since: UnixMs, is_fifo: impl Fn(&str) -> bool) -> Self {
+    pub fn new(all: &BTreeMap<String, ScheduleConfig>, is_fifo: impl Fn(&str) -> bool) -> Self {
         let schedule = |(name, config): (&String, &ScheduleConfig)| {
             let rule = config.rule().expect("the config was checked");
             let spec = format!("{:?} {:?} {:?} {:?}", config.cron, config.timezone, config.every, config.jitter);
             let spec = Key::derive(&[spec.as_bytes()]).to_hex();
             (name.clone(), Schedule { rule, config: config.clone(), spec, is_fifo: is_fifo(&config.queue) })
         };
-        Self { by_name: all.iter().map(schedule).collect(), since }
+        Self { by_name: all.iter().map(schedule).collect(), since: OnceLock::new() }
     }
 
     pub fn get(&self, name: &str) -> Option<&Schedule> {
@@ -85,20 +87,23 @@ impl Schedules {
         self.by_name.iter()
     }
 
+    fn since(&self, now: UnixMs) -> UnixMs {
+        *self.since.get_or_init(|| now)
+    }
+
     /// Sets the timers that are not there, and changes those that an older config has set.
     ///
     /// # Errors
     /// The ledger does not answer.
     pub async fn keep(&self, timers: &dyn Timers, now: UnixMs) -> Result<(), LedgerError> {
         for (name, schedule) in &self.by_name {
-            let (id, record) = (timer_id(name), schedule.begin(now, self.since));
+            let (id, record) = (timer_id(name), schedule.begin(now, self.since(now)));
             // A look costs less than a write that changes nothing.
             let Some(timer) = timers.get(&id).await? else {
                 let due = When::At(schedule.due(name, &record));
                 let queue = schedule.config.queue.clone();
                 let timer = NewTimer { id, due, queue, message: record.to_bytes() };
-                let set = timers.set_batch(vec![timer]).await.pop();
-                if set.unwrap_or(Err(LedgerError::Stale))? == Set::New {
+                if timers.set(timer).await? == Set::New {
                     tracing::info!(schedule = name, next = shown(record.tick), "a schedule is kept");
                 }
                 continue;
@@ -106,7 +111,8 @@ impl Schedules {
             // While a host has it in hand, that host changes it.
             let Timer { fence: Some(fence), message, .. } = timer else { continue };
             let found = Record::read(&message);
-            let is_ours = found.as_ref().is_some_and(|found| found.spec == schedule.spec || found.since > self.since);
+            let is_ours =
+                found.as_ref().is_some_and(|found| found.spec == schedule.spec || found.since > self.since(now));
             if is_ours {
                 continue;
             }
@@ -114,11 +120,11 @@ impl Schedules {
             let record = Record { last: found.and_then(|found| found.last), ..record };
             let due = When::At(schedule.due(name, &record));
             let update = Update { id, fence, due, message: Some(record.to_bytes()) };
-            match timers.update_batch(vec![update]).await.pop() {
-                Some(Ok(true)) => tracing::info!(schedule = name, next = shown(record.tick), "a schedule has changed"),
+            match timers.update(update).await {
+                Ok(true) => tracing::info!(schedule = name, next = shown(record.tick), "a schedule has changed"),
                 // Another host was faster.
-                Some(Ok(false) | Err(LedgerError::Stale)) | None => {}
-                Some(Err(error)) => return Err(error),
+                Ok(false) | Err(LedgerError::Stale) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -141,9 +147,9 @@ impl Schedules {
         let record = match found {
             Some(found) if found.spec == schedule.spec => found,
             // A host with a later config may take it.
-            Some(found) if found.since > self.since && overdue_ms < LATER_CONFIG_MS => return later(),
+            Some(found) if found.since > self.since(now) && overdue_ms < LATER_CONFIG_MS => return later(),
             // What another config has set, or nobody can read, begins anew.
-            Some(_) | None => schedule.begin(now, self.since),
+            Some(_) | None => schedule.begin(now, self.since(now)),
         };
         let Ticks { sent, skipped, next } = match (record.is_paused, record.tick) {
             (false, Some(tick)) => {
@@ -161,7 +167,7 @@ impl Schedules {
             );
         }
         let last = sent.last().map(|tick| Last { tick: *tick, sent_at: now }).or(record.last);
-        let after = Record { tick: next, spec: schedule.spec.clone(), since: self.since, last, ..record };
+        let after = Record { tick: next, spec: schedule.spec.clone(), since: self.since(now), last, ..record };
         let due = When::At(schedule.due(name, &after));
         let then = Update { id: taken.id.clone(), fence: taken.fence, due, message: Some(after.to_bytes()) };
         let messages: Vec<_> = sent.into_iter().map(|tick| schedule.message(name, &key(name, tick), tick)).collect();
@@ -251,10 +257,10 @@ pub async fn change(
                 None => record.tick.unwrap_or(END_OF_TIME),
             };
             let update = Update { id: id.clone(), fence, due: When::At(due), message: Some(record.to_bytes()) };
-            match timers.update_batch(vec![update]).await.pop() {
-                Some(Ok(true)) => return Ok(Some((record, due))),
-                Some(Ok(false) | Err(LedgerError::Stale)) | None => {}
-                Some(Err(error)) => return Err(error),
+            match timers.update(update).await {
+                Ok(true) => return Ok(Some((record, due))),
+                Ok(false) | Err(LedgerError::Stale) => {}
+                Err(error) => return Err(error),
             }
         }
         tokio::time::sleep(TRY_AGAIN).await;
@@ -274,7 +280,7 @@ pub async fn run_now(timers: &dyn Timers, name: &str, schedule: &Schedule, now: 
         queue: schedule.config.queue.clone(),
         message: super::stored_message::encode(&schedule.message(name, &key, now), None),
     };
-    timers.set_batch(vec![timer]).await.pop().unwrap_or(Err(LedgerError::Stale))?;
+    timers.set(timer).await?;
     Ok(key)
 }
 
@@ -283,8 +289,7 @@ pub async fn run_now(timers: &dyn Timers, name: &str, schedule: &Schedule, now: 
 /// # Errors
 /// The ledger does not answer.
 pub async fn remove(timers: &dyn Timers, name: &str) -> Result<bool, LedgerError> {
-    let cancelled = timers.cancel_batch(&[timer_id(name)]).await.pop();
-    Ok(cancelled.unwrap_or(Err(LedgerError::Stale))? != Cancelled::Gone)
+    Ok(timers.cancel(&timer_id(name)).await? != Cancelled::Gone)
 }
 
 pub fn timer_id(name: &str) -> TimerId {

@@ -32,12 +32,7 @@ async fn send_tick(
     let update = match schedules.turn(taken, now) {
         Turn::Forget => {
             tracing::warn!(id = %taken.id, "a schedule that no config has any more is removed");
-            return store
-                .timers
-                .cancel_batch(std::slice::from_ref(&taken.id))
-                .await
-                .into_iter()
-                .try_for_each(|gone| gone.map(drop));
+            return store.timers.cancel(&taken.id).await.map(drop);
         }
         Turn::Change(then) => then,
         Turn::Send { queue, messages, then } => match send(outlets, &queue, &messages).await {
@@ -53,7 +48,7 @@ async fn send_tick(
             }
         },
     };
-    store.timers.update_batch(vec![update]).await.into_iter().try_for_each(|is_there| is_there.map(drop))
+    store.timers.update(update).await.map(drop)
 }
 
 async fn send(outlets: &Outlets, queue: &str, messages: &[Outgoing]) -> Result<(), String> {

@@ -77,8 +77,7 @@ impl TimerStore {
             queue: queue.to_owned(),
             message: stored_message::encode(message, None),
         };
-        let answer = self.timers.set_batch(vec![timer]).await.pop();
-        answer.unwrap_or_else(|| Err(LedgerError::Unavailable("it has not answered".into())))?;
+        self.timers.set(timer).await?;
         self.meters.parked.add(1);
         Ok(())
     }

@@ -92,12 +92,12 @@ impl TimerStore {
         let message = stored_message::encode(&message, Some(&wait));
         let timer = NewTimer { id: timer, due: When::In(timeout), queue: waiter.queue.clone(), message };
         let id = timer.id.clone();
-        let set = self.timers.set_batch(vec![timer]).await.pop().unwrap_or(Err(LedgerError::Stale))?;
+        let set = self.timers.set(timer).await?;
         // An earlier attempt's timer may have gone since the first look: then its outcome is there.
         if set == Set::New
             && let Some(outcome) = wait.outcome(ledger).await?
         {
-            self.timers.cancel_batch(&[id]).await;
+            self.timers.cancel(&id).await?;
             return outcome.waiting(name);
         }
         self.meters.parked.add(u64::from(set == Set::New));
@@ -110,25 +110,27 @@ impl TimerStore {
     /// The ledger does not answer. Nothing is known of the answer then.
     pub async fn answer(&self, ledger: &dyn Ledger, token: &str, body: &[u8]) -> Result<Answered, LedgerError> {
         let Some(lead) = ledger.get_envelope(&lead_id(token)).await? else { return Ok(Answered::Gone) };
-        let Ok(Lead { timer }) = serde_json::from_slice(&lead) else { return Ok(Answered::Gone) };
+        let lead = serde_json::from_slice(&lead);
+        let Lead { timer } = lead.map_err(|error| LedgerError::Damaged(format!("what a token leads to: {error}")))?;
         let id = TimerId(timer);
         for _ in 0..TRIES {
             let Some(timer) = self.timers.get(&id).await? else { return Ok(Answered::Gone) };
             let Some(fence) = timer.fence else { return Ok(Answered::Gone) };
-            let Ok(StoredMessage { message, wait: Some(wait) }) = stored_message::decode(&timer.message) else {
-                return Ok(Answered::Gone);
-            };
+            let stored = stored_message::decode(&timer.message);
+            let StoredMessage { message, wait } =
+                stored.map_err(|error| LedgerError::Damaged(format!("the message of a wait: {error}")))?;
+            let wait = wait.ok_or_else(|| LedgerError::Damaged("the message of a wait waits for nothing".into()))?;
             if wait.answer.is_some() || wait.outcome(ledger).await?.is_some() {
                 return Ok(Answered::Gone);
             }
             let wait = Wait { answer: Some(BASE64_STANDARD.encode(body)), ..wait };
             let message: Bytes = stored_message::encode(&message, Some(&wait));
             let update = Update { id: id.clone(), fence, due: When::NOW, message: Some(message) };
-            match self.timers.update_batch(vec![update]).await.pop() {
-                Some(Ok(true)) => return Ok(Answered::Accepted),
-                Some(Err(LedgerError::Stale)) => {}
-                Some(Ok(false)) | None => return Ok(Answered::Gone),
-                Some(Err(error)) => return Err(error),
+            match self.timers.update(update).await {
+                Ok(true) => return Ok(Answered::Accepted),
+                Ok(false) => return Ok(Answered::Gone),
+                Err(LedgerError::Stale) => {}
+                Err(error) => return Err(error),
             }
         }
         Err(LedgerError::Unavailable("others change the wait all the time; try again".into()))

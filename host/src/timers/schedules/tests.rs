@@ -12,7 +12,7 @@ const OCTOBER: UnixMs = UnixMs(1_790_812_800_000);
 fn schedules(text: &str) -> Schedules {
     let text = format!("[queues.jobs]\n[schedules.report]\nqueue = 'jobs'\ntype = 'report'\n{text}");
     let config = crate::config::Config::parse(&text, std::path::Path::new("wasq.toml")).expect("it is a config");
-    Schedules::new(&config.schedules, OCTOBER, |_| false)
+    Schedules { since: OCTOBER.into(), ..Schedules::new(&config.schedules, |_| false) }
 }
 
 /// A store, and hosts that look into it, each in its turn. The store's clock alone counts.
@@ -165,7 +165,7 @@ fn jitter_is_the_same_on_every_host_and_within_its_bound() {
 #[test]
 fn a_schedule_that_no_config_has_is_forgotten_after_a_while() {
     let daily = schedules("cron = '@daily'");
-    let others = Schedules { by_name: BTreeMap::new(), since: OCTOBER };
+    let others = Schedules { by_name: BTreeMap::new(), since: OCTOBER.into() };
     let mut fleet = Fleet::new(&daily, OCTOBER);
     let tick = OCTOBER.0 + DAY_MS;
     let mut looks = 0;
@@ -191,9 +191,10 @@ fn a_schedule_that_no_config_has_is_forgotten_after_a_while() {
 #[test]
 fn a_host_with_an_older_config_leaves_ticks_to_those_with_a_later_one() {
     let (older, later) = (schedules("every = '5m'"), schedules("every = '1m'"));
-    let later = Schedules { since: UnixMs(OCTOBER.0 + 1), ..later };
+    let since = UnixMs(OCTOBER.0 + 1);
+    let later = Schedules { since: since.into(), ..later };
     let mut fleet = Fleet::new(&later, OCTOBER);
-    let record = Record { since: later.since, ..later.get("report").expect("it is there").begin(OCTOBER, later.since) };
+    let record = later.get("report").expect("it is there").begin(OCTOBER, since);
     let tick = UnixMs(OCTOBER.0 + 60_000);
     let (id, queue) = (timer_id("report"), "jobs".to_owned());
     let taken = |now: u64| Taken {
@@ -222,7 +223,7 @@ async fn a_later_config_counts_and_a_pause_outlasts_it() {
     let timers = wasq_ledgers::Ledger::timers(&ledger, "shop").expect("it keeps timers");
     let timers = &*timers;
     let now = wasq_core::clock::unix_ms();
-    let of = |text: &str, since| Schedules { since: UnixMs(since), ..schedules(text) };
+    let of = |text: &str, since| Schedules { since: UnixMs(since).into(), ..schedules(text) };
     let (daily, hourly) = (of("cron = '@daily'", 1), of("cron = '@hourly'", 2));
     let record = async || Record::read(&timers.get(&timer_id("report")).await.unwrap().unwrap().message).unwrap();
     daily.keep(timers, now).await.unwrap();
