@@ -128,8 +128,8 @@ const LETTER_WAIT: Backoff = Backoff::new(HELD_BACK, Duration::from_secs(5 * 60)
 /// The wait before a message is looked at again whose key another delivery holds: never longer than
 /// that one's lease.
 const BUSY: Backoff = Backoff::new(HELD_BACK, VISIBILITY_MAX);
-/// A message is parked or dead-lettered so long before its queue deletes it, or a tenth of the retention if
-/// that is shorter: time for a letter whose DLQ does not answer at once.
+/// A message is parked or dead-lettered so long before its queue deletes it, or a tenth of the
+/// retention if that is shorter: time for a letter whose DLQ does not answer at once.
 const RETENTION_MARGIN_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// From an exit to a settlement.

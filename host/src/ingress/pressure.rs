@@ -1,4 +1,4 @@
-//! Backpressure: a type whose queue is too full, or whose messages wait for too long, is taken later.
+//! Backpressure: a type whose queue is too full, or whose messages wait too long, is taken later.
 
 use std::time::Duration;
 

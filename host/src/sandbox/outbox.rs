@@ -62,8 +62,8 @@ impl OutboxMessage {
         UnixMs(self.asked_at.unwrap_or(now).0.saturating_add(u64::from(self.delay_s) * 1_000))
     }
 
-    /// The message as its queue gets it, without its delay. `depth` is how many outboxes in a row have led to it, this
-    /// one included.
+    /// The message as its queue gets it, without its delay. `depth` is how many outboxes in a row
+    /// have led to it, this one included.
     pub fn outgoing(&self, fifo: bool, depth: u32) -> Outgoing {
         let mut attributes = self.attributes.clone();
         attributes.insert(TYPE_ATTRIBUTE.into(), AttributeValue::string(&self.kind));

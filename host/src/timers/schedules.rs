@@ -40,8 +40,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub struct Schedules {
     by_name: BTreeMap<String, Schedule>,
-    /// When this config was first looked at, by the store's clock: of two configs that differ the
-    /// later one's counts.
+    /// When the host first looked, by the store's clock: of two configs that differ the later one
+    /// counts.
     since: OnceLock<UnixMs>,
 }
 

@@ -45,7 +45,8 @@ RETURNING id";
 
 /// Takes what is due. $2 lease, $3 how many at most, $4 how many bytes. The row without an id says
 /// how many were found (`fence`), of which some may be too many bytes for now, in how many
-/// milliseconds the next one is due (`due_ms`), and what time it is. A row that another host has locked is that host's.
+/// milliseconds the next one is due (`due_ms`), and what time it is. A row that another host has
+/// locked is that host's.
 const TAKE: &str = "
 WITH found AS MATERIALIZED (
     SELECT id, look_ms, octet_length(message) AS bytes

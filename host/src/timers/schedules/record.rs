@@ -11,7 +11,7 @@ pub struct Record {
     pub tick: Option<UnixMs>,
     /// A digest of what decides over the ticks.
     pub spec: String,
-    /// When the host was started whose config it is.
+    /// When the host first looked whose config it is, by the store's clock.
     pub since: UnixMs,
     #[serde(default)]
     pub is_paused: bool,

@@ -82,3 +82,21 @@ async fn an_answer_that_comes_while_the_message_is_sent_is_too_late() {
     assert_eq!(due.len(), 1);
     assert_eq!(answer(&store, ledger, &token, b"late").await, Answered::Gone);
 }
+
+#[tokio::test]
+async fn what_the_ledger_has_damaged_is_an_error_and_not_an_answer_too_late() {
+    let (_dir, ledger, store) = store();
+    let ledger = &*ledger;
+    let token = pending(&store, ledger, "a", LONG).await;
+    let check = async |token: &str, expect: &str| match store.answer(ledger, token, b"yes").await {
+        Err(LedgerError::Damaged(what)) => assert!(what.starts_with(expect), "{what}"),
+        other => panic!("{other:?}"),
+    };
+    ledger.put_envelope(&lead_id("other"), b"{", LONG).await.expect("the ledger answers");
+    check("other", "what a token leads to").await;
+    let id = Wait::new(KEY, "a").timer();
+    let fence = store.get(&id).await.expect("the ledger answers").and_then(|timer| timer.fence).expect("it waits");
+    let update = Update { id, fence, due: When::In(LONG), message: Some(Bytes::from_static(b"x")) };
+    assert!(store.timers.update(update).await.expect("the ledger answers"));
+    check(&token, "the message of a wait").await;
+}

@@ -1,7 +1,7 @@
 -- Takes what is due. ARGV: lease in ms, how many at most, how many bytes of messages at most.
 -- Answers the time, and in how many ms there is more, or nothing if nothing waits; then five words
--- for each timer: id, fence, due, queue, message. Of one that cannot be read these are id, nothing, and what
--- is wrong with it.
+-- for each timer: id, fence, due, queue, message. Of one that cannot be read these are id, nothing,
+-- and what is wrong with it.
 local now_ms, now_us = now()
 local answer, bytes = {text(now_ms), ''}, 0
 local until_ms = text(now_ms + ARGV[1])
