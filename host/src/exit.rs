@@ -35,6 +35,8 @@ pub enum Exit {
     Outbox { reason: String },
     /// The message cannot be read.
     Invalid { reason: String },
+    /// No run: another member of its group was dead-lettered, and that cancelled the group.
+    Cancelled { group: String },
     /// No run: a service says something about itself, as S3 once a notification is set up.
     Notice { reason: String },
     /// The key was used before with another body.
@@ -99,6 +101,7 @@ impl Exit {
             Self::BadResult { .. } => "bad-result",
             Self::Outbox { .. } => "outbox",
             Self::Invalid { .. } => "invalid",
+            Self::Cancelled { .. } => "cancelled",
             Self::Notice { .. } => "notice",
             Self::Conflict => "conflict",
             Self::OversizedKey { .. } => "oversized-key",
@@ -137,6 +140,7 @@ impl Exit {
             | Self::BadResult { .. } => Some(true),
             Self::Outbox { .. }
             | Self::Invalid { .. }
+            | Self::Cancelled { .. }
             | Self::Notice { .. }
             | Self::Conflict
             | Self::OversizedKey { .. }
@@ -179,6 +183,7 @@ impl Exit {
             Self::Snooze { delay } => format!("snoozed for {delay:?}"),
             Self::Waiting => "waits for an answer".into(),
             Self::Unavailable { dependency, reason, .. } => format!("{dependency} is unavailable: {reason}"),
+            Self::Cancelled { group } => format!("its group `{group}` was cancelled: another member was dead-lettered"),
             Self::Timeout { limit } => format!("did not return within its timeout of {limit:?}"),
             Self::Exited { code } => format!("called exit({code}); a handler returns instead"),
             Self::Conflict => "the idempotency key was used before with another body".into(),

@@ -14,6 +14,7 @@ pub mod batch;
 mod claim;
 pub mod decide;
 pub mod decode;
+mod groups;
 mod insist;
 mod leftover;
 mod notice;
@@ -45,13 +46,14 @@ pub use services::{QueueRuntime, Services};
 
 use batch::Batch;
 use claim::Claimed;
-use decide::{DEAD_LETTER, DecisionInput, PARK, QueueAction, Settlement, decide, within_retention};
+use decide::{DEAD_LETTER, DecisionInput, HELD_BACK, PARK, QueueAction, Settlement, decide, within_retention};
 use plugin_attempt::{AttemptEnd, PluginAttempt};
 use wait::Wait;
 use work::Work;
 
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
+use crate::groups::Membership;
 use crate::lease::Lease;
 use crate::plugins::manifest::{Idempotency, Retry};
 use crate::plugins::rollout::Version;
@@ -182,12 +184,19 @@ impl PluginAttempt<'_> {
             services.recent.unroutable.met(&runtime.name, &message.kind.0, after, now());
             return self.refuse(Exit::Unroutable { kind: message.kind.0.clone() }).await;
         }
+        if let Some(member) = Membership::of(&delivery.attributes) {
+            match Box::pin(self.cancelled(&member)).await {
+                Ok(None) => {}
+                Ok(Some(exit)) => return self.refuse(exit).await,
+                Err(error) => return self.refuse(pending::exit_of(&self, error)).await,
+            }
+        }
         let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
         lease.keep_until(keep_until + longest);
         let whole = PluginAttempt { is_only_plugin: all.len() == 1, ..self };
         let ended =
             join_all(all.iter().map(|serving| whole.of(&serving.stable).attempt(trace, message, serving))).await;
-        let settled = Settled::of_all(ended.iter().map(|ended| Settled::of(&ended.settlement)));
+        let settled = whole.settled(all, &ended).await;
         if settled.action == QueueAction::Delete {
             count_duplicates(services, &delivery.message_id, message, all, &ended);
         }
@@ -196,7 +205,24 @@ impl PluginAttempt<'_> {
 
     /// Settles the delivery without any plugin.
     async fn refuse(&self, exit: Exit) -> Settled {
-        Settled::of(&self.without_a_run(exit).await.settlement)
+        let ended = self.without_a_run(exit).await;
+        self.settled(&[], std::slice::from_ref(&ended)).await
+    }
+
+    /// What is told to the queue, once all of its plugins have ended. What a group waits for is
+    /// recorded before: what cannot be is not deleted.
+    async fn settled(&self, all: &[Arc<Serving>], ended: &[AttemptEnd]) -> Settled {
+        let settled = Settled::of_all(ended.iter().map(|ended| Settled::of(&ended.settlement)));
+        let is_over = settled.action == QueueAction::Delete && settled.name != PARK;
+        let Some(member) = Membership::of(&self.delivery.attributes).filter(|_| is_over) else { return settled };
+        match Box::pin(self.end_member(&member, all, ended)).await {
+            Ok(()) => settled,
+            Err(error) => {
+                log_attempt!(error, self, 0, %error, "the end of a group's member could not be recorded; the message stays in its queue");
+                let action = QueueAction::Hide(HELD_BACK);
+                Settled { action, name: action.name(), ..settled }
+            }
+        }
     }
 
     /// Claim, run, decide, record.

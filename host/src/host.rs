@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use wasq_core::clock::{self, SystemClock};
+use wasq_core::clock::{self, SharedClock, SystemClock};
 use wasq_ledgers::Ledger;
 
 pub use opened::Opened;
@@ -28,6 +28,7 @@ use crate::admission::permits::Permits;
 use crate::config::Config;
 use crate::flow::recent::Recent;
 use crate::flow::{QueueRuntime, Services};
+use crate::groups::GroupStore;
 use crate::ingress::{self, IngressTypes};
 use crate::plugins::watch::Watch;
 use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
@@ -126,9 +127,14 @@ impl Host {
         let otlp = Otlp::new(otlp, &config.scope);
         let (mut outlets, mut late) = (open.outlets(&config), LateOutlets::default());
         outlets.extend(open.unopened.iter().map(|unopened| (unopened.name.clone(), late.add(&config, unopened))));
+        let clock: SharedClock = Arc::new(SystemClock);
+        let timers = TimerStore::of(&*ledger, &config.scope).map(Arc::new);
+        let groups = |timers| {
+            GroupStore::of(&ledger, &config.scope, timers, clock.clone(), &config.limits).map(Arc::new)
+        };
         let services = Arc::new(Services {
             scope: config.scope.clone(),
-            clock: Arc::new(SystemClock),
+            clock: clock.clone(),
             catalogs: catalogs.clone(),
             sandbox,
             permits: Permits::new(&config.limits),
@@ -142,9 +148,10 @@ impl Host {
             queue_names: config.queues.keys().cloned().collect(),
             outlets: Arc::new(outlets),
             interrupt: CancellationToken::new(),
-            timers: TimerStore::of(&*ledger, &config.scope).map(Arc::new),
+            groups: timers.as_ref().and_then(groups),
+            timers,
             schedules: Schedules::new(&config.schedules, |queue| config.is_fifo(queue)),
-            ledger,
+            ledger: ledger.clone(),
             limits: config.limits.clone(),
         });
         let receives = Arc::new(ReceiveLimits::default());

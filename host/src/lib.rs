@@ -7,6 +7,7 @@ pub mod config;
 pub mod dlq;
 pub mod exit;
 pub mod flow;
+pub mod groups;
 mod growing_list;
 pub mod host;
 pub mod http_port;

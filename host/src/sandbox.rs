@@ -6,6 +6,7 @@ mod bindings;
 pub mod egress;
 mod engine;
 mod grants;
+mod groups;
 mod imports;
 mod job;
 mod logging;

@@ -20,4 +20,4 @@ pub mod waits;
 pub use meters::TimerMeters;
 pub use send_due::send_due;
 pub use store::{Later, TimerStore, park_id};
-pub use stored_message::{StoredMessage, decode as stored};
+pub use stored_message::{StoredMessage, decode, encode};

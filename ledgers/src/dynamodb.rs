@@ -5,6 +5,8 @@
 //! message costs two writes: its claim and its finish. What time it is the server says (see
 //! `time`): the hosts' clocks may differ, and jump.
 
+mod calls;
+mod documents;
 mod finish;
 mod item;
 mod open;
@@ -41,8 +43,9 @@ use self::time::Bounds;
 use self::update::Update;
 use super::entry::{self, Change, Entry, State, Steps, after};
 use super::ledger::CALLS_AT_ONCE;
-use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
+use super::{Claim, ClaimRequest, Completion, Ended, Fence, Finish, Ledger, LedgerError};
 use crate::config::DynamodbConfig;
+use crate::documents::Documents;
 use crate::timers::Timers;
 
 /// How often a change is tried while others change the entry. Each time somebody else has got on.
@@ -275,6 +278,10 @@ impl Ledger for DynamodbLedger {
         futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await
     }
 
+    async fn ended(&self, key: Key) -> Result<Option<Ended>, LedgerError> {
+        Ok(self.current_entry(key, None).await?.and_then(|(found, _)| found.entry.state.ended()))
+    }
+
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         steps::get(&self.table, key, fence, name).await
     }
@@ -323,6 +330,10 @@ impl Ledger for DynamodbLedger {
 
     fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
         Some(Arc::new(timers::DynamodbTimers::new(self.table.clone(), service)))
+    }
+
+    fn documents(&self, service: &str) -> Option<Arc<dyn Documents>> {
+        Some(Arc::new(documents::DynamodbDocuments::new(self.table.clone(), service)))
     }
 
     async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasq_core::message::{BodyDigest, MessageId, UnixMs};
 
-use super::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, LedgerError};
+use super::{Claim, ClaimRequest, Completion, Ended, Fence, Finish, Fresh, LedgerError};
 
 /// A key's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,17 @@ pub enum State {
     Released,
     Done { result: Option<Vec<u8>>, discarded: bool },
     DeadLettered,
+}
+
+impl State {
+    /// How the work ended, if it has.
+    pub fn ended(self) -> Option<Ended> {
+        match self {
+            Self::Claimed | Self::Released => None,
+            Self::Done { result, discarded } => Some(Ended::Done { result, discarded }),
+            Self::DeadLettered => Some(Ended::DeadLettered),
+        }
+    }
 }
 
 /// What is wrong with an entry in a state that is none of [`State`]'s.

@@ -14,6 +14,7 @@ use wasq_core::pause::{Pause, Target};
 
 pub use crate::error::LedgerError;
 pub use crate::fence::Fence;
+use crate::documents::Documents;
 use crate::meters::LedgerMeters;
 use crate::timers::Timers;
 
@@ -70,6 +71,12 @@ pub trait Ledger: Send + Sync + 'static {
         completions.iter().map(|_| Err(why())).collect()
     }
 
+    /// How the key's work ended, if it has and is still known. None where the store does not say.
+    async fn ended(&self, key: Key) -> Result<Option<Ended>, LedgerError> {
+        let _ = key;
+        Ok(None)
+    }
+
     /// The bytes that the step recorded, in this attempt or an earlier one.
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError>;
 
@@ -104,6 +111,12 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// The timers of a service; None where the store keeps none, as some of the tests'.
     fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
+        let _ = service;
+        None
+    }
+
+    /// The documents of a service; None where the store keeps none.
+    fn documents(&self, service: &str) -> Option<Arc<dyn Documents>> {
         let _ = service;
         None
     }
@@ -146,6 +159,13 @@ pub struct Completion {
     pub result: Option<Vec<u8>>,
     pub discarded: bool,
     pub ttl: Duration,
+}
+
+/// How a key's work has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Done { result: Option<Vec<u8>>, discarded: bool },
+    DeadLettered,
 }
 
 /// The answer to a claim.

@@ -6,6 +6,7 @@
 //! its own way.
 
 pub mod config;
+pub mod documents;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 pub mod entry;
@@ -26,6 +27,6 @@ pub mod redis;
 mod remote;
 pub mod timers;
 
-pub use ledger::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, Ledger, LedgerError};
+pub use ledger::{Claim, ClaimRequest, Completion, Ended, Fence, Finish, Fresh, Ledger, LedgerError};
 pub use meters::LedgerMeters;
 pub use open::{OpenError, open};

@@ -16,11 +16,12 @@
 //! | `segment`, `frame`, `record`, `key_map` | the log |
 //! | `syncer` | who waits for the disk, and what follows a failed sync |
 //! | `run`, `run_reader`, `run_writer`, `runs`, `merge`, `filter` | what has left the log |
-//! | `store`, `rows`, `writer`, `operation`, `expiry`, `pauses`, `convert` | SQLite |
+//! | `store`, `rows`, `writer`, `operation`, `expiry`, `pauses`, `timers`, `documents`, `convert` | SQLite |
 
 mod bell;
 mod convert;
 mod core;
+mod documents;
 mod expiry;
 mod fences;
 mod filter;
@@ -72,7 +73,8 @@ use self::turn::Turn;
 use self::writer::{WAITING_MAX, Writer};
 use super::entry;
 use super::ledger::one;
-use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
+use super::{Claim, ClaimRequest, Completion, Ended, Fence, Finish, Ledger, LedgerError};
+use crate::documents::Documents;
 use crate::meters::LedgerMeters;
 use crate::timers::Timers;
 
@@ -276,6 +278,10 @@ impl Ledger for LocalLedger {
         answers.await.unwrap_or_else(|error| vec![Err(error); keys.len()])
     }
 
+    async fn ended(&self, key: Key) -> Result<Option<Ended>, LedgerError> {
+        self.0.core.turn(std::iter::once(key), false, |turn| turn.ended(key)).await.map(|(ended, _)| ended)
+    }
+
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let claimed = self.0.core.turn(std::iter::once(key), false, |turn| turn.steps_since(key, fence));
         let (since, _) = claimed.await?;
@@ -326,6 +332,11 @@ impl Ledger for LocalLedger {
         let Handle { core, operations, held, .. } = &*self.0;
         let timers = timers::LocalTimers::new(operations.clone(), core.clone(), held.clone(), service, self.0.clone());
         Some(Arc::new(timers))
+    }
+
+    fn documents(&self, service: &str) -> Option<Arc<dyn Documents>> {
+        let Handle { core, operations, .. } = &*self.0;
+        Some(Arc::new(documents::LocalDocuments::new(operations.clone(), core.clone(), service, self.0.clone())))
     }
 
     fn meters(&self) -> Option<&LedgerMeters> {

@@ -4,6 +4,7 @@
 //! is answered (docs/operate/ledgers.md tells what that means with replicas). The server decides,
 //! by its own clock; what it decides stands in `postgres/sql.rs`.
 
+mod documents;
 mod error;
 mod migrate;
 mod rounds;
@@ -37,8 +38,9 @@ use self::store::Store;
 use super::entry::{DeadIds, IDLE_KEPT};
 use super::ledger::one;
 use super::remote::span_ms;
-use super::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError, pauses};
+use super::{Claim, ClaimRequest, Completion, Ended, Fence, Finish, Ledger, LedgerError, pauses};
 use crate::config::PostgresConfig;
+use crate::documents::Documents;
 use crate::timers::Timers;
 
 /// How often a claim or a completion is asked again when another host inserted its key at the same
@@ -227,6 +229,19 @@ impl Ledger for PostgresLedger {
         in_rounds(&completions, |(key, _)| *key, ask).await
     }
 
+    async fn ended(&self, key: Key) -> Result<Option<Ended>, LedgerError> {
+        let Some(row) = self.store.query_opt(&self.statements.ended, &[&&key.0[..]]).await? else { return Ok(None) };
+        match get::<i16>(&row, "state")? {
+            CLAIMED | RELEASED => Ok(None),
+            DONE => {
+                let (result, discarded) = (nullable(&row, "result")?, get(&row, "discarded")?);
+                Ok(Some(Ended::Done { result, discarded }))
+            }
+            DEAD_LETTERED => Ok(Some(Ended::DeadLettered)),
+            state => Err(unknown_state(key, state)),
+        }
+    }
+
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let fence = column(fence);
         let parameters: [&(dyn ToSql + Sync); 3] = [&&key.0[..], &fence, &name.as_bytes()];
@@ -280,6 +295,10 @@ impl Ledger for PostgresLedger {
 
     fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
         Some(Arc::new(timers::PostgresTimers::new(self.store.clone(), self.statements.clone(), service)))
+    }
+
+    fn documents(&self, service: &str) -> Option<Arc<dyn Documents>> {
+        Some(Arc::new(documents::PostgresDocuments::new(self.store.clone(), self.statements.clone(), service)))
     }
 
     async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {

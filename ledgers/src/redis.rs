@@ -4,6 +4,7 @@
 //! entry, which is a hash, and its steps, which are another; both go by themselves when they may.
 //! What the server loses, the ledger forgets: docs/operate/ledgers.md tells when.
 
+mod documents;
 mod error;
 mod script;
 mod store;
@@ -25,8 +26,9 @@ use self::store::{ScriptCall, Store};
 use super::entry::{self, DeadIds, IDLE_KEPT};
 use super::ledger::one;
 use super::remote::{span_ms, until};
-use super::{Claim, ClaimRequest, Completion, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
+use super::{Claim, ClaimRequest, Completion, Ended, Fence, Finish, Fresh, Ledger, LedgerError, pauses};
 use crate::config::RedisConfig;
+use crate::documents::Documents;
 use crate::timers::Timers;
 
 /// How long the trace of a ping is kept.
@@ -52,6 +54,7 @@ struct Scripts {
     extend: Script,
     finish: Script,
     known: Script,
+    ended: Script,
     complete: Script,
     get_step: Script,
     put_step: Script,
@@ -183,6 +186,7 @@ impl Scripts {
             extend: script(include_str!("redis/extend.lua")),
             finish: script(include_str!("redis/finish.lua")),
             known: script(include_str!("redis/known.lua")),
+            ended: script(include_str!("redis/ended.lua")),
             complete: script(include_str!("redis/complete.lua")),
             get_step: script(include_str!("redis/get_step.lua")),
             put_step: script(include_str!("redis/put_step.lua")),
@@ -224,6 +228,22 @@ impl Ledger for RedisLedger {
     async fn complete_batch(&self, completions: Vec<(Key, Completion)>) -> Vec<Result<(), LedgerError>> {
         let calls = completions.into_iter().map(|(key, completion)| (key, self.complete_call(key, completion)));
         self.each(&self.scripts.complete, calls.collect(), finished).await
+    }
+
+    async fn ended(&self, key: Key) -> Result<Option<Ended>, LedgerError> {
+        let mut answer = self.store.run(&self.scripts.ended, self.about(key)).await?;
+        match answer_words(&answer)[..] {
+            [b"no"] => Ok(None),
+            [b"dead-lettered"] => Ok(Some(Ended::DeadLettered)),
+            [b"done", discarded @ (b"0" | b"1")] => {
+                Ok(Some(Ended::Done { result: None, discarded: discarded == b"1" }))
+            }
+            [b"done", discarded @ (b"0" | b"1"), _] => {
+                let discarded = discarded == b"1";
+                Ok(Some(Ended::Done { result: answer.pop(), discarded }))
+            }
+            ref answer => Err(nonsense(key, answer)),
+        }
     }
 
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -280,6 +300,10 @@ impl Ledger for RedisLedger {
 
     fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
         Some(Arc::new(timers::RedisTimers::new(self.store.clone(), &self.prefix, service)))
+    }
+
+    fn documents(&self, service: &str) -> Option<Arc<dyn Documents>> {
+        Some(Arc::new(documents::RedisDocuments::new(self.store.clone(), &self.prefix, service)))
     }
 
     async fn with_own_connections(&self) -> Option<Arc<dyn Ledger>> {

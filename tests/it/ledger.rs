@@ -2,6 +2,7 @@
 
 mod again;
 mod contract;
+mod documents;
 mod dynamodb;
 mod keeper;
 mod local;

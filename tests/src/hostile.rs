@@ -140,6 +140,7 @@ impl Bench {
             sent_at: UnixMs(0),
             started_at: UnixMs(0),
             parking: None,
+            groups: None,
             attempt: 1,
             key: Key::of("hostile", &plugin.manifest.name, &MessageType("t".into()), "k"),
             fence: Fence(1),

@@ -7,6 +7,7 @@
 //! [`World`] while it happens, and once more at the end.
 
 mod checks;
+mod documents;
 mod host;
 mod ledger;
 mod plan;

@@ -147,6 +147,7 @@ impl Invoke {
             sent_at: delivery.sent_at,
             started_at: wasq_core::clock::unix_ms(),
             parking: None,
+            groups: None,
             attempt: fresh.attempt,
             key,
             fence: fresh.fence,

@@ -57,6 +57,7 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("outbox_messages", limits.outbox_messages as u64, 0..=10_000),
         ("outbox_bytes", limits.outbox_bytes as u64, 0..=GIB),
         ("outbox_depth", u64::from(limits.outbox_depth), 1..=10_000),
+        ("group_members", limits.group_members as u64, 1..=10_000),
         ("max_crashes", u64::from(limits.max_crashes), 1..=1_000),
         ("breaker_failures", u64::from(limits.breaker_failures), 1..=1_000_000),
         ("cost_keys", limits.cost_keys as u64, 1..=1_000),

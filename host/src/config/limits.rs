@@ -67,6 +67,8 @@ pub struct Limits {
     pub outbox_bytes: usize,
     /// How many outboxes in a row may have led to a message: 1 to 10,000. Default 32.
     pub outbox_depth: u32,
+    /// Members of one group: 1 to 10,000. Default 10,000.
+    pub group_members: usize,
     /// Outbound requests of one message: 0 to 100,000. Default 100.
     pub requests: usize,
     /// Outbound requests of one message at once, until each's response is read or dropped: 1 to
@@ -156,6 +158,7 @@ impl Default for Limits {
             outbox_messages: 100,
             outbox_bytes: 16 * 1024 * 1024,
             outbox_depth: 32,
+            group_members: 10_000,
             requests: 100,
             requests_at_once: 16,
             request_bytes: 16 * 1024 * 1024,

@@ -129,7 +129,7 @@ fn exit_of(plugin_attempt: &PluginAttempt<'_>, error: LedgerError) -> Exit {
 /// The key as this plugin has it. What an operator replayed with `--again` has a key of its own,
 /// the same for a twin of that replay: what is done under the first key is done once more, and only
 /// once.
-fn ledger_key(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin: &Plugin, text: &str) -> Key {
+pub(super) fn ledger_key(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin: &Plugin, text: &str) -> Key {
     let key = Key::of(&plugin_attempt.services.scope, &plugin.manifest.name, &message.kind, text);
     match plugin_attempt.delivery.attributes.get(AGAIN_ATTRIBUTE).and_then(AttributeValue::text) {
         Some(run) => key.again(run),

@@ -198,7 +198,7 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
     match exit {
         Exit::Done { result } => delete(done(result.clone(), false)),
         Exit::Discard { .. } | Exit::Expired { discard: true } => delete(done(None, true)),
-        Exit::Duplicate { .. } | Exit::Notice { .. } => delete(None),
+        Exit::Duplicate { .. } | Exit::Notice { .. } | Exit::Cancelled { .. } => delete(None),
         // It is among the timers already.
         Exit::Waiting => delete(Some(released(exit))),
         Exit::Snooze { delay } => release((*delay).max(UNCOUNTED_MIN)),

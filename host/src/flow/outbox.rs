@@ -3,13 +3,15 @@
 //! ([`super::pending`]), and the next attempt sends it again without a run: a twin has the same key
 //! and the same body, so it is a duplicate at its consumer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasq_core::backoff::Backoff;
-use wasq_core::message::{AttributeValue, Attributes, Message};
+use wasq_core::message::{AttributeValue, Attributes, Key, Message};
 use wasq_ledgers::LedgerError;
 use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
 
+use super::groups::join_groups;
 use super::insist::insist;
 use super::plugin_attempt::PluginAttempt;
 use crate::sandbox::{Destinations, OutboxMessage};
@@ -43,38 +45,32 @@ pub enum SendError {
     Ledger(LedgerError),
     /// To which queue it could not be sent, and why.
     Failed(String),
+    /// It can never be sent: why its group does not take it.
+    Refused(String),
 }
 
-/// Sends it. A message whose delay is longer than its queue has is stored in the ledger, and sent
-/// when it is due.
-pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessage>) -> Result<(), SendError> {
+/// Sends the outbox of the message with the key `parent`. A message whose delay is longer than its
+/// queue has is stored in the ledger, and sent when it is due. What belongs to a group is known to
+/// it before anything is sent.
+pub async fn send(
+    plugin_attempt: &PluginAttempt<'_>,
+    parent: Key,
+    mut messages: Vec<OutboxMessage>,
+) -> Result<(), SendError> {
+    if messages.iter().any(|message| message.part.is_some()) {
+        messages = Box::pin(join_groups(plugin_attempt, parent, messages)).await?;
+    }
     let now = plugin_attempt.services.clock.unix_ms();
-    let depth = plugin_attempt.message.map_or(0, Message::depth).saturating_add(1);
-    let trace = plugin_attempt.span.traceparent().or_else(|| plugin_attempt.message?.traceparent.clone());
     // What follows one another to one queue goes in as few calls as SQS allows, in its order.
     for run in messages.chunk_by(|a, b| a.queue == b.queue) {
-        let (name, queue) = match run[0].queue.as_str() {
-            "" => (&plugin_attempt.runtime.name, &plugin_attempt.runtime.queue),
-            name => match plugin_attempt.services.outlets.get(name) {
-                Some(outlet) => (&run[0].queue, &outlet.queue),
-                None => {
-                    return Err(SendError::Failed(format!(
-                        "the outbox names the queue `{name}`, which is not in the config; add [queues.{name}] or \
-                         [outlets.{name}]"
-                    )));
-                }
-            },
-        };
+        let (name, queue) = destination(plugin_attempt, &run[0].queue)?;
         let (mut at_once, mut later) = (Vec::new(), Vec::new());
         for message in run {
-            let mut outgoing = message.outgoing(queue.is_fifo(), depth);
-            if let Some(trace) = &trace {
-                carry_on(trace, &outgoing.body, &mut outgoing.attributes);
-            }
+            let mut outgoing = outgoing(plugin_attempt, message, queue.is_fifo());
             let due = message.due(now);
             let wait = Duration::from_millis(due.0.saturating_sub(now.0));
             if wait > queue.delays_up_to() {
-                later.push(Later { queue: name.clone(), key: message.key.clone(), due, message: outgoing });
+                later.push(Later { queue: name.to_owned(), key: message.key.clone(), due, message: outgoing });
             } else {
                 outgoing.delay_s = wait.as_millis().div_ceil(1_000) as u32;
                 at_once.push(outgoing);
@@ -88,6 +84,33 @@ pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessag
         send_to(plugin_attempt, queue.as_ref(), at_once).await.map_err(failed)?;
     }
     Ok(())
+}
+
+/// A queue that an outbox names, with its name in the config.
+pub(super) fn destination<'a>(
+    plugin_attempt: &PluginAttempt<'a>,
+    name: &'a str,
+) -> Result<(&'a str, &'a Arc<dyn Queue>), SendError> {
+    if name.is_empty() {
+        return Ok((&plugin_attempt.runtime.name, &plugin_attempt.runtime.queue));
+    }
+    match plugin_attempt.services.outlets.get(name) {
+        Some(outlet) => Ok((name, &outlet.queue)),
+        None => Err(SendError::Failed(format!(
+            "the outbox names the queue `{name}`, which is not in the config; add [queues.{name}] or [outlets.{name}]"
+        ))),
+    }
+}
+
+/// A message as its queue gets it, without its delay.
+pub(super) fn outgoing(plugin_attempt: &PluginAttempt<'_>, message: &OutboxMessage, is_fifo: bool) -> Outgoing {
+    let depth = plugin_attempt.message.map_or(0, Message::depth).saturating_add(1);
+    let mut outgoing = message.outgoing(is_fifo, depth);
+    let trace = plugin_attempt.span.traceparent().or_else(|| plugin_attempt.message?.traceparent.clone());
+    if let Some(trace) = trace {
+        carry_on(&trace, &outgoing.body, &mut outgoing.attributes);
+    }
+    outgoing
 }
 
 /// Stores what is to be sent to one queue later.

@@ -8,6 +8,7 @@ use wasq_ledgers::Fresh;
 
 use super::outbox::Finished;
 use crate::dlq::Letter;
+use crate::groups::GroupPart;
 use crate::sandbox::OutboxMessage;
 
 /// Messages of one key whose verdicts are kept. More of them at once, all waiting for their
@@ -46,6 +47,8 @@ struct RecordedMessage {
     asked_at: Option<UnixMs>,
     group: Option<String>,
     key: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    part: Option<Box<GroupPart>>,
 }
 
 impl Owed {
@@ -60,6 +63,7 @@ impl Owed {
             asked_at: message.asked_at,
             group: message.group.clone(),
             key: message.key.clone(),
+            part: message.part.clone(),
         };
         Self {
             letters: Vec::new(),
@@ -121,6 +125,7 @@ impl Owed {
                 asked_at: recorded.asked_at,
                 group: recorded.group.clone(),
                 key: recorded.key.clone(),
+                part: recorded.part.clone(),
             })
         };
         Ok(Some(Finished {

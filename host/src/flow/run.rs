@@ -27,7 +27,7 @@ pub async fn run<'a>(
 ) -> (Exit, Option<Admitted<'a>>) {
     match owed(plugin_attempt, claim).await {
         Err(exit) => return (exit, None),
-        Ok(Some(finished)) => return (send(plugin_attempt, finished).await, None),
+        Ok(Some(finished)) => return (send(plugin_attempt, claim, finished).await, None),
         Ok(None) => {}
     }
     match admit(plugin_attempt, plugin, claim) {
@@ -87,7 +87,7 @@ async fn keep_and_send(
 ) -> Result<Exit, Exit> {
     claim_late(plugin_attempt, claim).await?;
     pending::keep_outbox(plugin_attempt, claim, &finished).await?;
-    Ok(send(plugin_attempt, finished).await)
+    Ok(send(plugin_attempt, claim, finished).await)
 }
 
 /// Makes the claim that an attempt did without so far, for what has to be recorded under one. Where
@@ -99,15 +99,16 @@ pub async fn claim_late(plugin_attempt: &PluginAttempt<'_>, claim: &mut Claimed)
     }
     claim.make(plugin_attempt).await?;
     match owed(plugin_attempt, claim).await? {
-        Some(finished) => Err(send(plugin_attempt, finished).await),
+        Some(finished) => Err(send(plugin_attempt, claim, finished).await),
         None => Ok(()),
     }
 }
 
-async fn send(plugin_attempt: &PluginAttempt<'_>, finished: Finished) -> Exit {
-    match outbox::send(plugin_attempt, finished.messages).await {
+async fn send(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, finished: Finished) -> Exit {
+    match outbox::send(plugin_attempt, claim.key, finished.messages).await {
         Ok(()) => Exit::Done { result: finished.result },
         Err(SendError::Failed(reason)) => Exit::Outbox { reason },
+        Err(SendError::Refused(reason)) => Exit::Reject { reason },
         Err(SendError::Ledger(error)) => pending::exit_of(plugin_attempt, error),
         // As for any dependency that is down: it waits, and no attempt is counted.
         Err(SendError::NotOpen { queue, reason }) => {
@@ -164,6 +165,7 @@ async fn attempt(
         fence: claim.fresh.fence,
         ledger: services.ledger.clone(),
         parking: if plugin.handler.may_wait() { parking(plugin_attempt) } else { None },
+        groups: services.groups.clone(),
         destinations: plugin_attempt.destinations(),
         span: plugin_attempt.span.clone(),
         line: line.clone(),

@@ -17,6 +17,7 @@ use crate::admission::breaker::Breakers;
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
 use crate::config::{Limits, QueueConfig};
+use crate::groups::GroupStore;
 use crate::lease::Keeper;
 use crate::plugins::Catalogs;
 use crate::sandbox::Sandbox;
@@ -39,6 +40,8 @@ pub struct Services {
     /// What is sent later; none where the ledger keeps no timers.
     pub timers: Option<Arc<TimerStore>>,
     pub schedules: Schedules,
+    /// Messages that belong together; none where the ledger keeps no documents.
+    pub groups: Option<Arc<GroupStore>>,
     pub breakers: Breakers,
     pub stats: Stats,
     pub health: Health,

@@ -7,6 +7,7 @@ wasmtime::component::bindgen!({
         "wasq:worker/steps.get": async,
         "wasq:worker/steps.put": async,
         "wasq:worker/waits.wait": async,
+        "wasq:worker/groups.members": async,
     },
     exports: { default: async },
 });

@@ -13,6 +13,7 @@ use super::job::Parking;
 use super::outbox::{OutboxMessage, derived_key, number};
 use super::state::State;
 use super::steps::{Recorded, check_name};
+use crate::groups::{ENDED_ATTRIBUTE, EndedGroup, GroupPart, MEMBER_ATTRIBUTE, Membership, Role};
 use crate::timers::waits::Waiting;
 
 /// A step that no guest can name, and that is never there: who asks for it hears whether the claim
@@ -47,6 +48,20 @@ impl outbox::Host for State {
         body: Vec<u8>,
         options: Option<outbox::Options>,
     ) -> Result<(), outbox::Error> {
+        self.push(queue, kind, body, options, None)
+    }
+}
+
+impl State {
+    /// Keeps a message until the handler has succeeded.
+    pub(super) fn push(
+        &mut self,
+        queue: String,
+        kind: String,
+        body: Vec<u8>,
+        options: Option<outbox::Options>,
+        part: Option<Box<GroupPart>>,
+    ) -> Result<(), outbox::Error> {
         self.calls.outbox += 1;
         // Recorded under one name, so that the key of what is sent is the same under both.
         let queue = if queue == OWN_QUEUE { String::new() } else { queue };
@@ -73,6 +88,7 @@ impl outbox::Host for State {
             delay_s: 0,
             asked_at: None,
             group: None,
+            part,
         };
         if let Some(options) = options {
             message.delay_s = options.delay_s;
@@ -80,9 +96,19 @@ impl outbox::Host for State {
             message.group = options.group;
             message.attributes = options.attributes.into_iter().map(|a| (a.name, attribute(a.value))).collect();
         }
+        if let Some(name) = [MEMBER_ATTRIBUTE, ENDED_ATTRIBUTE].iter().find(|name| message.attributes.contains_key(**name)) {
+            return Err(outbox::Error::Limit(format!("the attribute `{name}` is the host's to set")));
+        }
         // What the queue would refuse for good must not be recorded: it would stand in the way of
         // every later attempt.
-        let outgoing = message.outgoing(rules.fifo, self.depth.saturating_add(1));
+        let mut outgoing = message.outgoing(rules.fifo, self.depth.saturating_add(1));
+        if let Some(part) = &message.part {
+            let (name, value) = match part.role {
+                Role::Member => (MEMBER_ATTRIBUTE, Membership::longest(&part.group).attribute()),
+                Role::Then(_) => (ENDED_ATTRIBUTE, EndedGroup::longest(&part.group).attribute()),
+            };
+            outgoing.attributes.insert(name.into(), value);
+        }
         if let Some(reason) = rules.refusal(&outgoing) {
             return Err(outbox::Error::Limit(reason));
         }

@@ -11,6 +11,7 @@ use super::grants::Grants;
 use super::outbox::{Destinations, OutboxMessage};
 use super::profiler::Profiler;
 use crate::exit::Exit;
+use crate::groups::GroupStore;
 use crate::telemetry::spans::Span;
 use crate::telemetry::stats::Line;
 use crate::telemetry::usage::RunUsage;
@@ -46,6 +47,8 @@ pub struct Job {
     pub ledger: Arc<dyn Ledger>,
     /// How it can wait for an answer; none where it cannot, or its handler never does.
     pub parking: Option<Box<Parking>>,
+    /// Where it reads of a group that has ended; none where there are no groups.
+    pub groups: Option<Arc<GroupStore>>,
     /// What its outbox may send to.
     pub destinations: Destinations,
     /// What it calls and logs is in this.

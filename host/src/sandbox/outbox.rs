@@ -7,6 +7,7 @@ use wasq_core::message::{AttributeData, AttributeValue, Attributes, DEPTH_ATTRIB
 use wasq_queues::{MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules, is_fifo};
 
 use crate::dlq::OWN_KEY_ATTRIBUTE;
+use crate::groups::GroupPart;
 
 /// The group of a message to a FIFO queue whose handler names none.
 const GROUP: &str = "wasq";
@@ -26,6 +27,8 @@ pub struct OutboxMessage {
     /// Derived from the handled message's key, so that a second attempt's twin is a duplicate at
     /// its consumer.
     pub key: String,
+    /// What it is to a group; none for most.
+    pub part: Option<Box<GroupPart>>,
 }
 
 /// What was sent so far in this run.
@@ -42,6 +45,10 @@ impl Outbox {
 
     pub fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    pub fn messages(&self) -> &[OutboxMessage] {
+        &self.messages
     }
 
     /// Takes a message, unless all of them then have more than `limit` bytes.

@@ -9,7 +9,7 @@ use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wasq_core::clock;
-use wasq_core::message::{AttributeData, Key, UnixMs};
+use wasq_core::message::{AttributeData, Key, Message, UnixMs};
 use wasq_ledgers::{Fence, Ledger};
 
 use super::bindings::wasq::worker::types;
@@ -21,6 +21,7 @@ use super::steps::Recorded;
 use super::text;
 use crate::config::Limits;
 use crate::exit::Exit;
+use crate::groups::GroupStore;
 use crate::telemetry::usage::{Calls, RunUsage};
 
 /// What the engine says at a limit that it keeps for the host, and the limit's name in the config.
@@ -53,6 +54,9 @@ pub struct State {
     pub(super) parking: Option<Box<Parking>>,
     /// It waits for an answer that has not come yet.
     pub(super) is_waiting: bool,
+    /// Where groups are; none where there are none.
+    pub(super) groups: Option<Arc<GroupStore>>,
+    pub(super) message: Arc<Message>,
     /// How often it has asked for a wait.
     pub(super) waits: usize,
     pub(super) attempt: u32,
@@ -148,6 +152,8 @@ impl State {
             parking: job.parking,
             is_waiting: false,
             waits: 0,
+            groups: job.groups,
+            message: job.message,
             attempt: job.attempt,
             sent_at: job.sent_at,
             began: (clock::now(), job.started_at),

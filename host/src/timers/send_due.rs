@@ -1,5 +1,5 @@
-//! Sends what is due: one task a host, which looks once a second, or when the next timer is due if
-//! that is sooner.
+//! Sends what is due: one task a host, which looks once a second, when the next timer is due if that
+//! is sooner, and at once when the host itself has set what is due now.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,6 +88,7 @@ pub async fn send_due(
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
+            () = store.soon.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }

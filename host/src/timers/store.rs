@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use wasq_core::message::{Delivery, UnixMs};
 use wasq_ledgers::timers::{NewTimer, Timer, TimerId, Timers, When};
 use wasq_ledgers::{Ledger, LedgerError};
@@ -24,6 +25,8 @@ pub struct TimerStore {
     pub meters: TimerMeters,
     /// Queues that messages are due for and this host does not know: each is said once.
     unknown: Mutex<BTreeSet<String>>,
+    /// Told when something was set that is due now.
+    pub(super) soon: Notify,
 }
 
 /// A message of an outbox that is sent later.
@@ -39,7 +42,7 @@ pub struct Later {
 impl TimerStore {
     /// None where the ledger keeps no timers.
     pub fn of(ledger: &dyn Ledger, scope: &str) -> Option<Self> {
-        Some(Self { timers: ledger.timers(scope)?, meters: TimerMeters::default(), unknown: Mutex::default() })
+        Some(Self { timers: ledger.timers(scope)?, meters: TimerMeters::default(), unknown: Mutex::default(), soon: Notify::new() })
     }
 
     /// The ledger's timers themselves.
@@ -79,6 +82,16 @@ impl TimerStore {
         };
         self.timers.set(timer).await?;
         self.meters.parked.add(1);
+        Ok(())
+    }
+
+    /// Has a message sent to the queue of this name in the config, as soon as a host that knows the
+    /// queue gets to it. The same id is the same message until it is sent.
+    pub async fn send_soon(&self, id: &str, queue: &str, message: &Outgoing) -> Result<(), LedgerError> {
+        let message = stored_message::encode(message, None);
+        let timer = NewTimer { id: TimerId(id.to_owned()), due: When::NOW, queue: queue.to_owned(), message };
+        self.timers.set(timer).await?;
+        self.soon.notify_one();
         Ok(())
     }
 

@@ -127,7 +127,10 @@ impl TimerStore {
             let message: Bytes = stored_message::encode(&message, Some(&wait));
             let update = Update { id: id.clone(), fence, due: When::NOW, message: Some(message) };
             match self.timers.update(update).await {
-                Ok(true) => return Ok(Answered::Accepted),
+                Ok(true) => {
+                    self.soon.notify_one();
+                    return Ok(Answered::Accepted);
+                }
                 Ok(false) => return Ok(Answered::Gone),
                 Err(LedgerError::Stale) => {}
                 Err(error) => return Err(error),

@@ -5,7 +5,6 @@
 //! the directory says when to look into which shard (`shards`). Time is the server's, known within
 //! bounds: what is due counts by their middle, and a lease of another host by its later end.
 
-mod calls;
 mod change;
 mod handle;
 mod people;

@@ -1,5 +1,5 @@
-//! Removes the steps that nobody asks for any more, and the envelopes whose time is over: a few
-//! each second.
+//! Removes the steps that nobody asks for any more, and the envelopes and documents whose time is
+//! over: a few each second.
 //!
 //! Most steps go with their message's completion. What is left is what a crash left, and what
 //! belongs to entries that have expired: a walk over the table finds it.
@@ -9,7 +9,7 @@ use wasq_core::message::{Key, UnixMs};
 use super::rows::Batch;
 use crate::ledger::{Fence, LedgerError};
 
-/// Steps that a turn looks at, and envelopes that it removes: some milliseconds.
+/// Steps that a turn looks at, and envelopes and documents that it removes: some milliseconds.
 const ROWS_A_TURN: u32 = 500;
 
 /// How far the walk over the steps has come: to the last step's row.
@@ -26,6 +26,7 @@ impl Expiry {
         is_needed: impl Fn(Key, Fence) -> Result<bool, LedgerError>,
     ) -> Result<Self, LedgerError> {
         batch.remove_envelopes(now, ROWS_A_TURN)?;
+        batch.remove_documents(now, ROWS_A_TURN)?;
         let steps = batch.steps_after(self.0, ROWS_A_TURN)?;
         for step in &steps {
             // A key that cannot be read is nobody's. An entry that cannot be may be read again.

@@ -77,6 +77,15 @@ impl<'a> Batch<'a> {
         .map(drop)
     }
 
+    /// Removes at most `limit` documents whose time has come.
+    pub fn remove_documents(&self, now: UnixMs, limit: u32) -> Result<(), LedgerError> {
+        self.run(
+            "DELETE FROM documents WHERE rowid IN (SELECT rowid FROM documents WHERE removable_at <= ?1 LIMIT ?2)",
+            params![to_column(now.0), limit],
+        )
+        .map(drop)
+    }
+
     /// Counts a ping. The count matters to nobody, but it has to change: SQLite does not write what
     /// stays the same, and a disk that takes no more would not be found out.
     pub fn ping(&self) -> Result<(), LedgerError> {
@@ -107,7 +116,7 @@ pub struct Step {
 }
 
 /// SQLite's integers are signed: the far end of time, and the last fence, is what they can hold.
-fn to_column(value: u64) -> i64 {
+pub fn to_column(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

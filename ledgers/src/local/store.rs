@@ -187,6 +187,7 @@ fn prepare(connection: &mut Connection, dir: &Path) -> Result<Prepared, Failure>
     }
     transaction.execute_batch(super::pauses::TABLE)?;
     transaction.execute_batch(super::timers::TABLES)?;
+    transaction.execute_batch(super::documents::TABLE)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     // On the disk before any fence is given out: not even a power cut makes one come twice.
     let opening =

@@ -13,7 +13,7 @@ use super::record::Stored;
 use super::runs::Runs;
 use super::segment::{Append, Segment};
 use crate::entry::{self, Change, State, Steps};
-use crate::ledger::{Claim, ClaimRequest, Completion, Fence, Finish, LedgerError};
+use crate::ledger::{Claim, ClaimRequest, Completion, Ended, Fence, Finish, LedgerError};
 
 /// What was read from the runs before the table was locked.
 #[derive(Default)]
@@ -122,6 +122,12 @@ impl Turn<'_> {
 
     pub fn knows(&self, key: Key) -> Result<bool, LedgerError> {
         Ok(self.stored(key)?.is_some())
+    }
+
+    pub fn ended(&mut self, key: Key) -> Result<Option<Ended>, LedgerError> {
+        let ended = self.stored(key)?.and_then(|stored| stored.entry.state.ended());
+        self.answer_durably(key);
+        Ok(ended)
     }
 
     pub fn complete(&mut self, key: Key, completion: Completion, today: UnixMs) -> Result<(), LedgerError> {

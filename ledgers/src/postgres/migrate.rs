@@ -10,7 +10,12 @@ use super::sql::Schema;
 use super::store::Store;
 
 /// What makes each version out of the one before. A version that was released is never changed.
-const VERSIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const VERSIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 /// What hosts lock in the database while they bring tables up to date: "wasq".
 const LOCK: i64 = 0x7761_7371;
 /// How long that may take, with the wait for other hosts that do it.

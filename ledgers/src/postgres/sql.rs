@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::documents::DocumentStatements;
 use super::error::OpenError;
 use super::timer_sql::TimerStatements;
 
@@ -71,6 +72,7 @@ pub struct Statements {
     pub extend: String,
     pub finish: String,
     pub known: String,
+    pub ended: String,
     pub complete: String,
     pub get_step: String,
     pub put_step: String,
@@ -83,7 +85,9 @@ pub struct Statements {
     pub sweep_turn: String,
     pub sweep_entries: String,
     pub sweep_envelopes: String,
+    pub sweep_documents: String,
     pub sweep_next: String,
+    pub documents: DocumentStatements,
     pub timers: TimerStatements,
 }
 
@@ -99,6 +103,7 @@ impl Statements {
             extend: fill(EXTEND),
             finish: fill(FINISH),
             known: fill(KNOWN),
+            ended: fill(ENDED),
             complete: fill(COMPLETE),
             get_step: fill(GET_STEP),
             put_step: fill(PUT_STEP),
@@ -111,7 +116,9 @@ impl Statements {
             sweep_turn: fill(SWEEP_TURN),
             sweep_entries: fill(SWEEP_ENTRIES),
             sweep_envelopes: fill(SWEEP_ENVELOPES),
+            sweep_documents: fill(SWEEP_DOCUMENTS),
             sweep_next: fill(SWEEP_NEXT),
+            documents: DocumentStatements::of(fill),
             timers: TimerStatements::of(fill),
         }
     }
@@ -235,6 +242,9 @@ SELECT key, state FROM found";
 /// The keys of $1 that have an entry.
 const KNOWN: &str = "SELECT key FROM {schema}.entries WHERE key = ANY ($1::bytea[])";
 
+/// How a key's work ended: $1.
+const ENDED: &str = "SELECT state, discarded, result FROM {schema}.entries WHERE key = $1";
+
 /// Completes without a claim. $1 keys, none of them twice, $2 bodies, $3 message ids, $4 times to
 /// live, $5 discarded, $6 results, $7 the marks of the message ids. It goes as a claim does, but
 /// nobody's claim holds it up. Each row has a key and the word for what was made of its entry.
@@ -345,6 +355,14 @@ DELETE FROM {schema}.entries WHERE ctid = ANY (ARRAY(
 const SWEEP_ENVELOPES: &str = "
 DELETE FROM {schema}.envelopes WHERE id = ANY (ARRAY(
     SELECT id FROM {schema}.envelopes
+    WHERE removable_at_ms <= {now_ms}
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED))";
+
+/// Removes at most $1 documents that have expired.
+const SWEEP_DOCUMENTS: &str = "
+DELETE FROM {schema}.documents WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {schema}.documents
     WHERE removable_at_ms <= {now_ms}
     LIMIT $1
     FOR UPDATE SKIP LOCKED))";

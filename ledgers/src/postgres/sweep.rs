@@ -14,7 +14,7 @@ use super::store::Store;
 
 /// Pages of 8 KiB in one turn: some 3,000 entries.
 const PAGES: i64 = 128;
-/// Envelopes that one turn removes at most.
+/// Envelopes, and documents, that one turn removes at most.
 const ENVELOPES: i64 = 1_000;
 /// From one turn to the next while there is more: 5 MiB of the table are read a second.
 const PACE: Duration = Duration::from_millis(200);
@@ -61,8 +61,10 @@ async fn turn(store: &Store, statements: &Statements) -> Result<bool, String> {
         transaction.execute(&statement, &[&page, &next]).await?;
         let statement = transaction.prepare_cached(&statements.sweep_envelopes).await?;
         let envelopes = transaction.execute(&statement, &[&ENVELOPES]).await?;
+        let statement = transaction.prepare_cached(&statements.sweep_documents).await?;
+        let documents = transaction.execute(&statement, &[&ENVELOPES]).await?;
         let at_end = next >= pages;
-        let more = !at_end || i64::try_from(envelopes).is_ok_and(|removed| removed == ENVELOPES);
+        let more = !at_end || i64::try_from(envelopes.max(documents)).is_ok_and(|removed| removed == ENVELOPES);
         let (from, pause) = (if at_end { 0 } else { next }, if more { PACE } else { REST });
         let pause_ms = i64::try_from(pause.as_millis()).expect("a pause is short");
         let statement = transaction.prepare_cached(&statements.sweep_next).await?;

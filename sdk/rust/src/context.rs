@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::backend::{Backend, StepError};
 use crate::http::Client;
 use crate::outbox::Outgoing;
-use crate::{Failure, Message, Waiting};
+use crate::{EndedGroup, Failure, Group, Message, Waiting};
 
 /// One delivery of a message: what the host knows of it, and what a handler can ask of the host.
 ///
@@ -147,6 +147,56 @@ impl Context {
     /// As [`Outgoing::send`].
     pub fn send(&self, queue: &str, kind: &str, body: &impl Serialize) -> Result<(), Failure> {
         self.outbox(queue, kind).send(body)
+    }
+
+    /// A group of messages: each is sent as from the outbox, and when all of them have ended (done,
+    /// discarded or dead-lettered), one more is. `name` is this plugin's own, at most 256 bytes:
+    /// name it after what it is about.
+    ///
+    /// ```
+    /// # use wasq_sdk::{Context, Failure};
+    /// fn uploaded(cx: &Context) -> Result<(), Failure> {
+    ///     let group = cx.group("video-42");
+    ///     for height in [1080, 720, 480, 240] {
+    ///         group.send("videos", "transcode", &serde_json::json!({ "video": 42, "height": height }))?;
+    ///     }
+    ///     group.then("videos", "video_ready", &serde_json::json!({ "video": 42 }))
+    /// }
+    /// # let cx = Context::test().build();
+    /// # uploaded(&cx).unwrap();
+    /// # assert_eq!(cx.recorded().sent().len(), 5);
+    /// ```
+    pub fn group(&self, name: &str) -> Group<'_> {
+        Group::new(self, Some(name.to_owned()))
+    }
+
+    /// The group that this message is a member of, to add members to it: it does not end before this
+    /// handler has. A handler whose message is no member's is rejected when it sends.
+    pub fn own_group(&self) -> Group<'_> {
+        Group::new(self, None)
+    }
+
+    /// The group whose end this message follows; none where it follows none.
+    ///
+    /// ```
+    /// # use wasq_sdk::{Context, Failure};
+    /// # use wasq_sdk::test::member;
+    /// #[derive(serde::Deserialize)]
+    /// struct Rendition { url: String }
+    ///
+    /// fn video_ready(cx: &Context) -> Result<(), Failure> {
+    ///     let group = cx.ended_group().ok_or_else(|| Failure::reject("it follows no group"))?;
+    ///     let renditions: Vec<Rendition> = group.results("transcode")?;
+    ///     tracing::info!(count = renditions.len(), failed = group.summary().dead_lettered, "ready");
+    ///     Ok(())
+    /// }
+    /// # use wasq_sdk::tracing;
+    /// # let members = [member("videos", "transcode").done(&serde_json::json!({"url": "a"}))];
+    /// # let cx = Context::test().ended_group("video-42", members).build();
+    /// # video_ready(&cx).unwrap();
+    /// ```
+    pub fn ended_group(&self) -> Option<EndedGroup<'_>> {
+        self.backend.ended_group().map(|summary| EndedGroup::new(self, summary))
     }
 
     /// Waits for an answer from outside, without running: for a service that calls back, or for

@@ -8,7 +8,7 @@ use crate::http::{self, Answer, FaultKind, Request};
 use crate::logging::{self, Record};
 use crate::message::{Attribute, AttributeValue};
 use crate::outbox::{NewMessage, SendError};
-use crate::{Context, Failure, Message, Outcome, Pending, Waiting};
+use crate::{Context, End, Failure, GroupPart, Member, Message, OnFailure, Outcome, Pending, Summary, Waiting};
 
 /// What wit-bindgen makes of the contract.
 #[allow(unsafe_code)] // Generated: the calling convention of components is pointers and lengths.
@@ -24,7 +24,7 @@ pub mod bindings {
     });
 }
 
-use bindings::wasq::worker::{delivery, log, outbox, steps, types, waits};
+use bindings::wasq::worker::{delivery, groups, log, outbox, steps, types, waits};
 
 /// The host: there is one, so nothing to hold.
 #[derive(Debug)]
@@ -65,7 +65,28 @@ impl Backend {
             group: message.group,
             attributes: message.attributes.into_iter().map(Into::into).collect(),
         };
-        outbox::send(&message.queue, &message.kind, &message.body, Some(&options)).map_err(Into::into)
+        let (queue, kind, body) = (&message.queue, &message.kind, &message.body);
+        let sent = match &message.part {
+            None => outbox::send(queue, kind, body, Some(&options)),
+            Some(GroupPart::Member(group)) => groups::send(group.as_deref(), queue, kind, body, Some(&options)),
+            Some(GroupPart::Then(group, on_failure)) => {
+                groups::then(group.as_deref(), (*on_failure).into(), queue, kind, body, Some(&options))
+            }
+        };
+        sent.map_err(Into::into)
+    }
+
+    pub(crate) fn ended_group(&self) -> Option<Summary> {
+        let groups::Summary { name, done, discarded, dead_lettered } = groups::ended()?;
+        Some(Summary { name, done, discarded, dead_lettered })
+    }
+
+    pub(crate) fn members(&self, first: u32) -> Result<Vec<Member>, StepError> {
+        match groups::members(first) {
+            Ok(members) => Ok(members.into_iter().map(Into::into).collect()),
+            Err(groups::ReadError::Gone(reason)) => Err(StepError::Limit(reason)),
+            Err(groups::ReadError::Unavailable(reason)) => Err(StepError::Unavailable(reason)),
+        }
     }
 
     pub(crate) fn wait(&self, name: &str, timeout: Duration) -> Result<Waiting, StepError> {
@@ -181,6 +202,28 @@ impl From<outbox::Error> for SendError {
             outbox::Error::Denied(reason) => Self::Denied(reason),
             outbox::Error::Limit(reason) => Self::Limit(reason),
         }
+    }
+}
+
+impl From<OnFailure> for groups::OnFailure {
+    fn from(on_failure: OnFailure) -> Self {
+        match on_failure {
+            OnFailure::Send => Self::Send,
+            OnFailure::Wait => Self::Wait,
+            OnFailure::Cancel => Self::Cancel,
+        }
+    }
+}
+
+impl From<groups::Member> for Member {
+    fn from(member: groups::Member) -> Self {
+        let end = match member.end {
+            Some(groups::End::Done(result)) => End::Done(result),
+            Some(groups::End::Discarded(reason)) => End::Discarded(reason),
+            Some(groups::End::DeadLettered(reason)) => End::DeadLettered(reason),
+            None => End::Open,
+        };
+        Self { queue: member.queue, kind: member.kind, end }
     }
 }
 

@@ -116,6 +116,7 @@
 mod context;
 mod decode;
 mod failure;
+mod group;
 mod handler;
 pub mod http;
 mod logging;
@@ -131,6 +132,7 @@ pub mod test;
 
 pub use context::Context;
 pub use failure::Failure;
+pub use group::{End, EndedGroup, Group, GroupPart, Member, Members, OnFailure, Summary};
 pub use handler::{Completion, Handler};
 pub use log;
 pub use message::{Attribute, AttributeValue, Message};

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::message::{Attribute, AttributeValue};
-use crate::{Context, Failure};
+use crate::{Context, Failure, GroupPart};
 
 /// The longest delay of a message, some 136 years.
 pub const MAX_DELAY: Duration = Duration::from_secs(u32::MAX as u64);
@@ -36,6 +36,8 @@ pub struct NewMessage {
     pub group: Option<String>,
     /// Its attributes.
     pub attributes: Vec<Attribute>,
+    /// What it is to a group; none for most.
+    pub part: Option<GroupPart>,
 }
 
 impl<'a> Outgoing<'a> {
@@ -47,8 +49,14 @@ impl<'a> Outgoing<'a> {
             delay_s: 0,
             group: None,
             attributes: Vec::new(),
+            part: None,
         };
         Self { cx, message, delay: Duration::ZERO }
+    }
+
+    pub(crate) fn part(mut self, part: GroupPart) -> Self {
+        self.message.part = Some(part);
+        self
     }
 
     /// How long before it can be received: rounded up to a second, at most [`MAX_DELAY`]. It counts

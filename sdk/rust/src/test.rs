@@ -28,6 +28,7 @@
 //! This module is not there in a component.
 
 mod builder;
+mod member;
 mod recorded;
 mod reply;
 mod sent_request;
@@ -38,6 +39,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use builder::Builder;
+pub use member::{NewMember, member};
 pub use recorded::Recorded;
 pub use reply::Reply;
 pub use sent_request::SentRequest;
@@ -47,7 +49,7 @@ use crate::handler::Handler;
 use crate::http::{Answer, FaultKind, Request};
 pub use crate::logging::Record;
 use crate::outbox::{NewMessage, SendError};
-use crate::{Context, Failure, Outcome, Pending, Waiting};
+use crate::{Context, Failure, Member, Outcome, Pending, Summary, Waiting};
 use reply::Script;
 
 impl Context {
@@ -72,6 +74,9 @@ pub fn run<Shape>(handler: impl Handler<Shape>, cx: &Context) -> Result<Outcome,
     handler.run(cx)
 }
 
+/// Members that one call reads, so that a test with more reads twice.
+const MEMBERS_A_PAGE: usize = 100;
+
 /// The host of a test.
 #[derive(Debug)]
 pub(crate) struct Backend {
@@ -83,6 +88,7 @@ pub(crate) struct Backend {
     scripts: RefCell<Vec<Script>>,
     steps: RefCell<BTreeMap<String, Vec<u8>>>,
     waits: HashMap<String, Waiting>,
+    ended_group: Option<(Summary, Vec<Member>)>,
     ledger_fault: Option<String>,
     requests: RefCell<Vec<SentRequest>>,
     sent: RefCell<Vec<NewMessage>>,
@@ -131,6 +137,16 @@ impl Backend {
         }
         let pending = || Waiting::Pending(Pending::new(format!("token-of-{name}"), timeout));
         Ok(self.waits.get(name).cloned().unwrap_or_else(pending))
+    }
+
+    pub(crate) fn ended_group(&self) -> Option<Summary> {
+        self.ended_group.as_ref().map(|(summary, _)| summary.clone())
+    }
+
+    pub(crate) fn members(&self, first: u32) -> Result<Vec<Member>, StepError> {
+        self.check_ledger()?;
+        let members = self.ended_group.as_ref().map_or(&[][..], |(_, members)| members);
+        Ok(members.iter().skip(first as usize).take(MEMBERS_A_PAGE).cloned().collect())
     }
 
     pub(crate) fn send(&self, message: NewMessage) -> Result<(), SendError> {

@@ -247,7 +247,7 @@ async fn what_was_parked_and_then_moved_by_sqs_is_replayed_under_its_key() {
     rig.send(rig.sink.ask("work")).await;
     until_waiting(&rig, 1).await;
     let dlq = rig.queue("jobs-dlq").await;
-    let message = wasq::timers::stored(&timers(&rig).get(&waiting(&rig).await[0].id).await.unwrap().unwrap().message);
+    let message = wasq::timers::decode(&timers(&rig).get(&waiting(&rig).await[0].id).await.unwrap().unwrap().message);
     dlq.send(&[message.expect("the host stored it").message]).await.remove(0).expect("it is sent");
     let held = dlq.receive(1, Duration::from_secs(1), Duration::from_secs(30)).await.unwrap().remove(0);
     let how = wasq::dlq::replayed_message::ReplayOptions::default();

@@ -56,6 +56,7 @@ fn job(plugin: &Plugin, body: String, ledger: &Arc<dyn Ledger>) -> Job {
         sent_at: UnixMs(0),
         started_at: UnixMs(0),
         parking: None,
+        groups: None,
         attempt: 1,
         key: Key([1; 32]),
         fence: Fence(1),

@@ -17,6 +17,7 @@ use wasq::config::{Config, Envelope, Limits, QueueConfig};
 use wasq::flow::recent::{Recent, RecentOutcome};
 use wasq::flow::settle::Settler;
 use wasq::flow::{QueueRuntime, Services};
+use wasq::groups::GroupStore;
 use wasq::lease::Keeper;
 use wasq::plugins::{Catalogs, Loader};
 use wasq::sandbox::Sandbox;
@@ -357,6 +358,7 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
     let queue = |which| Arc::new(SimQueue::new(which, seat.clone())) as Arc<dyn Queue>;
     let ledger: Arc<dyn Ledger> = Arc::new(SimLedger::new(seat.clone()));
     let outlet = |which| Outlet { queue: queue(which), max_bytes: MaximumMessageSize::default() };
+    let timers = TimerStore::of(&*ledger, SCOPE).map(Arc::new);
     let services = Services {
         scope: SCOPE.into(),
         limits: kit.limits.clone(),
@@ -364,7 +366,8 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         catalogs: kit.catalogs.clone(),
         sandbox: kit.sandbox.clone(),
         permits: Permits::new(&kit.limits),
-        timers: TimerStore::of(&*ledger, SCOPE).map(Arc::new),
+        groups: timers.as_ref().and_then(|timers| GroupStore::of(&ledger, SCOPE, timers, seat.clone(), &kit.limits).map(Arc::new)),
+        timers,
         schedules: Schedules::default(),
         ledger: ledger.clone(),
         breakers: Breakers::new(&kit.limits),

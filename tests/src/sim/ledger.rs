@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use wasq_core::message::{Key, UnixMs};
 use wasq_core::pause::{Pause, Target};
 use wasq_ledgers::entry::{self, Entry, State as EntryState, Steps};
+use wasq_ledgers::documents::{DocumentMap, Documents};
 use wasq_ledgers::timers::{Timers, Timetable};
-use wasq_ledgers::{Claim, ClaimRequest, Completion, Fence, Finish, Ledger, LedgerError};
+use wasq_ledgers::{Claim, ClaimRequest, Completion, Ended, Fence, Finish, Ledger, LedgerError};
 
+use super::documents::SimDocuments;
 use super::host::Seat;
 use super::timers::SimTimers;
 use super::world::{EPOCH_MS, State};
@@ -31,6 +33,8 @@ pub struct Books {
     pauses: BTreeMap<(String, Target), Pause>,
     /// By their services.
     timers: BTreeMap<String, Timetable>,
+    /// By their services.
+    documents: BTreeMap<String, DocumentMap>,
     fences: u64,
 }
 
@@ -58,6 +62,12 @@ impl Books {
             Fence(*fences)
         };
         (self.timers.entry(service.to_owned()).or_default(), next_fence)
+    }
+
+    /// A service's documents, and the fence for a change of one.
+    pub(super) fn documents(&mut self, service: &str) -> (&mut DocumentMap, Fence) {
+        self.fences += 1;
+        (self.documents.entry(service.to_owned()).or_default(), Fence(self.fences))
     }
 
     fn forget_steps(&mut self, key: Key) {
@@ -265,6 +275,10 @@ impl Ledger for SimLedger {
         .await
     }
 
+    async fn ended(&self, key: Key) -> Result<Option<Ended>, LedgerError> {
+        self.call(|state, _| Ok(state.books.entries.get(&key).and_then(|entry| entry.state.clone().ended()))).await
+    }
+
     async fn get_step(&self, key: Key, fence: Fence, name: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         if is_guests(name) {
             self.watch_use(key, fence, name == "s0");
@@ -349,6 +363,10 @@ impl Ledger for SimLedger {
 
     fn timers(&self, service: &str) -> Option<Arc<dyn Timers>> {
         Some(Arc::new(SimTimers::new(Self { seat: self.seat.clone() }, service)))
+    }
+
+    fn documents(&self, service: &str) -> Option<Arc<dyn Documents>> {
+        Some(Arc::new(SimDocuments::new(Self { seat: self.seat.clone() }, service)))
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -39,6 +39,7 @@ fn every_limit_on_a_guest_is_refused_below_and_above_its_bounds() {
         ("outbox_messages", none, "10001"),
         ("outbox_bytes", none, "2000000000"),
         ("outbox_depth", "0", "10001"),
+        ("group_members", "0", "10001"),
         ("permit_wait", none, "'13h'"),
         ("settle_grace", none, "'18446744073709551615s'"),
         ("max_crashes", "0", "1001"),

@@ -3,6 +3,7 @@ use wasq_core::message::{AttributeData, AttributeValue, UnixMs};
 use wasq_ledgers::Fence;
 
 use super::*;
+use crate::groups::{OnFailure, Role};
 
 fn fresh(replays: u32) -> Fresh {
     Fresh { attempt: 1, crashes: 0, replays, fence: Fence(7), first_failed_at: None, is_new: false }
@@ -44,6 +45,7 @@ fn outbox() -> Finished {
         asked_at: Some(UnixMs(1_000)),
         group: Some("g".into()),
         key: "k".into(),
+        part: Some(Box::new(GroupPart { group: "p/g".into(), role: Role::Then(OnFailure::Wait) })),
     };
     Finished { result: Some(vec![1, 2]), messages: vec![message] }
 }

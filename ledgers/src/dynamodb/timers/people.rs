@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::calls::Range;
+use crate::dynamodb::calls::Range;
 use super::handle::each;
 use super::rows::{self, Hint, SHARDS, Scope};
 use crate::dynamodb::item::ITEM;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
 
-use super::calls::Range;
+use crate::dynamodb::calls::Range;
 use super::rows::{SHARDS, Scope};
 use crate::dynamodb::item::{ITEM, Item, ItemKey, Reader, number};
 use crate::dynamodb::table::{Table, Written};

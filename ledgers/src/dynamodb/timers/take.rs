@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use futures::StreamExt;
 use wasq_core::message::{Key, UnixMs};
 
-use super::calls::Range;
+use crate::dynamodb::calls::Range;
 use super::handle::{DynamodbTimers, VISITED_WAIT, fence_after, waits};
 use super::rows::{Hint, Stored, damaged, from, read_sort_key};
 use super::shards::{self, ShardRow, Visit};

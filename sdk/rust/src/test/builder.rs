@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::member::NewMember;
 use super::reply::{Plan, Script};
 use super::{Backend, LOG, Reply, SentRequest};
 use crate::http::Url;
 use crate::message::{Attribute, AttributeValue};
-use crate::{Context, Message, Waiting, logging};
+use crate::{Context, End, Member, Message, Summary, Waiting, logging};
 
 /// Describes the delivery and the host of a test; ends in [`Builder::build`].
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl Builder {
                 scripts: RefCell::default(),
                 steps: RefCell::new(BTreeMap::new()),
                 waits: HashMap::new(),
+                ended_group: None,
                 ledger_fault: None,
                 requests: RefCell::default(),
                 sent: RefCell::default(),
@@ -126,6 +128,20 @@ impl Builder {
     /// `wait_for` of this name was not answered in time.
     pub fn timed_out(mut self, name: impl Into<String>) -> Self {
         self.backend.waits.insert(name.into(), Waiting::TimedOut);
+        self
+    }
+
+    /// A group that has ended: the message follows it. [`member`](super::member) makes its members.
+    pub fn ended_group(mut self, name: impl Into<String>, members: impl IntoIterator<Item = NewMember>) -> Self {
+        let members: Vec<Member> = members.into_iter().map(NewMember::into_member).collect();
+        let count = |of: fn(&End) -> bool| members.iter().filter(|member| of(&member.end)).count() as u32;
+        let summary = Summary {
+            name: name.into(),
+            done: count(|end| matches!(end, End::Done(_))),
+            discarded: count(|end| matches!(end, End::Discarded(_))),
+            dead_lettered: count(|end| matches!(end, End::DeadLettered(_))),
+        };
+        self.backend.ended_group = Some((summary, members));
         self
     }
 

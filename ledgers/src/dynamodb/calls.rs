@@ -1,4 +1,4 @@
-//! The calls that only timers make.
+//! The calls that timers and documents make beside those of entries.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

@@ -1,0 +1,59 @@
+//! Ends of members of one chunk that come at the same moment are recorded together: whoever comes
+//! first records for all who have come until it does.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use wasq_ledgers::LedgerError;
+
+use super::chunk::{Chunk, End};
+
+/// What each waits to be told: the chunk as it stands then, and whether its own end is news; no
+/// chunk where there is none.
+pub type Told = Result<(Option<Chunk>, bool), LedgerError>;
+
+/// An end that is to be recorded.
+pub struct Waiting {
+    pub place: usize,
+    pub end: End,
+    pub tell: oneshot::Sender<Told>,
+}
+
+/// The ends that are to be recorded, by their chunks. A chunk is there while somebody records for
+/// it.
+#[derive(Default)]
+pub struct Combiner(Mutex<HashMap<String, Vec<Waiting>>>);
+
+impl Combiner {
+    /// Hands in an end. The answer is whether the caller is to record for all.
+    pub fn hand_in(&self, chunk: &str, waiting: Waiting) -> bool {
+        let mut chunks = self.0.lock();
+        match chunks.get_mut(chunk) {
+            Some(others) => {
+                others.push(waiting);
+                false
+            }
+            None => {
+                chunks.insert(chunk.to_owned(), vec![waiting]);
+                true
+            }
+        }
+    }
+
+    /// What has come since; none, and nobody records any more, where nothing has.
+    pub fn take(&self, chunk: &str) -> Option<Vec<Waiting>> {
+        let mut chunks = self.0.lock();
+        let waiting = std::mem::take(chunks.get_mut(chunk)?);
+        if waiting.is_empty() {
+            chunks.remove(chunk);
+            return None;
+        }
+        Some(waiting)
+    }
+
+    /// Whoever recorded has gone away: those who wait are let go, and say it again themselves.
+    pub fn abandon(&self, chunk: &str) {
+        self.0.lock().remove(chunk);
+    }
+}
