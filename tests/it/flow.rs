@@ -7,6 +7,7 @@ mod dead_letters;
 mod delays;
 mod envelopes;
 mod events;
+mod groups;
 mod outcomes;
 mod routing;
 mod safety;

@@ -15,14 +15,16 @@ use super::table::{Table, Written};
 use super::time::Bounds;
 
 use super::update::Update;
-use crate::documents::{Document, Documents, LIST_MAX, Listed, Put};
+use crate::documents::{Document, Documents, ID_MAX_BYTES, LIST_MAX, Listed, Put};
 use crate::entry::after;
 use crate::ledger::{CALLS_AT_ONCE, Fence, LedgerError};
 
 /// Partitions of a service's documents. One takes 1,000 writes a second.
 const PARTITIONS: u8 = 64;
-/// What stands behind all ids that begin alike.
-const LAST: char = char::MAX;
+/// What stands behind all ids that begin alike, behind what they begin with.
+fn last() -> String {
+    char::MAX.to_string().repeat(ID_MAX_BYTES / char::MAX.len_utf8())
+}
 
 /// The documents of a service in a table.
 pub struct DynamodbDocuments {
@@ -49,7 +51,7 @@ impl DynamodbDocuments {
         let (key, mut from, mut listed) = (self.partition(number), from.to_owned(), Vec::new());
         let now = self.table.now()?;
         // A page of DynamoDB's may end early, and has what is over among the others.
-        while listed.len() < limit {
+        while listed.len() < limit && from.as_str() <= to {
             let range = Range { key, from: Some(&from), to: Some(to), limit: limit + 1, is_consistent: true };
             let items = self.table.query(range).await?;
             let Some(last) = items.last().and_then(|item| item.get(ITEM)?.as_s().ok()) else { break };
@@ -105,9 +107,13 @@ impl Documents for DynamodbDocuments {
             None => {
                 let mut item = item_key.to_item();
                 item.extend(attributes(fence).map(|(name, value)| (name.to_owned(), value)));
-                let item = match self.table.put_new(item).await? {
+                let refusal = match self.table.put_new(item).await? {
                     Written::Done(_) => return Ok(fence),
-                    Written::Refused(item) => item.ok_or(LedgerError::Stale)?,
+                    Written::Refused(item) => item,
+                };
+                let item = match refusal {
+                    Some(item) => item,
+                    None => self.table.get(&item_key, None).await?.ok_or(LedgerError::Stale)?,
                 };
                 match read(item_key.key, &item, now)? {
                     Some(_) if is_ours(&item) => return Ok(fence),
@@ -136,9 +142,11 @@ impl Documents for DynamodbDocuments {
         let limit = limit.min(LIST_MAX);
         let from = match after {
             Some(after) if after >= prefix => format!("{after}\0"),
+            // No id is empty, and DynamoDB takes no key that is.
+            Some(_) | None if prefix.is_empty() => "\0".to_owned(),
             Some(_) | None => prefix.to_owned(),
         };
-        let to = format!("{prefix}{LAST}");
+        let to = format!("{prefix}{}", last());
         let calls: Vec<_> = (0..PARTITIONS).map(|number| self.list_of(number, &from, &to, limit)).collect();
         let answers: Vec<_> = futures::stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await;
         let mut listed = answers.into_iter().collect::<Result<Vec<_>, _>>()?.concat();

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use wasq_sdk::{AttributeValue, Context, Failure, Outcome, Waiting, tracing};
+use wasq_sdk::{AttributeValue, Context, End, Failure, Member, OnFailure, Outcome, Waiting, tracing};
 
 /// One order; `{"do": "done"}`.
 #[derive(Deserialize)]
@@ -64,6 +64,21 @@ enum Order {
         /// When, in seconds since 1970.
         at_s: Option<u64>,
         then: Box<Order>,
+    },
+    /// Sends members of a group to the queue that the message came from, and says what follows it.
+    /// Without a name it is the group that the message is a member of. Then goes on.
+    Group {
+        name: Option<String>,
+        members: Vec<serde_json::Value>,
+        #[serde(default)]
+        follow_ups: Vec<serde_json::Value>,
+        #[serde(default)]
+        on_failure: String,
+        then: Box<Order>,
+    },
+    /// Tells `url` of the group whose end the message follows, and of its members.
+    Ended {
+        url: String,
     },
     /// Waits for an answer. It hands the token out once, and obeys what it is told with the answer.
     Wait {
@@ -142,6 +157,35 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
             }
             obey(*then, cx)
         }
+        Order::Group { name, members, follow_ups, on_failure, then } => {
+            let group = name.as_deref().map_or_else(|| cx.own_group(), |name| cx.group(name));
+            let group = group.on_failure(match on_failure.as_str() {
+                "wait" => OnFailure::Wait,
+                "cancel" => OnFailure::Cancel,
+                _ => OnFailure::Send,
+            });
+            for member in &members {
+                group.send("self", "probe", member)?;
+            }
+            for follow_up in &follow_ups {
+                group.then("self", "probe", follow_up)?;
+            }
+            obey(*then, cx)
+        }
+        Order::Ended { url } => {
+            let group = cx.ended_group().ok_or_else(|| Failure::reject("it follows no group"))?;
+            let members = group.members().map(|member| member.map(|member| told(&member)));
+            let report = serde_json::json!({
+                "name": group.name(),
+                "done": group.summary().done,
+                "discarded": group.summary().discarded,
+                "dead_lettered": group.summary().dead_lettered,
+                "members": members.collect::<Result<Vec<_>, _>>()?,
+                "key": cx.idempotency_key(),
+            });
+            tell(&url, &report, cx)?;
+            Ok(Outcome::done())
+        }
         Order::Wait { name, timeout_ms, hand_out, then } => {
             let came = match cx.wait_for(&name, Duration::from_millis(timeout_ms))? {
                 Waiting::Pending(pending) => {
@@ -175,6 +219,17 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
             }
             Ok(Outcome::done())
         }
+    }
+}
+
+/// How a member of a group has ended.
+fn told(member: &Member) -> String {
+    match &member.end {
+        End::Done(None) => "done".to_owned(),
+        End::Done(Some(result)) => format!("done with {} bytes", result.len()),
+        End::Discarded(reason) => format!("discarded: {reason}"),
+        End::DeadLettered(reason) => format!("dead-lettered: {reason}"),
+        End::Open => "open".to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ mod sink;
 pub mod wall_clock;
 
 pub use faulty::{Faulty, Trouble};
-pub use rig::{Rig, get};
+pub use rig::{Dead, Rig, get};
 pub use setup::{Plugin, Setup, dlq};
 pub use sink::{Answer, Call, Sink, until};
 pub use wasq_tests::wat;
