@@ -8,6 +8,7 @@
 
 mod checks;
 mod documents;
+mod groups;
 mod host;
 mod ledger;
 mod plan;

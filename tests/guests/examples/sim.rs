@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use serde::Deserialize;
-use wasq_sdk::{Context, Failure, Outcome, Waiting};
+use wasq_sdk::{Context, End, Failure, OnFailure, Outcome, Waiting};
 
 #[derive(Deserialize)]
 struct Order {
@@ -17,6 +17,20 @@ struct Order {
     outbox_delay_s: u64,
     /// What each attempt does; the last is for all that follow.
     acts: Vec<Act>,
+    /// The group that it opens, or adds to.
+    group: Option<GroupOrder>,
+    /// Whether it follows a group, and is to say how that ended.
+    #[serde(default)]
+    reads: bool,
+}
+
+#[derive(Deserialize)]
+struct GroupOrder {
+    /// None is the group that the message is a member of.
+    name: Option<String>,
+    on_failure: String,
+    members: Vec<serde_json::Value>,
+    follow_up: Option<serde_json::Value>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -45,6 +59,35 @@ fn sim(order: Order, cx: &Context) -> Result<Outcome, Failure> {
         let plugin = cx.variable("plugin")?;
         let note = serde_json::json!({ "n": order.n, "plugin": plugin, "place": place, "attempt": cx.attempt() });
         cx.outbox("out", "note").delay(Duration::from_secs(order.outbox_delay_s)).send(&note)?;
+    }
+    if let Some(order) = &order.group {
+        let group = order.name.as_deref().map_or_else(|| cx.own_group(), |name| cx.group(name));
+        let group = group.on_failure(match order.on_failure.as_str() {
+            "wait" => OnFailure::Wait,
+            "cancel" => OnFailure::Cancel,
+            _ => OnFailure::Send,
+        });
+        for member in &order.members {
+            group.send("self", "member", member)?;
+        }
+        if let Some(follow_up) = &order.follow_up {
+            group.then("self", "ready", follow_up)?;
+        }
+    }
+    if order.reads {
+        // The world hears of it by this.
+        cx.once("members", || {
+            let group = cx.ended_group().ok_or_else(|| Failure::reject("it follows no group"))?;
+            let (mut done, mut dead, mut others) = (0, 0, 0);
+            for member in group.members() {
+                match member?.end {
+                    End::Done(_) => done += 1,
+                    End::DeadLettered(_) => dead += 1,
+                    End::Discarded(_) | End::Open => others += 1,
+                }
+            }
+            Ok(serde_json::json!({ "group": group.name(), "done": done, "dead": dead, "others": others }).to_string())
+        })?;
     }
     let place = (cx.attempt() as usize).min(order.acts.len()) - 1;
     match order.acts[place] {

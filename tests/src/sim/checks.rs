@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use wasq_core::message::{Key, MessageId, MessageType};
+use wasq::timers::parked::PARKED_ATTRIBUTE;
+use wasq_core::message::{AttributeValue, Key, MessageId, MessageType, OWN_KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use wasq_ledgers::{Fence, Finish};
+use wasq_queues::Outgoing;
 
-use super::plan::{BARE, LIGHT, PAIR, Planned, SOLO};
+use super::groups::Groups;
+use super::plan::{BARE, LIGHT, MEMBER, PAIR, Planned, READY, SOLO};
 use super::world::{Backlog, Which};
 
 /// The scope of the simulated hosts' keys.
@@ -22,7 +25,7 @@ pub struct SimPlugin {
 }
 
 pub const PLUGINS: [SimPlugin; 4] = [
-    SimPlugin { name: "first", types: &[SOLO, PAIR], mode: "full" },
+    SimPlugin { name: "first", types: &[SOLO, PAIR, MEMBER, READY], mode: "full" },
     SimPlugin { name: "second", types: &[PAIR], mode: "full" },
     SimPlugin { name: "light", types: &[LIGHT], mode: "completion" },
     SimPlugin { name: "bare", types: &[BARE], mode: "none" },
@@ -50,6 +53,7 @@ pub struct Watch {
     accepted: BTreeSet<Key>,
     /// What handlers were told of their waits.
     came: BTreeMap<Key, String>,
+    pub groups: Groups,
     /// When each host was last awake again after it had stood still.
     resumed_ms: BTreeMap<usize, u64>,
 }
@@ -90,8 +94,54 @@ impl Watch {
             let number = |name: &str| record.body[name].as_u64().expect("the plan writes it");
             let (n, outbox) = (number("n"), number("outbox"));
             let (id, key, group) = (id.clone(), key.clone(), message.group.clone());
+            self.groups.planned(&key, &record.body["group"]);
             self.sent.push(Sent { id, key, n, group, outbox, due_ms: message.due_ms, has_place, keys });
         }
+    }
+
+    /// The outbox of a message of these, or a group's end, has brought another one into its queue.
+    pub fn sent_by_host(&mut self, id: MessageId, message: &Outgoing) -> Verdict {
+        let text = |name: &str| message.attributes.get(name).and_then(AttributeValue::text).unwrap_or_default();
+        let (kind, own_key) = (text(TYPE_ATTRIBUTE), text(OWN_KEY_ATTRIBUTE).to_owned());
+        if ![MEMBER, READY].contains(&kind)
+            || message.attributes.contains_key(PARKED_ATTRIBUTE)
+            || self.sent.iter().any(|sent| sent.id == id)
+        {
+            return Ok(());
+        }
+        let key = Key::of(SCOPE, PLUGINS[0].name, &MessageType(kind.into()), &own_key);
+        let keys = vec![(key, &PLUGINS[0])];
+        let group = message.group.clone();
+        let sent = Sent { id, key: own_key, n: 0, group, outbox: 0, due_ms: None, has_place: true, keys };
+        self.sent.push(sent);
+        let followed = self.groups.joined(message, key);
+        let Some(group) = followed.and_then(|name| self.groups.of_name(&name)) else { return Ok(()) };
+        let open = group.members.iter().find(|member| !self.has_key_ended(**member));
+        match open {
+            Some(open) => Err(format!("what follows the group {} is sent before {open:?} has ended", group.name)),
+            None => group.is_whole(),
+        }
+    }
+
+    /// Whether one of the messages of a member's key has ended.
+    fn has_key_ended(&self, key: Key) -> bool {
+        let has_key = |sent: &&Sent| sent.keys.iter().any(|(own, _)| *own == key);
+        self.sent.iter().filter(has_key).any(|sent| self.has_ended(sent, key, &PLUGINS[0]))
+    }
+
+    /// A handler was told how a group has ended.
+    pub fn read(&self, said: &str) -> Verdict {
+        let said: Value = serde_json::from_str(said).map_err(|error| error.to_string())?;
+        let Some(group) = self.groups.of_name(said["group"].as_str().unwrap_or_default()) else {
+            return Err(format!("a handler was told of a group that nobody has opened: {said}"));
+        };
+        let number = |name: &str| said[name].as_u64().unwrap_or_default() as usize;
+        let done = group.members.iter().filter(|key| self.completions.contains_key(key)).count();
+        let all = group.members.len();
+        if number("done") + number("dead") != all || number("others") > 0 || number("done") > done {
+            return Err(format!("of {all} members {done} are done, and a handler was told: {said}"));
+        }
+        Ok(())
     }
 
     pub fn resumed(&mut self, host: usize, now_ms: u64) {
@@ -160,6 +210,10 @@ impl Watch {
             Some(before) => Err(format!("{} runs before {} of its group is settled", self.sent[place].id, before.id)),
             None => Ok(()),
         }
+    }
+
+    fn is_settled_well(&self, sent: &Sent) -> bool {
+        sent.keys.iter().all(|(key, _)| self.completions.contains_key(key))
     }
 
     fn is_settled(&self, sent: &Sent) -> bool {
@@ -300,6 +354,14 @@ impl Watch {
                     "{} of {} is lost: it has neither a completion nor a dead letter",
                     sent.key, sent.id
                 ));
+            }
+        }
+        for group in self.groups.opened() {
+            let is_opened = self.sent.iter().any(|sent| sent.key == group.name && self.is_settled_well(sent));
+            let is_done = |key: &&Key| self.completions.contains_key(key);
+            let all_done = group.members.iter().all(|key| is_done(&key));
+            if is_opened {
+                group.has_ended(all_done, |key| self.completions.contains_key(&key))?;
             }
         }
         let mut notes: BTreeMap<(u64, String, u64), (&str, &[u8])> = BTreeMap::new();

@@ -305,6 +305,11 @@ impl Ledger for SimLedger {
             if let Ok(said) = serde_json::from_slice::<String>(value) {
                 match name {
                     "token" => state.tokens.push((key, said)),
+                    "members" => {
+                        if let Err(what) = state.watch.read(&said) {
+                            state.violated(now_ms, what);
+                        }
+                    }
                     "came" => {
                         if let Err(what) = state.watch.came(key, &said) {
                             state.violated(now_ms, what);

@@ -17,6 +17,10 @@ pub const PAIR: &str = "pair";
 pub const LIGHT: &str = "light";
 pub const BARE: &str = "bare";
 
+/// Members of groups, and what follows these; both for the plugin that opens them.
+pub const MEMBER: &str = "member";
+pub const READY: &str = "ready";
+
 /// The records of a batch.
 const RECORDS_MAX: usize = 4;
 
@@ -187,11 +191,42 @@ impl Record {
         let key = if is_event { format!("{}:{SOURCE}{}:{id}", SOURCE.len(), id.len()) } else { id.clone() };
         // The guest without an outbox takes orders in its own words.
         let orders: Vec<Value> = acts.iter().filter(|_| kind == BARE).map(order).collect();
+        let group = (kind == SOLO && !is_event && rng.f64() < 0.2).then(|| group(&id, rng));
         let body = json!({ "n": n * RECORDS_MAX + place, "steps": steps, "outbox": outbox, "acts": acts,
-                           "do": "each", "attempts": orders,
+                           "do": "each", "attempts": orders, "group": group,
                            "outbox_delay_s": if rng.f64() < 0.3 { rng.u32(1..=20) } else { 0 } });
         Self { id, key, body }
     }
+}
+
+/// A group with its members and what follows them, as the guest is told. Now and then a member adds
+/// some more.
+fn group(name: &str, rng: &mut Rng) -> Value {
+    let count = if rng.f64() < 0.2 { rng.usize(11..=13) } else { rng.usize(0..=4) };
+    let members: Vec<Value> = (0..count)
+        .map(|_| {
+            let adds = rng.f64() < 0.15;
+            let more: Vec<Value> = (0..rng.usize(1..=2)).map(|_| member(None, rng)).collect();
+            let more = adds.then(|| json!({ "name": null, "on_failure": "send", "members": more, "follow_up": null }));
+            member(more, rng)
+        })
+        .collect();
+    let on_failure = ["send", "send", "send", "wait", "cancel"][rng.usize(0..5)];
+    let follow_up = json!({ "n": 0, "steps": 1, "outbox": 0, "outbox_delay_s": 0, "acts": ["done"], "reads": true });
+    json!({ "name": name, "on_failure": on_failure, "members": members, "follow_up": follow_up })
+}
+
+fn member(adds: Option<Value>, rng: &mut Rng) -> Value {
+    let act = |rng: &mut Rng| match rng.u32(0..100) {
+        0..60 => json!("done"),
+        60..75 => json!("retry"),
+        75..82 => json!("reject"),
+        82..86 => json!("trap"),
+        86..90 => json!("snooze"),
+        _ => json!({ "sleep": rng.u64(1..=2_900) }),
+    };
+    let acts: Vec<Value> = (0..rng.usize(1..=3)).map(|_| act(rng)).collect();
+    json!({ "n": 0, "steps": rng.u32(1..=2), "outbox": 0, "outbox_delay_s": 0, "acts": acts, "group": adds })
 }
 
 /// An act, as the guest `bare` is told.

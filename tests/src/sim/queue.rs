@@ -279,10 +279,16 @@ impl Queue for SimQueue {
             let prefix = match self.which {
                 Which::Dlq => "d",
                 Which::Out => "o",
-                // What was parked.
+                // What was parked, and what belongs to groups.
                 Which::Jobs => "p",
             };
-            Ok(state.backlogs[self.which as usize].add(message.clone(), now_ms, prefix))
+            let id = state.backlogs[self.which as usize].add(message.clone(), now_ms, prefix);
+            if self.which == Which::Jobs
+                && let Err(what) = state.watch.sent_by_host(id.clone(), message)
+            {
+                state.violated(now_ms, what);
+            }
+            Ok(id)
         })
         .await
     }
