@@ -136,7 +136,7 @@ const steps = {
     await open(letters);
     await expect("Dead letters", "to be seen");
   },
-  /** By keyboard alone: Tab to the fourth page, Enter; what has the focus shows it. */
+  /** By keyboard alone: Tab to the fifth page, Enter; what has the focus shows it. */
   async keyboard() {
     await open("/dashboard");
     for (let stops = 0; stops < 12; stops++) {
@@ -163,14 +163,14 @@ const steps = {
   },
   async shots(dir) {
     mkdirSync(dir, { recursive: true });
-    const pages = ["", "/plugins", "/control", "/live", "/letters"].map((path) => [path.slice(1) || "overview", `/dashboard${path}`]);
+    const pages = ["", "/plugins", "/groups", "/control", "/live", "/letters"].map((path) => [path.slice(1) || "overview", `/dashboard${path}`]);
     await open("/dashboard/letters");
     const queue = await page.$eval("tbody a", (a) => a.getAttribute("href"));
-    pages.push(["groups", queue]);
+    pages.push(["letter-groups", queue]);
     await open(queue);
     const group = await page.$eval("tbody th a", (a) => a.getAttribute("href")).catch(() => null);
     if (group) {
-      pages.push(["group", group]);
+      pages.push(["letter-group", group]);
       await open(group);
       pages.push(["letter", await page.$eval("tbody th a", (a) => a.getAttribute("href"))]);
     }

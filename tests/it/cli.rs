@@ -10,6 +10,7 @@ mod credentials;
 mod demo;
 mod dev;
 mod dlq;
+mod groups;
 mod help;
 mod invoke;
 mod live;

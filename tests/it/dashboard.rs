@@ -2,6 +2,7 @@
 //! a stranger becomes markup.
 
 mod browser;
+mod groups;
 mod letters;
 mod port;
 
@@ -123,6 +124,7 @@ async fn every_page_is_there_and_tells_browsers_what_they_may_not() {
         "/live?only=failures",
         "/letters",
         "/letters/jobs",
+        "/groups",
         "/login",
     ] {
         let page = client.get(&format!("/dashboard{path}")).await;
@@ -148,7 +150,7 @@ async fn every_page_is_there_and_tells_browsers_what_they_may_not() {
         assert_eq!(client.get(&format!("/assets/{asset}")).await.status, 200);
     }
     assert_eq!(client.get("/dashboard/letters/nowhere").await.status, 404);
-    for path in ["/livez", "/readyz", "/metrics", "/status", "/plugins", "/pauses"] {
+    for path in ["/livez", "/readyz", "/metrics", "/status", "/plugins", "/pauses", "/groups"] {
         assert_eq!(client.get(path).await.status, 200, "{path}");
     }
     rig.end().await;

@@ -4,7 +4,7 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn every_command_says_what_it_does_and_takes() {
-    let commands: [(&[&str], &[&str]); 27] = [
+    let commands: [(&[&str], &[&str]); 30] = [
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
@@ -37,6 +37,9 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["top"], &["--admin", "--by", "egress", "--every", "--once", "--keys", "--json", "the host itself"]),
         (&["pause"], &["[TYPE]", "--queue", "--until", "--admin", "--config", "--by", "--json", "Examples"]),
         (&["resume"], &["[TYPE]", "--queue", "--admin", "--config", "--by", "--json"]),
+        (&["groups"], &["ls", "show", "90 days"]),
+        (&["groups", "ls"], &["--limit", "--after", "--admin", "--json"]),
+        (&["groups", "show"], &["<ID>", "--state", "dead-lettered", "--limit", "--admin", "--json", "no bodies"]),
         (&["health"], &["--config", "--admin", "--ready", "--timeout", "HEALTHCHECK"]),
         (&["plugins"], &["--admin", "--json", "could not be loaded"]),
         (
@@ -69,7 +72,7 @@ async fn every_command_says_what_it_does_and_takes() {
 
 #[tokio::test]
 async fn misuse_ends_with_2_and_says_what_is_wrong() {
-    let misuses: [(&[&str], &str); 15] = [
+    let misuses: [(&[&str], &str); 19] = [
         (&["sned"], "'send'"),
         (&[], "Usage"),
         (&["run", "--confg", "x"], "--config"),
@@ -82,6 +85,10 @@ async fn misuse_ends_with_2_and_says_what_is_wrong() {
         (&["dlq", "replay", "--all", "--rate", "0"], "50/s"),
         (&["dlq", "replay", "--all", "--max-failures", "10%"], "0.1"),
         (&["dlq", "discard"], "--all"),
+        (&["groups"], "Usage"),
+        (&["groups", "show"], "<ID>"),
+        (&["groups", "show", "probe/x", "--state", "gone"], "dead-lettered"),
+        (&["groups", "ls", "--limit", "0"], "1..=500"),
         (&["profile"], "<PLUGIN>"),
         (&["profile", "probe", "--format", "png"], "firefox"),
         (&["completions", "cobol"], "cobol"),

@@ -26,6 +26,7 @@ async fn by_another_name_the_port_of_loopback_answers_probes_and_scrapes_alone()
         "/plugins",
         "/pauses",
         "/envelopes/0",
+        "/groups",
         "/dashboard",
         "/dashboard/login",
         "/assets/dashboard.js",

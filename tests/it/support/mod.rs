@@ -2,6 +2,7 @@
 //! send and to look.
 
 mod faulty;
+pub mod groups;
 pub mod hosts;
 mod rig;
 pub mod servers;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use wasq::groups::Membership;
 use wasq::timers::parked::PARKED_ATTRIBUTE;
 use wasq_core::message::{AttributeValue, Key, MessageId, MessageType, OWN_KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use wasq_ledgers::{Fence, Finish};
@@ -68,6 +69,8 @@ struct Sent {
     due_ms: Option<u64>,
     /// Whether its group waits for it: not for what is wanted later, or waits for an answer.
     has_place: bool,
+    /// The group whose members are discarded once one of them is dead-lettered, if it is one's.
+    cancelled_with: Option<String>,
     /// The key that each of its plugins has for it.
     keys: Vec<(Key, &'static SimPlugin)>,
 }
@@ -95,7 +98,8 @@ impl Watch {
             let (n, outbox) = (number("n"), number("outbox"));
             let (id, key, group) = (id.clone(), key.clone(), message.group.clone());
             self.groups.planned(&key, &record.body["group"]);
-            self.sent.push(Sent { id, key, n, group, outbox, due_ms: message.due_ms, has_place, keys });
+            let (due_ms, cancelled_with) = (message.due_ms, None);
+            self.sent.push(Sent { id, key, n, group, outbox, due_ms, has_place, cancelled_with, keys });
         }
     }
 
@@ -111,9 +115,18 @@ impl Watch {
         }
         let key = Key::of(SCOPE, PLUGINS[0].name, &MessageType(kind.into()), &own_key);
         let keys = vec![(key, &PLUGINS[0])];
-        let group = message.group.clone();
-        let sent = Sent { id, key: own_key, n: 0, group, outbox: 0, due_ms: None, has_place: true, keys };
-        self.sent.push(sent);
+        let member = Membership::of(&message.attributes).filter(|member| member.may_be_cancelled);
+        self.sent.push(Sent {
+            id,
+            key: own_key,
+            n: 0,
+            group: message.group.clone(),
+            outbox: 0,
+            due_ms: None,
+            has_place: true,
+            cancelled_with: member.map(|member| member.group),
+            keys,
+        });
         let followed = self.groups.joined(message, key);
         let Some(group) = followed.and_then(|name| self.groups.of_name(&name)) else { return Ok(()) };
         let open = group.members.iter().find(|member| !self.has_key_ended(**member));
@@ -228,7 +241,9 @@ impl Watch {
         // Of twins that wait for an answer one comes back, for all of them.
         let waits = |twin: &&Sent| !sent.has_place && twin.key == sent.key;
         let is_dead = || self.sent.iter().filter(waits).any(|twin| self.is_dead(twin, plugin.name));
-        is_done || self.is_dead(sent, plugin.name) || is_dead()
+        let shares_its_end = |other: &&Sent| sent.cancelled_with.is_some() && other.cancelled_with == sent.cancelled_with;
+        let is_cancelled = || self.sent.iter().filter(shares_its_end).any(|other| self.is_dead(other, plugin.name));
+        is_done || self.is_dead(sent, plugin.name) || is_dead() || is_cancelled()
     }
 
     fn is_dead(&self, sent: &Sent, plugin: &str) -> bool {

@@ -57,7 +57,7 @@ impl Kit {
             // The guest without an outbox knows HTTP, which nobody here orders.
             let asked = match *mode {
                 "none" => "allowed_outbound_hosts = ['http://127.0.0.1:1']",
-                _ => "queues = ['out']",
+                _ => "queues = ['out', 'self']",
             };
             let manifest = format!(
                 "name = '{plugin}'\ntypes = {types:?}\ntimeout = '3s'\nmax_concurrency = 1000\n{asked}\nvariables = {{ plugin = '{plugin}' }}\n\
