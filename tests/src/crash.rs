@@ -54,6 +54,8 @@ pub struct Options {
     /// Kills, stops and ends, all together.
     pub kills: usize,
     pub messages: usize,
+    /// Members of the group that each message opens; with none, it opens none.
+    pub members: usize,
     /// What each host has in hand at once.
     pub permits: usize,
     /// Hosts at once. The local ledger allows one.
@@ -145,6 +147,9 @@ impl Stage {
 
     fn message(&self, n: usize) -> Outgoing {
         let ask = |name: &str| json!({ "do": "ask", "url": self.sink.url(name, n) });
+        if self.options.members > 0 {
+            return self.opener(n);
+        }
         let body: Value = match n.is_multiple_of(WITH_STEPS) {
             false => ask("run"),
             true => {
@@ -153,26 +158,28 @@ impl Stage {
                 json!({ "do": "steps", "urls": urls, "then": outbox })
             }
         };
-        let attributes = [
-            ("type".to_owned(), AttributeValue::string(KIND)),
-            ("idempotency-key".to_owned(), AttributeValue::string(n.to_string())),
-        ];
-        Outgoing {
-            body: body.to_string().into(),
-            attributes: attributes.into(),
-            delay_s: 0,
-            group: None,
-            deduplication_id: None,
-        }
+        numbered(n, &body)
+    }
+
+    /// A message that opens a group.
+    fn opener(&self, n: usize) -> Outgoing {
+        let ask = |name: &str| json!({ "do": "ask", "url": self.sink.url(name, n) });
+        let members: Vec<Value> = (0..self.options.members).map(|member| ask(&format!("member-{member}"))).collect();
+        let follow_up = json!({ "do": "ended", "url": self.sink.url("ended", n), "then": ask("follow-up") });
+        let name = format!("group-{n}");
+        let body = json!({ "do": "group", "name": name, "members": members, "follow_ups": [follow_up], "then": ask("run") });
+        numbered(n, &body)
     }
 
     /// Lets the hosts work, and hits one of them each time that a share of the work is done. The
     /// answer is how often connections were cut or delayed.
     async fn torment(&self, hosts: &mut Hosts, rng: &mut Rng, progress: &dyn Fn(usize)) -> Result<usize> {
-        let Options { kills, messages, .. } = self.options;
+        let Options { kills, messages, members, .. } = self.options;
+        // A group's messages are its opener, its members, and what follows.
+        let all = messages * if members > 0 { members + 2 } else { 1 };
         let mut cuts = 0;
         for kill in 1..=kills {
-            self.until_started(kill * messages / (kills + 1), hosts).await?;
+            self.until_started(kill * all / (kills + 1), hosts).await?;
             if rng.f64() < 0.3 {
                 self.meddle(rng).await;
                 cuts += 1;
@@ -196,11 +203,15 @@ impl Stage {
 
     /// Waits until so many messages were started at least once.
     async fn until_started(&self, count: usize, hosts: &mut Hosts) -> Result<()> {
-        self.wait(&format!("{count} messages are started"), hosts, async || Ok(self.sink.names("run/") >= count)).await
+        self.wait(&format!("{count} messages are started"), hosts, async || Ok(self.sink.names(verdict::is_planned) >= count)).await
     }
 
-    /// Waits until nothing is left in the queue.
+    /// Waits until every group has been followed, and nothing is left in the queue.
     async fn emptied(&self, hosts: &mut Hosts) -> Result<()> {
+        if self.options.members > 0 {
+            let followed = async || Ok(self.sink.names(|name| name.starts_with("follow-up/")) >= self.options.messages);
+            self.wait("every group is followed", hosts, followed).await?;
+        }
         let is_empty = async || {
             let attributes = self.queue.attributes().await?;
             let counts =
@@ -226,5 +237,18 @@ impl Stage {
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
+    }
+}
+
+/// A message of the hosts' one type, under a key of its own.
+fn numbered(n: usize, body: &Value) -> Outgoing {
+    let attributes = [("type", KIND), ("idempotency-key", &n.to_string())];
+    let attributes = attributes.map(|(name, text)| (name.to_owned(), AttributeValue::string(text)));
+    Outgoing {
+        body: body.to_string().into(),
+        attributes: attributes.into(),
+        delay_s: 0,
+        group: None,
+        deduplication_id: None,
     }
 }

@@ -56,6 +56,9 @@ struct Crash {
     kills: usize,
     #[arg(long, default_value_t = 10_000)]
     messages: usize,
+    /// Members of the group that each message opens. 0 opens none.
+    #[arg(long, default_value_t = 0)]
+    members: usize,
     /// What each host has in hand at once.
     #[arg(long, default_value_t = 16)]
     permits: usize,
@@ -92,11 +95,11 @@ impl Crash {
             Some(path) => path,
             None => std::env::current_exe()?.with_file_name("wasq"),
         };
-        let Self { store, kills, messages, permits, hosts, seed, .. } = self;
+        let Self { store, kills, messages, members, permits, hosts, seed, .. } = self;
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} kills, {elapsed}")?;
         let bar = ProgressBar::new(kills as u64).with_style(style);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let options = crash::Options { store, kills, messages, permits, hosts, seed, wasq };
+        let options = crash::Options { store, kills, messages, members, permits, hosts, seed, wasq };
         let report = runtime.block_on(crash::run(options, &|done| bar.set_position(done as u64)));
         bar.finish_and_clear();
         let report = report?;
@@ -109,11 +112,12 @@ impl Crash {
 }
 
 fn in_a_table(report: &Report) -> String {
-    let crash::Options { store, hosts, permits, .. } = &report.options;
+    let crash::Options { store, hosts, permits, members, .. } = &report.options;
     let kills = format!("{} + {} + {}", report.kills.kill, report.kills.stop, report.kills.term);
     let rows = [
         ("ledger", format!("{store:?}").to_lowercase()),
         ("hosts x permits", format!("{hosts} x {permits}")),
+        ("members of each group", members.to_string()),
         ("messages", report.messages.to_string()),
         ("kill -9 + STOP/CONT + TERM", kills),
         ("connections cut or delayed", report.cuts.to_string()),

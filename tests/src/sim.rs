@@ -45,6 +45,8 @@ pub struct Summary {
     pub faults: u64,
     /// Verdicts that were recorded before their letters were sent.
     pub verdicts: u64,
+    /// Messages that followed groups.
+    pub follow_ups: u64,
     /// Simulated time.
     pub ms: u64,
     /// A hash of all that happened; of several seeds, the sum.
@@ -150,6 +152,7 @@ impl Summary {
         self.drains += other.drains;
         self.faults += other.faults;
         self.verdicts += other.verdicts;
+        self.follow_ups += other.follow_ups;
         self.ms += other.ms;
         self.digest = self.digest.wrapping_add(other.digest);
     }

@@ -76,9 +76,10 @@ enum Order {
         on_failure: String,
         then: Box<Order>,
     },
-    /// Tells `url` of the group whose end the message follows, and of its members.
+    /// Tells `url` of the group whose end the message follows, and of its members. Then goes on.
     Ended {
         url: String,
+        then: Option<Box<Order>>,
     },
     /// Waits for an answer. It hands the token out once, and obeys what it is told with the answer.
     Wait {
@@ -172,7 +173,7 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
             }
             obey(*then, cx)
         }
-        Order::Ended { url } => {
+        Order::Ended { url, then } => {
             let group = cx.ended_group().ok_or_else(|| Failure::reject("it follows no group"))?;
             let members = group.members().map(|member| member.map(|member| told(&member)));
             let report = serde_json::json!({
@@ -184,7 +185,7 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
                 "key": cx.idempotency_key(),
             });
             tell(&url, &report, cx)?;
-            Ok(Outcome::done())
+            then.map_or(Ok(Outcome::done()), |then| obey(*then, cx))
         }
         Order::Wait { name, timeout_ms, hand_out, then } => {
             let came = match cx.wait_for(&name, Duration::from_millis(timeout_ms))? {

@@ -39,6 +39,8 @@ pub struct Told {
     pub key: String,
     pub message_id: String,
     pub body: String,
+    /// Of a group that has ended: members that are done.
+    pub members_done: Option<u64>,
 }
 
 #[derive(Default)]
@@ -74,9 +76,9 @@ impl Sink {
         self.seen.calls.load(Ordering::Relaxed)
     }
 
-    /// Names with this beginning that were called.
-    pub fn names(&self, prefix: &str) -> usize {
-        self.seen.lock().keys().filter(|name| name.starts_with(prefix)).count()
+    /// Such names that were called.
+    pub fn names(&self, is_one: impl Fn(&str) -> bool) -> usize {
+        self.seen.lock().keys().filter(|name| is_one(name)).count()
     }
 
     /// Every name with its calls.
@@ -106,7 +108,7 @@ async fn note(State(seen): State<Arc<Seen>>, Path(name): Path<String>, body: Byt
         // A step tells nothing.
         if let Ok(report) = serde_json::from_slice::<Value>(&body) {
             let text = |field: &str| report[field].as_str().unwrap_or_default().to_owned();
-            let told = Told { key: text("key"), message_id: text("id"), body: text("body") };
+            let told = Told { key: text("key"), message_id: text("id"), body: text("body"), members_done: report["done"].as_u64() };
             if !calls.reports.contains(&told) {
                 calls.reports.push(told);
             }

@@ -45,12 +45,21 @@ impl Report {
 /// Asks the ledger about every message that the sink saw.
 pub async fn judge(stage: Stage, kills: Kills, cuts: usize, elapsed: Duration) -> Result<Report> {
     let calls = stage.sink.all();
-    let notes = stage.options.messages.div_ceil(WITH_STEPS);
+    let Options { messages, members, .. } = stage.options;
+    let wanted = |n: usize| -> Vec<String> {
+        let mut names = vec!["run".to_owned()];
+        match members {
+            0 if n.is_multiple_of(WITH_STEPS) => names.push("note".into()),
+            0 => {}
+            _ => names.extend((0..members).map(|member| format!("member-{member}")).chain(["follow-up".into()])),
+        }
+        names.into_iter().map(|name| format!("{name}/{n}")).collect()
+    };
     let mut report = Report {
         kills,
         cuts,
         starts: starts(&calls),
-        messages: stage.options.messages + notes,
+        messages: (0..messages).map(|n| wanted(n).len()).sum(),
         completions: 0,
         steps_repeated: repeated(&calls),
         dead_letters: dead_letters(&stage).await?,
@@ -58,13 +67,12 @@ pub async fn judge(stage: Stage, kills: Kills, cuts: usize, elapsed: Duration) -
         broken: Vec::new(),
         options: stage.options.clone(),
     };
-    for n in 0..stage.options.messages {
-        let names = ["run", "note"].map(|name| format!("{name}/{n}"));
-        let wanted = if n.is_multiple_of(WITH_STEPS) { &names[..] } else { &names[..1] };
-        for name in wanted {
-            if !calls.contains_key(name) {
-                report.broken.push(format!("{name} is lost: it never ran"));
-            }
+    for name in (0..messages).flat_map(wanted).filter(|name| !calls.contains_key(name)) {
+        report.broken.push(format!("{name} is lost: it never ran"));
+    }
+    for (name, calls) in calls.iter().filter(|(name, _)| name.starts_with("ended/")) {
+        if let Some(told) = calls.reports.iter().find(|told| told.members_done != Some(members as u64)) {
+            report.broken.push(format!("{name} was told of {:?} members of {members}", told.members_done));
         }
     }
     count_completions(&stage, &calls, &mut report).await?;
@@ -81,8 +89,17 @@ pub async fn judge(stage: Stage, kills: Kills, cuts: usize, elapsed: Duration) -
     Ok(report)
 }
 
+/// Whether it is a message that the run waits for: not one of the few notes.
+pub fn is_planned(name: &str) -> bool {
+    is_message(name) && !name.starts_with("note/")
+}
+
 fn is_message(name: &str) -> bool {
-    name.starts_with("run/") || name.starts_with("note/")
+    name.starts_with("run/") || is_sent_by_a_host(name)
+}
+
+fn is_sent_by_a_host(name: &str) -> bool {
+    ["note/", "member-", "follow-up/"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn starts(calls: &BTreeMap<String, Calls>) -> usize {
@@ -102,8 +119,8 @@ async fn count_completions(stage: &Stage, calls: &BTreeMap<String, Calls>, repor
         let [told] = &calls.reports[..] else {
             let ids: Vec<_> = calls.reports.iter().map(|told| (&told.key, &told.message_id)).collect();
             let same_key = calls.reports.iter().all(|told| told.key == calls.reports[0].key);
-            if same_key && name.starts_with("note/") {
-                // A twin of an outbox's message: it is a duplicate of the other's key.
+            if same_key && is_sent_by_a_host(name) {
+                // A twin of what a host has sent: it is a duplicate of the other's key.
                 count(&*ledger, name, &calls.reports[0], report).await?;
             } else {
                 report.broken.push(format!("{name} ran as several messages: {ids:?}"));

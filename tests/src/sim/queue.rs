@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use wasq::dlq::LETTER_ATTRIBUTE;
+use wasq::groups::ENDED_ATTRIBUTE;
 use wasq_core::clock;
 use wasq_core::message::{AttributeValue, Delivery, MessageId, Receipt, UnixMs};
 use wasq_queues::{Outgoing, Queue, QueueError};
@@ -283,6 +284,7 @@ impl Queue for SimQueue {
                 Which::Jobs => "p",
             };
             let id = state.backlogs[self.which as usize].add(message.clone(), now_ms, prefix);
+            state.summary.follow_ups += u64::from(message.attributes.contains_key(ENDED_ATTRIBUTE));
             if self.which == Which::Jobs
                 && let Err(what) = state.watch.sent_by_host(id.clone(), message)
             {
