@@ -4,6 +4,7 @@
 mod access;
 mod app;
 mod extractors;
+pub mod groups;
 mod history;
 mod letters;
 mod pages;
@@ -89,6 +90,8 @@ impl Server {
             .route("/schedules/{name}/pause", post(schedules::pause))
             .route("/schedules/{name}/resume", post(schedules::resume))
             .route("/schedules/{name}/run", post(schedules::run))
+            .route("/groups", get(groups::list))
+            .route("/groups/{*id}", get(groups::show))
             .route("/timers", get(timers::list))
             .route("/timers/cancel", post(timers::cancel))
             .route("/profiles", post(profiling::start))

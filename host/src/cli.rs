@@ -7,6 +7,7 @@ mod decode;
 mod demo;
 mod dev;
 mod dlq;
+mod groups;
 mod health;
 mod http;
 mod invoke;
@@ -79,6 +80,7 @@ enum Command {
     Resume(pause::ResumeCommand),
     Schedules(schedules::Schedules),
     Timers(timers::Timers),
+    Groups(groups::Groups),
     Plugins(plugins::Plugins),
     Profile(profile::ProfileCommand),
     Dlq(Box<dlq::Dlq>),
@@ -137,6 +139,7 @@ pub fn main() -> ExitCode {
             Command::Resume(command) => command.run().await,
             Command::Timers(command) => command.run().await,
             Command::Schedules(command) => command.run().await,
+            Command::Groups(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
             Command::Profile(command) => command.run().await,
             Command::Dlq(command) => command.run().await,

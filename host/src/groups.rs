@@ -25,7 +25,7 @@ pub use attributes::{ENDED_ATTRIBUTE, EndedGroup, GroupPart, MEMBER_ATTRIBUTE, M
 pub use chunk::{End, EndState, Member};
 pub use join::{FollowUp, JoinError, Joining, NewMember};
 pub use meters::GroupMeters;
-pub use read::{GroupView, MembersPage, PAGE_MAX};
+pub use read::{GroupView, GroupsPage, LIST_MAX, MembersPage, Missing, PAGE_MAX};
 pub use record::{Counts, OnFailure, Record, State};
 pub use store::GroupStore;
 

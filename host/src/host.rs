@@ -129,9 +129,8 @@ impl Host {
         outlets.extend(open.unopened.iter().map(|unopened| (unopened.name.clone(), late.add(&config, unopened))));
         let clock: SharedClock = Arc::new(SystemClock);
         let timers = TimerStore::of(&*ledger, &config.scope).map(Arc::new);
-        let groups = |timers| {
-            GroupStore::of(&ledger, &config.scope, timers, clock.clone(), &config.limits).map(Arc::new)
-        };
+        let groups =
+            |timers| GroupStore::of(&ledger, &config.scope, timers, clock.clone(), &config.limits).map(Arc::new);
         let services = Arc::new(Services {
             scope: config.scope.clone(),
             clock: clock.clone(),

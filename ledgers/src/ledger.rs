@@ -12,9 +12,9 @@ use futures::StreamExt;
 use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
 use wasq_core::pause::{Pause, Target};
 
+use crate::documents::Documents;
 pub use crate::error::LedgerError;
 pub use crate::fence::Fence;
-use crate::documents::Documents;
 use crate::meters::LedgerMeters;
 use crate::timers::Timers;
 

@@ -4,6 +4,7 @@
 //! is answered (docs/operate/ledgers.md tells what that means with replicas). The server decides,
 //! by its own clock; what it decides stands in `postgres/sql.rs`.
 
+mod document_sql;
 mod documents;
 mod error;
 mod migrate;

@@ -167,7 +167,8 @@ impl Stage {
         let members: Vec<Value> = (0..self.options.members).map(|member| ask(&format!("member-{member}"))).collect();
         let follow_up = json!({ "do": "ended", "url": self.sink.url("ended", n), "then": ask("follow-up") });
         let name = format!("group-{n}");
-        let body = json!({ "do": "group", "name": name, "members": members, "follow_ups": [follow_up], "then": ask("run") });
+        let body =
+            json!({ "do": "group", "name": name, "members": members, "follow_ups": [follow_up], "then": ask("run") });
         numbered(n, &body)
     }
 
@@ -203,7 +204,10 @@ impl Stage {
 
     /// Waits until so many messages were started at least once.
     async fn until_started(&self, count: usize, hosts: &mut Hosts) -> Result<()> {
-        self.wait(&format!("{count} messages are started"), hosts, async || Ok(self.sink.names(verdict::is_planned) >= count)).await
+        self.wait(&format!("{count} messages are started"), hosts, async || {
+            Ok(self.sink.names(verdict::is_planned) >= count)
+        })
+        .await
     }
 
     /// Waits until every group has been followed, and nothing is left in the queue.

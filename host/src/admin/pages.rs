@@ -7,6 +7,7 @@ mod chart;
 mod components;
 mod control;
 mod format;
+mod groups;
 mod keys;
 pub mod layout;
 mod letter;
@@ -55,6 +56,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/dashboard/letters/{queue}/discard", post(actions::discard))
         .route("/dashboard/letters/{queue}/replay-group", post(actions::replay_group))
         .route("/dashboard/letters/{queue}/discard-group", post(actions::discard_group))
+        .route("/dashboard/groups", get(groups::page))
+        .route("/dashboard/groups/group", get(groups::group))
         .route("/dashboard/control", get(control::page))
         .route("/dashboard/pause", post(actions::pause))
         .route("/dashboard/resume", post(actions::resume))

@@ -2,6 +2,7 @@
 //! often as it should.
 
 mod client;
+mod config;
 mod expected;
 mod inline;
 mod orders;
@@ -20,12 +21,14 @@ use indicatif::ProgressBar;
 use wasq_core::clock;
 use wasq_core::message::AttributeValue;
 use wasq_ledgers::Ledger;
+use wasq_ledgers::timers::LIST_MAX;
 use wasq_local_sqs::{LocalSqs, Options};
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{Outgoing, Queue};
 
-use expected::Expected;
-use orders::{Demand, Message, THUMBNAIL_SIZES};
+use config::config;
+use expected::{Expected, REPORTS};
+use orders::{Demand, Message, RENDITIONS, THUMBNAIL_SIZES};
 use sink::Sink;
 use table::{Comparison, Percentiles, Row};
 
@@ -33,12 +36,12 @@ use super::build;
 use super::dev::create_queues;
 use super::send::progress;
 use super::table::columns;
-use crate::config::{Config, LedgerConfig, PluginConfig};
 use crate::dlq;
 use crate::dlq::replayed_message::{self, ReplayOptions};
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
 use crate::host::Host;
 use crate::telemetry::stats::LineStats;
+use crate::timers::schedules;
 
 /// The demo's queue.
 const QUEUE: &str = "orders";
@@ -46,6 +49,10 @@ const QUEUE: &str = "orders";
 const SEED: u64 = 2026;
 /// Images that the shop uploads.
 const IMAGES: usize = 3;
+/// Videos that the shop uploads.
+const VIDEOS: usize = 2;
+/// From one nightly report to the next: nights are short here.
+const NIGHT_S: i64 = 2;
 /// How long the partner answers 503, from the first call on.
 const PARTNER_DOWN: Duration = Duration::from_secs(3);
 /// Orders that are checked out inline for comparison.
@@ -61,8 +68,9 @@ const LETTER_HIDDEN: Duration = Duration::from_secs(30);
 /// often as it should.
 ///
 /// Builds the handlers in plugins/, starts a local queue, a host and a small HTTP server that
-/// stands for the outside world; sends real orders, some twice and one that no handler can read,
-/// while the partner's webhook answers 503 for a while. Ends with a table, and exits with 0 only if
+/// stands for the outside world; sends real orders, some twice and one that no handler can read, and
+/// videos of which several messages make the parts, while the partner's webhook answers 503 for a
+/// while and a schedule ticks. Ends with a table, and exits with 0 only if
 /// the outside world saw every effect exactly as often as it should. Then the dead letter is
 /// corrected, replayed, and checked again.
 #[derive(Args)]
@@ -94,7 +102,7 @@ impl Demo {
         build::build(&source, &plugins_dir, true)?;
 
         let shop = Shop::open(scratch.path(), &plugins_dir).await?;
-        let demand = Demand::new(SEED, self.orders, IMAGES, &shop.world.url())?;
+        let demand = Demand::new(SEED, self.orders, IMAGES, VIDEOS, &shop.world.url())?;
         eprintln!(
             "sending {} orders, {} of them twice and one that no handler can read",
             self.orders,
@@ -106,12 +114,18 @@ impl Demo {
         let after = shop.verify(&Expected::of(&demand, true));
         let inline = inline_checkout(&demand).await?;
 
-        let rows = rows(&shop.host.services().stats.snapshot(), &demand);
+        let nights = shop.world.count(REPORTS, None) as u64;
+        let rows = rows(&shop.host.services().stats.snapshot(), &demand, nights);
         println!("\n{}", table::render(&rows, &Comparison { inline, enqueue }, columns()));
         println!("{}", before.words("before the replay"));
         println!("the order that no handler could read left {replayed} dead letters; corrected, they were replayed");
         println!("{}", after.words("after the replay"));
-        let good = before.is_good() && after.is_good() && replayed > 0;
+        let reports = expected::reports(&shop.world.effects(), NIGHT_S);
+        match &reports {
+            Ok(count) => println!("the nightly report, every {NIGHT_S} s here: {count} nights, each asked for once"),
+            Err(error) => println!("the nightly report is wrong: {error}"),
+        }
+        let good = before.is_good() && after.is_good() && replayed > 0 && reports.is_ok();
         if self.keep {
             shop.keep().await?;
         }
@@ -159,6 +173,8 @@ impl Shop {
         let queue = client.queue(QUEUE).await?;
         let dlq = client.queue(&format!("{QUEUE}-dlq")).await?;
         let host = Host::start(config).await?;
+        let ingress = host.ingress_addr().context("the ingress port does not listen")?;
+        world.call_back(format!("http://{ingress}"));
         Ok(Self { sqs, world, host, queue, dlq })
     }
 
@@ -208,7 +224,8 @@ impl Shop {
         Ok(())
     }
 
-    /// Waits until the queue is empty: every message deleted.
+    /// Waits until the queue is empty, every message deleted, and none waits in the ledger: for an
+    /// answer, or to be sent.
     async fn settled(&self, bar: &ProgressBar) -> anyhow::Result<()> {
         let mut calls = 0;
         let mut progressed_at = clock::now();
@@ -220,11 +237,13 @@ impl Shop {
                     attributes.get(&format!("ApproximateNumberOfMessages{suffix}"))?.parse::<u64>().ok()
                 })
                 .sum();
-            bar.set_position(self.world.count("/", None) as u64);
-            if left == 0 {
+            let nights = self.world.count(REPORTS, None);
+            bar.set_position((self.world.count("/", None) - nights) as u64);
+            if left == 0 && self.waiting().await? == 0 {
                 return Ok(());
             }
-            let now_calls = self.world.calls("/");
+            // A schedule goes on whatever becomes of the orders.
+            let now_calls = self.world.calls("/") - self.world.calls(REPORTS);
             if now_calls != calls {
                 (calls, progressed_at) = (now_calls, clock::now());
             } else if clock::now() - progressed_at > STALLED {
@@ -232,6 +251,13 @@ impl Shop {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Timers, but for those of schedules.
+    async fn waiting(&self) -> anyhow::Result<usize> {
+        let Some(store) = &self.host.services().timers else { return Ok(0) };
+        let listed = store.timers().list(LIST_MAX, None).await?;
+        Ok(listed.timers.iter().filter(|timer| !schedules::is_one(&timer.id)).count())
     }
 
     /// Corrects the dead letters of the order that no handler could read, and sends them back. The
@@ -305,42 +331,6 @@ impl Verdict {
     }
 }
 
-/// The host's config: the plugins' destinations moved to the demo's world.
-fn config(dir: &Path, plugins_dir: &Path, endpoint_url: &str, world: &str) -> anyhow::Result<Config> {
-    let text = format!("scope = \"shop\"\ngrant_all = true\ndrain_s = 5\n[queues.{QUEUE}]\ndlq = \"{QUEUE}-dlq\"");
-    let mut config = Config::parse(&text, Path::new("(demo)"))?;
-    config.plugins_dir = plugins_dir.to_owned();
-    config.ledger = LedgerConfig::Local { path: dir.join("ledger") };
-    config.admin.listen = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
-    config.aws.endpoint_url = Some(endpoint_url.to_owned());
-    config.egress.open_hosts = vec![world.trim_start_matches("http://").to_owned()];
-    let moved: [(&str, &[(&str, &str)]); 7] = [
-        ("send-receipt", &[("mail_api", "/mail/messages")]),
-        ("make-receipt", &[("storage_url", "/storage/receipts")]),
-        (
-            "update-inventory",
-            &[
-                ("warehouse_api", "/inventory/warehouse/reservations"),
-                ("storefront_api", "/inventory/storefront/reservations"),
-                ("marketplace_api", "/inventory/marketplace/reservations"),
-            ],
-        ),
-        ("notify-partner", &[("partner_webhook", "/partner/webhooks/orders")]),
-        ("track-analytics", &[("analytics_api", "/analytics/events")]),
-        ("write-audit", &[("audit_api", "/audit")]),
-        ("make-thumbnails", &[("storage_url", "/storage/thumbnails")]),
-    ];
-    for (plugin, paths) in moved {
-        let variables = paths.iter().map(|(name, path)| ((*name).to_owned(), format!("{world}{path}"))).collect();
-        let own =
-            PluginConfig { variables, allowed_outbound_hosts: Some(vec![world.to_owned()]), ..PluginConfig::default() };
-        config.plugins.insert(plugin.to_owned(), own);
-    }
-    let partner = config.plugins.entry("notify-partner".into()).or_default();
-    partner.variables.insert("partner_secret".into(), "the demo's secret".into());
-    Ok(config)
-}
-
 /// The same checkout with every call made inside the request, against a world of its own.
 async fn inline_checkout(demand: &Demand) -> anyhow::Result<Percentiles> {
     let world = Sink::start().await?;
@@ -352,12 +342,21 @@ async fn inline_checkout(demand: &Demand) -> anyhow::Result<Percentiles> {
 }
 
 /// The table's rows, from what the host counted.
-fn rows(lines: &[LineStats], demand: &Demand) -> Vec<Row> {
+fn rows(lines: &[LineStats], demand: &Demand, nights: u64) -> Vec<Row> {
     let mut sent: BTreeMap<&str, u64> = BTreeMap::new();
     for message in &demand.messages {
         *sent.entry(message.kind).or_default() += 1;
     }
-    sent.insert("thumbnail_wanted", (demand.images.len() * THUMBNAIL_SIZES.len()) as u64);
+    let videos = demand.videos.len() as u64;
+    let pictures = demand.videos.iter().map(|video| video.pictures().count() as u64).sum();
+    sent.extend([
+        ("thumbnail_wanted", (demand.images.len() * THUMBNAIL_SIZES.len()) as u64),
+        ("rendition_wanted", videos * RENDITIONS.len() as u64),
+        ("picture_wanted", pictures),
+        ("moderation_wanted", videos),
+        ("video_ready", videos),
+        ("report_due", nights),
+    ]);
     lines
         .iter()
         .filter(|line| !line.plugin.is_empty())

@@ -69,7 +69,7 @@ impl Schedules {
 }
 
 async fn list(route: &Route) -> anyhow::Result<()> {
-    let answer: Value = route.admin.get("/schedules").await?.context("the host does not know /schedules")?;
+    let answer: Value = route.admin.get_if_ok("/schedules").await?.context("the host does not know /schedules")?;
     if route.json {
         println!("{answer:#}");
         return Ok(());

@@ -270,7 +270,7 @@ pub fn columns() -> usize {
 }
 
 /// A stranger may have written it: no control character reaches the terminal.
-fn printable(cell: &str) -> String {
+pub fn printable(cell: &str) -> String {
     cell.chars()
         .map(|c| {
             if c.is_whitespace() {

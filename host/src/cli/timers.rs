@@ -74,7 +74,7 @@ impl Timers {
 async fn list(route: &Route, limit: u16, after: Option<&str>) -> anyhow::Result<()> {
     let after = after.map(|after| format!("&after={}", utf8_percent_encode(after, NON_ALPHANUMERIC)));
     let path = format!("/timers?limit={limit}{}", after.unwrap_or_default());
-    let list: TimerList = route.admin.get(&path).await?.context("the host does not know /timers")?;
+    let list: TimerList = route.admin.get_if_ok(&path).await?.context("the host does not know /timers")?;
     if route.json {
         println!("{:#}", json!(list));
         return Ok(());

@@ -145,9 +145,7 @@ impl PluginAttempt<'_> {
                 let reason = "an earlier delivery was dead-lettered; its dead letter says why";
                 MemberEnd::new(EndState::DeadLettered, reason.into())
             }
-            Some(Ended::Done { result, .. }) => {
-                MemberEnd { result, ..MemberEnd::new(EndState::Done, String::new()) }
-            }
+            Some(Ended::Done { result, .. }) => MemberEnd { result, ..MemberEnd::new(EndState::Done, String::new()) },
             None => MemberEnd::new(EndState::Done, String::new()),
         })
     }

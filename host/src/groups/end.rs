@@ -148,9 +148,9 @@ impl GroupStore {
             stored.extend(more);
         }
         let stored = timers::decode(&Bytes::from(stored));
-        stored.map(|stored| stored.message).map_err(|error| {
-            LedgerError::Damaged(format!("what follows the group `{group}` cannot be read: {error}"))
-        })
+        stored
+            .map(|stored| stored.message)
+            .map_err(|error| LedgerError::Damaged(format!("what follows the group `{group}` cannot be read: {error}")))
     }
 }
 

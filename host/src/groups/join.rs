@@ -99,9 +99,12 @@ impl GroupStore {
         let places: Vec<_> = (0..members.len()).map(place).collect();
         // All ended long ago where the group has: nothing waits for these.
         if record.state == State::Open {
-            try_join_all(places.chunks(CHUNK_MEMBERS).zip(members.chunks(CHUNK_MEMBERS)).map(
-                |(places, members)| async move { self.begin_chunk(&chunk_id(&places[0]), members).await },
-            ))
+            try_join_all(
+                places
+                    .chunks(CHUNK_MEMBERS)
+                    .zip(members.chunks(CHUNK_MEMBERS))
+                    .map(|(places, members)| async move { self.begin_chunk(&chunk_id(&places[0]), members).await }),
+            )
             .await?;
         }
         self.meters.members.add(members.len() as u64);

@@ -174,9 +174,7 @@ impl Record {
     /// Why the group does not take it, in words that begin behind its name.
     pub fn add(&mut self, addition: &Addition, now: UnixMs) -> Result<bool, String> {
         let known = self.adders.iter().position(|adder| adder.by == addition.by);
-        let new_members = addition.members.as_ref().filter(|(of, _)| {
-            known.is_none_or(|at| self.adders[at].of != *of)
-        });
+        let new_members = addition.members.as_ref().filter(|(of, _)| known.is_none_or(|at| self.adders[at].of != *of));
         let new_then = addition.then.as_ref().filter(|then| self.then.as_ref().is_none_or(|had| had.key != then.key));
         if new_members.is_none() && new_then.is_none() {
             return Ok(false);

@@ -56,7 +56,8 @@ impl groups::Host for State {
         self.calls.step += 1;
         let gone = |reason: &str| groups::ReadError::Gone(reason.into());
         let unavailable = |error: wasq_ledgers::LedgerError| groups::ReadError::Unavailable(error.to_string());
-        let ended = EndedGroup::of(&self.message.attributes).ok_or_else(|| gone("the message follows no group's end"))?;
+        let ended =
+            EndedGroup::of(&self.message.attributes).ok_or_else(|| gone("the message follows no group's end"))?;
         let store = self.groups.clone().ok_or_else(|| gone("the ledger keeps no groups"))?;
         let record = store.record(&ended.group).await.map_err(unavailable)?;
         let record = record.ok_or_else(|| gone("the ledger does not have the group any more"))?;

@@ -96,7 +96,9 @@ impl State {
             message.group = options.group;
             message.attributes = options.attributes.into_iter().map(|a| (a.name, attribute(a.value))).collect();
         }
-        if let Some(name) = [MEMBER_ATTRIBUTE, ENDED_ATTRIBUTE].iter().find(|name| message.attributes.contains_key(**name)) {
+        if let Some(name) =
+            [MEMBER_ATTRIBUTE, ENDED_ATTRIBUTE].iter().find(|name| message.attributes.contains_key(**name))
+        {
             return Err(outbox::Error::Limit(format!("the attribute `{name}` is the host's to set")));
         }
         // What the queue would refuse for good must not be recorded: it would stand in the way of

@@ -42,7 +42,12 @@ pub struct Later {
 impl TimerStore {
     /// None where the ledger keeps no timers.
     pub fn of(ledger: &dyn Ledger, scope: &str) -> Option<Self> {
-        Some(Self { timers: ledger.timers(scope)?, meters: TimerMeters::default(), unknown: Mutex::default(), soon: Notify::new() })
+        Some(Self {
+            timers: ledger.timers(scope)?,
+            meters: TimerMeters::default(),
+            unknown: Mutex::default(),
+            soon: Notify::new(),
+        })
     }
 
     /// The ledger's timers themselves.

@@ -7,56 +7,13 @@ use bytes::Bytes;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::document_sql::DocumentStatements;
 use super::rows::{column, get};
 use super::sql::Statements;
 use super::store::Store;
 use crate::documents::{Document, Documents, LIST_MAX, Listed, Put, behind_all_with};
 use crate::ledger::{Fence, LedgerError};
 use crate::remote::span_ms;
-
-/// The statements for one schema. `$1` is the service in each.
-pub struct DocumentStatements {
-    pub get: String,
-    pub insert: String,
-    pub update: String,
-    pub list: String,
-}
-
-impl DocumentStatements {
-    /// `fill` puts the schema and the server's clock into a text.
-    pub fn of(fill: impl Fn(&str) -> String) -> Self {
-        Self { get: fill(GET), insert: fill(INSERT), update: fill(UPDATE), list: fill(LIST) }
-    }
-}
-
-/// A document. $2 id.
-const GET: &str = "
-SELECT fence, value FROM {schema}.documents
-WHERE service = $1 AND id = $2 AND removable_at_ms > {now_ms}";
-
-/// Writes one where there is none. $2 id, $3 value, $4 how long it is kept. Gives its fence.
-const INSERT: &str = "
-INSERT INTO {schema}.documents AS d (service, id, fence, value, removable_at_ms)
-VALUES ($1, $2, nextval('{schema}.fences'), $3, {now_ms} + $4)
-ON CONFLICT (service, id) DO UPDATE
-SET fence = excluded.fence, value = excluded.value, removable_at_ms = excluded.removable_at_ms
-WHERE d.removable_at_ms <= {now_ms}
-RETURNING fence";
-
-/// Writes over one. $2 id, $3 value, $4 how long it is kept, $5 the fence that it has. Gives the one
-/// that it gets.
-const UPDATE: &str = "
-UPDATE {schema}.documents
-SET fence = nextval('{schema}.fences'), value = $3, removable_at_ms = {now_ms} + $4
-WHERE service = $1 AND id = $2 AND fence = $5 AND removable_at_ms > {now_ms}
-RETURNING fence";
-
-/// Those from id $2 on, behind $3, before $4 if that is not null. $5 how many.
-const LIST: &str = "
-SELECT id, value FROM {schema}.documents
-WHERE service = $1 AND id >= $2 AND id > $3 AND ($4::bytea IS NULL OR id < $4) AND removable_at_ms > {now_ms}
-ORDER BY id
-LIMIT $5";
 
 /// The documents of a service in a PostgreSQL database.
 pub struct PostgresDocuments {
@@ -101,8 +58,7 @@ impl Documents for PostgresDocuments {
     async fn list(&self, prefix: &str, limit: usize, after: Option<&str>) -> Result<Vec<Listed>, LedgerError> {
         let (after, limit) = (after.unwrap_or_default(), limit.min(LIST_MAX) as i64);
         let end = behind_all_with(prefix);
-        let parameters: [&(dyn ToSql + Sync); 5] =
-            [&self.service, &prefix.as_bytes(), &after.as_bytes(), &end, &limit];
+        let parameters: [&(dyn ToSql + Sync); 5] = [&self.service, &prefix.as_bytes(), &after.as_bytes(), &end, &limit];
         let rows = self.store.query(&self.statements().list, &parameters).await?;
         let listed = |row: &Row| {
             let id = String::from_utf8(get(row, "id")?)

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::documents::DocumentStatements;
+use super::document_sql::DocumentStatements;
 use super::error::OpenError;
 use super::timer_sql::TimerStatements;
 

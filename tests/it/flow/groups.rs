@@ -26,7 +26,8 @@ async fn states(rig: &Rig) -> Vec<&'static str> {
     let record = record(rig, "probe/video").await;
     let page = groups.members("probe/video", &record, 0).await.expect("the ledger answers");
     let state = |end: Option<EndState>| end.map_or("open", EndState::name);
-    let mut states: Vec<_> = page.members.iter().map(|member| state(member.end.as_ref().map(|end| end.state))).collect();
+    let mut states: Vec<_> =
+        page.members.iter().map(|member| state(member.end.as_ref().map(|end| end.state))).collect();
     states.sort_unstable();
     states
 }

@@ -25,7 +25,8 @@ pub struct Hosts {
 impl Hosts {
     fn new(one: &Arc<dyn Ledger>, other: &Arc<dyn Ledger>, kept: Option<tempfile::TempDir>) -> Self {
         let (service, another) = (new_key().to_hex(), new_key().to_hex());
-        let documents = |ledger: &Arc<dyn Ledger>, service: &str| ledger.documents(service).expect("it keeps documents");
+        let documents =
+            |ledger: &Arc<dyn Ledger>, service: &str| ledger.documents(service).expect("it keeps documents");
         let (one, other, stranger) = (documents(one, &service), documents(other, &service), documents(one, &another));
         Self { one, other, stranger, _kept: kept }
     }
@@ -152,9 +153,8 @@ pub async fn two_hosts_that_count_miss_nothing(hosts: &Hosts) {
         for _ in 0..10 {
             loop {
                 let found = get(documents, "count").await;
-                let (fence, count) = found.map_or((None, 0), |(fence, text)| {
-                    (Some(fence), text.parse::<u32>().expect("it is a number"))
-                });
+                let (fence, count) = found
+                    .map_or((None, 0), |(fence, text)| (Some(fence), text.parse::<u32>().expect("it is a number")));
                 match put(documents, "count", fence, (count + 1).to_string()).await {
                     Ok(_) => break,
                     Err(LedgerError::Stale) => {}

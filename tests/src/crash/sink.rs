@@ -108,7 +108,12 @@ async fn note(State(seen): State<Arc<Seen>>, Path(name): Path<String>, body: Byt
         // A step tells nothing.
         if let Ok(report) = serde_json::from_slice::<Value>(&body) {
             let text = |field: &str| report[field].as_str().unwrap_or_default().to_owned();
-            let told = Told { key: text("key"), message_id: text("id"), body: text("body"), members_done: report["done"].as_u64() };
+            let told = Told {
+                key: text("key"),
+                message_id: text("id"),
+                body: text("body"),
+                members_done: report["done"].as_u64(),
+            };
             if !calls.reports.contains(&told) {
                 calls.reports.push(told);
             }

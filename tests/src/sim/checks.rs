@@ -241,7 +241,8 @@ impl Watch {
         // Of twins that wait for an answer one comes back, for all of them.
         let waits = |twin: &&Sent| !sent.has_place && twin.key == sent.key;
         let is_dead = || self.sent.iter().filter(waits).any(|twin| self.is_dead(twin, plugin.name));
-        let shares_its_end = |other: &&Sent| sent.cancelled_with.is_some() && other.cancelled_with == sent.cancelled_with;
+        let shares_its_end =
+            |other: &&Sent| sent.cancelled_with.is_some() && other.cancelled_with == sent.cancelled_with;
         let is_cancelled = || self.sent.iter().filter(shares_its_end).any(|other| self.is_dead(other, plugin.name));
         is_done || self.is_dead(sent, plugin.name) || is_dead() || is_cancelled()
     }

@@ -366,7 +366,9 @@ fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         catalogs: kit.catalogs.clone(),
         sandbox: kit.sandbox.clone(),
         permits: Permits::new(&kit.limits),
-        groups: timers.as_ref().and_then(|timers| GroupStore::of(&ledger, SCOPE, timers, seat.clone(), &kit.limits).map(Arc::new)),
+        groups: timers
+            .as_ref()
+            .and_then(|timers| GroupStore::of(&ledger, SCOPE, timers, seat.clone(), &kit.limits).map(Arc::new)),
         timers,
         schedules: Schedules::default(),
         ledger: ledger.clone(),

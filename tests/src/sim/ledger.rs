@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use wasq_core::message::{Key, UnixMs};
 use wasq_core::pause::{Pause, Target};
-use wasq_ledgers::entry::{self, Entry, State as EntryState, Steps};
 use wasq_ledgers::documents::{DocumentMap, Documents};
+use wasq_ledgers::entry::{self, Entry, State as EntryState, Steps};
 use wasq_ledgers::timers::{Timers, Timetable};
 use wasq_ledgers::{Claim, ClaimRequest, Completion, Ended, Fence, Finish, Ledger, LedgerError};
 

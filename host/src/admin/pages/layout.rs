@@ -16,14 +16,16 @@ pub enum Tab {
     Overview,
     Plugins,
     Letters,
+    Groups,
     Control,
     Live,
 }
 
-const TABS: [(Tab, &str, &str); 5] = [
+const TABS: [(Tab, &str, &str); 6] = [
     (Tab::Overview, "Overview", "/dashboard"),
     (Tab::Plugins, "Plugins", "/dashboard/plugins"),
     (Tab::Letters, "Dead letters", "/dashboard/letters"),
+    (Tab::Groups, "Groups", "/dashboard/groups"),
     (Tab::Control, "Control", "/dashboard/control"),
     (Tab::Live, "Live", "/dashboard/live"),
 ];
@@ -69,6 +71,8 @@ pub enum PageError {
     Refused(String),
     Letters(LettersError),
     Profile(ProfilesError),
+    /// It cannot be read, and why.
+    Unread(StatusCode, String),
 }
 
 impl From<ProfilesError> for PageError {
@@ -89,6 +93,7 @@ impl IntoResponse for PageError {
             Self::NoQueue => (StatusCode::NOT_FOUND, "This host has no such queue.".to_owned()),
             Self::Refused(why) => (StatusCode::BAD_REQUEST, why),
             Self::Profile(error) => (error.status(), error.to_string()),
+            Self::Unread(code, why) => (code, why),
             Self::Letters(error) => {
                 let code = match &error {
                     LettersError::Queue(_) | LettersError::Panicked => StatusCode::SERVICE_UNAVAILABLE,

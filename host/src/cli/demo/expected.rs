@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::orders::{Demand, Order};
+use jiff::Timestamp;
+
+use super::orders::{Demand, Order, RENDITIONS, Video};
 use super::sink::Effect;
 
 /// The effects that must be there, each by its path and what it is about, and no others.
@@ -17,7 +19,7 @@ pub struct Expected {
 pub struct Mismatch {
     /// The path that was called, or should have been.
     pub path: String,
-    /// The order's or the image's id; of an analytics event, the order's time.
+    /// The order's, the image's or the video's id; of an analytics event, the order's time.
     pub id: String,
     pub expected: usize,
     pub seen: usize,
@@ -33,7 +35,8 @@ impl fmt::Display for Mismatch {
 impl Expected {
     /// For each order, however often it was sent: one mail, one PDF, one reservation in each of
     /// three inventories, one webhook, one event, one audit entry. For each image, one thumbnail of
-    /// each size. The order that does not fit has these only if it was corrected and replayed.
+    /// each size. For each video, its renditions and pictures, one question to the moderators and one
+    /// record. The order that does not fit has these only if it was corrected and replayed.
     pub fn of(demand: &Demand, is_poison_replayed: bool) -> Self {
         let corrected = is_poison_replayed.then_some(&demand.poison.corrected);
         let orders = demand.orders.iter().chain(corrected).flat_map(of_order);
@@ -41,7 +44,8 @@ impl Expected {
             let path = |size| format!("/storage/thumbnails/{}/{size}.jpg", image.image_id);
             image.sizes.iter().map(move |size| (path(size), image.image_id.clone()))
         });
-        Expected { once: orders.chain(thumbnails).map(|effect| (effect, 1)).collect() }
+        let videos = demand.videos.iter().flat_map(of_video);
+        Expected { once: orders.chain(thumbnails).chain(videos).map(|effect| (effect, 1)).collect() }
     }
 
     /// How many effects there must be in all.
@@ -49,14 +53,15 @@ impl Expected {
         self.once.values().sum()
     }
 
-    /// Compares with what the sink saw. Reads and calls that the sink refused do not count.
+    /// Compares with what the sink saw. Reads and calls that the sink refused do not count, nor do
+    /// reports: [`reports`] counts those.
     ///
     /// # Errors
     ///
     /// Each effect that is missing, or there too often, or not expected at all.
     pub fn check(&self, effects: &[Effect]) -> Result<(), Vec<Mismatch>> {
         let mut seen: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for effect in effects.iter().filter(|effect| effect.is_done()) {
+        for effect in effects.iter().filter(|effect| effect.is_done() && effect.path != REPORTS) {
             let id = effect.id.clone().unwrap_or_else(|| "nobody".to_owned());
             *seen.entry((effect.path.clone(), id)).or_default() += 1;
         }
@@ -70,6 +75,47 @@ impl Expected {
             .collect();
         if mismatches.is_empty() { Ok(()) } else { Err(mismatches) }
     }
+}
+
+/// Where reports are asked for.
+pub const REPORTS: &str = "/reports";
+
+/// How many reports were asked for by the schedule, which ticks every so many seconds: one for each
+/// tick since the first.
+///
+/// # Errors
+///
+/// Which tick has none, or several.
+pub fn reports(effects: &[Effect], every_s: i64) -> Result<usize, String> {
+    let done = effects.iter().filter(|effect| effect.is_done() && effect.path == REPORTS);
+    let mut ticks = Vec::new();
+    for effect in done {
+        let at = effect.id.as_deref().unwrap_or_default();
+        let tick: Timestamp = at.parse().map_err(|_| format!("a report is of {at:?}, which is no time"))?;
+        ticks.push(tick);
+    }
+    ticks.sort_unstable();
+    for pair in ticks.windows(2) {
+        let between_s = pair[1].as_second() - pair[0].as_second();
+        match between_s {
+            0 => return Err(format!("two reports are of {}", pair[0])),
+            _ if between_s == every_s => {}
+            _ => return Err(format!("there are no reports between {} and {}", pair[0], pair[1])),
+        }
+    }
+    match ticks.len() {
+        0 => Err("no report was asked for".into()),
+        count => Ok(count),
+    }
+}
+
+fn of_video(video: &Video) -> Vec<(String, String)> {
+    let id = &video.video_id;
+    let stored = |shelf: &str, at: u32| format!("/storage/videos/{id}/{shelf}/{at}");
+    let renditions = RENDITIONS.map(|height| stored("renditions", height));
+    let pictures = video.pictures().map(|second| stored("pictures", second));
+    let paths = renditions.into_iter().chain(pictures);
+    paths.chain(["/moderation/reviews".into(), "/catalogue/videos".into()]).map(|path| (path, id.clone())).collect()
 }
 
 fn of_order(order: &Order) -> [(String, String); 8] {

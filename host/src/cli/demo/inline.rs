@@ -109,7 +109,7 @@ mod tests {
     #[tokio::test]
     async fn an_inline_checkout_has_the_same_effects_as_the_plugins() {
         let sink = Sink::start().await.expect("a sink");
-        let demand = Demand::new(5, 5, 0, &sink.url()).expect("a demand");
+        let demand = Demand::new(5, 5, 0, 0, &sink.url()).expect("a demand");
         let percentiles = sample(&sink.url(), &demand.orders).await.expect("every call is answered");
         assert!(percentiles.p50 <= percentiles.p99 && !percentiles.p50.is_zero());
         assert_eq!(Expected::of(&demand, false).check(&sink.effects()), Ok(()));
@@ -120,7 +120,7 @@ mod tests {
     async fn one_service_that_is_down_fails_the_inline_checkout() {
         let sink = Sink::start().await.expect("a sink");
         sink.fail("/partner", 503, None, None);
-        let demand = Demand::new(5, 1, 0, &sink.url()).expect("a demand");
+        let demand = Demand::new(5, 1, 0, 0, &sink.url()).expect("a demand");
         let error = sample(&sink.url(), &demand.orders).await.expect_err("nobody tries again");
         assert_eq!(error.to_string(), "/partner/webhooks/orders answered 503");
     }

@@ -1,4 +1,5 @@
-//! What the demo's shop sends: orders, some of them twice, one that does not fit, and a few images.
+//! What the demo's shop sends: orders, some of them twice, one that does not fit, a few images and
+//! videos.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,13 @@ pub const MAX_TWIN_DISTANCE: usize = 40;
 /// The sizes that are wanted of each image, in pixels.
 pub const THUMBNAIL_SIZES: [u32; 2] = [64, 256];
 
+/// The qualities that the handler makes of each video, by their heights, and from one picture of it
+/// to the next.
+pub const RENDITIONS: [u32; 4] = [1080, 720, 480, 240];
+pub const SECONDS_A_PICTURE: usize = 10;
+/// How long each video is.
+const VIDEO_SECONDS: u32 = 45;
+
 /// All that the shop sends. The same arguments give the same demand.
 #[derive(Debug, Clone)]
 pub struct Demand {
@@ -27,6 +35,7 @@ pub struct Demand {
     pub poison: Poison,
     /// The uploaded images.
     pub images: Vec<Upload>,
+    pub videos: Vec<Video>,
     /// All messages, in the order in which to send them.
     pub messages: Vec<Message>,
 }
@@ -34,7 +43,7 @@ pub struct Demand {
 /// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its type: `order_completed` or `image_uploaded`.
+    /// Its type: `order_completed`, `image_uploaded` or `video_uploaded`.
     pub kind: &'static str,
     /// JSON.
     pub body: String,
@@ -90,19 +99,35 @@ pub struct Upload {
     pub sizes: Vec<u32>,
 }
 
+/// The body of `video_uploaded`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Video {
+    pub video_id: String,
+    pub url: String,
+    pub seconds: u32,
+}
+
+impl Video {
+    /// The seconds of which there is a picture.
+    pub fn pictures(&self) -> impl Iterator<Item = u32> + use<> {
+        (0..self.seconds).step_by(SECONDS_A_PICTURE)
+    }
+}
+
 impl Demand {
-    /// `orders` orders and `images` images, which the sink at `sink_url` serves.
+    /// `orders` orders, `images` images and `videos` videos, which the sink at `sink_url` serves.
     ///
     /// # Errors
     ///
     /// When there are more than [`MAX_ORDERS`] orders.
-    pub fn new(seed: u64, orders: usize, images: usize, sink_url: &str) -> anyhow::Result<Self> {
+    pub fn new(seed: u64, orders: usize, images: usize, videos: usize, sink_url: &str) -> anyhow::Result<Self> {
         anyhow::ensure!(orders <= MAX_ORDERS, "{orders} orders are too many for a demo: at most {MAX_ORDERS}");
         let mut rng = Rng::with_seed(seed);
         let corrected = order(&mut rng, orders)?;
         let orders = (0..orders).map(|index| order(&mut rng, index)).collect::<anyhow::Result<Vec<_>>>()?;
         let poison = Poison { body: as_the_old_shop(&corrected)?, corrected };
         let images: Vec<Upload> = (1..=images).map(|number| upload(number, sink_url)).collect();
+        let videos: Vec<Video> = (1..=videos).map(|number| video(number, sink_url)).collect();
 
         let mut twice = BTreeSet::new();
         // Each message and its position; a twin's position is a little later.
@@ -123,9 +148,12 @@ impl Demand {
         for (index, image) in images.iter().enumerate() {
             placed.push((index * orders.len() / images.len(), message_of_image(image)?));
         }
+        for video in &videos {
+            placed.push((0, message_of_video(video)?));
+        }
         placed.sort_by_key(|(position, _)| *position);
         let messages = placed.into_iter().map(|(_, message)| message).collect();
-        Ok(Demand { orders, twice, poison, images, messages })
+        Ok(Demand { orders, twice, poison, images, videos, messages })
     }
 }
 
@@ -208,6 +236,17 @@ fn upload(number: usize, sink_url: &str) -> Upload {
     let image_id = format!("img-{number}");
     let url = format!("{sink_url}/images/{image_id}.png");
     Upload { image_id, url, sizes: THUMBNAIL_SIZES.to_vec() }
+}
+
+fn video(number: usize, sink_url: &str) -> Video {
+    let video_id = format!("video-{number}");
+    let url = format!("{sink_url}/clips/{video_id}.bin");
+    Video { video_id, url, seconds: VIDEO_SECONDS }
+}
+
+fn message_of_video(video: &Video) -> anyhow::Result<Message> {
+    let body = serde_json::to_string(video).with_context(|| format!("write video {}", video.video_id))?;
+    Ok(Message { kind: "video_uploaded", body, idempotency_key: format!("video:{}", video.video_id) })
 }
 
 fn message_of_image(image: &Upload) -> anyhow::Result<Message> {

@@ -1,5 +1,5 @@
-//! The outside world of the demo: mail, storage, inventories, a partner, analytics and an audit
-//! log, as one small HTTP server on this machine. It remembers every call, can be told to fail and
+//! The outside world of the demo: mail, storage, inventories, a partner, analytics, an audit log, and
+//! those who moderate videos, as one small HTTP server on this machine. It remembers every call, can be told to fail and
 //! to be slow, and does not deduplicate, so that a duplicate shows.
 
 mod audit;
@@ -7,7 +7,7 @@ mod effect;
 mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,20 +22,26 @@ use tokio::task::JoinHandle;
 
 pub use effect::Effect;
 
+use super::client::Client;
 use world::{Call, World};
 
 /// The largest body that the server takes, in bytes.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// How long each service takes to answer, by the beginning of its path. These are made up, in the
 /// order of what such services take; the inline checkout and the plugins meet the same ones.
-pub const LATENCIES: [(&str, Duration); 6] = [
+pub const LATENCIES: [(&str, Duration); 7] = [
     ("/mail", Duration::from_millis(120)),
     ("/storage", Duration::from_millis(40)),
     ("/inventory", Duration::from_millis(30)),
     ("/partner", Duration::from_millis(180)),
     ("/analytics", Duration::from_millis(15)),
     ("/audit", Duration::from_millis(10)),
+    ("/catalogue", Duration::from_millis(30)),
 ];
+
+/// How long the moderators take, and how often they try to call back.
+const MODERATION: Duration = Duration::from_secs(1);
+const CALLBACK_TRIES: u32 = 20;
 
 /// The server. It stops when it is shut down or dropped.
 #[derive(Debug)]
@@ -50,6 +56,8 @@ pub struct Sink {
 struct Shared {
     world: Mutex<World>,
     answered: Notify,
+    /// Where the moderators call back: the shop's ingress port.
+    callbacks: OnceLock<String>,
 }
 
 impl Shared {
@@ -101,6 +109,12 @@ impl Sink {
     /// prefix holds.
     pub fn set_latency(&self, prefix: &str, latency: Duration) {
         self.shared.world().set_latency(prefix, latency);
+    }
+
+    /// Where the moderators call back, such as `http://127.0.0.1:8080`.
+    pub fn call_back(&self, base: String) {
+        // The shop has one ingress port.
+        let _ = self.shared.callbacks.set(base);
     }
 
     /// Sets all of [`LATENCIES`].
@@ -176,8 +190,14 @@ async fn answer(
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    let answer = shared.world().answer(&call);
+    let (answer, asked) = {
+        let mut world = shared.world();
+        (world.answer(&call), world.take_waiting())
+    };
     shared.answered.notify_waiters();
+    if let Some(base) = shared.callbacks.get().filter(|_| !asked.is_empty()) {
+        tokio::spawn(moderate(Client::new(base), asked));
+    }
 
     let mut response = Response::new(answer.body.into());
     *response.status_mut() = answer.status;
@@ -186,6 +206,21 @@ async fn answer(
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
+}
+
+/// The moderators have a look, which takes them a second, and call back.
+async fn moderate(client: Client, tokens: Vec<String>) {
+    tokio::time::sleep(MODERATION).await;
+    for token in tokens {
+        let path = format!("/v1/callbacks/{token}");
+        for _ in 0..CALLBACK_TRIES {
+            // 404 says that it was told before.
+            match client.post(&path, "", r#"{"fit":true}"#.to_owned()).await {
+                Ok((202 | 404, _)) => break,
+                Ok(_) | Err(_) => tokio::time::sleep(MODERATION).await,
+            }
+        }
+    }
 }
 
 #[cfg(test)]

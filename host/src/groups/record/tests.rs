@@ -127,8 +127,16 @@ fn what_a_group_does_not_take_is_refused_in_words() {
         assert!(refused.contains(words), "{refused}");
     };
     let open = of_three(OnFailure::Send);
-    check(&open, &addition("b", "", &[], Some(then("u", OnFailure::Send))), "has its `then` already, the `video_ready`");
-    check(&open, &addition("b", "z", &[10, 10, 8], None), "would have 31 members; the limit is 30 (limits.group_members)");
+    check(
+        &open,
+        &addition("b", "", &[], Some(then("u", OnFailure::Send))),
+        "has its `then` already, the `video_ready`",
+    );
+    check(
+        &open,
+        &addition("b", "z", &[10, 10, 8], None),
+        "would have 31 members; the limit is 30 (limits.group_members)",
+    );
     let mut ended = open.clone();
     assert!(ended.told("a", "x", 0, sum(0, 3, 0), NOW));
     check(&ended, &addition("b", "z", &[1], None), "has ended: no member can join it");

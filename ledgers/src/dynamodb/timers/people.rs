@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use crate::dynamodb::calls::Range;
 use super::handle::each;
 use super::rows::{self, Hint, SHARDS, Scope};
+use crate::dynamodb::calls::Range;
 use crate::dynamodb::item::ITEM;
 use crate::dynamodb::table::Table;
 use crate::ledger::{Fence, LedgerError};

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
 
-use crate::dynamodb::calls::Range;
 use super::rows::{SHARDS, Scope};
+use crate::dynamodb::calls::Range;
 use crate::dynamodb::item::{ITEM, Item, ItemKey, Reader, number};
 use crate::dynamodb::table::{Table, Written};
 use crate::dynamodb::time::Bounds;

@@ -6,10 +6,10 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use futures::StreamExt;
 use wasq_core::message::{Key, UnixMs};
 
-use crate::dynamodb::calls::Range;
 use super::handle::{DynamodbTimers, VISITED_WAIT, fence_after, waits};
 use super::rows::{Hint, Stored, damaged, from, read_sort_key};
 use super::shards::{self, ShardRow, Visit};
+use crate::dynamodb::calls::Range;
 use crate::dynamodb::item::{FENCE, ITEM, Item, ItemKey, KEY, LeaseEnd, number, text};
 use crate::dynamodb::table::Written;
 use crate::dynamodb::time::Bounds;

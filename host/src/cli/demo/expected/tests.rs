@@ -1,7 +1,7 @@
 use super::*;
 
 fn demand() -> Demand {
-    Demand::new(3, 20, 2, "http://127.0.0.1:1").expect("a demand")
+    Demand::new(3, 20, 2, 0, "http://127.0.0.1:1").expect("a demand")
 }
 
 /// What the sink sees when all goes well.

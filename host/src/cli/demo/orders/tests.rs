@@ -1,7 +1,7 @@
 use super::*;
 
 fn demand(seed: u64) -> Demand {
-    Demand::new(seed, 200, 2, "http://127.0.0.1:1").expect("a demand")
+    Demand::new(seed, 200, 2, 0, "http://127.0.0.1:1").expect("a demand")
 }
 
 #[test]
@@ -39,9 +39,9 @@ fn the_poison_lacks_what_handlers_need_and_the_mended_order_has_it() {
 
 #[test]
 fn a_demand_of_nothing_still_has_its_poison() {
-    let demand = Demand::new(1, 0, 1, "http://127.0.0.1:1").expect("a demand");
+    let demand = Demand::new(1, 0, 1, 0, "http://127.0.0.1:1").expect("a demand");
     assert_eq!(demand.messages.len(), 2);
-    assert!(Demand::new(1, MAX_ORDERS + 1, 0, "").is_err());
+    assert!(Demand::new(1, MAX_ORDERS + 1, 0, 0, "").is_err());
 }
 
 #[test]

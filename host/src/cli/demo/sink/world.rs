@@ -7,10 +7,13 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use super::super::orders::order_id_in;
+use super::super::orders::{RENDITIONS, order_id_in};
 use super::super::picture;
 use super::audit::{Append, Audit};
 use super::effect::{Effect, MAX_CALLS};
+
+/// How long a clip is.
+const CLIP_BYTES: usize = 32 * 1024;
 
 /// One call, as the server read it.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct World {
     faults: BTreeMap<String, Fault>,
     latencies: BTreeMap<String, Duration>,
     audit: Audit,
+    /// Tokens of those who wait for the moderators' word.
+    waiting: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -94,6 +99,19 @@ impl World {
         answer
     }
 
+    /// Tokens that nobody has taken yet.
+    pub fn take_waiting(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// The moderators are asked about a video.
+    fn asked(&mut self, body: &[u8]) -> Option<()> {
+        let question: Value = serde_json::from_slice(body).ok()?;
+        question["video_id"].as_str()?;
+        self.waiting.push(question["token"].as_str()?.to_owned());
+        Some(())
+    }
+
     fn take_fault(&mut self, path: &str) -> Option<Answer> {
         let prefix = longest_prefix(&self.faults, path)?;
         let fault = self.faults.get_mut(&prefix)?;
@@ -117,7 +135,8 @@ impl World {
                 ["mail", "messages"]
                 | ["inventory", "warehouse" | "storefront" | "marketplace", "reservations"]
                 | ["partner", "webhooks", "orders"]
-                | ["analytics", "events"],
+                | ["analytics", "events"]
+                | ["reports"],
             ) => {
                 let fits = serde_json::from_slice::<Value>(call.body).is_ok_and(|body| body.is_object());
                 (id_in_body(call.body), Answer::created_if(fits, "the body is not a JSON object"))
@@ -133,6 +152,21 @@ impl World {
             ("GET", ["images", name]) if name.ends_with(".png") => {
                 let id = name.trim_end_matches(".png");
                 (Some(id.to_owned()), Answer::new(StatusCode::OK, "image/png", picture::png(id)))
+            }
+            ("GET", ["clips", name]) if name.ends_with(".bin") => {
+                let id = name.trim_end_matches(".bin");
+                (Some(id.to_owned()), Answer::new(StatusCode::OK, "application/octet-stream", clip(id)))
+            }
+            ("PUT", ["storage", "videos", video_id, "renditions" | "pictures", _]) => {
+                (Some((*video_id).to_owned()), Answer::created_if(!call.body.is_empty(), "the body is empty"))
+            }
+            ("POST", ["moderation", "reviews"]) => {
+                let fits = self.asked(call.body).is_some();
+                (id_in_body(call.body), Answer::created_if(fits, "the body names no video, or has no token"))
+            }
+            ("POST", ["catalogue", "videos"]) => {
+                let fits = is_whole_record(call.body);
+                (id_in_body(call.body), Answer::created_if(fits, "the record has not all of the video's parts"))
             }
             ("GET", ["audit", "head"]) => {
                 let (sequence, hash) = self.audit.head();
@@ -171,18 +205,35 @@ impl Answer {
     }
 }
 
+/// A small clip, its own for each video.
+fn clip(id: &str) -> Bytes {
+    let mut bytes = vec![0; CLIP_BYTES];
+    blake3::Hasher::new().update(id.as_bytes()).finalize_xof().fill(&mut bytes);
+    bytes.into()
+}
+
+/// Whether a video's record names each rendition, each picture, and the moderators' word.
+fn is_whole_record(body: &[u8]) -> bool {
+    let record: Value = serde_json::from_slice(body).unwrap_or_default();
+    let count = |name: &str| record[name].as_array().map_or(0, Vec::len);
+    record["video_id"].is_string()
+        && (count("renditions"), count("moderation")) == (RENDITIONS.len(), 1)
+        && count("pictures") > 0
+        && record["moderation"][0]["fit"] == true
+}
+
 fn longest_prefix<V>(map: &BTreeMap<String, V>, path: &str) -> Option<String> {
     map.keys().filter(|prefix| path.starts_with(prefix.as_str())).max_by_key(|prefix| prefix.len()).cloned()
 }
 
-/// The field `order_id` at the top or in an object below it, else an order id in the text, such as
+/// The field `order_id` at the top or in an object below it, else `video_id`, else an order id in the text, such as
 /// in a mail's subject, else the field `at`: analytics learn when something was ordered, and not
 /// which order it was.
 fn id_in_body(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let json = serde_json::from_str::<Value>(text).unwrap_or_default();
     let below = || json.as_object()?.values().find_map(|value| value.get("order_id"));
-    let field = json.get("order_id").or_else(below).and_then(Value::as_str);
+    let field = json.get("order_id").or_else(below).or_else(|| json.get("video_id")).and_then(Value::as_str);
     field.or_else(|| order_id_in(text)).or_else(|| json.get("at")?.as_str()).map(str::to_owned)
 }
 
