@@ -362,7 +362,8 @@ fn rows(lines: &[LineStats], demand: &Demand, nights: u64) -> Vec<Row> {
         .filter(|line| !line.plugin.is_empty())
         .map(|line| {
             let exits = |class: &str| line.exits.get(class).copied().unwrap_or(0);
-            let ended = exits("done") + exits("discard") + line.dead_lettered;
+            // A run that ended to wait is no retry.
+            let ended = exits("done") + exits("discard") + exits("waiting") + line.dead_lettered;
             let ms = |value: f64| Duration::from_secs_f64(value / 1_000.0);
             Row {
                 kind: line.kind.clone(),

@@ -74,8 +74,8 @@ impl GroupStore {
         let mut end = End { state, at: self.now(), result: None, result_id: None, reason };
         let Some(result) = result else { return Ok(end) };
         match result.len() {
-            0..=WITHIN_MAX_BYTES => end.result = Some(BASE64_STANDARD.encode(result)),
-            ..=RESULT_MAX_BYTES => {
+            len if len <= WITHIN_MAX_BYTES => end.result = Some(BASE64_STANDARD.encode(result)),
+            len if len <= RESULT_MAX_BYTES => {
                 let place = member.place.to_le_bytes();
                 let id = Key::derive(&[b"group-result", chunk_id(member).as_bytes(), &place, &result]).to_hex();
                 self.ledger.put_envelope(&id, &result, KEPT).await?;

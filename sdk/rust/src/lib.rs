@@ -168,6 +168,11 @@ pub use wasq_sdk_macros::handler;
 #[doc = include_str!("../../../docs/use/handlers.md")]
 struct HandlersPage;
 
+/// The page about groups, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/use/groups.md")]
+struct GroupsPage;
+
 /// What stands behind a [`Context`]: the host in a component, a recorder in a test. Both have the
 /// same functions.
 mod backend {

@@ -55,6 +55,7 @@ macro_rules! contract {
             a_key_that_is_named_twice_is_claimed_once
             a_batch_leaves_steps_where_they_belong
             what_is_recorded_is_known
+            how_a_key_has_ended_is_known_later
             what_is_completed_without_a_claim_is_done
             a_completion_voids_the_claim_of_another_delivery
             a_completion_changes_nothing_that_has_ended

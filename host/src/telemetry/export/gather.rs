@@ -109,6 +109,13 @@ impl Families {
             self.number(&m::TIMER_FAILURES, &[], meters.failures.get() as f64);
             self.histogram(&m::TIMER_LATENESS, &[], &meters.lateness);
         }
+        if let Some(groups) = &services.groups {
+            let meters = &groups.meters;
+            self.number(&m::GROUP_MEMBERS_SENT, &[], meters.members.get() as f64);
+            self.number(&m::GROUP_MEMBERS_ENDED, &[], meters.member_ends.get() as f64);
+            self.number(&m::GROUPS_ENDED, &["ended"], meters.ended.get() as f64);
+            self.number(&m::GROUPS_ENDED, &["cancelled"], meters.cancelled.get() as f64);
+        }
         for (status, count) in services.ingress.by_status() {
             self.number(&m::INGRESS_REQUESTS, &[&status.to_string()], count as f64);
         }

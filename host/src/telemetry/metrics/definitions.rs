@@ -201,6 +201,12 @@ metrics! {
     TIMERS_SENT = Metric::counter("wasq_timers_sent_total", &[], "Messages that were due and are in their queues.");
     TIMER_FAILURES = Metric::counter("wasq_timer_failures_total", &[],
         "Due messages that a queue did not take, each try counted; and looks at timers that failed.");
+    GROUP_MEMBERS_SENT = Metric::counter("wasq_group_members_sent_total", &[],
+        "Messages of outboxes that were sent as members of groups.");
+    GROUP_MEMBERS_ENDED = Metric::counter("wasq_group_members_ended_total", &[],
+        "Members of groups whose ends were recorded.");
+    GROUPS_ENDED = Metric::counter("wasq_groups_ended_total", &["state"],
+        "Groups that have ended, and what follows them is sent; and those that were cancelled.");
     TIMER_LATENESS = Metric::seconds("wasq_timer_lateness_seconds", WAIT_S, &[],
         "From when a stored message was due until it was in its queue.");
     INGRESS_REQUESTS = Metric::counter("wasq_ingress_requests_total", &["status"],

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasq_core::message::{BodyDigest, Key, MessageId};
-use wasq_ledgers::{Claim, Completion, Finish, Ledger};
+use wasq_core::message::{BodyDigest, Key, MessageId, UnixMs};
+use wasq_ledgers::{Claim, Completion, Ended, Finish, Ledger};
 
 use super::{ENDED, LONG, assert_stale, claim, dead_lettered, done, finish, fresh, new_key, request};
 
@@ -40,6 +40,36 @@ pub async fn what_is_recorded_is_known(ledger: Shared) {
     assert_eq!(known, [true, false, true, true, true, true, false]);
     assert!(ledger.known_batch(&[]).await.is_empty());
     fresh(&*ledger, new, LONG).await;
+}
+
+pub async fn how_a_key_has_ended_is_known_later(ledger: Shared) {
+    let [new, held, failed, finished, discarded, letter, completed] = std::array::from_fn(|_| new_key());
+    fresh(&*ledger, held, LONG).await;
+    let without_a_result = Finish::Done { result: None, discarded: true, ttl: LONG };
+    let ends = [
+        (failed, Finish::Failed { at: UnixMs(1) }),
+        (finished, Finish::Done { result: Some(b"\0result".to_vec()), discarded: false, ttl: LONG }),
+        (discarded, without_a_result),
+        (letter, dead_lettered("message", LONG)),
+    ];
+    for (key, end) in ends {
+        let fence = fresh(&*ledger, key, LONG).await.fence;
+        finish(&*ledger, key, fence, end).await;
+    }
+    complete(&*ledger, completed, completion(LONG)).await;
+    let result = |bytes: &[u8]| Some(Ended::Done { result: Some(bytes.to_vec()), discarded: false });
+    let expect = [
+        (new, None),
+        (held, None),
+        (failed, None),
+        (finished, result(b"\0result")),
+        (discarded, Some(Ended::Done { result: None, discarded: true })),
+        (letter, Some(Ended::DeadLettered)),
+        (completed, result(b"result")),
+    ];
+    for (key, ended) in expect {
+        assert_eq!(ledger.ended(key).await.expect("the store answers"), ended);
+    }
 }
 
 pub async fn what_is_completed_without_a_claim_is_done(ledger: Shared) {
