@@ -3,22 +3,17 @@
 //! `cargo run --example timers -- [WAITING]` makes the table of docs/internals/timers.md.
 //! `dynalite` is a server in Node on this machine: of DynamoDB only the host's own time counts.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+mod stores;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use wasq::config::{AwsConfig, DynamodbConfig, PostgresConfig, RedisConfig, Secret};
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
 use wasq_ledgers::Ledger;
-use wasq_ledgers::dynamodb::DynamodbLedger;
-use wasq_ledgers::local::LocalLedger;
-use wasq_ledgers::postgres::PostgresLedger;
-use wasq_ledgers::redis::RedisLedger;
 use wasq_ledgers::timers::{NewTimer, TimerId, Timers, When};
-use wasq_tests::servers::Server;
+
+use stores::Stores;
 
 /// Timers that wait for later, unless the command says how many.
 const WAITING: usize = 100_000;
@@ -32,18 +27,10 @@ const IDLE_LOOKS: u32 = 200;
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     let waiting = std::env::args().nth(1).map_or(Ok(WAITING), |text| text.parse())?;
-    let dir = tempfile::tempdir()?;
-    let local: Arc<dyn Ledger> = Arc::new(LocalLedger::open(dir.path())?);
-    round("local", &*local, waiting).await?;
-    let server = Server::redis()?;
-    let config = RedisConfig { url: Some(Secret(server.url())), ..RedisConfig::default() };
-    round("redis", &RedisLedger::open(&config).await?, waiting).await?;
-    let server = Server::postgres_with(&[])?;
-    let config = PostgresConfig { url: Some(Secret(server.url())), ..PostgresConfig::default() };
-    round("postgres", &PostgresLedger::open(&config).await?, waiting).await?;
-    let dynalite = Dynalite::start()?;
-    let config = DynamodbConfig { create: true, endpoint_url: Some(dynalite.url.clone()), ..DynamodbConfig::default() };
-    round("dynalite", &DynamodbLedger::open(&config, &AwsConfig::default()).await?, waiting / 50).await
+    round("local", &*Stores::local()?.ledger().await?, waiting).await?;
+    round("redis", &*Stores::redis()?.ledger().await?, waiting).await?;
+    round("postgres", &*Stores::postgres()?.ledger().await?, waiting).await?;
+    round("dynalite", &*Stores::dynalite()?.ledger().await?, waiting / 50).await
 }
 
 async fn round(name: &str, ledger: &dyn Ledger, waiting: usize) -> Result<()> {
@@ -92,31 +79,4 @@ async fn set(timers: &dyn Timers, which: std::ops::Range<usize>, name: &str, due
         answer?;
     }
     Ok(())
-}
-
-/// It dies when this is dropped.
-struct Dynalite {
-    child: Child,
-    url: String,
-}
-
-impl Dynalite {
-    fn start() -> Result<Self> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/dynalite.mjs");
-        let mut child = Command::new("node").arg(script).stdout(Stdio::piped()).spawn()?;
-        let said = child.stdout.take().context("it is piped")?;
-        for line in BufReader::new(said).lines() {
-            if let Some((_, address)) = line?.split_once("Running on http://") {
-                return Ok(Self { child, url: format!("http://{}", address.trim()) });
-            }
-        }
-        anyhow::bail!("dynalite does not start; `cargo xtask setup` installs it")
-    }
-}
-
-impl Drop for Dynalite {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
 }

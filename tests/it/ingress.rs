@@ -3,7 +3,7 @@
 
 mod access;
 mod callbacks;
-mod client;
+pub mod client;
 mod fuzz;
 mod tls;
 

@@ -43,6 +43,10 @@ pub struct Dev {
     /// The admin port.
     #[arg(long, default_value_t = ADMIN_PORT)]
     admin_port: u16,
+    /// Take messages and callbacks by HTTP, too, on this port of this machine. Default: as wasq.toml
+    /// has it, and not without one.
+    #[arg(long, value_name = "PORT")]
+    ingress_port: Option<u16>,
 }
 
 impl Dev {
@@ -58,6 +62,9 @@ impl Dev {
         let mut signals = super::process::Signals::listen().context("cannot listen for signals")?;
         let host = Arc::new(Host::start(config).await?);
         eprintln!("local queue {}   admin http://{}", sqs.endpoint_url(), host.admin_addr());
+        if let Some(ingress) = host.ingress_addr() {
+            eprintln!("messages and callbacks by HTTP at {ingress}");
+        }
         for plugin in host.services().catalogs.current().plugins() {
             let kinds: Vec<_> = plugin.manifest.types.iter().map(ToString::to_string).collect();
             eprintln!("  {} handles {}", plugin.manifest.name, kinds.join(", "));
@@ -92,6 +99,9 @@ impl Dev {
         config.plugins_dir = plugins_dir.to_owned();
         config.ledger = LedgerConfig::Local { path: data.join("ledger") };
         config.admin.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin_port));
+        if let Some(port) = self.ingress_port {
+            config.ingress.listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        }
         // Only queues are at the local endpoint.
         config.secrets_aws = Some(config.aws.clone());
         config.aws.endpoint_url = Some(endpoint_url.to_owned());

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasq_core::backoff::Backoff;
-use wasq_core::message::{AttributeValue, Attributes, Key, Message};
+use wasq_core::message::{AttributeValue, Attributes, Message};
 use wasq_ledgers::LedgerError;
 use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
 
-use super::groups::join_groups;
 use super::insist::insist;
 use super::plugin_attempt::PluginAttempt;
 use crate::sandbox::{Destinations, OutboxMessage};
@@ -49,17 +48,9 @@ pub enum SendError {
     Refused(String),
 }
 
-/// Sends the outbox of the message with the key `parent`. A message whose delay is longer than its
-/// queue has is stored in the ledger, and sent when it is due. What belongs to a group is known to
-/// it before anything is sent.
-pub async fn send(
-    plugin_attempt: &PluginAttempt<'_>,
-    parent: Key,
-    mut messages: Vec<OutboxMessage>,
-) -> Result<(), SendError> {
-    if messages.iter().any(|message| message.part.is_some()) {
-        messages = Box::pin(join_groups(plugin_attempt, parent, messages)).await?;
-    }
+/// Sends it. A message whose delay is longer than its queue has is stored in the ledger, and sent
+/// when it is due.
+pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessage>) -> Result<(), SendError> {
     let now = plugin_attempt.services.clock.unix_ms();
     // What follows one another to one queue goes in as few calls as SQS allows, in its order.
     for run in messages.chunk_by(|a, b| a.queue == b.queue) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use wasq_core::message::Message;
 
 use super::claim::{Claimed, Recorded};
+use super::joining::join_groups;
 use super::outbox::{self, Finished, SendError};
 use super::pending::{self, Pending};
 use super::plugin_attempt::PluginAttempt;
@@ -105,8 +106,15 @@ pub async fn claim_late(plugin_attempt: &PluginAttempt<'_>, claim: &mut Claimed)
 }
 
 async fn send(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, finished: Finished) -> Exit {
-    match outbox::send(plugin_attempt, claim.key, finished.messages).await {
-        Ok(()) => Exit::Done { result: finished.result },
+    let Finished { result, mut messages } = finished;
+    let sent = async {
+        if messages.iter().any(|message| message.part.is_some()) {
+            messages = Box::pin(join_groups(plugin_attempt, claim.key, messages)).await?;
+        }
+        outbox::send(plugin_attempt, messages).await
+    };
+    match sent.await {
+        Ok(()) => Exit::Done { result },
         Err(SendError::Failed(reason)) => Exit::Outbox { reason },
         Err(SendError::Refused(reason)) => Exit::Reject { reason },
         Err(SendError::Ledger(error)) => pending::exit_of(plugin_attempt, error),

@@ -7,17 +7,24 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasq_ledgers::LedgerError;
 
-use super::chunk::{Chunk, End};
+use super::chunk::End;
+use super::record::Sum;
 
-/// What each waits to be told: the chunk as it stands then, and whether its own end is news; no
-/// chunk where there is none.
-pub type Told = Result<(Option<Chunk>, bool), LedgerError>;
+/// What each waits to be told of its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// Whether it is news.
+    pub is_new: bool,
+    /// What the chunk comes to now, for the one of them who is to tell it to the record. The others'
+    /// messages may go: that one's stays in its queue until the record knows.
+    pub sum: Option<Sum>,
+}
 
 /// An end that is to be recorded.
 pub struct Waiting {
     pub place: usize,
     pub end: End,
-    pub tell: oneshot::Sender<Told>,
+    pub tell: oneshot::Sender<Result<Told, LedgerError>>,
 }
 
 /// The ends that are to be recorded, by their chunks. A chunk is there while somebody records for

@@ -10,7 +10,7 @@ use wasq_ledgers::LedgerError;
 use super::attributes::{ENDED_ATTRIBUTE, EndedGroup, Membership};
 use super::chunk::{Chunk, End, EndState};
 use super::combine::{Told, Waiting};
-use super::record::{Record, State, Then};
+use super::record::{Record, State, Sum, Then};
 use super::store::{GroupStore, chunk_id, record_id};
 use super::{KEPT, RESULT_MAX_BYTES};
 use crate::timers;
@@ -34,11 +34,9 @@ impl GroupStore {
         reason: String,
     ) -> Result<(), LedgerError> {
         let end = self.keep_result(member, state, result, reason).await?;
-        let (chunk, is_new) = self.end_in_chunk(member, end).await?;
+        let Told { is_new, sum } = self.end_in_chunk(member, end).await?;
         self.meters.member_ends.add(u64::from(is_new));
-        // It is no member any more: its sender has sent others in its place, or it came too late.
-        let Some(chunk) = chunk else { return Ok(()) };
-        let sum = chunk.sum();
+        let Some(sum) = sum else { return Ok(()) };
         if sum.open > 0 && sum.counts.dead_lettered == 0 {
             return Ok(());
         }
@@ -87,22 +85,25 @@ impl GroupStore {
     }
 
     /// Records the end together with those of the chunk's other members that come now.
-    async fn end_in_chunk(&self, member: &Membership, end: End) -> Told {
+    async fn end_in_chunk(&self, member: &Membership, end: End) -> Result<Told, LedgerError> {
         let (id, place) = (chunk_id(member), member.place as usize);
         let (tell, mut told) = oneshot::channel();
         if !self.combiner.hand_in(&id, Waiting { place, end: end.clone(), tell }) {
             return match told.await {
                 Ok(told) => told,
                 // Whoever was to record it has gone away.
-                Err(_) => self.record_ends(&id, &[(place, end)]).await.map(|(chunk, news)| (chunk, news[0])),
+                Err(_) => self.record_ends(&id, &[(place, end)]).await.map(|(sum, news)| Told { is_new: news[0], sum }),
             };
         }
         let mut abandoned = Abandoned { store: self, chunk: &id, is_over: false };
         while let Some(waiting) = self.combiner.take(&id) {
             let ends: Vec<_> = waiting.iter().map(|waiting| (waiting.place, waiting.end.clone())).collect();
             let answer = self.record_ends(&id, &ends).await;
+            let last = waiting.len() - 1;
             for (n, waiting) in waiting.into_iter().enumerate() {
-                let told = answer.as_ref().map(|(chunk, news)| (chunk.clone(), news[n])).map_err(Clone::clone);
+                let told =
+                    |(sum, news): &(Option<Sum>, Vec<bool>)| Told { is_new: news[n], sum: sum.filter(|_| n == last) };
+                let told = answer.as_ref().map(told).map_err(Clone::clone);
                 // Who no longer waits has gone away; what was recorded stands.
                 drop(waiting.tell.send(told));
             }
@@ -111,12 +112,14 @@ impl GroupStore {
         told.try_recv().unwrap_or_else(|_| Err(LedgerError::Unavailable("an end was not recorded".into())))
     }
 
-    async fn record_ends(&self, id: &str, ends: &[(usize, End)]) -> Result<(Option<Chunk>, Vec<bool>), LedgerError> {
+    /// What the chunk comes to then, and which ends are news. No chunk is there where a member is none
+    /// any more: its sender has sent others in its place, or it came too late.
+    async fn record_ends(&self, id: &str, ends: &[(usize, End)]) -> Result<(Option<Sum>, Vec<bool>), LedgerError> {
         self.change(id, |found: Option<Chunk>| {
             let Some(mut chunk) = found else { return ((None, vec![false; ends.len()]), None) };
             let news: Vec<_> = ends.iter().map(|(place, end)| chunk.end(*place, end)).collect();
-            let changed = news.contains(&true).then(|| chunk.clone());
-            ((Some(chunk), news), changed)
+            let changed = news.contains(&true);
+            ((Some(chunk.sum()), news), changed.then_some(chunk))
         })
         .await
     }

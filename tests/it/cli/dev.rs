@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use super::binary::{client, wasq};
 use super::new::{edit, make};
+use crate::ingress::client::post;
 
 #[tokio::test]
 async fn an_edit_reaches_the_next_message() {
     let dir = tempfile::tempdir().unwrap();
     make(dir.path(), "hello-dev").await;
     let project = dir.path().join("hello-dev");
-    let mut dev = wasq(["dev", "--sqs-port", "0", "--admin-port", "0"]).dir(&project).compiles().spawn();
+    let mut dev =
+        wasq(["dev", "--sqs-port", "0", "--admin-port", "0", "--ingress-port", "0"]).dir(&project).compiles().spawn();
     let ports = dev.line_after_build("local queue http://", 1).await;
     let words: Vec<_> = ports.split_whitespace().collect();
     let (endpoint, admin) = (words[2], words[4].trim_start_matches("http://"));
+    let ingress = dev.line("messages and callbacks by HTTP at ").await;
+    let ingress = ingress.rsplit(' ').next().and_then(|addr| addr.parse().ok()).expect("it names the address");
     dev.line("watching").await;
 
     let queue_url = format!("{endpoint}/000000000000/jobs");
@@ -27,6 +31,9 @@ async fn an_edit_reaches_the_next_message() {
         .check(0, &["MessageId"])
         .await;
     dev.line("Hello, Ada!").await;
+    let sent = post(ingress, "/v1/messages/greeting").header("content-type", "application/json");
+    assert_eq!(sent.body(r#"{"name":"Eve"}"#).send().await.status, 202);
+    dev.line("Hello, Eve!").await;
     let status = wasq(["status", "--json", "--admin", admin]).check(0, &[]).await.json();
     assert_eq!(status["lines"][0]["type"], "greeting");
 
