@@ -17,6 +17,7 @@ use super::profile;
 use crate::config::{Config, QueueConfig};
 use crate::exit::Exit;
 use crate::flow::decode::{Decoded, TYPE_ATTRIBUTE, Typed, decode};
+use crate::groups::{GroupPart, Role};
 use crate::plugins::{Loader, Plugin};
 use crate::profile::ProfileSummary;
 use crate::sandbox::{Destinations, Job, Sandbox};
@@ -197,7 +198,13 @@ impl Invoke {
             let outbox: Vec<_> = report
                 .outbox
                 .iter()
-                .map(|m| serde_json::json!({ "queue": m.queue, "type": m.kind, "bytes": m.body.len() }))
+                .map(|m| {
+                    let mut shown = serde_json::json!({ "queue": m.queue, "type": m.kind, "bytes": m.body.len() });
+                    if let Some(part) = m.part.as_deref() {
+                        shown["group"] = serde_json::json!(part);
+                    }
+                    shown
+                })
                 .collect();
             println!(
                 "{}",
@@ -226,7 +233,12 @@ impl Invoke {
         }
         for message in &report.outbox {
             let queue = if message.queue.is_empty() { "(same queue)" } else { &message.queue };
-            println!("outbox   {} to {queue}, {} bytes", message.kind, message.body.len());
+            let part = match message.part.as_deref() {
+                None => String::new(),
+                Some(GroupPart { group, role: Role::Member }) => format!(", a member of {group}"),
+                Some(GroupPart { group, role: Role::Then(_) }) => format!(", when {group} has ended"),
+            };
+            println!("outbox   {} to {queue}, {} bytes{part}", message.kind, message.body.len());
         }
     }
 }

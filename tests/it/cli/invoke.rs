@@ -49,6 +49,16 @@ async fn json_has_it_all() {
 }
 
 #[tokio::test]
+async fn what_belongs_to_a_group_says_so() {
+    let done = json!({ "do": "done" });
+    let order = json!({ "do": "group", "name": "video", "members": [done], "follow_ups": [done], "then": done });
+    invoke(&order.to_string(), &[]).check(0, &["a member of probe/video", "when probe/video has ended"]).await;
+    let got = invoke(&order.to_string(), &["--json"]).check(0, &[]).await.json();
+    assert_eq!(got["outbox"][0]["group"], json!({ "group": "probe/video", "role": "member" }));
+    assert_eq!(got["outbox"][1]["group"], json!({ "group": "probe/video", "role": { "then": "send" } }));
+}
+
+#[tokio::test]
 async fn the_body_may_come_from_a_file_or_from_stdin() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("body.json");

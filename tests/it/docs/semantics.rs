@@ -48,6 +48,7 @@ fn exits() -> Vec<(&'static str, Exit, u32)> {
         ("", Exit::Outbox { reason: text() }, 1),
         ("", Exit::Invalid { reason: text() }, 1),
         ("", Exit::Notice { reason: text() }, 1),
+        ("", Exit::Cancelled { group: text() }, 1),
         ("", Exit::Conflict, 1),
         ("", Exit::OversizedKey { size_bytes: 2, limit_bytes: 1 }, 1),
         ("", Exit::OutboxDepth { depth: 33, limit: 32 }, 1),

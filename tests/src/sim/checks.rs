@@ -377,7 +377,7 @@ impl Watch {
             let is_done = |key: &&Key| self.completions.contains_key(key);
             let all_done = group.members.iter().all(|key| is_done(&key));
             if is_opened {
-                group.has_ended(all_done, |key| self.completions.contains_key(&key))?;
+                group.has_ended(all_done, |key| self.has_key_ended(key))?;
             }
         }
         let mut notes: BTreeMap<(u64, String, u64), (&str, &[u8])> = BTreeMap::new();

@@ -78,7 +78,7 @@ impl Group {
     }
 
     /// When all is settled, and the message that opened it is done.
-    pub fn has_ended(&self, all_done: bool, is_done: impl Fn(Key) -> bool) -> Verdict {
+    pub fn has_ended(&self, all_done: bool, is_over: impl Fn(Key) -> bool) -> Verdict {
         let name = &self.name;
         let Some(key) = self.followed.values().next() else {
             // A dead letter, for which one group waits, and which ends another.
@@ -91,7 +91,7 @@ impl Group {
             () if self.on_failure == "wait" && !all_done => {
                 Err(format!("something follows the group {name}, which waits for a dead letter"))
             }
-            () if !is_done(*key) => Err(format!("what follows the group {name} is not done")),
+            () if !is_over(*key) => Err(format!("what follows the group {name} is lost")),
             () => Ok(()),
         }
     }
