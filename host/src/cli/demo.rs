@@ -26,7 +26,7 @@ use wasq_local_sqs::{LocalSqs, Options};
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{Outgoing, Queue};
 
-use config::config;
+use config::{NIGHT_S, QUEUE, config};
 use expected::{Expected, REPORTS};
 use orders::{Demand, Message, RENDITIONS, THUMBNAIL_SIZES};
 use sink::Sink;
@@ -43,16 +43,12 @@ use crate::host::Host;
 use crate::telemetry::stats::LineStats;
 use crate::timers::schedules;
 
-/// The demo's queue.
-const QUEUE: &str = "orders";
 /// The same orders every time.
 const SEED: u64 = 2026;
 /// Images that the shop uploads.
 const IMAGES: usize = 3;
 /// Videos that the shop uploads.
 const VIDEOS: usize = 2;
-/// From one nightly report to the next: nights are short here.
-const NIGHT_S: i64 = 2;
 /// How long the partner answers 503, from the first call on.
 const PARTNER_DOWN: Duration = Duration::from_secs(3);
 /// Orders that are checked out inline for comparison.

@@ -52,10 +52,10 @@ async fn json_has_it_all() {
 async fn what_belongs_to_a_group_says_so() {
     let done = json!({ "do": "done" });
     let order = json!({ "do": "group", "name": "video", "members": [done], "follow_ups": [done], "then": done });
-    invoke(&order.to_string(), &[]).check(0, &["a member of probe/video", "when probe/video has ended"]).await;
+    invoke(&order.to_string(), &[]).check(0, &["a member of guest/video", "when guest/video has ended"]).await;
     let got = invoke(&order.to_string(), &["--json"]).check(0, &[]).await.json();
-    assert_eq!(got["outbox"][0]["group"], json!({ "group": "probe/video", "role": "member" }));
-    assert_eq!(got["outbox"][1]["group"], json!({ "group": "probe/video", "role": { "then": "send" } }));
+    assert_eq!(got["outbox"][0]["group"], json!({ "group": "guest/video", "role": "member" }));
+    assert_eq!(got["outbox"][1]["group"], json!({ "group": "guest/video", "role": { "then": "send" } }));
 }
 
 #[tokio::test]

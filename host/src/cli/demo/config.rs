@@ -3,8 +3,12 @@
 use std::path::Path;
 
 use super::expected::REPORTS;
-use super::{NIGHT_S, QUEUE};
 use crate::config::{Config, LedgerConfig, PluginConfig};
+
+/// The demo's queue.
+pub const QUEUE: &str = "orders";
+/// From one nightly report to the next: nights are short here.
+pub const NIGHT_S: i64 = 2;
 
 /// The host's config: the plugins' destinations moved to the demo's world.
 pub fn config(dir: &Path, plugins_dir: &Path, endpoint_url: &str, world: &str) -> anyhow::Result<Config> {
