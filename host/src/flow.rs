@@ -122,7 +122,8 @@ pub async fn handle(
             let each = records.iter().map(|(delivery, message)| {
                 PluginAttempt { delivery, ..whole }.with(message).route(message, &trace, keep_until())
             });
-            Settled::of_all(Box::pin(join_all(each)).await.into_iter())
+            let settled = Settled::of_all(Box::pin(join_all(each)).await.into_iter());
+            whole.settled_batch(settled).await
         }
         Ok(Work::Notice(notice, message)) => {
             let exit = Box::pin(notice::take(runtime, notice)).await;
@@ -216,11 +217,33 @@ impl PluginAttempt<'_> {
     /// recorded before: what cannot be is not deleted.
     async fn settled(&self, all: &[Arc<Serving>], ended: &[AttemptEnd]) -> Settled {
         let settled = Settled::of_all(ended.iter().map(|ended| Settled::of(&ended.settlement)));
+        let Some(member) = self.ended_member(settled) else { return settled };
+        let recorded = Box::pin(self.end_member(&member, all, ended)).await;
+        self.once_recorded(settled, recorded)
+    }
+
+    /// As [`PluginAttempt::settled`], of a delivery that holds several records.
+    async fn settled_batch(&self, settled: Settled) -> Settled {
+        let Some(member) = self.ended_member(settled) else { return settled };
+        let recorded = Box::pin(self.end_batch(&member, settled.has_letter)).await;
+        self.once_recorded(settled, recorded)
+    }
+
+    /// What the delivery is to a group, if it is a member that has ended.
+    fn ended_member(&self, settled: Settled) -> Option<Membership> {
         let is_over = settled.action == QueueAction::Delete && settled.name != PARK;
-        let Some(member) = Membership::of(&self.delivery.attributes).filter(|_| is_over) else { return settled };
-        match Box::pin(self.end_member(&member, all, ended)).await {
+        Membership::of(&self.delivery.attributes).filter(|_| is_over)
+    }
+
+    fn once_recorded(&self, settled: Settled, recorded: Result<(), LedgerError>) -> Settled {
+        match recorded {
             Ok(()) => settled,
-            Err(error) => {
+            // Its own work is recorded, and no later try can read what stands there.
+            Err(error @ (LedgerError::Damaged(_) | LedgerError::TooLarge(_))) => {
+                log_attempt!(error, self, 0, %error, "a member has ended, and its group does not learn it");
+                settled
+            }
+            Err(error @ (LedgerError::Unavailable(_) | LedgerError::Stale)) => {
                 log_attempt!(error, self, 0, %error, "the end of a group's member could not be recorded; the message stays in its queue");
                 let action = QueueAction::Hide(HELD_BACK);
                 Settled { action, name: action.name(), ..settled }

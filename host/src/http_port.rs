@@ -22,9 +22,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
+use wasq_core::clock;
 
 /// The longest head of a request, in bytes.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -94,6 +96,10 @@ pub async fn serve(
     }
 }
 
+/// When the head of a request was there: from then on its time counts.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceivedAt(pub Instant);
+
 struct Connection {
     router: Router,
     limits: PortLimits,
@@ -114,6 +120,7 @@ impl Connection {
         let (request_timeout, table) = (limits.request_timeout, limits.table);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(ReceivedAt(clock::now()));
             let answer = router.clone().call(request);
             async move {
                 let answer = tokio::time::timeout(request_timeout, answer).await;

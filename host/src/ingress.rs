@@ -17,15 +17,17 @@ mod types;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
@@ -35,7 +37,7 @@ pub use openapi::document;
 pub use types::{IngressTypes, SchemaError};
 
 use crate::config;
-use crate::http_port::serve;
+use crate::http_port::{ReceivedAt, serve};
 
 /// The port, bound; it answers once it is told what to serve.
 pub struct Server {
@@ -109,11 +111,40 @@ fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn measure(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let began = clock::now();
+async fn measure(
+    State(app): State<Arc<App>>,
+    Extension(ReceivedAt(began)): Extension<ReceivedAt>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut measured = Measured { app, began, is_answered: false };
     let response = next.run(request).await;
-    app.services.ingress.answered(response.status().as_u16(), clock::now() - began);
+    measured.answered(response.status());
     response
+}
+
+/// A request that is being answered. The port gives it up when its time is over, and when its client
+/// has gone away.
+struct Measured {
+    app: Arc<App>,
+    began: Instant,
+    is_answered: bool,
+}
+
+impl Measured {
+    fn answered(&mut self, status: StatusCode) {
+        self.is_answered = true;
+        self.app.services.ingress.answered(status.as_u16(), clock::now() - self.began);
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        let limit = self.app.config.ingress.request_timeout;
+        if !self.is_answered && clock::now() - self.began >= limit {
+            self.answered(StatusCode::REQUEST_TIMEOUT);
+        }
+    }
 }
 
 /// Reads all that the port reads when it is bound.

@@ -11,6 +11,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use wasq::config::Config;
 use wasq_ledgers::timers::{Timers, When};
 use wasq_local_sqs::{Effect, Fault};
@@ -103,6 +105,20 @@ async fn many_messages_are_answered_one_by_one() {
     rig.until_exits("done", 27).await;
     assert_eq!(messages(&rig, "").body(bad.to_string()).send().await.status, 422);
     assert_eq!(messages(&rig, "").body("{").send().await.status, 422);
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_takes_too_long_is_answered_and_counted() {
+    let rig = rig("request_timeout = '1s'").await;
+    let mut slow = TcpStream::connect(rig.host().ingress_addr().unwrap()).await.unwrap();
+    slow.write_all(b"POST /v1/messages/probe HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n{").await.unwrap();
+    let mut answer = vec![0; 1_000];
+    let length = slow.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("ingress.request_timeout"), "{answer}");
+    let counted = rig.services().ingress.by_status();
+    assert!(counted.iter().any(|(status, count)| (*status, *count) == (408, 1)), "{counted:?}");
     rig.end().await;
 }
 

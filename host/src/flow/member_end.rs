@@ -9,12 +9,9 @@ use super::claim::ledger_key;
 use super::insist::insist;
 use super::plugin_attempt::{AttemptEnd, PluginAttempt};
 use crate::exit::Exit;
-use crate::groups::{EndState, Membership, State};
+use crate::groups::{EndState, Membership, REASON_MAX_BYTES, State};
 use crate::plugins::Serving;
 use crate::sandbox::text::sanitize;
-
-/// The longest reason that is handed to a group, in bytes.
-const REASON_MAX_BYTES: usize = 512;
 
 impl PluginAttempt<'_> {
     /// Why a member is not run: its group was cancelled.
@@ -23,6 +20,16 @@ impl PluginAttempt<'_> {
         let record = insist(self, || store.record(&member.group)).await?;
         let is_cancelled = record.is_some_and(|record| record.state == State::Cancelled);
         Ok(is_cancelled.then(|| Exit::Cancelled { group: member.group.clone() }))
+    }
+
+    /// Records that a member has ended whose body is a batch of records, each with plugins of its own.
+    pub(super) async fn end_batch(&self, member: &Membership, has_letter: bool) -> Result<(), LedgerError> {
+        let Some(store) = &self.services.groups else { return Ok(()) };
+        let (state, reason) = match has_letter {
+            true => (EndState::DeadLettered, "some of its records are dead letters, which say why"),
+            false => (EndState::Done, ""),
+        };
+        insist(self, || store.end(member, state, None, reason.to_owned())).await
     }
 
     /// Records how a member has ended, once its delivery is to be deleted. `all` are the plugins that

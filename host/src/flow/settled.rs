@@ -1,6 +1,6 @@
 //! What the queue is told of a delivery, out of what its plugins have come to.
 
-use super::decide::{DEAD_LETTER, QueueAction, Settlement};
+use super::decide::{DEAD_LETTER, PARK, QueueAction, Settlement};
 
 /// What is told to the queue once every plugin has settled every record, and its name in traces.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +25,9 @@ impl Settled {
                 (_, QueueAction::Leave) | (QueueAction::Delete, QueueAction::Hide(_)) => b,
                 (QueueAction::Hide(a_delay), QueueAction::Hide(b_delay)) if a_delay <= b_delay => a,
                 (QueueAction::Hide(_), QueueAction::Hide(_)) => b,
+                // What one of them has parked comes back.
+                (QueueAction::Delete, QueueAction::Delete) if b.name == PARK => b,
+                (QueueAction::Delete, QueueAction::Delete) if a.name == PARK => a,
                 // All are dead letters, or it counts as deleted.
                 (QueueAction::Delete, QueueAction::Delete) if a.name == DEAD_LETTER => b,
                 (QueueAction::Delete, QueueAction::Delete) => a,
@@ -53,6 +56,7 @@ mod tests {
             let finish = Finish::DeadLettered { message_id: MessageId("m".into()), ttl: Duration::ZERO };
             Settlement { ledger: Some(finish), queue: QueueAction::Delete }
         };
+        let park = || Settlement { ledger: Some(Finish::Released { ran: true }), queue: QueueAction::Delete };
         let check = |all: Vec<Settlement>, expect: Settlement| {
             let settled = Settled::of_all(all.iter().map(Settled::of));
             assert_eq!((settled.action, settled.name), (expect.queue, expect.name()), "{all:?}");
@@ -61,6 +65,10 @@ mod tests {
         check(vec![delete(), delete()], delete());
         check(vec![delete(), dead_letter()], delete());
         check(vec![dead_letter(), delete()], delete());
+        check(vec![delete(), park()], park());
+        check(vec![park(), delete()], park());
+        check(vec![dead_letter(), park()], park());
+        check(vec![park(), hide(3)], hide(3));
         check(vec![dead_letter(), dead_letter()], dead_letter());
         check(vec![dead_letter(), hide(3)], hide(3));
         check(vec![hide(9), delete(), hide(2)], hide(2));

@@ -12,13 +12,11 @@ use super::chunk::{Chunk, End, EndState};
 use super::combine::{Told, Waiting};
 use super::record::{Record, State, Sum, Then};
 use super::store::{GroupStore, chunk_id, record_id};
-use super::{KEPT, RESULT_MAX_BYTES};
+use super::{PARTS_KEPT, REASON_MAX_BYTES, RESULT_MAX_BYTES};
 use crate::timers;
 
 /// A result up to this length stands in the chunk; a longer one costs a write of its own.
 const WITHIN_MAX_BYTES: usize = 128;
-/// The longest reason that a group keeps of a member's end, in bytes.
-const REASON_MAX_BYTES: usize = 512;
 
 impl GroupStore {
     /// Records how a member has ended. If it was the last one, what follows is sent. To say it again
@@ -76,7 +74,7 @@ impl GroupStore {
             len if len <= RESULT_MAX_BYTES => {
                 let place = member.place.to_le_bytes();
                 let id = Key::derive(&[b"group-result", chunk_id(member).as_bytes(), &place, &result]).to_hex();
-                self.ledger.put_envelope(&id, &result, KEPT).await?;
+                self.ledger.put_envelope(&id, &result, PARTS_KEPT).await?;
                 end.result_id = Some(id);
             }
             len => end.reason = format!("its result has {len} bytes; a group keeps {RESULT_MAX_BYTES} of a member's"),

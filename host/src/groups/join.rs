@@ -5,7 +5,7 @@ use wasq_core::message::Key;
 use wasq_ledgers::LedgerError;
 use wasq_queues::Outgoing;
 
-use super::KEPT;
+use super::PARTS_KEPT;
 use super::attributes::{Membership, digest};
 use super::chunk::{CHUNK_MEMBERS, Chunk, Member};
 use super::end::part_id;
@@ -78,11 +78,15 @@ impl GroupStore {
             members_max: self.members_max,
         };
         let now = self.now();
-        let record = self
+        let (record, cancels) = self
             .change(&record_id(group), |found: Option<Record>| {
                 let mut record = found.unwrap_or_else(|| Record::new(now));
+                let before = record.state;
                 match record.add(&addition, now) {
-                    Ok(changes) => (Ok(record.clone()), changes.then_some(record)),
+                    Ok(changes) => {
+                        let cancels = before == State::Open && record.state == State::Cancelled;
+                        (Ok((record.clone(), cancels)), changes.then_some(record))
+                    }
                     Err(why) => (Err(why), None),
                 }
             })
@@ -108,6 +112,7 @@ impl GroupStore {
             .await?;
         }
         self.meters.members.add(members.len() as u64);
+        self.meters.cancelled.add(u64::from(cancels));
         self.follow_up(group, &record).await?;
         Ok(places)
     }
@@ -131,7 +136,7 @@ impl GroupStore {
         let stored = timers::encode(&then.message, None);
         let parts: Vec<&[u8]> = stored.chunks(PART_BYTES).collect();
         for (n, part) in parts.iter().enumerate() {
-            self.ledger.put_envelope(&part_id(group, &then.key, n as u32), part, KEPT).await?;
+            self.ledger.put_envelope(&part_id(group, &then.key, n as u32), part, PARTS_KEPT).await?;
         }
         Ok(Then {
             key: then.key.clone(),

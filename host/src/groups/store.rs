@@ -11,12 +11,12 @@ use wasq_core::message::{Key, UnixMs};
 use wasq_ledgers::documents::{Documents, Put};
 use wasq_ledgers::{Ledger, LedgerError};
 
-use super::KEPT;
 use super::attributes::Membership;
 use super::chunk::Chunk;
 use super::combine::Combiner;
 use super::meters::GroupMeters;
 use super::record::Record;
+use super::{KEPT, PARTS_KEPT};
 use crate::config::Limits;
 use crate::timers::TimerStore;
 
@@ -98,7 +98,8 @@ impl GroupStore {
             let (answer, changed) = decide(found);
             let Some(changed) = changed else { return Ok(answer) };
             let value = serde_json::to_vec(&changed).expect("it is text and numbers");
-            let put = Put { id: id.to_owned(), expects, value: value.into(), kept: KEPT };
+            let kept = if id.starts_with(PREFIX) { KEPT } else { PARTS_KEPT };
+            let put = Put { id: id.to_owned(), expects, value: value.into(), kept };
             match self.documents.put(put).await {
                 Ok(_) => return Ok(answer),
                 Err(LedgerError::Stale) => tokio::time::sleep(AGAIN.jittered(tried)).await,

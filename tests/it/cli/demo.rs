@@ -16,11 +16,16 @@ async fn the_world_sees_every_effect_as_often_as_it_should() {
         .env("CARGO_TARGET_DIR", target)
         .check(
             0,
-            &["before the replay: the world saw each of", "after the replay: the world saw each of", "exactly once"],
+            &[
+                "before the replay: the world saw each of",
+                "after the replay: the world saw each of",
+                "exactly once",
+                "nights, each asked for once",
+            ],
         )
         .await;
     let shop = ["send-receipt", "make-receipt", "update-inventory", "notify-partner", "track-analytics", "write-audit"];
-    for plugin in shop.iter().chain(&["make-thumbnails"]) {
+    for plugin in shop.iter().chain(&["make-thumbnails", "video_ready", "moderation_wanted", "nightly-report"]) {
         let row = ran.out.lines().find(|line| line.contains(plugin)).unwrap_or_else(|| panic!("{plugin}: {}", ran.out));
         assert!(row.contains("ms") || row.contains(" s"), "{plugin} has been timed: {row}");
     }

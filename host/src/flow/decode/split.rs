@@ -9,6 +9,7 @@ use super::decoded::{Decoded, Part};
 use super::envelope::Opened;
 use crate::config::QueueConfig;
 use crate::dlq::OWN_KEY_ATTRIBUTE;
+use crate::groups::MEMBER_ATTRIBUTE;
 
 /// # Errors
 /// There are too many records, or one of them cannot be read: then none is run.
@@ -27,7 +28,9 @@ pub fn split(
     let mut parts = Vec::with_capacity(count);
     for (index, record) in opened.records.iter().enumerate() {
         let body = opened.wrapped(record.body.clone()).ok_or_else(|| format!("record {index} is not UTF-8"))?;
-        let delivery = Delivery { body, ..delivery.clone() };
+        let mut delivery = Delivery { body, ..delivery.clone() };
+        // The whole is a member of its group, and no record is one by itself.
+        delivery.attributes.remove(MEMBER_ATTRIBUTE);
         match decode(&delivery, queue).map_err(|error| format!("record {index}: {error}"))? {
             Decoded::Message(typed) => parts.push(Part { delivery, typed }.with_own_key(index, record.has_key)),
             Decoded::Batch(inner) => parts.extend(inner.into_iter().map(|part| part.with_own_key(index, true))),
