@@ -10,6 +10,9 @@ pub const MEMBER_ATTRIBUTE: &str = "wasq-group-member";
 /// Which group has ended, so that the message was sent: JSON. The host sets it.
 pub const ENDED_ATTRIBUTE: &str = "wasq-group-ended";
 
+/// A member has at least its type, its key, and what it is to its group; a replay has no depth.
+const ATTRIBUTES_MIN: usize = 3;
+
 /// What a message of an outbox is to a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupPart {
@@ -43,6 +46,10 @@ pub struct Membership {
 impl Membership {
     /// None where the message is no member, or somebody else has the attribute for something else.
     pub fn of(attributes: &Attributes) -> Option<Self> {
+        // Most messages have fewer, and pay no look.
+        if attributes.len() < ATTRIBUTES_MIN {
+            return None;
+        }
         serde_json::from_str(attributes.get(MEMBER_ATTRIBUTE)?.text()?).ok()
     }
 

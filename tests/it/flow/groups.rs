@@ -157,7 +157,8 @@ async fn a_dead_letter_cancels_a_group_and_what_has_not_run_is_discarded() {
         may_be_cancelled: true,
     };
     let attribute = member.attribute();
-    rig.message(rig.sink.ask("after")).attribute("wasq-group-member", attribute.text().unwrap()).send().await;
+    let after = rig.message(rig.sink.ask("after")).attribute("wasq-group-member", attribute.text().unwrap());
+    after.attribute("wasq-key", "after").attribute("wasq-depth", "1").send().await;
     rig.until_exits("cancelled", 1).await;
     rig.emptied().await;
     assert_eq!((rig.sink.count("after"), rig.sink.count("ended")), (0, 0));
@@ -245,7 +246,12 @@ async fn a_member_has_ended_when_every_plugin_of_its_type_has() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_members_attribute_is_the_hosts_to_set() {
     let rig = Setup::probe().start().await;
-    rig.message(json!({ "do": "done" })).attribute("wasq-group-member", "{\"group\":7}").send().await;
+    rig.message(json!({ "do": "done" }))
+        .attribute("wasq-group-member", "{\"group\":7}")
+        .key("k")
+        .attribute("colour", "red")
+        .send()
+        .await;
     rig.message(json!({ "do": "ended", "url": rig.sink.url("ended") })).send().await;
     assert_eq!(rig.letter().await.letter.reason, "it follows no group");
     rig.emptied().await;
