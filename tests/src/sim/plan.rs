@@ -218,11 +218,11 @@ fn group(name: &str, rng: &mut Rng) -> Value {
 
 fn member(adds: Option<Value>, rng: &mut Rng) -> Value {
     let act = |rng: &mut Rng| match rng.u32(0..100) {
-        0..60 => json!("done"),
-        60..75 => json!("retry"),
-        75..82 => json!("reject"),
-        82..86 => json!("trap"),
-        86..90 => json!("snooze"),
+        0..55 => json!("done"),
+        55..67 => json!("retry"),
+        67..73 => json!("reject"),
+        73..76 => json!("trap"),
+        76..80 => json!("snooze"),
         _ => json!({ "sleep": rng.u64(1..=2_900) }),
     };
     let acts: Vec<Value> = (0..rng.usize(1..=3)).map(|_| act(rng)).collect();
@@ -251,7 +251,7 @@ impl Rates {
             queue_after: rate(rng, 0.2),
             ledger_after: rate(rng, 0.2),
             entry: rate(rng, 0.3),
-            slow: rate(rng, 0.05),
+            slow: rate(rng, 0.15),
             latency_ms: [0, 2, 20, 200][rng.usize(0..4)],
             duplicate: rate(rng, 0.2),
             expire: rate(rng, 0.02),
