@@ -8,8 +8,9 @@
 //! 1. A member is in its chunk, and the chunk in the record, before it is sent ([`join`]).
 //! 2. A member's end is in its chunk, and the chunk's sum in the record, before it is deleted from
 //!    its queue ([`end`]). Whoever receives it once more says the same again.
-//! 3. When the last one has ended, the follow-up is set as a timer under the group's id, and then the
-//!    record says that it was. It has the key that its opener's outbox gave it: a twin is a duplicate.
+//! 3. When the last one has ended, the follow-up is set as a timer under the group's id, and then
+//!    the record says that it was. It has the key that its opener's outbox gave it: a twin is a
+//!    duplicate.
 
 mod attributes;
 mod chunk;

@@ -123,8 +123,8 @@ async fn measure(
     response
 }
 
-/// A request that is being answered. The port gives it up when its time is over, and when its client
-/// has gone away.
+/// A request that is being answered. The port gives it up when its time is over, and when its
+/// client has gone away.
 struct Measured {
     app: Arc<App>,
     began: Instant,

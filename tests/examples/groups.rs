@@ -1,4 +1,5 @@
-//! What a member of a group costs in each store: joining, and ending, beside a claim and its finish.
+//! What a member of a group costs in each store: joining, and ending, beside a claim and its
+//! finish.
 //!
 //! `cargo run --example groups -- [GROUPS]` makes the table of docs/internals/groups.md. `dynalite`
 //! is a server in Node on this machine: of DynamoDB only the host's own time counts.

@@ -26,8 +26,8 @@ pub struct GroupList {
     pub next: Option<String>,
 }
 
-/// A group as its record has it. That counts ten members at once, when the last of them has ended or
-/// one was dead-lettered.
+/// A group as its record has it. That counts ten members at once, when the last of them has ended
+/// or one was dead-lettered.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GroupStatus {
     /// Plugin and name.

@@ -64,9 +64,9 @@ const LETTER_HIDDEN: Duration = Duration::from_secs(30);
 /// often as it should.
 ///
 /// Builds the handlers in plugins/, starts a local queue, a host and a small HTTP server that
-/// stands for the outside world; sends real orders, some twice and one that no handler can read, and
-/// videos of which several messages make the parts, while the partner's webhook answers 503 for a
-/// while and a schedule ticks. Ends with a table, and exits with 0 only if
+/// stands for the outside world; sends real orders, some twice and one that no handler can read,
+/// and videos of which several messages make the parts, while the partner's webhook answers 503 for
+/// a while and a schedule ticks. Ends with a table, and exits with 0 only if
 /// the outside world saw every effect exactly as often as it should. Then the dead letter is
 /// corrected, replayed, and checked again.
 #[derive(Args)]

@@ -43,8 +43,8 @@ pub struct Dev {
     /// The admin port.
     #[arg(long, default_value_t = ADMIN_PORT)]
     admin_port: u16,
-    /// Take messages and callbacks by HTTP, too, on this port of this machine. Default: as wasq.toml
-    /// has it, and not without one.
+    /// Take messages and callbacks by HTTP, too, on this port of this machine. Default: as
+    /// wasq.toml has it, and not without one.
     #[arg(long, value_name = "PORT")]
     ingress_port: Option<u16>,
 }

@@ -52,8 +52,8 @@ struct Ls {
     route: Route,
 }
 
-/// Show one group, and which of its members are missing: first those that have not ended, then those
-/// that were dead-lettered, with the reason.
+/// Show one group, and which of its members are missing: first those that have not ended, then
+/// those that were dead-lettered, with the reason.
 ///
 /// It reads all members. It shows no bodies and no results.
 #[derive(Args)]

@@ -39,8 +39,8 @@ impl Admin {
         answer.map(|bytes| serde_json::from_slice(&bytes).context("the host's answer is no JSON")).transpose()
     }
 
-    /// What the host answers at `path`, as JSON; none for 404. Where it cannot answer, its reason is
-    /// the error.
+    /// What the host answers at `path`, as JSON; none for 404. Where it cannot answer, its reason
+    /// is the error.
     pub async fn get_if_ok<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         let answer = self.get_bytes(path).await?;
         answer.map(|bytes| serde_json::from_slice(&bytes).context("the host's answer is no JSON")).transpose()

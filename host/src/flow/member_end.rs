@@ -22,7 +22,8 @@ impl PluginAttempt<'_> {
         Ok(is_cancelled.then(|| Exit::Cancelled { group: member.group.clone() }))
     }
 
-    /// Records that a member has ended whose body is a batch of records, each with plugins of its own.
+    /// Records that a member has ended whose body is a batch of records, each with plugins of its
+    /// own.
     pub(super) async fn end_batch(&self, member: &Membership, has_letter: bool) -> Result<(), LedgerError> {
         let Some(store) = &self.services.groups else { return Ok(()) };
         let (state, reason) = match has_letter {
@@ -32,8 +33,8 @@ impl PluginAttempt<'_> {
         insist(self, || store.end(member, state, None, reason.to_owned())).await
     }
 
-    /// Records how a member has ended, once its delivery is to be deleted. `all` are the plugins that
-    /// it went to, none where it went to no plugin.
+    /// Records how a member has ended, once its delivery is to be deleted. `all` are the plugins
+    /// that it went to, none where it went to no plugin.
     pub(super) async fn end_member(
         &self,
         member: &Membership,
@@ -76,7 +77,7 @@ impl PluginAttempt<'_> {
             Some(Ended::Done { discarded: true, .. }) => {
                 MemberEnd::new(EndState::Discarded, "an earlier delivery has discarded it".into())
             }
-            // Where another message of the key is under way again, this one was dead-lettered before.
+            // Where another message of the key runs again, this one was dead-lettered before.
             Some(Ended::DeadLettered) | None => {
                 let reason = "an earlier delivery was dead-lettered; its dead letter says why";
                 MemberEnd::new(EndState::DeadLettered, reason.into())
@@ -98,7 +99,8 @@ impl MemberEnd {
         Self { state, result: None, reason }
     }
 
-    /// A dead letter is the worst; what one plugin has done counts before what another has discarded.
+    /// A dead letter is the worst; what one plugin has done counts before what another has
+    /// discarded.
     fn and(self, other: Self) -> Self {
         let rank = |end: &Self| match end.state {
             EndState::DeadLettered => 2,

@@ -60,8 +60,8 @@ impl EndState {
 }
 
 impl Chunk {
-    /// Takes a member's end. The first word on it stands, but for a dead letter that was replayed and
-    /// has ended otherwise. The answer is whether that changes anything.
+    /// Takes a member's end. The first word on it stands, but for a dead letter that was replayed
+    /// and has ended otherwise. The answer is whether that changes anything.
     pub fn end(&mut self, place: usize, end: &End) -> bool {
         let Some(member) = self.members.get_mut(place) else { return false };
         let counts = match &member.end {

@@ -15,8 +15,8 @@ use super::record::Sum;
 pub struct Told {
     /// Whether it is news.
     pub is_new: bool,
-    /// What the chunk comes to now, for the one of them who is to tell it to the record. The others'
-    /// messages may go: that one's stays in its queue until the record knows.
+    /// What the chunk comes to now, for the one of them who is to tell it to the record. The
+    /// others' messages may go: that one's stays in its queue until the record knows.
     pub sum: Option<Sum>,
 }
 

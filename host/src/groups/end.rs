@@ -19,8 +19,8 @@ use crate::timers;
 const WITHIN_MAX_BYTES: usize = 128;
 
 impl GroupStore {
-    /// Records how a member has ended. If it was the last one, what follows is sent. To say it again
-    /// is always right.
+    /// Records how a member has ended. If it was the last one, what follows is sent. To say it
+    /// again is always right.
     ///
     /// # Errors
     /// The ledger does not answer. Nothing may be deleted then.
@@ -110,8 +110,8 @@ impl GroupStore {
         told.try_recv().unwrap_or_else(|_| Err(LedgerError::Unavailable("an end was not recorded".into())))
     }
 
-    /// What the chunk comes to then, and which ends are news. No chunk is there where a member is none
-    /// any more: its sender has sent others in its place, or it came too late.
+    /// What the chunk comes to then, and which ends are news. No chunk is there where a member is
+    /// none any more: its sender has sent others in its place, or it came too late.
     async fn record_ends(&self, id: &str, ends: &[(usize, End)]) -> Result<(Option<Sum>, Vec<bool>), LedgerError> {
         self.change(id, |found: Option<Chunk>| {
             let Some(mut chunk) = found else { return ((None, vec![false; ends.len()]), None) };

@@ -78,8 +78,8 @@ pub struct Adder {
     pub chunks: Vec<Sum>,
 }
 
-/// How far a chunk is, as it was last told: members, those that have not ended, and those that have,
-/// by how.
+/// How far a chunk is, as it was last told: members, those that have not ended, and those that
+/// have, by how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "[u32; 5]", into = "[u32; 5]")]
 pub struct Sum {

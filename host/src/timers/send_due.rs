@@ -1,5 +1,5 @@
-//! Sends what is due: one task a host, which looks once a second, when the next timer is due if that
-//! is sooner, and at once when the host itself has set what is due now.
+//! Sends what is due: one task a host, which looks once a second, when the next timer is due if
+//! that is sooner, and at once when the host itself has set what is due now.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

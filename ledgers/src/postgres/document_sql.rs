@@ -29,8 +29,8 @@ SET fence = excluded.fence, value = excluded.value, removable_at_ms = excluded.r
 WHERE d.removable_at_ms <= {now_ms}
 RETURNING fence";
 
-/// Writes over one. $2 id, $3 value, $4 how long it is kept, $5 the fence that it has. Gives the one
-/// that it gets.
+/// Writes over one. $2 id, $3 value, $4 how long it is kept, $5 the fence that it has. Gives the
+/// one that it gets.
 const UPDATE: &str = "
 UPDATE {schema}.documents
 SET fence = nextval('{schema}.fences'), value = $3, removable_at_ms = {now_ms} + $4

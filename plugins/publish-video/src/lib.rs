@@ -1,5 +1,5 @@
-//! Publishes a video: makes four qualities of it and a picture every ten seconds, has a service look
-//! at it, and when all is there, writes the record.
+//! Publishes a video: makes four qualities of it and a picture every ten seconds, has a service
+//! look at it, and when all is there, writes the record.
 
 use std::time::Duration;
 

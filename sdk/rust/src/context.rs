@@ -170,8 +170,8 @@ impl Context {
         Group::new(self, Some(name.to_owned()))
     }
 
-    /// The group that this message is a member of, to add members to it: it does not end before this
-    /// handler has. A handler whose message is no member's is rejected when it sends.
+    /// The group that this message is a member of, to add members to it: it does not end before
+    /// this handler has. A handler whose message is no member's is rejected when it sends.
     pub fn own_group(&self) -> Group<'_> {
         Group::new(self, None)
     }

@@ -10,8 +10,8 @@ use crate::{Context, Failure};
 
 /// A group of messages; [`Context::group`] begins one.
 ///
-/// A group is part of the outbox: its members, and what follows them, are sent only when the handler
-/// succeeds.
+/// A group is part of the outbox: its members, and what follows them, are sent only when the
+/// handler succeeds.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
     cx: &'a Context,

@@ -40,8 +40,8 @@ impl Groups {
         self.0.entry(name.to_owned()).or_insert(group);
     }
 
-    /// A message with this key comes into the queue: a member, or what follows a group. The answer is
-    /// the name of the group that it follows.
+    /// A message with this key comes into the queue: a member, or what follows a group. The answer
+    /// is the name of the group that it follows.
     pub fn joined(&mut self, message: &Outgoing, key: Key) -> Option<String> {
         let name = |group: &str| group.split_once('/').map(|(_, name)| name.to_owned());
         if let Some(member) = Membership::of(&message.attributes) {

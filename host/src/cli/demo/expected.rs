@@ -35,8 +35,8 @@ impl fmt::Display for Mismatch {
 impl Expected {
     /// For each order, however often it was sent: one mail, one PDF, one reservation in each of
     /// three inventories, one webhook, one event, one audit entry. For each image, one thumbnail of
-    /// each size. For each video, its renditions and pictures, one question to the moderators and one
-    /// record. The order that does not fit has these only if it was corrected and replayed.
+    /// each size. For each video, its renditions and pictures, one question to the moderators and
+    /// one record. The order that does not fit has these only if it was corrected and replayed.
     pub fn of(demand: &Demand, is_poison_replayed: bool) -> Self {
         let corrected = is_poison_replayed.then_some(&demand.poison.corrected);
         let orders = demand.orders.iter().chain(corrected).flat_map(of_order);

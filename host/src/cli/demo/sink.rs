@@ -1,6 +1,6 @@
-//! The outside world of the demo: mail, storage, inventories, a partner, analytics, an audit log, and
-//! those who moderate videos, as one small HTTP server on this machine. It remembers every call, can be told to fail and
-//! to be slow, and does not deduplicate, so that a duplicate shows.
+//! The outside world of the demo: mail, storage, inventories, a partner, analytics, an audit log,
+//! and those who moderate videos, as one small HTTP server on this machine. It remembers every
+//! call, can be told to fail and to be slow, and does not deduplicate, so that a duplicate shows.
 
 mod audit;
 mod effect;

@@ -14,8 +14,8 @@ pub struct Effect {
     pub path: String,
     /// The header `Idempotency-Key`, if it was there and text.
     pub idempotency_key: Option<String>,
-    /// The order's, the image's or the video's id that the call was about, if it told; of an analytics
-    /// event, the order's time, and of a report, its tick.
+    /// The order's, the image's or the video's id that the call was about, if it told; of an
+    /// analytics event, the order's time, and of a report, its tick.
     pub id: Option<String>,
     /// The body's length in bytes.
     pub body_bytes: usize,

@@ -226,9 +226,9 @@ fn longest_prefix<V>(map: &BTreeMap<String, V>, path: &str) -> Option<String> {
     map.keys().filter(|prefix| path.starts_with(prefix.as_str())).max_by_key(|prefix| prefix.len()).cloned()
 }
 
-/// The field `order_id` at the top or in an object below it, else `video_id`, else an order id in the text, such as
-/// in a mail's subject, else the field `at`: analytics learn when something was ordered, and not
-/// which order it was.
+/// The field `order_id` at the top or in an object below it, else `video_id`, else an order id in
+/// the text, such as in a mail's subject, else the field `at`: analytics learn when something was
+/// ordered, and not which order it was.
 fn id_in_body(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let json = serde_json::from_str::<Value>(text).unwrap_or_default();
