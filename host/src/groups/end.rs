@@ -43,7 +43,7 @@ impl GroupStore {
             .change(&record_id(&member.group), |found: Option<Record>| {
                 let Some(mut record) = found else { return ((None, false), None) };
                 let before = record.state;
-                let changed = record.told(&member.by, &member.of, member.chunk as usize, sum, now);
+                let changed = record.update_chunk(&member.by, &member.of, member.chunk as usize, sum, now);
                 let cancels = before == State::Open && record.state == State::Cancelled;
                 ((Some(record.clone()), cancels), changed.then_some(record))
             })

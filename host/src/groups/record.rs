@@ -214,7 +214,7 @@ impl Record {
     }
 
     /// Takes what a chunk is told to be now. The answer is whether that changes anything.
-    pub fn told(&mut self, by: &str, of: &str, chunk: usize, sum: Sum, now: UnixMs) -> bool {
+    pub fn update_chunk(&mut self, by: &str, of: &str, chunk: usize, sum: Sum, now: UnixMs) -> bool {
         let adder = self.adders.iter_mut().find(|adder| adder.by == by && adder.of == of);
         // Whoever sent it has sent others in its place since.
         let Some(before) = adder.and_then(|adder| adder.chunks.get_mut(chunk)) else { return false };

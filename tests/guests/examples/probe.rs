@@ -175,7 +175,7 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
         }
         Order::Ended { url, then } => {
             let group = cx.ended_group().ok_or_else(|| Failure::reject("it follows no group"))?;
-            let members = group.members().map(|member| member.map(|member| told(&member)));
+            let members = group.members().map(|member| member.map(|member| end_text(&member)));
             let report = serde_json::json!({
                 "name": group.name(),
                 "done": group.summary().done,
@@ -224,7 +224,7 @@ fn obey(order: Order, cx: &Context) -> Result<Outcome, Failure> {
 }
 
 /// How a member of a group has ended.
-fn told(member: &Member) -> String {
+fn end_text(member: &Member) -> String {
     match &member.end {
         End::Done(None) => "done".to_owned(),
         End::Done(Some(result)) => format!("done with {} bytes", result.len()),

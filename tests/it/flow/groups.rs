@@ -33,7 +33,7 @@ async fn states(rig: &Rig) -> Vec<&'static str> {
 }
 
 /// What the sink was told of the group's end, once it was.
-async fn told(rig: &Rig) -> Value {
+async fn ended_report(rig: &Rig) -> Value {
     rig.until_called("ended", 1).await;
     rig.emptied().await;
     let calls = rig.sink.calls("ended");
@@ -63,7 +63,7 @@ async fn one_message_follows_when_all_members_have_ended_and_reads_how() {
         json!({ "do": "reject", "reason": "no such video" }),
     ];
     rig.send(open(&rig, &members, "send")).await;
-    let report = told(&rig).await;
+    let report = ended_report(&rig).await;
     assert_eq!((&report["name"], &report["done"]), (&json!("video"), &json!(3)));
     assert_eq!((&report["discarded"], &report["dead_lettered"]), (&json!(1), &json!(1)));
     let expect = [
@@ -88,7 +88,7 @@ async fn nothing_follows_before_the_last_member_has_ended() {
     until("the others have ended", || async { states(&rig).await == ["done", "done", "open"] }).await;
     assert_eq!((rig.sink.count("ended"), record(&rig, "probe/video").await.state), (0, State::Open));
     drop(held);
-    assert_eq!(told(&rig).await["done"], 3);
+    assert_eq!(ended_report(&rig).await["done"], 3);
     rig.end().await;
 }
 
@@ -98,7 +98,7 @@ async fn members_add_members_while_they_run() {
     let more = [json!({ "do": "done" }), json!({ "do": "result", "bytes": 1 })];
     let adder = json!({ "do": "group", "members": more, "then": { "do": "done" } });
     rig.send(open(&rig, &[adder.clone(), adder], "send")).await;
-    let report = told(&rig).await;
+    let report = ended_report(&rig).await;
     assert_eq!(report["done"], 6);
     let counts = |words: &str| members_of(&report).into_iter().filter(|member| *member == words).count();
     assert_eq!((counts("done"), counts("done with 1 bytes")), (4, 2));
@@ -115,7 +115,7 @@ async fn a_group_that_waits_for_its_dead_letters_ends_when_they_are_replayed() {
     assert_eq!(states(&rig).await, ["dead-lettered", "done"]);
     assert_eq!((rig.sink.count("ended"), record(&rig, "probe/video").await.state), (0, State::Open));
     replay(&rig, &dead, &json!({ "do": "result", "bytes": 2 })).await;
-    let report = told(&rig).await;
+    let report = ended_report(&rig).await;
     assert_eq!((&report["done"], &report["dead_lettered"]), (&json!(2), &json!(0)));
     assert_eq!(members_of(&report), ["done", "done with 2 bytes"]);
     rig.end().await;
@@ -126,7 +126,7 @@ async fn a_dead_letter_that_is_replayed_after_the_end_is_counted_and_nothing_fol
     let rig = Setup::probe().start().await;
     rig.send(open(&rig, &[json!({ "do": "reject", "reason": "no" })], "send")).await;
     let dead = rig.letter().await;
-    assert_eq!(told(&rig).await["dead_lettered"], 1);
+    assert_eq!(ended_report(&rig).await["dead_lettered"], 1);
     replay(&rig, &dead, &json!({ "do": "done" })).await;
     until("it is counted", || async { record(&rig, "probe/video").await.counts().done == 1 }).await;
     rig.emptied().await;
@@ -188,7 +188,7 @@ async fn what_a_group_does_not_take_is_a_dead_letter_that_says_why() {
     rig.until_called("member", 1).await;
     check(open(&rig, &[], "send"), "has its `then` already, the `probe` to `jobs`").await;
     drop(held);
-    told(&rig).await;
+    ended_report(&rig).await;
     check(open(&rig, std::slice::from_ref(&done), "send"), "the group `probe/video` has ended").await;
     rig.emptied().await;
     assert_eq!(rig.sink.count("ended"), 1);
@@ -199,7 +199,7 @@ async fn what_a_group_does_not_take_is_a_dead_letter_that_says_why() {
 async fn a_group_of_nothing_ends_at_once() {
     let rig = Setup::probe().start().await;
     rig.send(open(&rig, &[], "send")).await;
-    assert_eq!(told(&rig).await["members"], json!([]));
+    assert_eq!(ended_report(&rig).await["members"], json!([]));
     rig.end().await;
 }
 
@@ -213,7 +213,7 @@ async fn a_large_group_is_read_some_members_at_a_time() {
     // What follows is large, too.
     order["follow_ups"][0]["ballast"] = json!("x".repeat(600_000));
     rig.send(order).await;
-    let report = told(&rig).await;
+    let report = ended_report(&rig).await;
     let told = members_of(&report);
     assert_eq!((told.len(), told[17], told[233]), (234, "done with 17 bytes", "discarded: the last"));
     assert_eq!((&report["done"], &report["discarded"]), (&json!(233), &json!(1)));

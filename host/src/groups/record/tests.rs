@@ -25,9 +25,9 @@ fn of_three(on_failure: OnFailure) -> Record {
 #[test]
 fn a_group_ends_when_all_have_ended_and_not_before() {
     let mut record = of_three(OnFailure::Send);
-    assert!(record.told("a", "x", 0, sum(1, 2, 0), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(1, 2, 0), NOW));
     assert_eq!(record.state, State::Open);
-    assert!(record.told("a", "x", 0, sum(0, 2, 1), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(0, 2, 1), NOW));
     assert_eq!((record.state, record.counts()), (State::Ended, Counts { done: 2, discarded: 0, dead_lettered: 1 }));
 }
 
@@ -35,7 +35,7 @@ fn a_group_ends_when_all_have_ended_and_not_before() {
 fn a_group_without_a_follow_up_stays_open() {
     let mut record = Record::new(NOW);
     assert_eq!(record.add(&addition("a", "x", &[1], None), NOW), Ok(true));
-    assert!(record.told("a", "x", 0, sum(0, 1, 0), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(0, 1, 0), NOW));
     assert_eq!(record.state, State::Open);
     assert_eq!(record.add(&addition("b", "", &[], Some(then("t", OnFailure::Send))), NOW), Ok(true));
     assert_eq!(record.state, State::Ended);
@@ -53,8 +53,8 @@ fn what_is_said_twice_changes_nothing() {
     let mut record = of_three(OnFailure::Send);
     let again = addition("a", "x", &[3], Some(then("t", OnFailure::Send)));
     assert_eq!(record.add(&again, NOW), Ok(false));
-    assert!(record.told("a", "x", 0, sum(0, 3, 0), NOW));
-    assert!(!record.told("a", "x", 0, sum(0, 3, 0), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(0, 3, 0), NOW));
+    assert!(!record.update_chunk("a", "x", 0, sum(0, 3, 0), NOW));
     // What was known before the end is known after it.
     assert_eq!((record.add(&again, NOW), record.state), (Ok(false), State::Ended));
 }
@@ -62,60 +62,60 @@ fn what_is_said_twice_changes_nothing() {
 #[test]
 fn an_older_word_on_a_chunk_changes_nothing() {
     let mut record = of_three(OnFailure::Wait);
-    assert!(record.told("a", "x", 0, sum(0, 2, 1), NOW));
-    assert!(!record.told("a", "x", 0, sum(1, 1, 1), NOW), "it was said before the other");
-    assert!(!record.told("b", "x", 0, sum(0, 3, 0), NOW), "nobody knows this adder");
-    assert!(!record.told("a", "y", 0, sum(0, 3, 0), NOW), "nor these members");
-    assert!(!record.told("a", "x", 1, sum(0, 3, 0), NOW), "nor this chunk");
+    assert!(record.update_chunk("a", "x", 0, sum(0, 2, 1), NOW));
+    assert!(!record.update_chunk("a", "x", 0, sum(1, 1, 1), NOW), "it was said before the other");
+    assert!(!record.update_chunk("b", "x", 0, sum(0, 3, 0), NOW), "nobody knows this adder");
+    assert!(!record.update_chunk("a", "y", 0, sum(0, 3, 0), NOW), "nor these members");
+    assert!(!record.update_chunk("a", "x", 1, sum(0, 3, 0), NOW), "nor this chunk");
     assert_eq!(record.counts(), Counts { done: 2, discarded: 0, dead_lettered: 1 });
 }
 
 #[test]
 fn a_group_that_waits_ends_when_its_dead_letter_succeeds() {
     let mut record = of_three(OnFailure::Wait);
-    assert!(record.told("a", "x", 0, sum(0, 2, 1), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(0, 2, 1), NOW));
     assert_eq!(record.state, State::Open);
-    assert!(record.told("a", "x", 0, sum(0, 3, 0), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(0, 3, 0), NOW));
     assert_eq!(record.state, State::Ended);
 }
 
 #[test]
 fn a_dead_letter_cancels_a_group_before_the_others_have_ended() {
     let mut record = of_three(OnFailure::Cancel);
-    assert!(record.told("a", "x", 0, sum(2, 0, 1), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(2, 0, 1), NOW));
     assert_eq!(record.state, State::Cancelled);
-    assert!(record.told("a", "x", 0, sum(0, 3, 0), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(0, 3, 0), NOW));
     assert_eq!(record.state, State::Cancelled, "it stays so, whatever is replayed");
 }
 
 #[test]
 fn a_dead_letter_that_succeeds_after_the_end_is_counted_and_nothing_follows_again() {
     let mut record = of_three(OnFailure::Send);
-    assert!(record.told("a", "x", 0, sum(0, 2, 1), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(0, 2, 1), NOW));
     record.is_sent = true;
-    assert!(record.told("a", "x", 0, sum(0, 3, 0), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(0, 3, 0), NOW));
     assert_eq!((record.state, record.is_sent, record.counts().done), (State::Ended, true, 3));
 }
 
 #[test]
 fn members_may_add_members_while_they_run() {
     let mut record = of_three(OnFailure::Send);
-    assert!(record.told("a", "x", 0, sum(1, 2, 0), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(1, 2, 0), NOW));
     // The last one sends two more, and then ends.
     assert_eq!(record.add(&addition("b", "z", &[2], None), NOW), Ok(true));
-    assert!(record.told("a", "x", 0, sum(0, 3, 0), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(0, 3, 0), NOW));
     assert_eq!(record.state, State::Open);
-    assert!(record.told("b", "z", 0, sum(0, 2, 0), NOW));
+    assert!(record.update_chunk("b", "z", 0, sum(0, 2, 0), NOW));
     assert_eq!((record.state, record.members()), (State::Ended, 5));
 }
 
 #[test]
 fn a_handler_that_was_corrected_sends_others_in_their_place() {
     let mut record = of_three(OnFailure::Send);
-    assert!(record.told("a", "x", 0, sum(1, 2, 0), NOW));
+    assert!(record.update_chunk("a", "x", 0, sum(1, 2, 0), NOW));
     assert_eq!(record.add(&addition("a", "y", &[2], Some(then("t", OnFailure::Send))), NOW), Ok(true));
-    assert!(!record.told("a", "x", 0, sum(0, 3, 0), NOW));
-    assert!(record.told("a", "y", 0, sum(0, 2, 0), NOW));
+    assert!(!record.update_chunk("a", "x", 0, sum(0, 3, 0), NOW));
+    assert!(record.update_chunk("a", "y", 0, sum(0, 2, 0), NOW));
     assert_eq!((record.state, record.members()), (State::Ended, 2));
 }
 
@@ -138,11 +138,11 @@ fn what_a_group_does_not_take_is_refused_in_words() {
         "would have 31 members; the limit is 30 (limits.group_members)",
     );
     let mut ended = open.clone();
-    assert!(ended.told("a", "x", 0, sum(0, 3, 0), NOW));
+    assert!(ended.update_chunk("a", "x", 0, sum(0, 3, 0), NOW));
     check(&ended, &addition("b", "z", &[1], None), "has ended: no member can join it");
     check(&ended, &addition("b", "", &[], Some(then("u", OnFailure::Send))), "nothing else can follow");
     let mut cancelled = of_three(OnFailure::Cancel);
-    assert!(cancelled.told("a", "x", 0, sum(2, 0, 1), NOW));
+    assert!(cancelled.update_chunk("a", "x", 0, sum(2, 0, 1), NOW));
     check(&cancelled, &addition("b", "z", &[1], None), "was cancelled");
     let mut many = Record::new(NOW);
     for n in 0..ADDERS_MAX {
@@ -168,7 +168,7 @@ fn the_largest_record_fits_a_document() {
         assert_eq!(record.add(&addition, NOW), Ok(true));
     }
     for n in 0..ADDERS_MAX {
-        assert!(record.told(&format!("{n:016x}"), digest, 0, sum(0, 10, 0), NOW));
+        assert!(record.update_chunk(&format!("{n:016x}"), digest, 0, sum(0, 10, 0), NOW));
     }
     let json = serde_json::to_vec(&record).expect("it is text and numbers");
     assert!(json.len() < wasq_ledgers::documents::VALUE_MAX_BYTES / 2, "{}", json.len());
