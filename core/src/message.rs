@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -199,6 +200,13 @@ pub struct Receipt(pub String);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct UnixMs(pub u64);
+
+impl UnixMs {
+    /// The time since `then`; none if that is still to come.
+    pub fn since(self, then: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(then.0))
+    }
+}
 
 /// A ledger key: blake3 over the length-prefixed (scope, handler, type, key).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -114,7 +114,7 @@ impl Pause {
 
     /// How much longer it lasts, if that is known.
     pub fn remaining(&self, now: UnixMs) -> Option<Duration> {
-        self.until.map(|until| Duration::from_millis(until.0.saturating_sub(now.0)))
+        self.until.map(|until| until.since(now))
     }
 }
 

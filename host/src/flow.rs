@@ -41,7 +41,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::Instant;
 use wasq_core::aws::CALL_TIMEOUT;
-use wasq_core::message::{Delivery, Message, MessageId};
+use wasq_core::message::{Delivery, Message, MessageId, UnixMs};
 use wasq_ledgers::LedgerError;
 
 pub use services::{QueueRuntime, Services};
@@ -62,7 +62,6 @@ use crate::plugins::manifest::{Idempotency, Retry};
 use crate::plugins::rollout::Version;
 use crate::plugins::{Plugin, Serving};
 use crate::telemetry::spans::{DeliveryTrace, Span};
-use crate::timers::deliver_at::deliver_at;
 use crate::timers::parked::{self, Why};
 
 /// Takes a delivery of a batch all its way. The answer is what was settled.
@@ -100,18 +99,24 @@ pub async fn handle(
         Ok(_) => Ok(None),
         Err(error) => Err(not_reopened(services, error)),
     };
-    let decoded = match &fetched {
+    let work = match &fetched {
         Ok(fetched) => {
             let whole = fetched.as_ref().map_or(delivery, |fetched| &fetched.delivery);
-            let work = Work::of(whole, &runtime.config).map_err(|reason| Exit::Invalid { reason });
-            // What was parked has waited for its time.
-            work.and_then(|work| if restored.is_some() { Ok(work) } else { work.if_due(services.clock.unix_ms()) })
+            Work::of(whole, &runtime.config)
         }
         Err(exit) => Err(exit.clone()),
     };
+    // What was parked has waited for its time.
+    let wait = |at: UnixMs| if restored.is_some() { None } else { work::not_due(at, services.clock.unix_ms()) };
+    let (decoded, wanted) = match work {
+        Ok((work, wanted)) => match wanted.and_then(wait) {
+            Some(exit) => (Err(exit), None),
+            None => (Ok(work), wanted),
+        },
+        Err(exit) => (Err(exit), None),
+    };
     let first = decoded.as_ref().ok().and_then(Work::message);
     // What its producer wanted then is as new then.
-    let wanted = first.and_then(|message| deliver_at(&message.attributes).ok().flatten());
     let dated = wanted.filter(|at| *at > delivery.sent_at).map(|sent_at| Delivery { sent_at, ..delivery.clone() });
     let whole = PluginAttempt { delivery: dated.as_ref().unwrap_or(delivery), ..whole };
     let trace = services.tracing.delivery(runtime.queue.name(), delivery, first);
@@ -323,20 +328,21 @@ impl PluginAttempt<'_> {
         claim: Option<&Claimed>,
         next_probe: Duration,
     ) -> DecisionInput<'r> {
+        let now = self.services.clock.unix_ms();
         DecisionInput {
             attempt: claim.map_or(0, |claim| claim.fresh.attempt),
             retry,
             draw: fastrand::f64(),
             receive_count: self.delivery.receive_count,
-            age: self.age(),
-            queue_age: self.queue_age(),
+            age: now.since(self.delivery.sent_at),
+            queue_age: now.since(self.delivery.enqueued_at),
             unroutable_after: self.runtime.config.unroutable_after,
             pause_hold: self.services.limits.pause_hold,
             retention: self.runtime.retention.get(),
             on_exhausted: self.runtime.config.on_exhausted,
             next_probe,
             message_id: &self.delivery.message_id,
-            now: self.services.clock.unix_ms(),
+            now,
             ttl: self.plugin.map_or_else(|| Idempotency::default().ttl, |plugin| plugin.manifest.idempotency.ttl),
         }
     }

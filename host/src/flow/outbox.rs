@@ -59,7 +59,7 @@ pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessag
         for message in run {
             let mut outgoing = outgoing(plugin_attempt, message, queue.is_fifo());
             let due = message.due(now);
-            let wait = Duration::from_millis(due.0.saturating_sub(now.0));
+            let wait = due.since(now);
             if wait > queue.delays_up_to() {
                 later.push(Later { queue: name.to_owned(), key: message.key.clone(), due, message: outgoing });
             } else {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use wasq_core::message::{Delivery, Message, UnixMs};
+use wasq_core::message::{Delivery, Message};
 
 use super::batch::Batch;
 use super::decide::Settlement;
@@ -58,15 +58,11 @@ impl<'a> PluginAttempt<'a> {
 
     /// How long ago the message was sent, by the wall clock.
     pub(super) fn age(&self) -> Duration {
-        self.since(self.delivery.sent_at)
+        self.services.clock.unix_ms().since(self.delivery.sent_at)
     }
 
     /// How long its queue has had it.
     pub(super) fn queue_age(&self) -> Duration {
-        self.since(self.delivery.enqueued_at)
-    }
-
-    fn since(&self, then: UnixMs) -> Duration {
-        Duration::from_millis(self.services.clock.unix_ms().0.saturating_sub(then.0))
+        self.services.clock.unix_ms().since(self.delivery.enqueued_at)
     }
 }

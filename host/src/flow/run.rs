@@ -159,7 +159,8 @@ async fn attempt(
         return Err(Exit::LeaseLost);
     }
     plugin_attempt.lease.start();
-    let sent_to_start = plugin_attempt.age();
+    let started_at = services.clock.unix_ms();
+    let sent_to_start = started_at.since(plugin_attempt.delivery.sent_at);
     let name = &manifest.name;
     let line = services.stats.line(&message.kind.0, name);
     let job = Job {
@@ -167,7 +168,7 @@ async fn attempt(
         message: message.clone(),
         message_id: plugin_attempt.delivery.message_id.clone(),
         sent_at: plugin_attempt.delivery.sent_at,
-        started_at: services.clock.unix_ms(),
+        started_at,
         attempt: claim.fresh.attempt,
         key: claim.key,
         fence: claim.fresh.fence,

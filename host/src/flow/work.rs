@@ -1,7 +1,6 @@
 //! What a delivery holds, to be run.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use wasq_core::message::{Delivery, Message, UnixMs};
 
@@ -19,25 +18,19 @@ pub enum Work {
 }
 
 impl Work {
-    pub fn of(delivery: &Delivery, queue: &QueueConfig) -> Result<Self, String> {
-        Ok(match decode::decode(delivery, queue)? {
+    /// What a delivery is; and when its producer wants it delivered, if that is said.
+    pub fn of(delivery: &Delivery, queue: &QueueConfig) -> Result<(Self, Option<UnixMs>), Exit> {
+        let invalid = |reason| Exit::Invalid { reason };
+        let work = match decode::decode(delivery, queue).map_err(invalid)? {
             Decoded::Message(typed) => Self::One(Arc::new(typed.message)),
             Decoded::Notice(notice, typed) => Self::Notice(notice, Arc::new(typed.message)),
             Decoded::Batch(parts) => {
                 let record = |part: Part| (part.delivery, Arc::new(part.typed.message));
                 Self::Records(parts.into_iter().map(record).collect())
             }
-        })
-    }
-
-    /// The same, unless its producer wants it delivered later.
-    pub fn if_due(self, now: UnixMs) -> Result<Self, Exit> {
-        let Some(message) = self.message() else { return Ok(self) };
-        let at = deliver_at(&message.attributes).map_err(|reason| Exit::Invalid { reason })?;
-        match at.map(|at| (at, Duration::from_millis(at.0.saturating_sub(now.0)))) {
-            Some((at, remaining)) if !remaining.is_zero() => Err(Exit::NotDue { remaining, at }),
-            Some(_) | None => Ok(self),
-        }
+        };
+        let wanted = work.message().map_or(Ok(None), |message| deliver_at(&message.attributes)).map_err(invalid)?;
+        Ok((work, wanted))
     }
 
     pub fn message(&self) -> Option<&Message> {
@@ -46,4 +39,10 @@ impl Work {
             Self::Records(records) => records.first().map(|(_, message)| message.as_ref()),
         }
     }
+}
+
+/// What a message that is wanted at `at` waits for, if that is still to come.
+pub fn not_due(at: UnixMs, now: UnixMs) -> Option<Exit> {
+    let remaining = at.since(now);
+    (!remaining.is_zero()).then_some(Exit::NotDue { remaining, at })
 }

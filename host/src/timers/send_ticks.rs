@@ -1,6 +1,5 @@
 //! Sends the messages of schedules whose ticks have come, and has their timers wait for the next.
 
-use std::time::Duration;
 
 use futures::future::join_all;
 use wasq_core::message::UnixMs;
@@ -38,7 +37,7 @@ async fn send_tick(
         Turn::Send { queue, messages, then } => match send(outlets, &queue, &messages).await {
             Ok(()) => {
                 store.meters.sent.add(messages.len() as u64);
-                store.meters.lateness.observe(Duration::from_millis(now.0.saturating_sub(taken.due.0)));
+                store.meters.lateness.observe(now.since(taken.due));
                 then
             }
             Err(reason) => {

@@ -83,7 +83,7 @@ impl Timetable {
             }
         }
         due.taken.sort_unstable_by(|a, b| (a.due, &a.id).cmp(&(b.due, &b.id)));
-        due.next_in = self.by_look.first().map(|(look, _)| Duration::from_millis(look.0.saturating_sub(now.0)));
+        due.next_in = self.by_look.first().map(|(look, _)| look.since(now));
         due
     }
 

@@ -1,6 +1,5 @@
 //! The schedules: what is sent when, and what came of it.
 
-use std::time::Duration;
 
 use maud::{Markup, html};
 use wasq_core::message::UnixMs;
@@ -35,7 +34,7 @@ fn table(all: &[ScheduleStatus], token: Option<&str>, now: UnixMs) -> Markup {
                             td data-name="next" {
                                 @match schedule.next {
                                     _ if schedule.is_paused => span .pill.warn { "paused" },
-                                    Some(next) => { (format::time(next)) " UTC " span .dim { "in " (format::span(Duration::from_millis(next.0.saturating_sub(now.0)))) } },
+                                    Some(next) => { (format::time(next)) " UTC " span .dim { "in " (format::span(next.since(now))) } },
                                     None => "–",
                                 }
                             }

@@ -53,7 +53,7 @@ async fn dlq(runtime: &QueueRuntime, config: &Telemetry, now: UnixMs) {
         Some(0.0) => meters.oldest_dead_letter_s.set(0.0),
         Some(_) if may_look => match peek(dlq).await {
             Ok(Some(oldest)) => {
-                let age = Duration::from_millis(now.0.saturating_sub(oldest.0));
+                let age = now.since(oldest);
                 meters.oldest_dead_letter_s.set(age.as_secs_f64());
             }
             // Hidden just now, by a replay perhaps: what was known is still the best there is.

@@ -64,7 +64,7 @@ pub fn fence_after(last: Fence, now: Bounds) -> Fence {
 
 /// How long until then; None where nothing is awaited.
 pub fn waits(look: UnixMs, now: Bounds) -> Option<Duration> {
-    (look <= END_OF_TIME).then(|| Duration::from_millis(look.0.saturating_sub(now.middle().0)))
+    (look <= END_OF_TIME).then(|| look.since(now.middle()))
 }
 
 /// Does something for each of many, some at once, and answers in their order.
