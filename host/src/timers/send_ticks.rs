@@ -1,6 +1,5 @@
 //! Sends the messages of schedules whose ticks have come, and has their timers wait for the next.
 
-
 use futures::future::join_all;
 use wasq_core::message::UnixMs;
 use wasq_ledgers::LedgerError;

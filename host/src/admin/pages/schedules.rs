@@ -1,6 +1,5 @@
 //! The schedules: what is sent when, and what came of it.
 
-
 use maud::{Markup, html};
 use wasq_core::message::UnixMs;
 
