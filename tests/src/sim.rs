@@ -6,7 +6,9 @@
 //! (a crash) or left alone for a while (SIGSTOP). What must never happen is checked by the
 //! [`World`] while it happens, and once more at the end.
 
+mod answers;
 mod checks;
+mod crew;
 mod documents;
 mod groups;
 mod host;
@@ -19,7 +21,8 @@ mod world;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use host::{Kit, SimHost};
+use crew::Kit;
+use host::SimHost;
 use plan::Plan;
 use world::World;
 

@@ -8,6 +8,7 @@
 //! probe that fails doubles the wait, and a run that succeeds closes all breakers of its plugin.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -26,6 +27,9 @@ pub struct Breakers {
     probe: Duration,
     /// Dependencies that are remembered of one plugin.
     dependencies: usize,
+    /// Whether there are any. Mostly there are none, and no message takes the lock. It is written
+    /// under it.
+    any: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -91,6 +95,7 @@ impl Breakers {
             failures: limits.breaker_failures,
             probe: limits.breaker_probe,
             dependencies: limits.breaker_dependencies,
+            any: AtomicBool::default(),
             state: Mutex::default(),
         }
     }
@@ -98,9 +103,12 @@ impl Breakers {
     /// Lets a run of the plugin start unless one of its dependencies is down. When the waits of all
     /// its open breakers are over, the run is the probe of them all.
     pub fn admit<'a>(&'a self, plugin: &'a str, now: Instant) -> Result<Admitted<'a>, Refused> {
+        let admitted = |probe| Admitted { breakers: self, plugin, probe };
+        if !self.any.load(Ordering::Acquire) {
+            return Ok(admitted(None));
+        }
         let mut state = self.lock();
         let State { by_plugin, probes } = &mut *state;
-        let admitted = |probe| Admitted { breakers: self, plugin, probe };
         let Some(breakers) = by_plugin.get_mut(plugin) else { return Ok(admitted(None)) };
         let remaining = |open: &Open| match open.probe {
             // Nobody knows how long it will take.
@@ -142,7 +150,12 @@ impl Breakers {
 impl Admitted<'_> {
     /// The run succeeded: what the plugin depends on is there.
     pub fn succeeded(self) {
-        self.breakers.lock().by_plugin.remove(self.plugin);
+        if !self.breakers.any.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.breakers.lock();
+        state.by_plugin.remove(self.plugin);
+        self.breakers.any.store(!state.by_plugin.is_empty(), Ordering::Release);
     }
 
     /// The dependency was unavailable, for `after` if it said so. The answer is how long to wait
@@ -151,6 +164,7 @@ impl Admitted<'_> {
         let Breakers { failures, probe, dependencies, .. } = *self.breakers;
         let least = after.unwrap_or(probe);
         let mut state = self.breakers.lock();
+        self.breakers.any.store(true, Ordering::Release);
         let breakers = state.by_plugin.entry(self.plugin.to_owned()).or_default();
         if !breakers.contains_key(dependency) && breakers.len() >= dependencies && !forget_one(breakers) {
             return least;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use wasq_core::clock;
 use wasq_core::message::{Key, MessageType};
 
@@ -155,7 +156,7 @@ pub struct Catalogs {
     /// Where versions are kept while others are on trial; without it, every new version serves at
     /// once.
     versions: Option<Versions>,
-    current: RwLock<Arc<Catalog>>,
+    current: ArcSwap<Catalog>,
     /// Held while the directory is read: one reload ends before the next begins.
     reloading: Mutex<Gone>,
 }
@@ -163,7 +164,7 @@ pub struct Catalogs {
 impl Catalogs {
     /// Starts with nothing loaded.
     pub fn new(loader: Loader, versions: Option<Versions>) -> Self {
-        Self { loader, versions, current: RwLock::default(), reloading: Mutex::default() }
+        Self { loader, versions, current: ArcSwap::default(), reloading: Mutex::default() }
     }
 
     /// The pools that plugins share.
@@ -172,7 +173,7 @@ impl Catalogs {
     }
 
     pub fn current(&self) -> Arc<Catalog> {
-        self.current.read().clone()
+        self.current.load_full()
     }
 
     /// Reads the directory and swaps the catalog. A file that has not changed is kept as it is; one
@@ -203,7 +204,7 @@ impl Catalogs {
         }
         gone.note(&before.by_name, &by_name, clock::now());
         let catalog = Arc::new(Catalog::of(by_name, failures));
-        *self.current.write() = catalog.clone();
+        self.current.store(catalog.clone());
         Ok(catalog)
     }
 

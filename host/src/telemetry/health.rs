@@ -1,7 +1,9 @@
 //! Whether the host can work, and why not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -14,12 +16,13 @@ const POLL_MAX_SILENCE: std::time::Duration = std::time::Duration::from_secs(120
 /// What the host's parts say of themselves.
 #[derive(Default)]
 pub struct Health {
+    /// Why the ledger is down, if it is. Every message asks, so no lock is before it.
+    ledger: ArcSwapOption<String>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    ledger: Option<String>,
     /// Queues and outlets that could not be opened, each with its reason.
     unopened: BTreeMap<String, String>,
     queues: BTreeMap<String, QueueHealth>,
@@ -55,18 +58,20 @@ pub struct Verdict {
 
 impl Health {
     pub fn ledger_answered(&self) {
-        let mut state = self.lock();
-        if let Some(reason) = state.ledger.take() {
-            tracing::info!(reason, "the ledger answers again");
+        if self.ledger_is_down()
+            && let Some(reason) = self.ledger.swap(None)
+        {
+            tracing::info!(%reason, "the ledger answers again");
         }
     }
 
     pub fn ledger_failed(&self, reason: &str) {
-        self.lock().ledger.get_or_insert_with(|| reason.to_owned());
+        // The first reason stays.
+        self.ledger.rcu(|before| before.clone().unwrap_or_else(|| Arc::new(reason.to_owned())));
     }
 
     pub fn ledger_is_down(&self) -> bool {
-        self.lock().ledger.is_some()
+        self.ledger.load().is_some()
     }
 
     /// A queue or an outlet of the config could not be opened. It is said again when the reason
@@ -155,7 +160,7 @@ impl Health {
         let mut reasons = Vec::new();
         reasons.extend(state.plugins.clone());
         reasons.extend(state.secrets.clone());
-        reasons.extend(state.ledger.as_ref().map(|reason| format!("ledger: {reason}")));
+        reasons.extend(self.ledger.load().as_ref().map(|reason| format!("ledger: {reason}")));
         reasons.extend(state.unopened.values().map(|reason| format!("{reason} (not open yet; tried again)")));
         for (name, queue) in &state.queues {
             reasons.extend(queue.error.as_ref().map(|error| format!("queue {name}: {error}")));

@@ -9,6 +9,7 @@ use wasq_core::message::{AttributeValue, Key, MessageId, MessageType, OWN_KEY_AT
 use wasq_ledgers::{Fence, Finish};
 use wasq_queues::Outgoing;
 
+use super::answers::Answers;
 use super::groups::Groups;
 use super::plan::{BARE, LIGHT, MEMBER, PAIR, Planned, READY, SOLO};
 use super::world::{Backlog, Which};
@@ -31,8 +32,6 @@ pub const PLUGINS: [SimPlugin; 4] = [
     SimPlugin { name: "light", types: &[LIGHT], mode: "completion" },
     SimPlugin { name: "bare", types: &[BARE], mode: "none" },
 ];
-/// What is answered to those that wait.
-pub const ANSWER: &str = "the answer";
 /// The attempts that the simulated plugins make.
 pub const MAX_ATTEMPTS: u32 = 3;
 
@@ -50,10 +49,7 @@ pub struct Watch {
     condemned: BTreeSet<(Key, MessageId)>,
     /// Dead letters that were sent, by message id, key and plugin.
     dead: BTreeSet<(String, String, String)>,
-    /// Keys whose answers were accepted.
-    accepted: BTreeSet<Key>,
-    /// What handlers were told of their waits.
-    came: BTreeMap<Key, String>,
+    pub answers: Answers,
     pub groups: Groups,
     /// When each host was last awake again after it had stood still.
     resumed_ms: BTreeMap<usize, u64>,
@@ -254,29 +250,6 @@ impl Watch {
     /// The messages of a key: twins have one key.
     pub fn messages_of(&self, key: Key) -> impl Iterator<Item = &MessageId> {
         self.sent.iter().filter(move |sent| sent.keys.iter().any(|(own, _)| *own == key)).map(|sent| &sent.id)
-    }
-
-    /// Somebody was told that the answer to a wait is accepted.
-    pub fn accepted(&mut self, key: Key) -> Verdict {
-        if !self.accepted.insert(key) {
-            return Err(format!("two answers to {key:?} were accepted"));
-        }
-        self.answer_came(key)
-    }
-
-    /// A handler was told what its wait has come to.
-    pub fn came(&mut self, key: Key, what: &str) -> Verdict {
-        self.came.insert(key, what.to_owned());
-        self.answer_came(key)
-    }
-
-    fn answer_came(&self, key: Key) -> Verdict {
-        match self.came.get(&key) {
-            Some(came) if self.accepted.contains(&key) && came != ANSWER => {
-                Err(format!("an answer to {key:?} was accepted, and its handler was told: {came}"))
-            }
-            Some(_) | None => Ok(()),
-        }
     }
 
     /// A host says that a run is done on which no ledger has a word.

@@ -7,76 +7,20 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasq::admission::breaker::Breakers;
-use wasq::admission::pauses::Pauses;
-use wasq::admission::permits::Permits;
-use wasq::config::{Config, Envelope, Limits, QueueConfig};
-use wasq::flow::recent::{Recent, RecentOutcome};
-use wasq::flow::settle::Settler;
-use wasq::flow::{QueueRuntime, Services};
-use wasq::groups::GroupStore;
-use wasq::lease::Keeper;
-use wasq::plugins::{Catalogs, Loader};
-use wasq::sandbox::Sandbox;
-use wasq::telemetry::health::Health;
-use wasq::telemetry::metrics::QueueMeters;
-use wasq::telemetry::spans::Tracing;
-use wasq::telemetry::stats::Stats;
-use wasq::timers::schedules::Schedules;
+use wasq::flow::Services;
+use wasq::flow::recent::RecentOutcome;
 use wasq::timers::waits::Answered;
-use wasq::timers::{TimerStore, send_due};
-use wasq::workers::Workers;
+
 use wasq_core::clock::{self, Clock};
 use wasq_core::message::UnixMs;
-use wasq_ledgers::Ledger;
-use wasq_queues::{MaximumMessageSize, Outlet, Queue, Retention};
 
-use super::checks::{ANSWER, MAX_ATTEMPTS, PLUGINS, SCOPE, SimPlugin, Watch};
-use super::ledger::SimLedger;
+use super::answers::ANSWER;
+use super::checks::Watch;
+use super::crew::{Crew, Kit, begin};
 use super::plan::{BARE, Plan};
-use super::queue::SimQueue;
-use super::world::{EPOCH_MS, Which, World};
-
-/// What all simulations share: the compiled plugins. Their runs share nothing.
-pub struct Kit {
-    sandbox: Sandbox,
-    catalogs: Arc<Catalogs>,
-    limits: Limits,
-}
-
-impl Kit {
-    pub fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        for SimPlugin { name: plugin, types, mode } in &PLUGINS {
-            let guest = if *mode == "none" { "bare" } else { "sim" };
-            let component = std::fs::read(crate::guest(guest)).expect("the guest was built");
-            std::fs::write(dir.path().join(format!("{plugin}.wasm")), component).expect("a temporary file");
-            // The guest without an outbox knows HTTP, which nobody here orders.
-            let asked = match *mode {
-                "none" => "allowed_outbound_hosts = ['http://127.0.0.1:1']",
-                _ => "queues = ['out', 'self']",
-            };
-            let manifest = format!(
-                "name = '{plugin}'\ntypes = {types:?}\ntimeout = '3s'\nmax_concurrency = 1000\n{asked}\nvariables = {{ plugin = '{plugin}' }}\n\
-                 [idempotency]\nmode = '{mode}'\n[retry]\nmax_attempts = {MAX_ATTEMPTS}\ninitial_interval = '500ms'\nmaximum_interval = '2s'\n"
-            );
-            std::fs::write(dir.path().join(format!("{plugin}.toml")), manifest).expect("a temporary file");
-        }
-        let text = "grant_all = true\n[limits]\nsettle_grace = '5s'\nmax_instances = 256\n[queues.jobs]\n";
-        let config = Config::parse(text, std::path::Path::new("wasq.toml")).expect("the config is valid");
-        let limits = config.limits.clone();
-        // What a guest does must not depend on how fast the machine is.
-        let sandbox = Sandbox::without_ticks(&limits).expect("an engine can be made");
-        let loader = Loader::new(sandbox.clone(), Arc::new(config)).expect("the config is valid");
-        let catalogs = Catalogs::new(loader, None);
-        let catalog = catalogs.reload(dir.path()).expect("the directory is there");
-        assert!(catalog.failures().is_empty(), "{:?}", catalog.failures());
-        Self { sandbox, catalogs: Arc::new(catalogs), limits }
-    }
-}
+use super::world::{EPOCH_MS, World};
 
 /// How long what is due may still be sent after a drain.
 const LAST_SENDS: Duration = Duration::from_secs(3);
@@ -94,9 +38,14 @@ pub struct Seat {
 }
 
 /// Past the end of every simulation.
-const ALWAYS: UnixMs = UnixMs(u64::MAX / 2);
+pub const ALWAYS: UnixMs = UnixMs(u64::MAX / 2);
 
 impl Seat {
+    /// This host sits here from now on.
+    pub fn take(&self, services: &Arc<Services>) {
+        self.services.set(Arc::downgrade(services)).expect("a seat is taken once");
+    }
+
     /// Tells the watch which runs the host has said to be done, of messages on which no ledger has
     /// a word.
     pub fn tell_runs(&self, watch: &mut Watch) {
@@ -229,7 +178,7 @@ impl SimHost {
             let state = &mut *seat.world.lock();
             state.trace(now_ms, || format!("host {host} is told the answer to {key:?}: {answered:?}"));
             if let Ok(Answered::Accepted) = answered
-                && let Err(what) = state.watch.accepted(key)
+                && let Err(what) = state.watch.answers.accepted(key)
             {
                 state.violated(now_ms, what);
             }
@@ -332,12 +281,6 @@ impl SimHost {
     }
 }
 
-/// What a host does: it works on its queue, and sends what is due.
-struct Crew {
-    workers: Workers,
-    timers: (JoinHandle<()>, CancellationToken),
-}
-
 impl Life {
     /// As on SIGTERM.
     fn drain(&mut self, patience: Duration) {
@@ -351,77 +294,4 @@ impl Life {
             drained.cancel();
         });
     }
-}
-
-/// Puts the host's own parts together over the world.
-fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
-    let queue = |which| Arc::new(SimQueue::new(which, seat.clone())) as Arc<dyn Queue>;
-    let ledger: Arc<dyn Ledger> = Arc::new(SimLedger::new(seat.clone()));
-    let outlet = |which| Outlet { queue: queue(which), max_bytes: MaximumMessageSize::default() };
-    let timers = TimerStore::of(&*ledger, SCOPE).map(Arc::new);
-    let services = Services {
-        scope: SCOPE.into(),
-        limits: kit.limits.clone(),
-        clock: seat.clone(),
-        catalogs: kit.catalogs.clone(),
-        sandbox: kit.sandbox.clone(),
-        permits: Permits::new(&kit.limits),
-        groups: timers
-            .as_ref()
-            .and_then(|timers| GroupStore::of(&ledger, SCOPE, timers, seat.clone(), &kit.limits).map(Arc::new)),
-        timers,
-        schedules: Schedules::default(),
-        ledger: ledger.clone(),
-        breakers: Breakers::new(&kit.limits),
-        stats: Stats::default(),
-        health: Health::default(),
-        pauses: Pauses::default(),
-        recent: Recent::default(),
-        tracing: Tracing::default(),
-        ingress: Default::default(),
-        queue_names: Default::default(),
-        outlets: Arc::new(
-            [("out", Which::Out), ("jobs", Which::Jobs)].map(|(name, which)| (name.to_owned(), outlet(which))).into(),
-        ),
-        interrupt: CancellationToken::new(),
-    };
-    let config = QueueConfig {
-        visibility: plan.visibility,
-        wait: Duration::from_secs(2),
-        concurrency: plan.concurrency,
-        max_pollers: 2,
-        envelope: Envelope::Auto,
-        split: true,
-        ..QueueConfig::default()
-    };
-    let jobs = queue(Which::Jobs);
-    let meters = Arc::new(QueueMeters::default());
-    let (keeper, renewals) = Keeper::new(config.visibility, meters.clone());
-    tokio::spawn(renewals.run(Arc::new(SimQueue::for_keeper(seat.clone())), ledger));
-    services.recent.watch(ALWAYS);
-    let services = Arc::new(services);
-    seat.services.set(Arc::downgrade(&services)).expect("a seat is taken once");
-    let mut workers = Workers::new(services.clone());
-    workers.begin(QueueRuntime {
-        s3: None,
-        sns: None,
-        name: "jobs".into(),
-        keeper,
-        settler: Settler::start(jobs.clone(), meters.clone()),
-        meters,
-        queue: jobs,
-        retention: Retention::default(),
-        max_bytes: MaximumMessageSize::default(),
-        dlq: queue(Which::Dlq),
-        dlq_max_bytes: MaximumMessageSize::default(),
-        config,
-    });
-    let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    let timers = tokio::spawn(async move {
-        let store = services.timers.as_ref().expect("the ledger keeps timers");
-        let Services { ledger, schedules, outlets, clock, .. } = &*services;
-        send_due(store, &**ledger, schedules, outlets, &**clock, stopped).await;
-    });
-    Crew { workers, timers: (timers, stop) }
 }

@@ -311,7 +311,7 @@ impl Ledger for SimLedger {
                         }
                     }
                     "came" => {
-                        if let Err(what) = state.watch.came(key, &said) {
+                        if let Err(what) = state.watch.answers.came(key, &said) {
                             state.violated(now_ms, what);
                         }
                     }
