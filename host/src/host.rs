@@ -154,7 +154,7 @@ impl Host {
             limits: config.limits.clone(),
         });
         let receives = Arc::new(ReceiveLimits::default());
-        let dead_letter_queues = Arc::new(DeadLetterQueues::new(sqs.clone()));
+        let dead_letter_queues = Arc::new(DeadLetterQueues::default());
         for queue in &open.queues {
             queue.warn();
             receives.add(queue);

@@ -41,6 +41,14 @@ impl Queue for ClaimCheckQueue {
         self.queue.name()
     }
 
+    fn url(&self) -> &str {
+        self.queue.url()
+    }
+
+    async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
+        self.queue.sibling(named).await
+    }
+
     fn claim_check_over(&self) -> Option<usize> {
         Some(self.over_bytes)
     }

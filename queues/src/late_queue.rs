@@ -61,6 +61,10 @@ impl Queue for LateQueue {
         self.claim_check_over
     }
 
+    async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
+        self.queue()?.sibling(named).await
+    }
+
     async fn prepare(&self, message: Outgoing) -> Result<Outgoing, QueueError> {
         self.queue()?.prepare(message).await
     }

@@ -30,6 +30,32 @@ pub trait Queue: Send + Sync + 'static {
     /// A name for logs: the URL's last part.
     fn name(&self) -> &str;
 
+    /// What tells it from all other queues: where it is, without credentials.
+    fn url(&self) -> &str {
+        self.name()
+    }
+
+    /// The region in which it is asked, of a broker that has regions.
+    fn region(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether its counts and its empty answers can be trusted at once.
+    fn is_exact(&self) -> bool {
+        true
+    }
+
+    /// The URLs of the queues whose messages the broker itself moves to this one.
+    async fn sources(&self) -> Result<Vec<String>, QueueError> {
+        Ok(Vec::new())
+    }
+
+    /// Another queue of the same broker, by its name or its URL.
+    async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
+        let message = format!("{} is a queue by itself, and does not lead to {named}", self.name());
+        Err(QueueError::Permanent { code: "Configuration".into(), message })
+    }
+
     fn is_fifo(&self) -> bool {
         is_fifo(self.name())
     }

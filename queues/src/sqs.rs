@@ -196,29 +196,28 @@ pub struct SqsQueue {
     name: String,
 }
 
-impl SqsQueue {
-    pub fn url(&self) -> &str {
+#[async_trait]
+impl Queue for SqsQueue {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn url(&self) -> &str {
         &self.url
     }
 
-    /// The region in which it is asked.
-    pub fn region(&self) -> Option<String> {
+    fn region(&self) -> Option<String> {
         self.sqs.shared.region().map(ToString::to_string)
     }
 
-    pub fn is_fifo(&self) -> bool {
-        Queue::is_fifo(self)
-    }
-
-    /// Whether its counts and its empty answers can be trusted at once. AWS answers from a fleet of
-    /// servers: a short poll may miss some, and the counts follow within a minute
-    /// (GetQueueAttributes' page). An endpoint on this machine is one.
-    pub fn is_exact(&self) -> bool {
+    /// AWS answers from a fleet of servers: a short poll may miss some, and the counts follow
+    /// within a minute (GetQueueAttributes' page). An endpoint on this machine is one.
+    fn is_exact(&self) -> bool {
         aws::is_loopback(&self.url)
     }
 
-    /// The URLs of the queues whose redrive policy names this one.
-    pub async fn sources(&self) -> Result<Vec<String>, QueueError> {
+    /// Those whose redrive policy names it.
+    async fn sources(&self) -> Result<Vec<String>, QueueError> {
         let mut urls = Vec::new();
         let mut pages = self.sqs.calls.list_dead_letter_source_queues().queue_url(&self.url).into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -226,12 +225,9 @@ impl SqsQueue {
         }
         Ok(urls)
     }
-}
 
-#[async_trait]
-impl Queue for SqsQueue {
-    fn name(&self) -> &str {
-        &self.name
+    async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
+        Ok(Arc::new(self.sqs.queue(named).await?))
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {

@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use wasq_core::message::{MessageId, UnixMs};
 use wasq_ledgers::Ledger;
-use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_queues::{BATCH_MAX_ENTRIES, QueueError};
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
 use crate::dlq::filter::Filter;
 use crate::dlq::letter_view::LetterView;
@@ -36,9 +35,8 @@ const ACTION_TIME: Duration = Duration::from_secs(60);
 pub struct DeadLetterQueue {
     /// The queue's name in the config.
     pub name: String,
-    sqs: Sqs,
-    queue: SqsQueue,
-    pub dlq: SqsQueue,
+    queue: Arc<dyn Queue>,
+    pub dlq: Arc<dyn Queue>,
     /// One look into a DLQ at a time: two would see a part each. Queues with one DLQ share it.
     turn: Arc<Mutex<()>>,
 }
@@ -65,24 +63,19 @@ pub enum LettersError {
 }
 
 /// Where the letters of all open queues are.
+#[derive(Default)]
 pub struct DeadLetterQueues {
-    sqs: Sqs,
     /// By DLQ.
     turns: parking_lot::Mutex<HashMap<String, Arc<Mutex<()>>>>,
     list: GrowingList<Arc<DeadLetterQueue>>,
 }
 
 impl DeadLetterQueues {
-    pub fn new(sqs: Sqs) -> Self {
-        Self { sqs, turns: Default::default(), list: GrowingList::default() }
-    }
-
     /// Adds an open queue with its DLQ.
-    pub fn add(&self, name: &str, queue: &SqsQueue, dlq: &SqsQueue) {
+    pub fn add(&self, name: &str, queue: &Arc<dyn Queue>, dlq: &Arc<dyn Queue>) {
         let turn = self.turns.lock().entry(account_and_name(dlq.url()).to_owned()).or_default().clone();
         self.list.push(Arc::new(DeadLetterQueue {
             name: name.to_owned(),
-            sqs: self.sqs.clone(),
             queue: queue.clone(),
             dlq: dlq.clone(),
             turn,
@@ -107,7 +100,7 @@ impl DeadLetterQueue {
         let stop = CancellationToken::new();
         let _nobody_waits = stop.clone().drop_guard();
         self.in_turn(move |dlq| async move {
-            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
+            let mut reader = Reader::open(&*dlq.dlq, &ledger, None).await?;
             let read = async {
                 let mut rows = Vec::new();
                 while (rows.len() as u64) < LETTERS_MAX && !stop.is_cancelled() {
@@ -133,7 +126,7 @@ impl DeadLetterQueue {
         let stop = CancellationToken::new();
         let _nobody_waits = stop.clone().drop_guard();
         self.in_turn(move |dlq| async move {
-            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
+            let mut reader = Reader::open(&*dlq.dlq, &ledger, None).await?;
             let view = find(&mut reader, &id, &stop).await;
             log_notes(reader.put_back().await);
             view
@@ -149,7 +142,7 @@ impl DeadLetterQueue {
         body: Option<Bytes>,
     ) -> Result<(), LettersError> {
         self.in_turn(move |dlq| async move {
-            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
+            let mut reader = Reader::open(&*dlq.dlq, &ledger, None).await?;
             let done = match find(&mut reader, &id, &CancellationToken::new()).await {
                 Ok(view) => {
                     let how = ReplayOptions { body, ..ReplayOptions::default() };
@@ -172,7 +165,7 @@ impl DeadLetterQueue {
         group: GroupKey,
     ) -> Result<(u64, Option<String>), LettersError> {
         self.in_turn(move |dlq| async move {
-            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
+            let mut reader = Reader::open(&*dlq.dlq, &ledger, None).await?;
             let (summary, kept) = dlq.run(&mut reader, group.filter(), ReplayOptions::default(), None).await;
             log_notes(reader.put_back().await);
             Ok((summary.replayed, kept))
@@ -183,7 +176,7 @@ impl DeadLetterQueue {
     /// Deletes one letter for good.
     pub async fn discard(self: Arc<Self>, ledger: Arc<dyn Ledger>, id: MessageId) -> Result<(), LettersError> {
         self.in_turn(move |dlq| async move {
-            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
+            let mut reader = Reader::open(&*dlq.dlq, &ledger, None).await?;
             let done = match find(&mut reader, &id, &CancellationToken::new()).await {
                 Ok(view) => match reader.delete(&[view.id().clone()]).await.pop() {
                     None => Ok(()),
@@ -206,7 +199,7 @@ impl DeadLetterQueue {
         began: UnixMs,
     ) -> Result<u64, LettersError> {
         self.in_turn(move |dlq| async move {
-            let mut reader = Reader::open(&dlq.dlq, &ledger, None).await?;
+            let mut reader = Reader::open(&*dlq.dlq, &ledger, None).await?;
             let filter = Filter { failed_by: Some(began), ..group.filter() };
             let work = async {
                 let mut count = 0;
@@ -254,7 +247,7 @@ impl DeadLetterQueue {
         how: ReplayOptions,
         only: Option<&LetterView>,
     ) -> (Summary, Option<String>) {
-        let mut sources = ReplayTargets::new(self.sqs.clone(), self.dlq.clone(), self.queue.clone(), true, None);
+        let mut sources = ReplayTargets::new(self.dlq.clone(), self.queue.clone(), true, None);
         let plan = Plan {
             began: wasq_core::clock::unix_ms(),
             filter,

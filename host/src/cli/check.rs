@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 use wasq_core::message::MessageType;
 use wasq_ledgers::{Ledger, LedgerError, OpenError, local};
-use wasq_queues::Queue;
 
 use super::table::{Table, list, name};
 use crate::config::{Config, QueueConfig};

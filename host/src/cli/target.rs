@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Args;
 use wasq_queues::Queue;
-use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::sqs::Sqs;
 
 use crate::config::{AwsConfig, Config, LOCAL_SQS_PORT, QueueConfig};
 use crate::dlq::redrive::RedriveError;
@@ -33,8 +33,7 @@ pub struct Target {
 
 /// A queue, and what the config says of it.
 pub struct Targeted {
-    pub sqs: Sqs,
-    pub queue: SqsQueue,
+    pub queue: Arc<dyn Queue>,
     pub config: QueueConfig,
     aws: AwsConfig,
 }
@@ -71,7 +70,7 @@ impl Target {
             let at = aws.endpoint_url.as_deref().unwrap_or("AWS");
             format!("cannot reach the queue `{wanted}` at {at}; start `wasq dev`, or set --queue and --endpoint-url")
         })?;
-        Ok(Targeted { sqs, queue, config: queue_config, aws })
+        Ok(Targeted { queue: Arc::new(queue), config: queue_config, aws })
     }
 
     fn choose(&self, queues: &[(String, QueueConfig)]) -> anyhow::Result<(String, QueueConfig)> {
@@ -98,7 +97,7 @@ impl Targeted {
 
     /// The queue's DLQ: the config's, the redrive policy's target, or the one that `wasq dev` makes
     /// beside a queue.
-    pub async fn dlq(&self) -> anyhow::Result<SqsQueue> {
+    pub async fn dlq(&self) -> anyhow::Result<Arc<dyn Queue>> {
         let attributes = match self.queue.attributes().await {
             Err(error) if error.says_denied() => None,
             answer => Some(answer?),
@@ -108,7 +107,7 @@ impl Targeted {
             Err(RedriveError::NoDlq { .. }) => dlq_name(self.queue.name()),
             checked => checked?.dlq,
         };
-        self.sqs.queue(&name).await.with_context(|| format!("cannot open the DLQ `{name}`"))
+        self.queue.sibling(&name).await.with_context(|| format!("cannot open the DLQ `{name}`"))
     }
 }
 

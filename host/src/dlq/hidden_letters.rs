@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use wasq_core::backoff::Backoff;
 use wasq_core::clock;
 use wasq_core::message::{Delivery, MessageId, Receipt};
-use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError, VISIBILITY_MAX};
 
 /// How often a call is tried, and the wait after the first failure.
@@ -30,7 +29,7 @@ fn wait(failures: u32, draw: f64) -> Duration {
 
 /// Letters in hand.
 pub struct HiddenLetters<'a> {
-    dlq: &'a SqsQueue,
+    dlq: &'a dyn Queue,
     hide: Duration,
     held: HashMap<MessageId, HiddenLetter>,
     /// When to look which of them must be hidden for longer.
@@ -45,7 +44,7 @@ struct HiddenLetter {
 
 impl<'a> HiddenLetters<'a> {
     /// An empty hand; what comes into it is hidden for `hide`, at least a second.
-    pub fn new(dlq: &'a SqsQueue, hide: Duration) -> Self {
+    pub fn new(dlq: &'a dyn Queue, hide: Duration) -> Self {
         let hide = hide.clamp(Duration::from_secs(1), VISIBILITY_MAX);
         Self { dlq, hide, held: HashMap::new(), renew_at: clock::now() + hide / 2 }
     }
@@ -127,7 +126,7 @@ impl<'a> HiddenLetters<'a> {
 
 /// Hides letters for so many seconds from now; 0 shows them. Gives the errors of those that are as
 /// they were. A letter whose receipt has run out shows already.
-async fn hide_for(dlq: &SqsQueue, receipts: Vec<Receipt>, visibility_s: u32) -> Vec<QueueError> {
+async fn hide_for(dlq: &dyn Queue, receipts: Vec<Receipt>, visibility_s: u32) -> Vec<QueueError> {
     let mut waits = waits();
     let mut left = receipts;
     let mut errors = Vec::new();

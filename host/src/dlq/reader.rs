@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use wasq_core::clock;
 use wasq_core::message::{Delivery, MessageId, UnixMs};
-use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 
 use super::Envelopes;
@@ -38,7 +37,7 @@ const EMPTY_WAIT: Duration = Duration::from_secs(1);
 /// Reads each letter of a DLQ once. Whoever opens one calls [`Reader::put_back`], whatever happened
 /// in between.
 pub struct Reader<'a> {
-    dlq: &'a SqsQueue,
+    dlq: &'a dyn Queue,
     envelopes: &'a dyn Envelopes,
     hidden: HiddenLetters<'a>,
     /// Messages in the DLQ when it was opened, hidden ones among them.
@@ -59,7 +58,7 @@ impl<'a> Reader<'a> {
     /// A reader that hides what it has in hand for `hide`; by default for [`HIDE_MIN`], and longer
     /// on a long queue.
     pub async fn open(
-        dlq: &'a SqsQueue,
+        dlq: &'a dyn Queue,
         envelopes: &'a dyn Envelopes,
         hide: Option<Duration>,
     ) -> Result<Self, QueueError> {

@@ -6,13 +6,13 @@
 //! What was replayed is gone from the DLQ, so running it again goes on where it ended.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
 use wasq_core::message::{Key, MessageId};
-use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{Outgoing, Queue, QueueError, send_in_order};
 
 use super::letter_view::LetterView;
@@ -72,7 +72,7 @@ struct Progress<'t> {
     /// Groups of which a letter stayed: none may overtake it.
     blocked: HashSet<String>,
     /// The queues that letters were sent to.
-    queues: HashMap<String, SqsQueue>,
+    queues: HashMap<String, Arc<dyn Queue>>,
     looked_at: Instant,
     scan_from: Instant,
     /// Newcomers that the DLQ's count tells of and a look through it did not find.
@@ -152,7 +152,7 @@ impl Replay<'_, '_> {
         for (queue, sends) in by_queue {
             let (batch, messages): (Vec<_>, Vec<_>) =
                 sends.into_iter().map(|send| (send.letters, send.message)).unzip();
-            let answers = send_in_order(&queue, &messages).await;
+            let answers = send_in_order(&*queue, &messages).await;
             for (letters, answer) in batch.into_iter().zip(answers) {
                 match answer {
                     Ok(id) => {
@@ -188,8 +188,9 @@ impl Replay<'_, '_> {
         &mut self,
         progress: &mut Progress<'_>,
         letters: &'l [LetterView],
-    ) -> (Vec<&'l LetterView>, Vec<(SqsQueue, Vec<Send<'l>>)>) {
-        let (mut settled, mut by_queue): (Vec<&LetterView>, Vec<(SqsQueue, Vec<Send<'l>>)>) = (Vec::new(), Vec::new());
+    ) -> (Vec<&'l LetterView>, Vec<(Arc<dyn Queue>, Vec<Send<'l>>)>) {
+        let (mut settled, mut by_queue): (Vec<&LetterView>, Vec<(Arc<dyn Queue>, Vec<Send<'l>>)>) =
+            (Vec::new(), Vec::new());
         for view in letters {
             let source = source(view);
             if source.is_some_and(|source| progress.covered.contains(&source)) {
@@ -223,7 +224,7 @@ impl Replay<'_, '_> {
     }
 
     /// What a letter becomes, and where it goes.
-    async fn message(&mut self, view: &LetterView) -> Result<(SqsQueue, Outgoing), String> {
+    async fn message(&mut self, view: &LetterView) -> Result<(Arc<dyn Queue>, Outgoing), String> {
         let queue = self.sources.of(view).await?;
         let message = view.replayed(queue.is_fifo(), &self.plan.how).map_err(|unfit| unfit.to_string())?;
         Ok((queue, message))
@@ -238,7 +239,7 @@ impl Replay<'_, '_> {
         loop {
             let mut waiting = 0;
             for queue in progress.queues.values() {
-                waiting += QueueDepth::of(queue).await?.total();
+                waiting += QueueDepth::of(&**queue).await?.total();
             }
             self.reader.renew().await;
             let now = clock::now();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasq_core::backoff::Backoff;
-use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::sqs::Sqs;
 use wasq_queues::{LateQueue, MaximumMessageSize, Outlet, Queue, QueueRef};
 
 use super::outlet::outlet_queue;
@@ -84,7 +84,7 @@ impl Opener {
         self.services.health.opened(name);
     }
 
-    fn sent_to(&self, name: &str, queue: &SqsQueue) -> Arc<dyn Queue> {
+    fn sent_to(&self, name: &str, queue: &Arc<dyn Queue>) -> Arc<dyn Queue> {
         outlet_queue(queue, &self.config.aws, self.config.claim_check(name).as_ref())
     }
 

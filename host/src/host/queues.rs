@@ -2,9 +2,11 @@
 //! host does so when it starts, and `wasq check --live` to say what the host would say. What could
 //! not be opened is [`Unopened`]: the host refuses to start, or opens it later ([`super::opener`]).
 
+use std::sync::Arc;
+
 use futures::future::{join, join_all};
 use parking_lot::Mutex;
-use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::sqs::Sqs;
 use wasq_queues::{MaximumMessageSize, Outlet, Outlets, Queue, QueueAttributes, QueueError, Retention};
 
 use super::outlet::outlet_queue;
@@ -47,10 +49,10 @@ pub struct OpenQueue {
     /// Its name in the config.
     pub name: String,
     pub config: QueueConfig,
-    pub queue: SqsQueue,
+    pub queue: Arc<dyn Queue>,
     pub retention: Retention,
     pub max_bytes: MaximumMessageSize,
-    pub dlq: SqsQueue,
+    pub dlq: Arc<dyn Queue>,
     pub dlq_max_bytes: MaximumMessageSize,
     pub max_receive_count: Option<u32>,
     /// What is allowed and may be meant otherwise, and what could not be checked.
@@ -63,7 +65,7 @@ pub struct OpenQueue {
 pub struct OpenOutlet {
     /// Its name in the config.
     pub name: String,
-    pub queue: SqsQueue,
+    pub queue: Arc<dyn Queue>,
     pub max_bytes: MaximumMessageSize,
 }
 
@@ -101,7 +103,7 @@ impl OpenQueues {
     pub fn outlets(&self, config: &Config) -> Outlets {
         let queues = self.queues.iter().map(|open| (&open.name, &open.queue, &open.max_bytes));
         let outlets = self.outlets.iter().map(|open| (&open.name, &open.queue, &open.max_bytes));
-        let outlet = |(name, queue, max_bytes): (&String, &SqsQueue, &MaximumMessageSize)| {
+        let outlet = |(name, queue, max_bytes): (&String, &Arc<dyn Queue>, &MaximumMessageSize)| {
             let queue = outlet_queue(queue, &config.aws, config.claim_check(name).as_ref());
             (name.clone(), Outlet { queue, max_bytes: max_bytes.clone() })
         };
@@ -176,7 +178,7 @@ pub async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u
         let hint = if error.says_missing() { "; create it, or set `url`" } else { "" };
         fail(name.to_owned(), error, hint)
     };
-    let queue = sqs.queue(config.url.as_deref().unwrap_or(name)).await.map_err(missing)?;
+    let queue: Arc<dyn Queue> = Arc::new(sqs.queue(config.url.as_deref().unwrap_or(name)).await.map_err(missing)?);
     let attributes = readable(queue.attributes().await).map_err(missing)?;
     let Redrive { dlq: dlq_name, max_receive_count } =
         redrive::check(name, queue.is_fifo(), config, attributes.as_ref(), attempts)?;
@@ -191,7 +193,7 @@ pub async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u
         let hint = if error.says_missing() { "; create it, or set `dlq`" } else { "" };
         fail(format!("{name}` with the DLQ `{dlq_name}"), error, hint)
     };
-    let dlq = sqs.queue(&dlq_name).await.map_err(no_dlq)?;
+    let dlq = queue.sibling(&dlq_name).await.map_err(no_dlq)?;
     let dlq_attributes = readable(dlq.attributes().await).map_err(no_dlq)?;
     let dlq_max_bytes = MaximumMessageSize::default();
     if let Some(attributes) = &dlq_attributes {
@@ -201,15 +203,15 @@ pub async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u
 
     let mut warnings: Vec<String> = Redrive { dlq: dlq_name, max_receive_count }.warning().into_iter().collect();
     if attributes.is_none() {
-        warnings.push(unchecked(&queue, &["its redrive policy (maxReceiveCount)", "how long it keeps a message"]));
+        warnings.push(unchecked(&*queue, &["its redrive policy (maxReceiveCount)", "how long it keeps a message"]));
     }
     if dlq_attributes.is_none() {
-        warnings.push(unchecked(&dlq, &["whether this DLQ is there", "the largest letter that it takes"]));
+        warnings.push(unchecked(&*dlq, &["whether this DLQ is there", "the largest letter that it takes"]));
     }
     Ok(OpenQueue {
         name: name.to_owned(),
         config: config.clone(),
-        identities: [identity(&queue, attributes.as_ref()), identity(&dlq, dlq_attributes.as_ref())],
+        identities: [identity(&*queue, attributes.as_ref()), identity(&*dlq, dlq_attributes.as_ref())],
         queue,
         retention,
         max_bytes,
@@ -226,7 +228,7 @@ pub async fn open_outlet(sqs: &Sqs, name: &str, config: &OutletConfig) -> Result
         let hint = if error.says_missing() { "; create it, or set `url`" } else { "" };
         OpenError::Queue { table: "outlet", name: name.to_owned(), error, hint }
     };
-    let queue = sqs.queue(config.url.as_deref().unwrap_or(name)).await.map_err(missing)?;
+    let queue: Arc<dyn Queue> = Arc::new(sqs.queue(config.url.as_deref().unwrap_or(name)).await.map_err(missing)?);
     let max_bytes = MaximumMessageSize::default();
     if let Some(attributes) = readable(queue.attributes().await).map_err(missing)? {
         max_bytes.update(&attributes);
@@ -266,7 +268,7 @@ fn readable(answer: Result<QueueAttributes, QueueError>) -> Result<Option<QueueA
     }
 }
 
-fn unchecked(queue: &SqsQueue, what: &[&str]) -> String {
+fn unchecked(queue: &dyn Queue, what: &[&str]) -> String {
     format!(
         "sqs:GetQueueAttributes is denied for {}, so the host cannot check {}, and its metrics lack the queue's counts; allow it",
         queue.name(),
@@ -275,7 +277,7 @@ fn unchecked(queue: &SqsQueue, what: &[&str]) -> String {
 }
 
 /// SQS's own name for the queue, else what its URL tells.
-fn identity(queue: &SqsQueue, attributes: Option<&QueueAttributes>) -> String {
+fn identity(queue: &dyn Queue, attributes: Option<&QueueAttributes>) -> String {
     let arn = attributes.and_then(|attributes| attributes.get("QueueArn")).map_or(queue.url(), String::as_str);
     QueueRef::parse(arn).map_or_else(|_| arn.to_owned(), |reference| reference.identity())
 }

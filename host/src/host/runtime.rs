@@ -39,7 +39,7 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
         meters,
         retention,
         max_bytes,
-        dlq: Arc::new(dlq),
+        dlq,
         dlq_max_bytes,
         queue,
         s3,

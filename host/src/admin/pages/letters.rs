@@ -8,7 +8,6 @@ use axum::extract::{Path, Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
 use wasq_core::message::{MessageId, UnixMs};
-use wasq_queues::Queue;
 
 use super::banner::Done;
 use super::components::signed;
@@ -71,7 +70,7 @@ pub(super) fn dead_letter_queue(app: &App, queue: &str) -> Result<Arc<DeadLetter
 
 pub async fn queues(State(app): State<Arc<App>>, _looker: Looker) -> Markup {
     let queues = app.dead_letter_queues.list();
-    let counts = futures::future::join_all(queues.iter().map(|dlq| QueueDepth::of(&dlq.dlq))).await;
+    let counts = futures::future::join_all(queues.iter().map(|dlq| QueueDepth::of(&*dlq.dlq))).await;
     let main = html! {
         div .scroll {
             table {

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
-use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
+use wasq_queues::BATCH_MAX_ENTRIES;
 
 use super::edit::ask;
 use super::select::{FILTERS, Filters};

@@ -6,7 +6,6 @@ use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
-use wasq_queues::Queue;
 
 use super::select::Filters;
 use super::target::{DlqHandle, Next};

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
-use wasq_queues::Queue;
 
 use super::select::Filters;
 use super::target::{DlqHandle, Next};

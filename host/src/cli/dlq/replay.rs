@@ -9,7 +9,6 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
-use wasq_queues::Queue;
 
 use super::report::{Progress, report};
 use super::select::{FILTERS, Filters, duration, rate, ratio};
@@ -262,7 +261,7 @@ pub async fn replay(
             }
             Ok(reader.hidden() as u64)
         }
-        _ => QueueDepth::of(&opened.dlq).await.map(QueueDepth::total).map_err(anyhow::Error::from),
+        _ => QueueDepth::of(&*opened.dlq).await.map(QueueDepth::total).map_err(anyhow::Error::from),
     };
     (summary, left)
 }

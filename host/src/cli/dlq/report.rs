@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use wasq_queues::Queue;
 
 use super::target::Opened;
 use super::view::short;

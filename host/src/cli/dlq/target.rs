@@ -1,6 +1,7 @@
 //! Which DLQ is meant, and the ways to read it that end well.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
-use wasq_queues::sqs::SqsQueue;
 use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
 use crate::cli::http::Admin;
@@ -39,7 +39,7 @@ pub struct DlqHandle {
 
 /// A DLQ that is connected to.
 pub struct Opened {
-    pub dlq: SqsQueue,
+    pub dlq: Arc<dyn Queue>,
     targeted: Targeted,
     named: bool,
     hide: Option<Duration>,
@@ -92,18 +92,20 @@ impl DlqHandle {
 
 impl Opened {
     pub async fn reader(&self) -> anyhow::Result<Reader<'_>> {
-        let opened = Reader::open(&self.dlq, &self.envelopes, self.hide).await;
+        let opened = Reader::open(&*self.dlq, &self.envelopes, self.hide).await;
         opened.with_context(|| format!("cannot read the DLQ {}", self.dlq.name()))
     }
 
     /// Where letters go; `to` is a queue for all of them.
     pub async fn sources(&self, to: Option<&str>) -> anyhow::Result<ReplayTargets> {
-        let Targeted { sqs, queue, .. } = &self.targeted;
+        let queue = &self.targeted.queue;
         let to = match to {
-            Some(name) => Some(sqs.queue(name).await.with_context(|| format!("--to: cannot open the queue `{name}`"))?),
+            Some(name) => {
+                Some(queue.sibling(name).await.with_context(|| format!("--to: cannot open the queue `{name}`"))?)
+            }
             None => None,
         };
-        Ok(ReplayTargets::new(sqs.clone(), self.dlq.clone(), queue.clone(), self.named, to))
+        Ok(ReplayTargets::new(self.dlq.clone(), queue.clone(), self.named, to))
     }
 
     /// Shows each letter to `look`, until it has enough, and leaves all in place. The answer is
