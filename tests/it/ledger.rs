@@ -10,3 +10,4 @@ mod outage;
 mod postgres;
 mod redis;
 mod timers;
+mod two_hosts;

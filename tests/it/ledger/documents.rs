@@ -9,7 +9,7 @@ use wasq_ledgers::documents::{Documents, ID_MAX_BYTES, Put, VALUE_MAX_BYTES};
 use wasq_ledgers::{Fence, Ledger, LedgerError};
 
 use super::contract::{ENDED, LONG, new_key};
-use super::{dynamodb as on_dynamodb, local as on_local, postgres as on_postgres, redis as on_redis};
+use super::two_hosts::TwoHosts;
 
 pub use model::*;
 
@@ -23,11 +23,12 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    fn new(one: &Arc<dyn Ledger>, other: &Arc<dyn Ledger>, kept: Option<tempfile::TempDir>) -> Self {
+    fn new(TwoHosts { one, other, kept }: TwoHosts) -> Self {
         let (service, another) = (new_key().to_hex(), new_key().to_hex());
         let documents =
             |ledger: &Arc<dyn Ledger>, service: &str| ledger.documents(service).expect("it keeps documents");
-        let (one, other, stranger) = (documents(one, &service), documents(other, &service), documents(one, &another));
+        let (one, other, stranger) =
+            (documents(&one, &service), documents(&other, &service), documents(&one, &another));
         Self { one, other, stranger, _kept: kept }
     }
 }
@@ -35,18 +36,18 @@ impl Hosts {
 /// Makes a module with a test of each case for each store.
 macro_rules! document_contract {
     ($($case:ident)*) => {
-        document_contract! { @store contract_of_local, local_hosts; $($case)* }
-        document_contract! { @store contract_of_redis, redis_hosts; $($case)* }
-        document_contract! { @store contract_of_postgres, postgres_hosts; $($case)* }
-        document_contract! { @store contract_of_dynamodb_on_moto, moto_hosts; $($case)* }
-        document_contract! { @store contract_of_dynamodb_on_dynalite, dynalite_hosts; $($case)* }
+        document_contract! { @store contract_of_local, local; $($case)* }
+        document_contract! { @store contract_of_redis, redis; $($case)* }
+        document_contract! { @store contract_of_postgres, postgres; $($case)* }
+        document_contract! { @store contract_of_dynamodb_on_moto, moto; $($case)* }
+        document_contract! { @store contract_of_dynamodb_on_dynalite, dynalite; $($case)* }
     };
     (@store $store:ident, $open:ident; $($case:ident)*) => {
         mod $store {$(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 $crate::ledger::contract::run(|| async {
-                    let hosts = super::$open().await;
+                    let hosts = super::Hosts::new(super::TwoHosts::$open().await);
                     super::$case(&hosts).await;
                 })
                 .await;
@@ -66,31 +67,6 @@ document_contract! {
     what_is_too_large_is_refused
     services_do_not_touch_each_other
     it_decides_as_the_document_map_does
-}
-
-async fn local_hosts() -> Hosts {
-    let (ledger, dir) = on_local::open_shared().await;
-    Hosts::new(&ledger, &ledger.clone(), Some(dir))
-}
-
-async fn redis_hosts() -> Hosts {
-    let (one, other, ()) = on_redis::open_two().await;
-    Hosts::new(&one, &other, None)
-}
-
-async fn postgres_hosts() -> Hosts {
-    let (one, other, ()) = on_postgres::open_two().await;
-    Hosts::new(&one, &other, None)
-}
-
-async fn moto_hosts() -> Hosts {
-    let (one, other, ()) = on_dynamodb::open_two_on_moto().await;
-    Hosts::new(&one, &other, None)
-}
-
-async fn dynalite_hosts() -> Hosts {
-    let (one, other, ()) = on_dynamodb::open_two_on_dynalite().await;
-    Hosts::new(&one, &other, None)
 }
 
 async fn get(documents: &dyn Documents, id: &str) -> Option<(Fence, String)> {

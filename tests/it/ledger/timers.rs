@@ -21,7 +21,7 @@ use wasq_ledgers::timers::{Cancelled, Due, NewTimer, Set, Taken, Timer, TimerId,
 use wasq_ledgers::{Fence, Ledger, LedgerError};
 
 use super::contract::{LONG, new_key};
-use super::{dynamodb as on_dynamodb, local as on_local, postgres as on_postgres, redis as on_redis};
+use super::two_hosts::TwoHosts;
 
 pub use leases::*;
 pub use lists::*;
@@ -44,10 +44,10 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    fn new(one: &Arc<dyn Ledger>, other: &Arc<dyn Ledger>, kept: Option<tempfile::TempDir>) -> Self {
+    fn new(TwoHosts { one, other, kept }: TwoHosts) -> Self {
         let (service, another) = (new_key().to_hex(), new_key().to_hex());
         let timers = |ledger: &Arc<dyn Ledger>, service: &str| ledger.timers(service).expect("it keeps timers");
-        let (one, other, stranger) = (timers(one, &service), timers(other, &service), timers(one, &another));
+        let (one, other, stranger) = (timers(&one, &service), timers(&other, &service), timers(&one, &another));
         Self { one, other, stranger, service, _kept: kept }
     }
 }
@@ -56,18 +56,18 @@ impl Hosts {
 /// each query, which all tests share: what asks very often is not for it.
 macro_rules! timer_contract {
     ($($case:ident)*; not_on_moto: $($long:ident)*) => {
-        timer_contract! { @store contract_of_local, local_hosts; $($case)* $($long)* }
-        timer_contract! { @store contract_of_redis, redis_hosts; $($case)* $($long)* }
-        timer_contract! { @store contract_of_postgres, postgres_hosts; $($case)* $($long)* }
-        timer_contract! { @store contract_of_dynamodb_on_moto, moto_hosts; $($case)* }
-        timer_contract! { @store contract_of_dynamodb_on_dynalite, dynalite_hosts; $($case)* $($long)* }
+        timer_contract! { @store contract_of_local, local; $($case)* $($long)* }
+        timer_contract! { @store contract_of_redis, redis; $($case)* $($long)* }
+        timer_contract! { @store contract_of_postgres, postgres; $($case)* $($long)* }
+        timer_contract! { @store contract_of_dynamodb_on_moto, moto; $($case)* }
+        timer_contract! { @store contract_of_dynamodb_on_dynalite, dynalite; $($case)* $($long)* }
     };
     (@store $store:ident, $open:ident; $($case:ident)*) => {
         mod $store {$(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 $crate::ledger::contract::run(|| async {
-                    let hosts = super::$open().await;
+                    let hosts = super::Hosts::new(super::TwoHosts::$open().await);
                     super::$case(&hosts).await;
                 })
                 .await;
@@ -101,31 +101,6 @@ timer_contract! {
     ;
     not_on_moto:
     it_decides_as_the_timetable_does
-}
-
-async fn local_hosts() -> Hosts {
-    let (ledger, dir) = on_local::open_shared().await;
-    Hosts::new(&ledger, &ledger.clone(), Some(dir))
-}
-
-async fn redis_hosts() -> Hosts {
-    let (one, other, ()) = on_redis::open_two().await;
-    Hosts::new(&one, &other, None)
-}
-
-async fn postgres_hosts() -> Hosts {
-    let (one, other, ()) = on_postgres::open_two().await;
-    Hosts::new(&one, &other, None)
-}
-
-async fn moto_hosts() -> Hosts {
-    let (one, other, ()) = on_dynamodb::open_two_on_moto().await;
-    Hosts::new(&one, &other, None)
-}
-
-async fn dynalite_hosts() -> Hosts {
-    let (one, other, ()) = on_dynamodb::open_two_on_dynalite().await;
-    Hosts::new(&one, &other, None)
 }
 
 /// A moment that has passed: which of them.

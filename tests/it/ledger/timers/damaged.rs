@@ -8,7 +8,7 @@ use wasq_core::message::Key;
 use wasq_ledgers::timers::{Cancelled, Set, Timers};
 use wasq_ledgers::{Ledger, LedgerError};
 
-use super::{Hosts, cancel, dynalite_hosts, get, id, moto_hosts, past, postgres_hosts, redis_hosts, set, timer};
+use super::{Hosts, TwoHosts, cancel, get, id, past, set, timer};
 use crate::ledger::contract::LONG;
 use crate::ledger::dynamodb::{client, servers};
 use crate::ledger::local::open_shared;
@@ -54,7 +54,7 @@ async fn in_the_local_store() {
 
 #[tokio::test]
 async fn in_redis() {
-    let Hosts { one, service, .. } = redis_hosts().await;
+    let Hosts { one, service, .. } = Hosts::new(TwoHosts::redis().await);
     set_three(&*one).await;
     let mut damage = ::redis::cmd("HSET");
     damage.arg(format!("contract:timers:{{{service}}}:timers")).arg("hb").arg("asleep");
@@ -65,7 +65,7 @@ async fn in_redis() {
 
 #[tokio::test]
 async fn in_postgresql() {
-    let Hosts { one, service, .. } = postgres_hosts().await;
+    let Hosts { one, service, .. } = Hosts::new(TwoHosts::postgres().await);
     set_three(&*one).await;
     let damage = "UPDATE contract.timers SET queue = '\\xff' WHERE service = $1 AND id = 'b'";
     let client = crate::ledger::postgres::sql(postgres()).await;
@@ -75,9 +75,10 @@ async fn in_postgresql() {
 
 #[tokio::test]
 async fn in_dynamodb() {
-    for (hosts, url) in
-        [(moto_hosts().await, servers::moto().url()), (dynalite_hosts().await, servers::dynalite().url())]
-    {
+    for (hosts, url) in [
+        (Hosts::new(TwoHosts::moto().await), servers::moto().url()),
+        (Hosts::new(TwoHosts::dynalite().await), servers::dynalite().url()),
+    ] {
         set_three(&*hosts.one).await;
         let key = Key::derive(&[b"timer", hosts.service.as_bytes(), b"b"]);
         let call = client(&url).await.update_item().table_name("wasq-ledger");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wasq_core::clock;
 use wasq_ledgers::timers::{Set, When};
 
-use super::{FAR, Hosts, local_hosts, past, postgres_hosts, redis_hosts, set, take, take_none, timer};
+use super::{FAR, Hosts, TwoHosts, past, set, take, take_none, timer};
 use crate::ledger::contract::LONG;
 
 const WAITING: usize = 20_000;
@@ -46,15 +46,15 @@ async fn many_that_wait_are_in_nobodys_way(hosts: Hosts) {
 
 #[tokio::test]
 async fn in_the_local_store() {
-    many_that_wait_are_in_nobodys_way(local_hosts().await).await;
+    many_that_wait_are_in_nobodys_way(Hosts::new(TwoHosts::local().await)).await;
 }
 
 #[tokio::test]
 async fn in_redis() {
-    many_that_wait_are_in_nobodys_way(redis_hosts().await).await;
+    many_that_wait_are_in_nobodys_way(Hosts::new(TwoHosts::redis().await)).await;
 }
 
 #[tokio::test]
 async fn in_postgresql() {
-    many_that_wait_are_in_nobodys_way(postgres_hosts().await).await;
+    many_that_wait_are_in_nobodys_way(Hosts::new(TwoHosts::postgres().await)).await;
 }
