@@ -12,6 +12,7 @@ use wasq_core::aws::s3::{ObjectRef, S3, S3Error};
 use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, size_bytes};
 
 use crate::attributes::QueueAttributes;
+use crate::broker::Broker;
 use crate::payload_pointer::{self, SIZE_ATTRIBUTE};
 use crate::queue::{Outgoing, Queue, QueueError};
 
@@ -49,6 +50,10 @@ impl Queue for ClaimCheckQueue {
         self.queue.sibling(named).await
     }
 
+    fn broker(&self) -> Broker {
+        self.queue.broker()
+    }
+
     fn claim_check_over(&self) -> Option<usize> {
         Some(self.over_bytes)
     }
@@ -77,6 +82,10 @@ impl Queue for ClaimCheckQueue {
 
     async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>> {
         self.queue.change_visibility(changes).await
+    }
+
+    async fn hide(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>> {
+        self.queue.hide(changes).await
     }
 
     async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {

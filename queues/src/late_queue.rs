@@ -10,12 +10,14 @@ use parking_lot::RwLock;
 use wasq_core::message::{Delivery, MessageId, Receipt};
 
 use crate::attributes::QueueAttributes;
+use crate::broker::Broker;
 use crate::queue::{Outgoing, Queue, QueueError};
 
 /// Until it is open, every call fails as one that may pass by itself.
 pub struct LateQueue {
-    /// Its name in SQS.
+    /// Its name at its broker.
     name: String,
+    broker: Broker,
     claim_check_over: Option<usize>,
     state: RwLock<State>,
 }
@@ -26,11 +28,17 @@ enum State {
 }
 
 impl LateQueue {
-    /// `name` is the queue's name in SQS, which says whether it is a FIFO queue. `claim_check_over`
-    /// is what the open queue will say.
+    /// A queue of SQS. `name` is its name there, which says whether it is a FIFO queue.
+    /// `claim_check_over` is what the open queue will say.
     pub fn new(name: &str, reason: &str, claim_check_over: Option<usize>) -> Self {
         let state = RwLock::new(State::Closed { reason: reason.to_owned() });
-        Self { name: name.to_owned(), claim_check_over, state }
+        Self { name: name.to_owned(), broker: Broker::Sqs, claim_check_over, state }
+    }
+
+    /// The same on another broker.
+    #[must_use]
+    pub fn on(self, broker: Broker) -> Self {
+        Self { broker, ..self }
     }
 
     /// Why it is still not open: what its calls say from here on.
@@ -55,6 +63,10 @@ impl LateQueue {
 impl Queue for LateQueue {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn broker(&self) -> Broker {
+        self.broker
     }
 
     fn claim_check_over(&self) -> Option<usize> {
@@ -83,6 +95,13 @@ impl Queue for LateQueue {
     async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>> {
         match self.queue() {
             Ok(queue) => queue.change_visibility(changes).await,
+            Err(error) => vec![Err(error); changes.len()],
+        }
+    }
+
+    async fn hide(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>> {
+        match self.queue() {
+            Ok(queue) => queue.hide(changes).await,
             Err(error) => vec![Err(error); changes.len()],
         }
     }
@@ -119,6 +138,13 @@ mod tests {
             assert!(error.says_not_open() && matches!(error, QueueError::Transient { .. }), "{error}");
             assert!(error.to_string().contains("connection refused"), "{error}");
         }
+    }
+
+    #[test]
+    fn one_that_is_not_open_yet_knows_its_brokers_limits() {
+        let queue = LateQueue::new("mails.fifo", "not yet", None).on(Broker::RabbitMq);
+        assert!(!queue.is_fifo(), "a name says nothing there");
+        assert_eq!((queue.hides_up_to(), queue.delays_up_to()), (Duration::from_secs(10), Duration::ZERO));
     }
 
     #[tokio::test]

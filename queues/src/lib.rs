@@ -4,6 +4,7 @@
 //! SQS, or any endpoint that speaks its protocol.
 
 mod attributes;
+mod broker;
 #[cfg(feature = "sqs")]
 mod claim_check;
 mod in_order;
@@ -12,19 +13,21 @@ mod late_queue;
 pub mod payload_pointer;
 mod queue;
 mod queue_ref;
+mod rules;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 
 pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
+pub use broker::Broker;
 #[cfg(feature = "sqs")]
 pub use claim_check::ClaimCheckQueue;
 pub use in_order::send_in_order;
 pub use late_queue::LateQueue;
 pub use queue::{
-    BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, QueueRules, VISIBILITY_MAX, batches, is_fifo,
-    size_limit_error,
+    BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, VISIBILITY_MAX, batches, is_fifo, size_limit_error,
 };
 pub use queue_ref::{BadQueueRef, QueueRef};
+pub use rules::QueueRules;
 pub use wasq_sqs_rules::{
     MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, Value, check_attribute,
     takes_char,

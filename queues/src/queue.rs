@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use wasq_core::message::{AttributeData, Attributes, Delivery, MessageId, Receipt};
-use wasq_sqs_rules::{
-    self as sqs_rules, MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_DELAY_S, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES,
-    Value,
-};
+use wasq_core::message::{Attributes, Delivery, MessageId, Receipt};
+use wasq_sqs_rules::{MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES};
 
 use crate::attributes::{MaximumMessageSize, QueueAttributes};
+use crate::broker::Broker;
 
 /// SQS's limit on entries in one batch call.
 pub const BATCH_MAX_ENTRIES: usize = 10;
 /// SQS's limit on visibility, counted from receipt: 12 hours.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Whether a queue of this name, URL or ARN is a FIFO queue: SQS has them end so.
+/// Whether a queue of this name, URL or ARN is a FIFO queue of SQS, which has them end so.
 pub fn is_fifo(name: &str) -> bool {
     name.ends_with(".fifo")
 }
@@ -56,19 +54,27 @@ pub trait Queue: Send + Sync + 'static {
         Err(QueueError::Permanent { code: "Configuration".into(), message })
     }
 
+    /// Who keeps it.
+    fn broker(&self) -> Broker {
+        Broker::Sqs
+    }
+
     fn is_fifo(&self) -> bool {
-        is_fifo(self.name())
+        match self.broker() {
+            Broker::Sqs => is_fifo(self.name()),
+            Broker::RabbitMq => false,
+        }
     }
 
     /// The longest time for which a message that was received can be hidden.
     fn hides_up_to(&self) -> Duration {
-        VISIBILITY_MAX
+        self.broker().hides_up_to()
     }
 
     /// The longest delay that a message can be sent with. On a FIFO queue SQS has none for a message
     /// of its own.
     fn delays_up_to(&self) -> Duration {
-        if self.is_fifo() { Duration::ZERO } else { Duration::from_secs(MAX_DELAY_S.into()) }
+        if self.is_fifo() { Duration::ZERO } else { self.broker().delays_up_to() }
     }
 
     /// Over how many bytes a message goes by S3; none where it always goes itself.
@@ -83,6 +89,12 @@ pub trait Queue: Send + Sync + 'static {
 
     /// Hides each for so many whole seconds from now; 0 shows it again.
     async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>>;
+
+    /// The same of messages that the host has let go of: nobody works on them any more, and nobody
+    /// renews them. They show again after so many whole seconds.
+    async fn hide(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>> {
+        self.change_visibility(changes).await
+    }
 
     async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>>;
 
@@ -142,7 +154,7 @@ impl QueueError {
         matches!(self, Self::Permanent { code, .. } if BAD_SETTINGS.contains(&code.as_str()))
     }
 
-    /// SQS's code for it, without its prefixes; or ours, where there was no answer.
+    /// The broker's code for it, SQS's without its prefixes; or ours, where there was no answer.
     pub fn code(&self) -> &str {
         match self {
             Self::Transient { code, .. } | Self::Permanent { code, .. } => code,
@@ -150,14 +162,15 @@ impl QueueError {
         }
     }
 
-    /// Whether SQS says that we may not ask.
+    /// Whether the broker says that we may not ask.
     pub fn says_denied(&self) -> bool {
-        matches!(self.code(), "AccessDenied" | "AccessDeniedException")
+        matches!(self.code(), "AccessDenied" | "AccessDeniedException" | "AccessRefused")
     }
 
-    /// Whether SQS says that there is no such queue.
+    /// Whether the broker says that there is no such queue.
     pub fn says_missing(&self) -> bool {
-        ["NonExistentQueue", "QueueDoesNotExist"].iter().any(|code| self.code().contains(code))
+        self.code() == "NotFound"
+            || ["NonExistentQueue", "QueueDoesNotExist"].iter().any(|code| self.code().contains(code))
     }
 }
 
@@ -188,77 +201,6 @@ pub struct Outlet {
 
 /// Queues that outboxes send to, by their names in the config.
 pub type Outlets = HashMap<String, Outlet>;
-
-/// What decides whether a queue takes a message, beside the rules for all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueRules {
-    pub fifo: bool,
-    pub max_bytes: usize,
-    /// Over how many bytes a body goes by S3, and its message is small.
-    pub claim_check_over: Option<usize>,
-}
-
-impl QueueRules {
-    pub fn of(queue: &dyn Queue, max_bytes: &MaximumMessageSize) -> Self {
-        Self {
-            fifo: queue.is_fifo(),
-            max_bytes: max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES),
-            claim_check_over: queue.claim_check_over(),
-        }
-    }
-
-    /// Why the queue would refuse a message for good, in words for whoever wants it sent.
-    pub fn refusal(&self, message: &Outgoing) -> Option<String> {
-        let Ok(body) = std::str::from_utf8(&message.body) else {
-            return Some("the body is not UTF-8, which SQS requires".into());
-        };
-        if body.is_empty() {
-            return Some("the body is empty, and SQS takes no empty one".into());
-        }
-        if let Err(refused) = sqs_rules::check_characters(body) {
-            return Some(format!("in the body {refused}"));
-        }
-        for (name, attribute) in &message.attributes {
-            let value = match &attribute.value {
-                AttributeData::Text(text) => Value::Text(text),
-                AttributeData::Binary(bytes) => Value::Binary(bytes),
-            };
-            if let Err(refused) = sqs_rules::check_attribute(name, &attribute.data_type, value) {
-                return Some(format!("the attribute {name:?}: {refused}"));
-            }
-        }
-        let bytes = wasq_core::message::size_bytes(&message.body, &message.attributes);
-        let is_checked_in = self.claim_check_over.is_some_and(|over| bytes > over);
-        let all = message.attributes.len() + usize::from(is_checked_in);
-        if all > MESSAGE_MAX_ATTRIBUTES {
-            return Some(format!(
-                "the message has {all} attributes with the host's own; SQS takes {MESSAGE_MAX_ATTRIBUTES}"
-            ));
-        }
-        let bytes = if is_checked_in { bytes - message.body.len() + POINTER_MAX_BYTES } else { bytes };
-        if bytes > self.max_bytes {
-            return Some(format!(
-                "the message has {bytes} bytes with its attributes; the queue takes {}",
-                self.max_bytes
-            ));
-        }
-        if message.delay_s > MAX_DELAY_S {
-            return Some(format!("a delay has at most {MAX_DELAY_S} s"));
-        }
-        if self.fifo && message.delay_s > 0 {
-            return Some("the queue is FIFO, where a message has no delay of its own".into());
-        }
-        match &message.group {
-            Some(group) if !sqs_rules::is_id(group) => {
-                Some(format!("the group {group:?}: one has 1 to 128 letters, digits and punctuation, in ASCII"))
-            }
-            Some(_) | None => None,
-        }
-    }
-}
-
-/// What a pointer to a body in S3 takes with its attribute, at most.
-const POINTER_MAX_BYTES: usize = 512;
 
 /// Why SQS would refuse a message of this body and these attributes, with `more` attributes still
 /// to be added.

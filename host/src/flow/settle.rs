@@ -235,7 +235,7 @@ async fn call(queue: &dyn Queue, batch: &[Item]) -> Vec<Result<(), QueueError>> 
         })
         .collect();
     if !hides.is_empty() {
-        return queue.change_visibility(&hides).await;
+        return queue.hide(&hides).await;
     }
     let receipts: Vec<_> = batch.iter().map(|item| item.lease.receipt()).collect();
     queue.delete(&receipts).await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasq_core::message::{AttributeData, AttributeValue, Attributes, DEPTH_ATTRIBUTE, Key, TYPE_ATTRIBUTE, UnixMs};
-use wasq_queues::{MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules, is_fifo};
+use wasq_queues::{Broker, MESSAGE_MAX_BYTES, Outgoing, Outlets, QueueRules, is_fifo};
 
 use crate::dlq::OWN_KEY_ATTRIBUTE;
 use crate::groups::GroupPart;
@@ -98,7 +98,10 @@ pub struct Destinations {
 
 impl Default for Destinations {
     fn default() -> Self {
-        Self { own: QueueRules { fifo: false, max_bytes: MESSAGE_MAX_BYTES, claim_check_over: None }, outlets: None }
+        Self {
+            own: QueueRules { broker: Broker::Sqs, fifo: false, max_bytes: MESSAGE_MAX_BYTES, claim_check_over: None },
+            outlets: None,
+        }
     }
 }
 
@@ -108,7 +111,12 @@ impl Destinations {
     pub fn rules(&self, queue: &str) -> Option<QueueRules> {
         match &self.outlets {
             _ if queue.is_empty() => Some(self.own),
-            None => Some(QueueRules { fifo: is_fifo(queue), max_bytes: MESSAGE_MAX_BYTES, claim_check_over: None }),
+            None => Some(QueueRules {
+                broker: Broker::Sqs,
+                fifo: is_fifo(queue),
+                max_bytes: MESSAGE_MAX_BYTES,
+                claim_check_over: None,
+            }),
             Some(outlets) => outlets.get(queue).map(|outlet| QueueRules::of(&*outlet.queue, &outlet.max_bytes)),
         }
     }

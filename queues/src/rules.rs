@@ -1,0 +1,129 @@
+//! What a queue takes: each broker's rules for a message, known before it is sent.
+
+use wasq_core::message::AttributeData;
+use wasq_sqs_rules::{self as sqs_rules, MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_DELAY_S, Value};
+
+use crate::attributes::MaximumMessageSize;
+use crate::broker::Broker;
+use crate::queue::{Outgoing, Queue};
+
+/// What decides whether a queue takes a message, beside the rules for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRules {
+    pub broker: Broker,
+    pub fifo: bool,
+    pub max_bytes: usize,
+    /// Over how many bytes a body goes by S3, and its message is small.
+    pub claim_check_over: Option<usize>,
+}
+
+impl QueueRules {
+    pub fn of(queue: &dyn Queue, max_bytes: &MaximumMessageSize) -> Self {
+        let broker = queue.broker();
+        Self {
+            broker,
+            fifo: queue.is_fifo(),
+            max_bytes: max_bytes.get().unwrap_or(broker.message_max_bytes()),
+            claim_check_over: queue.claim_check_over(),
+        }
+    }
+
+    /// Why the queue would refuse a message for good, in words for whoever wants it sent.
+    pub fn refusal(&self, message: &Outgoing) -> Option<String> {
+        match self.broker {
+            Broker::Sqs => self.refusal_of_sqs(message),
+            Broker::RabbitMq => self.refusal_of_rabbitmq(message),
+        }
+    }
+
+    /// RabbitMQ takes any body and any number of headers.
+    fn refusal_of_rabbitmq(&self, message: &Outgoing) -> Option<String> {
+        for name in message.attributes.keys() {
+            if let Some(refused) = refused_header(name) {
+                return Some(format!("the attribute {name:?}: {refused}"));
+            }
+        }
+        let body = message.body.len();
+        let headers = wasq_core::message::size_bytes(&[], &message.attributes);
+        if headers > RABBITMQ_HEADERS_MAX_BYTES {
+            return Some(format!(
+                "the attributes have {headers} bytes; RabbitMQ takes {RABBITMQ_HEADERS_MAX_BYTES}: put more into the body"
+            ));
+        }
+        let is_checked_in = self.claim_check_over.is_some_and(|over| body + headers > over);
+        if !is_checked_in && body > self.max_bytes {
+            return Some(format!("the body has {body} bytes; the queue takes {}", self.max_bytes));
+        }
+        (message.delay_s > 0).then(|| "RabbitMQ has no delay of its own".into())
+    }
+
+    fn refusal_of_sqs(&self, message: &Outgoing) -> Option<String> {
+        let Ok(body) = std::str::from_utf8(&message.body) else {
+            return Some("the body is not UTF-8, which SQS requires".into());
+        };
+        if body.is_empty() {
+            return Some("the body is empty, and SQS takes no empty one".into());
+        }
+        if let Err(refused) = sqs_rules::check_characters(body) {
+            return Some(format!("in the body {refused}"));
+        }
+        for (name, attribute) in &message.attributes {
+            let value = match &attribute.value {
+                AttributeData::Text(text) => Value::Text(text),
+                AttributeData::Binary(bytes) => Value::Binary(bytes),
+            };
+            if let Err(refused) = sqs_rules::check_attribute(name, &attribute.data_type, value) {
+                return Some(format!("the attribute {name:?}: {refused}"));
+            }
+        }
+        let bytes = wasq_core::message::size_bytes(&message.body, &message.attributes);
+        let is_checked_in = self.claim_check_over.is_some_and(|over| bytes > over);
+        let all = message.attributes.len() + usize::from(is_checked_in);
+        if all > MESSAGE_MAX_ATTRIBUTES {
+            return Some(format!(
+                "the message has {all} attributes with the host's own; SQS takes {MESSAGE_MAX_ATTRIBUTES}"
+            ));
+        }
+        let bytes = if is_checked_in { bytes - message.body.len() + POINTER_MAX_BYTES } else { bytes };
+        if bytes > self.max_bytes {
+            return Some(format!(
+                "the message has {bytes} bytes with its attributes; the queue takes {}",
+                self.max_bytes
+            ));
+        }
+        if message.delay_s > MAX_DELAY_S {
+            return Some(format!("a delay has at most {MAX_DELAY_S} s"));
+        }
+        if self.fifo && message.delay_s > 0 {
+            return Some("the queue is FIFO, where a message has no delay of its own".into());
+        }
+        match &message.group {
+            Some(group) if !sqs_rules::is_id(group) => {
+                Some(format!("the group {group:?}: one has 1 to 128 letters, digits and punctuation, in ASCII"))
+            }
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// The headers of a message are in one frame, which RabbitMQ limits to 128 KiB as it comes
+/// (`frame_max`). What stands between and beside them takes a part of it.
+pub const RABBITMQ_HEADERS_MAX_BYTES: usize = 96 * 1024;
+/// The longest name of a header: AMQP's short string.
+const HEADER_NAME_MAX_BYTES: usize = 255;
+
+/// Why RabbitMQ would not take a header of this name as a message's own.
+pub fn refused_header(name: &str) -> Option<&'static str> {
+    match name {
+        // A handler may send to the queues that it was granted, and to no other.
+        "CC" | "BCC" => Some("RabbitMQ would send the message to other queues, too"),
+        _ if name.len() > HEADER_NAME_MAX_BYTES => Some("its name has more than 255 bytes"),
+        _ => None,
+    }
+}
+
+/// What a pointer to a body in S3 takes with its attribute, at most.
+const POINTER_MAX_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests;
