@@ -1,7 +1,7 @@
 //! The queues that a host receives from and sends to.
 //!
 //! [`Queue`] is the seam: what the host asks of any queue, and how that can fail. [`sqs`] is Amazon
-//! SQS, or any endpoint that speaks its protocol.
+//! SQS, or any endpoint that speaks its protocol. [`rabbitmq`] is RabbitMQ.
 
 mod attributes;
 mod broker;
@@ -13,6 +13,8 @@ mod late_queue;
 pub mod payload_pointer;
 mod queue;
 mod queue_ref;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 mod rules;
 #[cfg(feature = "sqs")]
 pub mod sqs;
