@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the AWS clients and the linters that the tests use, beside this script, and the programs that they start: Redis, PostgreSQL,
-# minisign, openssl, promtool, docker-compose, runc, Chromium, valgrind.
+# RabbitMQ, minisign, openssl, promtool, docker-compose, runc, Chromium, valgrind.
 # Does nothing when that is done already.
 set -eu
 cd "$(dirname "$0")"
@@ -33,12 +33,12 @@ if ! installed node_modules/.installed package.json; then
     cp package.json node_modules/.installed
 fi
 
-packages="redis-server postgresql minisign openssl prometheus docker-compose runc chromium valgrind"
+packages="redis-server postgresql rabbitmq-server minisign openssl prometheus docker-compose runc chromium valgrind"
 
 missing() { # prints which of the programs that the tests start are not there; Debian keeps PostgreSQL's out of PATH
     PATH="$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tr '\n' ':')"
     command -v redis-server >/dev/null || command -v valkey-server >/dev/null || echo redis-server
-    for program in postgres initdb minisign openssl promtool docker-compose runc chromium valgrind; do
+    for program in postgres initdb rabbitmq-server epmd minisign openssl promtool docker-compose runc chromium valgrind; do
         command -v $program >/dev/null || echo $program
     done
 }

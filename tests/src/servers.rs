@@ -1,5 +1,5 @@
-//! Real servers for tests and for the supervisor: a Redis and a PostgreSQL that are started,
-//! stopped, killed and restarted.
+//! Real servers for tests and for the supervisor: a Redis, a PostgreSQL and a RabbitMQ that are
+//! started, stopped, killed and restarted.
 //!
 //! They listen on a free port of 127.0.0.1, keep their data in a directory of their own, and ask
 //! for a password. When the process that started them is gone, even killed, they end and their data
@@ -7,6 +7,7 @@
 
 mod postgres;
 mod process;
+mod rabbitmq;
 mod redis;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ pub struct Server {
 enum Kind {
     Redis,
     Postgres,
+    RabbitMq,
 }
 
 impl Server {
@@ -83,6 +85,32 @@ impl Server {
         Self::start(Kind::Postgres, options, dir)
     }
 
+    /// A RabbitMQ with a user `wasq` who may do everything in the vhost `/`. Blocks until it is
+    /// ready, some seconds.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn rabbitmq() -> Result<Self> {
+        Self::rabbitmq_with(&[])
+    }
+
+    /// As [`Server::rabbitmq`], with more lines of its config: `["max_message_size = 1000000"]`.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn rabbitmq_with(lines: &[&str]) -> Result<Self> {
+        let dir = process::directory()?;
+        Self::start(Kind::RabbitMq, lines, dir)
+    }
+
+    /// Runs `rabbitmqctl` on a RabbitMQ: `["add_vhost", "v"]`. The answer is what it printed.
+    ///
+    /// # Errors
+    /// What it printed when it failed.
+    pub fn rabbitmqctl(&self, arguments: &[&str]) -> Result<String> {
+        rabbitmq::ctl(self.dir.path(), self.port, arguments)
+    }
+
     fn start(kind: Kind, options: &[&str], dir: TempDir) -> Result<Self> {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         for _ in 0..PORT_TRIES {
@@ -100,6 +128,7 @@ impl Server {
         match self.kind {
             Kind::Redis => format!("redis://:{PASSWORD}@127.0.0.1:{port}/0"),
             Kind::Postgres => format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"),
+            Kind::RabbitMq => format!("amqp://{}:{PASSWORD}@127.0.0.1:{port}/%2F", rabbitmq::USER),
         }
     }
 
@@ -155,12 +184,13 @@ fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<P
     let mut process = match kind {
         Kind::Redis => redis::spawn(options, dir, port)?,
         Kind::Postgres => postgres::spawn(options, dir, port)?,
+        Kind::RabbitMq => rabbitmq::spawn(options, dir, port)?,
     };
     // Time is counted in looks: no test needs it more exactly.
     for _ in 0..READY_MAX.as_millis() / LOOK.as_millis() {
         if !process.runs()? {
             let log = log(dir);
-            if log.contains("Address already in use") {
+            if ["Address already in use", "eaddrinuse"].iter().any(|words| log.contains(words)) {
                 return Ok(None);
             }
             bail!("{kind:?} ended before it was ready; its log:\n{log}");
@@ -168,6 +198,7 @@ fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<P
         let ready = match kind {
             Kind::Redis => redis::is_ready(port),
             Kind::Postgres => postgres::is_ready(dir, &process),
+            Kind::RabbitMq => rabbitmq::is_ready(port),
         };
         if ready {
             return Ok(Some(process));

@@ -17,6 +17,12 @@ pub fn redis() -> &'static Server {
     SERVER.get_or_init(|| started(Server::redis()))
 }
 
+/// The RabbitMQ that tests share, each with a queue of its own. It takes messages of 4 MiB.
+pub fn rabbitmq() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| started(Server::rabbitmq_with(&["max_message_size = 4194304"])))
+}
+
 /// The server, or a panic that says what is missing.
 pub fn started(server: Result<Server, impl std::fmt::Debug>) -> Server {
     server.unwrap_or_else(|error| panic!("{error:?}"))
