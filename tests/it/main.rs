@@ -33,6 +33,7 @@ mod plugins;
 mod process;
 mod profile;
 mod queues;
+mod rabbitmq;
 mod rollout;
 mod s3_events;
 mod secrets;
