@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// A text that no log and no error shows.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
 

@@ -1,5 +1,6 @@
 //! The operator's config, `wasq.toml`: every limit with its default and its bounds.
 
+mod address;
 mod admin;
 pub mod bounds;
 mod claim_check;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+pub use address::{Place, QueueUrl};
 pub use admin::Admin;
 pub use claim_check::ClaimCheck;
 pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
@@ -42,7 +44,8 @@ pub use type_from::{TypeFrom, TypeSource};
 pub use wasq_core::aws::AwsConfig;
 pub use wasq_core::secret::Secret;
 pub use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
-pub use wasq_queues::{BadQueueRef, QueueRef};
+pub use wasq_queues::rabbitmq::RabbitMqConfig;
+pub use wasq_queues::{BadQueueRef, Broker, QueueRef};
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -167,8 +170,13 @@ pub enum KeyFrom {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutletConfig {
-    /// The queue: its name in SQS, its URL or its ARN. Default: the table's name.
-    pub url: Option<String>,
+    /// Who has the queue: `sqs` or `rabbitmq`. Default `sqs`.
+    pub broker: Broker,
+    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ the
+    /// server.
+    pub url: Option<QueueUrl>,
+    /// How a queue on RabbitMQ is used.
+    pub rabbitmq: Option<RabbitMqConfig>,
     /// The S3 bucket for bodies of messages that are larger than `claim_check_over`.
     pub claim_check_bucket: Option<String>,
     /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
@@ -177,7 +185,13 @@ pub struct OutletConfig {
 
 impl Default for OutletConfig {
     fn default() -> Self {
-        Self { url: None, claim_check_bucket: None, claim_check_over: CLAIM_CHECK_OVER }
+        Self {
+            broker: Broker::default(),
+            url: None,
+            rabbitmq: None,
+            claim_check_bucket: None,
+            claim_check_over: CLAIM_CHECK_OVER,
+        }
     }
 }
 
@@ -188,9 +202,15 @@ const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
-    /// The queue: its name in SQS, its URL or its ARN. Default: the table's name.
-    pub url: Option<String>,
-    /// The DLQ: a name, URL or ARN. Default: the target of the queue's redrive policy.
+    /// Who has the queue: `sqs` or `rabbitmq`. Default `sqs`.
+    pub broker: Broker,
+    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ the
+    /// server.
+    pub url: Option<QueueUrl>,
+    /// How a queue on RabbitMQ is used.
+    pub rabbitmq: Option<RabbitMqConfig>,
+    /// The DLQ: a name; on SQS also a URL or an ARN. Default on SQS: the target of the queue's
+    /// redrive policy.
     pub dlq: Option<String>,
     pub envelope: Envelope,
     /// Where a message's type is, in the order in which the places are tried. Default
@@ -254,17 +274,14 @@ impl QueueConfig {
     pub fn has_default_unroutable_after(&self) -> bool {
         [UNROUTABLE_AFTER, UNROUTABLE_AFTER_FIFO].contains(&self.unroutable_after)
     }
-
-    /// Whether it is a FIFO queue, by its URL or its name.
-    fn is_fifo(&self, name: &str) -> bool {
-        wasq_queues::is_fifo(self.url.as_deref().unwrap_or(name))
-    }
 }
 
 impl Default for QueueConfig {
     fn default() -> Self {
         Self {
+            broker: Broker::default(),
             url: None,
+            rabbitmq: None,
             dlq: None,
             envelope: Envelope::default(),
             type_from: TypeFrom::default(),

@@ -119,7 +119,8 @@ pub async fn handle(
     // What its producer wanted then is as new then.
     let dated = wanted.filter(|at| *at > delivery.sent_at).map(|sent_at| Delivery { sent_at, ..delivery.clone() });
     let whole = PluginAttempt { delivery: dated.as_ref().unwrap_or(delivery), ..whole };
-    let trace = services.tracing.delivery(runtime.queue.name(), delivery, first);
+    let trace =
+        services.tracing.delivery(runtime.queue.name(), runtime.queue.broker().messaging_system(), delivery, first);
     let Settled { mut action, mut name, has_letter } = match &decoded {
         Err(exit) => whole.refuse(exit.clone()).await,
         Ok(Work::One(message)) => whole.with(message).route(message, &trace, keep_until()).await,

@@ -121,7 +121,7 @@ impl Host {
         let watch = Watch::new(&config.plugins_dir).await;
         let catalog = load_plugins(&catalogs, &config).await?;
         let opened = Opened::open(&config, secrets.clone(), catalog.most_attempts()).await?;
-        let Opened { otlp, access, fetcher, sqs, queues: open } = opened;
+        let Opened { otlp, access, fetcher, brokers, queues: open } = opened;
         let refused = |errors: Vec<_>| errors.into_iter().map(StartError::Queues).collect::<Vec<_>>();
         let open = open.or_refuse(config.strict_start).map_err(refused)?;
         let otlp = Otlp::new(otlp, &config.scope);
@@ -184,7 +184,7 @@ impl Host {
         let (services, dlqs) = (host.services().clone(), dead_letter_queues.clone());
         let receives = host.receives.clone();
         let opener = Opener {
-            sqs,
+            brokers,
             config: config.clone(),
             rings: open.rings,
             services,

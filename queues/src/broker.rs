@@ -7,7 +7,8 @@ use wasq_sqs_rules::{MAX_DELAY_S, MAX_MESSAGE_BYTES};
 use crate::queue::VISIBILITY_MAX;
 
 /// Who keeps a queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Broker {
     /// Amazon SQS, or what speaks its protocol.
     #[default]

@@ -6,6 +6,8 @@
 mod attributes;
 mod broker;
 #[cfg(feature = "sqs")]
+mod brokers;
+#[cfg(feature = "sqs")]
 mod claim_check;
 mod in_order;
 mod late_queue;
@@ -21,6 +23,8 @@ pub mod sqs;
 
 pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
 pub use broker::Broker;
+#[cfg(feature = "sqs")]
+pub use brokers::{Brokers, QueueAddress};
 #[cfg(feature = "sqs")]
 pub use claim_check::ClaimCheckQueue;
 pub use in_order::send_in_order;

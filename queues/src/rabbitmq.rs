@@ -176,7 +176,10 @@ mod tests {
     fn wrong_settings_are_refused_before_anything_is_called() {
         for (config, expect) in [
             (RabbitMqConfig::new("http://u:pa55@a"), "neither amqp nor amqps"),
-            (RabbitMqConfig { prefetch: Some(0), ..RabbitMqConfig::new("amqp://a") }, "`prefetch` is 0"),
+            (
+                RabbitMqConfig { prefetch: Some(0), ..RabbitMqConfig::new("amqp://a") },
+                "`prefetch` is 0: use 1 to 65535",
+            ),
             (
                 RabbitMqConfig { ca_file: Some("/nowhere".into()), ..RabbitMqConfig::new("amqps://a") },
                 "`ca_file` /nowhere",

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
-use wasq::config::{OutletConfig, PluginConfig, QueueConfig};
+use wasq::config::{OutletConfig, PluginConfig, QueueConfig, QueueUrl};
 use wasq::host::Host;
 use wasq::host::queues;
 use wasq_local_sqs::{Effect, Fault};
+use wasq_queues::Brokers;
 use wasq_queues::Queue;
-use wasq_queues::sqs::Sqs;
 
 use crate::support::{Plugin, Rig, Setup, until, wat};
 
@@ -124,14 +124,14 @@ async fn a_queue_a_dlq_and_an_outlet_may_be_named_by_their_arns() {
     let mut rig = Setup::new().plugin(probe).queue("jobs", |_| {}).without_host().await;
     rig.client.create_queue().queue_name("mail-service").send().await.unwrap();
     let url = Some(arn(&rig, "mail-service").await);
-    rig.config.outlets.insert("mails".into(), OutletConfig { url, ..OutletConfig::default() });
+    rig.config.outlets.insert("mails".into(), OutletConfig { url: url.map(QueueUrl), ..OutletConfig::default() });
     let granted = PluginConfig { queues: Some(vec!["self".into(), "mails".into()]), ..PluginConfig::default() };
     rig.config.plugins.insert("probe".into(), granted);
     let dlq = arn(&rig, "jobs-dlq").await;
     // Blanks and capitals are what a copy and paste brings.
     let url = format!(" {}/000000000000/jobs ", rig.sqs.endpoint_url().replace("http", "HTTP"));
     let jobs = rig.config.queues.get_mut("jobs").unwrap();
-    (jobs.url, jobs.dlq) = (Some(url), Some(dlq));
+    (jobs.url, jobs.dlq) = (Some(QueueUrl(url)), Some(dlq));
     rig.start_host().await;
 
     let outbox = |queue: &str, body: Value| {
@@ -166,8 +166,8 @@ async fn a_host_that_may_not_read_attributes_starts_and_says_what_it_cannot_chec
     let mut rig = idle().without_host().await;
     let denied = Effect::FailBefore { code: "AccessDeniedException".into(), status: 403 };
     rig.sqs.faults().add(Fault::on("GetQueueAttributes", denied));
-    let sqs = Sqs::connect(&rig.config.aws).await;
-    let open = queues::open_queue(&sqs, "jobs", &rig.config.queues["jobs"], 5).await.unwrap();
+    let brokers = Brokers::new(&rig.config.aws);
+    let open = queues::open_queue(&brokers, "jobs", &rig.config.queues["jobs"], 5).await.unwrap();
     let warnings = open.warnings.join("\n");
     for part in ["sqs:GetQueueAttributes is denied for jobs,", "maxReceiveCount", "denied for jobs-dlq,"] {
         assert!(warnings.contains(part), "{warnings}");
@@ -178,7 +178,7 @@ async fn a_host_that_may_not_read_attributes_starts_and_says_what_it_cannot_chec
     rig.until_exits("done", 1).await;
 
     let no_dlq = QueueConfig::default();
-    let error = queues::open_queue(&sqs, "jobs", &no_dlq, 5).await.err().unwrap().to_string();
+    let error = queues::open_queue(&brokers, "jobs", &no_dlq, 5).await.err().unwrap().to_string();
     assert!(error.contains("set `dlq`, or allow sqs:GetQueueAttributes"), "{error}");
     rig.sqs.faults().clear();
     rig.end().await;

@@ -14,7 +14,7 @@ use wasq_local_sqs::{LocalSqs, Options};
 
 use super::build::{self, OUT_DIR};
 use super::target::{DEV_QUEUE, dlq_name};
-use crate::config::{ADMIN_PORT, Config, LOCAL_SQS_PORT, LedgerConfig};
+use crate::config::{ADMIN_PORT, Broker, Config, LOCAL_SQS_PORT, LedgerConfig};
 use crate::host::Host;
 
 /// Changes within this long of each other are one.
@@ -106,8 +106,8 @@ impl Dev {
         config.secrets_aws = Some(config.aws.clone());
         config.aws.endpoint_url = Some(endpoint_url.to_owned());
         for (name, queue) in &mut config.queues {
-            // A URL is production's; here each queue is a local one by its name.
-            queue.url = None;
+            // A broker and a URL are production's; here each queue is a local one by its name.
+            (queue.broker, queue.url, queue.rabbitmq) = (Broker::Sqs, None, None);
             queue.dlq.get_or_insert_with(|| dlq_name(name));
         }
         Ok(config)

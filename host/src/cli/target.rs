@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use wasq_queues::Queue;
-use wasq_queues::sqs::Sqs;
+use wasq_queues::{Broker, Brokers, Queue};
 
 use crate::config::{AwsConfig, Config, LOCAL_SQS_PORT, QueueConfig};
 use crate::dlq::redrive::RedriveError;
@@ -54,7 +53,13 @@ impl Target {
             None => (AwsConfig::default(), Vec::new()),
         };
         let (name, queue_config) = self.choose(&queues)?;
-        let wanted = queue_config.url.clone().unwrap_or(name);
+        let address = queue_config.place(&name).address();
+        if queue_config.broker != Broker::Sqs {
+            let queue = Brokers::new(&aws).queue(&address).await;
+            let queue = queue.with_context(|| format!("cannot open the queue `{name}`"))?;
+            return Ok(Targeted { queue, config: queue_config, aws });
+        }
+        let wanted = queue_config.url.clone().map_or(name, |url| url.0);
         if self.endpoint_url.is_some() {
             aws.endpoint_url.clone_from(&self.endpoint_url);
         } else if queues.is_empty() && std::env::var_os("AWS_ENDPOINT_URL").is_none() {
@@ -65,12 +70,11 @@ impl Target {
                 None => Some(format!("http://127.0.0.1:{LOCAL_SQS_PORT}")),
             };
         }
-        let sqs = Sqs::connect(&aws).await;
-        let queue = sqs.queue(&wanted).await.with_context(|| {
+        let queue = Brokers::new(&aws).queue(&address).await.with_context(|| {
             let at = aws.endpoint_url.as_deref().unwrap_or("AWS");
             format!("cannot reach the queue `{wanted}` at {at}; start `wasq dev`, or set --queue and --endpoint-url")
         })?;
-        Ok(Targeted { queue: Arc::new(queue), config: queue_config, aws })
+        Ok(Targeted { queue, config: queue_config, aws })
     }
 
     fn choose(&self, queues: &[(String, QueueConfig)]) -> anyhow::Result<(String, QueueConfig)> {
@@ -104,7 +108,7 @@ impl Targeted {
         };
         let (name, fifo) = (self.queue.name(), self.queue.is_fifo());
         let name = match crate::dlq::redrive::check(name, fifo, &self.config, attributes.as_ref(), 0) {
-            Err(RedriveError::NoDlq { .. }) => dlq_name(self.queue.name()),
+            Err(RedriveError::NoDlq { .. } | RedriveError::NoDlqOnRabbitMq { .. }) => dlq_name(self.queue.name()),
             checked => checked?.dlq,
         };
         self.queue.sibling(&name).await.with_context(|| format!("cannot open the DLQ `{name}`"))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, LedgerConfig};
-use wasq_queues::QueueRef;
+use wasq_queues::{Broker, QueueRef};
 
 use super::environment::{Environment, Fault, Read, Unexpanded};
 use super::key_line::line_of;
@@ -90,7 +90,7 @@ impl Config {
 
     /// The defaults of FIFO queues, where nothing that is `said` says otherwise.
     fn set_fifo_defaults(&mut self, said: &toml::Table) {
-        for (name, queue) in self.queues.iter_mut().filter(|(name, queue)| queue.is_fifo(name)) {
+        for (name, queue) in self.queues.iter_mut().filter(|(name, queue)| queue.place(name).is_fifo()) {
             let said = said.get("queues").and_then(|queues| queues.get(name)?.get("unroutable_after"));
             if said.is_none() {
                 queue.unroutable_after = UNROUTABLE_AFTER_FIFO;
@@ -194,9 +194,8 @@ impl Config {
 
     /// What is wrong with the names of queues and outlets: key, value and rule.
     fn queue_name_fault(&self) -> Option<(String, String, String)> {
-        let outlets = self.outlets.iter().map(|(name, outlet)| ("outlets", name, &outlet.url));
-        let queues = self.queues.iter().map(|(name, queue)| ("queues", name, &queue.url));
-        for (table, name, url) in queues.chain(outlets) {
+        let outlets = self.outlets.keys().map(|name| ("outlets", name));
+        for (table, name) in self.queues.keys().map(|name| ("queues", name)).chain(outlets) {
             let key = format!("{table}.{name}");
             if name.is_empty() || name == OWN_QUEUE {
                 let rule = format!(
@@ -209,15 +208,14 @@ impl Config {
                 let rule = format!("outboxes send to [queues.{name}] too; take one of the two tables away");
                 return Some((key, "there twice".into(), rule));
             }
-            if let Err(error) = QueueRef::parse(url.as_deref().unwrap_or(name)) {
-                let key = if url.is_some() { format!("{key}.url") } else { key };
-                return Some((key, format!("{:?}", url.as_deref().unwrap_or(name)), error.to_string()));
-            }
         }
-        self.queues.iter().find_map(|(name, queue)| {
-            let dlq = queue.dlq.as_deref()?;
-            let error = QueueRef::parse(dlq).err()?;
-            Some((format!("queues.{name}.dlq"), format!("{dlq:?}"), error.to_string()))
+        let on_sqs = self.queues.iter().filter(|(_, queue)| queue.broker == Broker::Sqs);
+        self.place_fault().or_else(|| {
+            on_sqs.into_iter().find_map(|(name, queue)| {
+                let dlq = queue.dlq.as_deref()?;
+                let error = QueueRef::parse(dlq).err()?;
+                Some((format!("queues.{name}.dlq"), format!("{dlq:?}"), error.to_string()))
+            })
         })
     }
 
@@ -228,8 +226,8 @@ impl Config {
             .queues
             .iter()
             .filter_map(|(name, queue)| {
-                let dlq = identity(queue.dlq.as_deref()?)?;
-                Some(DeadLetterEdge { name: name.clone(), queue: identity(queue.url.as_deref().unwrap_or(name))?, dlq })
+                let own = queue.place(name).identity()?;
+                Some(DeadLetterEdge { name: name.clone(), queue: own, dlq: identity(queue.dlq.as_deref()?)? })
             })
             .collect();
         let ring = dead_letter_ring(&edges)?;

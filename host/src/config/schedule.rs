@@ -109,9 +109,7 @@ impl ScheduleConfig {
 impl Config {
     /// Whether a queue or an outlet of this name is a FIFO queue.
     pub fn is_fifo(&self, name: &str) -> bool {
-        let queue = self.queues.get(name).map(|queue| queue.url.as_deref());
-        let url = queue.or_else(|| self.outlets.get(name).map(|outlet| outlet.url.as_deref())).flatten();
-        wasq_queues::is_fifo(url.unwrap_or(name))
+        self.place(name).is_some_and(|place| place.is_fifo())
     }
 
     /// What is wrong with a schedule: key, value and rule.

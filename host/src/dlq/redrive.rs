@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use humantime_serde::re::humantime::format_duration;
-use wasq_queues::{QueueAttributes, is_fifo};
+use wasq_queues::{Broker, QueueAttributes, is_fifo};
 
 use crate::config::{KeyFrom, OnExhausted, QueueConfig};
 
@@ -23,6 +23,10 @@ pub enum RedriveError {
          sqs:GetQueueAttributes"
     )]
     UnknownDlq { queue: String },
+    #[error(
+        "queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}]; RabbitMQ does not tell where a queue's dropped messages go"
+    )]
+    NoDlqOnRabbitMq { queue: String },
     #[error("queue `{queue}`: its DLQ `{dlq}` must be {kind} like the queue itself, as SQS requires")]
     Kind { queue: String, dlq: String, kind: &'static str },
     #[error("queue `{queue}` is no FIFO queue and has no groups in order: remove `on_exhausted = \"block-group\"`")]
@@ -96,11 +100,12 @@ pub fn check(
         max_receive_count = Some(count);
         target = policy["deadLetterTargetArn"].as_str().map(str::to_owned);
     }
-    let dlq = config.dlq.clone().or(target).ok_or_else(|| match attributes {
-        Some(_) => RedriveError::NoDlq { queue: queue() },
-        None => RedriveError::UnknownDlq { queue: queue() },
+    let dlq = config.dlq.clone().or(target).ok_or_else(|| match (config.broker, attributes) {
+        (Broker::RabbitMq, _) => RedriveError::NoDlqOnRabbitMq { queue: queue() },
+        (Broker::Sqs, Some(_)) => RedriveError::NoDlq { queue: queue() },
+        (Broker::Sqs, None) => RedriveError::UnknownDlq { queue: queue() },
     })?;
-    check_kinds(name, fifo, &dlq, is_fifo(dlq.trim()))?;
+    check_kinds(name, fifo, &dlq, config.broker == Broker::Sqs && is_fifo(dlq.trim()))?;
     Ok(Redrive { dlq, max_receive_count })
 }
 

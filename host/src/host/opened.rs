@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use wasq_queues::sqs::Sqs;
+use wasq_queues::Brokers;
 
 use super::StartError;
 use crate::admin;
@@ -21,7 +21,7 @@ pub struct Opened {
     /// Secrets that are with AWS were asked for once. Those that were not given are
     /// [`Secrets::missing`].
     pub fetcher: Fetcher,
-    pub sqs: Sqs,
+    pub brokers: Brokers,
     /// Also those that could not be opened: whether a host starts without them is not said here.
     pub queues: OpenQueues,
 }
@@ -40,10 +40,10 @@ impl Opened {
         let access = access.map_err(|error| errors.push(error.into())).ok();
         let secrets_aws = config.secrets_aws.as_ref().unwrap_or(&config.aws);
         let fetcher = Fetcher::start(secrets, secrets_aws, config.egress.secrets_refresh).await;
-        let sqs = Sqs::connect(&config.aws).await;
-        let queues = queues::open_all(&sqs, config, attempts).await;
+        let brokers = Brokers::new(&config.aws);
+        let queues = queues::open_all(&brokers, config, attempts).await;
         match (otlp, access) {
-            (Some(otlp), Some(access)) => Ok(Self { otlp, access, fetcher, sqs, queues }),
+            (Some(otlp), Some(access)) => Ok(Self { otlp, access, fetcher, brokers, queues }),
             _ => {
                 errors.extend(queues.unopened.into_iter().map(|unopened| unopened.error.into()));
                 Err(errors)

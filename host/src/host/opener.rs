@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasq_core::backoff::Backoff;
-use wasq_queues::sqs::Sqs;
-use wasq_queues::{LateQueue, MaximumMessageSize, Outlet, Queue, QueueRef};
+use wasq_queues::{Brokers, LateQueue, MaximumMessageSize, Outlet, Queue};
 
 use super::outlet::outlet_queue;
 use super::queues::{OpenError, OpenQueue, ReceiveLimits, Rings, Unopened, open_outlet, open_queue};
@@ -21,7 +20,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_sec
 
 /// What the tasks share.
 pub struct Opener {
-    pub sqs: Sqs,
+    pub brokers: Brokers,
     pub config: Arc<Config>,
     pub services: Arc<Services>,
     pub receives: Arc<ReceiveLimits>,
@@ -37,12 +36,10 @@ pub struct LateOutlets(HashMap<String, (Arc<LateQueue>, MaximumMessageSize)>);
 impl LateOutlets {
     /// Adds one, and gives what outboxes are to have of it.
     pub fn add(&mut self, config: &Config, unopened: &Unopened) -> Outlet {
-        let queue = config.queues.get(&unopened.name).and_then(|queue| queue.url.as_deref());
-        let outlet = config.outlets.get(&unopened.name).and_then(|outlet| outlet.url.as_deref());
-        let named = queue.or(outlet).unwrap_or(&unopened.name);
-        let name = QueueRef::parse(named).map_or_else(|_| named.to_owned(), |reference| reference.name().to_owned());
+        let place = config.place(&unopened.name).expect("it is one of the config's");
         let over = config.claim_check(&unopened.name).map(|check| check.over_bytes);
-        let late = Arc::new(LateQueue::new(&name, &unopened.error.to_string(), over));
+        let late = LateQueue::new(&place.name_there(), &unopened.error.to_string(), over).on(place.broker);
+        let late = Arc::new(late);
         let max_bytes = MaximumMessageSize::default();
         self.0.insert(unopened.name.clone(), (late.clone(), max_bytes.clone()));
         Outlet { queue: late, max_bytes }
@@ -79,7 +76,7 @@ impl Opener {
 
     /// Opens a queue that is only sent to.
     pub async fn outlet(&self, name: &str, config: &OutletConfig) {
-        let open = self.until_open(name, || open_outlet(&self.sqs, name, config)).await;
+        let open = self.until_open(name, || open_outlet(&self.brokers, name, config)).await;
         self.late.open(name, self.sent_to(name, &open.queue), open.max_bytes);
         self.services.health.opened(name);
     }
@@ -90,7 +87,7 @@ impl Opener {
 
     async fn try_queue(&self, name: &str, config: &QueueConfig) -> Result<OpenQueue, OpenError> {
         let attempts = self.services.catalogs.current().most_attempts();
-        let open = open_queue(&self.sqs, name, config, attempts).await?;
+        let open = open_queue(&self.brokers, name, config, attempts).await?;
         self.rings.add(&open)?;
         Ok(open)
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use futures::future::{join, join_all};
 use parking_lot::Mutex;
-use wasq_queues::sqs::Sqs;
-use wasq_queues::{MaximumMessageSize, Outlet, Outlets, Queue, QueueAttributes, QueueError, Retention};
+use wasq_queues::{
+    Broker, Brokers, MaximumMessageSize, Outlet, Outlets, Queue, QueueAttributes, QueueError, Retention,
+};
 
 use super::outlet::outlet_queue;
 use crate::config::{Config, DeadLetterEdge, OutletConfig, QueueConfig, QueueRef, dead_letter_ring, ring_rule};
@@ -140,9 +141,9 @@ impl ReceiveLimits {
 }
 
 /// Opens all of them, as far as they can be opened.
-pub async fn open_all(sqs: &Sqs, config: &Config, attempts: u32) -> OpenQueues {
-    let queues = config.queues.iter().map(|(name, queue)| open_queue(sqs, name, queue, attempts));
-    let outlets = config.outlets.iter().map(|(name, outlet)| open_outlet(sqs, name, outlet));
+pub async fn open_all(brokers: &Brokers, config: &Config, attempts: u32) -> OpenQueues {
+    let queues = config.queues.iter().map(|(name, queue)| open_queue(brokers, name, queue, attempts));
+    let outlets = config.outlets.iter().map(|(name, outlet)| open_outlet(brokers, name, outlet));
     let (queues, outlets) = join(join_all(queues), join_all(outlets)).await;
     let mut unopened = Vec::new();
     let queues = opened(config.queues.keys(), queues, &mut unopened);
@@ -172,13 +173,18 @@ fn opened<'n, T>(
 
 /// Opens the queue and its DLQ. The redrive policy is checked against the most `attempts` that a
 /// plugin makes.
-pub async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u32) -> Result<OpenQueue, OpenError> {
+pub async fn open_queue(
+    brokers: &Brokers,
+    name: &str,
+    config: &QueueConfig,
+    attempts: u32,
+) -> Result<OpenQueue, OpenError> {
     let fail = |name: String, error, hint| OpenError::Queue { table: "queue", name, error, hint };
     let missing = |error: QueueError| {
-        let hint = if error.says_missing() { "; create it, or set `url`" } else { "" };
+        let hint = hint(&error, config.broker);
         fail(name.to_owned(), error, hint)
     };
-    let queue: Arc<dyn Queue> = Arc::new(sqs.queue(config.url.as_deref().unwrap_or(name)).await.map_err(missing)?);
+    let queue = brokers.queue(&config.place(name).address()).await.map_err(missing)?;
     let attributes = readable(queue.attributes().await).map_err(missing)?;
     let Redrive { dlq: dlq_name, max_receive_count } =
         redrive::check(name, queue.is_fifo(), config, attributes.as_ref(), attempts)?;
@@ -223,17 +229,26 @@ pub async fn open_queue(sqs: &Sqs, name: &str, config: &QueueConfig, attempts: u
 }
 
 /// Opens a queue that is only sent to. What may only be sent to is not asked for more.
-pub async fn open_outlet(sqs: &Sqs, name: &str, config: &OutletConfig) -> Result<OpenOutlet, OpenError> {
+pub async fn open_outlet(brokers: &Brokers, name: &str, config: &OutletConfig) -> Result<OpenOutlet, OpenError> {
     let missing = |error: QueueError| {
-        let hint = if error.says_missing() { "; create it, or set `url`" } else { "" };
+        let hint = hint(&error, config.broker);
         OpenError::Queue { table: "outlet", name: name.to_owned(), error, hint }
     };
-    let queue: Arc<dyn Queue> = Arc::new(sqs.queue(config.url.as_deref().unwrap_or(name)).await.map_err(missing)?);
+    let queue = brokers.queue(&config.place(name).address()).await.map_err(missing)?;
     let max_bytes = MaximumMessageSize::default();
     if let Some(attributes) = readable(queue.attributes().await).map_err(missing)? {
         max_bytes.update(&attributes);
     }
     Ok(OpenOutlet { name: name.to_owned(), queue, max_bytes })
+}
+
+/// What helps where the broker has no such queue.
+fn hint(error: &QueueError, broker: Broker) -> &'static str {
+    match broker {
+        _ if !error.says_missing() => "",
+        Broker::Sqs => "; create it, or set `url`",
+        Broker::RabbitMq => "; `wasq topology apply` creates it, or set `queue` in its table `rabbitmq`",
+    }
 }
 
 /// Where the dead letters of the queues that are open go. DLQs that are their own sources, or each

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use wasq_core::aws::s3::S3;
 use wasq_core::aws::sns::Sns;
 use wasq_ledgers::Ledger;
-use wasq_queues::Queue;
-use wasq_queues::sqs::Sqs;
+use wasq_queues::{Broker, Brokers, QueueAddress};
 
 use super::outlet::sent_to;
 use super::queues::OpenQueue;
@@ -23,12 +22,17 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
     let check = config.claim_check();
     let s3 = check.as_ref().map(|_| S3::new(&aws, queue.region()));
     let sns = config.confirm_subscriptions.then(|| Sns::new(&aws));
-    let url = queue.url().to_owned();
     // The keeper's connections must not wait for the serving threads, so they are made on its own.
+    let opened = queue.clone();
     let connect = move || async move {
-        let sqs = Sqs::connect(&aws).await;
-        let queue = sqs.queue(&url).await.expect("a URL is taken as it is");
-        Arc::new(queue) as Arc<dyn Queue>
+        match opened.broker() {
+            Broker::Sqs => {
+                let address = QueueAddress::Sqs(opened.url().to_owned());
+                Brokers::new(&aws).queue(&address).await.expect("a URL is taken as it is")
+            }
+            // A renewal asks nobody: what is held is held by the channel.
+            Broker::RabbitMq => opened,
+        }
     };
     let queue = sent_to(&queue, s3.clone(), check.as_ref());
     let meters = Arc::new(QueueMeters::default());

@@ -30,6 +30,7 @@ struct Open {
     parent: Context,
     receive: SpanContext,
     queue: String,
+    system: &'static str,
     message_id: String,
 }
 
@@ -51,14 +52,21 @@ impl Tracing {
         Self(Some(tracer))
     }
 
-    /// The way of a delivery from `queue`; `message` is none when it cannot be read. Its `receive`
-    /// span began when the message could be received, and ends here, where its work begins.
-    pub fn delivery(&self, queue: &str, delivery: &Delivery, message: Option<&Message>) -> DeliveryTrace {
+    /// The way of a delivery from `queue`, which is on the messaging system `system`; `message` is
+    /// none when it cannot be read. Its `receive` span began when the message could be received,
+    /// and ends here, where its work begins.
+    pub fn delivery(
+        &self,
+        queue: &str,
+        system: &'static str,
+        delivery: &Delivery,
+        message: Option<&Message>,
+    ) -> DeliveryTrace {
         let Some(tracer) = &self.0 else { return DeliveryTrace(None) };
         let producer = producer::context(delivery, message);
         let parent =
             producer.clone().map_or_else(Context::new, |producer| Context::new().with_remote_span_context(producer));
-        let attributes = common(queue, &delivery.message_id.0, "receive", "receive");
+        let attributes = common(queue, system, &delivery.message_id.0, "receive", "receive");
         let builder = SpanBuilder::from_name(format!("receive {queue}"))
             .with_kind(SpanKind::Consumer)
             .with_start_time(began(delivery))
@@ -69,6 +77,7 @@ impl Tracing {
             receive: receive.span().span_context().clone(),
             parent: if producer.is_some() { parent } else { receive },
             queue: queue.to_owned(),
+            system,
             message_id: delivery.message_id.0.clone(),
         }))
     }
@@ -81,9 +90,15 @@ fn began(delivery: &Delivery) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(asked_ms.max(sent_ms).min(clock::unix_ms().0))
 }
 
-fn common(queue: &str, message_id: &str, name: &'static str, kind: &'static str) -> Vec<KeyValue> {
+fn common(
+    queue: &str,
+    system: &'static str,
+    message_id: &str,
+    name: &'static str,
+    kind: &'static str,
+) -> Vec<KeyValue> {
     vec![
-        KeyValue::new("messaging.system", "aws_sqs"),
+        KeyValue::new("messaging.system", system),
         KeyValue::new("messaging.destination.name", queue.to_owned()),
         KeyValue::new("messaging.operation.name", name),
         KeyValue::new("messaging.operation.type", kind),
@@ -113,7 +128,7 @@ impl DeliveryTrace {
         more: impl FnOnce(&Open, &mut Vec<KeyValue>) -> Vec<Link>,
     ) -> Span {
         let Some(open) = &self.0 else { return Span(None) };
-        let mut attributes = common(&open.queue, &open.message_id, name, name);
+        let mut attributes = common(&open.queue, open.system, &open.message_id, name, name);
         let links = more(open, &mut attributes);
         let builder = SpanBuilder::from_name(format!("{name} {}", open.queue)).with_kind(kind);
         let builder = builder.with_attributes(attributes).with_links(links);

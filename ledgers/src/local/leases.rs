@@ -135,6 +135,11 @@ impl Leases {
         }
     }
 
+    /// Whether there are claims whose ends or steps may come: those of which no step is on its way.
+    pub fn may_end(&self) -> bool {
+        self.live.len() > self.steps_coming.len()
+    }
+
     /// Whether a lease stands on the key, run out or not.
     pub fn knows(&self, key: Key) -> bool {
         self.live.contains_key(&key)

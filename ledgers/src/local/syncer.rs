@@ -20,13 +20,15 @@ use super::segment::{self, Segment};
 use super::table::Table;
 use crate::ledger::LedgerError;
 
-/// After a sync for so many callers, more are about to come: the next waits for them, as long as
-/// they come, and at most so long after that one began. Each sync costs some 200 us of processor
-/// time, whomever it serves.
-const CROWD: usize = 4;
-const GATHER_MAX: Duration = Duration::from_millis(4);
-/// How long nobody has come when no more are waited for.
-const GATHER_STEP: Duration = Duration::from_micros(500);
+/// Whomever a sync serves, it costs the same processor time, up to 200 us on the disks that were
+/// looked at. So those that come soon after one share the next, which begins so many times as long
+/// after it: syncs take a thirtieth of a core at most.
+const GATHER_COSTS: u32 = 30;
+const GATHER_MAX: Duration = Duration::from_millis(8);
+/// It begins earlier where nobody has come for so long, or no claim is open whose end could come.
+const GATHER_SILENCE: Duration = Duration::from_millis(2);
+/// How often it looks for that.
+const GATHER_LOOK: Duration = Duration::from_micros(500);
 
 /// Where callers wait until the log is on the disk.
 #[derive(Default)]
@@ -87,10 +89,8 @@ impl Syncer {
     /// Works until [`Syncer::end`]. `disk` brings a file to the disk.
     pub fn run(&self, table: &Mutex<Table>, mut disk: impl FnMut(&File) -> io::Result<()>) {
         let (mut named, mut gather_until) = (None, clock::now());
-        while let Some(callers) = self.next(gather_until) {
-            if callers.len() >= CROWD {
-                gather_until = clock::now() + GATHER_MAX;
-            }
+        while let Some(callers) = self.next(gather_until, || table.lock().leases.may_end()) {
+            let (began, had) = (clock::now(), clock::thread_cpu());
             let synced = self.synced.load(Ordering::Acquire);
             let is_failing = table.lock().failing.is_some();
             let written = match callers.iter().any(|caller| caller.position > synced) || is_failing {
@@ -100,6 +100,8 @@ impl Syncer {
             if let Ok(end) = written {
                 self.synced.store(end, Ordering::Release);
             }
+            let cost = clock::thread_cpu().saturating_sub(had);
+            gather_until = began + (cost * GATHER_COSTS).min(GATHER_MAX);
             for Caller { position, answer } in callers {
                 let on_disk = written.as_ref().map(drop).map_err(|reason| LedgerError::Unavailable(reason.clone()));
                 // A caller that no longer waits has gone away; what is recorded stands.
@@ -108,7 +110,9 @@ impl Syncer {
         }
     }
 
-    fn next(&self, gather_until: Instant) -> Option<Vec<Caller>> {
+    /// Those who wait, once there is no sense in waiting for more: `may_come` tells whether any
+    /// could.
+    fn next(&self, gather_until: Instant, may_come: impl Fn() -> bool) -> Option<Vec<Caller>> {
         let mut waiting = self.waiting.lock();
         while waiting.callers.is_empty() && !waiting.is_kicked {
             if waiting.is_over {
@@ -116,12 +120,22 @@ impl Syncer {
             }
             self.came.wait(&mut waiting);
         }
-        let mut came = 0;
-        while came < waiting.callers.len() && !waiting.is_over {
-            came = waiting.callers.len();
-            let left = gather_until.saturating_duration_since(clock::now()).min(GATHER_STEP);
-            if !left.is_zero() {
-                MutexGuard::unlocked(&mut waiting, || thread::sleep(left));
+        let (mut came, mut silent_at) = (0, clock::now());
+        while !waiting.is_over {
+            let now = clock::now();
+            if waiting.callers.len() > came {
+                (came, silent_at) = (waiting.callers.len(), now + GATHER_SILENCE);
+            }
+            let left = gather_until.min(silent_at).saturating_duration_since(now);
+            let is_alone = MutexGuard::unlocked(&mut waiting, || {
+                let is_alone = left.is_zero() || !may_come();
+                if !is_alone {
+                    thread::sleep(left.min(GATHER_LOOK));
+                }
+                is_alone
+            });
+            if is_alone {
+                break;
             }
         }
         waiting.is_kicked = false;

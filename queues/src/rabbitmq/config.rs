@@ -21,40 +21,39 @@ const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 pub const DELIVERY_LIMIT: u32 = 1_000;
 
 /// A RabbitMQ, and how its queues are used.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct RabbitMqConfig {
     /// `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` for TLS. Several nodes of one cluster
     /// are separated by commas: `amqp://u:p@a:5672,b:5672/v`. Letters like `@ / ? # ,` in user,
     /// password and vhost are written as `%40 %2F %3F %23 %2C`. Without a vhost it is `/`, without
     /// a port 5672, with TLS 5671.
+    ///
+    /// The config has it beside this table.
+    #[serde(skip)]
     pub url: Secret,
+    /// The queue's name there. Default: the name of its table in the config.
+    pub queue: Option<String>,
     /// Messages that a queue has handed to this host and that are not settled: 1 to 65,535.
     /// Default: the queue's concurrency.
-    #[serde(default)]
     pub prefetch: Option<u16>,
     /// How often each side says that it is there: whole seconds, 5 s to 10 min. After two of them
     /// without a word the connection has ended. Default 30 s.
-    #[serde(default = "heartbeat", with = "humantime_serde")]
+    #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,
     /// How long one node may take until it is connected: 100 ms to 60 s. Default 5 s.
-    #[serde(default = "connect_timeout", with = "humantime_serde")]
+    #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
     /// The exchange that messages are sent to. Default: the default exchange, which has each
     /// message in the queue that its routing key names.
-    #[serde(default)]
     pub exchange: String,
     /// What messages are sent with. Default: the queue's name.
-    #[serde(default)]
     pub routing_key: Option<String>,
     /// The type of a queue that is made: `quorum` or `classic`. Default `quorum`.
-    #[serde(default)]
     pub queue_type: QueueType,
     /// The `x-delivery-limit` of a quorum queue that is made: 1 or more. Default 1,000.
-    #[serde(default = "delivery_limit")]
     pub delivery_limit: u32,
     /// A PEM file of certificates that TLS trusts beside the system's own.
-    #[serde(default)]
     pub ca_file: Option<PathBuf>,
 }
 
@@ -79,26 +78,14 @@ impl QueueType {
     }
 }
 
-fn heartbeat() -> Duration {
-    Duration::from_secs(30)
-}
-
-fn connect_timeout() -> Duration {
-    Duration::from_secs(5)
-}
-
-fn delivery_limit() -> u32 {
-    DELIVERY_LIMIT
-}
-
-impl RabbitMqConfig {
-    /// With the defaults for all but the URL.
-    pub fn new(url: &str) -> Self {
+impl Default for RabbitMqConfig {
+    fn default() -> Self {
         Self {
-            url: Secret(url.to_owned()),
+            url: Secret(String::new()),
+            queue: None,
             prefetch: None,
-            heartbeat: heartbeat(),
-            connect_timeout: connect_timeout(),
+            heartbeat: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
             exchange: String::new(),
             routing_key: None,
             queue_type: QueueType::default(),
@@ -106,28 +93,40 @@ impl RabbitMqConfig {
             ca_file: None,
         }
     }
+}
 
-    /// What is out of its bounds, and what they are.
-    pub fn fault(&self) -> Option<String> {
+impl RabbitMqConfig {
+    /// With the defaults for all but the URL.
+    pub fn new(url: &str) -> Self {
+        Self { url: Secret(url.to_owned()), ..Self::default() }
+    }
+
+    /// What is out of its bounds: the key, its value, and the rule.
+    pub fn fault(&self) -> Option<(&'static str, String, String)> {
         if self.prefetch == Some(0) {
-            return Some(format!("`prefetch` is 0; it is 1 to {PREFETCH_MAX}"));
+            return Some(("prefetch", "0".into(), format!("use 1 to {PREFETCH_MAX}")));
         }
         let heartbeat = self.heartbeat;
         if !(HEARTBEAT_MIN..=HEARTBEAT_MAX).contains(&heartbeat) || heartbeat.subsec_nanos() > 0 {
-            return Some(format!("`heartbeat` is {heartbeat:?}; it is {HEARTBEAT_MIN:?} to 10 min, in whole seconds"));
+            let rule = format!("use {HEARTBEAT_MIN:?} to 10 min, in whole seconds");
+            return Some(("heartbeat", format!("{heartbeat:?}"), rule));
         }
         let timeout = self.connect_timeout;
         if !(CONNECT_TIMEOUT_MIN..=CONNECT_TIMEOUT_MAX).contains(&timeout) {
-            return Some(format!(
-                "`connect_timeout` is {timeout:?}; it is {CONNECT_TIMEOUT_MIN:?} to {CONNECT_TIMEOUT_MAX:?}"
-            ));
+            let rule = format!("use {CONNECT_TIMEOUT_MIN:?} to {CONNECT_TIMEOUT_MAX:?}");
+            return Some(("connect_timeout", format!("{timeout:?}"), rule));
         }
         if self.delivery_limit == 0 {
-            return Some("`delivery_limit` is 0; it is 1 or more".into());
+            return Some(("delivery_limit", "0".into(), "use 1 or more".into()));
         }
-        let short = [("exchange", Some(&self.exchange)), ("routing_key", self.routing_key.as_ref())];
-        let long = short.iter().find(|(_, value)| value.is_some_and(|value| value.len() > usize::from(u8::MAX)));
-        long.map(|(name, _)| format!("`{name}` has more than 255 bytes, which AMQP does not take"))
+        let short = [
+            ("queue", self.queue.as_ref()),
+            ("exchange", Some(&self.exchange)),
+            ("routing_key", self.routing_key.as_ref()),
+        ];
+        let long = short.into_iter().find(|(_, value)| value.is_some_and(|value| value.len() > usize::from(u8::MAX)));
+        let (name, _) = long?;
+        Some((name, "too long".into(), "AMQP takes at most 255 bytes".into()))
     }
 }
 
@@ -137,20 +136,14 @@ mod tests {
 
     use super::*;
 
-    fn parse(more: Value) -> Result<RabbitMqConfig, String> {
-        let mut config = json!({ "url": "amqp://u:pa55@a/v" });
-        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        serde_json::from_value(config).map_err(|error| error.to_string())
+    fn parse(table: Value) -> Result<RabbitMqConfig, String> {
+        serde_json::from_value(table).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_url_is_enough_and_is_not_shown() {
-        let config = parse(json!({})).unwrap();
-        assert_eq!(
-            format!("{config:?}"),
-            format!("{:?}", RabbitMqConfig::new("amqp://x")),
-            "the defaults are the same"
-        );
+    fn nothing_needs_to_be_said_and_the_url_is_not_shown() {
+        let config = RabbitMqConfig::new("amqp://u:pa55@a/v");
+        assert_eq!(RabbitMqConfig { url: config.url.clone(), ..parse(json!({})).unwrap() }, config);
         assert!(!format!("{config:?}").contains("pa55"));
         assert_eq!(config.fault(), None);
         assert!(parse(json!({ "prefetched": 1 })).unwrap_err().contains("unknown field"));
@@ -159,17 +152,18 @@ mod tests {
     #[test]
     fn what_is_out_of_its_bounds_is_named_with_them() {
         for (more, expect) in [
-            (json!({ "prefetch": 0 }), "`prefetch` is 0; it is 1 to 65535"),
-            (json!({ "heartbeat": "4s" }), "`heartbeat` is 4s; it is 5s to 10 min"),
-            (json!({ "heartbeat": "601s" }), "`heartbeat` is 601s"),
+            (json!({ "prefetch": 0 }), "prefetch is 0: use 1 to 65535"),
+            (json!({ "heartbeat": "4s" }), "heartbeat is 4s: use 5s to 10 min"),
+            (json!({ "heartbeat": "601s" }), "heartbeat is 601s"),
             (json!({ "heartbeat": "5500ms" }), "whole seconds"),
-            (json!({ "connect_timeout": "99ms" }), "`connect_timeout` is 99ms; it is 100ms to 60s"),
-            (json!({ "connect_timeout": "61s" }), "`connect_timeout` is 61s"),
-            (json!({ "delivery_limit": 0 }), "`delivery_limit` is 0"),
-            (json!({ "exchange": "x".repeat(256) }), "`exchange` has more than 255 bytes"),
-            (json!({ "routing_key": "x".repeat(256) }), "`routing_key` has more than 255 bytes"),
+            (json!({ "connect_timeout": "99ms" }), "connect_timeout is 99ms: use 100ms to 60s"),
+            (json!({ "connect_timeout": "61s" }), "connect_timeout is 61s"),
+            (json!({ "delivery_limit": 0 }), "delivery_limit is 0"),
+            (json!({ "exchange": "x".repeat(256) }), "exchange is too long: AMQP takes at most 255 bytes"),
+            (json!({ "routing_key": "x".repeat(256) }), "routing_key is too long"),
         ] {
-            let fault = parse(more).unwrap().fault().unwrap_or_default();
+            let (name, value, rule) = parse(more).unwrap().fault().expect(expect);
+            let fault = format!("{name} is {value}: {rule}");
             assert!(fault.contains(expect), "{expect}: {fault}");
         }
         let all = json!({

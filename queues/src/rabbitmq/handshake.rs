@@ -32,7 +32,8 @@ impl Settings {
     /// # Errors
     /// A config that cannot be used.
     pub fn of(config: &super::RabbitMqConfig) -> Result<Self, QueueError> {
-        if let Some(fault) = config.fault() {
+        if let Some((name, value, rule)) = config.fault() {
+            let fault = format!("`{name}` is {value}: {rule}");
             return Err(configuration(format!("RabbitMQ: {fault}")));
         }
         let address = Address::parse(&config.url.0).map_err(|fault| configuration(format!("RabbitMQ: {fault}")))?;

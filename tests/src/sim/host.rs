@@ -149,6 +149,8 @@ impl SimHost {
             state.outage_until_ms = now_ms + state.rng.u64(500..=15_000);
             let until = state.outage_until_ms;
             state.trace(now_ms, || format!("the ledger is down until {until}"));
+        } else if rng.f64() < rates.cut {
+            self.world.lock().cut(self.id, now_ms);
         } else if rng.f64() < rates.dlq_outage {
             let state = &mut *self.world.lock();
             state.dlq_gone_until_ms = now_ms + state.rng.u64(500..=60_000);
@@ -226,6 +228,7 @@ impl SimHost {
             self.wakes_ms = to_ms + pause_ms;
             state.trace(to_ms, || format!("host {id} has ended"));
             state.check_released(id, to_ms);
+            state.cut(id, to_ms);
         }
     }
 
@@ -256,6 +259,7 @@ impl SimHost {
         state.summary.crashes += 1;
         let id = self.id;
         state.trace(now_ms, || format!("host {id} dies"));
+        state.cut(id, now_ms);
     }
 
     fn boot(&mut self, now_ms: u64) {

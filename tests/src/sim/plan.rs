@@ -35,6 +35,8 @@ pub struct Plan {
     /// brokers than SQS can less.
     pub hides_up_to: Duration,
     pub has_delays: bool,
+    /// Whether what a host has received is back when its connection ends, as on RabbitMQ.
+    pub by_connection: bool,
     pub messages: Vec<Planned>,
     /// How long things go wrong.
     pub trouble_ms: u64,
@@ -94,6 +96,8 @@ pub struct Rates {
     pub stall: f64,
     pub term: f64,
     pub outage: f64,
+    /// In each turn of a host: its connection to a queue that lends by connection ends.
+    pub cut: f64,
     /// In each turn of a host: the DLQ is gone for a while, and refuses every letter for good.
     pub dlq_outage: f64,
     /// Nothing goes wrong but that hosts are told to end: what they held must be there for others
@@ -124,6 +128,7 @@ impl Plan {
                 _ => Duration::ZERO,
             },
             has_delays: rng.bool(),
+            by_connection: !fifo && rng.f64() < 0.25,
             messages,
             trouble_ms,
             rates: Rates::draw(rng),
@@ -262,6 +267,7 @@ impl Rates {
             stall: rate(rng, 0.004),
             term: rate(rng, 0.003),
             outage: rate(rng, 0.003),
+            cut: rate(rng, 0.02),
             dlq_outage: rate(rng, 0.003),
             is_gentle: false,
         }

@@ -100,7 +100,7 @@ impl SimQueue {
             if taken.len() == max {
                 break;
             }
-            let doubled = state.draw_fault(|rates| rates.duplicate);
+            let doubled = !state.by_connection && state.draw_fault(|rates| rates.duplicate);
             let host = self.seat.host;
             let message = &mut state.backlogs[self.which as usize].messages[place];
             message.receipt += 1;
@@ -142,10 +142,15 @@ impl Drop for Unread<'_> {
         if self.ids.is_empty() {
             return;
         }
+        let now_ms = self.queue.seat.now_ms();
         let state = &mut *self.queue.seat.world.lock();
         for message in &mut state.backlogs[self.queue.which as usize].messages {
             if self.ids.contains(&message.id) {
                 message.holder = None;
+                // It is in the host already, which gives it to the next poll.
+                if state.by_connection {
+                    message.visible_at_ms = now_ms;
+                }
             }
         }
     }
@@ -155,7 +160,10 @@ impl Drop for Unread<'_> {
 fn available(state: &mut State, which: Which, now_ms: u64) -> Vec<usize> {
     // Now and then a lease ends before its time.
     for place in 0..state.backlogs[which as usize].messages.len() {
-        if state.backlogs[which as usize].messages[place].in_flight(now_ms) && state.draw_fault(|rates| rates.expire) {
+        if !state.by_connection
+            && state.backlogs[which as usize].messages[place].in_flight(now_ms)
+            && state.draw_fault(|rates| rates.expire)
+        {
             state.backlogs[which as usize].messages[place].visible_at_ms = now_ms;
         }
     }
@@ -217,7 +225,9 @@ impl Queue for SimQueue {
         let mut unread =
             Unread { queue: self, ids: taken.iter().map(|delivery| delivery.message_id.clone()).collect() };
         let answer = self.after().await;
-        unread.ids.clear();
+        if answer.is_ok() || !self.seat.world.lock().by_connection {
+            unread.ids.clear();
+        }
         answer.map(|()| taken)
     }
 

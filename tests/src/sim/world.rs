@@ -43,6 +43,7 @@ pub struct State {
     pub visibility_ms: u64,
     pub hides_up_to: Duration,
     pub delays_up_to: Duration,
+    pub by_connection: bool,
     /// The latest moment that anybody has named.
     pub now_ms: u64,
     pub outage_until_ms: u64,
@@ -92,6 +93,7 @@ impl World {
             visibility_ms: plan.visibility.as_millis() as u64,
             hides_up_to: plan.hides_up_to,
             delays_up_to: if plan.has_delays { Duration::from_secs(900) } else { Duration::ZERO },
+            by_connection: plan.by_connection,
             now_ms: 0,
             outage_until_ms: 0,
             dlq_gone_until_ms: 0,
@@ -224,6 +226,21 @@ impl State {
         messages.iter().enumerate().any(|(other, message)| {
             message.original_id() == original && (is_parked(message) || (other != place && !message.deleted))
         })
+    }
+
+    /// A host's connection has ended: where the queue gives messages to connections, all that the
+    /// host had is back at once, and its receipts are void.
+    pub fn cut(&mut self, host: usize, now_ms: u64) {
+        if !self.by_connection {
+            return;
+        }
+        for message in self.backlogs.iter_mut().flat_map(|backlog| &mut backlog.messages) {
+            if message.holder == Some(host) && message.in_flight(now_ms) {
+                message.visible_at_ms = now_ms;
+                message.receipt += 1;
+            }
+        }
+        self.trace(now_ms, || format!("host {host} has lost its connection"));
     }
 
     /// A host has ended as on SIGTERM: where nothing else goes wrong, what it had in hand is

@@ -26,6 +26,7 @@ pub use settings::{Settings, SettingsError};
 use client::Client;
 
 use super::Source;
+use crate::flow::QueueRuntime;
 use crate::telemetry::spans::Tracing;
 
 /// The last export, and the last spans, have this long when the host ends.
@@ -114,7 +115,10 @@ impl Otlp {
 
 impl Metrics {
     fn request(&self, source: &Source) -> Vec<u8> {
-        encode::metrics(&super::gather(source), &self.resource, self.started_at, clock::unix_ms()).encode_to_vec()
+        let (families, runtimes) = (super::gather(source), source.runtimes());
+        let system = |runtime: &Arc<QueueRuntime>| (runtime.name.clone(), runtime.queue.broker().messaging_system());
+        let systems = runtimes.iter().map(system).collect();
+        encode::metrics(&families, &systems, &self.resource, self.started_at, clock::unix_ms()).encode_to_vec()
     }
 
     async fn send(&self, request: Vec<u8>) {

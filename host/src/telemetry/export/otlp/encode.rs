@@ -1,5 +1,7 @@
 //! The metrics as OTLP has them: from the same definitions as Prometheus's text.
 
+use std::collections::BTreeMap;
+
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -8,6 +10,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use wasq_core::message::UnixMs;
+use wasq_queues::Broker;
 
 use crate::telemetry::export::{Family, Series, Value};
 use crate::telemetry::metrics::{self, Kind, Unit};
@@ -15,16 +18,20 @@ use crate::telemetry::metrics::{self, Kind, Unit};
 /// The instrumentation scope of all that the host says of itself.
 pub const SCOPE: &str = "wasq";
 
+/// Which messaging system has a queue, by its name in the config.
+pub type Systems = BTreeMap<String, &'static str>;
+
 /// The metrics in one request. A family without series is left out.
 pub fn metrics(
     families: &[Family],
+    systems: &Systems,
     resource: &opentelemetry_sdk::Resource,
     started_at: UnixMs,
     now: UnixMs,
 ) -> ExportMetricsServiceRequest {
-    let when = When { start: nanos(started_at), now: nanos(now) };
+    let context = Context { start: nanos(started_at), now: nanos(now), systems };
     let metrics =
-        families.iter().filter(|family| !family.series.is_empty()).map(|family| metric(family, when)).collect();
+        families.iter().filter(|family| !family.series.is_empty()).map(|family| metric(family, context)).collect();
     let scope =
         InstrumentationScope { name: SCOPE.into(), version: env!("CARGO_PKG_VERSION").into(), ..Default::default() };
     let attributes = resource.iter().map(|(name, value)| attribute(name.as_str(), &value.to_string())).collect();
@@ -37,19 +44,21 @@ pub fn metrics(
     }
 }
 
+/// What all data points have in common.
 #[derive(Clone, Copy)]
-struct When {
+struct Context<'a> {
     start: u64,
     now: u64,
+    systems: &'a Systems,
 }
 
 fn nanos(at: UnixMs) -> u64 {
     at.0.saturating_mul(1_000_000)
 }
 
-fn metric(family: &Family, when: When) -> Metric {
+fn metric(family: &Family, context: Context<'_>) -> Metric {
     let definition = family.metric;
-    let numbers = || family.series.iter().filter_map(|series| number(definition, series, when)).collect();
+    let numbers = || family.series.iter().filter_map(|series| number(definition, series, context)).collect();
     let data = match definition.kind {
         Kind::Counter => Data::Sum(Sum {
             data_points: numbers(),
@@ -58,7 +67,7 @@ fn metric(family: &Family, when: When) -> Metric {
         }),
         Kind::Gauge => Data::Gauge(Gauge { data_points: numbers() }),
         Kind::Histogram(_) => Data::Histogram(Histogram {
-            data_points: family.series.iter().filter_map(|series| histogram(definition, series, when)).collect(),
+            data_points: family.series.iter().filter_map(|series| histogram(definition, series, context)).collect(),
             aggregation_temporality: AggregationTemporality::Cumulative.into(),
         }),
     };
@@ -76,25 +85,25 @@ fn metric(family: &Family, when: When) -> Metric {
     }
 }
 
-fn number(definition: &metrics::Metric, series: &Series, when: When) -> Option<NumberDataPoint> {
+fn number(definition: &metrics::Metric, series: &Series, context: Context<'_>) -> Option<NumberDataPoint> {
     let Value::Number(value) = series.value else { return None };
     // A gauge is what it is; it has no beginning.
-    let start_time_unix_nano = if definition.kind == Kind::Counter { when.start } else { 0 };
+    let start_time_unix_nano = if definition.kind == Kind::Counter { context.start } else { 0 };
     Some(NumberDataPoint {
-        attributes: attributes(definition, series),
+        attributes: attributes(definition, series, context.systems),
         start_time_unix_nano,
-        time_unix_nano: when.now,
+        time_unix_nano: context.now,
         value: Some(number_data_point::Value::AsDouble(value)),
         ..Default::default()
     })
 }
 
-fn histogram(definition: &metrics::Metric, series: &Series, when: When) -> Option<HistogramDataPoint> {
+fn histogram(definition: &metrics::Metric, series: &Series, context: Context<'_>) -> Option<HistogramDataPoint> {
     let Value::Histogram(read) = &series.value else { return None };
     Some(HistogramDataPoint {
-        attributes: attributes(definition, series),
-        start_time_unix_nano: when.start,
-        time_unix_nano: when.now,
+        attributes: attributes(definition, series, context.systems),
+        start_time_unix_nano: context.start,
+        time_unix_nano: context.now,
         count: read.count(),
         sum: Some(read.sum),
         bucket_counts: read.counts.clone(),
@@ -104,14 +113,16 @@ fn histogram(definition: &metrics::Metric, series: &Series, when: When) -> Optio
 }
 
 /// The labels; and where the metric is one of the conventions', what they ask for beside.
-fn attributes(definition: &metrics::Metric, series: &Series) -> Vec<KeyValue> {
+fn attributes(definition: &metrics::Metric, series: &Series, systems: &Systems) -> Vec<KeyValue> {
     let labels = definition.labels.iter().zip(&series.labels);
     let Some((_, operation)) = definition.convention else {
         return labels.map(|(name, value)| attribute(name, value)).collect();
     };
     let name = |label: &'static str| if label == "queue" { "messaging.destination.name" } else { label };
     let mut attributes: Vec<_> = labels.map(|(label, value)| attribute(name(label), value)).collect();
-    attributes.push(attribute("messaging.system", "aws_sqs"));
+    let queue = definition.labels.iter().position(|label| *label == "queue").and_then(|at| series.labels.get(at));
+    let system = queue.and_then(|queue| systems.get(queue)).copied().unwrap_or(Broker::Sqs.messaging_system());
+    attributes.push(attribute("messaging.system", system));
     attributes.push(attribute("messaging.operation.name", operation));
     attributes
 }

@@ -1,0 +1,158 @@
+//! Where a queue is: on which broker, and under what name there.
+
+use std::fmt;
+
+use serde::Deserialize;
+use wasq_core::secret::Secret;
+use wasq_queues::rabbitmq::RabbitMqConfig;
+use wasq_queues::{Broker, QueueAddress, QueueRef};
+
+use super::{Config, OutletConfig, QueueConfig};
+
+/// The `url` of a queue. It may have a password, which is not shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct QueueUrl(pub String);
+
+impl fmt::Debug for QueueUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+            Some((scheme, place)) => write!(f, "{:?}", format!("{scheme}://***@{place}")),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+/// What the tables of queues and outlets say of where these are.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// `queues` or `outlets`.
+    table: &'static str,
+    /// The table's name.
+    name: &'a str,
+    pub broker: Broker,
+    url: Option<&'a str>,
+    rabbitmq: Option<&'a RabbitMqConfig>,
+    concurrency: usize,
+}
+
+impl QueueConfig {
+    /// `name` is its table's.
+    pub fn place<'a>(&'a self, name: &'a str) -> Place<'a> {
+        let Self { broker, concurrency, .. } = *self;
+        let url = self.url.as_ref().map(|url| url.0.as_str());
+        Place { table: "queues", name, broker, url, rabbitmq: self.rabbitmq.as_ref(), concurrency }
+    }
+}
+
+impl OutletConfig {
+    /// `name` is its table's.
+    pub fn place<'a>(&'a self, name: &'a str) -> Place<'a> {
+        let url = self.url.as_ref().map(|url| url.0.as_str());
+        // Nothing is received from it.
+        let (rabbitmq, concurrency) = (self.rabbitmq.as_ref(), 1);
+        Place { table: "outlets", name, broker: self.broker, url, rabbitmq, concurrency }
+    }
+}
+
+impl<'a> Place<'a> {
+    /// What it is opened by.
+    pub fn address(&self) -> QueueAddress {
+        match self.broker {
+            Broker::Sqs => QueueAddress::Sqs(self.named().to_owned()),
+            Broker::RabbitMq => {
+                let url = Secret(self.url.unwrap_or_default().to_owned());
+                let server = RabbitMqConfig { url, ..self.rabbitmq.cloned().unwrap_or_default() };
+                // The config holds both to their bounds.
+                let concurrency = u16::try_from(self.concurrency).unwrap_or(u16::MAX);
+                QueueAddress::RabbitMq { server: Box::new(server), name: self.named().to_owned(), concurrency }
+            }
+        }
+    }
+
+    /// As its broker is asked for it: on SQS a name, a URL or an ARN.
+    fn named(&self) -> &'a str {
+        match self.broker {
+            Broker::Sqs => self.url.unwrap_or(self.name),
+            Broker::RabbitMq => self.rabbitmq.and_then(|rabbitmq| rabbitmq.queue.as_deref()).unwrap_or(self.name),
+        }
+    }
+
+    /// Its name at its broker.
+    pub fn name_there(&self) -> String {
+        match self.broker {
+            Broker::Sqs => QueueRef::parse(self.named())
+                .map_or_else(|_| self.named().to_owned(), |reference| reference.name().to_owned()),
+            Broker::RabbitMq => self.named().to_owned(),
+        }
+    }
+
+    /// Whether it is a FIFO queue of SQS.
+    pub fn is_fifo(&self) -> bool {
+        self.broker == Broker::Sqs && wasq_queues::is_fifo(self.named())
+    }
+
+    /// Which queue it is, as far as the config's own words tell.
+    pub fn identity(&self) -> Option<String> {
+        match self.broker {
+            Broker::Sqs => Some(QueueRef::parse(self.named()).ok()?.identity()),
+            // Its nodes can be named in many ways: what is open is compared instead.
+            Broker::RabbitMq => None,
+        }
+    }
+
+    /// What is wrong with what it says.
+    fn fault(&self) -> Option<Fault> {
+        let key = |field: &str| format!("{}.{}.{field}", self.table, self.name);
+        match (self.broker, self.url) {
+            (Broker::Sqs, Some(url)) if is_amqp(url) => {
+                let rule = "it is RabbitMQ's; add broker = \"rabbitmq\"";
+                Some((key("url"), format!("{:?}", QueueUrl(url.to_owned())), rule.to_owned()))
+            }
+            (Broker::Sqs, url) => {
+                if self.rabbitmq.is_some() {
+                    let rule = "the queue is on SQS; add broker = \"rabbitmq\", or take the table away";
+                    return Some((key("rabbitmq"), "there".into(), rule.into()));
+                }
+                let error = QueueRef::parse(self.named()).err()?;
+                let key = if url.is_some() { key("url") } else { format!("{}.{}", self.table, self.name) };
+                Some((key, format!("{:?}", self.named()), error.to_string()))
+            }
+            (Broker::RabbitMq, None) => {
+                let rule = "a queue on RabbitMQ needs it: amqp://USER:PASSWORD@HOST:PORT/VHOST, with ${VARIABLE} for the password";
+                Some((key("url"), "missing".into(), rule.into()))
+            }
+            (Broker::RabbitMq, Some(url)) if !is_amqp(url) => {
+                let rule = "RabbitMQ's begins with amqp:// or amqps://; the queue's name goes into [….rabbitmq] queue";
+                Some((key("url"), format!("{:?}", QueueUrl(url.to_owned())), rule.into()))
+            }
+            (Broker::RabbitMq, Some(_)) => {
+                let (field, value, rule) = self.rabbitmq?.fault()?;
+                Some((key(&format!("rabbitmq.{field}")), value, rule))
+            }
+        }
+    }
+}
+
+fn is_amqp(url: &str) -> bool {
+    ["amqp://", "amqps://"].iter().any(|scheme| url.starts_with(scheme))
+}
+
+/// A key, its value, and the rule that it breaks.
+type Fault = (String, String, String);
+
+impl Config {
+    /// Of the queue or the outlet of this name.
+    pub fn place<'a>(&'a self, name: &'a str) -> Option<Place<'a>> {
+        let queue = self.queues.get(name).map(|queue| queue.place(name));
+        queue.or_else(|| Some(self.outlets.get(name)?.place(name)))
+    }
+
+    pub(super) fn place_fault(&self) -> Option<Fault> {
+        let queues = self.queues.iter().map(|(name, queue)| queue.place(name));
+        queues.chain(self.outlets.iter().map(|(name, outlet)| outlet.place(name))).find_map(|place| place.fault())
+    }
+}
+
+#[cfg(test)]
+mod tests;

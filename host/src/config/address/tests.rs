@@ -1,0 +1,59 @@
+use std::path::Path;
+
+use super::*;
+use crate::config::ConfigError;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("wasq.toml"))
+}
+
+#[test]
+fn a_queue_is_on_sqs_unless_it_says_otherwise() {
+    let config =
+        parse("[queues.jobs]\n[outlets.mails]\nurl = 'https://sqs.eu-west-1.amazonaws.com/123456789012/m.fifo'");
+    let config = config.expect("it is valid");
+    let jobs = config.place("jobs").expect("it is there");
+    assert!(matches!(jobs.address(), QueueAddress::Sqs(named) if named == "jobs"));
+    let mails = config.place("mails").expect("it is there");
+    assert_eq!((mails.name_there().as_str(), mails.is_fifo()), ("m.fifo", true));
+    assert!(config.place("other").is_none());
+}
+
+#[test]
+fn a_queue_on_rabbitmq_has_its_server_and_its_name_there() {
+    let config = parse(
+        "[queues.jobs]\nbroker = 'rabbitmq'\nurl = 'amqp://u:pa55@mq/shop'\nconcurrency = 7\ndlq = 'dead.fifo'\n\
+         [queues.jobs.rabbitmq]\nqueue = 'orders.fifo'\nheartbeat = '10s'\n\
+         [outlets.mails]\nbroker = 'rabbitmq'\nurl = 'amqps://u:pa55@mq/shop'\n",
+    );
+    let config = config.expect("it is valid");
+    let jobs = config.place("jobs").expect("it is there");
+    assert!(!jobs.is_fifo(), "a name says nothing there");
+    let QueueAddress::RabbitMq { server, name, concurrency } = jobs.address() else { panic!("it is on RabbitMQ") };
+    assert_eq!((name.as_str(), concurrency), ("orders.fifo", 7));
+    assert_eq!((server.url.0.as_str(), server.heartbeat.as_secs()), ("amqp://u:pa55@mq/shop", 10));
+    let mails = config.place("mails").expect("it is there");
+    assert!(matches!(mails.address(), QueueAddress::RabbitMq { name, .. } if name == "mails"));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("pa55") && shown.contains("amqp://***@mq/shop"), "{shown}");
+}
+
+#[test]
+fn what_contradicts_its_broker_is_refused_with_the_way_out() {
+    let check = |text: &str, expect: &[&str]| {
+        let error = parse(text).expect_err(text).to_string();
+        expect.iter().for_each(|part| assert!(error.contains(part), "{text}: {error}"));
+        assert!(!error.contains("pa55"), "{error}");
+    };
+    check("[queues.a]\nurl = 'amqp://u:pa55@mq'", &["queues.a.url", "broker = \"rabbitmq\""]);
+    check("[queues.a]\n[queues.a.rabbitmq]\nqueue = 'x'", &["queues.a.rabbitmq", "broker"]);
+    check("[queues.a]\nbroker = 'rabbitmq'", &["queues.a.url", "missing", "amqp://USER"]);
+    check("[outlets.a]\nbroker = 'rabbitmq'\n[queues.b]", &["outlets.a.url", "missing"]);
+    check("[queues.a]\nbroker = 'rabbitmq'\nurl = 'http://u:pa55@mq'", &["queues.a.url", "amqps://"]);
+    check("[queues.a]\nbroker = 'kafka'", &["kafka", "rabbitmq"]);
+    let more =
+        |line: &str| format!("[queues.a]\nbroker = 'rabbitmq'\nurl = 'amqp://u:pa55@mq'\n[queues.a.rabbitmq]\n{line}");
+    check(&more("heartbeat = '1s'"), &["queues.a.rabbitmq.heartbeat", "1s", "10 min"]);
+    check(&more("prefetch = 0"), &["queues.a.rabbitmq.prefetch", "65535"]);
+    check(&more("url = 'amqp://x'"), &["unknown field", "url"]);
+}
