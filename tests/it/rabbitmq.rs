@@ -1,6 +1,7 @@
 //! Queues on a real RabbitMQ: what is kept of a message, how long it is ours, and what becomes of it
 //! when the way to the server ends.
 
+mod host;
 mod leases;
 mod many;
 mod opening;
