@@ -27,6 +27,7 @@ pub mod table;
 mod target;
 mod timers;
 mod top;
+mod topology;
 
 use std::process::ExitCode;
 
@@ -35,9 +36,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::config::LogFormat;
 use crate::plugins::compile::CompileArguments;
 
-/// A worker host: SQS messages, handled by sandboxed WebAssembly components.
+/// A worker host: messages of SQS and RabbitMQ, handled by sandboxed WebAssembly components.
 ///
-/// wasq takes messages from Amazon SQS, picks the handler of each message's type, and runs it in a
+/// wasq takes messages from Amazon SQS and RabbitMQ, picks the handler of each message's type, and runs it in a
 /// sandbox of its own. Timeouts, leases, idempotency, retries with backoff and dead letters are the
 /// host's; a handler is only the work.
 #[derive(Parser)]
@@ -70,6 +71,7 @@ enum Command {
     New(new::New),
     Build(build::Build),
     Check(check::Check),
+    Topology(topology::Topology),
     Decode(decode::Decode),
     Invoke(invoke::Invoke),
     Send(send::Send),
@@ -129,6 +131,7 @@ pub fn main() -> ExitCode {
             Command::New(command) => command.run(),
             Command::Build(command) => command.run(),
             Command::Check(command) => command.run().await,
+            Command::Topology(command) => command.run().await,
             Command::Decode(command) => command.run(),
             Command::Invoke(command) => command.run().await,
             Command::Send(command) => command.run().await,

@@ -57,7 +57,8 @@ impl Site {
         let attributes = [("type", "probe")].iter().chain(more);
         let attributes = attributes.map(|(name, value)| ((*name).to_owned(), AttributeValue::string(*value)));
         let body = order.to_string().into();
-        let message = Outgoing { body, attributes: attributes.collect(), delay_s: 0, group: None, deduplication_id: None };
+        let message =
+            Outgoing { body, attributes: attributes.collect(), delay_s: 0, group: None, deduplication_id: None };
         self.queue.send(&[message]).await.remove(0).expect("the queue takes it");
     }
 
@@ -154,9 +155,7 @@ async fn a_long_wait_is_parked_in_the_ledger_and_not_held_by_the_channel() {
 async fn an_outbox_goes_from_rabbitmq_to_sqs_and_back() {
     let site = Site::new(rabbitmq()).await;
     let then = json!({ "do": "done" });
-    let order = |queue: &str, body: &Value| {
-        json!({ "do": "outbox", "queue": queue, "kind": "probe", "body": body, "count": 1, "then": then })
-    };
+    let order = |queue: &str, body: &Value| json!({ "do": "outbox", "queue": queue, "kind": "probe", "body": body, "count": 1, "then": then });
     let back = order("jobs", &site.rig.sink.ask("arrived"));
     site.send(&order("mails", &back)).await;
     site.rig.until_called("arrived", 1).await;
@@ -229,4 +228,32 @@ async fn the_check_says_what_is_missing_without_the_password() {
         assert!(!ran.says(PASSWORD) && !ran.says("no-such@"), "{ran:#?}");
     }
     site.rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_topology_command_makes_what_the_config_says_and_names_what_differs() {
+    let (server, rig) = (rabbitmq(), Setup::probe().without_host().await);
+    let (name, url) = (new_name(), server.url());
+    let queue = |more: &str| {
+        format!(
+            "[queues.jobs]\nbroker = 'rabbitmq'\nurl = '{url}'\ndlq = '{name}-dlq'\n[queues.jobs.rabbitmq]\nqueue = '{name}'\n{more}"
+        )
+    };
+    let apply = |more: &str, arguments: &[&str]| {
+        let file = config_file(&rig, "", &queue(more));
+        wasq(["topology", "apply"].iter().chain(arguments)).env("WASQ_CONFIG", file)
+    };
+    let dlq = format!("{name}-dlq");
+    apply("", &["--dry-run"]).check(0, &["would make", &name, "at most 1000 deliveries", &dlq]).await;
+    let rabbitmq = connect(server).await;
+    assert!(rabbitmq.queue(&name, 1).await.is_err(), "nothing was made");
+    for _ in 0..2 {
+        apply("", &[]).check(0, &["ok", &name, &dlq]).await;
+    }
+    rabbitmq.queue(&name, 1).await.expect("it is there");
+    rabbitmq.queue(&dlq, 1).await.expect("it is there");
+    apply("delivery_limit = 7", &[]).check(1, &["problem", &name, "x-delivery-limit"]).await;
+    let none = config_file(&rig, "", "[queues.jobs]\n");
+    wasq(["topology", "apply"]).env("WASQ_CONFIG", none).check(1, &["no queue on RabbitMQ"]).await;
+    rig.end().await;
 }
