@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use wasq_sqs_rules::{MAX_DELAY_S, MAX_MESSAGE_BYTES};
 
-use crate::queue::VISIBILITY_MAX;
+/// SQS's limit on visibility, counted from receipt: 12 hours.
+pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Who keeps a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]

@@ -65,12 +65,14 @@ impl Brokers {
 
     #[cfg(feature = "rabbitmq")]
     async fn rabbitmq(&self, server: &RabbitMqConfig) -> Result<RabbitMq, QueueError> {
+        // Which of its queues it is makes no other server.
+        let server = RabbitMqConfig { queue: None, ..server.clone() };
         let mut connected = self.0.rabbitmq.lock().await;
-        if let Some((_, rabbitmq)) = connected.iter().find(|(known, _)| known == server) {
+        if let Some((_, rabbitmq)) = connected.iter().find(|(known, _)| *known == server) {
             return Ok(rabbitmq.clone());
         }
         let rabbitmq = RabbitMq::connect(server.clone()).await?;
-        connected.push((server.clone(), rabbitmq.clone()));
+        connected.push((server, rabbitmq.clone()));
         Ok(rabbitmq)
     }
 }

@@ -46,6 +46,14 @@ impl Queue for ClaimCheckQueue {
         self.queue.url()
     }
 
+    fn region(&self) -> Option<String> {
+        self.queue.region()
+    }
+
+    fn is_exact(&self) -> bool {
+        self.queue.is_exact()
+    }
+
     async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
         self.queue.sibling(named).await
     }

@@ -73,6 +73,10 @@ impl Queue for LateQueue {
         self.claim_check_over
     }
 
+    fn is_exact(&self) -> bool {
+        self.queue().is_ok_and(|queue| queue.is_exact())
+    }
+
     async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
         self.queue()?.sibling(named).await
     }

@@ -22,16 +22,14 @@ mod rules;
 pub mod sqs;
 
 pub use attributes::{MaximumMessageSize, QueueAttributes, Retention};
-pub use broker::Broker;
+pub use broker::{Broker, VISIBILITY_MAX};
 #[cfg(feature = "sqs")]
 pub use brokers::{Brokers, QueueAddress};
 #[cfg(feature = "sqs")]
 pub use claim_check::ClaimCheckQueue;
 pub use in_order::send_in_order;
 pub use late_queue::LateQueue;
-pub use queue::{
-    BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, VISIBILITY_MAX, batches, is_fifo, size_limit_error,
-};
+pub use queue::{BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, batches, is_fifo, size_limit_error};
 pub use queue_ref::{BadQueueRef, QueueRef};
 pub use rules::QueueRules;
 pub use wasq_sqs_rules::{

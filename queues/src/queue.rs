@@ -14,8 +14,6 @@ use crate::broker::Broker;
 
 /// SQS's limit on entries in one batch call.
 pub const BATCH_MAX_ENTRIES: usize = 10;
-/// SQS's limit on visibility, counted from receipt: 12 hours.
-pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Whether a queue of this name, URL or ARN is a FIFO queue of SQS, which has them end so.
 pub fn is_fifo(name: &str) -> bool {

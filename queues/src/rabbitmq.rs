@@ -91,20 +91,36 @@ impl RabbitMq {
     /// # Errors
     /// RabbitMQ's word where there is no such queue or exchange, or it may not be asked.
     pub async fn queue(&self, name: &str, prefetch: u16) -> Result<RabbitMqQueue, QueueError> {
-        let config = &self.0.config;
+        let RabbitMqConfig { exchange, routing_key, prefetch: configured, .. } = &self.0.config;
+        let prefetch = configured.unwrap_or(prefetch);
+        self.open(name, prefetch, exchange, routing_key.as_deref()).await
+    }
+
+    /// Another queue than the config's, by its name: what is sent to it goes there, and nowhere
+    /// else.
+    async fn sibling(&self, name: &str) -> Result<RabbitMqQueue, QueueError> {
+        self.open(name, SIBLING_PREFETCH, "", None).await
+    }
+
+    async fn open(
+        &self,
+        name: &str,
+        prefetch: u16,
+        exchange: &str,
+        routing_key: Option<&str>,
+    ) -> Result<RabbitMqQueue, QueueError> {
         let name = short("the queue's name", name)?;
         let live = self.receives().connection(clock::now()).await?;
-        let exchange = ShortString::try_new(config.exchange.as_str()).expect("the config's exchange is short");
-        match config.exchange.as_str() {
+        let exchange = ShortString::try_new(exchange).expect("the config's exchange is short");
+        match exchange.as_str() {
             "" => drop(topology::depth(&live, &name).await?),
             _ => find_exchange(&live, &exchange).await?,
         }
-        let routing_key = match &config.routing_key {
-            Some(key) => ShortString::try_new(key.as_str()).expect("the config's routing key is short"),
+        let routing_key = match routing_key {
+            Some(key) => ShortString::try_new(key).expect("the config's routing key is short"),
             None => name.clone(),
         };
-        let to = Destination { exchange, routing_key };
-        Ok(RabbitMqQueue::new(self.clone(), name, config.prefetch.unwrap_or(prefetch), to))
+        Ok(RabbitMqQueue::new(self.clone(), name, prefetch, Destination { exchange, routing_key }))
     }
 
     /// Makes a queue. One that is there as it is to be is left as it is.

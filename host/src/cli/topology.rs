@@ -119,7 +119,7 @@ fn wanted(config: &Config) -> anyhow::Result<Vec<(RabbitMqConfig, QueueTopology)
 fn described(queue: &QueueTopology) -> String {
     let mut text = format!("{} ({}", queue.name, queue.queue_type.name());
     if let Some(limit) = queue.delivery_limit.filter(|limit| *limit != LETTER_DELIVERIES) {
-        text += &format!(", at most {limit} deliveries");
+        text += &format!(", a message comes back {limit} times at most");
     }
     if let Some(dlq) = &queue.dead_letter_routing_key {
         text += &format!(", what is dropped goes to {dlq}");

@@ -1,6 +1,7 @@
 //! Where a queue is: on which broker, and under what name there.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Deserialize;
 use wasq_core::secret::Secret;
@@ -127,7 +128,14 @@ impl<'a> Place<'a> {
                 Some((key("url"), format!("{:?}", QueueUrl(url.to_owned())), rule.into()))
             }
             (Broker::RabbitMq, Some(_)) => {
-                let (field, value, rule) = self.rabbitmq?.fault()?;
+                let rabbitmq = self.rabbitmq?;
+                let has_exchange = !rabbitmq.exchange.is_empty() || rabbitmq.routing_key.is_some();
+                if self.table == "queues" && has_exchange {
+                    let rule = "what waits returns to the queue by its name; take `exchange` and `routing_key` away, or say them in \
+                                an outlet";
+                    return Some((key("rabbitmq"), "sent to by an exchange".into(), rule.into()));
+                }
+                let (field, value, rule) = rabbitmq.fault()?;
                 Some((key(&format!("rabbitmq.{field}")), value, rule))
             }
         }
@@ -146,6 +154,14 @@ impl Config {
     pub fn place<'a>(&'a self, name: &'a str) -> Option<Place<'a>> {
         let queue = self.queues.get(name).map(|queue| queue.place(name));
         queue.or_else(|| Some(self.outlets.get(name)?.place(name)))
+    }
+
+    /// Relative paths of certificates count from the config's directory.
+    pub(super) fn rebase_certificates(&mut self, base: &Path) {
+        let queues = self.queues.values_mut().map(|queue| &mut queue.rabbitmq);
+        for rabbitmq in queues.chain(self.outlets.values_mut().map(|outlet| &mut outlet.rabbitmq)).flatten() {
+            rabbitmq.ca_file = rabbitmq.ca_file.take().map(|file| base.join(file));
+        }
     }
 
     pub(super) fn place_fault(&self) -> Option<Fault> {

@@ -67,6 +67,7 @@ impl Config {
         config.admin.token_file = config.admin.token_file.map(|file| base.join(file));
         config.egress.rebase(base);
         config.ingress.rebase(base);
+        config.rebase_certificates(base);
         config.secrets.values_mut().for_each(|secret| secret.rebase(base));
         Ok(config)
     }

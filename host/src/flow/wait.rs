@@ -34,7 +34,7 @@ pub enum Wait {
 pub async fn wait(whole: &PluginAttempt<'_>, raw: &Delivery, why: Why, delay: Duration) -> Wait {
     let runtime = whole.runtime;
     let must_park = match why {
-        Why::DeliverAt(_) => runtime.queue.is_fifo() || delay > HIDDEN_UP_TO,
+        Why::DeliverAt(_) => runtime.queue.is_fifo() || delay > HIDDEN_UP_TO.min(runtime.queue.hides_up_to()),
         Why::Waits => {
             cannot_hide(whole, delay) || outlives_retention(delay, whole.queue_age(), runtime.retention.get())
         }

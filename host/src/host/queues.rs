@@ -247,7 +247,8 @@ fn hint(error: &QueueError, broker: Broker) -> &'static str {
     match broker {
         _ if !error.says_missing() => "",
         Broker::Sqs => "; create it, or set `url`",
-        Broker::RabbitMq => "; `wasq topology apply` creates it, or set `queue` in its table `rabbitmq`",
+        // Its own words say what to do.
+        Broker::RabbitMq => "",
     }
 }
 

@@ -15,7 +15,7 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(10 * 60);
 const CONNECT_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
-/// How often a message on a quorum queue is delivered before RabbitMQ itself drops it or
+/// How often a message on a quorum queue may come back before RabbitMQ itself drops it or
 /// dead-letters it. RabbitMQ counts deliveries, the host counts attempts; 4.x has 20 where a queue
 /// does not say so.
 pub const DELIVERY_LIMIT: u32 = 1_000;
@@ -51,7 +51,8 @@ pub struct RabbitMqConfig {
     pub routing_key: Option<String>,
     /// The type of a queue that is made: `quorum` or `classic`. Default `quorum`.
     pub queue_type: QueueType,
-    /// The `x-delivery-limit` of a quorum queue that is made: 1 or more. Default 1,000.
+    /// The `x-delivery-limit` of a quorum queue that is made, how often a message may come back: 1
+    /// or more. Default 1,000.
     pub delivery_limit: u32,
     /// A PEM file of certificates that TLS trusts beside the system's own.
     pub ca_file: Option<PathBuf>,

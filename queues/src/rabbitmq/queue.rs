@@ -15,7 +15,7 @@ use super::intake::Intake;
 use super::leases::DeliveryRef;
 use super::nameless::Nameless;
 use super::publisher::Destination;
-use super::{RabbitMq, SIBLING_PREFETCH, topology};
+use super::{RabbitMq, topology};
 use crate::attributes::QueueAttributes;
 use crate::broker::Broker;
 use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
@@ -149,10 +149,10 @@ impl Queue for RabbitMqQueue {
         false
     }
 
-    /// With a prefetch of [`SIBLING_PREFETCH`].
+    /// With a prefetch of its own, and sent to by its name.
     async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
         let name = self.0.rabbitmq.name_of(named);
-        Ok(Arc::new(self.0.rabbitmq.queue(&name, SIBLING_PREFETCH).await?))
+        Ok(Arc::new(self.0.rabbitmq.sibling(&name).await?))
     }
 
     /// `visibility` is how long a message is ours unless it is renewed. Then it goes back.
@@ -195,7 +195,13 @@ impl Queue for RabbitMqQueue {
     /// The counts of what waits, and of what this host has in hand, by SQS's names.
     async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
         let live = self.0.rabbitmq.receives().connection(clock::now()).await?;
-        let waiting = topology::depth(&live, &self.0.name).await?;
+        let waiting = match topology::depth(&live, &self.0.name).await {
+            // What is sent to by an exchange may be no queue at all.
+            Err(error) if error.says_missing() && !self.0.to.exchange.as_str().is_empty() => {
+                return Ok(QueueAttributes::new());
+            }
+            depth => depth?,
+        };
         let in_hand = self.0.current().map_or(0, |intake| intake.in_hand());
         let counts = [("", waiting as usize), ("NotVisible", in_hand), ("Delayed", 0)];
         Ok(counts.map(|(kind, count)| (format!("ApproximateNumberOfMessages{kind}"), count.to_string())).into())

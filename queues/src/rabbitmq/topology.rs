@@ -18,7 +18,7 @@ pub struct QueueTopology {
     pub dead_letter_exchange: Option<String>,
     /// With what. Default: what the message was sent with.
     pub dead_letter_routing_key: Option<String>,
-    /// Deliveries of one message, after which RabbitMQ drops it. Of a quorum queue.
+    /// How often a message may come back before RabbitMQ drops it. Of a quorum queue.
     pub delivery_limit: Option<u32>,
 }
 

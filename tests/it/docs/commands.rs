@@ -19,6 +19,8 @@ use crate::support::{Plugin, Rig, Setup, until};
 const EXCUSED: &[(&str, &str, &str)] = &[
     ("README.md", "cargo run --release", "a release build takes ten minutes; `cli::demo` and `bench` run the same"),
     ("README.md", "cargo xtask test", "it is these tests"),
+    ("rabbitmq.md", "docker ", "it needs Docker; `rabbitmq` runs real servers"),
+    ("rabbitmq.md", "wasq ", "it needs a RabbitMQ server; `rabbitmq::host` runs the commands with one"),
     ("README.md", "cargo install --path host ", "a release build; the tests' own binary stands for it"),
     ("quick-start.md", "cargo install --path host", "a release build; the tests' own binary stands for it"),
     (

@@ -40,6 +40,10 @@ const CONFIG: &[Section] = &[
     section("Top level", "KEY\n[queues.q]"),
     section("`[aws]`", "[queues.q]\n[aws]\nKEY"),
     section("`[queues.NAME]`", "[queues.q]\nKEY"),
+    section(
+        "`[queues.NAME.rabbitmq]`",
+        "[queues.q]\n[outlets.o]\nbroker = 'rabbitmq'\nurl = 'amqp://x'\n[outlets.o.rabbitmq]\nKEY",
+    ),
     section("`[outlets.NAME]`", "[queues.q]\n[outlets.o]\nKEY"),
     section(
         "`[schedules.NAME]`",
@@ -247,6 +251,7 @@ fn with(section: &Section, line: &str, replaced: &str) -> String {
     // What some keys need beside them.
     let line = match line {
         line if line.starts_with("field = ") => format!("secretsmanager = 'x'\n{line}"),
+        "broker = \"rabbitmq\"" => format!("url = 'amqp://x'\n{line}"),
         "split = true" => format!("envelope = 'auto'\n{line}"),
         "confirm_subscriptions = true" => format!("topics = {TOPICS}\n{line}"),
         line if line.starts_with("tls_certificate = ") => format!("tls_key = 'x'\n{line}"),

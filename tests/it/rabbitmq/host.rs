@@ -244,7 +244,7 @@ async fn the_topology_command_makes_what_the_config_says_and_names_what_differs(
         wasq(["topology", "apply"].iter().chain(arguments)).env("WASQ_CONFIG", file)
     };
     let dlq = format!("{name}-dlq");
-    apply("", &["--dry-run"]).check(0, &["would make", &name, "at most 1000 deliveries", &dlq]).await;
+    apply("", &["--dry-run"]).check(0, &["would make", &name, "comes back 1000 times at most", &dlq]).await;
     let rabbitmq = connect(server).await;
     assert!(rabbitmq.queue(&name, 1).await.is_err(), "nothing was made");
     for _ in 0..2 {

@@ -54,6 +54,8 @@ fn what_contradicts_its_broker_is_refused_with_the_way_out() {
     let more =
         |line: &str| format!("[queues.a]\nbroker = 'rabbitmq'\nurl = 'amqp://u:pa55@mq'\n[queues.a.rabbitmq]\n{line}");
     check(&more("heartbeat = '1s'"), &["queues.a.rabbitmq.heartbeat", "1s", "10 min"]);
+    check(&more("exchange = 'x'"), &["queues.a.rabbitmq", "outlet"]);
+    check(&more("routing_key = 'x'"), &["queues.a.rabbitmq", "outlet"]);
     check(&more("prefetch = 0"), &["queues.a.rabbitmq.prefetch", "65535"]);
     check(&more("url = 'amqp://x'"), &["unknown field", "url"]);
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use wasq_core::message::UnixMs;
-use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueAttributes, QueueError};
+use wasq_queues::{BATCH_MAX_ENTRIES, Broker, Queue, QueueAttributes, QueueError};
 
 use super::Source;
 use crate::config::Telemetry;
@@ -48,7 +48,9 @@ async fn dlq(runtime: &QueueRuntime, config: &Telemetry, now: UnixMs) {
     runtime.dlq_max_bytes.update(&attributes);
     set(&meters.dead_letters, &attributes, "ApproximateNumberOfMessages");
     // A DLQ with a redrive policy of its own counts receives: looking would move its messages on.
-    let may_look = config.peek_dlq && !attributes.contains_key("RedrivePolicy");
+    // On RabbitMQ a look takes all that is there.
+    let is_on_sqs = runtime.dlq.broker() == Broker::Sqs;
+    let may_look = config.peek_dlq && is_on_sqs && !attributes.contains_key("RedrivePolicy");
     match meters.dead_letters.get() {
         Some(0.0) => meters.oldest_dead_letter_s.set(0.0),
         Some(_) if may_look => match peek(dlq).await {
