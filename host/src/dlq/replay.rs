@@ -46,6 +46,9 @@ pub struct Replay<'a, 'r> {
     pub ordered: bool,
 }
 
+/// A queue, and what goes there.
+type ToQueue<'l> = (Arc<dyn Queue>, Vec<Send<'l>>);
+
 /// A message to send, and the letters that it settles.
 struct Send<'l> {
     source: Option<Key>,
@@ -188,9 +191,8 @@ impl Replay<'_, '_> {
         &mut self,
         progress: &mut Progress<'_>,
         letters: &'l [LetterView],
-    ) -> (Vec<&'l LetterView>, Vec<(Arc<dyn Queue>, Vec<Send<'l>>)>) {
-        let (mut settled, mut by_queue): (Vec<&LetterView>, Vec<(Arc<dyn Queue>, Vec<Send<'l>>)>) =
-            (Vec::new(), Vec::new());
+    ) -> (Vec<&'l LetterView>, Vec<ToQueue<'l>>) {
+        let (mut settled, mut by_queue) = (Vec::new(), Vec::<ToQueue<'l>>::new());
         for view in letters {
             let source = source(view);
             if source.is_some_and(|source| progress.covered.contains(&source)) {

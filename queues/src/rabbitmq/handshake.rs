@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tracing::dispatcher::{self, DefaultGuard, Dispatch};
 
 use super::address::{Address, Node};
+use super::config::RabbitMqConfig;
 use super::error::{Place, configuration, failed, no_answer_in_time};
 use super::tls;
 use crate::queue::QueueError;
@@ -31,7 +32,7 @@ pub struct Settings {
 impl Settings {
     /// # Errors
     /// A config that cannot be used.
-    pub fn of(config: &super::RabbitMqConfig) -> Result<Self, QueueError> {
+    pub fn of(config: &RabbitMqConfig) -> Result<Self, QueueError> {
         if let Some((name, value, rule)) = config.fault() {
             let fault = format!("`{name}` is {value}: {rule}");
             return Err(configuration(format!("RabbitMQ: {fault}")));

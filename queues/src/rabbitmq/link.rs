@@ -5,6 +5,7 @@
 //! connection asks for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use lapin::{Channel, Connection, Event};
@@ -15,10 +16,12 @@ use tokio_util::task::AbortOnDropHandle;
 use wasq_core::backoff::Backoff;
 use wasq_core::clock;
 
-use super::CALL_TIMEOUT;
 use super::error::{Place, failed, no_answer_in_time};
 use super::handshake::{self, Settings};
 use crate::queue::QueueError;
+
+/// How long any call but a receive may take.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The waits between tries of all nodes, as the worker's own between receives.
 const AGAIN: Backoff = Backoff::new(std::time::Duration::from_secs(1), std::time::Duration::from_secs(30));

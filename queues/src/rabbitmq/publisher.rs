@@ -21,9 +21,8 @@ use tokio::sync::{Semaphore, watch};
 use wasq_core::clock;
 use wasq_core::message::MessageId;
 
-use super::CALL_TIMEOUT;
 use super::error::{Place, failed, no_answer_in_time};
-use super::link::{Link, Live, call};
+use super::link::{CALL_TIMEOUT, Link, Live, call};
 use super::message::Publication;
 use crate::queue::{Outgoing, QueueError};
 

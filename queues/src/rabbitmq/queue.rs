@@ -15,10 +15,15 @@ use super::intake::Intake;
 use super::leases::DeliveryRef;
 use super::nameless::Nameless;
 use super::publisher::Destination;
-use super::{RabbitMq, topology};
+use super::server::Server;
+use super::topology::{self, find_exchange, short};
 use crate::attributes::QueueAttributes;
 use crate::broker::Broker;
 use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
+
+/// The prefetch of a queue that another one leads to: letters of a DLQ that are looked at together.
+/// What is not looked at yet waits in this host's memory.
+const SIBLING_PREFETCH: u16 = 1_000;
 
 /// One queue on RabbitMQ. Clones are the same one: a receipt is good at each of them, and at no
 /// other.
@@ -26,7 +31,7 @@ use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
 pub struct RabbitMqQueue(Arc<Shared>);
 
 struct Shared {
-    rabbitmq: RabbitMq,
+    server: Arc<Server>,
     name: ShortString,
     url: String,
     prefetch: u16,
@@ -39,10 +44,29 @@ struct Shared {
 }
 
 impl RabbitMqQueue {
-    pub(super) fn new(rabbitmq: RabbitMq, name: ShortString, prefetch: u16, to: Destination) -> Self {
-        let url = rabbitmq.url_of(name.as_str());
-        Self(Arc::new(Shared {
-            rabbitmq,
+    /// Opens a queue by its name. With an exchange it is a name to send by, and no queue needs to
+    /// be there.
+    pub(super) async fn open(
+        server: &Arc<Server>,
+        name: &str,
+        prefetch: u16,
+        exchange: &str,
+        routing_key: Option<&str>,
+    ) -> Result<Self, QueueError> {
+        let name = short("the queue's name", name)?;
+        let live = server.receives.connection(clock::now()).await?;
+        let exchange = ShortString::try_new(exchange).expect("the config's exchange is short");
+        match exchange.as_str() {
+            "" => drop(topology::depth(&live, &name).await?),
+            _ => find_exchange(&live, &exchange).await?,
+        }
+        let routing_key = match routing_key {
+            Some(key) => ShortString::try_new(key).expect("the config's routing key is short"),
+            None => name.clone(),
+        };
+        let (url, to) = (server.url_of(name.as_str()), Destination { exchange, routing_key });
+        Ok(Self(Arc::new(Shared {
+            server: server.clone(),
             name,
             url,
             prefetch,
@@ -50,7 +74,7 @@ impl RabbitMqQueue {
             intake: RwLock::default(),
             opening: Arc::default(),
             nameless: Arc::default(),
-        }))
+        })))
     }
 }
 
@@ -79,7 +103,7 @@ impl Shared {
         if let Some(intake) = self.current() {
             return Ok(intake);
         }
-        let live = self.rabbitmq.receives().connection(until).await?;
+        let live = self.server.receives.connection(until).await?;
         let shared = self.clone();
         let open = async move {
             let _turn = turn;
@@ -151,8 +175,8 @@ impl Queue for RabbitMqQueue {
 
     /// With a prefetch of its own, and sent to by its name.
     async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
-        let name = self.0.rabbitmq.name_of(named);
-        Ok(Arc::new(self.0.rabbitmq.sibling(&name).await?))
+        let name = self.0.server.name_of(named);
+        Ok(Arc::new(Self::open(&self.0.server, &name, SIBLING_PREFETCH, "", None).await?))
     }
 
     /// `visibility` is how long a message is ours unless it is renewed. Then it goes back.
@@ -189,12 +213,12 @@ impl Queue for RabbitMqQueue {
     }
 
     async fn send(&self, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
-        self.0.rabbitmq.publisher().send(&self.0.to, messages).await
+        self.0.server.publisher.send(&self.0.to, messages).await
     }
 
     /// The counts of what waits, and of what this host has in hand, by SQS's names.
     async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
-        let live = self.0.rabbitmq.receives().connection(clock::now()).await?;
+        let live = self.0.server.receives.connection(clock::now()).await?;
         let waiting = match topology::depth(&live, &self.0.name).await {
             // What is sent to by an exchange may be no queue at all.
             Err(error) if error.says_missing() && !self.0.to.exchange.as_str().is_empty() => {
