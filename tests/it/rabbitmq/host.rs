@@ -11,7 +11,7 @@ use wasq_queues::rabbitmq::{QueueType, RabbitMqQueue};
 use wasq_queues::{Outgoing, Queue};
 use wasq_tests::servers::{PASSWORD, Server};
 
-use super::{connect, count, make, new_name};
+use super::{connect, count, keep_queues, make, new_name};
 use crate::cli::binary::wasq;
 use crate::cli::config_file;
 use crate::support::servers::{rabbitmq, started};
@@ -168,6 +168,7 @@ async fn an_outbox_goes_from_rabbitmq_to_sqs_and_back() {
 async fn a_broker_that_is_killed_while_handlers_run_costs_no_message_and_no_second_completion() {
     let mut server = started(Server::rabbitmq());
     let site = Site::with(&server, "timeout = '60s'\n").await;
+    keep_queues(&server);
     let held = site.rig.sink.hold("work");
     for n in 0..8 {
         let order = site.rig.sink.ask("work");
