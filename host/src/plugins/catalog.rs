@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use wasq_core::clock;
 use wasq_core::message::{Key, MessageType};
 
@@ -156,7 +155,7 @@ pub struct Catalogs {
     /// Where versions are kept while others are on trial; without it, every new version serves at
     /// once.
     versions: Option<Versions>,
-    current: ArcSwap<Catalog>,
+    current: RwLock<Arc<Catalog>>,
     /// Held while the directory is read: one reload ends before the next begins.
     reloading: Mutex<Gone>,
 }
@@ -164,7 +163,7 @@ pub struct Catalogs {
 impl Catalogs {
     /// Starts with nothing loaded.
     pub fn new(loader: Loader, versions: Option<Versions>) -> Self {
-        Self { loader, versions, current: ArcSwap::default(), reloading: Mutex::default() }
+        Self { loader, versions, current: RwLock::default(), reloading: Mutex::default() }
     }
 
     /// The pools that plugins share.
@@ -173,7 +172,7 @@ impl Catalogs {
     }
 
     pub fn current(&self) -> Arc<Catalog> {
-        self.current.load_full()
+        self.current.read().clone()
     }
 
     /// Reads the directory and swaps the catalog. A file that has not changed is kept as it is; one
@@ -204,7 +203,7 @@ impl Catalogs {
         }
         gone.note(&before.by_name, &by_name, clock::now());
         let catalog = Arc::new(Catalog::of(by_name, failures));
-        self.current.store(catalog.clone());
+        *self.current.write() = catalog.clone();
         Ok(catalog)
     }
 

@@ -20,10 +20,10 @@ use super::segment::{self, Segment};
 use super::table::Table;
 use crate::ledger::LedgerError;
 
-/// Whomever a sync serves, it costs the same processor time, up to 200 us on the disks that were
-/// looked at. So those that come soon after one share the next, which begins so many times as long
-/// after it: syncs take a thirtieth of a core at most.
-const GATHER_COSTS: u32 = 30;
+/// Whomever a sync serves, it costs the same processor time, some half of the time that it takes. So
+/// those that come soon after one share the next, which begins so many times as long after it as it
+/// took: syncs take a thirtieth of a core or less.
+const GATHER_TIMES: u32 = 15;
 const GATHER_MAX: Duration = Duration::from_millis(8);
 /// It begins earlier where nobody has come for so long, or no claim is open whose end could come.
 const GATHER_SILENCE: Duration = Duration::from_millis(2);
@@ -90,7 +90,7 @@ impl Syncer {
     pub fn run(&self, table: &Mutex<Table>, mut disk: impl FnMut(&File) -> io::Result<()>) {
         let (mut named, mut gather_until) = (None, clock::now());
         while let Some(callers) = self.next(gather_until, || table.lock().leases.may_end()) {
-            let (began, had) = (clock::now(), clock::thread_cpu());
+            let began = clock::now();
             let synced = self.synced.load(Ordering::Acquire);
             let is_failing = table.lock().failing.is_some();
             let written = match callers.iter().any(|caller| caller.position > synced) || is_failing {
@@ -100,8 +100,7 @@ impl Syncer {
             if let Ok(end) = written {
                 self.synced.store(end, Ordering::Release);
             }
-            let cost = clock::thread_cpu().saturating_sub(had);
-            gather_until = began + (cost * GATHER_COSTS).min(GATHER_MAX);
+            gather_until = began + ((clock::now() - began) * GATHER_TIMES).min(GATHER_MAX);
             for Caller { position, answer } in callers {
                 let on_disk = written.as_ref().map(drop).map_err(|reason| LedgerError::Unavailable(reason.clone()));
                 // A caller that no longer waits has gone away; what is recorded stands.
