@@ -1,6 +1,5 @@
 //! The operator's config, `wasq.toml`: every limit with its default and its bounds.
 
-mod address;
 mod admin;
 pub mod bounds;
 mod claim_check;
@@ -11,6 +10,7 @@ mod ingress;
 mod key_line;
 mod limits;
 mod load;
+mod location;
 mod rings;
 mod rollout;
 mod schedule;
@@ -26,7 +26,6 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-pub use address::{Place, QueueUrl};
 pub use admin::Admin;
 pub use claim_check::ClaimCheck;
 pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
@@ -34,6 +33,7 @@ pub use empty::EmptyInterface;
 pub use ingress::{Ingress, IngressTypeConfig, Rate, SignatureConfig, TokenConfig};
 pub use limits::Limits;
 pub use load::ConfigError;
+pub use location::{Location, QueueUrl};
 pub use rings::{DeadLetterEdge, dead_letter_ring};
 pub use rollout::{Percent, RolloutConfig};
 pub use schedule::{CatchUp, Rule, ScheduleConfig};

@@ -107,9 +107,9 @@ pub async fn handle(
         Err(exit) => Err(exit.clone()),
     };
     // What was parked has waited for its time.
-    let wait = |at: UnixMs| if restored.is_some() { None } else { work::not_due(at, services.clock.unix_ms()) };
+    let not_due = |at: UnixMs| if restored.is_some() { None } else { work::not_due(at, services.clock.unix_ms()) };
     let (decoded, wanted) = match work {
-        Ok((work, wanted)) => match wanted.and_then(wait) {
+        Ok((work, wanted)) => match wanted.and_then(not_due) {
             Some(exit) => (Err(exit), None),
             None => (Ok(work), wanted),
         },

@@ -33,14 +33,6 @@ impl Broker {
         }
     }
 
-    /// Its name, for people.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Sqs => "SQS",
-            Self::RabbitMq => "RabbitMQ",
-        }
-    }
-
     /// The longest time for which it hides a message that was received.
     pub const fn hides_up_to(self) -> Duration {
         match self {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "rabbitmq")]
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use wasq_core::aws::AwsConfig;
 
@@ -31,7 +31,7 @@ struct Inner {
     aws: AwsConfig,
     sqs: OnceCell<Sqs>,
     #[cfg(feature = "rabbitmq")]
-    rabbitmq: Mutex<Vec<(RabbitMqConfig, RabbitMq)>>,
+    rabbitmq: Mutex<Vec<(RabbitMqConfig, Arc<OnceCell<RabbitMq>>)>>,
 }
 
 impl Brokers {
@@ -67,12 +67,18 @@ impl Brokers {
     async fn rabbitmq(&self, server: &RabbitMqConfig) -> Result<RabbitMq, QueueError> {
         // Which of its queues it is makes no other server.
         let server = RabbitMqConfig { queue: None, ..server.clone() };
-        let mut connected = self.0.rabbitmq.lock().await;
-        if let Some((_, rabbitmq)) = connected.iter().find(|(known, _)| *known == server) {
-            return Ok(rabbitmq.clone());
-        }
-        let rabbitmq = RabbitMq::connect(server.clone()).await?;
-        connected.push((server, rabbitmq.clone()));
-        Ok(rabbitmq)
+        // A server that does not answer keeps nobody from another.
+        let connection = {
+            let mut known = self.0.rabbitmq.lock();
+            match known.iter().find(|(known, _)| *known == server) {
+                Some((_, connection)) => connection.clone(),
+                None => {
+                    let connection = Arc::new(OnceCell::new());
+                    known.push((server.clone(), connection.clone()));
+                    connection
+                }
+            }
+        };
+        connection.get_or_try_init(|| RabbitMq::connect(server)).await.cloned()
     }
 }

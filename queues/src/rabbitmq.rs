@@ -79,16 +79,4 @@ impl RabbitMq {
         let live = self.0.receives.connection(clock::now()).await?;
         topology::declare(&live, queue).await
     }
-
-    /// A queue of this name as the config has it made.
-    pub fn topology(&self, name: &str) -> QueueTopology {
-        let config = &self.0.config;
-        QueueTopology {
-            name: name.to_owned(),
-            queue_type: config.queue_type,
-            dead_letter_exchange: None,
-            dead_letter_routing_key: None,
-            delivery_limit: (config.queue_type == QueueType::Quorum).then_some(config.delivery_limit),
-        }
-    }
 }

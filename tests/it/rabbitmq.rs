@@ -17,7 +17,7 @@ use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use wasq_core::message::{AttributeValue, Delivery, Receipt};
-use wasq_queues::rabbitmq::{QueueType, RabbitMq, RabbitMqConfig, RabbitMqQueue};
+use wasq_queues::rabbitmq::{QueueTopology, QueueType, RabbitMq, RabbitMqConfig, RabbitMqQueue};
 use wasq_queues::{Outgoing, Queue, QueueError};
 use wasq_tests::servers::Server;
 
@@ -40,10 +40,10 @@ fn new_name() -> String {
 
 /// Makes a queue, and opens it.
 async fn make(rabbitmq: &RabbitMq, name: &str, queue_type: QueueType) -> RabbitMqQueue {
-    let topology = wasq_queues::rabbitmq::QueueTopology {
+    let topology = QueueTopology {
         queue_type,
         delivery_limit: (queue_type == QueueType::Quorum).then_some(100),
-        ..rabbitmq.topology(name)
+        ..QueueTopology::of(&RabbitMqConfig::default(), name)
     };
     rabbitmq.declare(&topology).await.expect("the queue is made");
     rabbitmq.queue(name, PREFETCH).await.expect("the queue is there")

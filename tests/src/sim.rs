@@ -8,10 +8,10 @@
 
 mod answers;
 mod checks;
-mod crew;
 mod documents;
 mod groups;
 mod host;
+mod kit;
 mod ledger;
 mod plan;
 mod queue;
@@ -21,8 +21,8 @@ mod world;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crew::Kit;
 use host::SimHost;
+use kit::Kit;
 use plan::Plan;
 use world::World;
 

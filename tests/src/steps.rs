@@ -88,7 +88,7 @@ pub struct Steps {
     plugin: Arc<Plugin>,
     claims: u64,
     ledger: Option<(tempfile::TempDir, LocalLedger)>,
-    crew: Option<(Workers, Arc<Canned>)>,
+    workers: Option<(Workers, Arc<Canned>)>,
     settler: Option<(Keeper, Settler, Arc<Canned>)>,
 }
 
@@ -134,7 +134,7 @@ impl Steps {
             plugin,
             claims: 0,
             ledger: None,
-            crew: None,
+            workers: None,
             settler: None,
         }
     }
@@ -247,7 +247,7 @@ impl Steps {
 
     fn whole(&mut self, messages: u64) {
         let _in_the_runtime = self.runtime.enter();
-        let (_, queue) = self.crew.get_or_insert_with(|| self.kit.begin(&self.delivery));
+        let (_, queue) = self.workers.get_or_insert_with(|| self.kit.begin(&self.delivery));
         self.runtime.block_on(async {
             queue.offer(messages);
             queue.all_deleted().await;
@@ -306,8 +306,8 @@ impl Kit {
         let (config, meters) = (QueueConfig::default(), Arc::new(QueueMeters::default()));
         let (keeper, renewals) = Keeper::new(config.visibility, meters.clone());
         tokio::spawn(renewals.run(queue.clone(), ledger));
-        let mut crew = Workers::new(Arc::new(services));
-        crew.begin(QueueRuntime {
+        let mut workers = Workers::new(Arc::new(services));
+        workers.begin(QueueRuntime {
             s3: None,
             sns: None,
             name: "jobs".into(),
@@ -321,7 +321,7 @@ impl Kit {
             queue: queue.clone(),
             config,
         });
-        (crew, queue)
+        (workers, queue)
     }
 }
 

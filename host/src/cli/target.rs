@@ -53,7 +53,7 @@ impl Target {
             None => (AwsConfig::default(), Vec::new()),
         };
         let (name, queue_config) = self.choose(&queues)?;
-        let address = queue_config.place(&name).address();
+        let address = queue_config.location(&name).address();
         if queue_config.broker != Broker::Sqs {
             let queue = Brokers::new(&aws).queue(&address).await;
             let queue = queue.with_context(|| format!("cannot open the queue `{name}`"))?;

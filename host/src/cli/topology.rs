@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use wasq_queues::QueueAddress;
-use wasq_queues::rabbitmq::{QueueTopology, QueueType, RabbitMq, RabbitMqConfig};
+use wasq_queues::rabbitmq::{QueueTopology, RabbitMq, RabbitMqConfig};
 
 use crate::config::Config;
 use crate::dlq::redrive;
@@ -81,36 +81,22 @@ impl Apply {
 fn wanted(config: &Config) -> anyhow::Result<Vec<(RabbitMqConfig, QueueTopology)>> {
     let mut wanted = Vec::new();
     for (name, queue) in &config.queues {
-        let QueueAddress::RabbitMq { server, name: own, .. } = queue.place(name).address() else { continue };
+        let QueueAddress::RabbitMq { server, name: own, .. } = queue.location(name).address() else { continue };
         let dlq = redrive::check(name, false, queue, None, 0)?.dlq;
-        let limited = server.queue_type == QueueType::Quorum;
-        let topology = |name: &str, delivery_limit: u32| QueueTopology {
-            name: name.to_owned(),
-            queue_type: server.queue_type,
-            dead_letter_exchange: None,
-            dead_letter_routing_key: None,
-            delivery_limit: limited.then_some(delivery_limit),
-        };
-        wanted.push(((*server).clone(), topology(&dlq, LETTER_DELIVERIES)));
         let own = QueueTopology {
             dead_letter_exchange: Some(String::new()),
-            dead_letter_routing_key: Some(dlq),
-            ..topology(&own, server.delivery_limit)
+            dead_letter_routing_key: Some(dlq.clone()),
+            ..QueueTopology::of(&server, &own)
         };
-        wanted.push(((*server).clone(), own));
+        let letters = QueueTopology::of(&server, &dlq);
+        let letters = QueueTopology { delivery_limit: letters.delivery_limit.and(Some(LETTER_DELIVERIES)), ..letters };
+        wanted.extend([((*server).clone(), letters), (*server, own)]);
     }
     for (name, outlet) in &config.outlets {
-        let QueueAddress::RabbitMq { server, name: own, .. } = outlet.place(name).address() else { continue };
+        let QueueAddress::RabbitMq { server, name: own, .. } = outlet.location(name).address() else { continue };
         if server.exchange.is_empty() {
-            let limit = (server.queue_type == QueueType::Quorum).then_some(server.delivery_limit);
-            let queue = QueueTopology {
-                name: own,
-                queue_type: server.queue_type,
-                dead_letter_exchange: None,
-                dead_letter_routing_key: None,
-                delivery_limit: limit,
-            };
-            wanted.push(((*server).clone(), queue));
+            let queue = QueueTopology::of(&server, &own);
+            wanted.push((*server, queue));
         }
     }
     Ok(wanted)

@@ -91,7 +91,7 @@ impl Config {
 
     /// The defaults of FIFO queues, where nothing that is `said` says otherwise.
     fn set_fifo_defaults(&mut self, said: &toml::Table) {
-        for (name, queue) in self.queues.iter_mut().filter(|(name, queue)| queue.place(name).is_fifo()) {
+        for (name, queue) in self.queues.iter_mut().filter(|(name, queue)| queue.location(name).is_fifo()) {
             let said = said.get("queues").and_then(|queues| queues.get(name)?.get("unroutable_after"));
             if said.is_none() {
                 queue.unroutable_after = UNROUTABLE_AFTER_FIFO;
@@ -211,7 +211,7 @@ impl Config {
             }
         }
         let on_sqs = self.queues.iter().filter(|(_, queue)| queue.broker == Broker::Sqs);
-        self.place_fault().or_else(|| {
+        self.location_fault().or_else(|| {
             on_sqs.into_iter().find_map(|(name, queue)| {
                 let dlq = queue.dlq.as_deref()?;
                 let error = QueueRef::parse(dlq).err()?;
@@ -227,7 +227,7 @@ impl Config {
             .queues
             .iter()
             .filter_map(|(name, queue)| {
-                let own = queue.place(name).identity()?;
+                let own = queue.location(name).identity()?;
                 Some(DeadLetterEdge { name: name.clone(), queue: own, dlq: identity(queue.dlq.as_deref()?)? })
             })
             .collect();

@@ -109,7 +109,7 @@ impl ScheduleConfig {
 impl Config {
     /// Whether a queue or an outlet of this name is a FIFO queue.
     pub fn is_fifo(&self, name: &str) -> bool {
-        self.place(name).is_some_and(|place| place.is_fifo())
+        self.location(name).is_some_and(|location| location.is_fifo())
     }
 
     /// What is wrong with a schedule: key, value and rule.

@@ -36,9 +36,9 @@ pub struct LateOutlets(HashMap<String, (Arc<LateQueue>, MaximumMessageSize)>);
 impl LateOutlets {
     /// Adds one, and gives what outboxes are to have of it.
     pub fn add(&mut self, config: &Config, unopened: &Unopened) -> Outlet {
-        let place = config.place(&unopened.name).expect("it is one of the config's");
+        let location = config.location(&unopened.name).expect("it is one of the config's");
         let over = config.claim_check(&unopened.name).map(|check| check.over_bytes);
-        let late = LateQueue::new(&place.name_there(), &unopened.error.to_string(), over).on(place.broker);
+        let late = LateQueue::new(&location.name_there(), &unopened.error.to_string(), over).on(location.broker);
         let late = Arc::new(late);
         let max_bytes = MaximumMessageSize::default();
         self.0.insert(unopened.name.clone(), (late.clone(), max_bytes.clone()));

@@ -184,7 +184,7 @@ pub async fn open_queue(
         let hint = hint(&error, config.broker);
         fail(name.to_owned(), error, hint)
     };
-    let queue = brokers.queue(&config.place(name).address()).await.map_err(missing)?;
+    let queue = brokers.queue(&config.location(name).address()).await.map_err(missing)?;
     let attributes = readable(queue.attributes().await).map_err(missing)?;
     let Redrive { dlq: dlq_name, max_receive_count } =
         redrive::check(name, queue.is_fifo(), config, attributes.as_ref(), attempts)?;
@@ -234,7 +234,7 @@ pub async fn open_outlet(brokers: &Brokers, name: &str, config: &OutletConfig) -
         let hint = hint(&error, config.broker);
         OpenError::Queue { table: "outlet", name: name.to_owned(), error, hint }
     };
-    let queue = brokers.queue(&config.place(name).address()).await.map_err(missing)?;
+    let queue = brokers.queue(&config.location(name).address()).await.map_err(missing)?;
     let max_bytes = MaximumMessageSize::default();
     if let Some(attributes) = readable(queue.attributes().await).map_err(missing)? {
         max_bytes.update(&attributes);

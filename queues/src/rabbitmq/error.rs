@@ -5,16 +5,16 @@ use lapin::protocol::AMQPError;
 
 use crate::queue::QueueError;
 
-/// A call's place, for its errors: which queue of which vhost on which node.
+/// A call's target, for its errors: which queue of which vhost on which node.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct CallTarget {
     node: String,
     vhost: String,
     /// What the call is about: `the queue "orders"`.
     what: Option<String>,
 }
 
-impl Place {
+impl CallTarget {
     pub fn node(node: &str, vhost: &str) -> Self {
         Self { node: node.to_owned(), vhost: vhost.to_owned(), what: None }
     }
@@ -29,7 +29,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for CallTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { node, vhost, what } = self;
         match what {
@@ -40,30 +40,30 @@ impl std::fmt::Display for Place {
 }
 
 /// From the client's error to ours.
-pub fn failed(place: &Place, error: &lapin::Error) -> QueueError {
+pub fn failed(target: &CallTarget, error: &lapin::Error) -> QueueError {
     match error.kind() {
-        ErrorKind::ProtocolError(error) => refused(place, error),
+        ErrorKind::ProtocolError(error) => refused(target, error),
         // What a message has too much of is found before it is sent.
         ErrorKind::SerialisationError(_) | ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_) => {
-            QueueError::Permanent { code: "Client".into(), message: format!("{place}: {error}") }
+            QueueError::Permanent { code: "Client".into(), message: format!("{target}: {error}") }
         }
         ErrorKind::InvalidChannel(_) | ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
-            let message = format!("{place}: the connection has ended");
+            let message = format!("{target}: the connection has ended");
             QueueError::Transient { code: "ConnectionLost".into(), message }
         }
-        ErrorKind::IOError(io) => no_answer(place, io),
-        ErrorKind::MissingHeartbeatError => no_answer(place, error),
-        _ => QueueError::Transient { code: "Client".into(), message: format!("{place}: {error}") },
+        ErrorKind::IOError(io) => no_answer(target, io),
+        ErrorKind::MissingHeartbeatError => no_answer(target, error),
+        _ => QueueError::Transient { code: "Client".into(), message: format!("{target}: {error}") },
     }
 }
 
 /// From the way there, or what is at its end.
-pub fn no_answer(place: &Place, why: &dyn std::fmt::Display) -> QueueError {
-    QueueError::Transient { code: "NoAnswer".into(), message: format!("{place}: {why}") }
+pub fn no_answer(target: &CallTarget, why: &dyn std::fmt::Display) -> QueueError {
+    QueueError::Transient { code: "NoAnswer".into(), message: format!("{target}: {why}") }
 }
 
-pub fn no_answer_in_time(place: &Place, within: std::time::Duration) -> QueueError {
-    QueueError::Transient { code: "Timeout".into(), message: format!("{place}: no answer within {within:?}") }
+pub fn no_answer_in_time(target: &CallTarget, within: std::time::Duration) -> QueueError {
+    QueueError::Transient { code: "Timeout".into(), message: format!("{target}: no answer within {within:?}") }
 }
 
 pub fn configuration(message: String) -> QueueError {
@@ -71,10 +71,10 @@ pub fn configuration(message: String) -> QueueError {
 }
 
 /// RabbitMQ says no.
-fn refused(place: &Place, error: &AMQPError) -> QueueError {
+fn refused(target: &CallTarget, error: &AMQPError) -> QueueError {
     let text = error.get_message().as_str();
-    let (code, passes, hint) = reading(error.get_id(), text, place.what.is_some());
-    let (code, message) = (code.to_owned(), format!("{place}: {text}{hint}"));
+    let (code, passes, hint) = reading(error.get_id(), text, target.what.is_some());
+    let (code, message) = (code.to_owned(), format!("{target}: {text}{hint}"));
     if passes { QueueError::Transient { code, message } } else { QueueError::Permanent { code, message } }
 }
 
@@ -122,10 +122,10 @@ mod tests {
 
     #[test]
     fn an_error_says_where_why_and_what_to_do() {
-        let node = Place::node("a:5672", "/v");
-        let check = |place: &Place, kind: AMQPErrorKind, text: &str, passes: bool, expect: &[&str]| {
+        let node = CallTarget::node("a:5672", "/v");
+        let check = |target: &CallTarget, kind: AMQPErrorKind, text: &str, passes: bool, expect: &[&str]| {
             let error = lapin::Error::from(ErrorKind::ProtocolError(AMQPError::new(kind, text.into())));
-            let error = failed(place, &error);
+            let error = failed(target, &error);
             assert_eq!(matches!(error, QueueError::Transient { .. }), passes, "{error}");
             let words = error.to_string();
             for part in expect {
@@ -159,10 +159,10 @@ mod tests {
 
     #[test]
     fn what_comes_from_the_way_there_may_pass() {
-        let place = Place::node("a:5672", "/");
-        let error = failed(&place, &std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into());
+        let target = CallTarget::node("a:5672", "/");
+        let error = failed(&target, &std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into());
         assert!(matches!(&error, QueueError::Transient { code, .. } if code == "NoAnswer"), "{error}");
-        let error = failed(&place, &ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into());
+        let error = failed(&target, &ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into());
         assert!(matches!(&error, QueueError::Transient { code, .. } if code == "ConnectionLost"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ use tracing::dispatcher::{self, DefaultGuard, Dispatch};
 
 use super::address::{Address, Node};
 use super::config::RabbitMqConfig;
-use super::error::{Place, configuration, failed, no_answer_in_time};
+use super::error::{CallTarget, configuration, failed, no_answer_in_time};
 use super::tls;
 use crate::queue::QueueError;
 
@@ -99,7 +99,7 @@ impl Drop for Try {
 /// # Errors
 /// As [`failed`] reads them, and that there was no answer in time.
 pub async fn connect(settings: &Settings, node: &Node, name: &str) -> Result<Connection, QueueError> {
-    let place = Place::node(&node.to_string(), &settings.address.vhost);
+    let target = CallTarget::node(&node.to_string(), &settings.address.vhost);
     let socket = Socket::default();
     let attempt = Try(socket.clone());
     let (within, tls) = (settings.connect_timeout, settings.tls.clone());
@@ -108,7 +108,7 @@ pub async fn connect(settings: &Settings, node: &Node, name: &str) -> Result<Con
         .with_connection_name(name.into())
         .with_client_property("product".into(), "wasq".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-    let runtime = lapin::runtime::default_runtime().map_err(|error| failed(&place, &error))?;
+    let runtime = lapin::runtime::default_runtime().map_err(|error| failed(&target, &error))?;
     let connected = Connection::connector(
         settings.address.uri(node, settings.heartbeat_s),
         runtime,
@@ -131,9 +131,9 @@ pub async fn connect(settings: &Settings, node: &Node, name: &str) -> Result<Con
         },
         properties,
     );
-    let connected = tokio::time::timeout(within, connected).await.map_err(|_| no_answer_in_time(&place, within))?;
+    let connected = tokio::time::timeout(within, connected).await.map_err(|_| no_answer_in_time(&target, within))?;
     attempt.0.release();
-    connected.map_err(|error| failed(&place, &error))
+    connected.map_err(|error| failed(&target, &error))
 }
 
 thread_local! {

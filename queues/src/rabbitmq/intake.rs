@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use wasq_core::clock;
 use wasq_core::message::Delivery;
 
-use super::error::{Place, failed};
+use super::error::{CallTarget, failed};
 use super::leases::{DeliveryRef, Gone, Leases};
 use super::link::{Live, call};
 use super::message::Received;
@@ -47,7 +47,7 @@ pub struct Intake {
     /// Kept, for it ends with the last of its users.
     _live: Arc<Live>,
     queue: ShortString,
-    place: Place,
+    target: CallTarget,
     /// Locked by the receive that waits for messages. None until the first receive, and while
     /// nobody receives.
     consumer: Slot,
@@ -68,15 +68,15 @@ impl Intake {
         prefetch: u16,
         nameless: Arc<Mutex<Nameless>>,
     ) -> Result<Arc<Self>, QueueError> {
-        let place = live.place().queue(queue);
-        let channel = live.channel(&place).await?;
-        call(&place, channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+        let target = live.target().queue(queue);
+        let channel = live.channel(&target).await?;
+        call(&target, channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
         let intake = Arc::new(Self {
             epoch: EPOCHS.fetch_add(1, Ordering::Relaxed) + 1,
             channel,
             _live: live,
             queue: ShortString::try_new(queue).expect("a queue's name is short: it was checked"),
-            place,
+            target,
             consumer: Slot::default(),
             leases: Mutex::default(),
             sooner: Arc::default(),
@@ -111,17 +111,17 @@ impl Intake {
         &self,
         mut slot: OwnedMutexGuard<Option<Consumer>>,
     ) -> Result<OwnedMutexGuard<Option<Consumer>>, QueueError> {
-        let (channel, queue, place) = (self.channel.clone(), self.queue.clone(), self.place.clone());
+        let (channel, queue, target) = (self.channel.clone(), self.queue.clone(), self.target.clone());
         let consume = async move {
             let tag = ShortString::from("");
             let consumer = channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default());
-            *slot = Some(call(&place, consumer).await?);
+            *slot = Some(call(&target, consumer).await?);
             Ok(slot)
         };
         match tokio::spawn(consume).await {
             Ok(consumes) => consumes,
             Err(error) => {
-                let message = format!("{}: the call was given up: {error}", self.place);
+                let message = format!("{}: the call was given up: {error}", self.target);
                 Err(QueueError::Transient { code: "Client".into(), message })
             }
         }
@@ -199,7 +199,7 @@ impl Intake {
 
     /// Why nothing more comes on this channel.
     fn ended(&self, error: &lapin::Error) -> QueueError {
-        match failed(&self.place, error) {
+        match failed(&self.target, error) {
             QueueError::Transient { code, message } | QueueError::Permanent { code, message } => {
                 let message = format!("{message}; what was in hand goes back to the queue");
                 QueueError::Transient { code, message }
@@ -210,7 +210,7 @@ impl Intake {
 
     fn cancelled(&self) -> QueueError {
         let message =
-            format!("{}: RabbitMQ has ended the consumer: the queue was deleted, or its node has gone", self.place);
+            format!("{}: RabbitMQ has ended the consumer: the queue was deleted, or its node has gone", self.target);
         QueueError::Transient { code: "ConsumerCancelled".into(), message }
     }
 
@@ -236,7 +236,7 @@ impl Intake {
 
     /// The channel has ended meanwhile, or the word is on its way.
     async fn settled(&self, word: impl Future<Output = lapin::Result<()>>) -> Result<(), QueueError> {
-        match call(&self.place, word).await {
+        match call(&self.target, word).await {
             Err(_) if !self.is_open() => Err(gone()),
             answer => answer,
         }
@@ -287,7 +287,7 @@ impl Intake {
             return;
         }
         let Some(mut consumer) = slot.take() else { return };
-        let cancelled = call(&self.place, self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()));
+        let cancelled = call(&self.target, self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()));
         if let Err(error) = cancelled.await {
             tracing::debug!(queue = %self.queue, %error, "a consumer ends with its channel");
             return;

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use wasq_core::backoff::Backoff;
 use wasq_core::clock;
 
-use super::error::{Place, failed, no_answer_in_time};
+use super::error::{CallTarget, failed, no_answer_in_time};
 use super::handshake::{self, Settings};
 use crate::queue::QueueError;
 
@@ -143,8 +143,8 @@ impl Live {
         self.connection.status().connected()
     }
 
-    pub fn place(&self) -> Place {
-        Place::node(&self.node, &self.vhost)
+    pub fn target(&self) -> CallTarget {
+        CallTarget::node(&self.node, &self.vhost)
     }
 
     /// The largest frame that both sides take.
@@ -158,15 +158,15 @@ impl Live {
     }
 
     /// A channel of one's own.
-    pub async fn channel(&self, place: &Place) -> Result<Channel, QueueError> {
-        call(place, self.connection.create_channel()).await
+    pub async fn channel(&self, target: &CallTarget) -> Result<Channel, QueueError> {
+        call(target, self.connection.create_channel()).await
     }
 }
 
 /// A call to RabbitMQ, given up after [`CALL_TIMEOUT`].
-pub async fn call<T>(place: &Place, call: impl Future<Output = lapin::Result<T>>) -> Result<T, QueueError> {
+pub async fn call<T>(target: &CallTarget, call: impl Future<Output = lapin::Result<T>>) -> Result<T, QueueError> {
     let answer = tokio::time::timeout(CALL_TIMEOUT, call).await;
-    answer.map_err(|_| no_answer_in_time(place, CALL_TIMEOUT))?.map_err(|error| failed(place, &error))
+    answer.map_err(|_| no_answer_in_time(target, CALL_TIMEOUT))?.map_err(|error| failed(target, &error))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use wasq_core::clock;
 use wasq_core::message::MessageId;
 
-use super::error::{Place, failed, no_answer_in_time};
+use super::error::{CallTarget, failed, no_answer_in_time};
 use super::link::{CALL_TIMEOUT, Link, Live, call};
 use super::message::Publication;
 use crate::queue::{Outgoing, QueueError};
@@ -72,20 +72,20 @@ impl Publisher {
             Ok(live) => live,
             Err(error) => return all(error),
         };
-        let place = live.place().exchange(&to.exchange.to_string());
+        let target = live.target().exchange(&to.exchange.to_string());
         let mut blocked = live.blocked();
         let reason = blocked.borrow_and_update().clone();
         if let Some(reason) = reason {
-            return all(is_blocked(&place, &reason));
+            return all(is_blocked(&target, &reason));
         }
         let Ok(Ok(_room)) = tokio::time::timeout(CALL_TIMEOUT, self.room.acquire()).await else {
-            return all(no_answer_in_time(&place, CALL_TIMEOUT));
+            return all(no_answer_in_time(&target, CALL_TIMEOUT));
         };
-        let channel = match channel(&live, &place).await {
+        let channel = match channel(&live, &target).await {
             Ok(channel) => channel,
             Err(error) => return all(error),
         };
-        let batch = Batch { to, place: &place, publications, frame_max: live.frame_max() };
+        let batch = Batch { to, target: &target, publications, frame_max: live.frame_max() };
         let (answers, is_whole) = batch.publish(&channel, blocked).await;
         // A channel with confirms to come would give the next send what is not its own.
         if is_whole && channel.status().connected() {
@@ -96,7 +96,7 @@ impl Publisher {
 }
 
 /// A channel in confirm mode that is nobody else's.
-async fn channel(live: &Live, place: &Place) -> Result<Channel, QueueError> {
+async fn channel(live: &Live, target: &CallTarget) -> Result<Channel, QueueError> {
     loop {
         let spare = live.spare.lock().pop();
         match spare {
@@ -105,15 +105,15 @@ async fn channel(live: &Live, place: &Place) -> Result<Channel, QueueError> {
             None => break,
         }
     }
-    let channel = live.channel(place).await?;
-    call(place, channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    let channel = live.channel(target).await?;
+    call(target, channel.confirm_select(ConfirmSelectOptions::default())).await?;
     Ok(channel)
 }
 
 /// One send's messages.
 struct Batch<'a> {
     to: &'a Destination,
-    place: &'a Place,
+    target: &'a CallTarget,
     publications: &'a [&'a Publication],
     frame_max: usize,
 }
@@ -147,8 +147,8 @@ impl Batch<'_> {
         }
         let is_whole = outcomes.iter().all(Option::is_some);
         let unanswered = || match &reason {
-            Some(reason) => is_blocked(self.place, reason),
-            None => no_answer_in_time(self.place, CALL_TIMEOUT),
+            Some(reason) => is_blocked(self.target, reason),
+            None => no_answer_in_time(self.target, CALL_TIMEOUT),
         };
         (self.answers(outcomes, is_whole, &unanswered), is_whole)
     }
@@ -176,7 +176,7 @@ impl Batch<'_> {
     /// Why a message was not confirmed. RabbitMQ ends the channel over one message, and the others
     /// on it are to be sent again.
     fn refused(&self, publication: &Publication, error: &lapin::Error) -> QueueError {
-        match (failed(self.place, error), too_large(error)) {
+        match (failed(self.target, error), too_large(error)) {
             (QueueError::Permanent { message, .. }, Some(bytes)) if bytes == publication.body.len() => {
                 QueueError::Permanent { code: "TooLarge".into(), message }
             }
@@ -225,19 +225,19 @@ impl Batch<'_> {
         let key = self.to.routing_key.as_str();
         let message = format!(
             "{}: {text}: no queue takes messages with the routing key {key:?}; make the queue, or bind one to the exchange",
-            self.place
+            self.target
         );
         QueueError::Permanent { code: "NoRoute".into(), message }
     }
 
     fn nacked(&self) -> QueueError {
-        let message = format!("{}: RabbitMQ could not take the message on, and says no more", self.place);
+        let message = format!("{}: RabbitMQ could not take the message on, and says no more", self.target);
         QueueError::Transient { code: "Nacked".into(), message }
     }
 }
 
-fn is_blocked(place: &Place, reason: &str) -> QueueError {
-    let message = format!("{place}: RabbitMQ takes no messages now: {reason}");
+fn is_blocked(target: &CallTarget, reason: &str) -> QueueError {
+    let message = format!("{target}: RabbitMQ takes no messages now: {reason}");
     QueueError::Transient { code: "ConnectionBlocked".into(), message }
 }
 

@@ -4,8 +4,8 @@ use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 
-use super::config::QueueType;
-use super::error::{Place, configuration};
+use super::config::{QueueType, RabbitMqConfig};
+use super::error::{CallTarget, configuration};
 use super::link::{Live, call};
 use crate::queue::QueueError;
 
@@ -23,6 +23,18 @@ pub struct QueueTopology {
 }
 
 impl QueueTopology {
+    /// A queue of this name as the config has it made.
+    pub fn of(config: &RabbitMqConfig, name: &str) -> Self {
+        let RabbitMqConfig { queue_type, delivery_limit, .. } = *config;
+        Self {
+            name: name.to_owned(),
+            queue_type,
+            dead_letter_exchange: None,
+            dead_letter_routing_key: None,
+            delivery_limit: (queue_type == QueueType::Quorum).then_some(delivery_limit),
+        }
+    }
+
     fn arguments(&self) -> Result<FieldTable, QueueError> {
         if self.delivery_limit.is_some() && self.queue_type == QueueType::Classic {
             let name = &self.name;
@@ -54,9 +66,9 @@ impl QueueTopology {
 /// RabbitMQ's word where a queue is there that differs, with what differs.
 pub async fn declare(live: &Live, queue: &QueueTopology) -> Result<(), QueueError> {
     let (name, arguments) = (short("the queue's name", &queue.name)?, queue.arguments()?);
-    let place = live.place().queue(&queue.name);
-    let channel = live.channel(&place).await?;
-    call(&place, channel.queue_declare(name, QueueDeclareOptions::durable(), arguments)).await?;
+    let target = live.target().queue(&queue.name);
+    let channel = live.channel(&target).await?;
+    call(&target, channel.queue_declare(name, QueueDeclareOptions::durable(), arguments)).await?;
     Ok(())
 }
 
@@ -65,29 +77,29 @@ pub async fn declare(live: &Live, queue: &QueueTopology) -> Result<(), QueueErro
 /// # Errors
 /// RabbitMQ's word where there is no such queue, or it may not be asked.
 pub async fn depth(live: &Live, name: &ShortString) -> Result<u32, QueueError> {
-    let place = live.place().queue(name.as_str());
+    let target = live.target().queue(name.as_str());
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     // RabbitMQ ends the channel of a question that it refuses.
-    let channel = live.channel(&place).await?;
-    let queue = call(&place, channel.queue_declare(name.clone(), options, FieldTable::default())).await?;
-    close(&channel, &place).await;
+    let channel = live.channel(&target).await?;
+    let queue = call(&target, channel.queue_declare(name.clone(), options, FieldTable::default())).await?;
+    close(&channel, &target).await;
     Ok(queue.message_count())
 }
 
 /// # Errors
 /// RabbitMQ's word where there is no such exchange, or it may not be asked.
 pub async fn find_exchange(live: &Live, name: &ShortString) -> Result<(), QueueError> {
-    let place = live.place().exchange(name.as_str());
+    let target = live.target().exchange(name.as_str());
     let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-    let channel = live.channel(&place).await?;
+    let channel = live.channel(&target).await?;
     let kind = ExchangeKind::Direct;
-    call(&place, channel.exchange_declare(name.clone(), kind, options, FieldTable::default())).await?;
-    close(&channel, &place).await;
+    call(&target, channel.exchange_declare(name.clone(), kind, options, FieldTable::default())).await?;
+    close(&channel, &target).await;
     Ok(())
 }
 
-async fn close(channel: &Channel, place: &Place) {
-    if let Err(error) = call(place, channel.close(200, "OK".into())).await {
+async fn close(channel: &Channel, target: &CallTarget) {
+    if let Err(error) = call(target, channel.close(200, "OK".into())).await {
         tracing::debug!(%error, "a channel ends with its connection");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wasq_core::clock;
-use wasq_queues::rabbitmq::{RabbitMq, RabbitMqConfig};
+use wasq_queues::rabbitmq::{QueueTopology, RabbitMq, RabbitMqConfig};
 use wasq_queues::{Queue, QueueError};
 use wasq_tests::servers::{PASSWORD, Server, free_port};
 
@@ -78,7 +78,7 @@ async fn rights_that_a_user_lacks_are_named_where_they_are_needed() {
     check(&error, true, "AccessRefused", &[&name, "set_permissions"]);
     let error = theirs.send(&[message("x")]).await.remove(0).unwrap_err();
     check(&error, true, "AccessRefused", &["the default exchange", "set_permissions"]);
-    let error = rabbitmq.declare(&rabbitmq.topology("theirs")).await.unwrap_err();
+    let error = rabbitmq.declare(&QueueTopology::of(&RabbitMqConfig::default(), "theirs")).await.unwrap_err();
     check(&error, true, "AccessRefused", &["\"theirs\"", "set_permissions"]);
 
     rights(".*", ".*");

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use wasq_queues::rabbitmq::{QueueType, RabbitMq, RabbitMqConfig, RabbitMqQueue};
+use parking_lot::Mutex;
+use wasq_queues::rabbitmq::{QueueTopology, QueueType, RabbitMq, RabbitMqConfig, RabbitMqQueue};
 use wasq_queues::{Queue, QueueError};
 use wasq_tests::servers::Server;
 
@@ -15,20 +16,16 @@ use crate::support::until;
 
 /// Receives until something comes, whatever fails before.
 async fn receive_in_the_end(queue: &RabbitMqQueue) -> Vec<wasq_core::message::Delivery> {
-    tokio::time::timeout(2 * SOON, async {
-        loop {
-            match queue.receive(10, Duration::from_secs(1), LONG).await {
-                Ok(received) if !received.is_empty() => return received,
-                Ok(_) => {}
-                Err(error) => {
-                    assert!(matches!(error, QueueError::Transient { .. }), "{error}");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
+    let received = Mutex::new(Vec::new());
+    until("something comes", || async {
+        match queue.receive(10, Duration::from_secs(1), LONG).await {
+            Ok(deliveries) => *received.lock() = deliveries,
+            Err(error) => assert!(matches!(error, QueueError::Transient { .. }), "{error}"),
         }
+        !received.lock().is_empty()
     })
-    .await
-    .expect("it comes in the end")
+    .await;
+    received.into_inner()
 }
 
 #[tokio::test]
@@ -156,10 +153,10 @@ async fn a_queue_that_is_deleted_ends_its_consumer_and_is_missed() {
     assert!(is_lost(&queue.delete(&receipts(&[gone])).await[0]));
 
     rabbitmq
-        .declare(&wasq_queues::rabbitmq::QueueTopology {
+        .declare(&QueueTopology {
             queue_type: QueueType::Classic,
             delivery_limit: None,
-            ..rabbitmq.topology(queue.name())
+            ..QueueTopology::of(&RabbitMqConfig::default(), queue.name())
         })
         .await
         .unwrap();

@@ -1,6 +1,6 @@
 //! Queues that are made, and what RabbitMQ does with letters that it drops.
 
-use wasq_queues::rabbitmq::{QueueTopology, QueueType};
+use wasq_queues::rabbitmq::{QueueTopology, QueueType, RabbitMqConfig};
 use wasq_queues::{Queue, QueueError};
 
 use super::{PREFETCH, connect, count, make, new_name, put_back, receive_one, send};
@@ -9,7 +9,7 @@ use crate::support::servers::rabbitmq;
 #[tokio::test]
 async fn a_queue_is_made_once_and_one_that_differs_is_named() {
     let rabbitmq = connect(rabbitmq()).await;
-    let quorum = rabbitmq.topology(&new_name());
+    let quorum = QueueTopology::of(&RabbitMqConfig::default(), &new_name());
     assert_eq!((quorum.queue_type, quorum.delivery_limit), (QueueType::Quorum, Some(1_000)));
     for _ in 0..2 {
         rabbitmq.declare(&quorum).await.unwrap();
@@ -35,7 +35,7 @@ async fn what_comes_too_often_is_a_dead_letter_of_rabbitmqs() {
         dead_letter_exchange: Some(String::new()),
         dead_letter_routing_key: Some(dlq.name().to_owned()),
         delivery_limit: Some(2),
-        ..rabbitmq.topology(&new_name())
+        ..QueueTopology::of(&RabbitMqConfig::default(), &new_name())
     };
     rabbitmq.declare(&source).await.unwrap();
     let queue = rabbitmq.queue(&source.name, PREFETCH).await.unwrap();

@@ -18,7 +18,7 @@ use wasq_core::message::UnixMs;
 
 use super::answers::ANSWER;
 use super::checks::Watch;
-use super::crew::{Crew, Kit, begin};
+use super::kit::{HostTasks, Kit, begin};
 use super::plan::{BARE, Plan};
 use super::world::{EPOCH_MS, World};
 
@@ -111,7 +111,7 @@ pub struct SimHost {
 struct Life {
     runtime: Runtime,
     seat: Arc<Seat>,
-    crew: Option<Crew>,
+    tasks: Option<HostTasks>,
     drained: CancellationToken,
 }
 
@@ -266,7 +266,7 @@ impl SimHost {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime can be made");
         let id = self.id;
-        let (seat, crew) = runtime.block_on(async {
+        let (seat, tasks) = runtime.block_on(async {
             let seat = Arc::new(Seat {
                 world: self.world.clone(),
                 host: id,
@@ -276,19 +276,19 @@ impl SimHost {
                 died: Notify::new(),
                 services: OnceLock::new(),
             });
-            let crew = begin(&self.kit, &seat, &self.plan);
-            (seat, crew)
+            let tasks = begin(&self.kit, &seat, &self.plan);
+            (seat, tasks)
         });
         self.wakes_ms = now_ms;
         self.world.lock().trace(now_ms, || format!("host {id} starts"));
-        self.life = Some(Life { runtime, seat, crew: Some(crew), drained: CancellationToken::new() });
+        self.life = Some(Life { runtime, seat, tasks: Some(tasks), drained: CancellationToken::new() });
     }
 }
 
 impl Life {
     /// As on SIGTERM.
     fn drain(&mut self, patience: Duration) {
-        let Some(Crew { mut workers, timers: (timers, stop_timers) }) = self.crew.take() else { return };
+        let Some(HostTasks { mut workers, timers: (timers, stop_timers) }) = self.tasks.take() else { return };
         let drained = self.drained.clone();
         self.runtime.spawn(async move {
             stop_timers.cancel();

@@ -26,7 +26,7 @@ impl fmt::Debug for QueueUrl {
 
 /// What the tables of queues and outlets say of where these are.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct Location<'a> {
     /// `queues` or `outlets`.
     table: &'static str,
     /// The table's name.
@@ -39,24 +39,24 @@ pub struct Place<'a> {
 
 impl QueueConfig {
     /// `name` is its table's.
-    pub fn place<'a>(&'a self, name: &'a str) -> Place<'a> {
+    pub fn location<'a>(&'a self, name: &'a str) -> Location<'a> {
         let Self { broker, concurrency, .. } = *self;
         let url = self.url.as_ref().map(|url| url.0.as_str());
-        Place { table: "queues", name, broker, url, rabbitmq: self.rabbitmq.as_ref(), concurrency }
+        Location { table: "queues", name, broker, url, rabbitmq: self.rabbitmq.as_ref(), concurrency }
     }
 }
 
 impl OutletConfig {
     /// `name` is its table's.
-    pub fn place<'a>(&'a self, name: &'a str) -> Place<'a> {
+    pub fn location<'a>(&'a self, name: &'a str) -> Location<'a> {
         let url = self.url.as_ref().map(|url| url.0.as_str());
         // Nothing is received from it.
         let (rabbitmq, concurrency) = (self.rabbitmq.as_ref(), 1);
-        Place { table: "outlets", name, broker: self.broker, url, rabbitmq, concurrency }
+        Location { table: "outlets", name, broker: self.broker, url, rabbitmq, concurrency }
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> Location<'a> {
     /// What it is opened by.
     pub fn address(&self) -> QueueAddress {
         match self.broker {
@@ -151,9 +151,9 @@ type Fault = (String, String, String);
 
 impl Config {
     /// Of the queue or the outlet of this name.
-    pub fn place<'a>(&'a self, name: &'a str) -> Option<Place<'a>> {
-        let queue = self.queues.get(name).map(|queue| queue.place(name));
-        queue.or_else(|| Some(self.outlets.get(name)?.place(name)))
+    pub fn location<'a>(&'a self, name: &'a str) -> Option<Location<'a>> {
+        let queue = self.queues.get(name).map(|queue| queue.location(name));
+        queue.or_else(|| Some(self.outlets.get(name)?.location(name)))
     }
 
     /// Relative paths of certificates count from the config's directory.
@@ -164,9 +164,11 @@ impl Config {
         }
     }
 
-    pub(super) fn place_fault(&self) -> Option<Fault> {
-        let queues = self.queues.iter().map(|(name, queue)| queue.place(name));
-        queues.chain(self.outlets.iter().map(|(name, outlet)| outlet.place(name))).find_map(|place| place.fault())
+    pub(super) fn location_fault(&self) -> Option<Fault> {
+        let queues = self.queues.iter().map(|(name, queue)| queue.location(name));
+        queues
+            .chain(self.outlets.iter().map(|(name, outlet)| outlet.location(name)))
+            .find_map(|location| location.fault())
     }
 }
 

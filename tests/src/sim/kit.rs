@@ -1,4 +1,4 @@
-//! A simulated host's parts: the product's own, put together over the world.
+//! What simulated hosts are made of: the plugins, and the product's own parts over the world.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,13 +72,13 @@ impl Kit {
 }
 
 /// What a host does: it works on its queue, and sends what is due.
-pub struct Crew {
+pub struct HostTasks {
     pub workers: Workers,
     pub timers: (JoinHandle<()>, CancellationToken),
 }
 
 /// Puts the host's own parts together over the world.
-pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
+pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
     let queue = |which| Arc::new(SimQueue::new(which, seat.clone())) as Arc<dyn Queue>;
     let ledger: Arc<dyn Ledger> = Arc::new(SimLedger::new(seat.clone()));
     let outlet = |which| Outlet { queue: queue(which), max_bytes: MaximumMessageSize::default() };
@@ -147,5 +147,5 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> Crew {
         let Services { ledger, schedules, outlets, clock, .. } = &*services;
         send_due(store, &**ledger, schedules, outlets, &**clock, stopped).await;
     });
-    Crew { workers, timers: (timers, stop) }
+    HostTasks { workers, timers: (timers, stop) }
 }

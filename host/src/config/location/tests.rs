@@ -12,11 +12,11 @@ fn a_queue_is_on_sqs_unless_it_says_otherwise() {
     let config =
         parse("[queues.jobs]\n[outlets.mails]\nurl = 'https://sqs.eu-west-1.amazonaws.com/123456789012/m.fifo'");
     let config = config.expect("it is valid");
-    let jobs = config.place("jobs").expect("it is there");
+    let jobs = config.location("jobs").expect("it is there");
     assert!(matches!(jobs.address(), QueueAddress::Sqs(named) if named == "jobs"));
-    let mails = config.place("mails").expect("it is there");
+    let mails = config.location("mails").expect("it is there");
     assert_eq!((mails.name_there().as_str(), mails.is_fifo()), ("m.fifo", true));
-    assert!(config.place("other").is_none());
+    assert!(config.location("other").is_none());
 }
 
 #[test]
@@ -27,12 +27,12 @@ fn a_queue_on_rabbitmq_has_its_server_and_its_name_there() {
          [outlets.mails]\nbroker = 'rabbitmq'\nurl = 'amqps://u:pa55@mq/shop'\n",
     );
     let config = config.expect("it is valid");
-    let jobs = config.place("jobs").expect("it is there");
+    let jobs = config.location("jobs").expect("it is there");
     assert!(!jobs.is_fifo(), "a name says nothing there");
     let QueueAddress::RabbitMq { server, name, concurrency } = jobs.address() else { panic!("it is on RabbitMQ") };
     assert_eq!((name.as_str(), concurrency), ("orders.fifo", 7));
     assert_eq!((server.url.0.as_str(), server.heartbeat.as_secs()), ("amqp://u:pa55@mq/shop", 10));
-    let mails = config.place("mails").expect("it is there");
+    let mails = config.location("mails").expect("it is there");
     assert!(matches!(mails.address(), QueueAddress::RabbitMq { name, .. } if name == "mails"));
     let shown = format!("{config:?}");
     assert!(!shown.contains("pa55") && shown.contains("amqp://***@mq/shop"), "{shown}");
