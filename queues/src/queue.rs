@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use wasq_core::message::{Attributes, Delivery, MessageId, Receipt};
-use wasq_sqs_rules::{MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES};
+use wasq_sqs_rules::MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES;
 
 use crate::attributes::{MaximumMessageSize, QueueAttributes};
 use crate::broker::Broker;
@@ -199,20 +199,6 @@ pub struct Outlet {
 
 /// Queues that outboxes send to, by their names in the config.
 pub type Outlets = HashMap<String, Outlet>;
-
-/// Why SQS would refuse a message of this body and these attributes, with `more` attributes still
-/// to be added.
-pub fn size_limit_error(body: &[u8], attributes: &Attributes, more: usize) -> Option<String> {
-    let bytes = wasq_core::message::size_bytes(body, attributes);
-    if bytes > MESSAGE_MAX_BYTES {
-        return Some(format!("the message has {bytes} bytes with its attributes; SQS takes {MESSAGE_MAX_BYTES}"));
-    }
-    if attributes.len() + more > MESSAGE_MAX_ATTRIBUTES {
-        let own = MESSAGE_MAX_ATTRIBUTES - more;
-        return Some(format!("the message has {} attributes; {own} fit beside the host's own", attributes.len()));
-    }
-    std::str::from_utf8(body).err().map(|error| format!("the body is not UTF-8, which SQS requires: {error}"))
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What a queue takes: each broker's rules for a message, known before it is sent.
 
-use wasq_core::message::AttributeData;
+use wasq_core::message::{AttributeData, Attributes, size_bytes};
 use wasq_sqs_rules::{self as sqs_rules, MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_DELAY_S, Value};
 
 use crate::attributes::MaximumMessageSize;
@@ -19,11 +19,17 @@ pub struct QueueRules {
 
 impl QueueRules {
     pub fn of(queue: &dyn Queue, max_bytes: &MaximumMessageSize) -> Self {
+        let broker_takes = Self::of_broker(queue);
+        Self { max_bytes: max_bytes.get().unwrap_or(broker_takes.max_bytes), ..broker_takes }
+    }
+
+    /// For a queue whose own largest message is not known: what its broker takes at most.
+    pub fn of_broker(queue: &dyn Queue) -> Self {
         let broker = queue.broker();
         Self {
             broker,
             fifo: queue.is_fifo(),
-            max_bytes: max_bytes.get().unwrap_or(broker.message_max_bytes()),
+            max_bytes: broker.message_max_bytes(),
             claim_check_over: queue.claim_check_over(),
         }
     }
@@ -36,6 +42,51 @@ impl QueueRules {
         }
     }
 
+    /// Why the queue has no room for a message of this body and these attributes, with `more`
+    /// attributes still to be added.
+    pub fn size_refusal(&self, body: &[u8], attributes: &Attributes, more: usize) -> Option<String> {
+        match self.broker {
+            Broker::Sqs => {
+                let bytes = size_bytes(body, attributes);
+                if bytes > self.max_bytes {
+                    let most = self.max_bytes;
+                    return Some(format!("the message has {bytes} bytes with its attributes; the queue takes {most}"));
+                }
+                let all = attributes.len() + more;
+                (all > MESSAGE_MAX_ATTRIBUTES).then(|| {
+                    format!("the message has {all} attributes with the host's own; SQS takes {MESSAGE_MAX_ATTRIBUTES}")
+                })
+            }
+            Broker::RabbitMq => {
+                let (bytes, headers) = (body.len(), size_bytes(&[], attributes));
+                if headers > RABBITMQ_HEADERS_MAX_BYTES {
+                    return Some(format!(
+                        "the attributes have {headers} bytes; RabbitMQ takes {RABBITMQ_HEADERS_MAX_BYTES}: put more into the body"
+                    ));
+                }
+                (bytes > self.max_bytes)
+                    .then(|| format!("the body has {bytes} bytes; the queue takes {}", self.max_bytes))
+            }
+        }
+    }
+
+    /// Whether it takes a text as an attribute's value.
+    pub fn takes_text(&self, text: &str) -> bool {
+        match self.broker {
+            Broker::Sqs => text.chars().all(sqs_rules::takes_char),
+            Broker::RabbitMq => true,
+        }
+    }
+
+    /// The body and the attributes as far as they are in the message, where a large body goes by S3.
+    fn size_refusal_of(&self, message: &Outgoing) -> Option<String> {
+        let Outgoing { body, attributes, .. } = message;
+        match self.claim_check_over.is_some_and(|over| size_bytes(body, attributes) > over) {
+            true => self.size_refusal(&[0; POINTER_MAX_BYTES], attributes, 1),
+            false => self.size_refusal(body, attributes, 0),
+        }
+    }
+
     /// RabbitMQ takes any body and any number of headers.
     fn refusal_of_rabbitmq(&self, message: &Outgoing) -> Option<String> {
         for name in message.attributes.keys() {
@@ -43,16 +94,8 @@ impl QueueRules {
                 return Some(format!("the attribute {name:?}: {refused}"));
             }
         }
-        let body = message.body.len();
-        let headers = wasq_core::message::size_bytes(&[], &message.attributes);
-        if headers > RABBITMQ_HEADERS_MAX_BYTES {
-            return Some(format!(
-                "the attributes have {headers} bytes; RabbitMQ takes {RABBITMQ_HEADERS_MAX_BYTES}: put more into the body"
-            ));
-        }
-        let is_checked_in = self.claim_check_over.is_some_and(|over| body + headers > over);
-        if !is_checked_in && body > self.max_bytes {
-            return Some(format!("the body has {body} bytes; the queue takes {}", self.max_bytes));
+        if let Some(refused) = self.size_refusal_of(message) {
+            return Some(refused);
         }
         (message.delay_s > 0).then(|| "RabbitMQ has no delay of its own".into())
     }
@@ -76,20 +119,8 @@ impl QueueRules {
                 return Some(format!("the attribute {name:?}: {refused}"));
             }
         }
-        let bytes = wasq_core::message::size_bytes(&message.body, &message.attributes);
-        let is_checked_in = self.claim_check_over.is_some_and(|over| bytes > over);
-        let all = message.attributes.len() + usize::from(is_checked_in);
-        if all > MESSAGE_MAX_ATTRIBUTES {
-            return Some(format!(
-                "the message has {all} attributes with the host's own; SQS takes {MESSAGE_MAX_ATTRIBUTES}"
-            ));
-        }
-        let bytes = if is_checked_in { bytes - message.body.len() + POINTER_MAX_BYTES } else { bytes };
-        if bytes > self.max_bytes {
-            return Some(format!(
-                "the message has {bytes} bytes with its attributes; the queue takes {}",
-                self.max_bytes
-            ));
+        if let Some(refused) = self.size_refusal_of(message) {
+            return Some(refused);
         }
         if message.delay_s > MAX_DELAY_S {
             return Some(format!("a delay has at most {MAX_DELAY_S} s"));

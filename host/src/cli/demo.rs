@@ -24,7 +24,7 @@ use wasq_ledgers::Ledger;
 use wasq_ledgers::timers::LIST_MAX;
 use wasq_local_sqs::{LocalSqs, Options};
 use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_queues::{Outgoing, Queue};
+use wasq_queues::{Outgoing, Queue, QueueRules};
 
 use config::{NIGHT_S, QUEUE, config};
 use expected::{Expected, REPORTS};
@@ -261,7 +261,7 @@ impl Shop {
     async fn replay(&self, demand: &Demand) -> anyhow::Result<usize> {
         let corrected = orders::message_of(&demand.poison.corrected)?.body;
         let ledger = self.host.services().ledger.clone() as std::sync::Arc<dyn Ledger>;
-        let mut replayed = 0;
+        let (rules, mut replayed) = (QueueRules::of_broker(&self.queue), 0);
         loop {
             let letters = self.dlq.receive(10, Duration::ZERO, LETTER_HIDDEN).await?;
             if letters.is_empty() {
@@ -270,7 +270,7 @@ impl Shop {
             for delivery in letters {
                 let letter = dlq::read(&delivery, &ledger).await?;
                 let options = ReplayOptions { body: Some(corrected.clone().into()), ..ReplayOptions::default() };
-                let message = replayed_message::replayed(&delivery, letter.as_ref(), false, &options)?;
+                let message = replayed_message::replayed(&delivery, letter.as_ref(), &rules, &options)?;
                 for answer in self.queue.send(&[message]).await {
                     answer?;
                 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock;
 use wasq_core::message::{Key, MessageId};
-use wasq_queues::{Outgoing, Queue, QueueError, send_in_order};
+use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order};
 
 use super::letter_view::LetterView;
 use super::plan::{Canary, Event, OnEvent, Plan, ReplayEnd, Summary};
@@ -228,7 +228,8 @@ impl Replay<'_, '_> {
     /// What a letter becomes, and where it goes.
     async fn message(&mut self, view: &LetterView) -> Result<(Arc<dyn Queue>, Outgoing), String> {
         let queue = self.sources.of(view).await?;
-        let message = view.replayed(queue.is_fifo(), &self.plan.how).map_err(|unfit| unfit.to_string())?;
+        let message =
+            view.replayed(&QueueRules::of_broker(&*queue), &self.plan.how).map_err(|unfit| unfit.to_string())?;
         Ok((queue, message))
     }
 

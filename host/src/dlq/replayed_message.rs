@@ -1,10 +1,8 @@
 //! The message that a dead letter becomes again.
 
 use bytes::Bytes;
-use wasq_core::message::{
-    AttributeValue, Attributes, DEPTH_ATTRIBUTE, Delivery, KEY_ATTRIBUTE, KEY_FIELD, Key, size_bytes,
-};
-use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, MESSAGE_MAX_BYTES, Outgoing, size_limit_error, takes_char};
+use wasq_core::message::{AttributeValue, Attributes, DEPTH_ATTRIBUTE, Delivery, KEY_ATTRIBUTE, KEY_FIELD, Key};
+use wasq_queues::{Outgoing, QueueRules};
 
 use super::letter_view::{Envelope, LetterView};
 use super::oversized::is_stub;
@@ -46,26 +44,26 @@ pub enum Unfit {
          the message (--admin says where it answers), or give the whole body with `wasq dlq edit`"
     )]
     StandsForIt(String),
-    #[error("SQS would refuse it: {0}")]
+    #[error("its queue would refuse it: {0}")]
     Refused(String),
 }
 
 impl LetterView {
     /// Makes it a message again; see [`replayed`].
-    pub fn replayed(&self, fifo: bool, how: &ReplayOptions) -> Result<Outgoing, Unfit> {
+    pub fn replayed(&self, rules: &QueueRules, how: &ReplayOptions) -> Result<Outgoing, Unfit> {
         match &self.envelope {
             Envelope::Unreadable(why) if how.body.is_none() && is_stub(&self.delivery.body) => {
                 Err(Unfit::StandsForIt(why.clone()))
             }
             Envelope::Unreadable(why) if !how.new_key => Err(Unfit::Unreadable(why.clone())),
             Envelope::Letter(_) | Envelope::MovedBySqs | Envelope::Unreadable(_) => {
-                replayed(&self.delivery, self.letter(), fifo, how)
+                replayed(&self.delivery, self.letter(), rules, how)
             }
         }
     }
 }
 
-/// Makes a delivery from the DLQ a message again, for a FIFO queue or a standard one: its body and
+/// Makes a delivery from the DLQ a message again, for a queue of these rules: its body and
 /// attributes, and its key. The key is its letter's. What SQS itself moved has no letter: its key
 /// is what it was in its queue, its message id, which SQS keeps. Somebody has decided to send it
 /// again, so its outboxes are counted anew.
@@ -75,31 +73,30 @@ impl LetterView {
 pub fn replayed(
     delivery: &Delivery,
     letter: Option<&Letter>,
-    fifo: bool,
+    rules: &QueueRules,
     how: &ReplayOptions,
 ) -> Result<Outgoing, Unfit> {
     let body = how.body.clone().unwrap_or_else(|| delivery.body.clone());
     let mut attributes = delivery.attributes.clone();
     attributes.remove(LETTER_ATTRIBUTE);
     attributes.remove(DEPTH_ATTRIBUTE);
-    if let Some(character) = std::str::from_utf8(&body).ok().and_then(|text| text.chars().find(|c| !takes_char(*c))) {
-        return Err(Unfit::Refused(format!("its body has the character {character:?}")));
-    }
-    if let Some(reason) = size_limit_error(&body, &attributes, 0) {
+    let bare = Outgoing { body: body.clone(), attributes, delay_s: 0, group: None, deduplication_id: None };
+    if let Some(reason) = rules.refusal(&bare) {
         return Err(Unfit::Refused(reason));
     }
+    let mut attributes = bare.attributes;
 
-    add_key(&mut attributes, &body, delivery, letter, how)?;
+    add_key(&mut attributes, &body, rules, delivery, letter, how)?;
     if how.again {
         let run = AttributeValue::string(&delivery.message_id.0);
-        insert(&mut attributes, &body, AGAIN_ATTRIBUTE, run).map_err(|full| Unfit::NoRoomForAgain { full })?;
+        insert(&mut attributes, &body, rules, AGAIN_ATTRIBUTE, run).map_err(|full| Unfit::NoRoomForAgain { full })?;
     }
     // Fresh, because the first send's id may still be within SQS's five minutes. The letter's own
     // id makes a replay that is run twice the same message; another body or run makes it another.
     let again = attributes.get(AGAIN_ATTRIBUTE).and_then(AttributeValue::text).unwrap_or_default();
     let parts: [&[u8]; 4] = [b"replay", delivery.message_id.0.as_bytes(), again.as_bytes(), &body];
-    let deduplication_id = fifo.then(|| Key::derive(&parts).to_hex());
-    let group = delivery.group.clone().or_else(|| fifo.then(|| GROUP.to_owned()));
+    let deduplication_id = rules.fifo.then(|| Key::derive(&parts).to_hex());
+    let group = delivery.group.clone().or_else(|| rules.fifo.then(|| GROUP.to_owned()));
     Ok(Outgoing { body, attributes, delay_s: 0, group, deduplication_id })
 }
 
@@ -107,6 +104,7 @@ pub fn replayed(
 fn add_key(
     attributes: &mut Attributes,
     body: &[u8],
+    rules: &QueueRules,
     delivery: &Delivery,
     letter: Option<&Letter>,
     how: &ReplayOptions,
@@ -125,8 +123,8 @@ fn add_key(
             None => &delivery.message_id.0,
         },
     };
-    let full = match key.chars().all(takes_char) {
-        true => insert(attributes, body, OWN_KEY_ATTRIBUTE, AttributeValue::string(key)).err(),
+    let full = match rules.takes_text(key) {
+        true => insert(attributes, body, rules, OWN_KEY_ATTRIBUTE, AttributeValue::string(key)).err(),
         false => Some("it has characters that SQS refuses in an attribute".to_owned()),
     };
     match full {
@@ -145,16 +143,16 @@ fn given_key(attributes: &Attributes, body: &[u8]) -> Option<String> {
     })
 }
 
-/// Inserts an attribute if SQS's limits leave room for it; else says what is full.
-fn insert(attributes: &mut Attributes, body: &[u8], name: &str, value: AttributeValue) -> Result<(), String> {
+/// Inserts an attribute if the queue has room for it; else says what is full.
+fn insert(
+    attributes: &mut Attributes,
+    body: &[u8],
+    rules: &QueueRules,
+    name: &str,
+    value: AttributeValue,
+) -> Result<(), String> {
     let before = attributes.insert(name.to_owned(), value);
-    let full = if attributes.len() > MESSAGE_MAX_ATTRIBUTES {
-        Some(format!("it has {MESSAGE_MAX_ATTRIBUTES} attributes, and SQS takes no more"))
-    } else {
-        let bytes = size_bytes(body, attributes);
-        (bytes > MESSAGE_MAX_BYTES).then(|| format!("it would have {bytes} bytes, and SQS takes {MESSAGE_MAX_BYTES}"))
-    };
-    let Some(full) = full else { return Ok(()) };
+    let Some(full) = rules.size_refusal(body, attributes, 0) else { return Ok(()) };
     match before {
         Some(before) => attributes.insert(name.to_owned(), before),
         None => attributes.remove(name),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use wasq_core::message::{AttributeValue, Attributes, Delivery, Key};
 use wasq_ledgers::Ledger;
-use wasq_queues::{MESSAGE_MAX_ATTRIBUTES, Outgoing, Queue};
+use wasq_queues::{Outgoing, Queue, QueueRules};
 
 use super::letter::{
     ENVELOPE_TTL, Envelopes, InLedger, LETTER_ATTRIBUTE, Letter, LetterError, content_id, original_attributes,
@@ -11,26 +11,24 @@ use super::letter::{
 use super::oversized;
 
 /// Sends a delivery to the DLQ: its body byte for byte, its attributes, and one more with the
-/// letter. When SQS's ten attributes or `max_bytes`, the DLQ's `MaximumMessageSize`, leave no room
-/// for the letter, the ledger keeps it. When they leave none for the message, the ledger keeps the
-/// message, and the letter says where.
+/// letter. When the DLQ's `rules` leave no room for the letter, the ledger keeps it. When they leave
+/// none for the message, the ledger keeps the message, and the letter says where.
 pub async fn send(
     dlq: &dyn Queue,
     ledger: &dyn Ledger,
     delivery: &Delivery,
     letter: &Letter,
-    max_bytes: usize,
+    rules: &QueueRules,
 ) -> Result<(), LetterError> {
     let attributes = original_attributes(&delivery.attributes);
-    let fits = wasq_core::message::size_bytes(&delivery.body, &attributes) <= max_bytes;
-    let (body, attributes) = if fits {
-        let attributes = with_letter(ledger, &delivery.body, attributes, letter, max_bytes).await?;
+    let (body, attributes) = if rules.size_refusal(&delivery.body, &attributes, 0).is_none() {
+        let attributes = with_letter(ledger, &delivery.body, attributes, letter, rules).await?;
         (delivery.body.clone(), attributes)
     } else {
         let kept = InLedger::keep(ledger, &delivery.body, &attributes).await?;
         let stub = Bytes::from(kept.stub(&delivery.message_id.0));
         let letter = Letter { in_ledger: Some(kept), ..letter.clone() };
-        let attributes = with_letter(ledger, &stub, Attributes::new(), &letter, max_bytes).await?;
+        let attributes = with_letter(ledger, &stub, Attributes::new(), &letter, rules).await?;
         (stub, attributes)
     };
     let fifo = dlq.is_fifo();
@@ -60,7 +58,7 @@ async fn with_letter(
     body: &[u8],
     attributes: Attributes,
     letter: &Letter,
-    max_bytes: usize,
+    rules: &QueueRules,
 ) -> Result<Attributes, LetterError> {
     let json = serde_json::to_string(letter).map_err(|error| LetterError::Envelope(error.to_string()))?;
     // A key or a type out of a JSON body may hold any character; these two JSON leaves as they are,
@@ -68,7 +66,7 @@ async fn with_letter(
     let json = json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
     let mut full = attributes.clone();
     full.insert(LETTER_ATTRIBUTE.into(), AttributeValue::string(&json));
-    if full.len() <= MESSAGE_MAX_ATTRIBUTES && wasq_core::message::size_bytes(body, &full) <= max_bytes {
+    if rules.size_refusal(body, &full, 0).is_none() {
         return Ok(full);
     }
     // There may be no room for even a pointer, so the envelope is found by what the message holds.

@@ -36,7 +36,7 @@ pub async fn join_groups(
                 places.push(n);
             }
             Role::Then(on_failure) => {
-                let message = outgoing(plugin_attempt, message, queue.is_fifo());
+                let message = outgoing(plugin_attempt, message, &**queue);
                 let message = queue.prepare(message).await.map_err(|error| {
                     SendError::Failed(format!("cannot prepare a message to {}: {error}", queue.name()))
                 })?;

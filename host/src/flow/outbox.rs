@@ -9,7 +9,7 @@ use std::time::Duration;
 use wasq_core::backoff::Backoff;
 use wasq_core::message::{AttributeValue, Attributes, Message};
 use wasq_ledgers::LedgerError;
-use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order, size_limit_error};
+use wasq_queues::{Outgoing, Queue, QueueError, QueueRules, send_in_order};
 
 use super::insist::insist;
 use super::plugin_attempt::PluginAttempt;
@@ -57,7 +57,7 @@ pub async fn send(plugin_attempt: &PluginAttempt<'_>, messages: Vec<OutboxMessag
         let (name, queue) = destination(plugin_attempt, &run[0].queue)?;
         let (mut at_once, mut later) = (Vec::new(), Vec::new());
         for message in run {
-            let mut outgoing = outgoing(plugin_attempt, message, queue.is_fifo());
+            let mut outgoing = outgoing(plugin_attempt, message, &**queue);
             let due = message.due(now);
             let wait = due.since(now);
             if wait > queue.delays_up_to() {
@@ -94,12 +94,13 @@ pub(super) fn destination<'a>(
 }
 
 /// A message as its queue gets it, without its delay.
-pub(super) fn outgoing(plugin_attempt: &PluginAttempt<'_>, message: &OutboxMessage, is_fifo: bool) -> Outgoing {
+pub(super) fn outgoing(plugin_attempt: &PluginAttempt<'_>, message: &OutboxMessage, queue: &dyn Queue) -> Outgoing {
+    let rules = QueueRules::of_broker(queue);
     let depth = plugin_attempt.message.map_or(0, Message::depth).saturating_add(1);
-    let mut outgoing = message.outgoing(is_fifo, depth);
+    let mut outgoing = message.outgoing(rules.fifo, depth);
     let trace = plugin_attempt.span.traceparent().or_else(|| plugin_attempt.message?.traceparent.clone());
     if let Some(trace) = trace {
-        carry_on(&trace, &outgoing.body, &mut outgoing.attributes);
+        carry_on(&trace, &rules, &outgoing.body, &mut outgoing.attributes);
     }
     outgoing
 }
@@ -177,12 +178,12 @@ async fn prepare(queue: &dyn Queue, messages: &mut [Outgoing]) {
 
 /// Names the span that sends it, unless the handler did, and where there is room: a message is
 /// worth more than its trace.
-fn carry_on(trace: &str, body: &[u8], attributes: &mut Attributes) {
-    if attributes.contains_key(TRACE_ATTRIBUTE) || size_limit_error(body, attributes, 1).is_some() {
+fn carry_on(trace: &str, rules: &QueueRules, body: &[u8], attributes: &mut Attributes) {
+    if attributes.contains_key(TRACE_ATTRIBUTE) {
         return;
     }
     attributes.insert(TRACE_ATTRIBUTE.into(), AttributeValue::string(trace));
-    if size_limit_error(body, attributes, 0).is_some() {
+    if rules.size_refusal(body, attributes, 0).is_some() {
         attributes.remove(TRACE_ATTRIBUTE);
     }
 }

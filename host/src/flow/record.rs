@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasq_core::backoff::Backoff;
 use wasq_core::message::KeySource;
 use wasq_ledgers::{Completion, Finish, LedgerError};
-use wasq_queues::MESSAGE_MAX_BYTES;
+use wasq_queues::QueueRules;
 
 use super::claim::{Claimed, Recorded};
 use super::decide::{HELD_BACK, QueueAction, Settlement, letter_wait};
@@ -230,8 +230,8 @@ fn unrecorded(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, error: &Ledge
 
 async fn send_letter(plugin_attempt: &PluginAttempt<'_>, letter: &Letter) -> Result<(), dlq::LetterError> {
     let (dlq, ledger) = (plugin_attempt.runtime.dlq.as_ref(), plugin_attempt.services.ledger.as_ref());
-    let max_bytes = plugin_attempt.runtime.dlq_max_bytes.get().unwrap_or(MESSAGE_MAX_BYTES);
-    let send = || dlq::send(dlq, ledger, plugin_attempt.delivery, letter, max_bytes);
+    let rules = QueueRules::of(dlq, &plugin_attempt.runtime.dlq_max_bytes);
+    let send = || dlq::send(dlq, ledger, plugin_attempt.delivery, letter, &rules);
     let mut answer = send().await;
     for failures in 1..TRIES {
         let may_pass = answer.as_ref().is_err_and(dlq::LetterError::is_transient);

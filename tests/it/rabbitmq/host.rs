@@ -134,6 +134,27 @@ async fn what_fails_is_tried_again_then_dead_lettered_and_replayed_by_the_comman
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_sqs_would_not_take_goes_to_the_dlq_whole_and_back() {
+    let site = Site::with(rabbitmq(), "max_body = '4MiB'\n[retry]\nmax_attempts = 1\n").await;
+    site.rig.sink.answers("large", [json!({ "do": "reject", "reason": "too much" })]);
+    let mut order = site.rig.sink.ask("large");
+    order["padding"] = "x".repeat(1_500_000).into();
+    let names: Vec<_> = (0..12).map(|n| format!("header-{n}")).collect();
+    let more: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    site.send_with(&order, &more).await;
+    count(&site.dlq, "1", "0").await;
+    site.emptied(rabbitmq()).await;
+    site.command(&["dlq", "ls"], &["too much"]).await;
+    site.command(&["dlq", "replay", "--all"], &["1"]).await;
+    site.rig.until_exits("done", 1).await;
+    let report = &site.rig.sink.calls("large")[1].report;
+    assert_eq!(report["attributes"]["header-11"], "x", "{report}");
+    site.emptied(rabbitmq()).await;
+    count(&site.dlq, "0", "0").await;
+    site.rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_long_wait_is_parked_in_the_ledger_and_not_held_by_the_channel() {
     let site = Site::new(rabbitmq()).await;
     site.rig.sink.answers("later", [json!({ "do": "snooze", "ms": 3_600_000 })]);

@@ -18,6 +18,7 @@ use super::view::cut;
 use crate::cli::body::read_body;
 use crate::dlq::letter_view::LetterView;
 use crate::dlq::replayed_message::ReplayOptions;
+use wasq_queues::QueueRules;
 
 /// Changes that are shown of a body; and characters of a value in them.
 const CHANGES_MAX: usize = 40;
@@ -103,7 +104,7 @@ impl Edit {
         plan.how = ReplayOptions { body: Some(body), ..plan.how };
         let mut sources = opened.sources(self.resend.to()).await?;
         let queue = sources.of(view).await.map_err(anyhow::Error::msg)?;
-        view.replayed(queue.is_fifo(), &plan.how)?;
+        view.replayed(&QueueRules::of_broker(&*queue), &plan.how)?;
 
         let mut reader = opened.reader().await?;
         let again = opened.find(&mut reader, &view.id().0, &stop).await;

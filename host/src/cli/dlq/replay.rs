@@ -22,6 +22,7 @@ use crate::dlq::reader::{QueueDepth, Reader};
 use crate::dlq::replay::Replay as Engine;
 use crate::dlq::replayed_message::ReplayOptions;
 use crate::dlq::targets::ReplayTargets;
+use wasq_queues::QueueRules;
 
 /// Letters that a dry run lists; it counts the rest.
 const LISTED: u64 = 100;
@@ -178,7 +179,7 @@ impl Replay {
             let fits = match sources.of(view).await {
                 Ok(queue) => {
                     queues.insert(queue.name().to_owned());
-                    let message = view.replayed(queue.is_fifo(), &plan.how);
+                    let message = view.replayed(&QueueRules::of_broker(&*queue), &plan.how);
                     message.map(drop).map_err(|unfit| unfit.to_string())
                 }
                 Err(why) => Err(why),

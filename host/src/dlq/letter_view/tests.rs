@@ -1,8 +1,12 @@
 use wasq_core::message::{AttributeValue, Receipt};
+use wasq_queues::{Broker, QueueRules};
 
 use super::super::InLedger;
 use super::super::replayed_message::ReplayOptions;
 use super::*;
+
+const RULES: QueueRules =
+    QueueRules { broker: Broker::Sqs, fifo: false, max_bytes: MESSAGE_MAX_BYTES, claim_check_over: None };
 
 struct NoHost;
 
@@ -31,11 +35,11 @@ async fn what_stands_for_a_larger_message_is_never_sent_in_its_place() {
         assert_eq!(view.class(), UNREADABLE_CLASS);
         let new_key = ReplayOptions { new_key: true, ..ReplayOptions::default() };
         for how in [ReplayOptions::default(), new_key.clone()] {
-            let refused = view.replayed(false, &how).expect_err("it is not the message").to_string();
+            let refused = view.replayed(&RULES, &how).expect_err("it is not the message").to_string();
             assert!(refused.contains("only stands for its message") && refused.contains("wasq dlq edit"), "{refused}");
         }
         let whole = ReplayOptions { body: Some("{}".into()), ..new_key };
-        assert_eq!(view.replayed(false, &whole).expect("somebody gives the body").body, "{}");
+        assert_eq!(view.replayed(&RULES, &whole).expect("somebody gives the body").body, "{}");
     }
 }
 

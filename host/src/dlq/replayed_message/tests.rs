@@ -1,6 +1,10 @@
 use wasq_core::message::{MessageId, Receipt, UnixMs};
+use wasq_queues::{Broker, MESSAGE_MAX_BYTES};
 
 use super::*;
+
+const RULES: QueueRules =
+    QueueRules { broker: Broker::Sqs, fifo: false, max_bytes: MESSAGE_MAX_BYTES, claim_check_over: None };
 
 fn delivery(body: &str, attributes: &[(&str, &str)]) -> Delivery {
     Delivery {
@@ -42,7 +46,7 @@ const TEN: [(&str, &str); 10] = [
 #[test]
 fn the_key_goes_along_unless_the_message_gives_it() {
     let check = |body: &str, attributes: &[(&str, &str)], letter: Option<&Letter>, expect: Option<&str>| {
-        let sent = replayed(&delivery(body, attributes), letter, false, &ReplayOptions::default()).unwrap();
+        let sent = replayed(&delivery(body, attributes), letter, &RULES, &ReplayOptions::default()).unwrap();
         let key = sent.attributes.get(OWN_KEY_ATTRIBUTE).and_then(AttributeValue::text);
         assert_eq!(key, expect, "{body} {attributes:?}");
         assert!(!sent.attributes.contains_key(LETTER_ATTRIBUTE));
@@ -61,7 +65,7 @@ fn the_key_goes_along_unless_the_message_gives_it() {
 #[test]
 fn what_has_no_room_is_refused_and_says_what_is_full() {
     let check = |delivery: &Delivery, key: &str, how: &ReplayOptions, expect: Option<&str>| {
-        let sent = replayed(delivery, Some(&letter(Some(key))), false, how).map_err(|error| error.to_string());
+        let sent = replayed(delivery, Some(&letter(Some(key))), &RULES, how).map_err(|error| error.to_string());
         match (sent, expect) {
             (Ok(_), None) => {}
             (Err(error), Some(part)) => assert!(error.contains(part), "{error}"),
@@ -70,7 +74,7 @@ fn what_has_no_room_is_refused_and_says_what_is_full() {
     };
     let how = |again, new_key| ReplayOptions { again, new_key, body: None };
     let ten = delivery("{}", &TEN);
-    check(&ten, "k", &how(false, false), Some("10 attributes"));
+    check(&ten, "k", &how(false, false), Some("SQS takes 10"));
     check(&ten, "k", &how(false, true), None);
     check(&ten, "k", &how(true, true), Some("wasq-again"));
     let long = delivery(&"x".repeat(MESSAGE_MAX_BYTES), &[]);
@@ -89,11 +93,13 @@ fn what_has_no_room_is_refused_and_says_what_is_full() {
 
 #[test]
 fn a_deduplication_id_is_the_same_for_a_twin_only() {
-    let id = |how: &ReplayOptions| replayed(&delivery("x", &[]), None, true, how).unwrap().deduplication_id.unwrap();
+    let id = |how: &ReplayOptions| {
+        replayed(&delivery("x", &[]), None, &QueueRules { fifo: true, ..RULES }, how).unwrap().deduplication_id.unwrap()
+    };
     let plain = id(&ReplayOptions::default());
     assert_eq!(plain, id(&ReplayOptions::default()));
     let again = id(&ReplayOptions { again: true, ..ReplayOptions::default() });
     let edited = id(&ReplayOptions { body: Some(Bytes::from_static(b"y")), ..ReplayOptions::default() });
     assert!(plain != again && plain != edited && again != edited);
-    assert_eq!(replayed(&delivery("x", &[]), None, false, &ReplayOptions::default()).unwrap().deduplication_id, None);
+    assert_eq!(replayed(&delivery("x", &[]), None, &RULES, &ReplayOptions::default()).unwrap().deduplication_id, None);
 }

@@ -79,7 +79,7 @@ async fn a_body_that_is_no_json_any_more_is_refused_and_kept() {
     dlq(&rig, &["edit", &id, "--body", "{"]).check(1, &["not valid JSON"]).await;
     dlq(&rig, &["edit", &id]).env("VISUAL", "").env("EDITOR", "").check(1, &["VISUAL", "EDITOR", "--body"]).await;
     // What cannot be sent is kept too.
-    let ran = edit(r#"printf '{"a":"%01048576d"}' 0 > "$1""#).check(1, &["SQS takes 1048576", "kept in"]).await;
+    let ran = edit(r#"printf '{"a":"%01048576d"}' 0 > "$1""#).check(1, &["the queue takes 1048576", "kept in"]).await;
     assert!(ran.err.contains("not replayed"), "{}", ran.err);
     assert_eq!((rig.counts("jobs-dlq").await, rig.counts("jobs").await), ((1, 0, 0), (0, 0, 0)));
     rig.end().await;
