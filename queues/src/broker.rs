@@ -15,6 +15,8 @@ pub enum Broker {
     #[default]
     Sqs,
     RabbitMq,
+    /// Redis, by its streams.
+    Redis,
 }
 
 /// The longest time for which a message on RabbitMQ is hidden. What is hidden stays unacknowledged:
@@ -24,12 +26,20 @@ pub const RABBITMQ_HIDES_UP_TO: Duration = Duration::from_secs(10);
 /// takes 128 MiB (its page "Configuration").
 pub const RABBITMQ_MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
+/// The longest time for which a message on Redis is hidden. It is idle meanwhile, and its holder
+/// says in how long it is due by a part of the visibility: so no visibility is shorter.
+pub const REDIS_HIDES_UP_TO: Duration = Duration::from_secs(10);
+/// The largest message that is sent to Redis, with its attributes. Redis takes 512 MB
+/// (`proto-max-bulk-len`) and keeps all of it in memory, so this is our own limit: RabbitMQ's.
+pub const REDIS_MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
+
 impl Broker {
     /// `messaging.system`, as OpenTelemetry's conventions name it.
     pub const fn messaging_system(self) -> &'static str {
         match self {
             Self::Sqs => "aws_sqs",
             Self::RabbitMq => "rabbitmq",
+            Self::Redis => "redis",
         }
     }
 
@@ -38,6 +48,7 @@ impl Broker {
         match self {
             Self::Sqs => VISIBILITY_MAX,
             Self::RabbitMq => RABBITMQ_HIDES_UP_TO,
+            Self::Redis => REDIS_HIDES_UP_TO,
         }
     }
 
@@ -47,6 +58,8 @@ impl Broker {
             Self::Sqs => Duration::from_secs(MAX_DELAY_S as u64),
             // Only plugins have delays.
             Self::RabbitMq => Duration::ZERO,
+            // A stream has none.
+            Self::Redis => Duration::ZERO,
         }
     }
 
@@ -55,6 +68,7 @@ impl Broker {
         match self {
             Self::Sqs => MAX_MESSAGE_BYTES,
             Self::RabbitMq => RABBITMQ_MESSAGE_MAX_BYTES,
+            Self::Redis => REDIS_MESSAGE_MAX_BYTES,
         }
     }
 }
