@@ -25,6 +25,13 @@ impl Consumer {
         Self { name: format!("{PREFIX}{id}-{visibility_ms}ms"), visibility_ms }
     }
 
+    /// Whoever has what was hidden: nobody's receipt is good for it, and it is due as the holder
+    /// has said. All hosts share it.
+    pub fn hidden(&self) -> Self {
+        let visibility_ms = self.visibility_ms;
+        Self { name: format!("{PREFIX}hidden-{visibility_ms}ms"), visibility_ms }
+    }
+
     fn parse(name: &str) -> Option<Self> {
         let (_, visibility) = name.strip_prefix(PREFIX)?.rsplit_once('-')?;
         let visibility_ms = visibility.strip_suffix("ms")?.parse().ok()?;

@@ -47,6 +47,14 @@ pub struct Intake {
     pub readers: Readers,
 }
 
+/// What is to become of a pending entry.
+pub struct Change {
+    pub entry: EntryRef,
+    pub to: Consumer,
+    /// For how long it is to have been idle.
+    pub idle_ms: u64,
+}
+
 impl Intake {
     /// Waits for at least one message, up to `wait`.
     pub async fn receive(
@@ -163,21 +171,21 @@ impl Intake {
         } else if !entries.is_empty() {
             let refs = entries.into_iter().map(|entry| {
                 let entry = EntryRef { id: entry.id, consumer: consumer.clone(), deliveries: entry.deliveries };
-                (entry, SHOWN_MS)
+                Change { to: consumer.hidden(), idle_ms: SHOWN_MS, entry }
             });
-            if let Err(error) = self.set_idle(&refs.collect::<Vec<_>>()).await {
+            if let Err(error) = self.change(&refs.collect::<Vec<_>>()).await {
                 tracing::debug!(target = %self.target, %error, "messages that nobody took come again after their visibility");
             }
         }
     }
 
-    /// Sets for how long entries have been idle. Answers for each whether it was still its
-    /// consumer's: see `change.lua`.
-    pub async fn set_idle(&self, changes: &[(EntryRef, u64)]) -> Result<Vec<i64>, QueueError> {
+    /// Answers for each whether it was still its consumer's: see `change.lua`.
+    pub async fn change(&self, changes: &[Change]) -> Result<Vec<i64>, QueueError> {
         let mut arguments = Vec::new();
         self.config.group.write_redis_args(&mut arguments);
-        for (entry, idle_ms) in changes {
+        for Change { entry, to, idle_ms } in changes {
             write_entry(entry, &mut arguments);
+            to.name().write_redis_args(&mut arguments);
             idle_ms.write_redis_args(&mut arguments);
         }
         self.answers(&scripts::CHANGE, arguments, changes.len()).await

@@ -13,7 +13,7 @@ use super::consumer::EntryRef;
 use super::entry::{array, message_id, sent_at, text};
 use super::error::{failed, unexpected};
 use super::fields;
-use super::intake::{Intake, SHOWN_MS, number};
+use super::intake::{Change, Intake, SHOWN_MS, number};
 use super::looks::Looks;
 use super::scripts;
 use super::store::Store;
@@ -99,12 +99,18 @@ impl RedisQueue {
     async fn change(&self, changes: &[(Receipt, u32)], lets_go: bool) -> Vec<Result<(), QueueError>> {
         let entries = changes.iter().map(|(receipt, seconds)| (receipt, *seconds)).collect();
         self.with_each(entries, async |entries| {
-            let changes: Vec<_> = entries.iter().map(|(entry, seconds)| (entry.clone(), idle_ms(entry, *seconds))).collect();
-            let answers = self.intake.set_idle(&changes).await?;
+            let change = |(entry, seconds): &(EntryRef, u32)| {
+                let is_hidden = lets_go || *seconds == 0;
+                let to = if is_hidden { entry.consumer.hidden() } else { entry.consumer.clone() };
+                Change { to, idle_ms: idle_ms(entry, *seconds), entry: entry.clone() }
+            };
+            let changes: Vec<_> = entries.iter().map(change).collect();
+            let answers = self.intake.change(&changes).await?;
             let mut is_sooner = false;
-            for ((entry, seconds), answer) in entries.into_iter().zip(&answers) {
-                if *answer == 1 && (lets_go || seconds == 0) {
-                    let hidden = Duration::from_secs(seconds.into()).min(visibility(&entry));
+            for ((change, (_, seconds)), answer) in changes.into_iter().zip(entries).zip(&answers) {
+                if *answer == 1 && change.to != change.entry.consumer {
+                    let hidden = Duration::from_secs(seconds.into()).min(visibility(&change.entry));
+                    let entry = EntryRef { consumer: change.to, ..change.entry };
                     is_sooner |= self.intake.looks.hide(entry, clock::now() + hidden);
                 }
             }
