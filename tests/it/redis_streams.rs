@@ -10,6 +10,7 @@ mod opening;
 mod outages;
 mod round_trip;
 mod tls;
+mod two_hosts;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use wasq_queues::{Outgoing, Queue};
 use wasq_tests::servers::{PASSWORD, Server};
 
 use super::{Other, connect, counts, make, new_name};
-use crate::cli::binary::wasq;
+use crate::cli::binary::{program, wasq};
 use crate::cli::config_file;
 use crate::support::servers::{redis, started};
 use crate::support::{Plugin, Rig, Setup, until};
@@ -286,4 +286,18 @@ async fn the_topology_command_makes_what_the_config_says_and_names_what_is_somet
     let _: usize = other.ask(&["RPUSH", &mails, "a job"]).await;
     apply(&[]).check(1, &["ok", "problem", &mails, "a list, not a stream"]).await;
     rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_redis_cli_adds_runs() {
+    let site = Site::new(redis()).await;
+    let port = redis().port().to_string();
+    let body = site.rig.sink.ask("foreign").to_string();
+    let add = ["XADD", site.queue.name(), "*", "type", "probe", "body", &body, "idempotency-key", "k"];
+    let command = program("redis-cli", ["-h", "127.0.0.1", "-p", &port].iter().chain(&add));
+    command.env("REDISCLI_AUTH", PASSWORD).check(0, &["-"]).await;
+    site.rig.until_called("foreign", 1).await;
+    site.emptied().await;
+    assert_eq!(site.rig.exits("done"), 1);
+    site.rig.end().await;
 }
