@@ -185,7 +185,8 @@ impl<'a> Location<'a> {
     fn redis_fault(&self) -> Option<Fault> {
         match self.url {
             None => {
-                let rule = "a queue on Redis needs it: redis://USER:PASSWORD@HOST:PORT/DB, with ${VARIABLE} for the password";
+                let rule =
+                    "a queue on Redis needs it: redis://USER:PASSWORD@HOST:PORT/DB, with ${VARIABLE} for the password";
                 return Some((self.key("url"), "missing".into(), rule.into()));
             }
             Some(url) if !is_redis(url) => {
@@ -195,7 +196,8 @@ impl<'a> Location<'a> {
             Some(_) => {}
         }
         if let Some(short) = self.visibility.filter(|visibility| *visibility < VISIBILITY_MIN) {
-            let rule = format!("use {VISIBILITY_MIN:?} or more on Redis, where a message that waits is hidden for up to that");
+            let rule =
+                format!("use {VISIBILITY_MIN:?} or more on Redis, where a message that waits is hidden for up to that");
             return Some((self.key("visibility"), format!("{short:?}"), rule));
         }
         let (field, value, rule) = self.redis?.fault()?;
@@ -231,7 +233,8 @@ impl Config {
         let queues = self.queues.values_mut().map(|queue| (&mut queue.rabbitmq, &mut queue.redis));
         let outlets = self.outlets.values_mut().map(|outlet| (&mut outlet.rabbitmq, &mut outlet.redis));
         for (rabbitmq, redis) in queues.chain(outlets) {
-            let files = [rabbitmq.as_mut().map(|table| &mut table.ca_file), redis.as_mut().map(|table| &mut table.ca_file)];
+            let files =
+                [rabbitmq.as_mut().map(|table| &mut table.ca_file), redis.as_mut().map(|table| &mut table.ca_file)];
             for file in files.into_iter().flatten() {
                 *file = file.take().map(|file| base.join(file));
             }

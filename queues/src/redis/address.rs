@@ -1,17 +1,22 @@
 //! Where a Redis is: host, port, user, password and database, out of one URL.
 
 use std::fmt;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use wasq_core::secret::Secret;
 
-use super::store::{KEEPALIVE, OPERATION_TIMEOUT};
-
 /// How the URL is written, for whoever has written another.
 const FORM: &str = "write redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS, and letters like @ / ? # in user and \
                     password as %40 %2F %3F %23";
+/// After how long of silence the system looks whether the other side is still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// How long the other side may leave what was sent without a word that it has come. Then the system
+/// gives up the connection, and the next call makes another.
+#[cfg(target_os = "linux")]
+const SILENCE_MAX: Duration = Duration::from_secs(8);
 /// Redis's own port, with and without TLS.
 const PORT: u16 = 6379;
 
@@ -87,10 +92,8 @@ fn tcp() -> TcpSettings {
     let settings = TcpSettings::default()
         .set_nodelay(true)
         .set_keepalive(socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));
-    // A server that vanished without a word: the system gives up the connection, and the next call
-    // makes another.
     #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(OPERATION_TIMEOUT);
+    let settings = settings.set_user_timeout(SILENCE_MAX);
     settings
 }
 

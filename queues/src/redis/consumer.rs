@@ -80,7 +80,8 @@ mod tests {
         assert!(consumer.name().starts_with("wasq-") && consumer.name().ends_with("-60000ms"), "{consumer:?}");
         let entry = EntryRef { id: "1700000000000-3".into(), consumer, deliveries: 2 };
         assert_eq!(EntryRef::read(&entry.receipt()), Some(entry));
-        let bad = ["", "7", "1-1", "1-1:2", "1-1:2:worker", "1-1:x:wasq-a-1ms", "1:2:wasq-a-1ms", "1-1:2:wasq-a-1s", "AQE"];
+        let bad =
+            ["", "7", "1-1", "1-1:2", "1-1:2:worker", "1-1:x:wasq-a-1ms", "1:2:wasq-a-1ms", "1-1:2:wasq-a-1s", "AQE"];
         for receipt in bad {
             assert_eq!(EntryRef::read(&Receipt(receipt.into())), None, "{receipt}");
         }

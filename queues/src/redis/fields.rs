@@ -44,7 +44,7 @@ pub fn is_reserved(name: &str) -> bool {
 /// Of two fields with one name the last one counts.
 pub fn read(fields: Vec<Field>, body_field: &str) -> Content {
     let mut content = Content::default();
-    let (mut body, mut types) = (None, BTreeMap::new());
+    let (mut body, mut types) = (None, BTreeMap::<String, String>::new());
     let mut values = BTreeMap::new();
     for (name, value) in fields {
         // A name that is not UTF-8 is still a name.
@@ -136,7 +136,13 @@ mod tests {
 
     fn outgoing(attributes: &[(&str, AttributeValue)]) -> Outgoing {
         let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        Outgoing { body: "{}".into(), attributes: attributes.collect(), delay_s: 0, group: None, deduplication_id: None }
+        Outgoing {
+            body: "{}".into(),
+            attributes: attributes.collect(),
+            delay_s: 0,
+            group: None,
+            deduplication_id: None,
+        }
     }
 
     fn fields(fields: &[(&str, &[u8])]) -> Vec<Field> {

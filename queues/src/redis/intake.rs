@@ -120,10 +120,11 @@ impl Intake {
             call.arg("BLOCK").arg(block.as_millis() as u64);
         }
         call.arg("STREAMS").arg(&self.stream).arg(">");
+        // The lease may have begun at any time since: on the safe side.
+        let asked_at = clock::now();
         let answer = readers::answer(&self.target, block, call.query_async(&mut connection)).await?;
-        let arrived_at = clock::now();
         let entries = Entry::read_new(answer).ok_or_else(|| unexpected(&self.target))?;
-        self.arrived(entries, &consumer, visibility, arrived_at).await;
+        self.arrived(entries, &consumer, visibility, asked_at).await;
         Ok(connection)
     }
 
@@ -136,7 +137,13 @@ impl Intake {
         task.await.map_err(|error| given_up(&self.target, &error))?
     }
 
-    async fn take_due(&self, look: Look, consumer: &Consumer, max: usize, visibility: Duration) -> Result<(), QueueError> {
+    async fn take_due(
+        &self,
+        look: Look,
+        consumer: &Consumer,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<(), QueueError> {
         if self.looks.is_tidying_due() {
             self.tidy().await;
         }
@@ -145,9 +152,9 @@ impl Intake {
         let mut arguments = Vec::new();
         self.config.group.write_redis_args(&mut arguments);
         consumer.name().write_redis_args(&mut arguments);
-        [consumer.visibility_ms(), least_ms].write_redis_args(&mut arguments);
+        (&[consumer.visibility_ms(), least_ms]).write_redis_args(&mut arguments);
         look.from.unwrap_or_default().write_redis_args(&mut arguments);
-        [SWEEP_STEP, max].write_redis_args(&mut arguments);
+        (&[SWEEP_STEP, max]).write_redis_args(&mut arguments);
         look.hidden.iter().for_each(|entry| write_entry(entry, &mut arguments));
         let asked_at = clock::now();
         let call = scripts::call(&scripts::TAKE_DUE, &self.stream, arguments);
@@ -200,7 +207,12 @@ impl Intake {
         self.answers(&scripts::DELETE, arguments, entries.len()).await
     }
 
-    async fn answers(&self, script: &redis::Script, arguments: Vec<Vec<u8>>, count: usize) -> Result<Vec<i64>, QueueError> {
+    async fn answers(
+        &self,
+        script: &redis::Script,
+        arguments: Vec<Vec<u8>>,
+        count: usize,
+    ) -> Result<Vec<i64>, QueueError> {
         let answer = self.store.run(&self.target, script, &scripts::call(script, &self.stream, arguments)).await?;
         let answers = array(answer).map(|answers| answers.into_iter().map(number).collect::<Option<Vec<_>>>());
         answers.flatten().filter(|answers| answers.len() == count).ok_or_else(|| unexpected(&self.target))
@@ -224,7 +236,9 @@ impl Intake {
         let call = scripts::call(&scripts::TIDY, &self.stream, arguments);
         match self.store.run(&self.target, &scripts::TIDY, &call).await {
             Ok(removed) => tracing::debug!(target = %self.target, ?removed, "removed consumers of hosts that are gone"),
-            Err(error) => tracing::debug!(target = %self.target, %error, "cannot remove consumers of hosts that are gone"),
+            Err(error) => {
+                tracing::debug!(target = %self.target, %error, "cannot remove consumers of hosts that are gone")
+            }
         }
     }
 }

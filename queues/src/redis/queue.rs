@@ -235,7 +235,7 @@ impl Queue for RedisQueue {
         let call = scripts::call(&scripts::COUNT, stream, &arguments[..]);
         let answer = store.run(target, &scripts::COUNT, &call).await?;
         let counts = array(answer).map(|counts| counts.into_iter().map(number).collect::<Option<Vec<_>>>());
-        let Some(Some([all, pending, due, lag])) = counts.map(|counts| counts?.try_into().ok()) else {
+        let Some(Some([all, pending, due, lag])) = counts.map(|counts| <[i64; 4]>::try_from(counts?).ok()) else {
             return Err(unexpected(target));
         };
         let undelivered = match config.delete {

@@ -42,17 +42,14 @@ impl Readers {
     /// One that reads for this consumer, or one that is idle; or none yet.
     pub fn check_out(&self, consumer: &Consumer) -> Checkout<'_> {
         let mut readers = self.0.lock();
-        let reads = readers.iter().position(|reader| matches!(reader, Reader::Reads { consumer: of, .. } if of == consumer));
+        let reads =
+            readers.iter().position(|reader| matches!(reader, Reader::Reads { consumer: of, .. } if of == consumer));
         let index = reads.or_else(|| readers.iter().position(|reader| matches!(reader, Reader::Idle(_))));
         Checkout { readers: self, reader: index.map(|index| readers.swap_remove(index)) }
     }
 }
 
 impl Checkout<'_> {
-    pub fn is_reading(&self) -> bool {
-        matches!(self.reader, Some(Reader::Reads { .. }))
-    }
-
     /// Begins to read. `read` gives the connection back when it has an answer.
     pub async fn begin<F>(
         &mut self,

@@ -57,21 +57,73 @@ impl Ready {
         self.news.notify_waiters();
     }
 
-    /// The oldest of this visibility, at most so many.
+    /// The oldest of this visibility, at most so many. What is over is forgotten.
     pub fn take(&self, max: usize, visibility: Duration) -> Vec<Delivery> {
         let mut deliveries = self.deliveries.lock();
-        let now = clock::now();
-        let mut taken = Vec::new();
-        deliveries.retain_mut(|waiting| {
+        let (now, mut taken) = (clock::now(), Vec::new());
+        for waiting in std::mem::take(&mut *deliveries) {
             let ends_at = waiting.delivery.received_at + waiting.visibility;
-            // Of no visibility at all everything is due at once, and is good for a look.
-            let is_over = ends_at < now + LEFT_MIN.min(waiting.visibility);
-            if !is_over && waiting.visibility == visibility && taken.len() < max {
-                taken.push(waiting.delivery.clone());
-                return false;
+            // What is not hidden at all is only looked at.
+            let is_over = !waiting.visibility.is_zero() && ends_at < now + LEFT_MIN.min(waiting.visibility / 2);
+            match is_over {
+                true => {}
+                false if waiting.visibility == visibility && taken.len() < max => taken.push(waiting.delivery),
+                false => deliveries.push_back(waiting),
             }
-            !is_over
-        });
+        }
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasq_core::message::{Attributes, MessageId, Receipt, UnixMs};
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(10);
+
+    fn delivery(id: &str) -> Delivery {
+        Delivery {
+            message_id: MessageId(id.into()),
+            receipt: Receipt(id.into()),
+            body: Default::default(),
+            attributes: Attributes::new(),
+            receive_count: 1,
+            sent_at: UnixMs(0),
+            enqueued_at: UnixMs(0),
+            group: None,
+            deduplication_id: None,
+            trace_header: None,
+            received_at: clock::now(),
+        }
+    }
+
+    fn ids(deliveries: &[Delivery]) -> Vec<&str> {
+        deliveries.iter().map(|delivery| delivery.message_id.0.as_str()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_arrived_stays_until_it_is_taken_or_its_lease_ends() {
+        let ready = Ready::default();
+        ready.put(vec![delivery("a"), delivery("b"), delivery("c")], LEASE);
+        ready.put(vec![delivery("short")], Duration::from_secs(1));
+        ready.put(vec![delivery("seen")], Duration::ZERO);
+        assert_eq!(ids(&ready.take(2, LEASE)), ["a", "b"]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(ready.take(10, Duration::from_secs(1)).is_empty(), "its lease is over");
+        assert_eq!(ids(&ready.take(10, Duration::ZERO)), ["seen"]);
+        assert_eq!(ids(&ready.take(10, LEASE)), ["c"]);
+        assert!(ready.take(10, LEASE).is_empty());
+    }
+
+    #[test]
+    fn whether_anybody_receives_is_known() {
+        let ready = Ready::default();
+        let one = ready.receiving();
+        drop(ready.receiving());
+        assert!(ready.is_awaited());
+        drop(one);
+        assert!(!ready.is_awaited());
     }
 }

@@ -21,13 +21,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// at 300 Mbit/s.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a call may take in all: a connection that is made anew, and the answer.
-pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often a connection is tried again before what waits for it fails.
 const CONNECT_RETRIES: usize = 1;
 /// Calls under way at once; more wait.
 const IN_FLIGHT: usize = 1_024;
-/// After how long of silence the system looks whether the other side is still there.
-pub const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// One connection; it is made again when it is lost. Clones share it.
 #[derive(Clone)]
@@ -76,9 +74,8 @@ impl Store {
 
     /// A connection for one receive at a time, which waits for as long as it says itself.
     pub async fn dedicated(&self, target: &CallTarget) -> Result<MultiplexedConnection, QueueError> {
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(None);
+        let settings =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(None);
         within_time(target, self.client.get_multiplexed_async_connection_with_config(&settings)).await
     }
 
@@ -109,7 +106,11 @@ impl Store {
     }
 
     /// What each command answers. All go out together.
-    pub async fn ask_all(&self, target: &CallTarget, commands: &Pipeline) -> Result<Vec<RedisResult<Value>>, QueueError> {
+    pub async fn ask_all(
+        &self,
+        target: &CallTarget,
+        commands: &Pipeline,
+    ) -> Result<Vec<RedisResult<Value>>, QueueError> {
         let mut connection = self.connection.clone();
         within_time(target, commands.query_async(&mut connection)).await
     }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use wasq_queues::Queue;
 
-use super::{LONG, Other, change, comes_nothing, count, hide, is_lost, new_queue, put_back, receipts, receive_all, receive_one, send, texts};
+use super::{
+    LONG, Other, change, comes_nothing, count, hide, is_lost, new_queue, put_back, receipts, receive_all, receive_one,
+    send, texts,
+};
 use crate::support::servers::redis;
 
 #[tokio::test]
@@ -44,7 +47,9 @@ async fn what_is_gone_while_it_is_in_hand_can_be_settled_and_nothing_else() {
     let _: usize = other.ask(&["XTRIM", queue.name(), "MAXLEN", "0"]).await;
     let of = |body: &str| all.iter().find(|delivery| delivery.body == body.as_bytes()).unwrap();
     queue.delete(&receipts(std::slice::from_ref(of("done")))).await.remove(0).expect("it is done");
-    for (answer, name) in [(change(&queue, of("renewed"), 5).await, "renewed"), (hide(&queue, of("hidden"), 1).await, "hidden")] {
+    for (answer, name) in
+        [(change(&queue, of("renewed"), 5).await, "renewed"), (hide(&queue, of("hidden"), 1).await, "hidden")]
+    {
         assert!(is_lost(&answer), "{name}: {answer:?}");
         assert!(answer.unwrap_err().to_string().contains("deleted from the stream"), "{name}");
     }

@@ -176,8 +176,11 @@ async fn a_receipt_of_an_earlier_delivery_settles_no_later_one() {
     let now = receive_one(&queue).await;
     for old in &stale {
         for host in [&queue, &other] {
-            let answers =
-                [change(host, old, 5).await, hide(host, old, 0).await, host.delete(&receipts(std::slice::from_ref(old))).await.remove(0)];
+            let answers = [
+                change(host, old, 5).await,
+                hide(host, old, 0).await,
+                host.delete(&receipts(std::slice::from_ref(old))).await.remove(0),
+            ];
             assert!(answers.iter().all(is_lost), "{answers:?}");
         }
     }

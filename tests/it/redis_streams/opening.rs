@@ -30,7 +30,8 @@ fn at(server: &Server) -> String {
 #[tokio::test]
 async fn a_wrong_password_user_or_database_is_named() {
     let (server, endpoint) = (redis(), at(redis()));
-    for wrong in [server.url().replace(PASSWORD, "wrong"), server.url().replace(&format!(":{PASSWORD}@"), "nobody:x@")] {
+    for wrong in [server.url().replace(PASSWORD, "wrong"), server.url().replace(&format!(":{PASSWORD}@"), "nobody:x@")]
+    {
         let error = refused(RedisConfig::new(&wrong)).await;
         check(&error, true, "AccessRefused", &[&endpoint, "the password in `url`"]);
         assert!(error.says_denied());
@@ -141,8 +142,23 @@ async fn rights_that_a_user_lacks_are_named_where_they_are_needed() {
     };
     let keys = format!("~{}*", queue.name());
     // As docs/operate/redis.md has them.
-    let host = ["+info", "+ping", "+type", "+evalsha", "+script|load", "+xreadgroup", "+xadd", "+xrange", "+xpending",
-        "+xclaim", "+xack", "+xdel", "+xlen", "+xinfo", "+xgroup|delconsumer"];
+    let host = [
+        "+info",
+        "+ping",
+        "+type",
+        "+evalsha",
+        "+script|load",
+        "+xreadgroup",
+        "+xadd",
+        "+xrange",
+        "+xpending",
+        "+xclaim",
+        "+xack",
+        "+xdel",
+        "+xlen",
+        "+xinfo",
+        "+xgroup|delconsumer",
+    ];
     rights(&[&[keys.as_str()], &host[..]].concat()).await;
     let limited = Redis::connect(&config).await.unwrap().queue(&config, queue.name(), false).await.unwrap();
     send(&limited, &["x", "y"]).await;

@@ -8,7 +8,10 @@ use wasq_queues::redis::RedisQueue;
 use wasq_queues::{Queue, QueueError};
 use wasq_tests::servers::Server;
 
-use super::{LONG, Other, SOON, change, connect, count, delete, message, new_queue, receive_all, receive_one, receipts, send, texts};
+use super::{
+    LONG, Other, SOON, change, connect, count, delete, message, new_queue, receipts, receive_all, receive_one, send,
+    texts,
+};
 use crate::support::servers::started;
 use crate::support::until;
 
@@ -118,7 +121,8 @@ async fn a_server_that_stands_still_fails_calls_in_time_and_goes_on() {
         assert!(matches!(&error, QueueError::Transient { code, .. } if code == "Timeout"), "{error}");
     }
     server.cont().unwrap();
-    until("it is deleted", || async { queue.delete(&receipts(std::slice::from_ref(&delivery))).await[0].is_ok() }).await;
+    until("it is deleted", || async { queue.delete(&receipts(std::slice::from_ref(&delivery))).await[0].is_ok() })
+        .await;
 }
 
 #[tokio::test]
@@ -130,6 +134,9 @@ async fn a_replica_takes_no_writes_and_says_what_it_is() {
     let _: String = other.ask(&["CONFIG", "SET", "masterauth", password]).await;
     let _: String = other.ask(&["REPLICAOF", "127.0.0.1", &port]).await;
     let error = queue.send(&[message("x")]).await.remove(0).unwrap_err();
-    assert!(matches!(&error, QueueError::Transient { code, .. } if code == "ReadOnly" || code == "MASTERDOWN"), "{error}");
+    assert!(
+        matches!(&error, QueueError::Transient { code, .. } if code == "ReadOnly" || code == "MASTERDOWN"),
+        "{error}"
+    );
     assert!(connect(&primary).await.queue(&Default::default(), queue.name(), false).await.is_err());
 }

@@ -6,7 +6,10 @@ use wasq_core::message::{AttributeData, AttributeValue};
 use wasq_queues::redis::RedisConfig;
 use wasq_queues::{Broker, Outgoing, Queue};
 
-use super::{Other, comes_nothing, connect, count, delete, make, message, new_name, new_queue, new_queue_with, receive_all, receive_one, send};
+use super::{
+    Other, comes_nothing, connect, count, delete, make, message, new_name, new_queue, new_queue_with, receive_all,
+    receive_one, send,
+};
 use crate::support::servers::redis;
 
 #[tokio::test]
