@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wasq_queues::Queue;
+
 use super::{Other, delete, new_queue, other_host, receive_one, send};
 use crate::support::servers::redis;
 
