@@ -1,5 +1,7 @@
 //! The brokers that a queue can be on, and where their rules differ.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use wasq_sqs_rules::{MAX_DELAY_S, MAX_MESSAGE_BYTES};
@@ -25,6 +27,25 @@ pub const RABBITMQ_HIDES_UP_TO: Duration = Duration::from_secs(10);
 pub const RABBITMQ_MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 impl Broker {
+    pub const ALL: [Self; 2] = [Self::Sqs, Self::RabbitMq];
+
+    /// As the config names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqs => "sqs",
+            Self::RabbitMq => "rabbitmq",
+        }
+    }
+
+    /// The key of its own table in a config that says what a queue is called there. On SQS `url`
+    /// does.
+    pub const fn name_key(self) -> Option<&'static str> {
+        match self {
+            Self::Sqs => None,
+            Self::RabbitMq => Some("queue"),
+        }
+    }
+
     /// `messaging.system`, as OpenTelemetry's conventions name it.
     pub const fn messaging_system(self) -> &'static str {
         match self {
@@ -56,5 +77,20 @@ impl Broker {
             Self::Sqs => MAX_MESSAGE_BYTES,
             Self::RabbitMq => RABBITMQ_MESSAGE_MAX_BYTES,
         }
+    }
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Broker {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|broker| broker.name() == text);
+        named.ok_or_else(|| format!("use {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
