@@ -73,12 +73,12 @@ impl<'t> Difference<'t> {
         let (argument, rest) = rest.split_once('\'')?;
         let (_, current) = rest.rsplit_once(" but current is ")?;
         let current = match current.strip_prefix("the value '") {
-            Some(value) => Some(
-                value
-                    .rsplit_once("' of type '")
-                    .map(|(value, kind)| (value, kind.split('\'').next().unwrap_or(kind)))?,
-            ),
-            None => None,
+            Some(typed) => {
+                let (value, kind) = typed.rsplit_once("' of type '")?;
+                Some((value, kind.split('\'').next().unwrap_or(kind)))
+            }
+            // Of the type that was received, or none at all.
+            None => current.strip_prefix('\'').and_then(|value| Some((value.rsplit_once('\'')?.0, ""))),
         };
         Some(Self { argument, current })
     }
@@ -122,6 +122,10 @@ mod tests {
         check(
             "'x-queue-type' for queue 'q' in vhost '/': received the value 'quorum' of type 'longstr' but current is none",
             Some(("x-queue-type", None)),
+        );
+        check(
+            "'x-queue-type' for queue 'q' in vhost '/': received 'quorum' but current is 'classic'; and a hint",
+            Some(("x-queue-type", Some(("classic", "")))),
         );
         assert_eq!(Difference::read("PRECONDITION_FAILED - something else"), None);
     }
