@@ -22,6 +22,8 @@ pub enum Broker {
 /// The longest time for which a message on RabbitMQ is hidden. What is hidden stays unacknowledged:
 /// it takes its place in the prefetch, and other messages wait behind it.
 pub const RABBITMQ_HIDES_UP_TO: Duration = Duration::from_secs(10);
+/// RabbitMQ's default for `consumer_timeout` (its page "Consumers").
+const RABBITMQ_CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// The largest message that RabbitMQ takes as it comes: 4.x has `max_message_size = 16777216`. 3.x
 /// takes 128 MiB (its page "Configuration").
 pub const RABBITMQ_MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -59,6 +61,15 @@ impl Broker {
         match self {
             Self::Sqs => VISIBILITY_MAX,
             Self::RabbitMq => RABBITMQ_HIDES_UP_TO,
+        }
+    }
+
+    /// For how long a message may be in hand, unless the broker is told otherwise. None where the
+    /// host's own lease is what counts.
+    pub const fn runs_up_to(self) -> Option<Duration> {
+        match self {
+            Self::Sqs => None,
+            Self::RabbitMq => Some(RABBITMQ_CONSUMER_TIMEOUT),
         }
     }
 

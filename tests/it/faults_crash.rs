@@ -12,7 +12,6 @@ use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_core::message::Delivery;
 use wasq_ledgers::Claim;
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
 use wasq_tests::crash::proxy::Proxy;
 
 use crate::support::servers::postgres;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::json;
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
 
 use crate::support::{Plugin, Setup, until, wat};
 

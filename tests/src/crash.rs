@@ -25,7 +25,7 @@ pub use self::verdict::Report;
 use self::hosts::{Hosts, Kill};
 use self::proxy::Proxy;
 use self::sink::Sink;
-use crate::brokers::{self, TestBroker};
+use crate::brokers::TestBroker;
 use crate::servers::Server;
 
 /// The type of all messages, and the plugin that handles them.

@@ -54,6 +54,10 @@ pub enum RedriveError {
 /// With fewer receives than this the waits that count no attempt may well use up a redrive policy.
 const RECEIVES_ENOUGH: u32 = 500;
 
+/// For how long a message may be in hand beside its run: it waits for a permit, it is settled, or it
+/// is hidden.
+const RUN_MARGIN: Duration = Duration::from_secs(2 * 60);
+
 /// Where a queue's failed messages go: by us, and by SQS.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Redrive {
@@ -148,6 +152,19 @@ pub fn delivery_warning(limit: DeliveryLimit) -> Option<String> {
         "{limit}. Each time that the host puts one back counts, also where it counts no attempt: snooze, unavailable and \
          breaker-open, paused, busy, no-permit, ledger-down, unroutable. Make the queue with a limit of 1000 (`wasq topology \
          apply` does)"
+    ))
+}
+
+/// Where the broker may take a message away from a handler that still runs. It does not say after
+/// how long.
+pub fn timeout_warning(broker: Broker, timeout: Duration) -> Option<String> {
+    let allowed = broker.runs_up_to().filter(|allowed| timeout + RUN_MARGIN > *allowed)?;
+    Some(format!(
+        "a plugin has the timeout {}. RabbitMQ ends the channel of a message that is in hand for longer than \
+         `consumer_timeout`, {} unless it is set: set it to more than {} there",
+        format_duration(timeout),
+        format_duration(allowed),
+        format_duration(timeout + RUN_MARGIN),
     ))
 }
 

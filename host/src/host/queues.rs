@@ -15,6 +15,7 @@ use crate::config::{Config, DeadLetterEdge, OutletConfig, QueueConfig, QueueRef,
 use crate::dlq::redrive::{self, Redrive, RedriveError};
 use crate::flow::Services;
 use crate::plugins::Catalog;
+use crate::plugins::demands::Demands;
 
 /// Why a queue of the config cannot be worked on.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +137,7 @@ impl ReceiveLimits {
     pub fn note(&self, services: &Services, config: &Config, catalog: &Catalog) {
         let nothing = catalog.plugins().next().is_none();
         let nothing = nothing.then(|| format!("no plugin is loaded from {}", config.plugins_dir.display()));
-        let too_few = self.check(catalog.most_attempts()).err().map(|error| error.to_string());
+        let too_few = self.check(catalog.demands().attempts).err().map(|error| error.to_string());
         if let Some(problem) = &too_few {
             tracing::error!("{problem}");
         }
@@ -153,8 +154,8 @@ impl ReceiveLimits {
 }
 
 /// Opens all of them, as far as they can be opened.
-pub async fn open_all(brokers: &Brokers, config: &Config, attempts: u32) -> OpenQueues {
-    let queues = config.queues.iter().map(|(name, queue)| open_queue(brokers, name, queue, attempts));
+pub async fn open_all(brokers: &Brokers, config: &Config, demands: Demands) -> OpenQueues {
+    let queues = config.queues.iter().map(|(name, queue)| open_queue(brokers, name, queue, demands));
     let outlets = config.outlets.iter().map(|(name, outlet)| open_outlet(brokers, name, outlet));
     let (queues, outlets) = join(join_all(queues), join_all(outlets)).await;
     let mut unopened = Vec::new();
@@ -183,13 +184,13 @@ fn opened<'n, T>(
     sorted.collect()
 }
 
-/// Opens the queue and its DLQ. The redrive policy is checked against the most `attempts` that a
-/// plugin makes.
+/// Opens the queue and its DLQ. The redrive policy is checked against the plugins'
+/// `demands`.
 pub async fn open_queue(
     brokers: &Brokers,
     name: &str,
     config: &QueueConfig,
-    attempts: u32,
+    demands: Demands,
 ) -> Result<OpenQueue, OpenError> {
     let fail = |name: String, error, hint| OpenError::Queue { table: "queue", name, error, hint };
     let missing = |error: QueueError| {
@@ -199,9 +200,9 @@ pub async fn open_queue(
     let queue = brokers.queue(&config.location(name).address()).await.map_err(missing)?;
     let attributes = readable(queue.attributes().await).map_err(missing)?;
     let Redrive { dlq: dlq_name, max_receive_count } =
-        redrive::check(name, queue.is_fifo(), config, attributes.as_ref(), attempts)?;
+        redrive::check(name, queue.is_fifo(), config, attributes.as_ref(), demands.attempts)?;
     let delivery_limit = delivery_limit(&*queue).await.map_err(missing)?;
-    redrive::check_deliveries(name, delivery_limit, attempts)?;
+    redrive::check_deliveries(name, delivery_limit, demands.attempts)?;
     let (retention, max_bytes) = (Retention::default(), MaximumMessageSize::default());
     if let Some(attributes) = &attributes {
         retention.update(attributes);
@@ -223,6 +224,7 @@ pub async fn open_queue(
 
     let warnings = Redrive { dlq: dlq_name, max_receive_count }.warning().into_iter();
     let mut warnings: Vec<String> = warnings.chain(redrive::delivery_warning(delivery_limit)).collect();
+    warnings.extend(redrive::timeout_warning(config.broker, demands.timeout));
     if attributes.is_none() {
         warnings.push(unchecked(&*queue, &["its redrive policy (maxReceiveCount)", "how long it keeps a message"]));
     }

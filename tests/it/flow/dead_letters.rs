@@ -6,7 +6,7 @@ use serde_json::json;
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_core::message::{AttributeData, AttributeValue};
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::{Broker, Queue};
+use wasq_queues::Broker;
 
 use crate::support::brokers::on_each_broker;
 use crate::support::{Plugin, Setup};

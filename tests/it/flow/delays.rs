@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wasq::timers::deliver_at::DELIVER_AT_ATTRIBUTE;
 use wasq_core::clock;
 use wasq_ledgers::timers::{Listed, Timers, Update, When};
-use wasq_queues::{Broker, Queue};
+use wasq_queues::Broker;
 
 use crate::cli::binary::wasq;
 use crate::support::brokers::on_each_broker;

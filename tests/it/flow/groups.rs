@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq::groups::{EndState, Record, State};
-use wasq_queues::{Broker, Queue};
+use wasq_queues::Broker;
 
 use crate::support::brokers::on_each_broker;
 use crate::support::{Dead, Plugin, Rig, Setup, until};

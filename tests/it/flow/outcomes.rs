@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::{Broker, Queue};
+use wasq_queues::Broker;
 
 use crate::support::brokers::on_each_broker;
 use crate::support::{Answer, Plugin, Setup, until};

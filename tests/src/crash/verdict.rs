@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use wasq::config::{AwsConfig, Config};
 use wasq_core::message::{BodyDigest, Key, MessageId};
 use wasq_ledgers::{Claim, ClaimRequest};
-use wasq_queues::Queue;
 
 use super::hosts::Kills;
 use super::sink::Calls;

@@ -81,3 +81,13 @@ fn a_delivery_limit_that_would_take_messages_away_is_refused_and_a_small_one_is_
         assert!(text.contains(part) && text.contains("topology apply"), "{text}");
     }
 }
+
+#[test]
+fn a_run_that_outlasts_what_the_broker_allows_is_a_warning() {
+    let warning = |broker, minutes: u64| timeout_warning(broker, Duration::from_secs(minutes * 60));
+    assert_eq!((warning(Broker::Sqs, 700), warning(Broker::RabbitMq, 28)), (None, None));
+    let text = warning(Broker::RabbitMq, 29).expect("with its margin it is longer");
+    for part in ["timeout 29m", "`consumer_timeout`, 30m", "more than 31m"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
