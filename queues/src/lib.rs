@@ -9,6 +9,8 @@ mod broker;
 mod brokers;
 #[cfg(feature = "sqs")]
 mod claim_check;
+#[cfg(feature = "rabbitmq")]
+mod data_types;
 mod in_order;
 mod late_queue;
 #[cfg(feature = "sqs")]

@@ -135,11 +135,7 @@ pub async fn apply_topology(wasq: &Path, config: &Path) -> Result<()> {
 /// If the broker does not answer.
 pub async fn left(server: Option<&Server>, queue: &dyn Queue) -> Result<usize> {
     if let (Broker::RabbitMq, Some(server)) = (queue.broker(), server) {
-        // AMQP does not tell what consumers have in hand.
-        let rows = block_in_place(|| server.rabbitmqctl(&["-q", "list_queues", "name", "messages"]))?;
-        let mut rows = rows.lines().filter_map(|row| row.split_once('\t'));
-        let (_, count) = rows.find(|(name, _)| *name == queue.name()).context("the queue is there")?;
-        return Ok(count.trim().parse()?);
+        return block_in_place(|| server.messages_in_queue(queue.name()));
     }
     let attributes = queue.attributes().await?;
     let counts = ["", "NotVisible", "Delayed"].map(|kind| format!("ApproximateNumberOfMessages{kind}"));

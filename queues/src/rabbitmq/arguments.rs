@@ -71,7 +71,9 @@ impl<'t> Difference<'t> {
     fn read(refusal: &'t str) -> Option<Self> {
         let (_, rest) = refusal.split_once("inequivalent arg '")?;
         let (argument, rest) = rest.split_once('\'')?;
-        let (_, current) = rest.rsplit_once(" but current is ")?;
+        // The value may be any text.
+        let current = rest.split_once(": received none but current is ");
+        let (_, current) = current.or_else(|| rest.rsplit_once(" but current is "))?;
         let current = match current.strip_prefix("the value '") {
             Some(typed) => {
                 let (value, kind) = typed.rsplit_once("' of type '")?;
@@ -118,6 +120,11 @@ mod tests {
             "'x-dead-letter-exchange' for queue 'it's but current is 1' in vhost '/': received none but current is the value '' \
              of type 'longstr'",
             Some(("x-dead-letter-exchange", Some(("", "longstr")))),
+        );
+        check(
+            "'x-dead-letter-routing-key' for queue 'q' in vhost '/': received none but current is the value 'it's; but current is \
+             none' of type 'longstr'",
+            Some(("x-dead-letter-routing-key", Some(("it's; but current is none", "longstr")))),
         );
         check(
             "'x-queue-type' for queue 'q' in vhost '/': received the value 'quorum' of type 'longstr' but current is none",

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use futures::StreamExt;
 use serde_json::json;
-use wasq_queues::Broker;
+use wasq_core::message::AttributeValue;
+use wasq_queues::{Broker, Outgoing};
 
 use crate::support::brokers::on_each_broker;
 use crate::support::{Plugin, Rig, Setup, until};
@@ -87,18 +87,14 @@ async fn of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice(broke
 }
 
 async fn send_batch(rig: &Rig, keys: &[usize]) {
-    let text = |value: &str| MessageAttributeValue::builder().data_type("String").string_value(value).build().unwrap();
-    let entries = keys.iter().enumerate().map(|(place, key)| {
-        SendMessageBatchRequestEntry::builder()
-            .id(place.to_string())
-            .message_body(rig.sink.ask("work").to_string())
-            .message_attributes("type", text("probe"))
-            .message_attributes("idempotency-key", text(&key.to_string()))
-            .build()
-            .unwrap()
-    });
-    let url = format!("{}/000000000000/jobs", rig.sqs.endpoint_url());
-    let sent =
-        rig.client.send_message_batch().queue_url(url).set_entries(Some(entries.collect())).send().await.unwrap();
-    assert!(sent.failed.is_empty(), "{:?}", sent.failed);
+    let message = |key: &usize| {
+        let attributes = [("type", "probe"), ("idempotency-key", &key.to_string())];
+        let attributes = attributes.map(|(name, text)| (name.to_owned(), AttributeValue::string(text)));
+        let body = rig.sink.ask("work").to_string().into();
+        Outgoing { body, attributes: attributes.into(), delay_s: 0, group: None, deduplication_id: None }
+    };
+    let messages: Vec<_> = keys.iter().map(message).collect();
+    for answer in rig.queue("jobs").await.send(&messages).await {
+        answer.unwrap();
+    }
 }

@@ -64,11 +64,7 @@ impl Site {
 
     /// Nothing waits, and the server has nothing out.
     async fn emptied(&self, server: &Server) {
-        let row = format!("{}\t0", self.queue.name());
-        until("the queue is empty", || async {
-            server.rabbitmqctl(&["-q", "list_queues", "name", "messages"]).unwrap().lines().any(|line| line == row)
-        })
-        .await;
+        until("the queue is empty", || async { server.messages_in_queue(self.queue.name()).unwrap() == 0 }).await;
     }
 
     /// The config as a file, for commands.
