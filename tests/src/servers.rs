@@ -111,6 +111,32 @@ impl Server {
         rabbitmq::ctl(self.dir.path(), self.port, arguments)
     }
 
+    /// Has a RabbitMQ's new quorum queues on disk. That there is one is on disk a moment later only: a
+    /// server that is killed before has an empty one, whose log is nobody's.
+    ///
+    /// # Errors
+    /// As [`Server::rabbitmqctl`].
+    pub fn keep_queues(&self) -> Result<()> {
+        self.rabbitmqctl(&["eval", "ok = dets:sync(ra_directory_reverse)."]).map(drop)
+    }
+
+    /// Messages in a RabbitMQ's queue: those that wait, and those that consumers have. AMQP does not
+    /// tell of these, and the lists of `rabbitmqctl` are some seconds old for a quorum queue.
+    ///
+    /// # Errors
+    /// As [`Server::rabbitmqctl`].
+    pub fn messages_in_queue(&self, name: &str) -> Result<usize> {
+        let question = format!(
+            "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{name}\">>)), \
+             case amqqueue:get_type(Q) of \
+               rabbit_quorum_queue -> \
+                 {{ok, N, _}} = ra:consistent_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_messages_total/1), N; \
+               _ -> [{{messages, N}}] = rabbit_amqqueue:info(Q, [messages]), N \
+             end."
+        );
+        Ok(self.rabbitmqctl(&["eval", &question])?.trim().parse()?)
+    }
+
     fn start(kind: Kind, options: &[&str], dir: TempDir) -> Result<Self> {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         for _ in 0..PORT_TRIES {

@@ -10,6 +10,7 @@ use wasq_core::message::{
 
 use super::headers;
 use super::nameless::Digest;
+use crate::data_types::{DATA_TYPES, DataTypes};
 use crate::queue::{Outgoing, QueueError};
 use crate::rules::refused_header;
 
@@ -50,15 +51,18 @@ impl Received {
     pub fn read(data: Vec<u8>, properties: &BasicProperties, redelivered: bool) -> Self {
         let mut attributes = Attributes::new();
         let (mut group, mut deduplication_id, mut delivered_before) = (None, None, None);
+        let mut data_types = DataTypes::default();
         for (name, value) in properties.headers().iter().flatten() {
             match name.as_str() {
                 GROUP => group = text(value),
                 DEDUPLICATION_ID => deduplication_id = text(value),
                 DELIVERY_COUNT => delivered_before = whole(value),
+                DATA_TYPES => data_types = DataTypes::read(text(value).unwrap_or_default().as_bytes()),
                 COPIES => {}
                 name => drop(attributes.insert(name.to_owned(), headers::attribute(value.clone()))),
             }
         }
+        data_types.restore(&mut attributes);
         for (name, value) in [
             (CONTENT_TYPE, properties.content_type()),
             (CONTENT_ENCODING, properties.content_encoding()),
@@ -144,7 +148,7 @@ impl Publication {
             .with_delivery_mode(PERSISTENT)
             .with_message_id(id.0.as_str().into())
             .with_timestamp(now.0 / 1_000);
-        let mut table = FieldTable::default();
+        let (mut table, mut data_types) = (FieldTable::default(), DataTypes::default());
         for (name, attribute) in &message.attributes {
             let refused = |why: &str| QueueError::Permanent {
                 code: "InvalidAttribute".into(),
@@ -166,8 +170,10 @@ impl Publication {
                     if let (TYPE_ATTRIBUTE, Some(value)) = (name, property) {
                         properties = properties.with_type(value);
                     }
+                    let header = headers::header(attribute);
+                    data_types.keep(name, attribute, &headers::attribute(header.clone()));
                     let name = ShortString::try_new(name).map_err(|error| refused(&error.to_string()))?;
-                    table.insert(name, headers::header(attribute));
+                    table.insert(name, header);
                 }
             }
         }
@@ -175,6 +181,9 @@ impl Publication {
             if let Some(value) = value {
                 table.insert(name.into(), AMQPValue::LongString(value.as_str().into()));
             }
+        }
+        if let Some(json) = data_types.json() {
+            table.insert(DATA_TYPES.into(), AMQPValue::LongString(json.into()));
         }
         let header_bytes = headers::table_bytes(&table) + PROPERTIES_MAX_BYTES;
         Ok(Self { body: message.body.clone(), id, properties: properties.with_headers(table), header_bytes })

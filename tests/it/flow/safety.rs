@@ -3,15 +3,18 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use futures::StreamExt;
 use serde_json::json;
+use wasq_core::message::AttributeValue;
+use wasq_queues::{Broker, Outgoing};
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Plugin, Rig, Setup, until};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_key_runs_once() {
-    let rig = Setup::probe().start().await;
+on_each_broker!(the_same_key_runs_once, of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice,);
+
+async fn the_same_key_runs_once(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     let order = rig.sink.ask("work");
     rig.message(&order).key("k").send().await;
     rig.emptied().await;
@@ -61,10 +64,9 @@ fn messages() -> usize {
     set.map_or(2_000, |text| text.parse().expect("WASQ_TEST_MESSAGES is a number"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice() {
+async fn of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice(broker: Broker) {
     // A duplicate that comes while its twin runs waits until its lease has ended.
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(20)).start().await;
+    let rig = Setup::probe().on(broker).queue("jobs", |queue| queue.visibility = Duration::from_secs(20)).start().await;
     let count = messages();
     let keys = (0..count).chain((0..count).step_by(10)).collect::<Vec<_>>();
     let batches: Vec<_> = keys.chunks(10).map(|keys| send_batch(&rig, keys)).collect();
@@ -85,18 +87,14 @@ async fn of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice() {
 }
 
 async fn send_batch(rig: &Rig, keys: &[usize]) {
-    let text = |value: &str| MessageAttributeValue::builder().data_type("String").string_value(value).build().unwrap();
-    let entries = keys.iter().enumerate().map(|(place, key)| {
-        SendMessageBatchRequestEntry::builder()
-            .id(place.to_string())
-            .message_body(rig.sink.ask("work").to_string())
-            .message_attributes("type", text("probe"))
-            .message_attributes("idempotency-key", text(&key.to_string()))
-            .build()
-            .unwrap()
-    });
-    let url = format!("{}/000000000000/jobs", rig.sqs.endpoint_url());
-    let sent =
-        rig.client.send_message_batch().queue_url(url).set_entries(Some(entries.collect())).send().await.unwrap();
-    assert!(sent.failed.is_empty(), "{:?}", sent.failed);
+    let message = |key: &usize| {
+        let attributes = [("type", "probe"), ("idempotency-key", &key.to_string())];
+        let attributes = attributes.map(|(name, text)| (name.to_owned(), AttributeValue::string(text)));
+        let body = rig.sink.ask("work").to_string().into();
+        Outgoing { body, attributes: attributes.into(), delay_s: 0, group: None, deduplication_id: None }
+    };
+    let messages: Vec<_> = keys.iter().map(message).collect();
+    for answer in rig.queue("jobs").await.send(&messages).await {
+        answer.unwrap();
+    }
 }
