@@ -38,13 +38,14 @@ pub const REDIS_HIDES_UP_TO: Duration = Duration::from_secs(10);
 pub const REDIS_MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 impl Broker {
-    pub const ALL: [Self; 2] = [Self::Sqs, Self::RabbitMq];
+    pub const ALL: [Self; 3] = [Self::Sqs, Self::RabbitMq, Self::Redis];
 
     /// As the config names it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sqs => "sqs",
             Self::RabbitMq => "rabbitmq",
+            Self::Redis => "redis",
         }
     }
 
@@ -54,6 +55,7 @@ impl Broker {
         match self {
             Self::Sqs => None,
             Self::RabbitMq => Some("queue"),
+            Self::Redis => Some("stream"),
         }
     }
 
@@ -79,7 +81,7 @@ impl Broker {
     /// host's own lease is what counts.
     pub const fn runs_up_to(self) -> Option<Duration> {
         match self {
-            Self::Sqs => None,
+            Self::Sqs | Self::Redis => None,
             Self::RabbitMq => Some(RABBITMQ_CONSUMER_TIMEOUT),
         }
     }

@@ -57,9 +57,8 @@ impl Topology {
 /// # Errors
 /// The first that could not be made, and why.
 pub async fn make(config: &Config) -> anyhow::Result<()> {
-    for (server, queue) in wanted(config)? {
-        let made = async { RabbitMq::connect(server).await?.declare(&queue).await };
-        made.await.with_context(|| format!("cannot make the queue {}", queue.name))?;
+    for queue in wanted(config)? {
+        queue.make().await.with_context(|| format!("cannot make the queue {}", queue.name()))?;
     }
     Ok(())
 }

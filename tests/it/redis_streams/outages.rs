@@ -115,8 +115,9 @@ async fn a_server_that_stands_still_fails_calls_in_time_and_goes_on() {
     send(&queue, &["x"]).await;
     let delivery = receive_one(&queue).await;
     server.stop().unwrap();
-    let (sent, renewed) = tokio::join!(queue.send(&[message("y")]), change(&queue, &delivery, 60));
-    for error in [sent[0].clone().err(), renewed.err()] {
+    let messages = [message("y")];
+    let (mut sent, renewed) = tokio::join!(queue.send(&messages), change(&queue, &delivery, 60));
+    for error in [sent.remove(0).err(), renewed.err()] {
         let error = error.expect("nobody answers");
         assert!(matches!(&error, QueueError::Transient { code, .. } if code == "Timeout"), "{error}");
     }
