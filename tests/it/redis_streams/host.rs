@@ -70,7 +70,7 @@ impl Site {
     /// So many wait at last, and so many are in hand.
     async fn count(&self, queue: &RedisQueue, waiting: &str, in_hand: &str) {
         until(&format!("{waiting} wait and {in_hand} are in hand"), || async {
-            counts(queue).await == (waiting.to_owned(), in_hand.to_owned())
+            counts(queue).await == Some((waiting.to_owned(), in_hand.to_owned()))
         })
         .await;
     }

@@ -76,7 +76,8 @@ async fn a_renewal_may_be_shorter_and_is_never_longer_than_the_visibility() {
         let first = receive(&queue, 1, visibility).await.remove(0);
         let changed_at = clock::now();
         change(&queue, &first, renewal).await.unwrap();
-        let again = receive_one(&queue).await;
+        // Who has a short time itself looks for what others have for a short time.
+        let again = receive(&queue, 1, visibility).await.remove(0);
         let waited = clock::now() - changed_at;
         assert!(waited >= Duration::from_millis(950) && waited < Duration::from_secs(10), "{waited:?}");
         assert_eq!(again.receive_count, 2);

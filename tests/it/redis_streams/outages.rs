@@ -38,7 +38,7 @@ async fn a_connection_that_is_cut_takes_nothing_away() {
     let mut other = Other::connect(&server).await;
     let _: usize = other.ask(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
     until("it is renewed", || async { change(&queue, &in_hand, 600).await.is_ok() }).await;
-    send(&queue, &["goes on"]).await;
+    until("it is sent", || async { queue.send(&[message("goes on")]).await[0].is_ok() }).await;
     assert_eq!(texts(&receive_in_the_end(&queue).await), ["goes on"]);
     delete(&queue, &[in_hand]).await;
 }
@@ -61,7 +61,7 @@ async fn a_receive_that_waits_says_that_its_connection_has_ended() {
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(&error, QueueError::Transient { .. }), "{error}");
     assert!(error.to_string().contains(queue.name()), "{error}");
-    send(&queue, &["x"]).await;
+    until("it is sent", || async { queue.send(&[message("x")]).await[0].is_ok() }).await;
     assert_eq!(texts(&receive_in_the_end(&queue).await), ["x"]);
 }
 
