@@ -36,11 +36,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::config::LogFormat;
 use crate::plugins::compile::CompileArguments;
 
-/// A worker host: messages of SQS and RabbitMQ, handled by sandboxed WebAssembly components.
+/// A worker host: messages of SQS, RabbitMQ and Redis, handled by sandboxed WebAssembly components.
 ///
-/// wasq takes messages from Amazon SQS and RabbitMQ, picks the handler of each message's type, and
-/// runs it in a sandbox of its own. Timeouts, leases, idempotency, retries with backoff and dead
-/// letters are the host's; a handler is only the work.
+/// wasq takes messages from Amazon SQS, RabbitMQ and Redis, picks the handler of each message's
+/// type, and runs it in a sandbox of its own. Timeouts, leases, idempotency, retries with backoff
+/// and dead letters are the host's; a handler is only the work.
 #[derive(Parser)]
 #[command(name = "wasq", version, propagate_version = true, after_help = FIRST_STEPS)]
 struct Arguments {

@@ -45,6 +45,7 @@ pub use wasq_core::aws::AwsConfig;
 pub use wasq_core::secret::Secret;
 pub use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
 pub use wasq_queues::rabbitmq::RabbitMqConfig;
+pub use wasq_queues::redis::RedisConfig as RedisQueueConfig;
 pub use wasq_queues::{BadQueueRef, Broker, QueueRef};
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
@@ -170,13 +171,15 @@ pub enum KeyFrom {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutletConfig {
-    /// Who has the queue: `sqs` or `rabbitmq`. Default `sqs`.
+    /// Who has the queue: `sqs`, `rabbitmq` or `redis`. Default `sqs`.
     pub broker: Broker,
-    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ the
-    /// server.
+    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ
+    /// and on Redis the server.
     pub url: Option<QueueUrl>,
     /// How a queue on RabbitMQ is used.
     pub rabbitmq: Option<RabbitMqConfig>,
+    /// How a queue on Redis is used.
+    pub redis: Option<RedisQueueConfig>,
     /// The S3 bucket for bodies of messages that are larger than `claim_check_over`.
     pub claim_check_bucket: Option<String>,
     /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
@@ -189,6 +192,7 @@ impl Default for OutletConfig {
             broker: Broker::default(),
             url: None,
             rabbitmq: None,
+            redis: None,
             claim_check_bucket: None,
             claim_check_over: CLAIM_CHECK_OVER,
         }
@@ -202,13 +206,15 @@ const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
-    /// Who has the queue: `sqs` or `rabbitmq`. Default `sqs`.
+    /// Who has the queue: `sqs`, `rabbitmq` or `redis`. Default `sqs`.
     pub broker: Broker,
-    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ the
-    /// server.
+    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ
+    /// and on Redis the server.
     pub url: Option<QueueUrl>,
     /// How a queue on RabbitMQ is used.
     pub rabbitmq: Option<RabbitMqConfig>,
+    /// How a queue on Redis is used.
+    pub redis: Option<RedisQueueConfig>,
     /// The DLQ: a name; on SQS also a URL or an ARN. Default on SQS: the target of the queue's
     /// redrive policy.
     pub dlq: Option<String>,
@@ -282,6 +288,7 @@ impl Default for QueueConfig {
             broker: Broker::default(),
             url: None,
             rabbitmq: None,
+            redis: None,
             dlq: None,
             envelope: Envelope::default(),
             type_from: TypeFrom::default(),

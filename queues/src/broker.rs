@@ -17,6 +17,8 @@ pub enum Broker {
     #[default]
     Sqs,
     RabbitMq,
+    /// Redis, by its streams.
+    Redis,
 }
 
 /// The longest time for which a message on RabbitMQ is hidden. What is hidden stays unacknowledged:
@@ -28,14 +30,22 @@ const RABBITMQ_CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// takes 128 MiB (its page "Configuration").
 pub const RABBITMQ_MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
+/// The longest time for which a message on Redis is hidden. It is idle meanwhile, and its holder
+/// says in how long it is due by a part of the visibility: so no visibility is shorter.
+pub const REDIS_HIDES_UP_TO: Duration = Duration::from_secs(10);
+/// The largest message that is sent to Redis, with its attributes. Redis takes 512 MB
+/// (`proto-max-bulk-len`) and keeps all of it in memory, so this is our own limit: RabbitMQ's.
+pub const REDIS_MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
+
 impl Broker {
-    pub const ALL: [Self; 2] = [Self::Sqs, Self::RabbitMq];
+    pub const ALL: [Self; 3] = [Self::Sqs, Self::RabbitMq, Self::Redis];
 
     /// As the config names it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sqs => "sqs",
             Self::RabbitMq => "rabbitmq",
+            Self::Redis => "redis",
         }
     }
 
@@ -45,6 +55,7 @@ impl Broker {
         match self {
             Self::Sqs => None,
             Self::RabbitMq => Some("queue"),
+            Self::Redis => Some("stream"),
         }
     }
 
@@ -53,6 +64,7 @@ impl Broker {
         match self {
             Self::Sqs => "aws_sqs",
             Self::RabbitMq => "rabbitmq",
+            Self::Redis => "redis",
         }
     }
 
@@ -61,6 +73,7 @@ impl Broker {
         match self {
             Self::Sqs => VISIBILITY_MAX,
             Self::RabbitMq => RABBITMQ_HIDES_UP_TO,
+            Self::Redis => REDIS_HIDES_UP_TO,
         }
     }
 
@@ -68,7 +81,7 @@ impl Broker {
     /// host's own lease is what counts.
     pub const fn runs_up_to(self) -> Option<Duration> {
         match self {
-            Self::Sqs => None,
+            Self::Sqs | Self::Redis => None,
             Self::RabbitMq => Some(RABBITMQ_CONSUMER_TIMEOUT),
         }
     }
@@ -79,6 +92,8 @@ impl Broker {
             Self::Sqs => Duration::from_secs(MAX_DELAY_S as u64),
             // Only plugins have delays.
             Self::RabbitMq => Duration::ZERO,
+            // A stream has none.
+            Self::Redis => Duration::ZERO,
         }
     }
 
@@ -87,6 +102,7 @@ impl Broker {
         match self {
             Self::Sqs => MAX_MESSAGE_BYTES,
             Self::RabbitMq => RABBITMQ_MESSAGE_MAX_BYTES,
+            Self::Redis => REDIS_MESSAGE_MAX_BYTES,
         }
     }
 }

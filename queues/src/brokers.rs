@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "rabbitmq")]
+#[cfg(any(feature = "rabbitmq", feature = "redis"))]
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use wasq_core::aws::AwsConfig;
@@ -11,6 +11,8 @@ use wasq_core::aws::AwsConfig;
 use crate::queue::{Queue, QueueError};
 #[cfg(feature = "rabbitmq")]
 use crate::rabbitmq::{RabbitMq, RabbitMqConfig};
+#[cfg(feature = "redis")]
+use crate::redis::{Redis, RedisConfig};
 use crate::sqs::Sqs;
 
 /// Where a queue is.
@@ -21,6 +23,9 @@ pub enum QueueAddress {
     /// Its name there, and its concurrency.
     #[cfg(feature = "rabbitmq")]
     RabbitMq { server: Box<RabbitMqConfig>, name: String, concurrency: u16 },
+    /// Its stream there. An outlet is only sent to.
+    #[cfg(feature = "redis")]
+    Redis { config: Box<RedisConfig>, name: String, is_outlet: bool },
 }
 
 /// What queues are opened with. Clones share the connections.
@@ -32,6 +37,8 @@ struct Inner {
     sqs: OnceCell<Sqs>,
     #[cfg(feature = "rabbitmq")]
     rabbitmq: Mutex<Vec<(RabbitMqConfig, Arc<OnceCell<RabbitMq>>)>>,
+    #[cfg(feature = "redis")]
+    redis: Mutex<Vec<(RedisConfig, Arc<OnceCell<Redis>>)>>,
 }
 
 impl Brokers {
@@ -42,6 +49,8 @@ impl Brokers {
             sqs: OnceCell::new(),
             #[cfg(feature = "rabbitmq")]
             rabbitmq: Mutex::default(),
+            #[cfg(feature = "redis")]
+            redis: Mutex::default(),
         }))
     }
 
@@ -56,6 +65,10 @@ impl Brokers {
             QueueAddress::RabbitMq { server, name, concurrency } => {
                 Ok(Arc::new(self.rabbitmq(server).await?.queue(name, *concurrency).await?))
             }
+            #[cfg(feature = "redis")]
+            QueueAddress::Redis { config, name, is_outlet } => {
+                Ok(Arc::new(self.redis(config).await?.queue(config, name, *is_outlet).await?))
+            }
         }
     }
 
@@ -67,18 +80,29 @@ impl Brokers {
     async fn rabbitmq(&self, server: &RabbitMqConfig) -> Result<RabbitMq, QueueError> {
         // Which of its queues it is makes no other server.
         let server = RabbitMqConfig { queue: None, ..server.clone() };
-        // A server that does not answer keeps nobody from another.
-        let connection = {
-            let mut known = self.0.rabbitmq.lock();
-            match known.iter().find(|(known, _)| *known == server) {
-                Some((_, connection)) => connection.clone(),
-                None => {
-                    let connection = Arc::new(OnceCell::new());
-                    known.push((server.clone(), connection.clone()));
-                    connection
-                }
-            }
-        };
+        let connection = shared(&self.0.rabbitmq, &server);
         connection.get_or_try_init(|| RabbitMq::connect(server)).await.cloned()
+    }
+
+    #[cfg(feature = "redis")]
+    async fn redis(&self, config: &RedisConfig) -> Result<Redis, QueueError> {
+        let server = config.server();
+        let connection = shared(&self.0.redis, &server);
+        connection.get_or_try_init(|| Redis::connect(&server)).await.cloned()
+    }
+}
+
+/// The connection to a server, made or not yet. A server that does not answer keeps nobody from
+/// another.
+#[cfg(any(feature = "rabbitmq", feature = "redis"))]
+fn shared<S: Clone + PartialEq, C>(all: &Mutex<Vec<(S, Arc<OnceCell<C>>)>>, server: &S) -> Arc<OnceCell<C>> {
+    let mut all = all.lock();
+    match all.iter().find(|(known, _)| known == server) {
+        Some((_, connection)) => connection.clone(),
+        None => {
+            let connection = Arc::new(OnceCell::new());
+            all.push((server.clone(), connection.clone()));
+            connection
+        }
     }
 }

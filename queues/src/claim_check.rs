@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
 use wasq_core::aws::s3::{ObjectRef, S3, S3Error};
-use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, size_bytes};
+use wasq_core::message::{AttributeData, AttributeValue, Delivery, MessageId, Receipt, UnixMs, size_bytes};
 
 use crate::attributes::QueueAttributes;
 use crate::broker::Broker;
@@ -121,5 +121,9 @@ impl Queue for ClaimCheckQueue {
 
     async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
         self.queue.attributes().await
+    }
+
+    async fn oldest(&self) -> Result<Option<UnixMs>, QueueError> {
+        self.queue.oldest().await
     }
 }

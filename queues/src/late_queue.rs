@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::RwLock;
-use wasq_core::message::{Delivery, MessageId, Receipt};
+use wasq_core::message::{Delivery, MessageId, Receipt, UnixMs};
 
 use crate::attributes::QueueAttributes;
 use crate::broker::Broker;
@@ -119,6 +119,10 @@ impl Queue for LateQueue {
 
     async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
         self.queue()?.attributes().await
+    }
+
+    async fn oldest(&self) -> Result<Option<UnixMs>, QueueError> {
+        self.queue()?.oldest().await
     }
 }
 

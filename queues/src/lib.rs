@@ -1,7 +1,8 @@
 //! The queues that a host receives from and sends to.
 //!
 //! [`Queue`] is the seam: what the host asks of any queue, and how that can fail. [`sqs`] is Amazon
-//! SQS, or any endpoint that speaks its protocol. [`rabbitmq`] is RabbitMQ.
+//! SQS, or any endpoint that speaks its protocol. [`rabbitmq`] is RabbitMQ. [`redis`] is streams on
+//! Redis.
 
 mod attributes;
 mod broker;
@@ -19,6 +20,8 @@ mod queue;
 mod queue_ref;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod rules;
 #[cfg(feature = "sqs")]
 pub mod sqs;

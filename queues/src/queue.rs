@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use wasq_core::message::{Attributes, Delivery, MessageId, Receipt};
+use wasq_core::message::{Attributes, Delivery, MessageId, Receipt, UnixMs};
 use wasq_sqs_rules::MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES;
 
 use crate::attributes::{MaximumMessageSize, QueueAttributes};
@@ -59,6 +59,12 @@ pub trait Queue: Send + Sync + 'static {
         Err(QueueError::Permanent { code: "Configuration".into(), message })
     }
 
+    /// The same queue over a connection of its own, which the runtime drives on which this is
+    /// called. None where it shares one anyway, or where a renewal asks nobody.
+    async fn with_own_connection(&self) -> Option<Arc<dyn Queue>> {
+        None
+    }
+
     /// Who keeps it.
     fn broker(&self) -> Broker {
         Broker::Sqs
@@ -67,7 +73,7 @@ pub trait Queue: Send + Sync + 'static {
     fn is_fifo(&self) -> bool {
         match self.broker() {
             Broker::Sqs => is_fifo(self.name()),
-            Broker::RabbitMq => false,
+            Broker::RabbitMq | Broker::Redis => false,
         }
     }
 
@@ -111,6 +117,11 @@ pub trait Queue: Send + Sync + 'static {
 
     /// All the queue's attributes, by SQS's names.
     async fn attributes(&self) -> Result<QueueAttributes, QueueError>;
+
+    /// When the oldest message was sent, where the broker says it without handing it out.
+    async fn oldest(&self) -> Result<Option<UnixMs>, QueueError> {
+        Ok(None)
+    }
 }
 
 /// A message to send.

@@ -39,6 +39,7 @@ impl QueueRules {
         match self.broker {
             Broker::Sqs => self.refusal_of_sqs(message),
             Broker::RabbitMq => self.refusal_of_rabbitmq(message),
+            Broker::Redis => self.refusal_of_redis(message),
         }
     }
 
@@ -67,6 +68,11 @@ impl QueueRules {
                 (bytes > self.max_bytes)
                     .then(|| format!("the body has {bytes} bytes; the queue takes {}", self.max_bytes))
             }
+            Broker::Redis => {
+                let (bytes, most) = (size_bytes(body, attributes), self.max_bytes);
+                (bytes > most)
+                    .then(|| format!("the message has {bytes} bytes with its attributes; the queue takes {most}"))
+            }
         }
     }
 
@@ -74,7 +80,7 @@ impl QueueRules {
     pub fn takes_text(&self, text: &str) -> bool {
         match self.broker {
             Broker::Sqs => text.chars().all(sqs_rules::takes_char),
-            Broker::RabbitMq => true,
+            Broker::RabbitMq | Broker::Redis => true,
         }
     }
 
@@ -98,6 +104,12 @@ impl QueueRules {
             return Some(refused);
         }
         (message.delay_s > 0).then(|| "RabbitMQ has no delay of its own".into())
+    }
+
+    /// An entry of a stream takes any body, and any attributes.
+    fn refusal_of_redis(&self, message: &Outgoing) -> Option<String> {
+        self.size_refusal_of(message)
+            .or_else(|| (message.delay_s > 0).then(|| "a stream of Redis has no delay of its own".into()))
     }
 
     fn refusal_of_sqs(&self, message: &Outgoing) -> Option<String> {

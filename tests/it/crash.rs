@@ -48,3 +48,8 @@ async fn each_group_of_killed_hosts_is_followed_once_with_a_ledger_in_postgresql
 async fn hosts_that_are_killed_lose_nothing_on_rabbitmq_which_is_killed_too() {
     check(options(Broker::RabbitMq, Store::Postgres, 2, 6)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_are_killed_lose_nothing_on_redis_which_is_killed_too() {
+    check(options(Broker::Redis, Store::Postgres, 2, 7)).await;
+}

@@ -34,6 +34,7 @@ mod process;
 mod profile;
 mod queues;
 mod rabbitmq;
+mod redis_streams;
 mod rollout;
 mod s3_events;
 mod secrets;

@@ -33,6 +33,7 @@ impl TestBroker {
         let running = match broker {
             Broker::Sqs => Running::LocalSqs(LocalSqs::start(Options::new(dir.join("sqs")).port(0)).await?),
             Broker::RabbitMq => Running::Server(Mutex::new(block_in_place(Server::rabbitmq)?)),
+            Broker::Redis => Running::Server(Mutex::new(block_in_place(Server::redis)?)),
         };
         Ok(Self { broker, running })
     }
@@ -158,13 +159,14 @@ pub fn location_lines(broker: Broker, url: &str, queue: &str) -> String {
 pub const fn visibility_min_s(broker: Broker) -> u64 {
     match broker {
         Broker::Sqs | Broker::RabbitMq => 2,
+        Broker::Redis => 10,
     }
 }
 
 /// Whether what a host has in hand is back in the queue when its connection ends.
 pub const fn leases_end_with_the_connection(broker: Broker) -> bool {
     match broker {
-        Broker::Sqs => false,
+        Broker::Sqs | Broker::Redis => false,
         Broker::RabbitMq => true,
     }
 }

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use wasq_queues::QueueAddress;
 use wasq_queues::rabbitmq::{QueueTopology, RabbitMq, RabbitMqConfig};
+use wasq_queues::redis::{Redis, RedisConfig, StreamTopology};
+use wasq_queues::{QueueAddress, QueueError};
 
 use crate::config::Config;
 use crate::dlq::redrive;
 
-/// Make the queues that the config has on RabbitMQ.
+/// Make the queues that the config has on RabbitMQ and Redis.
 ///
 /// The host itself makes none: what a broker keeps is an operator's to decide.
 #[derive(Args)]
@@ -25,12 +26,12 @@ enum TopologyCommand {
     Apply(Apply),
 }
 
-/// Make each queue that the config has on RabbitMQ, with its DLQ.
+/// Make each queue that the config has on RabbitMQ or Redis, with its DLQ.
 ///
-/// Queues are durable. What RabbitMQ itself drops, because it was delivered too often, goes to the
-/// queue's DLQ. A queue that is there as the config has it stays as it is. One that differs stays,
-/// too: the command says in what, and exits with 1. Outlets that are sent to by an exchange are
-/// left out.
+/// On RabbitMQ queues are durable. What it drops itself, because it was delivered too often, goes
+/// to the queue's DLQ. On Redis a queue is a stream with a group that reads it from its first entry
+/// on. A queue that is there as the config has it stays as it is. One that differs stays, too: the
+/// command says in what, and exits with 1. Outlets that are sent to by an exchange are left out.
 #[derive(Args)]
 struct Apply {
     /// The config file.
@@ -56,9 +57,8 @@ impl Topology {
 /// # Errors
 /// The first that could not be made, and why.
 pub async fn make(config: &Config) -> anyhow::Result<()> {
-    for (server, queue) in wanted(config)? {
-        let made = async { RabbitMq::connect(server).await?.declare(&queue).await };
-        made.await.with_context(|| format!("cannot make the queue {}", queue.name))?;
+    for queue in wanted(config)? {
+        queue.make().await.with_context(|| format!("cannot make the queue {}", queue.name()))?;
     }
     Ok(())
 }
@@ -68,19 +68,19 @@ impl Apply {
         let config = Config::load(&self.config)?;
         let wanted = wanted(&config)?;
         if wanted.is_empty() {
-            bail!("{} has no queue on RabbitMQ; add broker = \"rabbitmq\" to one", self.config.display());
+            let file = self.config.display();
+            bail!("{file} has no queue on RabbitMQ or Redis; add broker = \"rabbitmq\" or broker = \"redis\" to one");
         }
         let mut failures = 0;
-        for (server, queue) in wanted {
+        for queue in wanted {
             if self.dry_run {
-                println!("would make  {}", described(&queue));
+                println!("would make  {}", queue.described());
                 continue;
             }
-            let made = async { RabbitMq::connect(server).await?.declare(&queue).await };
-            match made.await {
-                Ok(()) => println!("ok          {}", described(&queue)),
+            match queue.make().await {
+                Ok(()) => println!("ok          {}", queue.described()),
                 Err(error) => {
-                    println!("problem     {}: {error}", queue.name);
+                    println!("problem     {}: {error}", queue.name());
                     failures += 1;
                 }
             }
@@ -89,38 +89,98 @@ impl Apply {
     }
 }
 
-/// The queues that are to be there, each with its server: a DLQ before the queue that leads to it.
-fn wanted(config: &Config) -> anyhow::Result<Vec<(RabbitMqConfig, QueueTopology)>> {
+/// A queue that is to be there, with its server.
+enum Wanted {
+    RabbitMq(RabbitMqConfig, QueueTopology),
+    Redis(RedisConfig, StreamTopology),
+}
+
+/// The queues that are to be there: a DLQ before the queue that leads to it.
+fn wanted(config: &Config) -> anyhow::Result<Vec<Wanted>> {
     let mut wanted = Vec::new();
     for (name, queue) in &config.queues {
-        let QueueAddress::RabbitMq { server, name: own, .. } = queue.location(name).address() else { continue };
-        let dlq = redrive::check(name, false, queue, None, 0)?.dlq;
-        let own = QueueTopology {
-            dead_letter_exchange: Some(String::new()),
-            dead_letter_routing_key: Some(dlq.clone()),
-            ..QueueTopology::of(&server, &own)
+        let address = queue.location(name).address();
+        let dlq = match address {
+            QueueAddress::Sqs(_) => continue,
+            QueueAddress::RabbitMq { .. } | QueueAddress::Redis { .. } => {
+                redrive::check(name, false, queue, None, 0)?.dlq
+            }
         };
-        let letters = QueueTopology::of(&server, &dlq);
-        let letters = QueueTopology { delivery_limit: letters.delivery_limit.and(Some(LETTER_DELIVERIES)), ..letters };
-        wanted.extend([((*server).clone(), letters), (*server, own)]);
+        wanted.extend(Wanted::with_dlq(address, &dlq));
     }
     for (name, outlet) in &config.outlets {
-        let QueueAddress::RabbitMq { server, name: own, .. } = outlet.location(name).address() else { continue };
-        if server.exchange.is_empty() {
-            let queue = QueueTopology::of(&server, &own);
-            wanted.push((*server, queue));
-        }
+        wanted.extend(Wanted::outlet(outlet.location(name).address()));
     }
     Ok(wanted)
 }
 
-fn described(queue: &QueueTopology) -> String {
-    let mut text = format!("{} ({}", queue.name, queue.queue_type.name());
-    if let Some(limit) = queue.delivery_limit.filter(|limit| *limit != LETTER_DELIVERIES) {
-        text += &format!(", a message comes back {limit} times at most");
+impl Wanted {
+    /// A queue's DLQ, and the queue.
+    fn with_dlq(queue: QueueAddress, dlq: &str) -> Vec<Self> {
+        match queue {
+            QueueAddress::Sqs(_) => Vec::new(),
+            QueueAddress::RabbitMq { server, name, concurrency: _ } => {
+                let own = QueueTopology {
+                    dead_letter_exchange: Some(String::new()),
+                    dead_letter_routing_key: Some(dlq.to_owned()),
+                    ..QueueTopology::of(&server, &name)
+                };
+                let letters = QueueTopology::of(&server, dlq);
+                let delivery_limit = letters.delivery_limit.and(Some(LETTER_DELIVERIES));
+                let letters = QueueTopology { delivery_limit, ..letters };
+                vec![Self::RabbitMq((*server).clone(), letters), Self::RabbitMq(*server, own)]
+            }
+            QueueAddress::Redis { config, name, is_outlet: _ } => {
+                let stream = |name: &str| Self::Redis((*config).clone(), StreamTopology::of(&config, name));
+                vec![stream(dlq), stream(&name)]
+            }
+        }
     }
-    if let Some(dlq) = &queue.dead_letter_routing_key {
-        text += &format!(", what is dropped goes to {dlq}");
+
+    /// None of one that is sent to by an exchange.
+    fn outlet(outlet: QueueAddress) -> Option<Self> {
+        match outlet {
+            QueueAddress::Sqs(_) => None,
+            QueueAddress::RabbitMq { server, name, concurrency: _ } => {
+                let queue = QueueTopology::of(&server, &name);
+                server.exchange.is_empty().then_some(Self::RabbitMq(*server, queue))
+            }
+            QueueAddress::Redis { config, name, is_outlet: _ } => {
+                Some(Self::Redis(*config, StreamTopology { name, group: None }))
+            }
+        }
     }
-    text + ")"
+
+    fn name(&self) -> &str {
+        match self {
+            Self::RabbitMq(_, queue) => &queue.name,
+            Self::Redis(_, stream) => &stream.name,
+        }
+    }
+
+    async fn make(&self) -> Result<(), QueueError> {
+        match self {
+            Self::RabbitMq(server, queue) => RabbitMq::connect(server.clone()).await?.declare(queue).await,
+            Self::Redis(config, stream) => Redis::connect(config).await?.declare(stream).await,
+        }
+    }
+
+    fn described(&self) -> String {
+        match self {
+            Self::RabbitMq(_, queue) => {
+                let mut text = format!("{} ({}", queue.name, queue.queue_type.name());
+                if let Some(limit) = queue.delivery_limit.filter(|limit| *limit != LETTER_DELIVERIES) {
+                    text += &format!(", a message comes back {limit} times at most");
+                }
+                if let Some(dlq) = &queue.dead_letter_routing_key {
+                    text += &format!(", what is dropped goes to {dlq}");
+                }
+                text + ")"
+            }
+            Self::Redis(_, StreamTopology { name, group }) => match group {
+                Some(group) => format!("{name} (a stream, read by the group {group})"),
+                None => format!("{name} (a stream)"),
+            },
+        }
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use wasq_core::secret::Secret;
 use wasq_queues::rabbitmq::RabbitMqConfig;
+use wasq_queues::redis::{RedisConfig, VISIBILITY_MIN};
 use wasq_queues::{Broker, QueueAddress, QueueRef};
 
 use super::{Config, OutletConfig, QueueConfig};
@@ -34,15 +36,19 @@ pub struct Location<'a> {
     pub broker: Broker,
     url: Option<&'a str>,
     rabbitmq: Option<&'a RabbitMqConfig>,
+    redis: Option<&'a RedisConfig>,
     concurrency: usize,
+    /// None of an outlet.
+    visibility: Option<Duration>,
 }
 
 impl QueueConfig {
     /// `name` is its table's.
     pub fn location<'a>(&'a self, name: &'a str) -> Location<'a> {
-        let Self { broker, concurrency, .. } = *self;
+        let Self { broker, concurrency, visibility, .. } = *self;
         let url = self.url.as_ref().map(|url| url.0.as_str());
-        Location { table: "queues", name, broker, url, rabbitmq: self.rabbitmq.as_ref(), concurrency }
+        let (rabbitmq, redis, visibility) = (self.rabbitmq.as_ref(), self.redis.as_ref(), Some(visibility));
+        Location { table: "queues", name, broker, url, rabbitmq, redis, concurrency, visibility }
     }
 }
 
@@ -51,8 +57,9 @@ impl OutletConfig {
     pub fn location<'a>(&'a self, name: &'a str) -> Location<'a> {
         let url = self.url.as_ref().map(|url| url.0.as_str());
         // Nothing is received from it.
-        let (rabbitmq, concurrency) = (self.rabbitmq.as_ref(), 1);
-        Location { table: "outlets", name, broker: self.broker, url, rabbitmq, concurrency }
+        let (concurrency, visibility) = (1, None);
+        let (broker, rabbitmq, redis) = (self.broker, self.rabbitmq.as_ref(), self.redis.as_ref());
+        Location { table: "outlets", name, broker, url, rabbitmq, redis, concurrency, visibility }
     }
 }
 
@@ -68,6 +75,12 @@ impl<'a> Location<'a> {
                 let concurrency = u16::try_from(self.concurrency).unwrap_or(u16::MAX);
                 QueueAddress::RabbitMq { server: Box::new(server), name: self.named().to_owned(), concurrency }
             }
+            Broker::Redis => {
+                let url = Secret(self.url.unwrap_or_default().to_owned());
+                let config = RedisConfig { url, ..self.redis.cloned().unwrap_or_default() };
+                let is_outlet = self.visibility.is_none();
+                QueueAddress::Redis { config: Box::new(config), name: self.named().to_owned(), is_outlet }
+            }
         }
     }
 
@@ -76,6 +89,7 @@ impl<'a> Location<'a> {
         match self.broker {
             Broker::Sqs => self.url.unwrap_or(self.name),
             Broker::RabbitMq => self.rabbitmq.and_then(|rabbitmq| rabbitmq.queue.as_deref()).unwrap_or(self.name),
+            Broker::Redis => self.redis.and_then(|redis| redis.stream.as_deref()).unwrap_or(self.name),
         }
     }
 
@@ -84,7 +98,7 @@ impl<'a> Location<'a> {
         match self.broker {
             Broker::Sqs => QueueRef::parse(self.named())
                 .map_or_else(|_| self.named().to_owned(), |reference| reference.name().to_owned()),
-            Broker::RabbitMq => self.named().to_owned(),
+            Broker::RabbitMq | Broker::Redis => self.named().to_owned(),
         }
     }
 
@@ -97,53 +111,111 @@ impl<'a> Location<'a> {
     pub fn identity(&self) -> Option<String> {
         match self.broker {
             Broker::Sqs => Some(QueueRef::parse(self.named()).ok()?.identity()),
-            // Its nodes can be named in many ways: what is open is compared instead.
-            Broker::RabbitMq => None,
+            // Servers can be named in many ways: what is open is compared instead.
+            Broker::RabbitMq | Broker::Redis => None,
         }
     }
 
     /// What is wrong with what it says.
     fn fault(&self) -> Option<Fault> {
-        let key = |field: &str| format!("{}.{}.{field}", self.table, self.name);
-        match (self.broker, self.url) {
-            (Broker::Sqs, Some(url)) if is_amqp(url) => {
-                let rule = "it is RabbitMQ's; add broker = \"rabbitmq\"";
-                Some((key("url"), format!("{:?}", QueueUrl(url.to_owned())), rule.to_owned()))
-            }
-            (Broker::Sqs, url) => {
-                if self.rabbitmq.is_some() {
-                    let rule = "the queue is on SQS; add broker = \"rabbitmq\", or take the table away";
-                    return Some((key("rabbitmq"), "there".into(), rule.into()));
-                }
-                let error = QueueRef::parse(self.named()).err()?;
-                let key = if url.is_some() { key("url") } else { format!("{}.{}", self.table, self.name) };
-                Some((key, format!("{:?}", self.named()), error.to_string()))
-            }
-            (Broker::RabbitMq, None) => {
-                let rule = "a queue on RabbitMQ needs it: amqp://USER:PASSWORD@HOST:PORT/VHOST, with ${VARIABLE} for the password";
-                Some((key("url"), "missing".into(), rule.into()))
-            }
-            (Broker::RabbitMq, Some(url)) if !is_amqp(url) => {
-                let rule = "RabbitMQ's begins with amqp:// or amqps://; the queue's name goes into [….rabbitmq] queue";
-                Some((key("url"), format!("{:?}", QueueUrl(url.to_owned())), rule.into()))
-            }
-            (Broker::RabbitMq, Some(_)) => {
-                let rabbitmq = self.rabbitmq?;
-                let has_exchange = !rabbitmq.exchange.is_empty() || rabbitmq.routing_key.is_some();
-                if self.table == "queues" && has_exchange {
-                    let rule = "what waits returns to the queue by its name; take `exchange` and `routing_key` away, or say them in \
-                                an outlet";
-                    return Some((key("rabbitmq"), "sent to by an exchange".into(), rule.into()));
-                }
-                let (field, value, rule) = rabbitmq.fault()?;
-                Some((key(&format!("rabbitmq.{field}")), value, rule))
-            }
+        self.table_fault().or_else(|| match self.broker {
+            Broker::Sqs => self.sqs_fault(),
+            Broker::RabbitMq => self.rabbitmq_fault(),
+            Broker::Redis => self.redis_fault(),
+        })
+    }
+
+    fn key(&self, field: &str) -> String {
+        format!("{}.{}.{field}", self.table, self.name)
+    }
+
+    /// A table of another broker than its own.
+    fn table_fault(&self) -> Option<Fault> {
+        let tables = [
+            ("rabbitmq", self.rabbitmq.is_some() && self.broker != Broker::RabbitMq),
+            ("redis", self.redis.is_some() && self.broker != Broker::Redis),
+        ];
+        let (table, _) = tables.into_iter().find(|(_, is_others)| *is_others)?;
+        let own = match self.broker {
+            Broker::Sqs => "SQS",
+            Broker::RabbitMq => "RabbitMQ",
+            Broker::Redis => "Redis",
+        };
+        let rule = format!("the queue is on {own}; add broker = \"{table}\", or take the table away");
+        Some((self.key(table), "there".into(), rule))
+    }
+
+    fn sqs_fault(&self) -> Option<Fault> {
+        let others = self.url.and_then(|url| match () {
+            () if is_amqp(url) => Some((url, "it is RabbitMQ's; add broker = \"rabbitmq\"")),
+            () if is_redis(url) => Some((url, "it is Redis's; add broker = \"redis\"")),
+            () => None,
+        });
+        if let Some((url, rule)) = others {
+            return Some((self.key("url"), shown(url), rule.into()));
         }
+        let error = QueueRef::parse(self.named()).err()?;
+        let key = if self.url.is_some() { self.key("url") } else { format!("{}.{}", self.table, self.name) };
+        Some((key, format!("{:?}", self.named()), error.to_string()))
+    }
+
+    fn rabbitmq_fault(&self) -> Option<Fault> {
+        match self.url {
+            None => {
+                let rule = "a queue on RabbitMQ needs it: amqp://USER:PASSWORD@HOST:PORT/VHOST, with ${VARIABLE} for the password";
+                return Some((self.key("url"), "missing".into(), rule.into()));
+            }
+            Some(url) if !is_amqp(url) => {
+                let rule = "RabbitMQ's begins with amqp:// or amqps://; the queue's name goes into [….rabbitmq] queue";
+                return Some((self.key("url"), shown(url), rule.into()));
+            }
+            Some(_) => {}
+        }
+        let rabbitmq = self.rabbitmq?;
+        let has_exchange = !rabbitmq.exchange.is_empty() || rabbitmq.routing_key.is_some();
+        if self.table == "queues" && has_exchange {
+            let rule = "what waits returns to the queue by its name; take `exchange` and `routing_key` away, or say them in \
+                        an outlet";
+            return Some((self.key("rabbitmq"), "sent to by an exchange".into(), rule.into()));
+        }
+        let (field, value, rule) = rabbitmq.fault()?;
+        Some((self.key(&format!("rabbitmq.{field}")), value, rule))
+    }
+
+    fn redis_fault(&self) -> Option<Fault> {
+        match self.url {
+            None => {
+                let rule =
+                    "a queue on Redis needs it: redis://USER:PASSWORD@HOST:PORT/DB, with ${VARIABLE} for the password";
+                return Some((self.key("url"), "missing".into(), rule.into()));
+            }
+            Some(url) if !is_redis(url) => {
+                let rule = "Redis's begins with redis:// or rediss://; the stream's key goes into [….redis] stream";
+                return Some((self.key("url"), shown(url), rule.into()));
+            }
+            Some(_) => {}
+        }
+        if let Some(short) = self.visibility.filter(|visibility| *visibility < VISIBILITY_MIN) {
+            let rule =
+                format!("use {VISIBILITY_MIN:?} or more on Redis, where a message that waits is hidden for up to that");
+            return Some((self.key("visibility"), format!("{short:?}"), rule));
+        }
+        let (field, value, rule) = self.redis?.fault()?;
+        Some((self.key(&format!("redis.{field}")), value, rule))
     }
 }
 
 fn is_amqp(url: &str) -> bool {
     ["amqp://", "amqps://"].iter().any(|scheme| url.starts_with(scheme))
+}
+
+fn is_redis(url: &str) -> bool {
+    ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme))
+}
+
+/// A URL without what is secret in it.
+fn shown(url: &str) -> String {
+    format!("{:?}", QueueUrl(url.to_owned()))
 }
 
 /// A key, its value, and the rule that it breaks.
@@ -158,9 +230,14 @@ impl Config {
 
     /// Relative paths of certificates count from the config's directory.
     pub(super) fn rebase_certificates(&mut self, base: &Path) {
-        let queues = self.queues.values_mut().map(|queue| &mut queue.rabbitmq);
-        for rabbitmq in queues.chain(self.outlets.values_mut().map(|outlet| &mut outlet.rabbitmq)).flatten() {
-            rabbitmq.ca_file = rabbitmq.ca_file.take().map(|file| base.join(file));
+        let queues = self.queues.values_mut().map(|queue| (&mut queue.rabbitmq, &mut queue.redis));
+        let outlets = self.outlets.values_mut().map(|outlet| (&mut outlet.rabbitmq, &mut outlet.redis));
+        for (rabbitmq, redis) in queues.chain(outlets) {
+            let files =
+                [rabbitmq.as_mut().map(|table| &mut table.ca_file), redis.as_mut().map(|table| &mut table.ca_file)];
+            for file in files.into_iter().flatten() {
+                *file = file.take().map(|file| base.join(file));
+            }
         }
     }
 

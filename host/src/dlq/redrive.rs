@@ -32,6 +32,8 @@ pub enum RedriveError {
         "queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}]; RabbitMQ does not tell where a queue's dropped messages go"
     )]
     NoDlqOnRabbitMq { queue: String },
+    #[error("queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}]; Redis has none of its own")]
+    NoDlqOnRedis { queue: String },
     #[error("queue `{queue}`: its DLQ `{dlq}` must be {kind} like the queue itself, as SQS requires")]
     Kind { queue: String, dlq: String, kind: &'static str },
     #[error("queue `{queue}` is no FIFO queue and has no groups in order: remove `on_exhausted = \"block-group\"`")]
@@ -111,6 +113,7 @@ pub fn check(
     }
     let dlq = config.dlq.clone().or(target).ok_or_else(|| match (config.broker, attributes) {
         (Broker::RabbitMq, _) => RedriveError::NoDlqOnRabbitMq { queue: queue() },
+        (Broker::Redis, _) => RedriveError::NoDlqOnRedis { queue: queue() },
         (Broker::Sqs, Some(_)) => RedriveError::NoDlq { queue: queue() },
         (Broker::Sqs, None) => RedriveError::UnknownDlq { queue: queue() },
     })?;

@@ -32,6 +32,7 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
             }
             // A renewal asks nobody: what is held is held by the channel.
             Broker::RabbitMq => opened,
+            Broker::Redis => opened.with_own_connection().await.unwrap_or(opened),
         }
     };
     let queue = sent_to(&queue, s3.clone(), check.as_ref());

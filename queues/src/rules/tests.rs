@@ -72,3 +72,23 @@ fn rabbitmq_takes_what_sqs_does_not() {
     let refusal = rules.refusal(&Outgoing { delay_s: 1, ..plain() }).unwrap();
     assert!(refusal.contains("no delay"), "{refusal}");
 }
+
+#[test]
+fn redis_takes_whatever_has_room() {
+    let rules = QueueRules { broker: Broker::Redis, fifo: false, max_bytes: 1_024, claim_check_over: None };
+    let plain = || Outgoing {
+        body: vec![0xff].into(),
+        attributes: (0..50).map(|n| (format!("AWS.{n}"), AttributeValue::string(""))).collect(),
+        delay_s: 0,
+        group: Some("a b".into()),
+        deduplication_id: None,
+    };
+    assert_eq!(rules.refusal(&plain()), None);
+    let mut odd = plain();
+    odd.attributes.insert("body".into(), AttributeValue::string("\u{1}"));
+    assert_eq!((rules.refusal(&odd), rules.takes_text("\u{1}")), (None, true));
+    let refusal = rules.refusal(&Outgoing { body: vec![0; 1_024].into(), ..plain() }).unwrap();
+    assert!(refusal.contains("bytes with its attributes; the queue takes 1024"), "{refusal}");
+    let refusal = rules.refusal(&Outgoing { delay_s: 1, ..plain() }).unwrap();
+    assert!(refusal.contains("no delay"), "{refusal}");
+}

@@ -21,6 +21,8 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("README.md", "cargo xtask test", "it is these tests"),
     ("rabbitmq.md", "docker ", "it needs Docker; `rabbitmq` runs real servers"),
     ("rabbitmq.md", "wasq ", "it needs a RabbitMQ server; `rabbitmq::host` runs the commands with one"),
+    ("redis.md", "docker ", "it needs Docker; `redis_streams` runs real servers"),
+    ("redis.md", "wasq ", "it needs a Redis server; `redis_streams::host` runs the commands with one"),
     ("README.md", "cargo install --path host ", "a release build; the tests' own binary stands for it"),
     ("quick-start.md", "cargo install --path host", "a release build; the tests' own binary stands for it"),
     (

@@ -44,6 +44,10 @@ const CONFIG: &[Section] = &[
         "`[queues.NAME.rabbitmq]`",
         "[queues.q]\n[outlets.o]\nbroker = 'rabbitmq'\nurl = 'amqp://x'\n[outlets.o.rabbitmq]\nKEY",
     ),
+    section(
+        "`[queues.NAME.redis]`",
+        "[queues.q]\n[outlets.o]\nbroker = 'redis'\nurl = 'redis://x'\n[outlets.o.redis]\nKEY",
+    ),
     section("`[outlets.NAME]`", "[queues.q]\n[outlets.o]\nKEY"),
     section(
         "`[schedules.NAME]`",
@@ -252,6 +256,7 @@ fn with(section: &Section, line: &str, replaced: &str) -> String {
     let line = match line {
         line if line.starts_with("field = ") => format!("secretsmanager = 'x'\n{line}"),
         "broker = \"rabbitmq\"" => format!("url = 'amqp://x'\n{line}"),
+        "broker = \"redis\"" => format!("url = 'redis://x'\n{line}"),
         "split = true" => format!("envelope = 'auto'\n{line}"),
         "confirm_subscriptions = true" => format!("topics = {TOPICS}\n{line}"),
         line if line.starts_with("tls_certificate = ") => format!("tls_key = 'x'\n{line}"),

@@ -7,7 +7,7 @@ use wasq_queues::{Broker, Queue};
 use wasq_tests::brokers::{apply_topology, left, location_lines};
 use wasq_tests::servers::Server;
 
-use super::servers::rabbitmq;
+use super::servers::{rabbitmq, redis};
 
 /// Runs each of these tests, which take a [`Broker`], on every one.
 macro_rules! on_each_broker {
@@ -23,6 +23,11 @@ macro_rules! on_each_broker {
             #[tokio::test(flavor = "multi_thread")]
             async fn rabbitmq() {
                 super::$test(Broker::RabbitMq).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn redis() {
+                super::$test(Broker::Redis).await;
             }
         }
     )+};
@@ -43,6 +48,7 @@ impl RigBroker {
         let server = match broker {
             Broker::Sqs => None,
             Broker::RabbitMq => Some(rabbitmq()),
+            Broker::Redis => Some(redis()),
         };
         Self { broker, server, id: uuid::Uuid::new_v4().to_string() }
     }

@@ -39,6 +39,25 @@ fn a_queue_on_rabbitmq_has_its_server_and_its_name_there() {
 }
 
 #[test]
+fn a_queue_on_redis_has_its_server_and_its_stream_there() {
+    let config = parse(
+        "[queues.jobs]\nbroker = 'redis'\nurl = 'redis://u:pa55@db/1'\nvisibility = '10s'\ndlq = 'dead'\n\
+         [queues.jobs.redis]\nstream = 'orders.fifo'\ngroup = 'shop'\n\
+         [outlets.mails]\nbroker = 'redis'\nurl = 'rediss://u:pa55@db/1'\n",
+    );
+    let config = config.expect("it is valid");
+    let jobs = config.location("jobs").expect("it is there");
+    assert!(!jobs.is_fifo(), "a name says nothing there");
+    let QueueAddress::Redis { config: redis, name, is_outlet } = jobs.address() else { panic!("it is on Redis") };
+    assert_eq!((name.as_str(), redis.group.as_str(), is_outlet), ("orders.fifo", "shop", false));
+    assert_eq!(redis.url.0, "redis://u:pa55@db/1");
+    let mails = config.location("mails").expect("it is there");
+    assert!(matches!(mails.address(), QueueAddress::Redis { name, is_outlet: true, .. } if name == "mails"));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("pa55") && shown.contains("redis://***@db/1"), "{shown}");
+}
+
+#[test]
 fn what_contradicts_its_broker_is_refused_with_the_way_out() {
     let check = |text: &str, expect: &[&str]| {
         let error = parse(text).expect_err(text).to_string();
@@ -58,4 +77,15 @@ fn what_contradicts_its_broker_is_refused_with_the_way_out() {
     check(&more("routing_key = 'x'"), &["queues.a.rabbitmq", "outlet"]);
     check(&more("prefetch = 0"), &["queues.a.rabbitmq.prefetch", "65535"]);
     check(&more("url = 'amqp://x'"), &["unknown field", "url"]);
+
+    check("[queues.a]\nurl = 'rediss://u:pa55@db'", &["queues.a.url", "broker = \"redis\""]);
+    check("[queues.a]\n[queues.a.redis]\nstream = 'x'", &["queues.a.redis", "on SQS", "broker = \"redis\""]);
+    check("[queues.a]\nbroker = 'redis'", &["queues.a.url", "missing", "redis://USER"]);
+    check("[queues.a]\nbroker = 'redis'\nurl = 'amqp://u:pa55@db'", &["queues.a.url", "rediss://"]);
+    let more = |line: &str| format!("[queues.a]\nbroker = 'redis'\nurl = 'redis://u:pa55@db'\n{line}");
+    check(&more("[queues.a.rabbitmq]"), &["queues.a.rabbitmq", "on Redis", "broker = \"rabbitmq\""]);
+    check(&more("visibility = '9s'"), &["queues.a.visibility", "9s", "10s or more on Redis"]);
+    check(&more("[queues.a.redis]\nbody_field = 'wasq-group'"), &["queues.a.redis.body_field", "wasq-group"]);
+    check(&more("[queues.a.redis]\nmaxlen = 0"), &["maxlen"]);
+    check(&more("[queues.a.redis]\nurl = 'redis://x'"), &["unknown field", "url"]);
 }

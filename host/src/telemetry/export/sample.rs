@@ -47,13 +47,18 @@ async fn dlq(runtime: &QueueRuntime, config: &Telemetry, now: UnixMs) {
     let attributes = answered(runtime, dlq, dlq.attributes().await);
     runtime.dlq_max_bytes.update(&attributes);
     set(&meters.dead_letters, &attributes, "ApproximateNumberOfMessages");
-    // A DLQ with a redrive policy of its own counts receives: looking would move its messages on.
-    // On RabbitMQ a look takes all that is there.
-    let is_on_sqs = runtime.dlq.broker() == Broker::Sqs;
-    let may_look = config.peek_dlq && is_on_sqs && !attributes.contains_key("RedrivePolicy");
+    let may_look = config.peek_dlq
+        && match dlq.broker() {
+            // One with a redrive policy of its own counts receives: looking would move its messages
+            // on.
+            Broker::Sqs => !attributes.contains_key("RedrivePolicy"),
+            // A look takes all that is there.
+            Broker::RabbitMq => false,
+            Broker::Redis => true,
+        };
     match meters.dead_letters.get() {
         Some(0.0) => meters.oldest_dead_letter_s.set(0.0),
-        Some(_) if may_look => match peek(dlq).await {
+        Some(_) if may_look => match oldest(dlq).await {
             Ok(Some(oldest)) => {
                 let age = now.since(oldest);
                 meters.oldest_dead_letter_s.set(age.as_secs_f64());
@@ -62,11 +67,19 @@ async fn dlq(runtime: &QueueRuntime, config: &Telemetry, now: UnixMs) {
             Ok(None) => {}
             Err(error) => {
                 tracing::debug!(queue = runtime.name, dlq = dlq.name(), %error,
-                    "cannot look into the DLQ for its oldest letter; allow sqs:ReceiveMessage, or set telemetry.peek_dlq = false");
+                    "cannot look into the DLQ for its oldest letter; allow that (on SQS sqs:ReceiveMessage), or set telemetry.peek_dlq = false");
                 meters.oldest_dead_letter_s.clear();
             }
         },
         Some(_) | None => meters.oldest_dead_letter_s.clear(),
+    }
+}
+
+/// When the oldest letter was sent there.
+async fn oldest(dlq: &dyn Queue) -> Result<Option<UnixMs>, QueueError> {
+    match dlq.broker() {
+        Broker::Sqs => peek(dlq).await,
+        Broker::RabbitMq | Broker::Redis => dlq.oldest().await,
     }
 }
 
