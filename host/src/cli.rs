@@ -1,7 +1,8 @@
 //! The command line: one file a command.
 
 pub mod body;
-pub mod build;
+pub mod broker;
+mod build;
 mod check;
 mod decode;
 mod demo;

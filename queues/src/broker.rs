@@ -49,13 +49,13 @@ impl Broker {
         }
     }
 
-    /// The key of its own table in a config that says what a queue is called there. On SQS `url`
-    /// does.
-    pub const fn name_key(self) -> Option<&'static str> {
+    /// Its own table in the config of a queue, for one that has this name there: TOML. On SQS `url`
+    /// says all.
+    pub fn own_table(self, name: &str) -> Option<String> {
         match self {
             Self::Sqs => None,
-            Self::RabbitMq => Some("queue"),
-            Self::Redis => Some("stream"),
+            Self::RabbitMq => Some(format!("{{ queue = {name:?} }}")),
+            Self::Redis => Some(format!("{{ stream = {name:?} }}")),
         }
     }
 

@@ -149,9 +149,9 @@ pub async fn left(server: Option<&Server>, queue: &dyn Queue) -> Result<usize> {
 
 /// What a config's `[queues.…]` says of a queue: its broker, and its name there.
 pub fn location_lines(broker: Broker, url: &str, queue: &str) -> String {
-    match broker.name_key() {
+    match broker.own_table(queue) {
         None => format!("url = '{queue}'\n"),
-        Some(key) => format!("broker = '{broker}'\nurl = '{url}'\n{broker} = {{ {key} = '{queue}' }}\n"),
+        Some(table) => format!("broker = '{broker}'\nurl = '{url}'\n{broker} = {table}\n"),
     }
 }
 

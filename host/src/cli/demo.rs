@@ -19,16 +19,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use config::{NIGHT_S, on_server};
+use config::{NIGHT_S, SHARED_QUEUE, on_server};
 use expected::{Expected, REPORTS};
 use orders::{Demand, RENDITIONS, THUMBNAIL_SIZES};
 use shop::Shop;
 use sink::Sink;
 use table::{Comparison, Percentiles, Row};
 
+use super::broker::BrokerServer;
 use super::build;
 use super::table::columns;
-use crate::config::Broker;
 use crate::telemetry::stats::LineStats;
 
 /// The same orders every time.
@@ -48,7 +48,8 @@ const INLINE_ORDERS: usize = 10;
 /// and videos of which several messages make the parts, while the partner's webhook answers 503 for
 /// a while and a schedule ticks. Ends with a table, and exits with 0 only if
 /// the outside world saw every effect exactly as often as it should. Then the dead letter is
-/// corrected, replayed, and checked again.
+/// corrected, replayed, and checked again. On a broker of yours (`--broker`) the demo makes the
+/// queues `wasq-demo-orders` and `wasq-demo-orders-dlq`, and leaves them empty.
 #[derive(Args)]
 pub struct Demo {
     /// How many orders.
@@ -57,14 +58,8 @@ pub struct Demo {
     /// Leaves everything running afterwards, to play with.
     #[arg(long)]
     keep: bool,
-    /// Who has the shop's queue: `sqs` is a local queue, which the demo starts; another one is a
-    /// server that runs already.
-    #[arg(long, default_value_t = Broker::Sqs)]
-    broker: Broker,
-    /// Where that server is, as `url` of a queue in wasq.toml. The demo makes the queues
-    /// `wasq-demo-orders` and `wasq-demo-orders-dlq` there, and leaves them empty.
-    #[arg(long, value_name = "URL", env = "WASQ_DEMO_BROKER_URL", hide_env_values = true)]
-    broker_url: Option<String>,
+    #[command(flatten)]
+    server: BrokerServer,
     /// Where the shop's handlers are. Default: plugins/ here, or beside the source that this binary
     /// was built from.
     #[arg(long, value_name = "DIR")]
@@ -80,7 +75,7 @@ fn order_count(text: &str) -> Result<usize, String> {
 impl Demo {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let source = self.source()?;
-        let server = self.server()?;
+        let server = self.server.location(SHARED_QUEUE)?.map(|location| on_server(&location));
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         eprintln!("building the shop's handlers in {}", source.display());
         let plugins_dir = scratch.path().join("plugins");
@@ -116,19 +111,6 @@ impl Demo {
         }
         shop.close().await?;
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    /// What the config says of the queue where it is on a server.
-    fn server(&self) -> anyhow::Result<Option<String>> {
-        match (self.broker.name_key(), &self.broker_url) {
-            (None, None) => Ok(None),
-            (None, Some(_)) => bail!("--broker-url is for another broker than SQS; add --broker"),
-            (Some(key), Some(url)) => Ok(Some(on_server(self.broker, key, url))),
-            (Some(_), None) => bail!(
-                "--broker {} needs a server; say where it is with --broker-url, or in WASQ_DEMO_BROKER_URL",
-                self.broker
-            ),
-        }
     }
 
     fn source(&self) -> anyhow::Result<PathBuf> {

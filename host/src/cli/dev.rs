@@ -12,9 +12,11 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use wasq_local_sqs::{LocalSqs, Options};
 
+use super::broker::BrokerServer;
 use super::build::{self, OUT_DIR};
 use super::target::{DEV_QUEUE, dlq_name};
-use crate::config::{ADMIN_PORT, Broker, Config, LOCAL_SQS_PORT, LedgerConfig};
+use super::topology;
+use crate::config::{ADMIN_PORT, Broker, Config, LOCAL_SQS_PORT, LedgerConfig, QueueConfig};
 use crate::host::Host;
 
 /// Changes within this long of each other are one.
@@ -26,7 +28,8 @@ const SETTLE: Duration = Duration::from_millis(150);
 /// Everything is on this machine: an SQS-compatible queue at 9324 that any AWS client can send to,
 /// its data under .wasq, and the host with its admin port at 9325. What the manifests ask for is
 /// granted. With a wasq.toml in DIR its queues and settings are used; else there is one queue,
-/// `jobs`, with the DLQ `jobs-dlq`.
+/// `jobs`, with the DLQ `jobs-dlq`. With `--broker` the queues are on a server of yours instead, by the
+/// same names; what is missing there is made.
 ///
 ///   aws sqs send-message --endpoint-url http://127.0.0.1:9324 \
 ///     --queue-url http://127.0.0.1:9324/000000000000/jobs --message-body '{"name":"Ada"}' \
@@ -47,6 +50,8 @@ pub struct Dev {
     /// wasq.toml has it, and not without one.
     #[arg(long, value_name = "PORT")]
     ingress_port: Option<u16>,
+    #[command(flatten)]
+    server: BrokerServer,
 }
 
 impl Dev {
@@ -58,10 +63,16 @@ impl Dev {
 
         let sqs = LocalSqs::start(Options::new(data.join("sqs")).port(self.sqs_port)).await?;
         let config = self.config(&sqs.endpoint_url(), &plugins_dir, &data)?;
-        create_queues(&sqs, &config).await?;
+        match self.server.broker() {
+            Broker::Sqs => create_queues(&sqs, &config).await?,
+            _ => topology::make(&config).await?,
+        }
         let mut signals = super::process::Signals::listen().context("cannot listen for signals")?;
         let host = Arc::new(Host::start(config).await?);
-        eprintln!("local queue {}   admin http://{}", sqs.endpoint_url(), host.admin_addr());
+        match self.server.broker() {
+            Broker::Sqs => eprintln!("local queue {}   admin http://{}", sqs.endpoint_url(), host.admin_addr()),
+            broker => eprintln!("queues on {broker}   admin http://{}", host.admin_addr()),
+        }
         if let Some(ingress) = host.ingress_addr() {
             eprintln!("messages and callbacks by HTTP at {ingress}");
         }
@@ -106,12 +117,29 @@ impl Dev {
         config.secrets_aws = Some(config.aws.clone());
         config.aws.endpoint_url = Some(endpoint_url.to_owned());
         for (name, queue) in &mut config.queues {
-            // A broker and a URL are production's; here each queue is a local one by its name.
-            (queue.broker, queue.url, queue.rabbitmq, queue.redis) = (Broker::Sqs, None, None, None);
+            // A broker and a URL are production's; here each queue is a local one by its name, or on
+            // the server that the command line names.
+            let here = match self.server.location(name)? {
+                None => QueueConfig::default(),
+                Some(location) => on_server(name, &location)?,
+            };
+            if queue.broker == here.broker && here.broker != Broker::Sqs {
+                queue.url = here.url;
+            } else {
+                *queue = std::mem::take(queue).located_as(here);
+            }
             queue.dlq.get_or_insert_with(|| dlq_name(name));
         }
         Ok(config)
     }
+}
+
+/// A queue that is only somewhere.
+fn on_server(name: &str, location: &str) -> anyhow::Result<QueueConfig> {
+    let text = format!("[queues.here]\n{location}");
+    let config = Config::parse(&text, Path::new("(command line)"))
+        .with_context(|| format!("--broker-url does not serve for the queue `{name}`"))?;
+    config.queues.into_values().next().context("the text has a queue")
 }
 
 /// Makes the config's queues in a local queue, DLQs included.

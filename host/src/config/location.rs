@@ -52,6 +52,15 @@ impl QueueConfig {
     }
 }
 
+impl QueueConfig {
+    /// The same queue where another one is.
+    #[must_use]
+    pub fn located_as(self, other: Self) -> Self {
+        let Self { broker, url, rabbitmq, redis, .. } = other;
+        Self { broker, url, rabbitmq, redis, ..self }
+    }
+}
+
 impl OutletConfig {
     /// `name` is its table's.
     pub fn location<'a>(&'a self, name: &'a str) -> Location<'a> {

@@ -3,8 +3,8 @@
 //! There is no question for it. But RabbitMQ refuses a declaration that differs from the queue, and
 //! names the first argument that does, with the value that the queue has. So a declaration that must
 //! be refused is made to look like the queue, argument by argument, until it differs in the one that
-//! is asked for. It makes no queue where there is none: the value that it has for that argument is
-//! of a type that RabbitMQ refuses.
+//! is asked for. It makes no queue where there is none: it has an argument that only streams have,
+//! which RabbitMQ refuses when it makes a queue, and does not compare.
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -16,6 +16,7 @@ use crate::queue::{DeliveryLimit, QueueError};
 const REFUSALS_MAX: usize = 32;
 const QUEUE_TYPE: &str = "x-queue-type";
 const DELIVERY_LIMIT: &str = "x-delivery-limit";
+const STREAMS_ONLY: &str = "x-max-age";
 
 /// How often a message of a queue is delivered before RabbitMQ drops it: once more than it may come
 /// back. `None` for a classic queue, `Default` for a quorum queue that does not say so.
@@ -27,6 +28,7 @@ pub async fn delivery_limit(live: &Live, name: &ShortString) -> Result<DeliveryL
     let mut table = FieldTable::default();
     table.insert(QUEUE_TYPE.into(), text("quorum"));
     table.insert(DELIVERY_LIMIT.into(), text("asked for"));
+    table.insert(STREAMS_ONLY.into(), text("never"));
     for _ in 0..REFUSALS_MAX {
         // RabbitMQ ends the channel of a declaration that it refuses.
         let channel = live.channel(&target).await?;

@@ -20,7 +20,7 @@ async fn the_world_sees_every_effect_as_often_as_it_should(broker: Broker) {
     let arguments = ["demo", "--orders", "30", "--broker", broker, "--plugins"].map(OsStr::new);
     let demo = wasq(arguments.into_iter().chain([plugins.as_os_str()]));
     let demo = match url {
-        Some(url) => demo.env("WASQ_DEMO_BROKER_URL", url),
+        Some(url) => demo.env("WASQ_BROKER_URL", url),
         None => demo,
     };
     let ran = demo
@@ -54,5 +54,5 @@ async fn without_the_handlers_it_says_where_they_should_be() {
 async fn a_broker_without_a_server_is_refused_with_the_way_out() {
     wasq(["demo", "--broker", "rabbitmq"]).check(1, &["--broker rabbitmq", "--broker-url"]).await;
     wasq(["demo", "--broker-url", "amqp://localhost"]).check(1, &["--broker-url", "add --broker"]).await;
-    wasq(["demo", "--broker", "pigeons"]).check(2, &["pigeons", "sqs, rabbitmq"]).await;
+    wasq(["demo", "--broker", "pigeons"]).check(2, &["pigeons", "sqs, rabbitmq, redis"]).await;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::binary::{client, wasq};
 use super::new::{edit, make};
 use crate::ingress::client::post;
+use crate::support::servers::redis;
 
 #[tokio::test]
 async fn an_edit_reaches_the_next_message() {
@@ -73,4 +74,24 @@ async fn a_taken_port_is_named() {
     };
     dev(&port, "0").check(1, &[&port, "is taken", "another port"]).await;
     dev("0", &port).check(1, &[&port, "another"]).await;
+}
+
+#[tokio::test]
+async fn it_runs_on_a_broker_that_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), "hello-broker").await;
+    let project = dir.path().join("hello-broker");
+    let (queue, url) = (format!("dev-{}", uuid::Uuid::new_v4()), redis().url());
+    let config = format!(
+        "[queues.jobs]\nbroker = 'redis'\nurl = 'redis://nowhere'\nredis = {{ stream = '{queue}' }}\ndlq = '{queue}-dlq'\n"
+    );
+    std::fs::write(project.join("wasq.toml"), &config).unwrap();
+    let arguments = ["dev", "--sqs-port", "0", "--admin-port", "0", "--broker", "redis"];
+    let mut dev = wasq(arguments).env("WASQ_BROKER_URL", &url).dir(&project).compiles().spawn();
+    dev.line_after_build("queues on redis", 1).await;
+    dev.line("watching").await;
+    std::fs::write(project.join("wasq.toml"), config.replace("redis://nowhere", &url)).unwrap();
+    wasq(["send", "greeting", r#"{"name":"Ada"}"#, "--queue", "jobs"]).dir(&project).check(0, &[]).await;
+    dev.line("Hello, Ada!").await;
+    dev.signal("INT").await;
 }

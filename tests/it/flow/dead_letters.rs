@@ -55,7 +55,7 @@ async fn exhausted_attempts_are_dead_lettered_with_an_envelope_that_says_all(bro
     assert_eq!(attributes, expect.map(|(name, value)| (name.to_owned(), value)).into());
 
     let letter = dead.letter;
-    assert_eq!(letter.queue, "jobs");
+    assert_eq!(letter.queue, rig.queue("jobs").await.name());
     assert_eq!(letter.message_id.0, id);
     assert_eq!(letter.kind.as_deref(), Some("probe"));
     assert_eq!(letter.plugin.as_deref(), Some("probe"));

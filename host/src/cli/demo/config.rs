@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::expected::REPORTS;
-use crate::config::{Broker, Config, LedgerConfig, PluginConfig};
+use crate::config::{Config, LedgerConfig, PluginConfig};
 
 /// The demo's queue.
 pub const QUEUE: &str = "orders";
@@ -66,11 +66,7 @@ pub fn on_local_sqs(endpoint_url: &str) -> String {
     format!("[aws]\nendpoint_url = \"{endpoint_url}\"\n[queues.{QUEUE}]\ndlq = \"{QUEUE}-dlq\"\n")
 }
 
-/// On a server.
-pub fn on_server(broker: Broker, key: &str, url: &str) -> String {
-    let url = toml::Value::from(url);
-    format!(
-        "[queues.{QUEUE}]\nbroker = \"{broker}\"\nurl = {url}\ndlq = \"{SHARED_QUEUE}-dlq\"\n\
-         {broker} = {{ {key} = \"{SHARED_QUEUE}\" }}\n"
-    )
+/// On a server. `location` is where its queue is.
+pub fn on_server(location: &str) -> String {
+    format!("[queues.{QUEUE}]\ndlq = \"{SHARED_QUEUE}-dlq\"\n{location}")
 }
