@@ -11,6 +11,7 @@ mod key_line;
 mod limits;
 mod load;
 mod location;
+mod outlet;
 mod rings;
 mod rollout;
 mod schedule;
@@ -34,6 +35,7 @@ pub use ingress::{Ingress, IngressTypeConfig, Rate, SignatureConfig, TokenConfig
 pub use limits::Limits;
 pub use load::ConfigError;
 pub use location::{Location, QueueUrl};
+pub use outlet::OutletConfig;
 pub use rings::{DeadLetterEdge, dead_letter_ring};
 pub use rollout::{Percent, RolloutConfig};
 pub use schedule::{CatchUp, Rule, ScheduleConfig};
@@ -47,6 +49,8 @@ pub use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerC
 pub use wasq_queues::rabbitmq::RabbitMqConfig;
 pub use wasq_queues::redis::RedisConfig as RedisQueueConfig;
 pub use wasq_queues::{BadQueueRef, Broker, QueueRef};
+
+use outlet::CLAIM_CHECK_OVER;
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -166,41 +170,6 @@ pub enum KeyFrom {
     /// FIFO queues only: the deduplication id, within one `deduplication_window`.
     DeduplicationId,
 }
-
-/// A queue that is only sent to.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OutletConfig {
-    /// Who has the queue: `sqs`, `rabbitmq` or `redis`. Default `sqs`.
-    pub broker: Broker,
-    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ
-    /// and on Redis the server.
-    pub url: Option<QueueUrl>,
-    /// How a queue on RabbitMQ is used.
-    pub rabbitmq: Option<RabbitMqConfig>,
-    /// How a queue on Redis is used.
-    pub redis: Option<RedisQueueConfig>,
-    /// The S3 bucket for bodies of messages that are larger than `claim_check_over`.
-    pub claim_check_bucket: Option<String>,
-    /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
-    pub claim_check_over: ByteSize,
-}
-
-impl Default for OutletConfig {
-    fn default() -> Self {
-        Self {
-            broker: Broker::default(),
-            url: None,
-            rabbitmq: None,
-            redis: None,
-            claim_check_bucket: None,
-            claim_check_over: CLAIM_CHECK_OVER,
-        }
-    }
-}
-
-/// The size from which the SQS Extended Client Library sends by S3.
-const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);
 
 /// One queue.
 #[derive(Clone, Debug, Deserialize)]

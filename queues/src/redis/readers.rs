@@ -13,13 +13,16 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::consumer::Consumer;
 use super::error::{CallTarget, failed, given_up, no_answer_in_time};
-use super::store::{ANSWER_TIMEOUT, Store};
+use super::store::Store;
 use crate::queue::QueueError;
 
 /// Connections that are kept: as many as a queue has receives at once (`max_pollers`).
 const READERS_MAX: usize = 64;
 /// How long Redis waits in one call. A server that is gone is noticed so much later.
 pub const BLOCK_MAX: Duration = Duration::from_secs(1);
+/// How long the answer may take beyond that. What a lost answer had in it waits for its visibility
+/// to end, so a server that is slow gets more time than in other calls.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 pub struct Readers(Mutex<Vec<Reader>>);

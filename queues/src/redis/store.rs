@@ -19,7 +19,7 @@ use crate::queue::QueueError;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the server may take to answer. A batch of ten messages of 16 MiB goes out in that time
 /// at 300 Mbit/s.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a call may take in all: a connection that is made anew, and the answer.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often a connection is tried again before what waits for it fails.
@@ -98,10 +98,10 @@ impl Store {
         named.strip_prefix(&self.url_of("")).unwrap_or(named)
     }
 
-    /// What a command answers.
+    /// What a command answers, which may be asked twice.
     pub async fn ask<T: FromRedisValue>(&self, target: &CallTarget, command: &Cmd) -> Result<T, QueueError> {
         let mut connection = self.connection.clone();
-        let answer: Value = within_time(target, command.query_async(&mut connection)).await?;
+        let answer: Value = within_time(target, again_if_cut(command, &mut connection)).await?;
         T::from_redis_value(answer).map_err(|_| unexpected(target))
     }
 
@@ -115,11 +115,12 @@ impl Store {
         within_time(target, commands.query_async(&mut connection)).await
     }
 
-    /// What a script answers.
+    /// What a script answers. Each looks first whether there is still something to do, and may be
+    /// run twice.
     pub async fn run(&self, target: &CallTarget, script: &Script, call: &Cmd) -> Result<Value, QueueError> {
         let mut connection = self.connection.clone();
         let asked = async {
-            match call.query_async(&mut connection).await {
+            match again_if_cut(call, &mut connection).await {
                 // A server that was started anew has forgotten the script.
                 Err(error) if is_no_script(&error) => {
                     script.load_async(&mut connection).await?;
@@ -129,6 +130,15 @@ impl Store {
             }
         };
         within_time(target, asked).await
+    }
+}
+
+/// That a connection has ended is often noticed by the next call only. Then that is repeated on the
+/// next one.
+async fn again_if_cut(call: &Cmd, connection: &mut ConnectionManager) -> RedisResult<Value> {
+    match call.query_async(connection).await {
+        Err(error) if error.is_connection_dropped() => call.query_async(connection).await,
+        answer => answer,
     }
 }
 

@@ -1,0 +1,44 @@
+//! The queues that are only sent to.
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+use wasq_queues::Broker;
+use wasq_queues::rabbitmq::RabbitMqConfig;
+use wasq_queues::redis::RedisConfig;
+
+use super::location::QueueUrl;
+
+/// The size from which the SQS Extended Client Library sends by S3.
+pub(super) const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);
+
+/// A queue that is only sent to.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutletConfig {
+    /// Who has the queue: `sqs`, `rabbitmq` or `redis`. Default `sqs`.
+    pub broker: Broker,
+    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ
+    /// and on Redis the server.
+    pub url: Option<QueueUrl>,
+    /// How a queue on RabbitMQ is used.
+    pub rabbitmq: Option<RabbitMqConfig>,
+    /// How a queue on Redis is used.
+    pub redis: Option<RedisConfig>,
+    /// The S3 bucket for bodies of messages that are larger than `claim_check_over`.
+    pub claim_check_bucket: Option<String>,
+    /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
+    pub claim_check_over: ByteSize,
+}
+
+impl Default for OutletConfig {
+    fn default() -> Self {
+        Self {
+            broker: Broker::default(),
+            url: None,
+            rabbitmq: None,
+            redis: None,
+            claim_check_bucket: None,
+            claim_check_over: CLAIM_CHECK_OVER,
+        }
+    }
+}
