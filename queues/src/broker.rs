@@ -15,6 +15,9 @@ pub enum Broker {
     #[default]
     Sqs,
     RabbitMq,
+    /// Apache Kafka, or what speaks its protocol. Not in every build: see
+    /// [`crate::kafka::IS_BUILT_IN`].
+    Kafka,
 }
 
 /// The longest time for which a message on RabbitMQ is hidden. What is hidden stays unacknowledged:
@@ -24,12 +27,20 @@ pub const RABBITMQ_HIDES_UP_TO: Duration = Duration::from_secs(10);
 /// takes 128 MiB (its page "Configuration").
 pub const RABBITMQ_MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
+/// The longest time for which a message of a topic is hidden, where nothing else is in order. A
+/// partition's messages count as done up to the first that is not.
+pub const KAFKA_HIDES_UP_TO: Duration = Duration::from_secs(10);
+/// The largest message that a topic takes where its config does not say it. Kafka's own
+/// `max.message.bytes` is 1,048,588 with what stands around a message.
+pub const KAFKA_MESSAGE_MAX_BYTES: usize = 1_000_000;
+
 impl Broker {
     /// `messaging.system`, as OpenTelemetry's conventions name it.
     pub const fn messaging_system(self) -> &'static str {
         match self {
             Self::Sqs => "aws_sqs",
             Self::RabbitMq => "rabbitmq",
+            Self::Kafka => "kafka",
         }
     }
 
@@ -38,6 +49,7 @@ impl Broker {
         match self {
             Self::Sqs => VISIBILITY_MAX,
             Self::RabbitMq => RABBITMQ_HIDES_UP_TO,
+            Self::Kafka => KAFKA_HIDES_UP_TO,
         }
     }
 
@@ -47,6 +59,7 @@ impl Broker {
             Self::Sqs => Duration::from_secs(MAX_DELAY_S as u64),
             // Only plugins have delays.
             Self::RabbitMq => Duration::ZERO,
+            Self::Kafka => Duration::ZERO,
         }
     }
 
@@ -55,6 +68,7 @@ impl Broker {
         match self {
             Self::Sqs => MAX_MESSAGE_BYTES,
             Self::RabbitMq => RABBITMQ_MESSAGE_MAX_BYTES,
+            Self::Kafka => KAFKA_MESSAGE_MAX_BYTES,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The queues that a host receives from and sends to.
 //!
 //! [`Queue`] is the seam: what the host asks of any queue, and how that can fail. [`sqs`] is Amazon
-//! SQS, or any endpoint that speaks its protocol. [`rabbitmq`] is RabbitMQ.
+//! SQS, or any endpoint that speaks its protocol. [`rabbitmq`] is RabbitMQ, [`kafka`] Apache Kafka.
 
 mod attributes;
 mod broker;
@@ -10,6 +10,7 @@ mod brokers;
 #[cfg(feature = "sqs")]
 mod claim_check;
 mod in_order;
+pub mod kafka;
 mod late_queue;
 #[cfg(feature = "sqs")]
 pub mod payload_pointer;
@@ -31,7 +32,7 @@ pub use in_order::send_in_order;
 pub use late_queue::LateQueue;
 pub use queue::{BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, batches, is_fifo};
 pub use queue_ref::{BadQueueRef, QueueRef};
-pub use rules::QueueRules;
+pub use rules::{KAFKA_KEY, KAFKA_TOMBSTONE, QueueRules};
 pub use wasq_sqs_rules::{
     MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, Value, check_attribute,
     takes_char,

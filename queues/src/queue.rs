@@ -60,8 +60,14 @@ pub trait Queue: Send + Sync + 'static {
     fn is_fifo(&self) -> bool {
         match self.broker() {
             Broker::Sqs => is_fifo(self.name()),
-            Broker::RabbitMq => false,
+            Broker::RabbitMq | Broker::Kafka => false,
         }
+    }
+
+    /// Whether messages of one group come one after the other: the next one when the one before it
+    /// is deleted. Then a message that waits keeps its place.
+    fn keeps_order(&self) -> bool {
+        self.is_fifo()
     }
 
     /// The longest time for which a message that was received can be hidden.

@@ -39,6 +39,7 @@ impl QueueRules {
         match self.broker {
             Broker::Sqs => self.refusal_of_sqs(message),
             Broker::RabbitMq => self.refusal_of_rabbitmq(message),
+            Broker::Kafka => self.refusal_of_kafka(message),
         }
     }
 
@@ -67,6 +68,14 @@ impl QueueRules {
                 (bytes > self.max_bytes)
                     .then(|| format!("the body has {bytes} bytes; the queue takes {}", self.max_bytes))
             }
+            // Kafka counts all that a message has, and bounds no part of it.
+            Broker::Kafka => {
+                let bytes = size_bytes(body, attributes) + (attributes.len() + more) * KAFKA_HEADER_MAX_BYTES;
+                (bytes > self.max_bytes).then(|| {
+                    let most = self.max_bytes;
+                    format!("the message has up to {bytes} bytes with its attributes; the topic takes {most}")
+                })
+            }
         }
     }
 
@@ -74,7 +83,7 @@ impl QueueRules {
     pub fn takes_text(&self, text: &str) -> bool {
         match self.broker {
             Broker::Sqs => text.chars().all(sqs_rules::takes_char),
-            Broker::RabbitMq => true,
+            Broker::RabbitMq | Broker::Kafka => true,
         }
     }
 
@@ -98,6 +107,17 @@ impl QueueRules {
             return Some(refused);
         }
         (message.delay_s > 0).then(|| "RabbitMQ has no delay of its own".into())
+    }
+
+    /// Kafka takes any body and any number of headers.
+    fn refusal_of_kafka(&self, message: &Outgoing) -> Option<String> {
+        if let Some(name) = message.attributes.keys().find(|name| name.contains('\0')) {
+            return Some(format!("the attribute {name:?}: its name has a NUL, which ends a header's name"));
+        }
+        if let Some(refused) = self.size_refusal_of(message) {
+            return Some(refused);
+        }
+        (message.delay_s > 0).then(|| "Kafka has no delay of its own".into())
     }
 
     fn refusal_of_sqs(&self, message: &Outgoing) -> Option<String> {
@@ -152,6 +172,14 @@ pub fn refused_header(name: &str) -> Option<&'static str> {
         _ => None,
     }
 }
+
+/// The attribute that is a record's key in Kafka: it decides the partition, and the order.
+pub const KAFKA_KEY: &str = "kafka-key";
+/// The attribute of a message without a value, which deletes its key from a compacted topic.
+pub const KAFKA_TOMBSTONE: &str = "kafka-tombstone";
+/// What a header takes in a record beside its name and value, at most, and its data type in the
+/// header that has all of them.
+const KAFKA_HEADER_MAX_BYTES: usize = 24;
 
 /// What a pointer to a body in S3 takes with its attribute, at most.
 const POINTER_MAX_BYTES: usize = 512;
