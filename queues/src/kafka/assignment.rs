@@ -70,12 +70,13 @@ impl Assignment {
         self.by_number.insert(partition, Partition::new(epoch, self.order));
     }
 
-    /// It is ours no longer: receipts of it are void.
-    pub fn revoke(&mut self, partition: i32) {
-        if let Some(gone) = self.by_number.remove(&partition) {
-            self.bytes -= gone.bytes();
-            self.due.retain(|(_, number, _)| *number != partition);
-        }
+    /// It is ours no longer: receipts of it are void. The answer is how far the group has come in
+    /// it.
+    pub fn revoke(&mut self, partition: i32) -> Option<i64> {
+        let gone = self.by_number.remove(&partition)?;
+        self.bytes -= gone.bytes();
+        self.due.retain(|(_, number, _)| *number != partition);
+        gone.position()
     }
 
     /// None is ours.
@@ -121,6 +122,11 @@ impl Assignment {
         self.due.remove(&(ends_at, handed.partition, handed.offset));
         self.bytes -= bytes;
         Ok(())
+    }
+
+    /// Messages of its partition before it that are not done.
+    pub fn open_before(&mut self, handed: DeliveryRef) -> Result<usize, Gone> {
+        Ok(self.ours(handed)?.open_before(handed.offset))
     }
 
     /// Its lease ends then.

@@ -190,6 +190,24 @@ impl KafkaConfig {
     }
 }
 
+/// A topic as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicTopology {
+    pub name: String,
+    /// None leaves it to the cluster.
+    pub partitions: Option<u32>,
+    /// None leaves it to the cluster.
+    pub replication_factor: Option<u16>,
+}
+
+impl TopicTopology {
+    /// A topic of this name as the config has it made.
+    pub fn of(config: &KafkaConfig, name: &str) -> Self {
+        let KafkaConfig { partitions, replication_factor, .. } = *config;
+        Self { name: name.to_owned(), partitions, replication_factor }
+    }
+}
+
 /// Why Kafka has no topic of this name.
 pub fn topic_rule(name: &str) -> Option<&'static str> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

@@ -146,6 +146,11 @@ impl Partition {
         first.or_else(|| Some(self.last? + 1))
     }
 
+    /// Messages before this one that are not done.
+    pub fn open_before(&self, offset: i64) -> usize {
+        self.open.range(..offset).count()
+    }
+
     /// From the first message that is not done to the last that was read.
     pub fn gap(&self) -> u64 {
         match (self.open.first_key_value(), self.last) {
