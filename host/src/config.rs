@@ -44,6 +44,7 @@ pub use type_from::{TypeFrom, TypeSource};
 pub use wasq_core::aws::AwsConfig;
 pub use wasq_core::secret::Secret;
 pub use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
+pub use wasq_queues::kafka::KafkaConfig;
 pub use wasq_queues::rabbitmq::RabbitMqConfig;
 pub use wasq_queues::{BadQueueRef, Broker, QueueRef};
 
@@ -170,13 +171,15 @@ pub enum KeyFrom {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutletConfig {
-    /// Who has the queue: `sqs` or `rabbitmq`. Default `sqs`.
+    /// Who has the queue: `sqs`, `rabbitmq` or `kafka`. Default `sqs`.
     pub broker: Broker,
-    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ the
-    /// server.
+    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ and
+    /// on Kafka the server.
     pub url: Option<QueueUrl>,
     /// How a queue on RabbitMQ is used.
     pub rabbitmq: Option<RabbitMqConfig>,
+    /// How a topic of Kafka is used.
+    pub kafka: Option<KafkaConfig>,
     /// The S3 bucket for bodies of messages that are larger than `claim_check_over`.
     pub claim_check_bucket: Option<String>,
     /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
@@ -189,6 +192,7 @@ impl Default for OutletConfig {
             broker: Broker::default(),
             url: None,
             rabbitmq: None,
+            kafka: None,
             claim_check_bucket: None,
             claim_check_over: CLAIM_CHECK_OVER,
         }
@@ -202,13 +206,15 @@ const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
-    /// Who has the queue: `sqs` or `rabbitmq`. Default `sqs`.
+    /// Who has the queue: `sqs`, `rabbitmq` or `kafka`. Default `sqs`.
     pub broker: Broker,
-    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ the
-    /// server.
+    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ and
+    /// on Kafka the server.
     pub url: Option<QueueUrl>,
     /// How a queue on RabbitMQ is used.
     pub rabbitmq: Option<RabbitMqConfig>,
+    /// How a topic of Kafka is used.
+    pub kafka: Option<KafkaConfig>,
     /// The DLQ: a name; on SQS also a URL or an ARN. Default on SQS: the target of the queue's
     /// redrive policy.
     pub dlq: Option<String>,
@@ -282,6 +288,7 @@ impl Default for QueueConfig {
             broker: Broker::default(),
             url: None,
             rabbitmq: None,
+            kafka: None,
             dlq: None,
             envelope: Envelope::default(),
             type_from: TypeFrom::default(),

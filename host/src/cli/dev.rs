@@ -107,7 +107,7 @@ impl Dev {
         config.aws.endpoint_url = Some(endpoint_url.to_owned());
         for (name, queue) in &mut config.queues {
             // A broker and a URL are production's; here each queue is a local one by its name.
-            (queue.broker, queue.url, queue.rabbitmq) = (Broker::Sqs, None, None);
+            (queue.broker, queue.url, queue.rabbitmq, queue.kafka) = (Broker::Sqs, None, None, None);
             queue.dlq.get_or_insert_with(|| dlq_name(name));
         }
         Ok(config)

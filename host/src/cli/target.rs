@@ -108,7 +108,9 @@ impl Targeted {
         };
         let (name, fifo) = (self.queue.name(), self.queue.is_fifo());
         let name = match crate::dlq::redrive::check(name, fifo, &self.config, attributes.as_ref(), 0) {
-            Err(RedriveError::NoDlq { .. } | RedriveError::NoDlqOnRabbitMq { .. }) => dlq_name(self.queue.name()),
+            Err(
+                RedriveError::NoDlq { .. } | RedriveError::NoDlqOnRabbitMq { .. } | RedriveError::NoDlqOnKafka { .. },
+            ) => dlq_name(self.queue.name()),
             checked => checked?.dlq,
         };
         self.queue.sibling(&name).await.with_context(|| format!("cannot open the DLQ `{name}`"))

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use wasq_queues::QueueAddress;
+use wasq_queues::kafka::{KafkaConfig, TopicTopology, make_topic};
 use wasq_queues::rabbitmq::{QueueTopology, RabbitMq, RabbitMqConfig};
 
 use crate::config::Config;
 use crate::dlq::redrive;
 
-/// Make the queues that the config has on RabbitMQ.
+/// Make the queues that the config has on RabbitMQ, and the topics that it has on Kafka.
 ///
 /// The host itself makes none: what a broker keeps is an operator's to decide.
 #[derive(Args)]
@@ -25,12 +26,16 @@ enum TopologyCommand {
     Apply(Apply),
 }
 
-/// Make each queue that the config has on RabbitMQ, with its DLQ.
+/// Make each queue that the config has on RabbitMQ, and each topic that it has on Kafka, with its
+/// DLQ.
 ///
 /// Queues are durable. What RabbitMQ itself drops, because it was delivered too often, goes to the
 /// queue's DLQ. A queue that is there as the config has it stays as it is. One that differs stays,
 /// too: the command says in what, and exits with 1. Outlets that are sent to by an exchange are
 /// left out.
+///
+/// A topic is made with the config's `partitions` and `replication_factor`, or as the cluster makes
+/// topics. One that is there with other partitions stays as it is, and is a problem.
 #[derive(Args)]
 struct Apply {
     /// The config file.
@@ -55,8 +60,12 @@ impl Apply {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(&self.config)?;
         let wanted = wanted(&config)?;
-        if wanted.is_empty() {
-            bail!("{} has no queue on RabbitMQ; add broker = \"rabbitmq\" to one", self.config.display());
+        let topics = wanted_topics(&config)?;
+        if wanted.is_empty() && topics.is_empty() {
+            bail!(
+                "{} has no queue on RabbitMQ and none on Kafka; add broker = \"rabbitmq\" or broker = \"kafka\" to one",
+                self.config.display()
+            );
         }
         let mut failures = 0;
         for (server, queue) in wanted {
@@ -69,6 +78,19 @@ impl Apply {
                 Ok(()) => println!("ok          {}", described(&queue)),
                 Err(error) => {
                     println!("problem     {}: {error}", queue.name);
+                    failures += 1;
+                }
+            }
+        }
+        for (server, topic) in topics {
+            if self.dry_run {
+                println!("would make  {}", described_topic(&topic));
+                continue;
+            }
+            match make_topic(&server, &topic).await {
+                Ok(()) => println!("ok          {}", described_topic(&topic)),
+                Err(error) => {
+                    println!("problem     {}: {error}", topic.name);
                     failures += 1;
                 }
             }
@@ -100,6 +122,29 @@ fn wanted(config: &Config) -> anyhow::Result<Vec<(RabbitMqConfig, QueueTopology)
         }
     }
     Ok(wanted)
+}
+
+/// The topics that are to be there, each with its server, in the same order.
+fn wanted_topics(config: &Config) -> anyhow::Result<Vec<(KafkaConfig, TopicTopology)>> {
+    let mut wanted = Vec::new();
+    for (name, queue) in &config.queues {
+        let QueueAddress::Kafka { server, topic, .. } = queue.location(name).address() else { continue };
+        let dlq = redrive::check(name, false, queue, None, 0)?.dlq;
+        let (letters, own) = (TopicTopology::of(&server, &dlq), TopicTopology::of(&server, &topic));
+        wanted.extend([((*server).clone(), letters), (*server, own)]);
+    }
+    for (name, outlet) in &config.outlets {
+        let QueueAddress::Kafka { server, topic, .. } = outlet.location(name).address() else { continue };
+        let topic = TopicTopology::of(&server, &topic);
+        wanted.push((*server, topic));
+    }
+    Ok(wanted)
+}
+
+fn described_topic(topic: &TopicTopology) -> String {
+    let number = |number: Option<u32>| number.map_or_else(|| "the cluster's".to_owned(), |number| number.to_string());
+    let (partitions, copies) = (number(topic.partitions), number(topic.replication_factor.map(u32::from)));
+    format!("{} (topic, partitions: {partitions}, copies: {copies})", topic.name)
 }
 
 fn described(queue: &QueueTopology) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use wasq_core::secret::Secret;
+use wasq_queues::kafka::{self, KafkaConfig, KafkaOrder};
 use wasq_queues::rabbitmq::RabbitMqConfig;
 use wasq_queues::{Broker, QueueAddress, QueueRef};
 
@@ -34,6 +35,7 @@ pub struct Location<'a> {
     pub broker: Broker,
     url: Option<&'a str>,
     rabbitmq: Option<&'a RabbitMqConfig>,
+    kafka: Option<&'a KafkaConfig>,
     concurrency: usize,
 }
 
@@ -42,7 +44,8 @@ impl QueueConfig {
     pub fn location<'a>(&'a self, name: &'a str) -> Location<'a> {
         let Self { broker, concurrency, .. } = *self;
         let url = self.url.as_ref().map(|url| url.0.as_str());
-        Location { table: "queues", name, broker, url, rabbitmq: self.rabbitmq.as_ref(), concurrency }
+        let (rabbitmq, kafka) = (self.rabbitmq.as_ref(), self.kafka.as_ref());
+        Location { table: "queues", name, broker, url, rabbitmq, kafka, concurrency }
     }
 }
 
@@ -51,8 +54,8 @@ impl OutletConfig {
     pub fn location<'a>(&'a self, name: &'a str) -> Location<'a> {
         let url = self.url.as_ref().map(|url| url.0.as_str());
         // Nothing is received from it.
-        let (rabbitmq, concurrency) = (self.rabbitmq.as_ref(), 1);
-        Location { table: "outlets", name, broker: self.broker, url, rabbitmq, concurrency }
+        let (rabbitmq, kafka, concurrency) = (self.rabbitmq.as_ref(), self.kafka.as_ref(), 1);
+        Location { table: "outlets", name, broker: self.broker, url, rabbitmq, kafka, concurrency }
     }
 }
 
@@ -68,6 +71,12 @@ impl<'a> Location<'a> {
                 let concurrency = u16::try_from(self.concurrency).unwrap_or(u16::MAX);
                 QueueAddress::RabbitMq { server: Box::new(server), name: self.named().to_owned(), concurrency }
             }
+            Broker::Kafka => {
+                let url = Secret(self.url.unwrap_or_default().to_owned());
+                let server = KafkaConfig { url, ..self.kafka.cloned().unwrap_or_default() };
+                let (topic, concurrency) = (self.named().to_owned(), self.concurrency);
+                QueueAddress::Kafka { server: Box::new(server), topic, concurrency }
+            }
         }
     }
 
@@ -76,6 +85,7 @@ impl<'a> Location<'a> {
         match self.broker {
             Broker::Sqs => self.url.unwrap_or(self.name),
             Broker::RabbitMq => self.rabbitmq.and_then(|rabbitmq| rabbitmq.queue.as_deref()).unwrap_or(self.name),
+            Broker::Kafka => self.kafka.and_then(|kafka| kafka.topic.as_deref()).unwrap_or(self.name),
         }
     }
 
@@ -84,7 +94,7 @@ impl<'a> Location<'a> {
         match self.broker {
             Broker::Sqs => QueueRef::parse(self.named())
                 .map_or_else(|_| self.named().to_owned(), |reference| reference.name().to_owned()),
-            Broker::RabbitMq => self.named().to_owned(),
+            Broker::RabbitMq | Broker::Kafka => self.named().to_owned(),
         }
     }
 
@@ -93,19 +103,35 @@ impl<'a> Location<'a> {
         self.broker == Broker::Sqs && wasq_queues::is_fifo(self.named())
     }
 
+    /// Whether messages of one group come one after the other.
+    pub fn keeps_order(&self) -> bool {
+        match self.broker {
+            Broker::Sqs | Broker::RabbitMq => self.is_fifo(),
+            Broker::Kafka => self.kafka.map(|kafka| kafka.order).unwrap_or_default() == KafkaOrder::Key,
+        }
+    }
+
     /// Which queue it is, as far as the config's own words tell.
     pub fn identity(&self) -> Option<String> {
         match self.broker {
             Broker::Sqs => Some(QueueRef::parse(self.named()).ok()?.identity()),
             // Its nodes can be named in many ways: what is open is compared instead.
-            Broker::RabbitMq => None,
+            Broker::RabbitMq | Broker::Kafka => None,
         }
     }
 
     /// What is wrong with what it says.
     fn fault(&self) -> Option<Fault> {
         let key = |field: &str| format!("{}.{}.{field}", self.table, self.name);
+        if self.broker != Broker::Kafka && self.kafka.is_some() {
+            let rule = "the queue is not on Kafka; add broker = \"kafka\", or take the table away";
+            return Some((key("kafka"), "there".into(), rule.into()));
+        }
         match (self.broker, self.url) {
+            (Broker::Sqs, Some(url)) if is_kafka(url) => {
+                let rule = "it is Kafka's; add broker = \"kafka\"";
+                Some((key("url"), format!("{:?}", QueueUrl(url.to_owned())), rule.to_owned()))
+            }
             (Broker::Sqs, Some(url)) if is_amqp(url) => {
                 let rule = "it is RabbitMQ's; add broker = \"rabbitmq\"";
                 Some((key("url"), format!("{:?}", QueueUrl(url.to_owned())), rule.to_owned()))
@@ -138,8 +164,49 @@ impl<'a> Location<'a> {
                 let (field, value, rule) = rabbitmq.fault()?;
                 Some((key(&format!("rabbitmq.{field}")), value, rule))
             }
+            (Broker::Kafka, url) => {
+                let (field, value, rule) = self.kafka_fault(url)?;
+                Some((key(&field), value, rule))
+            }
         }
     }
+
+    /// The same on Kafka: the field, its value, and the rule.
+    fn kafka_fault(&self, url: Option<&str>) -> Option<Fault> {
+        if !kafka::IS_BUILT_IN {
+            return Some(("broker".into(), "\"kafka\"".into(), kafka::NOT_BUILT_IN.into()));
+        }
+        if self.rabbitmq.is_some() {
+            let rule = "the queue is on Kafka; take the table away";
+            return Some(("rabbitmq".into(), "there".into(), rule.into()));
+        }
+        match url {
+            None => {
+                let rule = "a queue on Kafka needs it: kafka://HOST:PORT,HOST:PORT, or kafka://USER:PASSWORD@HOST:PORT with \
+                            ${VARIABLE} for the password";
+                return Some(("url".into(), "missing".into(), rule.into()));
+            }
+            Some(url) if !is_kafka(url) => {
+                let rule = "Kafka's begins with kafka:// or kafkas://; the topic goes into [….kafka] topic";
+                return Some(("url".into(), format!("{:?}", QueueUrl(url.to_owned())), rule.into()));
+            }
+            Some(_) => {}
+        }
+        if self.table == "queues" && self.kafka.is_none_or(|kafka| kafka.group.is_none()) {
+            let rule = "a queue on Kafka needs one: hosts with the same group share the topic's messages, and no other service may \
+                        have it; name it after yours: [queues.NAME.kafka] group = \"shop-orders\"";
+            return Some(("kafka.group".into(), "missing".into(), rule.into()));
+        }
+        if let Some(rule) = kafka::topic_rule(self.named()) {
+            return Some(("kafka.topic".into(), format!("{:?}", self.named()), rule.into()));
+        }
+        let (field, value, rule) = self.kafka?.fault()?;
+        Some((format!("kafka.{field}"), value, rule))
+    }
+}
+
+fn is_kafka(url: &str) -> bool {
+    ["kafka://", "kafkas://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 fn is_amqp(url: &str) -> bool {
@@ -161,6 +228,12 @@ impl Config {
         let queues = self.queues.values_mut().map(|queue| &mut queue.rabbitmq);
         for rabbitmq in queues.chain(self.outlets.values_mut().map(|outlet| &mut outlet.rabbitmq)).flatten() {
             rabbitmq.ca_file = rabbitmq.ca_file.take().map(|file| base.join(file));
+        }
+        let queues = self.queues.values_mut().map(|queue| &mut queue.kafka);
+        for kafka in queues.chain(self.outlets.values_mut().map(|outlet| &mut outlet.kafka)).flatten() {
+            for file in [&mut kafka.ca_file, &mut kafka.certificate_file, &mut kafka.key_file] {
+                *file = file.take().map(|file| base.join(file));
+            }
         }
     }
 
