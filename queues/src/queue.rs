@@ -91,6 +91,12 @@ pub trait Queue: Send + Sync + 'static {
 
     async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>>;
 
+    /// Why [`delete`](Self::delete) would refuse some of these for good, asked for all of them
+    /// together: a broker may have messages that leave it in their turn only. Nothing is deleted.
+    fn refused_deletes(&self, receipts: &[Receipt]) -> Vec<Option<QueueError>> {
+        vec![None; receipts.len()]
+    }
+
     /// Hides each for so many whole seconds from now; 0 shows it again.
     async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>>;
 

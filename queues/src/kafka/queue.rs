@@ -1,5 +1,6 @@
 //! One topic of Kafka, as the host has any queue.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,17 +132,22 @@ impl Shared {
     }
 
     fn settle(&self, receipt: &Receipt) -> Result<(), QueueError> {
+        if self.has_letters
+            && let before @ 1.. = self.open_before(receipt)?
+        {
+            return Err(not_one_alone(&self.topic, before));
+        }
+        self.with_lease(receipt, Assignment::settle)
+    }
+
+    /// Messages of its partition before it that are not done.
+    fn open_before(&self, receipt: &Receipt) -> Result<usize, QueueError> {
         let mut before = 0;
         self.with_lease(receipt, |assignment, handed| {
-            if self.has_letters {
-                before = assignment.open_before(handed)?;
-            }
-            if before == 0 { assignment.settle(handed) } else { Ok(()) }
+            before = assignment.open_before(handed)?;
+            Ok(())
         })?;
-        match before {
-            0 => Ok(()),
-            _ => Err(not_one_alone(&self.topic, before)),
-        }
+        Ok(before)
     }
 
     /// It can be handed out again after so many seconds.
@@ -157,6 +163,13 @@ impl Shared {
             _ => later(assignment, handed, at),
         })
     }
+}
+
+/// The first message of each partition before the next one.
+fn in_turn(receipts: &[Receipt]) -> Vec<usize> {
+    let mut indexes: Vec<usize> = (0..receipts.len()).collect();
+    indexes.sort_by_key(|index| DeliveryRef::read(&receipts[*index]).map(|handed| (handed.partition, handed.offset)));
+    indexes
 }
 
 /// A message in the middle of a topic cannot be taken out of it.
@@ -214,11 +227,28 @@ impl Queue for KafkaQueue {
 
     /// Of several letters the first one goes first, whatever their order here.
     async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>> {
-        let mut in_turn: Vec<usize> = (0..receipts.len()).collect();
-        in_turn.sort_by_key(|index| DeliveryRef::read(&receipts[*index]).map(|handed| (handed.partition, handed.offset)));
         let mut answers = vec![Ok(()); receipts.len()];
-        for index in in_turn {
+        for index in in_turn(receipts) {
             answers[index] = self.0.settle(&receipts[index]);
+        }
+        answers
+    }
+
+    fn refused_deletes(&self, receipts: &[Receipt]) -> Vec<Option<QueueError>> {
+        let mut answers = vec![None; receipts.len()];
+        if !self.0.has_letters {
+            return answers;
+        }
+        // Of each partition, how many of these would be gone.
+        let mut gone: HashMap<i32, usize> = HashMap::new();
+        for index in in_turn(receipts) {
+            let Some(partition) = DeliveryRef::read(&receipts[index]).map(|handed| handed.partition) else { continue };
+            let gone = gone.entry(partition).or_default();
+            match self.0.open_before(&receipts[index]) {
+                Ok(before) if before > *gone => answers[index] = Some(not_one_alone(&self.0.topic, before - *gone)),
+                Ok(_) => *gone += 1,
+                Err(error) => answers[index] = Some(error),
+            }
         }
         answers
     }

@@ -44,6 +44,10 @@ const CONFIG: &[Section] = &[
         "`[queues.NAME.rabbitmq]`",
         "[queues.q]\n[outlets.o]\nbroker = 'rabbitmq'\nurl = 'amqp://x'\n[outlets.o.rabbitmq]\nKEY",
     ),
+    section(
+        "`[queues.NAME.kafka]`",
+        "[queues.q]\n[outlets.o]\nbroker = 'kafka'\nurl = 'kafka://x'\n[outlets.o.kafka]\nKEY",
+    ),
     section("`[outlets.NAME]`", "[queues.q]\n[outlets.o]\nKEY"),
     section(
         "`[schedules.NAME]`",
