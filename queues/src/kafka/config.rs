@@ -63,7 +63,7 @@ pub struct KafkaConfig {
     /// The largest message that the topic takes, its `max.message.bytes`: 1,024 to 1,000,000,000.
     /// Default 1,000,000.
     pub message_max_bytes: usize,
-    /// How the user in the URL is shown to be the one: `plain`, `scram-sha-256` or `scram-sha-512`.
+    /// How the user in the URL is shown to be the one: `scram-sha-512`, `scram-sha-256` or `plain`.
     /// Default `scram-sha-512`.
     pub sasl_mechanism: SaslMechanism,
     /// A PEM file of the certificates that TLS trusts. Default: the system's.
@@ -105,13 +105,13 @@ pub enum StartFrom {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SaslMechanism {
-    /// By the password itself: use it with TLS.
-    Plain,
-    #[serde(rename = "scram-sha-256")]
-    ScramSha256,
     #[default]
     #[serde(rename = "scram-sha-512")]
     ScramSha512,
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    /// By the password itself: use it with TLS.
+    Plain,
 }
 
 impl Default for KafkaConfig {
