@@ -90,7 +90,7 @@ fn consume(inbox: &Arc<Inbox>, settings: &Settings) -> Ended {
         Ok(consumer) => consumer,
         Err(error) => return Ended::Failed(lasting(settings, &error, None)),
     };
-    if let Err(error) = consumer.subscribe(&[&settings.topic]) {
+    if let Err(error) = consumer.subscribe(&[settings.topic.as_str()]) {
         return Ended::Failed(lasting(settings, &error, None));
     }
     let mut reading = Reading { inbox, settings, consumer: &consumer, paused: BTreeMap::new(), full_since: None };

@@ -1,5 +1,6 @@
 //! How messages are sent: each until all copies that are in step have it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -26,11 +27,12 @@ const BUFFER_KBYTES: u32 = 64 * 1024;
 /// Sends to any topic of one Kafka.
 pub struct Producer {
     producer: FutureProducer<Sender>,
+    listener: Arc<Listener>,
     target: CallTarget,
     message_max_bytes: usize,
 }
 
-struct Sender(Listener);
+struct Sender(Arc<Listener>);
 
 impl ClientContext for Sender {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -58,9 +60,10 @@ impl Producer {
             .set("queue.buffering.max.kbytes", BUFFER_KBYTES.max(kbytes(message_max_bytes)).to_string())
             // As Kafka's own clients: a key has its partition whoever sends it.
             .set("partitioner", "murmur2_random");
-        let producer = FutureProducer::from_config_and_context(&config, Sender(Listener::default()));
+        let listener = Arc::<Listener>::default();
+        let producer = FutureProducer::from_config_and_context(&config, Sender(listener.clone()));
         let producer = producer.map_err(|error| failed(&target, &error, None))?;
-        Ok(Self { producer, target, message_max_bytes })
+        Ok(Self { producer, listener, target, message_max_bytes })
     }
 
     /// Sends messages, all of them under way together. Answers in their order.
@@ -83,10 +86,10 @@ impl Producer {
             );
             return Err(QueueError::Permanent { code: "TooLarge".into(), message });
         }
-        let headers = production.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(&value[..]) })
+        let headers = production.headers.iter().fold(OwnedHeaders::new(), |headers, (name, value)| {
+            headers.insert(Header { key: name, value: Some(&value[..]) })
         });
-        let mut record = FutureRecord::to(topic).headers(headers);
+        let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic).headers(headers);
         record.key = production.key.as_deref();
         record.payload = production.value.as_deref();
         match self.producer.send(record, SEND_TIMEOUT).await {
@@ -94,7 +97,7 @@ impl Producer {
                 let timestamp = delivery.timestamp.to_millis().unwrap_or(-1);
                 Ok(MessageId(format!("{topic}:{}:{}:{timestamp}", delivery.partition, delivery.offset)))
             }
-            Err((error, _)) => Err(failed(&target, &error, self.producer.client().context().reason())),
+            Err((error, _)) => Err(failed(&target, &error, self.listener.reason())),
         }
     }
 }
