@@ -27,7 +27,9 @@ pub enum RedriveError {
         "queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}]; RabbitMQ does not tell where a queue's dropped messages go"
     )]
     NoDlqOnRabbitMq { queue: String },
-    #[error("queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}] to the topic of its dead letters; Kafka itself has none")]
+    #[error(
+        "queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}] to the topic of its dead letters; Kafka itself has none"
+    )]
     NoDlqOnKafka { queue: String },
     #[error("queue `{queue}`: its DLQ `{dlq}` must be {kind} like the queue itself, as SQS requires")]
     Kind { queue: String, dlq: String, kind: &'static str },

@@ -265,7 +265,8 @@ enum Polled {
 fn in_groups(deliveries: Vec<Delivery>, ordered: bool) -> Vec<Vec<Delivery>> {
     let mut groups: Vec<Vec<Delivery>> = Vec::new();
     for delivery in deliveries {
-        let same = groups.iter_mut().find(|group| ordered && delivery.group.is_some() && group[0].group == delivery.group);
+        let same =
+            groups.iter_mut().find(|group| ordered && delivery.group.is_some() && group[0].group == delivery.group);
         match same {
             Some(group) => group.push(delivery),
             None => groups.push(vec![delivery]),

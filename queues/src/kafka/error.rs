@@ -87,11 +87,9 @@ fn reading(code: RDKafkaErrorCode) -> (&'static str, bool, &'static str) {
         Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
             ("AccessRefused", false, "; check the user and the password in `url`, and `sasl_mechanism`")
         }
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize => (
-            "TooLarge",
-            false,
-            "; send less, or raise `message_max_bytes` and the topic's `max.message.bytes` alike",
-        ),
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize => {
+            ("TooLarge", false, "; send less, or raise `message_max_bytes` and the topic's `max.message.bytes` alike")
+        }
         Code::FencedInstanceId => (
             "FencedInstance",
             false,

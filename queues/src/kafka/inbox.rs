@@ -128,7 +128,8 @@ impl Inbox {
         let lost = |message: &str| QueueError::LeaseLost { message: message.into() };
         let handed = DeliveryRef::read(receipt).ok_or_else(|| lost("it is no receipt of Kafka's"))?;
         let changed = change(&mut self.state.lock().assignment, handed);
-        changed.map_err(|Gone| lost("its message is done, or its lease has ended, or its partition is another host's"))?;
+        changed
+            .map_err(|Gone| lost("its message is done, or its lease has ended, or its partition is another host's"))?;
         self.changed.notify_all();
         // One that was shown, or one that stood behind it.
         self.arrived.notify_waiters();

@@ -173,9 +173,10 @@ fn find(offsets: &[(i32, Option<i64>)], partition: i32) -> Option<i64> {
 /// What Kafka says is wrong with a topic.
 pub fn topic_error(metadata: &Metadata, topic: &str) -> Option<RDKafkaErrorCode> {
     match metadata.topics().iter().find(|found| found.name() == topic) {
-        Some(found) => found.error().map(RDKafkaErrorCode::from).or_else(|| {
-            found.partitions().is_empty().then_some(RDKafkaErrorCode::UnknownTopicOrPartition)
-        }),
+        Some(found) => found
+            .error()
+            .map(RDKafkaErrorCode::from)
+            .or_else(|| found.partitions().is_empty().then_some(RDKafkaErrorCode::UnknownTopicOrPartition)),
         None => Some(RDKafkaErrorCode::UnknownTopicOrPartition),
     }
 }

@@ -12,7 +12,7 @@ use wasq_core::message::{Delivery, MessageId, Receipt};
 use super::assignment::{Assignment, DeliveryRef};
 use super::config::{KafkaConfig, KafkaOrder, StartFrom, topic_rule};
 use super::consumer::Settings;
-use super::error::{CallTarget, configuration};
+use super::error::configuration;
 use super::intake::Intake;
 use super::partition::Gone;
 use super::queries::Asker;

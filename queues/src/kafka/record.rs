@@ -258,8 +258,7 @@ mod tests {
             header(KAFKA_TOMBSTONE, b"forged"),
         ];
         let (key, value) = (Some(&b"\xff"[..]), Some(&b""[..]));
-        let record =
-            Record::of(Read { topic: "t", partition: 0, offset: 0, timestamp_ms: None, key, value, headers });
+        let record = Record::of(Read { topic: "t", partition: 0, offset: 0, timestamp_ms: None, key, value, headers });
         assert_eq!(record.attributes["twice"].text(), Some("2"));
         assert_eq!(record.attributes[KAFKA_KEY].data_type, "Binary");
         assert!(!record.attributes.contains_key(KAFKA_TOMBSTONE) && !record.attributes.contains_key(DATA_TYPES));

@@ -72,10 +72,13 @@ impl Server {
         client
             .set("enable.auto.offset.store", "false")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("auto.offset.reset", match config.start_from {
-                StartFrom::Earliest => "earliest",
-                StartFrom::Latest => "latest",
-            })
+            .set(
+                "auto.offset.reset",
+                match config.start_from {
+                    StartFrom::Earliest => "earliest",
+                    StartFrom::Latest => "latest",
+                },
+            )
             .set("session.timeout.ms", session_ms.to_string())
             .set("heartbeat.interval.ms", HEARTBEAT_MAX_MS.min(session_ms / 3).to_string())
             .set("max.poll.interval.ms", POLL_MAX_MS.max(session_ms).to_string())

@@ -32,11 +32,14 @@ pub async fn make(config: &KafkaConfig, topic: &TopicTopology) -> Result<(), Que
         Err(error) => return Err(error),
     }
     let listener = Listener::default();
-    let admin = AdminClient::from_config_and_context(&client, listener).map_err(|error| failed(&target, &error, None))?;
+    let admin =
+        AdminClient::from_config_and_context(&client, listener).map_err(|error| failed(&target, &error, None))?;
     let partitions = topic.partitions.map_or(CLUSTERS_OWN, |number| i32::try_from(number).unwrap_or(i32::MAX));
     let replication = topic.replication_factor.map_or(CLUSTERS_OWN, i32::from);
     let wanted = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(replication));
-    let options = AdminOptions::new().request_timeout(Some(config.connect_timeout)).operation_timeout(Some(config.connect_timeout));
+    let options = AdminOptions::new()
+        .request_timeout(Some(config.connect_timeout))
+        .operation_timeout(Some(config.connect_timeout));
     let target = target.topic(&topic.name);
     let answers = admin.create_topics([&wanted], &options).await.map_err(|error| failed(&target, &error, None))?;
     match answers.into_iter().next() {

@@ -70,14 +70,17 @@ async fn a_group_that_may_not_be_joined_is_named_until_it_may() {
     let error = queue.receive(1, super::SOON, LONG).await.unwrap_err();
     let words = error.to_string();
     assert!(error.says_denied() && words.contains("\"orders-group\"") && words.contains("kafka-acls.sh"), "{words}");
-    until("it comes", || async { queue.receive(1, Duration::from_millis(100), LONG).await.is_ok_and(|r| r.len() == 1) })
-        .await;
+    until("it comes", || async {
+        queue.receive(1, Duration::from_millis(100), LONG).await.is_ok_and(|r| r.len() == 1)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_is_another_hosts_is_named_and_tried_again() {
     let cluster = new_cluster();
-    let fenced = wasq_queues::kafka::KafkaConfig { group_instance_id: Some("host-1".into()), ..config(&cluster, "orders") };
+    let fenced =
+        wasq_queues::kafka::KafkaConfig { group_instance_id: Some("host-1".into()), ..config(&cluster, "orders") };
     let queue = super::open_with(fenced, "orders").await;
     send(&queue, &["0"]).await;
     cluster.answers(RDKafkaApiKey::JoinGroup, &[Error::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);

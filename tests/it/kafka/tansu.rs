@@ -65,7 +65,8 @@ impl Tansu {
 /// A command whose S3 is moto.
 fn in_moto(command: Wasq, s3: &str) -> Wasq {
     let settings = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_REGION", "us-east-1")];
-    let settings = settings.into_iter().chain([("AWS_ENDPOINT", s3), ("AWS_ALLOW_HTTP", "true"), ("AWS_CONDITIONAL_PUT", "etag")]);
+    let settings =
+        settings.into_iter().chain([("AWS_ENDPOINT", s3), ("AWS_ALLOW_HTTP", "true"), ("AWS_CONDITIONAL_PUT", "etag")]);
     settings.fold(command, |command, (name, value)| command.env(name, value))
 }
 

@@ -95,7 +95,8 @@ fn what_contradicts_kafka_is_refused_with_the_way_out() {
     check("[queues.a]\nbroker = 'kafka'", &["queues.a.url", "missing", "kafka://HOST"]);
     check("[queues.a]\nbroker = 'kafka'\nurl = 'amqp://u:pa55@k'", &["queues.a.url", "kafkas://"]);
     check("[queues.a]\nbroker = 'kafka'\nurl = 'kafka://k'", &["queues.a.kafka.group", "missing", "shop-orders"]);
-    let more = |line: &str| format!("[queues.a]\nbroker = 'kafka'\nurl = 'kafka://k'\n[queues.a.kafka]\ngroup = 'g'\n{line}");
+    let more =
+        |line: &str| format!("[queues.a]\nbroker = 'kafka'\nurl = 'kafka://k'\n[queues.a.kafka]\ngroup = 'g'\n{line}");
     check(&more("max_gap = 0"), &["queues.a.kafka.max_gap", "1000000"]);
     check(&more("topic = 'a b'"), &["queues.a.kafka.topic", "249"]);
     check(&more("[queues.a.rabbitmq]"), &["queues.a.rabbitmq", "Kafka"]);

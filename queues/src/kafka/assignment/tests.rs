@@ -78,9 +78,15 @@ fn a_lease_that_is_not_renewed_ends_and_what_is_hidden_shows_again() {
     assignment.settle(handed[2]).unwrap();
     assert_eq!(assignment.next_due(), Some(five));
     assignment.show_due(five);
-    assert_eq!(hand_out(&mut assignment, 9, at(99)).iter().map(|h| (h.offset, h.delivery)).collect::<Vec<_>>(), [(1, 2)]);
+    assert_eq!(
+        hand_out(&mut assignment, 9, at(99)).iter().map(|h| (h.offset, h.delivery)).collect::<Vec<_>>(),
+        [(1, 2)]
+    );
     assignment.show_due(at(31));
-    assert_eq!(hand_out(&mut assignment, 9, at(99)).iter().map(|h| (h.offset, h.delivery)).collect::<Vec<_>>(), [(3, 2)]);
+    assert_eq!(
+        hand_out(&mut assignment, 9, at(99)).iter().map(|h| (h.offset, h.delivery)).collect::<Vec<_>>(),
+        [(3, 2)]
+    );
     assert_eq!(assignment.settle(handed[3]), Err(Gone), "its lease has ended");
     assignment.show(handed[0], clock::now()).unwrap();
     assert_eq!(hand_out(&mut assignment, 9, at(99)).len(), 1);
