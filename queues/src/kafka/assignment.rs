@@ -173,20 +173,13 @@ impl Assignment {
         let mut progress = Vec::new();
         for (number, ours) in &mut self.by_number {
             if let Some(position) = ours.position()
-                && ours.committed != Some(position)
+                && ours.said != Some(position)
             {
-                ours.committed = Some(position);
+                ours.said = Some(position);
                 progress.push((*number, position));
             }
         }
         progress
-    }
-
-    /// Kafka did not take it: it is progress still.
-    pub fn was_not_committed(&mut self, partition: i32) {
-        if let Some(ours) = self.by_number.get_mut(&partition) {
-            ours.committed = None;
-        }
     }
 
     /// Whether there is nothing more to be read for now.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
@@ -27,10 +27,8 @@ use super::inbox::{Inbox, Problem};
 use super::queries::topic_error;
 use super::record::{Read, Record};
 
-/// How long one look for a message takes while none comes. Commits and changes wait for it.
+/// How long one look for a message takes while none comes. Changes wait for it.
 const POLL: Duration = Duration::from_millis(50);
-/// How often Kafka is told how far the group has come, at most.
-const COMMIT_EVERY: Duration = Duration::from_millis(100);
 /// For how long the host may have enough before Kafka's client is told to pause: what it has
 /// fetched is fetched again afterwards.
 const FULL_FOR: Duration = Duration::from_secs(1);
@@ -94,7 +92,7 @@ fn consume(inbox: &Arc<Inbox>, settings: &Settings) -> Ended {
         return Ended::Failed(lasting(settings, &error, None));
     }
     let mut reading = Reading { inbox, settings, consumer: &consumer, paused: BTreeMap::new(), full_since: None };
-    let (mut committed_at, mut asked_at) = (clock::now(), clock::now());
+    let mut asked_at = clock::now();
     loop {
         if inbox.stops() {
             return Ended::Stopped;
@@ -105,10 +103,7 @@ fn consume(inbox: &Arc<Inbox>, settings: &Settings) -> Ended {
         if let Some(ended) = reading.step() {
             return ended;
         }
-        if clock::now() >= committed_at + COMMIT_EVERY {
-            committed_at = clock::now();
-            commit(&consumer, &inbox.take_progress());
-        }
+        store(&consumer, &inbox.take_progress());
         if clock::now() >= asked_at + ASK_EVERY {
             asked_at = clock::now();
             reading.ask_again();
@@ -228,14 +223,14 @@ fn lasting(settings: &Settings, error: &KafkaError, reason: Option<String>) -> P
     Problem { error: failed(&settings.target, error, reason), ends_with_answer: false }
 }
 
-/// Tells Kafka how far the group has come, and waits for no answer.
-fn commit(consumer: &BaseConsumer<Follower>, progress: &[(i32, i64)]) {
-    let Follower { inbox, topic, .. } = &**consumer.context();
+/// Has Kafka's client say how far the group has come. It does so by itself, soon and before a
+/// partition goes, and again where Kafka did not take it.
+fn store(consumer: &BaseConsumer<Follower>, progress: &[(i32, i64)]) {
+    let topic = &consumer.context().topic;
     if !progress.is_empty()
-        && let Err(error) = consumer.commit(&offsets(topic, progress), CommitMode::Async)
+        && let Err(error) = consumer.store_offsets(&offsets(topic, progress))
     {
-        tracing::debug!(topic, %error, "Kafka was not told how far the group has come");
-        progress.iter().for_each(|(partition, _)| inbox.was_not_committed(*partition));
+        tracing::debug!(topic, %error, "a partition is away that has come further");
     }
 }
 
@@ -276,24 +271,20 @@ impl ConsumerContext for Follower {
                 let progress = self.inbox.revoke(numbers(partitions));
                 tracing::debug!(topic = self.topic, partitions = ?numbers(partitions), "partitions are ours no longer");
                 // Lost ones are another's already: Kafka would refuse it.
-                if !consumer.assignment_lost()
-                    && !progress.is_empty()
-                    && let Err(error) = consumer.commit(&offsets(&self.topic, &progress), CommitMode::Sync)
-                {
-                    tracing::debug!(topic = self.topic, %error, "another host begins where Kafka was told last");
+                if !consumer.assignment_lost() {
+                    store(consumer, &progress);
                 }
             }
             Rebalance::Error(error) => tracing::debug!(topic = self.topic, %error, "the group could not be followed"),
         }
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let Err(error) = result else { return };
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) {
-            return;
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result
+            && error.rdkafka_error_code() != Some(RDKafkaErrorCode::NoOffset)
+        {
+            tracing::debug!(topic = self.topic, %error, "Kafka was not told how far the group has come");
         }
-        tracing::debug!(topic = self.topic, %error, "Kafka was not told how far the group has come");
-        numbers(offsets).into_iter().for_each(|partition| self.inbox.was_not_committed(partition));
     }
 }
 

@@ -188,10 +188,6 @@ impl Inbox {
         self.state.lock().assignment.take_progress()
     }
 
-    pub fn was_not_committed(&self, partition: i32) {
-        self.state.lock().assignment.was_not_committed(partition);
-    }
-
     pub fn is_full(&self, prefetch: usize) -> bool {
         self.state.lock().assignment.is_full(prefetch)
     }

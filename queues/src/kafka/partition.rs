@@ -26,8 +26,8 @@ pub struct Partition {
     open: BTreeMap<i64, Entry>,
     /// The offset that was read last.
     last: Option<i64>,
-    /// How far Kafka was told, or is being told, that the group has come.
-    pub committed: Option<i64>,
+    /// How far the group has come, as it was said last.
+    pub said: Option<i64>,
     /// The offsets of each key that are not done. Only with [`KafkaOrder::Key`].
     of_keys: HashMap<Bytes, BTreeSet<i64>>,
     /// What can be handed out now.
@@ -57,7 +57,7 @@ impl Partition {
             order,
             open: BTreeMap::new(),
             last: None,
-            committed: None,
+            said: None,
             of_keys: HashMap::new(),
             ready: BTreeSet::new(),
         }
@@ -69,7 +69,7 @@ impl Partition {
             return false;
         }
         // The group has come as far as where it begins.
-        self.committed.get_or_insert(offset);
+        self.said.get_or_insert(offset);
         self.last = Some(offset);
         if let Some(key) = self.line_of(&record) {
             self.of_keys.entry(key).or_default().insert(offset);
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn the_group_has_come_as_far_as_everything_is_done() {
         let mut partition = with(KafkaOrder::None, &["", "", "", ""]);
-        assert_eq!((partition.position(), partition.committed, partition.gap()), (Some(100), Some(100), 4));
+        assert_eq!((partition.position(), partition.said, partition.gap()), (Some(100), Some(100), 4));
         assert_eq!(all(&mut partition), [100, 101, 102, 103]);
         for (offset, position, gap) in [(101, 100, 4), (103, 100, 4), (100, 102, 2), (102, 104, 0)] {
             partition.settle(offset, 1).unwrap();

@@ -14,6 +14,8 @@ use super::client::Listener;
 use super::error::{CallTarget, failed, no_answer_in_time, refused};
 use crate::queue::QueueError;
 
+/// How long the client is listened to for why it has no answer.
+const LISTEN: Duration = Duration::from_millis(20);
 /// What the client has said meanwhile is read until there is no more, at most so much of it.
 const EVENTS_MAX: usize = 1_000;
 
@@ -132,7 +134,7 @@ impl Inner {
 
     /// From the client's answer to ours: with why brokers do not answer, which it says elsewhere.
     fn answered<T>(&self, answer: KafkaResult<T>) -> Result<T, QueueError> {
-        let said = self.events();
+        let said = self.events(if answer.is_ok() { Duration::ZERO } else { LISTEN });
         match answer {
             Ok(answer) => Ok(answer),
             Err(error) => {
@@ -151,10 +153,10 @@ impl Inner {
     }
 
     /// Reads what the client has said meanwhile. The answer is whether it may not go on.
-    fn events(&self) -> Option<RDKafkaErrorCode> {
+    fn events(&self, listen: Duration) -> Option<RDKafkaErrorCode> {
         let mut said = None;
         for _ in 0..EVENTS_MAX {
-            match self.consumer.poll(Duration::ZERO) {
+            match self.consumer.poll(listen) {
                 Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::Authentication))) => {
                     said = Some(RDKafkaErrorCode::Authentication);
                 }

@@ -12,6 +12,8 @@ use crate::queue::QueueError;
 /// The heartbeats of a member of a group, as Kafka's clients have them: three within the shortest
 /// session, or more.
 const HEARTBEAT_MAX_MS: u128 = 3_000;
+/// How often Kafka is told how far the group has come, at most.
+const COMMIT_EVERY_MS: u32 = 100;
 /// How long the thread that reads may be busy elsewhere. It never is for long.
 const POLL_MAX_MS: u128 = 300_000;
 /// Messages that Kafka's client fetches beforehand, in KiB, and how soon it looks whether there is
@@ -59,7 +61,7 @@ impl Server {
     pub fn asking(&self, group: Option<&str>) -> ClientConfig {
         let mut client = common(&self.config, &self.address);
         if let Some(group) = group {
-            client.set("group.id", group).set("enable.auto.commit", "false");
+            client.set("group.id", group);
         }
         client.set("isolation.level", "read_committed");
         client
@@ -70,7 +72,10 @@ impl Server {
         let session_ms = config.session_timeout.as_millis();
         let mut client = self.asking(Some(group));
         client
+            // What is stored is what the host says is done.
             .set("enable.auto.offset.store", "false")
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", COMMIT_EVERY_MS.to_string())
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set(
                 "auto.offset.reset",

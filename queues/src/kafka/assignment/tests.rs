@@ -94,7 +94,7 @@ fn a_lease_that_is_not_renewed_ends_and_what_is_hidden_shows_again() {
 }
 
 #[test]
-fn progress_is_said_once_unless_kafka_did_not_take_it() {
+fn progress_is_said_once() {
     let mut assignment = with(&[(0, 5..8), (1, 0..1)]);
     assert_eq!(assignment.take_progress(), []);
     let handed = hand_out(&mut assignment, 9, at(60));
@@ -104,8 +104,6 @@ fn progress_is_said_once_unless_kafka_did_not_take_it() {
     assignment.settle(of(5)).unwrap();
     assert_eq!(assignment.take_progress(), [(0, 7)]);
     assert_eq!(assignment.take_progress(), []);
-    assignment.was_not_committed(0);
-    assert_eq!(assignment.take_progress(), [(0, 7)]);
     assignment.settle(of(7)).unwrap();
     assert_eq!(assignment.take_progress(), [(0, 8)]);
 }
