@@ -23,14 +23,17 @@ struct Seen {
     /// How often each message was handed out.
     handed_out: BTreeMap<MessageId, usize>,
     deleted: HashSet<MessageId>,
+    /// How many were handed out by each host.
+    of_hosts: [usize; 2],
     /// Those whose delete came too late.
     lost: usize,
 }
 
 /// Receives and deletes until all are gone.
-async fn work(queue: KafkaQueue, seen: Arc<Mutex<Seen>>) {
+async fn work(host: usize, queue: KafkaQueue, seen: Arc<Mutex<Seen>>) {
     while seen.lock().deleted.len() < MESSAGES {
         let batch = queue.receive(10, Duration::from_millis(100), LONG).await.expect("the queue answers");
+        seen.lock().of_hosts[host] += batch.len();
         for delivery in &batch {
             *seen.lock().handed_out.entry(delivery.message_id.clone()).or_default() += 1;
         }
@@ -53,15 +56,32 @@ async fn work(queue: KafkaQueue, seen: Arc<Mutex<Seen>>) {
 async fn a_thousand_messages_are_all_done_while_a_host_comes_and_another_goes() {
     let first = new_queue(PARTITIONS).await;
     let messages: Vec<_> = (0..MESSAGES).map(|n| keyed(&format!("k{}:{n}", n % 100))).collect();
-    for answer in first.send(&messages).await {
+    let (at_first, later) = messages.split_at(MESSAGES / 4);
+    for answer in first.send(at_first).await {
         answer.expect("it is sent");
     }
     let topic = first.name().to_owned();
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let working = tokio::spawn(work(first, seen.clone()));
+    let sender = open(cluster(), &topic).await;
+    let working = tokio::spawn(work(0, first, seen.clone()));
     until("the first has begun", || async { seen.lock().deleted.len() > 50 }).await;
     let second = open(cluster(), &topic).await;
-    let joining = tokio::spawn(work(second.clone(), seen.clone()));
+    let joining = tokio::spawn(work(1, second.clone(), seen.clone()));
+    // One with each look, so that there are some left.
+    let mut later = later.chunks(1);
+    until("the second has its part", || {
+        let (seen, sender, more) = (&seen, &sender, later.next());
+        async move {
+            for answer in sender.send(more.unwrap_or_default()).await {
+                answer.expect("it is sent");
+            }
+            seen.lock().of_hosts[1] > 0
+        }
+    })
+    .await;
+    for answer in sender.send(&later.collect::<Vec<_>>().concat()).await {
+        answer.expect("it is sent");
+    }
     until("they have come halfway", || async { seen.lock().deleted.len() > MESSAGES / 2 }).await;
     // It goes with messages in hand.
     working.abort();

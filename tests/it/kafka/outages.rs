@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr as Error};
+use wasq_queues::kafka::KafkaConfig;
 use wasq_queues::{Queue, QueueError};
 
-use super::{Cluster, LONG, config, delete, message, open, receive_all, receive_one, send, text, texts};
+use super::{Cluster, LONG, config, delete, message, open, open_with, receive_all, receive_one, send, text, texts};
 use crate::support::until;
 
 /// A cluster of a test's own, with one topic.
@@ -18,7 +19,10 @@ fn new_cluster() -> Cluster {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_hand_stays_ours_while_the_brokers_are_away_and_is_settled_afterwards() {
     let cluster = new_cluster();
-    let queue = open(&cluster, "orders").await;
+    // They are back before the session ends.
+    let (session_timeout, connect_timeout) = (Duration::from_secs(120), Duration::from_secs(1));
+    let patient = KafkaConfig { session_timeout, connect_timeout, ..config(&cluster, "orders") };
+    let queue = open_with(patient, "orders").await;
     send(&queue, &["0", "1", "2"]).await;
     let all = receive_all(&queue, 3).await;
     cluster.mock().broker_down(1).unwrap();
@@ -81,7 +85,7 @@ async fn an_instance_that_is_another_hosts_is_named_and_tried_again() {
     let cluster = new_cluster();
     let fenced =
         wasq_queues::kafka::KafkaConfig { group_instance_id: Some("host-1".into()), ..config(&cluster, "orders") };
-    let queue = super::open_with(fenced, "orders").await;
+    let queue = open_with(fenced, "orders").await;
     send(&queue, &["0"]).await;
     cluster.answers(RDKafkaApiKey::JoinGroup, &[Error::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID]);
     let error = queue.receive(1, super::SOON, LONG).await.unwrap_err();
