@@ -173,8 +173,7 @@ pub enum KeyFrom {
 pub struct OutletConfig {
     /// Who has the queue: `sqs`, `rabbitmq` or `kafka`. Default `sqs`.
     pub broker: Broker,
-    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ and
-    /// on Kafka the server.
+    /// On SQS the queue: its name, URL or ARN; default: the table's name. Elsewhere the server.
     pub url: Option<QueueUrl>,
     /// How a queue on RabbitMQ is used.
     pub rabbitmq: Option<RabbitMqConfig>,
@@ -208,15 +207,13 @@ const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);
 pub struct QueueConfig {
     /// Who has the queue: `sqs`, `rabbitmq` or `kafka`. Default `sqs`.
     pub broker: Broker,
-    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ and
-    /// on Kafka the server.
+    /// On SQS the queue: its name, URL or ARN; default: the table's name. Elsewhere the server.
     pub url: Option<QueueUrl>,
     /// How a queue on RabbitMQ is used.
     pub rabbitmq: Option<RabbitMqConfig>,
     /// How a topic of Kafka is used.
     pub kafka: Option<KafkaConfig>,
-    /// The DLQ: a name; on SQS also a URL or an ARN. Default on SQS: the target of the queue's
-    /// redrive policy.
+    /// The DLQ: a name; on SQS also a URL or an ARN. Default on SQS: the redrive policy's target.
     pub dlq: Option<String>,
     pub envelope: Envelope,
     /// Where a message's type is, in the order in which the places are tried. Default
