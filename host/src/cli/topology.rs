@@ -91,19 +91,6 @@ impl Apply {
                 }
             }
         }
-        for (server, topic) in topics {
-            if self.dry_run {
-                println!("would make  {}", described_topic(&topic));
-                continue;
-            }
-            match make_topic(&server, &topic).await {
-                Ok(()) => println!("ok          {}", described_topic(&topic)),
-                Err(error) => {
-                    println!("problem     {}: {error}", topic.name);
-                    failures += 1;
-                }
-            }
-        }
         Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

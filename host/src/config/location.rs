@@ -129,7 +129,7 @@ impl<'a> Location<'a> {
     /// Whether messages of one group come one after the other.
     pub fn keeps_order(&self) -> bool {
         match self.broker {
-            Broker::Sqs | Broker::RabbitMq => self.is_fifo(),
+            Broker::Sqs | Broker::RabbitMq | Broker::Redis => self.is_fifo(),
             Broker::Kafka => self.kafka.map(|kafka| kafka.order).unwrap_or_default() == KafkaOrder::Key,
         }
     }

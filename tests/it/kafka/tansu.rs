@@ -7,7 +7,7 @@ use wasq_queues::kafka::{Kafka, KafkaConfig, KafkaQueue, TopicTopology, make_top
 use wasq_queues::{Queue, QueueError};
 use wasq_tests::servers::free_port;
 
-use super::{CONCURRENCY, LONG, delete, message, new_name, receive, text, texts};
+use super::{CONCURRENCY, delete, message, new_name, receive, text, texts};
 use crate::cli::binary::{Running, Wasq, client, wasq};
 use crate::cli::config_file;
 use crate::support::{Setup, until};

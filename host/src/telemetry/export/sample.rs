@@ -55,6 +55,8 @@ async fn dlq(runtime: &QueueRuntime, config: &Telemetry, now: UnixMs) {
             // A look takes all that is there.
             Broker::RabbitMq => false,
             Broker::Redis => true,
+            // It does not tell.
+            Broker::Kafka => false,
         };
     match meters.dead_letters.get() {
         Some(0.0) => meters.oldest_dead_letter_s.set(0.0),
@@ -79,7 +81,7 @@ async fn dlq(runtime: &QueueRuntime, config: &Telemetry, now: UnixMs) {
 async fn oldest(dlq: &dyn Queue) -> Result<Option<UnixMs>, QueueError> {
     match dlq.broker() {
         Broker::Sqs => peek(dlq).await,
-        Broker::RabbitMq | Broker::Redis => dlq.oldest().await,
+        Broker::RabbitMq | Broker::Redis | Broker::Kafka => dlq.oldest().await,
     }
 }
 
