@@ -24,6 +24,7 @@ mod owed;
 mod payload;
 mod pending;
 mod plugin_attempt;
+mod rate_limit;
 pub mod recent;
 mod record;
 pub mod retry;
@@ -44,7 +45,7 @@ use wasq_core::aws::CALL_TIMEOUT;
 use wasq_core::message::{Delivery, Message, MessageId, UnixMs};
 use wasq_ledgers::LedgerError;
 
-pub use services::{QueueRuntime, Services};
+pub use services::{QueueRuntime, Services, waiting_room};
 
 use batch::Batch;
 use claim::Claimed;
@@ -73,7 +74,7 @@ pub async fn handle(
     lease: Lease,
 ) -> QueueAction {
     let limits = &services.limits;
-    let keep_until = || services.clock.now() + limits.permit_wait + limits.settle_grace;
+    let keep_until = || services.clock.now() + limits.rate_wait + limits.permit_wait + limits.settle_grace;
     // Calls to AWS before the message is known.
     let calls = if runtime.s3.is_some() || runtime.sns.is_some() { CALL_TIMEOUT } else { Duration::ZERO };
     lease.keep_until(keep_until() + calls);
@@ -264,13 +265,21 @@ impl PluginAttempt<'_> {
         if let Some(exit) = too_large(message, &serving.stable) {
             return whole.of(&serving.stable).without_a_run(exit).await;
         }
+        let slots = match serving.stable.manifest.rates.is_empty() {
+            true => Vec::new(),
+            // Before the claim: who waits has none that its host's death would count.
+            false => match Box::pin(rate_limit::slots_for(&whole, message, &serving.stable)).await {
+                Ok(slots) => slots,
+                Err(exit) => return whole.of(&serving.stable).without_a_run(exit).await,
+            },
+        };
         let mut claim = match claim::claim(&whole, message, &serving.stable).await {
             Ok(claim) => claim,
             Err(exit) => return whole.without_a_run(exit).await,
         };
         let (plugin, version) = serving.version(&message.kind, &claim.key, whole.delivery.receive_count);
         let plugin_attempt = whole.of(plugin);
-        let (exit, admitted) = run::run(&plugin_attempt, message, plugin, &mut claim).await;
+        let (exit, admitted) = run::run(&plugin_attempt, message, plugin, &mut claim, slots).await;
         let (exit, settlement) = match plugin_attempt.failed_on_trial(serving, version, &exit) {
             true => {
                 let settlement = Settlement::on_the_earlier_version(&exit);

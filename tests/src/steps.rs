@@ -12,15 +12,17 @@ use clap::ValueEnum;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
+use wasq::admission::fleet_pools::FleetPools;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
+use wasq::admission::rates::Rates;
 use wasq::config::{Config, QueueConfig};
 use wasq::exit::Exit;
 use wasq::flow::decide::QueueAction;
 use wasq::flow::decode::{Decoded, decode};
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
-use wasq::flow::{QueueRuntime, Services};
+use wasq::flow::{QueueRuntime, Services, waiting_room};
 use wasq::lease::Keeper;
 use wasq::plugins::{Catalogs, Loader, Plugin};
 use wasq::sandbox::{Destinations, Job, Sandbox};
@@ -287,6 +289,9 @@ impl Kit {
             catalogs: self.catalogs.clone(),
             sandbox: self.sandbox.clone(),
             permits: Permits::new(&limits),
+            rates: Rates::of([], &limits),
+            fleet_pools: FleetPools::default(),
+            quotas: None,
             ledger: ledger.clone(),
             timers: None,
             groups: None,
@@ -319,6 +324,7 @@ impl Kit {
             dlq: queue.clone() as Arc<dyn Queue>,
             dlq_max_bytes: MaximumMessageSize::default(),
             queue: queue.clone(),
+            waiting_room: waiting_room(&config),
             config,
         });
         (workers, queue)

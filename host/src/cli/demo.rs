@@ -26,7 +26,7 @@ use wasq_local_sqs::{LocalSqs, Options};
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{Outgoing, Queue, QueueRules};
 
-use config::{NIGHT_S, QUEUE, config};
+use config::{NIGHT_S, PARTNER_LIMIT, QUEUE, config};
 use expected::{Expected, REPORTS};
 use orders::{Demand, Message, RENDITIONS, THUMBNAIL_SIZES};
 use sink::Sink;
@@ -121,7 +121,13 @@ impl Demo {
             Ok(count) => println!("the nightly report, every {NIGHT_S} s here: {count} nights, each asked for once"),
             Err(error) => println!("the nightly report is wrong: {error}"),
         }
-        let good = before.is_good() && after.is_good() && replayed > 0 && reports.is_ok();
+        let limit = PARTNER_LIMIT.parse().map_err(anyhow::Error::msg)?;
+        let partner = expected::partner_calls(&shop.world.effects(), limit);
+        match &partner {
+            Ok(most) => println!("the partner allows {PARTNER_LIMIT}: it was called {most} times in a second at most"),
+            Err(error) => println!("the partner was called too often: {error}"),
+        }
+        let good = before.is_good() && after.is_good() && replayed > 0 && reports.is_ok() && partner.is_ok();
         if self.keep {
             shop.keep().await?;
         }

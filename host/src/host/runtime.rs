@@ -10,7 +10,7 @@ use wasq_queues::{Broker, Brokers, QueueAddress};
 use super::outlet::sent_to;
 use super::queues::OpenQueue;
 use crate::config::AwsConfig;
-use crate::flow::QueueRuntime;
+use crate::flow::{QueueRuntime, waiting_room};
 use crate::flow::settle::Settler;
 use crate::lease::Keeper;
 use crate::telemetry::metrics::QueueMeters;
@@ -37,6 +37,7 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
     let queue = sent_to(&queue, s3.clone(), check.as_ref());
     let meters = Arc::new(QueueMeters::default());
     QueueRuntime {
+        waiting_room: waiting_room(&config),
         name,
         keeper: Keeper::start(connect, config.visibility, ledger.clone(), meters.clone()),
         settler: Settler::start(queue.clone(), meters.clone()),

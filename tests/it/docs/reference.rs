@@ -73,6 +73,7 @@ const CONFIG: &[Section] = &[
     section("`[telemetry]`", "[queues.q]\n[telemetry]\nKEY"),
     section("`[egress]`", "[queues.q]\n[egress]\nKEY"),
     section("`[secrets.NAME]`", "[queues.q]\n[secrets.S]\nenv = 'from-env'\nKEY"),
+    section("`[rates.NAME]`", "[queues.q]\n[rates.r]\nlimit = '1/s'\nKEY"),
     section("`[limits]`", "[queues.q]\n[limits]\nKEY"),
 ];
 
@@ -305,6 +306,7 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         "duration" => (bound("'3s'"), "3"),
         "size" => (bound("3"), "'x'"),
         "percentage" => (one("'5%'"), "5"),
+        "list of rates" => (one("['a', 'b:{/c}']"), "['a:b']"),
         "list of strings" => (one("['x']"), "'x'"),
         "list of places" => (one("['attribute:a', 'envelope', '/type', '/a/b']"), "['x']"),
         "bucket" => (one("'bucket'"), "'B'"),

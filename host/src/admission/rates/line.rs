@@ -1,0 +1,103 @@
+//! Messages that wait in hand for a slot: the one that was sent first goes first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use wasq_core::message::UnixMs;
+
+use super::bucket::Slot;
+
+/// Where a message stands: by when it was sent, and by who came first among equals.
+pub type Turn = (UnixMs, u64);
+
+/// The messages that wait.
+#[derive(Default)]
+pub struct Line(BTreeMap<Turn, Waiter>);
+
+/// A message that waits.
+pub struct Waiter {
+    pub tell: oneshot::Sender<Answer>,
+    /// Its part of the room that its queue has for those that wait.
+    pub room: OwnedSemaphorePermit,
+    /// When it is hidden if it has no slot by then.
+    pub until: Instant,
+}
+
+/// What it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Slot(Slot),
+    /// There is none for it for long.
+    Hide,
+}
+
+impl Line {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether nobody who waits was sent before.
+    pub fn would_be_first(&self, turn: Turn) -> bool {
+        self.0.first_key_value().is_none_or(|(first, _)| turn < *first)
+    }
+
+    /// How many were sent before.
+    pub fn before(&self, turn: Turn) -> usize {
+        // Mostly it is the newest.
+        match self.0.last_key_value() {
+            Some((last, _)) if *last < turn => self.0.len(),
+            Some(_) => self.0.range(..turn).count(),
+            None => 0,
+        }
+    }
+
+    pub fn join(&mut self, turn: Turn, waiter: Waiter) {
+        self.0.insert(turn, waiter);
+    }
+
+    pub fn leave(&mut self, turn: Turn) {
+        self.0.remove(&turn);
+    }
+
+    /// Sends the newest away for an older message of the same queue, which gets its room.
+    pub fn make_room(&mut self, turn: Turn, room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        let newer = self.0.range(turn..).next_back().map(|(turn, _)| *turn)?;
+        if !Arc::ptr_eq(self.0[&newer].room.semaphore(), room) {
+            return None;
+        }
+        let Waiter { tell, room, .. } = self.0.remove(&newer)?;
+        // One that has gone away needs no word.
+        drop(tell.send(Answer::Hide));
+        Some(room)
+    }
+
+    /// Gives a slot to the first who still waits.
+    ///
+    /// # Errors
+    /// The slot, where nobody does.
+    pub fn serve_first(&mut self, slot: Slot) -> Result<(), Slot> {
+        while let Some((_, waiter)) = self.0.pop_first() {
+            if waiter.tell.send(Answer::Slot(slot)).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(slot)
+    }
+
+    /// Sends those away who would wait past their time. `slot_at` says when there is a slot for one
+    /// with so many before it.
+    pub fn hide_after(&mut self, slot_at: impl Fn(usize) -> Instant) {
+        let late: Vec<_> = self.0.iter().enumerate().filter(|(before, (_, waiter))| slot_at(*before) > waiter.until).map(|(_, (turn, _))| *turn).collect();
+        for turn in late {
+            if let Some(waiter) = self.0.remove(&turn) {
+                drop(waiter.tell.send(Answer::Hide));
+            }
+        }
+    }
+}
