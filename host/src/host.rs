@@ -123,7 +123,7 @@ impl Host {
         let ingress = ingress::Server::bind(&config.ingress).await?;
         let watch = Watch::new(&config.plugins_dir).await;
         let catalog = load_plugins(&catalogs, &config).await?;
-        let opened = Opened::open(&config, secrets.clone(), catalog.most_attempts()).await?;
+        let opened = Opened::open(&config, secrets.clone(), catalog.demands()).await?;
         let Opened { otlp, access, fetcher, brokers, queues: open } = opened;
         let refused = |errors: Vec<_>| errors.into_iter().map(StartError::Queues).collect::<Vec<_>>();
         let open = open.or_refuse(config.strict_start).map_err(refused)?;

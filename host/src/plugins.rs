@@ -4,6 +4,7 @@ mod cache;
 mod catalog;
 pub mod compile;
 mod conflicts;
+pub mod demands;
 mod gone;
 pub mod grants;
 pub mod key_template;

@@ -29,7 +29,7 @@ pub use brokers::{Brokers, QueueAddress};
 pub use claim_check::ClaimCheckQueue;
 pub use in_order::send_in_order;
 pub use late_queue::LateQueue;
-pub use queue::{BATCH_MAX_ENTRIES, Outgoing, Outlet, Outlets, Queue, QueueError, batches, is_fifo};
+pub use queue::{BATCH_MAX_ENTRIES, DeliveryLimit, Outgoing, Outlet, Outlets, Queue, QueueError, batches, is_fifo};
 pub use queue_ref::{BadQueueRef, QueueRef};
 pub use rules::QueueRules;
 pub use wasq_sqs_rules::{

@@ -46,6 +46,13 @@ pub trait Queue: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// How often the broker delivers a message before it takes it away by itself, where it says so
+    /// in something else than [`attributes`](Self::attributes). It is asked once, when a host opens
+    /// the queue.
+    async fn delivery_limit(&self) -> Result<DeliveryLimit, QueueError> {
+        Ok(DeliveryLimit::None)
+    }
+
     /// Another queue of the same broker, by its name or its URL.
     async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
         let message = format!("{} is a queue by itself, and does not lead to {named}", self.name());
@@ -114,6 +121,16 @@ pub struct Outgoing {
     pub delay_s: u32,
     pub group: Option<String>,
     pub deduplication_id: Option<String>,
+}
+
+/// How often a broker delivers a message before it takes it away by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryLimit {
+    /// As often as it takes, as far as is known.
+    None,
+    /// As often as the broker's version has it.
+    Default,
+    Deliveries(u32),
 }
 
 /// Why a call failed.

@@ -17,6 +17,7 @@
 //! sends.
 
 mod address;
+mod arguments;
 mod config;
 mod error;
 mod handshake;

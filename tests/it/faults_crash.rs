@@ -12,7 +12,6 @@ use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_core::message::Delivery;
 use wasq_ledgers::Claim;
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
 use wasq_tests::crash::proxy::Proxy;
 
 use crate::support::servers::postgres;
@@ -130,7 +129,7 @@ async fn replay(rig: &Rig, queue: &str, count: usize) -> HashSet<Option<String>>
     let mut keys = HashSet::new();
     for delivery in &dead {
         let letter: Letter = serde_json::from_str(delivery.attributes["wasq"].text().unwrap()).unwrap();
-        let again = replayed(delivery, Some(&letter), false, &ReplayOptions::default()).unwrap();
+        let again = replayed(delivery, Some(&letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
         rig.queue(queue).await.send(&[again]).await.remove(0).unwrap();
         dlq.delete(std::slice::from_ref(&delivery.receipt)).await.remove(0).unwrap();
         keys.insert(letter.key);

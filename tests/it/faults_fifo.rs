@@ -9,7 +9,7 @@ use wasq::dlq::Letter;
 use wasq::host::Host;
 use wasq_core::message::Delivery;
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::{Outgoing, Queue};
+use wasq_queues::Outgoing;
 
 use crate::support::{Plugin, Rig, Setup, hosts};
 

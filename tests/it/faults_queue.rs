@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::json;
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
 
 use crate::support::{Plugin, Setup, until, wat};
 
@@ -251,7 +250,7 @@ async fn a_key_or_a_type_that_sqs_would_refuse_does_not_keep_a_message_from_the_
     rig.emptied().await;
     assert_eq!(dead.letter.kind.as_deref(), Some("odd\u{ffff}"));
     assert_eq!(dead.letter.key.as_deref(), Some("k\0\u{fffe}"));
-    let again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
+    let again = replayed(&dead.delivery, Some(&dead.letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
     rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
     assert_eq!(rig.letter().await.letter.key, dead.letter.key, "the replay has its key from its body");
     rig.end().await;

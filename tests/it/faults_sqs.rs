@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wasq::dlq::Letter;
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
 
 use crate::support::{Plugin, Rig, Setup, until};
 

@@ -16,7 +16,6 @@ use tokio::net::TcpStream;
 use wasq::config::Config;
 use wasq_ledgers::timers::{Timers, When};
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
 
 use crate::support::{Rig, Setup, until};
 use client::{Request, post};

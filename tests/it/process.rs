@@ -9,7 +9,6 @@ use serde_json::Value;
 use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::{Claim, ClaimRequest, Ledger};
-use wasq_queues::Queue;
 
 use crate::cli::binary::{Running, wasq};
 use crate::cli::config_file;

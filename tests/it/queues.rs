@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use wasq::config::{OutletConfig, PluginConfig, QueueConfig, QueueUrl};
 use wasq::host::Host;
 use wasq::host::queues;
+use wasq::plugins::demands::Demands;
 use wasq_local_sqs::{Effect, Fault};
 use wasq_queues::Brokers;
-use wasq_queues::Queue;
 
 use crate::support::{Plugin, Rig, Setup, until, wat};
 
@@ -167,7 +167,7 @@ async fn a_host_that_may_not_read_attributes_starts_and_says_what_it_cannot_chec
     let denied = Effect::FailBefore { code: "AccessDeniedException".into(), status: 403 };
     rig.sqs.faults().add(Fault::on("GetQueueAttributes", denied));
     let brokers = Brokers::new(&rig.config.aws);
-    let open = queues::open_queue(&brokers, "jobs", &rig.config.queues["jobs"], 5).await.unwrap();
+    let open = queues::open_queue(&brokers, "jobs", &rig.config.queues["jobs"], Demands::default()).await.unwrap();
     let warnings = open.warnings.join("\n");
     for part in ["sqs:GetQueueAttributes is denied for jobs,", "maxReceiveCount", "denied for jobs-dlq,"] {
         assert!(warnings.contains(part), "{warnings}");
@@ -178,7 +178,7 @@ async fn a_host_that_may_not_read_attributes_starts_and_says_what_it_cannot_chec
     rig.until_exits("done", 1).await;
 
     let no_dlq = QueueConfig::default();
-    let error = queues::open_queue(&brokers, "jobs", &no_dlq, 5).await.err().unwrap().to_string();
+    let error = queues::open_queue(&brokers, "jobs", &no_dlq, Demands::default()).await.err().unwrap().to_string();
     assert!(error.contains("set `dlq`, or allow sqs:GetQueueAttributes"), "{error}");
     rig.sqs.faults().clear();
     rig.end().await;

@@ -54,12 +54,6 @@ async fn new_queue(server: &Server) -> RabbitMqQueue {
     make(&connect(server).await, &new_name(), QueueType::Classic).await
 }
 
-/// That there is a new quorum queue is on disk a moment later only: a server that is killed before
-/// has an empty one, whose log is nobody's.
-fn keep_queues(server: &Server) {
-    server.rabbitmqctl(&["eval", "ok = dets:sync(ra_directory_reverse)."]).expect("it is on disk");
-}
-
 fn message(body: &str) -> Outgoing {
     let attributes = [("type".to_owned(), AttributeValue::string("probe"))].into();
     Outgoing { body: body.to_owned().into(), attributes, delay_s: 0, group: None, deduplication_id: None }

@@ -1,40 +1,42 @@
-//! A supervisor: it runs real hosts over the local queue and a ledger, kills, stops and ends them
-//! while they work, cuts and delays their connections, and then holds what the ledger says against
-//! what an independent sink saw.
+//! A supervisor: it runs real hosts over a broker and a ledger, kills, stops and ends them while they
+//! work, cuts and delays their connections, kills the broker, and then holds what the ledger says
+//! against what an independent sink saw.
 
 pub mod hosts;
 pub mod proxy;
 mod sink;
 mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_sqs::types::QueueAttributeName;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wasq::config::AwsConfig;
+use wasq::config::Config;
 use wasq_core::clock;
 use wasq_core::message::AttributeValue;
-use wasq_local_sqs::{LocalSqs, Options as SqsOptions};
-use wasq_queues::sqs::{Sqs, SqsQueue};
-use wasq_queues::{BATCH_MAX_ENTRIES, Outgoing, Queue};
+use wasq_queues::{BATCH_MAX_ENTRIES, Broker, Brokers, Outgoing, Queue};
 
 pub use self::verdict::Report;
 
 use self::hosts::{Hosts, Kill};
 use self::proxy::Proxy;
 use self::sink::Sink;
+use crate::brokers::TestBroker;
 use crate::servers::Server;
 
 /// The type of all messages, and the plugin that handles them.
 const KIND: &str = "probe";
 /// One message in so many has two steps and an outbox.
 const WITH_STEPS: usize = 10;
-/// The lease of a delivery. Short, so that what a dead host held comes back soon.
+/// The lease of a delivery, where its broker has none that short. So what a dead host had in hand
+/// comes back soon.
 const VISIBILITY_S: u64 = 3;
+/// One time in so many that the connections are meddled with, the broker is killed.
+const BROKER_DIES: usize = 4;
 /// How long nothing may happen before the run is given up.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(10);
@@ -61,18 +63,31 @@ pub struct Options {
     /// Hosts at once. The local ledger allows one.
     pub hosts: usize,
     pub seed: u64,
+    /// Who has the queue.
+    pub broker: Broker,
     /// The `wasq` binary.
     pub wasq: PathBuf,
+}
+
+/// What befell the connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outages {
+    /// How often they were cut or delayed.
+    pub cuts: usize,
+    /// How often the broker was killed and started again.
+    pub broker_kills: usize,
+    /// How often hosts lost their connection to the broker so.
+    pub from_broker: usize,
 }
 
 /// What all parts of a run share. It ends with this.
 struct Stage {
     options: Options,
-    sqs: LocalSqs,
-    queue: SqsQueue,
-    dlq: SqsQueue,
+    broker: TestBroker,
+    queue: Arc<dyn Queue>,
+    dlq: Arc<dyn Queue>,
     sink: Sink,
-    to_sqs: Proxy,
+    to_broker: Proxy,
     /// The ledger's server with the proxy before it, unless the ledger is in a directory.
     ledger: Option<(Server, Proxy)>,
     dir: TempDir,
@@ -89,26 +104,17 @@ pub async fn run(options: Options, progress: &dyn Fn(usize)) -> Result<Report> {
     let stage = Stage::set(options).await?;
     stage.send_all().await?;
     let mut hosts = Hosts::start(&stage).await?;
-    let cuts = stage.torment(&mut hosts, &mut rng, progress).await?;
+    let outages = stage.torment(&mut hosts, &mut rng, progress).await?;
     stage.emptied(&mut hosts).await?;
     let kills = hosts.end().await?;
-    verdict::judge(stage, kills, cuts, began.elapsed()).await
+    verdict::judge(stage, kills, outages, began.elapsed()).await
 }
 
 impl Stage {
     async fn set(options: Options) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let sqs = LocalSqs::start(SqsOptions::new(dir.path().join("sqs")).port(0)).await?;
-        let aws = AwsConfig {
-            endpoint_url: Some(sqs.endpoint_url()),
-            region: Some("eu-central-1".into()),
-            ..AwsConfig::default()
-        };
-        let client = Sqs::connect(&aws).await;
-        for name in ["jobs", "jobs-dlq"] {
-            let create = client.client().create_queue().queue_name(name);
-            create.attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string()).send().await?;
-        }
+        let broker = TestBroker::start(options.broker, dir.path()).await?;
+        let (queue, dlq) = open_queues(&broker, &options.wasq, dir.path()).await?;
         let server = match options.store {
             Store::Local => None,
             Store::Redis => Some(Server::redis()?),
@@ -121,17 +127,8 @@ impl Stage {
                 Some((server, proxy))
             }
         };
-        let upstream = sqs.endpoint_url().trim_start_matches("http://").trim_end_matches('/').parse()?;
-        Ok(Self {
-            queue: client.queue("jobs").await?,
-            dlq: client.queue("jobs-dlq").await?,
-            sink: Sink::start().await?,
-            to_sqs: Proxy::start(upstream).await?,
-            ledger,
-            options,
-            sqs,
-            dir,
-        })
+        let to_broker = Proxy::start(broker.addr()?).await?;
+        Ok(Self { queue, dlq, sink: Sink::start().await?, to_broker, ledger, options, broker, dir })
     }
 
     async fn send_all(&self) -> Result<()> {
@@ -172,34 +169,44 @@ impl Stage {
         numbered(n, &body)
     }
 
-    /// Lets the hosts work, and hits one of them each time that a share of the work is done. The
-    /// answer is how often connections were cut or delayed.
-    async fn torment(&self, hosts: &mut Hosts, rng: &mut Rng, progress: &dyn Fn(usize)) -> Result<usize> {
+    /// Lets the hosts work, and hits one of them each time that a share of the work is done.
+    async fn torment(&self, hosts: &mut Hosts, rng: &mut Rng, progress: &dyn Fn(usize)) -> Result<Outages> {
         let Options { kills, messages, members, .. } = self.options;
         // A group's messages are its opener, its members, and what follows.
         let all = messages * if members > 0 { members + 2 } else { 1 };
-        let mut cuts = 0;
+        let mut outages = Outages::default();
         for kill in 1..=kills {
             self.until_started(kill * all / (kills + 1), hosts).await?;
             if rng.f64() < 0.3 {
-                self.meddle(rng).await;
-                cuts += 1;
+                self.meddle(rng, &mut outages)?;
             }
             hosts.hit(Kill::draw(rng), rng).await?;
             progress(kill);
         }
-        Ok(cuts)
+        Ok(outages)
     }
 
-    /// Cuts connections, or makes them slow for a while; never for as long as a lease.
-    async fn meddle(&self, rng: &mut Rng) {
-        let proxies: Vec<&Proxy> =
-            [&self.to_sqs].into_iter().chain(self.ledger.as_ref().map(|(_, proxy)| proxy)).collect();
-        let proxy = proxies[rng.usize(0..proxies.len())];
-        match rng.bool() {
-            true => proxy.cut(Duration::from_millis(rng.u64(0..=500))),
-            false => proxy.delay(Duration::from_millis(rng.u64(1..=100)), Duration::from_millis(500)),
+    /// Cuts connections, or makes them slow for a while, never for as long as a lease; or kills the
+    /// broker.
+    fn meddle(&self, rng: &mut Rng, outages: &mut Outages) -> Result<()> {
+        if self.broker.can_be_killed() && (outages.broker_kills == 0 || rng.usize(0..BROKER_DIES) == 0) {
+            self.broker.kill_and_restart()?;
+            outages.broker_kills += 1;
+            outages.from_broker += 1;
+            return Ok(());
         }
+        outages.cuts += 1;
+        let proxies: Vec<&Proxy> =
+            [&self.to_broker].into_iter().chain(self.ledger.as_ref().map(|(_, proxy)| proxy)).collect();
+        let which = rng.usize(0..proxies.len());
+        match rng.bool() {
+            true => {
+                outages.from_broker += usize::from(which == 0);
+                proxies[which].cut(Duration::from_millis(rng.u64(0..=500)));
+            }
+            false => proxies[which].delay(Duration::from_millis(rng.u64(1..=100)), Duration::from_millis(500)),
+        }
+        Ok(())
     }
 
     /// Waits until so many messages were started at least once.
@@ -216,12 +223,7 @@ impl Stage {
             let followed = async || Ok(self.sink.names(|name| name.starts_with("follow-up/")) >= self.options.messages);
             self.wait("every group is followed", hosts, followed).await?;
         }
-        let is_empty = async || {
-            let attributes = self.queue.attributes().await?;
-            let counts =
-                ["", "NotVisible", "Delayed"].map(|kind| &attributes[&format!("ApproximateNumberOfMessages{kind}")]);
-            Ok(counts.iter().all(|count| *count == "0"))
-        };
+        let is_empty = async || Ok(self.broker.left(&*self.queue).await? == 0);
         self.wait("the queue is empty", hosts, is_empty).await
     }
 
@@ -242,6 +244,19 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// Makes the queue and its DLQ, and opens both.
+async fn open_queues(broker: &TestBroker, wasq: &Path, dir: &Path) -> Result<(Arc<dyn Queue>, Arc<dyn Queue>)> {
+    let file = dir.join("queues.toml");
+    let text = hosts::queue_text(broker, broker.addr()?, 1);
+    std::fs::write(&file, &text)?;
+    broker.make_queues(wasq, &file, &["jobs", "jobs-dlq"]).await?;
+    let config = Config::parse(&text, &file)?;
+    let address = config.location("jobs").context("the config has it")?.address();
+    let queue = Brokers::new(&config.aws).queue(&address).await?;
+    let dlq = queue.sibling("jobs-dlq").await?;
+    Ok((queue, dlq))
 }
 
 /// A message of the hosts' one type, under a key of its own.

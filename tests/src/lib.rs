@@ -3,6 +3,7 @@
 //! hosts, hostile guests, fuzzing, limits of the fleet, and the steps of a message's way with the guard that counts what
 //! they cost.
 
+pub mod brokers;
 pub mod crash;
 pub mod fuzz;
 pub mod guard;

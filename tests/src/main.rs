@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use wasq_queues::Broker;
 use wasq_tests::crash::{self, Report, Store};
 use wasq_tests::sim::{Simulator, Summary, Violation};
 
@@ -66,6 +67,9 @@ struct Crash {
     /// Hosts at once. The local ledger allows one.
     #[arg(long, default_value_t = 1)]
     hosts: usize,
+    /// Who has the queue; a server is started for it.
+    #[arg(long, default_value_t = Broker::Sqs)]
+    broker: Broker,
     /// What is drawn at random follows from it; what the machine does in between does not.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -97,11 +101,11 @@ impl Crash {
             Some(path) => path,
             None => std::env::current_exe()?.with_file_name("wasq"),
         };
-        let Self { store, kills, messages, members, permits, hosts, seed, .. } = self;
+        let Self { store, kills, messages, members, permits, hosts, seed, broker, .. } = self;
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} kills, {elapsed}")?;
         let bar = ProgressBar::new(kills as u64).with_style(style);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let options = crash::Options { store, kills, messages, members, permits, hosts, seed, wasq };
+        let options = crash::Options { store, kills, messages, members, permits, hosts, seed, broker, wasq };
         let report = runtime.block_on(crash::run(options, &|done| bar.set_position(done as u64)));
         bar.finish_and_clear();
         let report = report?;
@@ -114,15 +118,17 @@ impl Crash {
 }
 
 fn in_a_table(report: &Report) -> String {
-    let crash::Options { store, hosts, permits, members, .. } = &report.options;
+    let crash::Options { store, hosts, permits, members, broker, .. } = &report.options;
     let kills = format!("{} + {} + {}", report.kills.kill, report.kills.stop, report.kills.term);
     let rows = [
+        ("broker", broker.to_string()),
         ("ledger", format!("{store:?}").to_lowercase()),
         ("hosts x permits", format!("{hosts} x {permits}")),
         ("members of each group", members.to_string()),
         ("messages", report.messages.to_string()),
         ("kill -9 + STOP/CONT + TERM", kills),
-        ("connections cut or delayed", report.cuts.to_string()),
+        ("connections cut or delayed", report.outages.cuts.to_string()),
+        ("broker killed and started again", report.outages.broker_kills.to_string()),
         ("starts", format!("{} (at most {})", report.starts, report.starts_max())),
         ("completions", report.completions.to_string()),
         ("steps done again", report.steps_repeated.to_string()),

@@ -11,6 +11,7 @@ use wasq_ledgers::{Ledger, LedgerError, OpenError, local};
 use super::table::{Table, list, name};
 use crate::config::{Config, QueueConfig};
 use crate::host::{Opened, StartError, kept_versions};
+use crate::plugins::demands::Demands;
 use crate::plugins::{Catalog, Catalogs, Loader};
 use crate::sandbox::Sandbox;
 
@@ -52,7 +53,7 @@ impl Check {
         if let Err(error) = crate::ingress::check(&config.ingress) {
             problem(error.to_string());
         }
-        let mut attempts = crate::plugins::manifest::Retry::default().max_attempts;
+        let mut demands = Demands::default();
         match catalogs.reload(&config.plugins_dir) {
             Err(error) => problem(format!("plugins_dir {}: {error}", config.plugins_dir.display())),
             Ok(catalog) => {
@@ -99,7 +100,7 @@ impl Check {
                 if catalog.plugins().next().is_none() {
                     problem(format!("plugins_dir {}: no plugin in it", config.plugins_dir.display()));
                 }
-                attempts = catalog.most_attempts();
+                demands = catalog.demands();
                 println!("\n{}", types(&catalog));
             }
         }
@@ -116,7 +117,7 @@ impl Check {
             if let Err(error) = kept_versions(&config) {
                 problem(error.to_string());
             }
-            match Opened::open(&config, secrets.clone(), attempts).await {
+            match Opened::open(&config, secrets.clone(), demands).await {
                 Ok(opened) => {
                     for queue in opened.queues.queues {
                         println!("ok       {} with the DLQ {}", queue.queue.name(), queue.dlq.name());

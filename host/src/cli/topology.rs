@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use wasq_queues::QueueAddress;
 use wasq_queues::rabbitmq::{QueueTopology, RabbitMq, RabbitMqConfig};
@@ -49,6 +49,18 @@ impl Topology {
         let TopologyCommand::Apply(apply) = self.command;
         apply.run().await
     }
+}
+
+/// Makes each queue that the config has on a broker of its own, with its DLQ.
+///
+/// # Errors
+/// The first that could not be made, and why.
+pub async fn make(config: &Config) -> anyhow::Result<()> {
+    for (server, queue) in wanted(config)? {
+        let made = async { RabbitMq::connect(server).await?.declare(&queue).await };
+        made.await.with_context(|| format!("cannot make the queue {}", queue.name))?;
+    }
+    Ok(())
 }
 
 impl Apply {

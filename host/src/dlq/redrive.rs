@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use humantime_serde::re::humantime::format_duration;
-use wasq_queues::{Broker, QueueAttributes, is_fifo};
+use wasq_queues::{Broker, DeliveryLimit, QueueAttributes, is_fifo};
 
 use crate::config::{KeyFrom, OnExhausted, QueueConfig};
 
@@ -16,6 +16,11 @@ pub enum RedriveError {
          attempts: SQS would take it away before the host is done with it; set maxReceiveCount to 1000, or remove the policy"
     )]
     TooFewReceives { queue: String, max_receive_count: u32, attempts: u32 },
+    #[error(
+        "queue `{queue}`: RabbitMQ drops a message after {deliveries} deliveries (x-delivery-limit), but one may take \
+         {attempts} attempts; make the queue anew with a limit of 1000, or remove it"
+    )]
+    TooFewDeliveries { queue: String, deliveries: u32, attempts: u32 },
     #[error("queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}], or give the queue a redrive policy")]
     NoDlq { queue: String },
     #[error(
@@ -48,6 +53,10 @@ pub enum RedriveError {
 
 /// With fewer receives than this the waits that count no attempt may well use up a redrive policy.
 const RECEIVES_ENOUGH: u32 = 500;
+
+/// For how long a message may be in hand beside its run: it waits for a permit, it is settled, or it
+/// is hidden.
+const RUN_MARGIN: Duration = Duration::from_secs(2 * 60);
 
 /// Where a queue's failed messages go: by us, and by SQS.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,6 +124,48 @@ pub fn check_receives(name: &str, max_receive_count: u32, attempts: u32) -> Resu
         return Ok(());
     }
     Err(RedriveError::TooFewReceives { queue: name.to_owned(), max_receive_count, attempts })
+}
+
+/// The same of a broker that says it in another way.
+pub fn check_deliveries(name: &str, limit: DeliveryLimit, attempts: u32) -> Result<(), RedriveError> {
+    match limit {
+        DeliveryLimit::Deliveries(deliveries) if deliveries <= attempts => {
+            Err(RedriveError::TooFewDeliveries { queue: name.to_owned(), deliveries, attempts })
+        }
+        DeliveryLimit::Deliveries(_) | DeliveryLimit::Default | DeliveryLimit::None => Ok(()),
+    }
+}
+
+/// What uses up a small limit.
+pub fn delivery_warning(limit: DeliveryLimit) -> Option<String> {
+    let limit = match limit {
+        DeliveryLimit::None => return None,
+        DeliveryLimit::Deliveries(deliveries) if deliveries >= RECEIVES_ENOUGH => return None,
+        DeliveryLimit::Deliveries(deliveries) => format!("RabbitMQ drops a message after {deliveries} deliveries"),
+        DeliveryLimit::Default => {
+            "it has no x-delivery-limit: RabbitMQ 4 drops a message after 21 deliveries then, 3.x \
+                                   after none"
+                .to_owned()
+        }
+    };
+    Some(format!(
+        "{limit}. Each time that the host puts one back counts, also where it counts no attempt: snooze, unavailable and \
+         breaker-open, paused, busy, no-permit, ledger-down, unroutable. Make the queue with a limit of 1000 (`wasq topology \
+         apply` does)"
+    ))
+}
+
+/// Where the broker may take a message away from a handler that still runs. It does not say after
+/// how long.
+pub fn timeout_warning(broker: Broker, timeout: Duration) -> Option<String> {
+    let allowed = broker.runs_up_to().filter(|allowed| timeout + RUN_MARGIN > *allowed)?;
+    Some(format!(
+        "a plugin has the timeout {}. RabbitMQ ends the channel of a message that is in hand for longer than \
+         `consumer_timeout`, {} unless it is set: set it to more than {} there",
+        format_duration(timeout),
+        format_duration(allowed),
+        format_duration(timeout + RUN_MARGIN),
+    ))
 }
 
 /// An unroutable message must be dead-lettered before SQS deletes it. Nobody has asked for the

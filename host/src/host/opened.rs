@@ -11,6 +11,7 @@ use super::StartError;
 use crate::admin;
 use crate::config::Config;
 use crate::host::queues::{self, OpenQueues};
+use crate::plugins::demands::Demands;
 use crate::sandbox::egress::{Fetcher, Secrets};
 use crate::telemetry::export::otlp;
 
@@ -27,12 +28,12 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens everything. `attempts` are the most that a plugin makes.
+    /// Opens everything. `demands` are those of all plugins.
     ///
     /// # Errors
     /// All that is wrong, with the queues that could not be opened, where a host cannot start
     /// whatever becomes of its queues.
-    pub async fn open(config: &Config, secrets: Arc<Secrets>, attempts: u32) -> Result<Self, Vec<StartError>> {
+    pub async fn open(config: &Config, secrets: Arc<Secrets>, demands: Demands) -> Result<Self, Vec<StartError>> {
         let mut errors = Vec::new();
         let otlp = otlp::Settings::new(&config.telemetry, |name| std::env::var(name).ok());
         let otlp = otlp.map_err(|error| errors.push(error.into())).ok();
@@ -41,7 +42,7 @@ impl Opened {
         let secrets_aws = config.secrets_aws.as_ref().unwrap_or(&config.aws);
         let fetcher = Fetcher::start(secrets, secrets_aws, config.egress.secrets_refresh).await;
         let brokers = Brokers::new(&config.aws);
-        let queues = queues::open_all(&brokers, config, attempts).await;
+        let queues = queues::open_all(&brokers, config, demands).await;
         match (otlp, access) {
             (Some(otlp), Some(access)) => Ok(Self { otlp, access, fetcher, brokers, queues }),
             _ => {

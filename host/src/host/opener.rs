@@ -86,8 +86,8 @@ impl Opener {
     }
 
     async fn try_queue(&self, name: &str, config: &QueueConfig) -> Result<OpenQueue, OpenError> {
-        let attempts = self.services.catalogs.current().most_attempts();
-        let open = open_queue(&self.brokers, name, config, attempts).await?;
+        let demands = self.services.catalogs.current().demands();
+        let open = open_queue(&self.brokers, name, config, demands).await?;
         self.rings.add(&open)?;
         Ok(open)
     }

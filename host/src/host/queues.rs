@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::future::{join, join_all};
 use parking_lot::Mutex;
 use wasq_queues::{
-    Broker, Brokers, MaximumMessageSize, Outlet, Outlets, Queue, QueueAttributes, QueueError, Retention,
+    Broker, Brokers, DeliveryLimit, MaximumMessageSize, Outlet, Outlets, Queue, QueueAttributes, QueueError, Retention,
 };
 
 use super::outlet::outlet_queue;
@@ -15,6 +15,7 @@ use crate::config::{Config, DeadLetterEdge, OutletConfig, QueueConfig, QueueRef,
 use crate::dlq::redrive::{self, Redrive, RedriveError};
 use crate::flow::Services;
 use crate::plugins::Catalog;
+use crate::plugins::demands::Demands;
 
 /// Why a queue of the config cannot be worked on.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,7 @@ pub struct OpenQueue {
     pub dlq: Arc<dyn Queue>,
     pub dlq_max_bytes: MaximumMessageSize,
     pub max_receive_count: Option<u32>,
+    delivery_limit: DeliveryLimit,
     /// What is allowed and may be meant otherwise, and what could not be checked.
     pub warnings: Vec<String>,
     /// Which queues the two are, to compare with others.
@@ -112,14 +114,22 @@ impl OpenQueues {
     }
 }
 
-/// The `maxReceiveCount` of the queues that are open, which plugins that are loaded later must not
-/// reach either.
+/// After how many receives the brokers take a message away from the queues that are open, which
+/// plugins that are loaded later must not reach either.
 #[derive(Default)]
-pub struct ReceiveLimits(Mutex<Vec<(String, u32)>>);
+pub struct ReceiveLimits(Mutex<Vec<ReceiveLimit>>);
+
+struct ReceiveLimit {
+    queue: String,
+    max_receive_count: Option<u32>,
+    delivery_limit: DeliveryLimit,
+}
 
 impl ReceiveLimits {
     pub fn add(&self, open: &OpenQueue) {
-        self.0.lock().extend(open.max_receive_count.map(|count| (open.name.clone(), count)));
+        let OpenQueue { name, max_receive_count, delivery_limit, .. } = open;
+        let (queue, max_receive_count, delivery_limit) = (name.clone(), *max_receive_count, *delivery_limit);
+        self.0.lock().push(ReceiveLimit { queue, max_receive_count, delivery_limit });
     }
 
     /// Says what is wrong with the plugins: none is loaded, or one makes more attempts than a
@@ -127,7 +137,7 @@ impl ReceiveLimits {
     pub fn note(&self, services: &Services, config: &Config, catalog: &Catalog) {
         let nothing = catalog.plugins().next().is_none();
         let nothing = nothing.then(|| format!("no plugin is loaded from {}", config.plugins_dir.display()));
-        let too_few = self.check(catalog.most_attempts()).err().map(|error| error.to_string());
+        let too_few = self.check(catalog.demands().attempts).err().map(|error| error.to_string());
         if let Some(problem) = &too_few {
             tracing::error!("{problem}");
         }
@@ -136,13 +146,16 @@ impl ReceiveLimits {
 
     /// Against the most `attempts` that a plugin makes.
     pub fn check(&self, attempts: u32) -> Result<(), RedriveError> {
-        self.0.lock().iter().try_for_each(|(name, count)| redrive::check_receives(name, *count, attempts))
+        self.0.lock().iter().try_for_each(|ReceiveLimit { queue, max_receive_count, delivery_limit }| {
+            redrive::check_deliveries(queue, *delivery_limit, attempts)?;
+            max_receive_count.map_or(Ok(()), |count| redrive::check_receives(queue, count, attempts))
+        })
     }
 }
 
 /// Opens all of them, as far as they can be opened.
-pub async fn open_all(brokers: &Brokers, config: &Config, attempts: u32) -> OpenQueues {
-    let queues = config.queues.iter().map(|(name, queue)| open_queue(brokers, name, queue, attempts));
+pub async fn open_all(brokers: &Brokers, config: &Config, demands: Demands) -> OpenQueues {
+    let queues = config.queues.iter().map(|(name, queue)| open_queue(brokers, name, queue, demands));
     let outlets = config.outlets.iter().map(|(name, outlet)| open_outlet(brokers, name, outlet));
     let (queues, outlets) = join(join_all(queues), join_all(outlets)).await;
     let mut unopened = Vec::new();
@@ -171,13 +184,13 @@ fn opened<'n, T>(
     sorted.collect()
 }
 
-/// Opens the queue and its DLQ. The redrive policy is checked against the most `attempts` that a
-/// plugin makes.
+/// Opens the queue and its DLQ. The redrive policy is checked against the plugins'
+/// `demands`.
 pub async fn open_queue(
     brokers: &Brokers,
     name: &str,
     config: &QueueConfig,
-    attempts: u32,
+    demands: Demands,
 ) -> Result<OpenQueue, OpenError> {
     let fail = |name: String, error, hint| OpenError::Queue { table: "queue", name, error, hint };
     let missing = |error: QueueError| {
@@ -187,7 +200,9 @@ pub async fn open_queue(
     let queue = brokers.queue(&config.location(name).address()).await.map_err(missing)?;
     let attributes = readable(queue.attributes().await).map_err(missing)?;
     let Redrive { dlq: dlq_name, max_receive_count } =
-        redrive::check(name, queue.is_fifo(), config, attributes.as_ref(), attempts)?;
+        redrive::check(name, queue.is_fifo(), config, attributes.as_ref(), demands.attempts)?;
+    let delivery_limit = delivery_limit(&*queue).await.map_err(missing)?;
+    redrive::check_deliveries(name, delivery_limit, demands.attempts)?;
     let (retention, max_bytes) = (Retention::default(), MaximumMessageSize::default());
     if let Some(attributes) = &attributes {
         retention.update(attributes);
@@ -207,7 +222,9 @@ pub async fn open_queue(
     }
     redrive::check_kinds(name, queue.is_fifo(), &dlq_name, dlq.is_fifo())?;
 
-    let mut warnings: Vec<String> = Redrive { dlq: dlq_name, max_receive_count }.warning().into_iter().collect();
+    let warnings = Redrive { dlq: dlq_name, max_receive_count }.warning().into_iter();
+    let mut warnings: Vec<String> = warnings.chain(redrive::delivery_warning(delivery_limit)).collect();
+    warnings.extend(redrive::timeout_warning(config.broker, demands.timeout));
     if attributes.is_none() {
         warnings.push(unchecked(&*queue, &["its redrive policy (maxReceiveCount)", "how long it keeps a message"]));
     }
@@ -224,6 +241,7 @@ pub async fn open_queue(
         dlq,
         dlq_max_bytes,
         max_receive_count,
+        delivery_limit,
         warnings,
     })
 }
@@ -240,6 +258,17 @@ pub async fn open_outlet(brokers: &Brokers, name: &str, config: &OutletConfig) -
         max_bytes.update(&attributes);
     }
     Ok(OpenOutlet { name: name.to_owned(), queue, max_bytes })
+}
+
+/// None where the host may not ask for it.
+async fn delivery_limit(queue: &dyn Queue) -> Result<DeliveryLimit, QueueError> {
+    match queue.delivery_limit().await {
+        Err(error) if error.says_denied() => {
+            tracing::info!(queue = queue.name(), %error, "may not ask after how many deliveries the broker drops a message");
+            Ok(DeliveryLimit::None)
+        }
+        answer => answer,
+    }
 }
 
 /// What helps where the broker has no such queue.

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use wasq_core::clock;
 use wasq_core::message::{Key, MessageType};
 
+use super::demands::Demands;
 use super::gone::Gone;
 use super::load::{LoadError, Loader, Plugin};
 use super::reason::Reason;
@@ -74,10 +75,10 @@ impl Catalog {
         self.serving().map(|serving| &serving.stable)
     }
 
-    /// The most attempts that any plugin makes; the default where there is none.
-    pub fn most_attempts(&self) -> u32 {
-        let attempts = self.plugins().map(|plugin| plugin.manifest.retry.max_attempts);
-        attempts.max().unwrap_or(super::manifest::Retry::default().max_attempts)
+    /// The most that any plugin asks of a queue; the defaults where there is none.
+    pub fn demands(&self) -> Demands {
+        let all = self.plugins().map(|plugin| Demands::of(&plugin.manifest));
+        all.reduce(Demands::max).unwrap_or_default()
     }
 
     /// The largest body that any plugin takes; no limit where there is none.

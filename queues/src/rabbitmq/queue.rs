@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use wasq_core::clock;
 use wasq_core::message::{Delivery, MessageId, Receipt};
 
+use super::arguments;
 use super::intake::Intake;
 use super::leases::DeliveryRef;
 use super::nameless::Nameless;
@@ -19,7 +20,7 @@ use super::server::Server;
 use super::topology::{self, find_exchange, short};
 use crate::attributes::QueueAttributes;
 use crate::broker::Broker;
-use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
+use crate::queue::{BATCH_MAX_ENTRIES, DeliveryLimit, Outgoing, Queue, QueueError};
 
 /// The prefetch of a queue that another one leads to: letters of a DLQ that are looked at together.
 /// What is not looked at yet waits in this host's memory.
@@ -171,6 +172,12 @@ impl Queue for RabbitMqQueue {
     /// not count.
     fn is_exact(&self) -> bool {
         false
+    }
+
+    /// A user who may not declare queues may not ask for it.
+    async fn delivery_limit(&self) -> Result<DeliveryLimit, QueueError> {
+        let live = self.0.server.receives.connection(clock::now()).await?;
+        arguments::delivery_limit(&live, &self.0.name).await
     }
 
     /// With a prefetch of its own, and sent to by its name.

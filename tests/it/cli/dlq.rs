@@ -14,7 +14,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use wasq::dlq::{LETTER_ATTRIBUTE, OWN_KEY_ATTRIBUTE};
 use wasq_core::message::AttributeValue;
-use wasq_queues::{Outgoing, Queue, batches};
+use wasq_queues::{Outgoing, batches};
 
 use super::binary::{Wasq, wasq};
 use crate::support::{Plugin, Rig, Setup, until};

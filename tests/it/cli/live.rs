@@ -82,7 +82,7 @@ async fn check_beside_a_host_that_runs() {
 async fn a_redrive_policy_that_would_take_messages_away() {
     let rig = rig().await;
     let arn = rig.queue("jobs-dlq").await;
-    let arn = wasq_queues::Queue::attributes(&arn).await.unwrap()["QueueArn"].clone();
+    let arn = arn.attributes().await.unwrap()["QueueArn"].clone();
     let policy = |count: u32| format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
     create(&rig, "hasty", &[(QueueAttributeName::RedrivePolicy, &policy(5))]).await;
     let said = ["hasty", "maxReceiveCount 5", "5 attempts", "1000"];

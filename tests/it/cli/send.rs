@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use wasq_core::message::Delivery;
-use wasq_queues::Queue;
 
 use super::binary::{Wasq, wasq};
 use crate::support::{Rig, Setup};

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use wasq_queues::Queue;
 
 use super::Client;
 use crate::support::{Setup, until};

@@ -2,8 +2,16 @@
 
 use serde_json::{Value, json};
 use wasq_ledgers::local::LocalLedger;
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Faulty, Plugin, Rig, Setup, Trouble, until};
+
+on_each_broker!(
+    what_is_done_does_not_run_again_and_no_claim_was_made,
+    failures_are_counted_by_receives_and_the_dead_letter_is_recognised_and_replayed,
+    an_outbox_is_recorded_under_a_claim_and_sent_once,
+);
 
 fn completion_alone(lines: &str) -> Setup {
     let lines = format!("[idempotency]\nmode = 'completion'\n[retry]\ninitial_interval = '0s'\n{lines}");
@@ -21,9 +29,8 @@ fn outbox(rig: &Rig, count: usize) -> Value {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_does_not_run_again_and_no_claim_was_made() {
-    let mut rig = completion_alone("").without_host().await;
+async fn what_is_done_does_not_run_again_and_no_claim_was_made(broker: Broker) {
+    let mut rig = completion_alone("").on(broker).without_host().await;
     let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::None);
     rig.start_on(ledger.clone()).await;
     let order = rig.sink.ask("work");
@@ -68,9 +75,8 @@ async fn a_completion_that_cannot_be_recorded_is_not_acknowledged() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outbox_is_recorded_under_a_claim_and_sent_once() {
-    let mut rig = completion_alone("").without_host().await;
+async fn an_outbox_is_recorded_under_a_claim_and_sent_once(broker: Broker) {
+    let mut rig = completion_alone("").on(broker).without_host().await;
     let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::None);
     rig.start_on(ledger.clone()).await;
     let order = outbox(&rig, 2);
@@ -85,9 +91,8 @@ async fn an_outbox_is_recorded_under_a_claim_and_sent_once() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn failures_are_counted_by_receives_and_the_dead_letter_is_recognised_and_replayed() {
-    let rig = completion_alone("max_attempts = 3").start().await;
+async fn failures_are_counted_by_receives_and_the_dead_letter_is_recognised_and_replayed(broker: Broker) {
+    let rig = completion_alone("max_attempts = 3").on(broker).start().await;
     let retry = json!({ "do": "retry", "reason": "not now" });
     rig.sink.answers("work", [retry.clone(), retry.clone(), retry]);
     let order = rig.sink.ask("work");

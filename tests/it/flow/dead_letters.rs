@@ -6,14 +6,23 @@ use serde_json::json;
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_core::message::{AttributeData, AttributeValue};
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Plugin, Setup};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn exhausted_attempts_are_dead_lettered_with_an_envelope_that_says_all() {
+on_each_broker!(
+    exhausted_attempts_are_dead_lettered_with_an_envelope_that_says_all,
+    a_reject_is_dead_lettered_at_once,
+    one_handlers_reject_leaves_the_others_their_share,
+    a_replayed_dead_letter_runs_and_keeps_its_key,
+    an_edited_dead_letter_runs_under_its_key,
+    a_dead_letter_says_how_often_it_came_back,
+);
+
+async fn exhausted_attempts_are_dead_lettered_with_an_envelope_that_says_all(broker: Broker) {
     let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 3\ninitial_interval = '0s'");
-    let rig = Setup::new().plugin(probe).start().await;
+    let rig = Setup::new().on(broker).plugin(probe).start().await;
     let before = wasq_core::clock::unix_ms();
     // Spaces and a name twice: a body that any rewriting would change.
     let body = r#"{ "do":"retry",  "reason":"the printer is out of paper", "x": 1e2, "é":"\u00e9" }"#;
@@ -63,9 +72,8 @@ async fn exhausted_attempts_are_dead_lettered_with_an_envelope_that_says_all() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reject_is_dead_lettered_at_once() {
-    let rig = Setup::probe().start().await;
+async fn a_reject_is_dead_lettered_at_once(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     rig.send(json!({ "do": "reject", "reason": "no such customer" })).await;
     let dead = rig.letter().await;
     rig.emptied().await;
@@ -74,9 +82,8 @@ async fn a_reject_is_dead_lettered_at_once() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_handlers_reject_leaves_the_others_their_share() {
-    let rig = Setup::new().plugin(Plugin::probe("good")).plugin(Plugin::probe("bad")).start().await;
+async fn one_handlers_reject_leaves_the_others_their_share(broker: Broker) {
+    let rig = Setup::new().on(broker).plugin(Plugin::probe("good")).plugin(Plugin::probe("bad")).start().await;
     rig.sink.answers("bad", [json!({ "do": "reject", "reason": "not mine" })]);
     rig.sink.answers("good", [json!({ "do": "retry", "reason": "once" })]);
     rig.send(rig.sink.ask("{plugin}")).await;
@@ -88,9 +95,8 @@ async fn one_handlers_reject_leaves_the_others_their_share() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replayed_dead_letter_runs_and_keeps_its_key() {
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(2)).start().await;
+async fn a_replayed_dead_letter_runs_and_keeps_its_key(broker: Broker) {
+    let rig = Setup::probe().on(broker).queue("jobs", |queue| queue.visibility = Duration::from_secs(2)).start().await;
     rig.sink.answers("work", [json!({ "do": "reject", "reason": "not yet" })]);
     let urls = json!({ "charge": rig.sink.url("charge") });
     let order = json!({ "do": "steps", "urls": urls, "then": rig.sink.ask("work") });
@@ -100,7 +106,7 @@ async fn a_replayed_dead_letter_runs_and_keeps_its_key() {
     assert_eq!(dead.letter.key.as_deref(), Some(id.as_str()), "a message without a key of its own has its id");
 
     // Twice: a replay that was killed midway is run again.
-    let again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
+    let again = replayed(&dead.delivery, Some(&dead.letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
     for answer in rig.queue("jobs").await.send(&[again.clone(), again]).await {
         answer.unwrap();
     }
@@ -115,12 +121,12 @@ async fn a_replayed_dead_letter_runs_and_keeps_its_key() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_edited_dead_letter_runs_under_its_key() {
-    let rig = Setup::probe().start().await;
+async fn an_edited_dead_letter_runs_under_its_key(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     rig.message(json!({ "do": "reject", "reason": "a typing error" })).key("k").send().await;
     let dead = rig.letter().await;
-    let mut edited = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
+    let mut edited =
+        replayed(&dead.delivery, Some(&dead.letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
     edited.body = json!({ "do": "done" }).to_string().into();
     rig.queue("jobs").await.send(&[edited]).await.remove(0).unwrap();
     rig.until_exits("done", 1).await;
@@ -129,16 +135,16 @@ async fn an_edited_dead_letter_runs_under_its_key() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_says_how_often_it_came_back() {
-    let rig = Setup::probe().start().await;
+async fn a_dead_letter_says_how_often_it_came_back(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     rig.message(json!({ "do": "reject", "reason": "no" })).key("k").send().await;
     for replays in 0..3 {
         let dead = rig.letter().await;
         assert_eq!(dead.letter.replays, replays);
         let json = dead.delivery.attributes["wasq"].text().unwrap();
         assert_eq!(json.contains("replays"), replays > 0, "a first letter has no such field");
-        let again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
+        let again =
+            replayed(&dead.delivery, Some(&dead.letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
         rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
     }
     rig.letter().await;
@@ -159,7 +165,8 @@ async fn a_letter_that_was_sent_twice_is_replayed_twice_and_runs_once() {
     assert_ne!(twins[0].delivery.message_id, twins[1].delivery.message_id);
     assert_eq!(twins[0].letter.key, twins[1].letter.key);
     for twin in &twins {
-        let again = replayed(&twin.delivery, Some(&twin.letter), false, &ReplayOptions::default()).unwrap();
+        let again =
+            replayed(&twin.delivery, Some(&twin.letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
         rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
     }
     rig.emptied().await;
@@ -178,7 +185,7 @@ async fn what_is_replayed_again_runs_once_more_and_its_twin_does_not() {
     let old = rig.message(rig.sink.ask("work")).key("k").queue("jobs-dlq").send().await;
     let delivery = delivery.receive(1, Duration::ZERO, Duration::from_secs(30)).await.unwrap().remove(0);
     let how = ReplayOptions { again: true, ..ReplayOptions::default() };
-    let again = replayed(&delivery, None, false, &how).unwrap();
+    let again = replayed(&delivery, None, &rig.rules().await, &how).unwrap();
     assert_eq!(again.attributes["wasq-again"].text(), Some(old.as_str()));
     rig.queue("jobs-dlq").await.delete(&[delivery.receipt]).await.remove(0).unwrap();
     rig.queue("jobs").await.send(std::slice::from_ref(&again)).await.remove(0).unwrap();
@@ -188,7 +195,7 @@ async fn what_is_replayed_again_runs_once_more_and_its_twin_does_not() {
     assert_eq!(dead.delivery.attributes["wasq-again"].text(), Some(old.as_str()), "a later letter keeps the run");
 
     // Its letter's replay, without --again, is the same run; and so is a twin of it.
-    let later = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
+    let later = replayed(&dead.delivery, Some(&dead.letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
     for message in [later.clone(), later] {
         rig.queue("jobs").await.send(&[message]).await.remove(0).unwrap();
     }

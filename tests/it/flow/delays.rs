@@ -9,10 +9,18 @@ use serde_json::{Value, json};
 use wasq::timers::deliver_at::DELIVER_AT_ATTRIBUTE;
 use wasq_core::clock;
 use wasq_ledgers::timers::{Listed, Timers, Update, When};
-use wasq_queues::Queue;
+use wasq_queues::Broker;
 
 use crate::cli::binary::wasq;
+use crate::support::brokers::on_each_broker;
 use crate::support::{Rig, Setup, until};
+
+on_each_broker!(
+    what_its_producer_wants_later_is_parked_until_then,
+    a_time_that_is_none_is_a_dead_letter_that_says_so,
+    a_wait_beyond_what_sqs_can_hide_is_parked_with_key_attempts_and_steps,
+    what_waits_outlasts_its_host,
+);
 
 const HOURS_13_MS: u64 = 13 * 60 * 60 * 1_000;
 const DAYS_3_S: u64 = 3 * 24 * 60 * 60;
@@ -50,9 +58,8 @@ fn is_about(listed: &Listed, wait_s: u64) -> bool {
     listed.due.0.abs_diff(in_s(wait_s) * 1_000) < 60_000
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_its_producer_wants_later_is_parked_until_then() {
-    let rig = Setup::probe().start().await;
+async fn what_its_producer_wants_later_is_parked_until_then(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     let at = in_s(DAYS_3_S);
     let id = rig.message(rig.sink.ask("work")).attribute(DELIVER_AT_ATTRIBUTE, &at.to_string()).send().await;
     let parked = until_waiting(&rig, 1).await.remove(0);
@@ -84,9 +91,8 @@ async fn what_is_wanted_soon_is_hidden_and_what_was_wanted_before_runs_now() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_is_none_is_a_dead_letter_that_says_so() {
-    let rig = Setup::probe().start().await;
+async fn a_time_that_is_none_is_a_dead_letter_that_says_so(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     rig.message(rig.sink.ask("work")).attribute(DELIVER_AT_ATTRIBUTE, "tomorrow").send().await;
     let dead = rig.letter().await;
     assert_eq!(dead.letter.class, "invalid");
@@ -94,9 +100,8 @@ async fn a_time_that_is_none_is_a_dead_letter_that_says_so() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wait_beyond_what_sqs_can_hide_is_parked_with_key_attempts_and_steps() {
-    let rig = Setup::probe().start().await;
+async fn a_wait_beyond_what_sqs_can_hide_is_parked_with_key_attempts_and_steps(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     let later = |how: &str| json!({ "do": how, "ms": HOURS_13_MS, "after_ms": HOURS_13_MS, "reason": "not today" });
     rig.sink.answers("work", [later("snooze"), later("retry")]);
     let urls = json!({ "charge": rig.sink.url("charge") });
@@ -207,9 +212,8 @@ async fn a_short_delay_is_the_queues_own_and_a_time_that_has_passed_is_now() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_waits_outlasts_its_host() {
-    let mut rig = Setup::probe().start().await;
+async fn what_waits_outlasts_its_host(broker: Broker) {
+    let mut rig = Setup::probe().on(broker).start().await;
     rig.message(rig.sink.ask("work")).attribute(DELIVER_AT_ATTRIBUTE, &in_s(DAYS_3_S).to_string()).send().await;
     until_waiting(&rig, 1).await;
     rig.stop_host().await;
@@ -251,7 +255,7 @@ async fn what_was_parked_and_then_moved_by_sqs_is_replayed_under_its_key() {
     dlq.send(&[message.expect("the host stored it").message]).await.remove(0).expect("it is sent");
     let held = dlq.receive(1, Duration::from_secs(1), Duration::from_secs(30)).await.unwrap().remove(0);
     let how = wasq::dlq::replayed_message::ReplayOptions::default();
-    let again = wasq::dlq::replayed_message::replayed(&held, None, false, &how).expect("it can be");
+    let again = wasq::dlq::replayed_message::replayed(&held, None, &rig.rules().await, &how).expect("it can be");
     rig.queue("jobs").await.send(&[again]).await.remove(0).expect("it is sent");
     rig.until_called("work", 2).await;
     let calls = rig.sink.calls("work");

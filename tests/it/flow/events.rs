@@ -3,8 +3,12 @@
 
 use serde_json::{Value, json};
 use wasq::config::{Envelope, QueueConfig};
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Plugin, Setup, dlq};
+
+on_each_broker!(the_plugin_whose_pattern_is_the_most_specific_gets_a_type,);
 
 fn auto(queue: &mut QueueConfig) {
     queue.envelope = Envelope::Auto;
@@ -113,9 +117,9 @@ async fn what_a_service_says_about_itself_is_counted_and_deleted_and_nobodys_wor
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_plugin_whose_pattern_is_the_most_specific_gets_a_type() {
+async fn the_plugin_whose_pattern_is_the_most_specific_gets_a_type(broker: Broker) {
     let setup = Setup::new()
+        .on(broker)
         .plugin(Plugin::probe("put").types(&["s3:ObjectCreated:Put"]))
         .plugin(Plugin::probe("created").types(&["s3:ObjectCreated:*", "s3:ObjectCreated:*"]))
         .plugin(Plugin::probe("index").types(&["s3:ObjectCreated:*"]))

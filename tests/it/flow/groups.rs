@@ -3,9 +3,16 @@
 use serde_json::{Value, json};
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq::groups::{EndState, Record, State};
-use wasq_queues::Queue;
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Dead, Plugin, Rig, Setup, until};
+
+on_each_broker!(
+    one_message_follows_when_all_members_have_ended_and_reads_how,
+    a_group_that_waits_for_its_dead_letters_ends_when_they_are_replayed,
+    a_dead_letter_cancels_a_group_and_what_has_not_run_is_discarded,
+);
 
 /// A message whose handler opens the group `video`, with these members, and has the sink's `ended`
 /// told of its end.
@@ -47,14 +54,14 @@ fn members_of(report: &Value) -> Vec<&str> {
 }
 
 async fn replay(rig: &Rig, dead: &Dead, body: &Value) {
-    let mut again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
+    let mut again =
+        replayed(&dead.delivery, Some(&dead.letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
     again.body = body.to_string().into();
     rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_message_follows_when_all_members_have_ended_and_reads_how() {
-    let rig = Setup::probe().start().await;
+async fn one_message_follows_when_all_members_have_ended_and_reads_how(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     let members = [
         json!({ "do": "done" }),
         json!({ "do": "result", "bytes": 5 }),
@@ -105,9 +112,8 @@ async fn members_add_members_while_they_run() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_group_that_waits_for_its_dead_letters_ends_when_they_are_replayed() {
-    let rig = Setup::probe().start().await;
+async fn a_group_that_waits_for_its_dead_letters_ends_when_they_are_replayed(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     let members = [json!({ "do": "done" }), json!({ "do": "reject", "reason": "a typing error" })];
     rig.send(open(&rig, &members, "wait")).await;
     let dead = rig.letter().await;
@@ -134,10 +140,9 @@ async fn a_dead_letter_that_is_replayed_after_the_end_is_counted_and_nothing_fol
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_cancels_a_group_and_what_has_not_run_is_discarded() {
+async fn a_dead_letter_cancels_a_group_and_what_has_not_run_is_discarded(broker: Broker) {
     let probe = Plugin::probe("probe").manifest("max_concurrency = 1");
-    let rig = Setup::new().plugin(probe).start().await;
+    let rig = Setup::new().on(broker).plugin(probe).start().await;
     // The others wait for the one permit, and come back when it is free: after the cancellation.
     rig.sink.answers("first", [json!({ "do": "reject", "reason": "the source is damaged" })]);
     let held = rig.sink.hold("first");

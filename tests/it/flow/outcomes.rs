@@ -5,14 +5,26 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Answer, Plugin, Setup, until};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failed_attempt_is_repeated_after_the_backoff() {
+on_each_broker!(
+    a_failed_attempt_is_repeated_after_the_backoff,
+    a_discarded_message_is_deleted_and_not_run_again,
+    a_snooze_counts_no_attempt,
+    an_unavailable_dependency_counts_no_attempt_and_its_breaker_opens_and_closes,
+    a_503_with_retry_after_is_an_unavailable_dependency,
+    after_is_honoured,
+    finished_steps_are_not_repeated,
+    the_outbox_is_sent_when_the_handler_has_succeeded_and_its_consumer_runs_once,
+    an_outbox_that_always_sends_again_ends_at_its_depth,
+);
+
+async fn a_failed_attempt_is_repeated_after_the_backoff(broker: Broker) {
     let probe = Plugin::probe("probe").manifest("[retry]\ninitial_interval = '2s'\nbackoff_coefficient = 1.0");
-    let rig = Setup::new().plugin(probe).start().await;
+    let rig = Setup::new().on(broker).plugin(probe).start().await;
     rig.sink
         .answers("work", [json!({ "do": "retry", "reason": "not now" }), json!({ "do": "panic", "message": "oh" })]);
     rig.send(rig.sink.ask("work")).await;
@@ -30,9 +42,8 @@ async fn a_failed_attempt_is_repeated_after_the_backoff() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_discarded_message_is_deleted_and_not_run_again() {
-    let rig = Setup::probe().start().await;
+async fn a_discarded_message_is_deleted_and_not_run_again(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     let order = json!({ "do": "discard", "reason": "nobody wants it" });
     rig.message(&order).key("k").send().await;
     rig.message(&order).key("k").send().await;
@@ -42,10 +53,9 @@ async fn a_discarded_message_is_deleted_and_not_run_again() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_snooze_counts_no_attempt() {
+async fn a_snooze_counts_no_attempt(broker: Broker) {
     let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1");
-    let rig = Setup::new().plugin(probe).start().await;
+    let rig = Setup::new().on(broker).plugin(probe).start().await;
     rig.sink.answers("work", vec![json!({ "do": "snooze", "ms": 0 }); 3]);
     rig.send(rig.sink.ask("work")).await;
     rig.emptied().await;
@@ -56,10 +66,9 @@ async fn a_snooze_counts_no_attempt() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unavailable_dependency_counts_no_attempt_and_its_breaker_opens_and_closes() {
+async fn an_unavailable_dependency_counts_no_attempt_and_its_breaker_opens_and_closes(broker: Broker) {
     let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1");
-    let setup = Setup::new().plugin(probe).config(|config| {
+    let setup = Setup::new().on(broker).plugin(probe).config(|config| {
         config.limits.breaker_failures = 2;
         config.limits.breaker_probe = Duration::from_secs(1);
     });
@@ -99,10 +108,9 @@ async fn an_open_breaker_keeps_other_messages_from_running() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_503_with_retry_after_is_an_unavailable_dependency() {
+async fn a_503_with_retry_after_is_an_unavailable_dependency(broker: Broker) {
     let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 1");
-    let rig = Setup::new().plugin(probe).start().await;
+    let rig = Setup::new().on(broker).plugin(probe).start().await;
     rig.sink.answers("api", [Answer::status(503).retry_after_s(1)]);
     rig.send(json!({ "do": "http", "url": rig.sink.url("api") })).await;
     rig.emptied().await;
@@ -113,9 +121,8 @@ async fn a_503_with_retry_after_is_an_unavailable_dependency() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn after_is_honoured() {
-    let rig = Setup::probe().start().await;
+async fn after_is_honoured(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     rig.sink.answers("work", [json!({ "do": "retry", "reason": "later", "after_ms": 2000 })]);
     rig.send(rig.sink.ask("work")).await;
     rig.emptied().await;
@@ -148,9 +155,8 @@ async fn an_endless_after_is_parked_and_an_endless_outage_is_looked_at_again() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn finished_steps_are_not_repeated() {
-    let rig = Setup::probe().start().await;
+async fn finished_steps_are_not_repeated(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     let urls = json!({ "charge": rig.sink.url("charge"), "mail": rig.sink.url("mail") });
     rig.sink.answers("mail", [Answer::status(500)]);
     rig.sink.answers("then", [json!({ "do": "panic", "message": "after both" })]);
@@ -164,9 +170,9 @@ async fn finished_steps_are_not_repeated() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_outbox_is_sent_when_the_handler_has_succeeded_and_its_consumer_runs_once() {
+async fn the_outbox_is_sent_when_the_handler_has_succeeded_and_its_consumer_runs_once(broker: Broker) {
     let setup = Setup::new()
+        .on(broker)
         .plugin(Plugin::probe("first"))
         .plugin(Plugin::probe("second").types(&["follow-up"]))
         .queue("jobs", |_| {})
@@ -236,16 +242,15 @@ async fn what_a_queue_would_refuse_is_refused_when_it_is_sent_and_nothing_is_rec
     assert_eq!(dead.letter.class, "reject");
     assert!(dead.letter.reason.contains("the group \"two words\""), "{}", dead.letter.reason);
     // With what was recorded in its way, its replay could not run.
-    let again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
+    let again = replayed(&dead.delivery, Some(&dead.letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
     rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
     rig.emptied().await;
     assert_eq!((rig.sink.count("work"), rig.exits("done"), rig.exits("outbox")), (2, 1, 0));
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outbox_that_always_sends_again_ends_at_its_depth() {
-    let rig = Setup::probe().config(|config| config.limits.outbox_depth = 3).start().await;
+async fn an_outbox_that_always_sends_again_ends_at_its_depth(broker: Broker) {
+    let rig = Setup::probe().on(broker).config(|config| config.limits.outbox_depth = 3).start().await;
     let again = json!({
         "do": "outbox", "queue": "self", "kind": "probe", "body": rig.sink.ask("again"), "count": 1,
         "then": { "do": "done" },
@@ -258,7 +263,7 @@ async fn an_outbox_that_always_sends_again_ends_at_its_depth() {
     assert!(dead.letter.reason.contains("limits.outbox_depth"), "{}", dead.letter.reason);
     assert_eq!(dead.delivery.attributes["wasq-depth"].text(), Some("4"));
     // Whoever replays it has decided that it goes on.
-    let again = replayed(&dead.delivery, Some(&dead.letter), false, &ReplayOptions::default()).unwrap();
+    let again = replayed(&dead.delivery, Some(&dead.letter), &rig.rules().await, &ReplayOptions::default()).unwrap();
     assert!(!again.attributes.contains_key("wasq-depth"));
     rig.end().await;
 }

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use serde_json::json;
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Plugin, Setup};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_typed_message_reaches_its_handler_and_is_deleted() {
-    let rig = Setup::probe().start().await;
+on_each_broker!(
+    a_typed_message_reaches_its_handler_and_is_deleted,
+    every_handler_of_a_type_runs_and_a_retry_runs_only_the_one_that_failed,
+);
+
+async fn a_typed_message_reaches_its_handler_and_is_deleted(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     let order = rig.sink.ask("work");
     let id = rig.message(&order).attribute("colour", "red").binary("raw", "Binary.x", &[0, 255]).send().await;
     rig.emptied().await;
@@ -29,9 +35,9 @@ async fn a_typed_message_reaches_its_handler_and_is_deleted() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_handler_of_a_type_runs_and_a_retry_runs_only_the_one_that_failed() {
+async fn every_handler_of_a_type_runs_and_a_retry_runs_only_the_one_that_failed(broker: Broker) {
     let setup = Setup::new()
+        .on(broker)
         .plugin(Plugin::probe("good"))
         .plugin(Plugin::probe("bad"))
         .plugin(Plugin::probe("other").types(&["x"]));

@@ -6,12 +6,15 @@ use std::time::Duration;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use futures::StreamExt;
 use serde_json::json;
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Plugin, Rig, Setup, until};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_key_runs_once() {
-    let rig = Setup::probe().start().await;
+on_each_broker!(the_same_key_runs_once, of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice,);
+
+async fn the_same_key_runs_once(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     let order = rig.sink.ask("work");
     rig.message(&order).key("k").send().await;
     rig.emptied().await;
@@ -61,10 +64,9 @@ fn messages() -> usize {
     set.map_or(2_000, |text| text.parse().expect("WASQ_TEST_MESSAGES is a number"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice() {
+async fn of_many_messages_with_duplicates_none_is_lost_and_none_runs_twice(broker: Broker) {
     // A duplicate that comes while its twin runs waits until its lease has ended.
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(20)).start().await;
+    let rig = Setup::probe().on(broker).queue("jobs", |queue| queue.visibility = Duration::from_secs(20)).start().await;
     let count = messages();
     let keys = (0..count).chain((0..count).step_by(10)).collect::<Vec<_>>();
     let batches: Vec<_> = keys.chunks(10).map(|keys| send_batch(&rig, keys)).collect();

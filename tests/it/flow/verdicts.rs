@@ -8,9 +8,15 @@ use serde_json::json;
 use wasq::dlq::letter_view::LetterView;
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Plugin, Rig, Setup, until};
+
+on_each_broker!(
+    what_used_up_its_attempts_does_not_run_past_them,
+    a_plugin_waits_for_its_own_delay_whatever_another_one_says,
+);
 
 /// The DLQ refuses its next `times` letters for good.
 fn refuse_letters(rig: &Rig, times: u32) {
@@ -52,10 +58,9 @@ async fn a_handler_does_not_run_again_while_its_dead_letter_cannot_be_sent() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_used_up_its_attempts_does_not_run_past_them() {
+async fn what_used_up_its_attempts_does_not_run_past_them(broker: Broker) {
     let probe = Plugin::probe("probe").manifest("[retry]\nmax_attempts = 2\ninitial_interval = '0s'");
-    let rig = Setup::new().plugin(probe).start().await;
+    let rig = Setup::new().on(broker).plugin(probe).start().await;
     refuse_letters(&rig, 1);
     let retry = json!({ "do": "retry", "reason": "the printer is out of paper" });
     rig.sink.answers("work", [retry.clone(), retry]);
@@ -127,7 +132,7 @@ async fn a_message_that_is_larger_than_its_dlq_takes_is_dead_lettered_whole() {
     assert_eq!((found.class(), found.reason()), ("reject", reason.as_str()));
     assert_eq!(found.delivery.body, order.to_string().as_bytes(), "the ledger keeps it, byte for byte");
     assert_eq!(found.delivery.attributes["colour"].text(), Some("red"));
-    let again = replayed(&found.delivery, found.letter(), false, &ReplayOptions::default()).unwrap();
+    let again = replayed(&found.delivery, found.letter(), &rig.rules().await, &ReplayOptions::default()).unwrap();
     assert_eq!(again.body, order.to_string().as_bytes());
 
     // Whoever moves it back, the handler sees the whole message.
@@ -175,7 +180,7 @@ async fn an_edited_replay_runs_and_an_unchanged_one_sends_the_outbox_that_was_re
         assert_eq!(dead.letter.class, "outbox", "{}", dead.letter.reason);
         rig.sqs.faults().clear();
         let how = ReplayOptions { body: edit.map(|order| order.to_string().into()), ..ReplayOptions::default() };
-        let again = replayed(&dead.delivery, Some(&dead.letter), false, &how).unwrap();
+        let again = replayed(&dead.delivery, Some(&dead.letter), &rig.rules().await, &how).unwrap();
         rig.queue("jobs").await.send(&[again]).await.remove(0).unwrap();
         rig.emptied().await;
     }
@@ -185,11 +190,10 @@ async fn an_edited_replay_runs_and_an_unchanged_one_sends_the_outbox_that_was_re
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_plugin_waits_for_its_own_delay_whatever_another_one_says() {
+async fn a_plugin_waits_for_its_own_delay_whatever_another_one_says(broker: Broker) {
     let manifest = "[retry]\nmax_attempts = 2";
     let slow = Plugin::probe("slow").manifest(manifest);
-    let rig = Setup::new().plugin(slow).plugin(Plugin::probe("restless")).start().await;
+    let rig = Setup::new().on(broker).plugin(slow).plugin(Plugin::probe("restless")).start().await;
     rig.sink.answers("slow", [json!({ "do": "retry", "reason": "in a while", "after_ms": 4000 })]);
     rig.sink.answers("restless", vec![json!({ "do": "snooze", "ms": 1000 }); 3]);
     rig.send(rig.sink.ask("{plugin}")).await;

@@ -2,8 +2,16 @@
 
 use serde_json::json;
 use wasq_ledgers::local::LocalLedger;
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Faulty, Plugin, Setup, Trouble};
+
+on_each_broker!(
+    every_delivery_runs_and_no_ledger_is_asked,
+    a_failure_is_repeated_as_often_as_the_message_was_received_and_dead_lettered_behind_the_last,
+    what_a_host_had_in_hand_at_its_end_runs_on_the_next,
+);
 
 fn without_ledger(lines: &str) -> Setup {
     let lines = format!("[idempotency]\nmode = 'none'\n[retry]\ninitial_interval = '0s'\n{lines}");
@@ -11,9 +19,8 @@ fn without_ledger(lines: &str) -> Setup {
     Setup::new().plugin(Plugin::component("bare", bare).without_queues().manifest(&lines))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_delivery_runs_and_no_ledger_is_asked() {
-    let mut rig = without_ledger("").without_host().await;
+async fn every_delivery_runs_and_no_ledger_is_asked(broker: Broker) {
+    let mut rig = without_ledger("").on(broker).without_host().await;
     rig.start_on(Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::Down)).await;
     let order = rig.sink.ask("work");
     rig.message(&order).key("k").send().await;
@@ -26,9 +33,8 @@ async fn every_delivery_runs_and_no_ledger_is_asked() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_is_repeated_as_often_as_the_message_was_received_and_dead_lettered_behind_the_last() {
-    let rig = without_ledger("max_attempts = 3").start().await;
+async fn a_failure_is_repeated_as_often_as_the_message_was_received_and_dead_lettered_behind_the_last(broker: Broker) {
+    let rig = without_ledger("max_attempts = 3").on(broker).start().await;
     let retry = json!({ "do": "retry", "reason": "not now" });
     rig.sink.answers("work", [retry.clone(), json!({ "do": "snooze", "ms": 0 }), retry]);
     rig.send(rig.sink.ask("work")).await;
@@ -50,9 +56,8 @@ async fn a_step_fails_and_says_why() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_host_had_in_hand_at_its_end_runs_on_the_next() {
-    let setup = without_ledger("").config(|config| config.drain_s = 0);
+async fn what_a_host_had_in_hand_at_its_end_runs_on_the_next(broker: Broker) {
+    let setup = without_ledger("").on(broker).config(|config| config.drain_s = 0);
     let mut rig = setup.start().await;
     rig.sink.answers("work", [json!({ "do": "sleep", "ms": 25_000 })]);
     rig.send(rig.sink.ask("work")).await;

@@ -11,7 +11,7 @@ use wasq_queues::rabbitmq::{QueueType, RabbitMqQueue};
 use wasq_queues::{Outgoing, Queue};
 use wasq_tests::servers::{PASSWORD, Server};
 
-use super::{connect, count, keep_queues, make, new_name};
+use super::{connect, count, make, new_name};
 use crate::cli::binary::wasq;
 use crate::cli::config_file;
 use crate::support::servers::{rabbitmq, started};
@@ -189,7 +189,7 @@ async fn an_outbox_goes_from_rabbitmq_to_sqs_and_back() {
 async fn a_broker_that_is_killed_while_handlers_run_costs_no_message_and_no_second_completion() {
     let mut server = started(Server::rabbitmq());
     let site = Site::with(&server, "timeout = '60s'\n").await;
-    keep_queues(&server);
+    server.keep_queues().unwrap();
     let held = site.rig.sink.hold("work");
     for n in 0..8 {
         let order = site.rig.sink.ask("work");
@@ -250,6 +250,20 @@ async fn the_check_says_what_is_missing_without_the_password() {
         assert!(!ran.says(PASSWORD) && !ran.says("no-such@"), "{ran:#?}");
     }
     site.rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_limit_under_the_attempts_is_refused_at_the_start() {
+    let rig = Setup::probe().without_host().await;
+    let (name, url) = (new_name(), rabbitmq().url());
+    let queues = format!(
+        "[queues.jobs]\nbroker = 'rabbitmq'\nurl = '{url}'\ndlq = '{name}-dlq'\n[queues.jobs.rabbitmq]\nqueue = '{name}'\ndelivery_limit = 2\n"
+    );
+    let file = config_file(&rig, "", &queues);
+    wasq(["topology", "apply"]).env("WASQ_CONFIG", &file).check(0, &[&name]).await;
+    let check = wasq([OsStr::new("check"), "--live".as_ref(), "--config".as_ref(), file.as_os_str()]);
+    check.check(1, &["jobs", "after 3 deliveries (x-delivery-limit)", "a limit of 1000"]).await;
+    rig.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

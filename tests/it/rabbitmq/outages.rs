@@ -8,8 +8,8 @@ use wasq_queues::{Queue, QueueError};
 use wasq_tests::servers::Server;
 
 use super::{
-    LONG, SOON, change, connect, count, delete, is_lost, keep_queues, make, message, new_name, new_queue, receipts,
-    receive_all, receive_one, send, texts,
+    LONG, SOON, change, connect, count, delete, is_lost, make, message, new_name, new_queue, receipts, receive_all,
+    receive_one, send, texts,
 };
 use crate::support::servers::started;
 use crate::support::until;
@@ -83,7 +83,7 @@ async fn what_was_confirmed_survives_the_death_of_its_server() {
     let rabbitmq = connect(&server).await;
     let queues =
         [make(&rabbitmq, &new_name(), QueueType::Classic).await, make(&rabbitmq, &new_name(), QueueType::Quorum).await];
-    keep_queues(&server);
+    server.keep_queues().unwrap();
     for queue in &queues {
         send(queue, &["waits", "in hand"]).await;
         receive_one(queue).await;

@@ -1,6 +1,7 @@
 //! What the tests share: a whole host with its queues, a sink for the handlers' calls, and ways to
 //! send and to look.
 
+pub mod brokers;
 mod faulty;
 pub mod groups;
 pub mod hosts;

@@ -1,5 +1,6 @@
 //! A whole host with its queues, as a test sees it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,12 +18,13 @@ use wasq::config::{Config, LedgerConfig};
 use wasq::dlq::{Letter, read};
 use wasq::flow::Services;
 use wasq::host::Host;
-use wasq_core::message::Delivery;
+use wasq_core::message::{AttributeData, AttributeValue, Delivery};
 use wasq_ledgers::Ledger;
 use wasq_local_sqs::LocalSqs;
-use wasq_queues::Queue;
-use wasq_queues::sqs::{Sqs, SqsQueue};
+use wasq_queues::sqs::Sqs;
+use wasq_queues::{Broker, Brokers, Outgoing, Queue, QueueAddress, QueueRules};
 
+use super::brokers::RigBroker;
 use super::setup::{KIND, dlq};
 use super::sink::{Sink, until};
 
@@ -32,7 +35,10 @@ pub struct Rig {
     pub config: Config,
     /// The SDK's client, as a producer has it.
     pub client: Client,
-    host_side: Sqs,
+    brokers: Brokers,
+    broker: RigBroker,
+    /// Those that a test has looked at. A receipt is good at one of them only.
+    open: Mutex<HashMap<String, Arc<dyn Queue>>>,
     running: Option<Box<Host>>,
     dir: TempDir,
 }
@@ -45,14 +51,14 @@ pub struct Dead {
 }
 
 impl Rig {
-    pub(super) async fn new(dir: TempDir, sqs: LocalSqs, sink: Sink, config: Config) -> Self {
-        let host_side = Sqs::connect(&config.aws).await;
-        let client = host_side.client().clone();
+    pub(super) async fn new(dir: TempDir, sqs: LocalSqs, broker: RigBroker, sink: Sink, config: Config) -> Self {
+        let client = Sqs::connect(&config.aws).await.client().clone();
+        let brokers = Brokers::new(&config.aws);
         for name in config.queues.keys().flat_map(|name| [name.clone(), dlq(name)]) {
             // Commands that a test runs have another region than the rig's host.
             sqs.create_queue(&name).await.unwrap();
         }
-        Self { sqs, sink, config, client, host_side, running: None, dir }
+        Self { sqs, sink, config, client, brokers, broker, open: Mutex::default(), running: None, dir }
     }
 
     pub fn plugins_dir(&self) -> PathBuf {
@@ -113,13 +119,11 @@ impl Rig {
     /// A message of the type `probe` on the first queue, ready to be changed and sent.
     pub fn message(&self, body: impl ToString) -> Post<'_> {
         let queue = self.config.queues.keys().next().expect("a rig has a queue").clone();
-        let text =
-            |value: &str| MessageAttributeValue::builder().data_type("String").string_value(value).build().unwrap();
         Post {
-            client: &self.client,
+            rig: self,
             queue,
             body: body.to_string(),
-            attributes: vec![("type".into(), text(KIND))],
+            attributes: vec![("type".into(), AttributeValue::string(KIND))],
             group: None,
         }
     }
@@ -135,9 +139,35 @@ impl Rig {
         self.client.set_queue_attributes().queue_url(url).attributes(name, value).send().await.unwrap();
     }
 
-    /// A queue as the host sees it.
-    pub async fn queue(&self, name: &str) -> SqsQueue {
-        self.host_side.queue(name).await.unwrap()
+    /// A queue or a DLQ as a host sees it.
+    pub async fn queue(&self, name: &str) -> Arc<dyn Queue> {
+        let known = self.open.lock().get(name).cloned();
+        if let Some(queue) = known {
+            return queue;
+        }
+        let queue = match self.config.location(name) {
+            Some(location) => self.brokers.queue(&location.address()).await.unwrap(),
+            None => self.unlisted(name).await,
+        };
+        self.open.lock().entry(name.to_owned()).or_insert(queue).clone()
+    }
+
+    /// What the first queue takes.
+    pub async fn rules(&self) -> QueueRules {
+        let first = self.config.queues.keys().next().expect("a rig has a queue");
+        QueueRules::of_broker(&*self.queue(first).await)
+    }
+
+    /// A queue that the config does not list: a DLQ, mostly.
+    async fn unlisted(&self, name: &str) -> Arc<dyn Queue> {
+        match self.broker.broker {
+            Broker::Sqs => self.brokers.queue(&QueueAddress::Sqs(name.into())).await.unwrap(),
+            Broker::RabbitMq => {
+                let (first, queue) = self.config.queues.iter().next().expect("a rig has a queue");
+                let queue = self.brokers.queue(&queue.location(first).address()).await.unwrap();
+                queue.sibling(&self.broker.name_there(name)).await.unwrap()
+            }
+        }
     }
 
     /// The first `count` dead letters of the first queue, taken out of its DLQ; waits for them.
@@ -170,9 +200,15 @@ impl Rig {
         dead
     }
 
-    /// Messages that are visible, in flight and delayed in a queue.
+    /// Messages that are visible, in flight and delayed in a queue. What is in flight is the host's
+    /// own to say where its broker cannot.
     pub async fn counts(&self, queue: &str) -> (usize, usize, usize) {
-        let attributes = self.queue(queue).await.attributes().await.unwrap();
+        let hosts = self.running.as_ref().and_then(|host| Some(host.services().outlets.get(queue)?.queue.clone()));
+        let queue = match hosts.filter(|queue| queue.broker() != Broker::Sqs) {
+            Some(queue) => queue,
+            None => self.queue(queue).await,
+        };
+        let attributes = queue.attributes().await.unwrap();
         let number = |name: &str| attributes[name].parse().unwrap();
         (
             number("ApproximateNumberOfMessages"),
@@ -184,7 +220,10 @@ impl Rig {
     /// Waits until nothing is left in any of the host's queues. Their DLQs do not count.
     pub async fn emptied(&self) {
         for name in self.config.queues.keys() {
-            until(&format!("the queue {name} is empty"), || async { self.counts(name).await == (0, 0, 0) }).await;
+            until(&format!("the queue {name} is empty"), || async {
+                self.counts(name).await == (0, 0, 0) && self.broker.left(&*self.queue(name).await).await == 0
+            })
+            .await;
         }
     }
 
@@ -227,10 +266,10 @@ impl Rig {
 
 /// A message on its way.
 pub struct Post<'a> {
-    client: &'a Client,
+    rig: &'a Rig,
     queue: String,
     body: String,
-    attributes: Vec<(String, MessageAttributeValue)>,
+    attributes: Vec<(String, AttributeValue)>,
     group: Option<String>,
 }
 
@@ -241,7 +280,7 @@ impl Post<'_> {
 
     pub fn kind(mut self, kind: &str) -> Self {
         self.attributes.remove(0);
-        self.attributes.insert(0, ("type".into(), string(kind)));
+        self.attributes.insert(0, ("type".into(), AttributeValue::string(kind)));
         self
     }
 
@@ -251,14 +290,13 @@ impl Post<'_> {
     }
 
     pub fn attribute(mut self, name: &str, value: &str) -> Self {
-        self.attributes.push((name.into(), string(value)));
+        self.attributes.push((name.into(), AttributeValue::string(value)));
         self
     }
 
     pub fn binary(mut self, name: &str, data_type: &str, bytes: &[u8]) -> Self {
-        let value =
-            MessageAttributeValue::builder().data_type(data_type).binary_value(Blob::new(bytes)).build().unwrap();
-        self.attributes.push((name.into(), value));
+        let value = AttributeData::Binary(bytes.to_vec().into());
+        self.attributes.push((name.into(), AttributeValue { data_type: data_type.into(), value }));
         self
     }
 
@@ -270,15 +308,32 @@ impl Post<'_> {
         Self { group: Some(group.into()), ..self }
     }
 
+    /// The answer is the message id.
     pub async fn send(self) -> String {
-        let url = self.client.get_queue_url().queue_name(&self.queue).send().await.unwrap();
+        match self.rig.broker.broker {
+            Broker::Sqs => self.send_by_the_sdk().await,
+            Broker::RabbitMq => self.send_by_the_host().await,
+        }
+    }
+
+    /// As `wasq send` does.
+    async fn send_by_the_host(self) -> String {
+        let (body, attributes) = (self.body.into(), self.attributes.into_iter().collect());
+        let message = Outgoing { body, attributes, delay_s: 0, group: self.group, deduplication_id: None };
+        self.rig.queue(&self.queue).await.send(&[message]).await.remove(0).unwrap().0
+    }
+
+    /// As a producer of its own does.
+    async fn send_by_the_sdk(self) -> String {
+        let client = &self.rig.client;
+        let url = client.get_queue_url().queue_name(&self.queue).send().await.unwrap();
         let deduplication_id = self.group.as_ref().map(|_| fastrand::u64(..).to_string());
-        let sent = self
-            .client
+        let attributes = self.attributes.into_iter().map(|(name, value)| (name, of_the_sdk(value)));
+        let sent = client
             .send_message()
             .set_queue_url(url.queue_url)
             .message_body(self.body)
-            .set_message_attributes(Some(self.attributes.into_iter().collect()))
+            .set_message_attributes(Some(attributes.collect()))
             .set_message_group_id(self.group)
             .set_message_deduplication_id(deduplication_id)
             .send()
@@ -288,8 +343,13 @@ impl Post<'_> {
     }
 }
 
-fn string(value: &str) -> MessageAttributeValue {
-    MessageAttributeValue::builder().data_type("String").string_value(value).build().unwrap()
+fn of_the_sdk(attribute: AttributeValue) -> MessageAttributeValue {
+    let value = MessageAttributeValue::builder().data_type(attribute.data_type);
+    let value = match attribute.value {
+        AttributeData::Text(text) => value.string_value(text),
+        AttributeData::Binary(bytes) => value.binary_value(Blob::new(bytes)),
+    };
+    value.build().unwrap()
 }
 
 /// An answer of an admin port: the status, and the body.

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use wasq::config::{Config, QueueConfig};
 use wasq_local_sqs::{LocalSqs, Options};
+use wasq_queues::Broker;
 
+use super::brokers::RigBroker;
 use super::{Rig, Sink};
 
 /// The queue that tests use unless they say otherwise, and the type of the probe's messages.
@@ -14,6 +16,7 @@ pub const KIND: &str = "probe";
 /// Plugins, queues and config of a rig. Dead letters of a queue `NAME` go to `NAME-dlq`.
 #[derive(Default)]
 pub struct Setup {
+    broker: Broker,
     plugins: Vec<Plugin>,
     queues: Vec<(String, Change<QueueConfig>)>,
     changes: Vec<Change<Config>>,
@@ -92,6 +95,11 @@ impl Setup {
         Self::new().plugin(Plugin::probe("probe"))
     }
 
+    /// Its queues are on this broker. Default: SQS.
+    pub fn on(self, broker: Broker) -> Self {
+        Self { broker, ..self }
+    }
+
     pub fn plugin(mut self, plugin: Plugin) -> Self {
         self.plugins.push(plugin);
         self
@@ -129,12 +137,13 @@ impl Setup {
         if self.queues.is_empty() {
             self = self.queue(QUEUE, |_| {});
         }
-        let config = self.write_config(dir.path(), &sqs, &sink);
-        Rig::new(dir, sqs, sink, config).await
+        let broker = RigBroker::new(self.broker);
+        let config = self.write_config(dir.path(), &sqs, &sink, &broker).await;
+        Rig::new(dir, sqs, broker, sink, config).await
     }
 
-    fn write_config(self, dir: &Path, sqs: &LocalSqs, sink: &Sink) -> Config {
-        let dir = dir.display();
+    async fn write_config(self, path: &Path, sqs: &LocalSqs, sink: &Sink, broker: &RigBroker) -> Config {
+        let dir = path.display();
         let mut text = format!(
             "plugins_dir = '{dir}/plugins'\ngrant_all = true\ndrain_s = 10\n\
              aws = {{ endpoint_url = '{}', region = 'eu-central-1' }}\nledger = {{ store = 'local', path = '{dir}/ledger' }}\n\
@@ -143,8 +152,10 @@ impl Setup {
             sink.host(),
         );
         for (name, _) in &self.queues {
-            text += &format!("[queues.'{name}']\ndlq = '{}'\nvisibility = '30s'\nwait = '1s'\n", dlq(name));
+            let (dlq, location) = (broker.name_there(&dlq(name)), broker.location_lines(name));
+            text += &format!("[queues.'{name}']\ndlq = '{dlq}'\nvisibility = '30s'\nwait = '1s'\n{location}");
         }
+        broker.make_queues(&text, path).await;
         let mut config = Config::parse(&text, Path::new("wasq.toml")).unwrap();
         config.compiler = Some(env!("CARGO_BIN_EXE_wasq").into());
         config.compile_cache = compiled();

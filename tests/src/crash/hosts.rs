@@ -1,6 +1,7 @@
 //! The hosts as processes, and what befalls them.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,8 +11,10 @@ use fastrand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use wasq_core::clock;
+use wasq_queues::Broker;
 
 use super::{KIND, LOOK, Stage, Store, VISIBILITY_S};
+use crate::brokers::{TestBroker, location_lines, visibility_min_s};
 
 /// A host that was told to end is gone within this.
 const END_MAX: Duration = Duration::from_secs(25);
@@ -55,6 +58,7 @@ struct Host {
     log: PathBuf,
     /// Where in the log this life begins.
     born_at: u64,
+    visibility_s: u64,
     child: Child,
 }
 
@@ -91,7 +95,7 @@ impl Hosts {
             Kill::Stop => {
                 self.kills.stop += 1;
                 host.signal(Signal::STOP)?;
-                tokio::time::sleep(Duration::from_millis(rng.u64(100..=VISIBILITY_S * 2_000))).await;
+                tokio::time::sleep(Duration::from_millis(rng.u64(100..=host.visibility_s * 2_000))).await;
                 host.signal(Signal::CONT)?;
             }
             Kill::Term => {
@@ -141,7 +145,7 @@ impl Host {
         let log = config.with_extension("log");
         let wasq = stage.options.wasq.clone();
         let child = spawn(&wasq, &config, &log)?;
-        Ok(Self { wasq, config, log, born_at: 0, child })
+        Ok(Self { wasq, config, log, born_at: 0, visibility_s: visibility_s(stage.options.broker), child })
     }
 
     /// Another life.
@@ -215,24 +219,37 @@ fn install(stage: &Stage) -> Result<()> {
     // Each kill counts as an attempt of what was in hand.
     let manifest = format!(
         "name = '{KIND}'\ntypes = ['{KIND}']\ntimeout = '10s'\nqueues = ['self']\nallowed_outbound_hosts = ['http://{}']\n\
-         [retry]\nmax_attempts = 100\ninitial_interval = '100ms'\n",
+         [retry]\nmax_attempts = 100\ninitial_interval = '100ms'\nmaximum_interval = '5s'\n",
         stage.sink.addr()
     );
     Ok(std::fs::write(dir.join("probe.toml"), manifest)?)
+}
+
+/// What a config says of the hosts' queue, on a broker that is reached at this address.
+pub fn queue_text(broker: &TestBroker, addr: SocketAddr, permits: usize) -> String {
+    let url = broker.url(addr);
+    let visibility_s = visibility_s(broker.broker);
+    format!(
+        "aws = {{ endpoint_url = '{url}', region = 'eu-central-1' }}\n\
+         [queues.jobs]\ndlq = 'jobs-dlq'\nvisibility = '{visibility_s}s'\nwait = '1s'\nconcurrency = {permits}\n{location}",
+        location = location_lines(broker.broker, &url, "jobs"),
+    )
+}
+
+fn visibility_s(broker: Broker) -> u64 {
+    VISIBILITY_S.max(visibility_min_s(broker))
 }
 
 fn config_text(stage: &Stage) -> Result<String> {
     let dir = stage.dir.path().display();
     Ok(format!(
         "plugins_dir = '{dir}/plugins'\ngrant_all = true\ndrain_s = 5\n\
-         aws = {{ endpoint_url = 'http://{sqs}', region = 'eu-central-1' }}\nledger = {{ {ledger} }}\n\
+         ledger = {{ {ledger} }}\n\
          admin = {{ listen = '127.0.0.1:0' }}\negress = {{ open_hosts = ['{sink}'] }}\n\
-         limits = {{ max_instances = 64, max_crashes = 100 }}\n\
-         [queues.jobs]\ndlq = 'jobs-dlq'\nvisibility = '{VISIBILITY_S}s'\nwait = '1s'\nconcurrency = {permits}\n",
-        sqs = stage.to_sqs.addr(),
+         limits = {{ max_instances = 64, max_crashes = 100 }}\n{queue}",
         ledger = stage.ledger_config(true)?,
         sink = stage.sink.addr(),
-        permits = stage.options.permits,
+        queue = queue_text(&stage.broker, stage.to_broker.addr(), stage.options.permits),
     ))
 }
 

@@ -8,19 +8,18 @@ use anyhow::{Context, Result};
 use wasq::config::{AwsConfig, Config};
 use wasq_core::message::{BodyDigest, Key, MessageId};
 use wasq_ledgers::{Claim, ClaimRequest};
-use wasq_queues::Queue;
 
 use super::hosts::Kills;
 use super::sink::Calls;
-use super::{Options, Stage, WITH_STEPS};
+use super::{Options, Outages, Stage, WITH_STEPS};
+use crate::brokers::leases_end_with_the_connection;
 
 /// What a run came to.
 #[derive(Debug)]
 pub struct Report {
     pub options: Options,
     pub kills: Kills,
-    /// How often connections were cut or delayed.
-    pub cuts: usize,
+    pub outages: Outages,
     /// Handlers that were started.
     pub starts: usize,
     /// Messages, those of outboxes included.
@@ -36,14 +35,18 @@ pub struct Report {
 }
 
 impl Report {
-    /// The most starts that the kills explain.
+    /// The most starts that the kills explain, and the connections that were lost where that ends
+    /// what the hosts have in hand.
     pub fn starts_max(&self) -> usize {
-        self.messages + self.options.kills * self.options.permits
+        let Options { kills, permits, hosts, broker, .. } = self.options;
+        let is_lost = leases_end_with_the_connection(broker);
+        let lost = if is_lost { self.outages.from_broker * hosts } else { 0 };
+        self.messages + (kills + lost) * permits
     }
 }
 
 /// Asks the ledger about every message that the sink saw.
-pub async fn judge(stage: Stage, kills: Kills, cuts: usize, elapsed: Duration) -> Result<Report> {
+pub async fn judge(stage: Stage, kills: Kills, outages: Outages, elapsed: Duration) -> Result<Report> {
     let calls = stage.sink.all();
     let Options { messages, members, .. } = stage.options;
     let wanted = |n: usize| -> Vec<String> {
@@ -57,7 +60,7 @@ pub async fn judge(stage: Stage, kills: Kills, cuts: usize, elapsed: Duration) -
     };
     let mut report = Report {
         kills,
-        cuts,
+        outages,
         starts: starts(&calls),
         messages: (0..messages).map(|n| wanted(n).len()).sum(),
         completions: 0,
@@ -85,7 +88,7 @@ pub async fn judge(stage: Stage, kills: Kills, cuts: usize, elapsed: Duration) -
     if report.dead_letters > 0 {
         report.broken.push(format!("{} dead letters", report.dead_letters));
     }
-    stage.sqs.shutdown().await;
+    stage.broker.end().await;
     Ok(report)
 }
 
@@ -153,8 +156,7 @@ async fn count(
 }
 
 async fn dead_letters(stage: &Stage) -> Result<usize> {
-    let attributes = stage.dlq.attributes().await?;
-    Ok(attributes["ApproximateNumberOfMessages"].parse()?)
+    stage.broker.left(&*stage.dlq).await
 }
 
 fn hex(text: &str) -> Option<[u8; 32]> {

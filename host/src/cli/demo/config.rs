@@ -3,19 +3,22 @@
 use std::path::Path;
 
 use super::expected::REPORTS;
-use crate::config::{Config, LedgerConfig, PluginConfig};
+use crate::config::{Broker, Config, LedgerConfig, PluginConfig};
 
 /// The demo's queue.
 pub const QUEUE: &str = "orders";
+/// What it is called on a server that others use, too.
+pub const SHARED_QUEUE: &str = "wasq-demo-orders";
 /// How often the partner lets itself be called, by all hosts together.
 pub const PARTNER_LIMIT: &str = "20/s";
 /// From one nightly report to the next: nights are short here.
 pub const NIGHT_S: i64 = 2;
 
-/// The host's config: the plugins' destinations moved to the demo's world.
-pub fn config(dir: &Path, plugins_dir: &Path, endpoint_url: &str, world: &str) -> anyhow::Result<Config> {
+/// The host's config: the plugins' destinations moved to the demo's world. `location` is what it
+/// says of where the queue is.
+pub fn config(dir: &Path, plugins_dir: &Path, location: &str, world: &str) -> anyhow::Result<Config> {
     let text = format!(
-        "scope = \"shop\"\ngrant_all = true\ndrain_s = 5\n[queues.{QUEUE}]\ndlq = \"{QUEUE}-dlq\"\n\
+        "scope = \"shop\"\ngrant_all = true\ndrain_s = 5\n{location}\
          [ingress]\nlisten = \"127.0.0.1:0\"\n[rates.partner]\nlimit = \"{PARTNER_LIMIT}\"\n\
          [schedules.nightly-report]\nevery = \"{NIGHT_S}s\"\nqueue = \"{QUEUE}\"\ntype = \"report_due\"\nbody = \"{{}}\"\n"
     );
@@ -23,7 +26,6 @@ pub fn config(dir: &Path, plugins_dir: &Path, endpoint_url: &str, world: &str) -
     config.plugins_dir = plugins_dir.to_owned();
     config.ledger = LedgerConfig::Local { path: dir.join("ledger") };
     config.admin.listen = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
-    config.aws.endpoint_url = Some(endpoint_url.to_owned());
     config.egress.open_hosts = vec![world.trim_start_matches("http://").to_owned()];
     let moved: [(&str, &[(&str, &str)]); 9] = [
         ("send-receipt", &[("mail_api", "/mail/messages")]),
@@ -59,4 +61,18 @@ pub fn config(dir: &Path, plugins_dir: &Path, endpoint_url: &str, world: &str) -
     let partner = config.plugins.entry("notify-partner".into()).or_default();
     partner.variables.insert("partner_secret".into(), "the demo's secret".into());
     Ok(config)
+}
+
+/// On the local queue.
+pub fn on_local_sqs(endpoint_url: &str) -> String {
+    format!("[aws]\nendpoint_url = \"{endpoint_url}\"\n[queues.{QUEUE}]\ndlq = \"{QUEUE}-dlq\"\n")
+}
+
+/// On a server.
+pub fn on_server(broker: Broker, key: &str, url: &str) -> String {
+    let url = toml::Value::from(url);
+    format!(
+        "[queues.{QUEUE}]\nbroker = \"{broker}\"\nurl = {url}\ndlq = \"{SHARED_QUEUE}-dlq\"\n\
+         {broker} = {{ {key} = \"{SHARED_QUEUE}\" }}\n"
+    )
 }

@@ -62,3 +62,32 @@ fn an_unroutable_after_that_outlives_the_queues_retention_is_refused() {
     let error = check_retention("q", &config, Some(Duration::from_secs(60))).unwrap_err().to_string();
     assert!(error.contains("`unroutable_after` is 1m 30s") && error.contains("after 1m ("), "{error}");
 }
+
+#[test]
+fn a_delivery_limit_that_would_take_messages_away_is_refused_and_a_small_one_is_a_warning() {
+    let check = |limit| check_deliveries("q", limit, 5).map_err(|error| error.to_string());
+    assert!(check(DeliveryLimit::Deliveries(5)).is_err_and(|error| error.contains("5 deliveries (x-delivery-limit)")));
+    for limit in [DeliveryLimit::Deliveries(6), DeliveryLimit::Default, DeliveryLimit::None] {
+        assert_eq!(check(limit), Ok(()));
+    }
+    assert_eq!(
+        (delivery_warning(DeliveryLimit::None), delivery_warning(DeliveryLimit::Deliveries(1_000))),
+        (None, None)
+    );
+    for (limit, part) in
+        [(DeliveryLimit::Deliveries(21), "after 21 deliveries"), (DeliveryLimit::Default, "RabbitMQ 4")]
+    {
+        let text = delivery_warning(limit).expect("it is small");
+        assert!(text.contains(part) && text.contains("topology apply"), "{text}");
+    }
+}
+
+#[test]
+fn a_run_that_outlasts_what_the_broker_allows_is_a_warning() {
+    let warning = |broker, minutes: u64| timeout_warning(broker, Duration::from_secs(minutes * 60));
+    assert_eq!((warning(Broker::Sqs, 700), warning(Broker::RabbitMq, 28)), (None, None));
+    let text = warning(Broker::RabbitMq, 29).expect("with its margin it is longer");
+    for part in ["timeout 29m", "`consumer_timeout`, 30m", "more than 31m"] {
+        assert!(text.contains(part), "{text}");
+    }
+}

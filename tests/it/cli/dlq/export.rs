@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use wasq_core::message::{AttributeData, AttributeValue, Attributes};
-use wasq_queues::{Outgoing, Queue};
+use wasq_queues::Outgoing;
 
 use super::{bury, dead, dlq, ids, letter, rig, still};
 

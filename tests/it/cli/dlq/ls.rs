@@ -99,7 +99,7 @@ async fn what_another_command_has_in_hand_is_told() {
     let rig = still().await;
     bury(&rig, &[letter("a", "{}", json!({})), letter("b", "{}", json!({}))]).await;
     let queue = rig.queue("jobs-dlq").await;
-    let taken = wasq_queues::Queue::receive(&queue, 1, std::time::Duration::ZERO, std::time::Duration::from_secs(60));
+    let taken = queue.receive(1, std::time::Duration::ZERO, std::time::Duration::from_secs(60));
     assert_eq!(taken.await.unwrap().len(), 1);
     dlq(&rig, &["ls"]).check(0, &["1 letters of jobs-dlq are hidden"]).await;
     rig.end().await;

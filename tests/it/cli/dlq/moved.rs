@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
-use wasq_queues::Queue;
 
 use super::{allow_redrive, dlq, on_queue, setup};
 use crate::support::Rig;

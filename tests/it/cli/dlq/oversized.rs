@@ -3,7 +3,6 @@
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
-use wasq_queues::Queue;
 
 use super::{allow_redrive, dead, dlq, setup};
 use crate::support::Rig;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::json;
 use wasq_core::message::AttributeValue;
 use wasq_local_sqs::{Effect, Fault};
-use wasq_queues::Queue;
 
 use super::{allow_redrive, bury, dead, dlq, keys_in_jobs, letter, rig, setup, still};
 use crate::support::{Plugin, Rig, Setup};

@@ -1,0 +1,174 @@
+//! The brokers that real hosts are tested on: each is started on a port of its own, says what a
+//! config has of a queue on it, and how many messages are left in one.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use parking_lot::Mutex;
+use tokio::process::Command;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+use wasq_local_sqs::{LocalSqs, Options};
+use wasq_queues::{Broker, Queue};
+
+use crate::servers::Server;
+
+/// A broker of its own. It ends when this is dropped, and its data go.
+pub struct TestBroker {
+    pub broker: Broker,
+    running: Running,
+}
+
+enum Running {
+    /// In this process.
+    LocalSqs(LocalSqs),
+    Server(Mutex<Server>),
+}
+
+impl TestBroker {
+    /// # Errors
+    /// What to install when a program is missing, and what the server wrote when it did not start.
+    pub async fn start(broker: Broker, dir: &Path) -> Result<Self> {
+        let running = match broker {
+            Broker::Sqs => Running::LocalSqs(LocalSqs::start(Options::new(dir.join("sqs")).port(0)).await?),
+            Broker::RabbitMq => Running::Server(Mutex::new(block_in_place(Server::rabbitmq)?)),
+        };
+        Ok(Self { broker, running })
+    }
+
+    pub fn addr(&self) -> Result<SocketAddr> {
+        match &self.running {
+            Running::LocalSqs(sqs) => {
+                Ok(sqs.endpoint_url().trim_start_matches("http://").trim_end_matches('/').parse()?)
+            }
+            Running::Server(server) => Ok(([127, 0, 0, 1], server.lock().port()).into()),
+        }
+    }
+
+    /// Where it is, with its password; `addr` is its own or a proxy's.
+    pub fn url(&self, addr: SocketAddr) -> String {
+        match &self.running {
+            Running::LocalSqs(_) => format!("http://{addr}"),
+            Running::Server(server) => {
+                let server = server.lock();
+                server.url().replace(&format!(":{}", server.port()), &format!(":{}", addr.port()))
+            }
+        }
+    }
+
+    /// Makes the queues of a config, which is in this file, under these names.
+    ///
+    /// # Errors
+    /// What `wasq topology apply` printed when it failed.
+    pub async fn make_queues(&self, wasq: &Path, config: &Path, names: &[&str]) -> Result<()> {
+        if let Running::LocalSqs(sqs) = &self.running {
+            for name in names {
+                sqs.create_queue(name).await?;
+            }
+            return Ok(());
+        }
+        apply_topology(wasq, config).await
+    }
+
+    /// Messages in a queue: those that wait, and those that any host has in hand.
+    ///
+    /// # Errors
+    /// If the broker does not answer.
+    pub async fn left(&self, queue: &dyn Queue) -> Result<usize> {
+        match &self.running {
+            Running::LocalSqs(_) => left(None, queue).await,
+            Running::Server(server) => {
+                // Nobody kills it meanwhile: that is done where this is awaited.
+                let server = server.lock();
+                block_in_place(|| Handle::current().block_on(left(Some(&server), queue)))
+            }
+        }
+    }
+
+    /// Whether it is a process that can be killed.
+    pub fn can_be_killed(&self) -> bool {
+        matches!(self.running, Running::Server(_))
+    }
+
+    /// Kills it, and starts it again with what it has on disk.
+    ///
+    /// # Errors
+    /// What the server wrote when it did not start.
+    pub fn kill_and_restart(&self) -> Result<()> {
+        match &self.running {
+            Running::LocalSqs(_) => bail!("the local queue is in this process"),
+            Running::Server(server) => block_in_place(|| {
+                let mut server = server.lock();
+                if self.broker == Broker::RabbitMq {
+                    server.keep_queues()?;
+                }
+                server.restart()
+            }),
+        }
+    }
+
+    pub async fn end(self) {
+        match self.running {
+            Running::LocalSqs(sqs) => sqs.shutdown().await,
+            Running::Server(server) => drop(server),
+        }
+    }
+}
+
+/// Makes the queues that a config has on brokers of their own.
+///
+/// # Errors
+/// What `wasq topology apply` printed when it failed.
+pub async fn apply_topology(wasq: &Path, config: &Path) -> Result<()> {
+    let applied = Command::new(wasq).args(["topology", "apply", "--config"]).arg(config).output().await;
+    let applied = applied.with_context(|| format!("cannot run {}; build it", wasq.display()))?;
+    let printed = [applied.stdout, applied.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    ensure!(applied.status.success(), "wasq topology apply: {}", printed.concat());
+    Ok(())
+}
+
+/// Messages in a queue: those that wait, and those that any host has in hand. A server is asked
+/// itself where its protocol does not tell.
+///
+/// # Errors
+/// If the broker does not answer.
+pub async fn left(server: Option<&Server>, queue: &dyn Queue) -> Result<usize> {
+    if let (Broker::RabbitMq, Some(server)) = (queue.broker(), server) {
+        // AMQP does not tell what consumers have in hand.
+        let rows = block_in_place(|| server.rabbitmqctl(&["-q", "list_queues", "name", "messages"]))?;
+        let mut rows = rows.lines().filter_map(|row| row.split_once('\t'));
+        let (_, count) = rows.find(|(name, _)| *name == queue.name()).context("the queue is there")?;
+        return Ok(count.trim().parse()?);
+    }
+    let attributes = queue.attributes().await?;
+    let counts = ["", "NotVisible", "Delayed"].map(|kind| format!("ApproximateNumberOfMessages{kind}"));
+    let mut left = 0;
+    for name in counts {
+        left += attributes.get(&name).with_context(|| format!("no {name}"))?.parse::<usize>()?;
+    }
+    Ok(left)
+}
+
+/// What a config's `[queues.…]` says of a queue: its broker, and its name there.
+pub fn location_lines(broker: Broker, url: &str, queue: &str) -> String {
+    match broker.name_key() {
+        None => format!("url = '{queue}'\n"),
+        Some(key) => format!("broker = '{broker}'\nurl = '{url}'\n{broker} = {{ {key} = '{queue}' }}\n"),
+    }
+}
+
+/// The least lease that a host can have of it.
+pub const fn visibility_min_s(broker: Broker) -> u64 {
+    match broker {
+        Broker::Sqs | Broker::RabbitMq => 2,
+    }
+}
+
+/// Whether what a host has in hand is back in the queue when its connection ends.
+pub const fn leases_end_with_the_connection(broker: Broker) -> bool {
+    match broker {
+        Broker::Sqs => false,
+        Broker::RabbitMq => true,
+    }
+}
