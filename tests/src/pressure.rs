@@ -192,7 +192,9 @@ impl Pressure {
         std::fs::write(plugins.join("probe.toml"), manifest)?;
         let ledger = match (self.store, server) {
             (Store::Redis, Some(server)) => format!("store = 'redis', url = '{}'", server.url()),
-            (Store::Postgres, Some(server)) => format!("store = 'postgres', url = '{}', max_connections = 4", server.url()),
+            (Store::Postgres, Some(server)) => {
+                format!("store = 'postgres', url = '{}', max_connections = 4", server.url())
+            }
             (Store::Local, _) | (_, None) => format!("store = 'local', path = '{}/ledger'", dir.display()),
         };
         let pools = match self.pool {
@@ -219,7 +221,8 @@ impl Pressure {
 async fn send(queue: &SqsQueue, sink: SocketAddr, count: usize) -> Result<()> {
     let body = json!({ "do": "ask", "url": format!("http://{sink}/call") }).to_string();
     let attributes = [("type".to_owned(), AttributeValue::string(KIND))];
-    let message = Outgoing { body: body.into(), attributes: attributes.into(), delay_s: 0, group: None, deduplication_id: None };
+    let message =
+        Outgoing { body: body.into(), attributes: attributes.into(), delay_s: 0, group: None, deduplication_id: None };
     let messages = vec![message; count];
     for batch in messages.chunks(BATCH_MAX_ENTRIES) {
         for answer in queue.send(batch).await {

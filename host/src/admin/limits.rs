@@ -31,7 +31,7 @@ pub struct PoolStatus {
 
 pub async fn limits(State(source): State<Source>) -> Json<LimitsStatus> {
     let services = &source.services;
-    let pools = services.fleet_pools.status().into_iter().map(|here| async {
+    let pools = services.fleet_pools.status().into_iter().map(|here| async move {
         let holders = match &services.quotas {
             Some(quotas) => quotas.holders(&here.name).await.ok(),
             None => None,

@@ -108,7 +108,9 @@ impl FleetPools {
     pub async fn give_back(&self, store: &QuotaStore) {
         let all = join_all(self.0.values().map(|pool| pool.give_back(store)));
         if tokio::time::timeout(LAST_CALL, all).await.is_err() {
-            tracing::warn!("permits of the fleet's pools could not be given back; others have them when their leases end");
+            tracing::warn!(
+                "permits of the fleet's pools could not be given back; others have them when their leases end"
+            );
         }
     }
 }
@@ -201,8 +203,7 @@ impl FleetPool {
         let must_renew = renewed_at.is_none_or(|at| looked_at.saturating_duration_since(at) >= RENEW);
         let need = || self.need(clock::now());
         let shrink = |permits| self.shrink(permits);
-        let (part, is_renewed) =
-            store.lease(&self.name, self.config.size, observed, must_renew, need, shrink).await?;
+        let (part, is_renewed) = store.lease(&self.name, self.config.size, observed, must_renew, need, shrink).await?;
         let state = &mut *self.state.lock();
         if !is_renewed {
             return Ok(part);
@@ -275,7 +276,8 @@ impl FleetPool {
         self.shrink(0);
         let need = || Need { wants: 0, ..self.need(clock::now()) };
         let mut observed = Observed::default();
-        let given = store.lease(&self.name, self.config.size, &mut observed, true, need, |permits| self.shrink(permits)).await;
+        let given =
+            store.lease(&self.name, self.config.size, &mut observed, true, need, |permits| self.shrink(permits)).await;
         if let Err(error) = given {
             tracing::debug!(pool = self.name, %error, "its permits are free when its lease ends");
         }

@@ -183,7 +183,8 @@ impl Rates {
         if let Some(lacking) = lacking {
             return Err(lacking);
         }
-        let slots = ids.iter().filter_map(|id| state.change(id, self.pace(id), now, |bucket, now| bucket.use_slot(now)));
+        let slots =
+            ids.iter().filter_map(|id| state.change(id, self.pace(id), now, |bucket, now| bucket.use_slot(now)));
         let slots: Vec<_> = slots.collect();
         if state.is_due_before_known() {
             self.changed.notify_one();

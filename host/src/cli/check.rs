@@ -165,10 +165,14 @@ fn unhandled(name: &str, queue: &QueueConfig, catalog: &Catalog) -> Vec<String> 
 /// Rates and pools that bound nothing.
 fn unused_limits(config: &Config, catalog: &Catalog) -> Vec<String> {
     let manifests = || catalog.plugins().map(|plugin| &plugin.manifest);
-    let rates = config.rates.keys().filter(|name| !manifests().any(|of| of.rates.iter().any(|used| used.rate == **name)));
-    let rates = rates.map(|name| format!("[rates.{name}]: no plugin keeps to it; name it in a manifest: rates = [\"{name}\"]"));
+    let rates =
+        config.rates.keys().filter(|name| !manifests().any(|of| of.rates.iter().any(|used| used.rate == **name)));
+    let rates =
+        rates.map(|name| format!("[rates.{name}]: no plugin keeps to it; name it in a manifest: rates = [\"{name}\"]"));
     let pools = config.pools.keys().filter(|name| !manifests().any(|of| of.pools.contains(name)));
-    let pools = pools.map(|name| format!("pools.{name}: no plugin takes permits of it; name it in a manifest: pools = [\"{name}\"]"));
+    let pools = pools.map(|name| {
+        format!("pools.{name}: no plugin takes permits of it; name it in a manifest: pools = [\"{name}\"]")
+    });
     rates.chain(pools).collect()
 }
 

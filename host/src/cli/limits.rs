@@ -59,7 +59,11 @@ fn rates(rates: &[RateStatus]) -> Table {
             rate.hosts.to_string(),
             rate.keys.to_string(),
         ];
-        let top: Vec<_> = rate.top.iter().map(|key| format!("{} ({} waiting, {} started)", key.key, key.waiting, key.started)).collect();
+        let top: Vec<_> = rate
+            .top
+            .iter()
+            .map(|key| format!("{} ({} waiting, {} started)", key.key, key.waiting, key.started))
+            .collect();
         rows.add([rate.name.clone(), rate.limit.clone()].into_iter().chain(numbers).chain([top.join(", ")]));
     }
     rows

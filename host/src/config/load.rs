@@ -152,7 +152,9 @@ impl Config {
             let rule = "a pin allows one version, a canary needs two; take `canary` or `blake3` away";
             return refuse(format!("plugins.{name}.canary"), "set beside `blake3`".into(), rule);
         }
-        if let Some((key, value, rule)) = self.queue_name_fault().or_else(|| self.ring_fault()).or_else(|| self.pressure_fault()) {
+        if let Some((key, value, rule)) =
+            self.queue_name_fault().or_else(|| self.ring_fault()).or_else(|| self.pressure_fault())
+        {
             return refuse(key, value, &rule);
         }
         if let Some((key, value, rule)) =

@@ -125,7 +125,8 @@ impl Config {
                 return fault(format!("rates.{name}"), format!("{name:?}"), NAME_RULE);
             }
             if !(1..=BURST_MAX).contains(&rate.burst) {
-                let rule = "use 1 to 100000: 1 spaces the starts evenly, 20 lets 20 start at once after a time without any";
+                let rule =
+                    "use 1 to 100000: 1 spaces the starts evenly, 20 lets 20 start at once after a time without any";
                 return fault(format!("rates.{name}.burst"), rate.burst.to_string(), rule);
             }
         }

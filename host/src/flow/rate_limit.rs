@@ -17,7 +17,11 @@ use crate::plugins::rate_use::RateUse;
 
 /// A slot of each rate, once there is one. None where the message would not run anyway: it gets
 /// them later, if it does.
-pub async fn slots_for(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin: &Plugin) -> Result<Vec<Slot>, Exit> {
+pub async fn slots_for(
+    plugin_attempt: &PluginAttempt<'_>,
+    message: &Message,
+    plugin: &Plugin,
+) -> Result<Vec<Slot>, Exit> {
     let (services, manifest) = (plugin_attempt.services, &plugin.manifest);
     let is_expired = manifest.max_age.is_some_and(|max_age| plugin_attempt.age() > max_age);
     if is_expired || services.breakers.is_open(&manifest.name, services.clock.now()) {

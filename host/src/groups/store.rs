@@ -86,7 +86,7 @@ impl GroupStore {
         T: Send,
     {
         let kept = if id.starts_with(PREFIX) { KEPT } else { PARTS_KEPT };
-        let decide = |found| {
+        let decide = move |found| {
             let (answer, changed) = decide(found);
             (answer, changed.map_or(Change::Leave, |changed| Change::Write(changed, kept)))
         };

@@ -10,8 +10,8 @@ use wasq_queues::{Broker, Brokers, QueueAddress};
 use super::outlet::sent_to;
 use super::queues::OpenQueue;
 use crate::config::AwsConfig;
-use crate::flow::{QueueRuntime, waiting_room};
 use crate::flow::settle::Settler;
+use crate::flow::{QueueRuntime, waiting_room};
 use crate::lease::Keeper;
 use crate::telemetry::metrics::QueueMeters;
 

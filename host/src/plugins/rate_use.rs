@@ -25,7 +25,9 @@ impl TryFrom<String> for RateUse {
             None => (text.as_str(), None),
         };
         if rate.is_empty() || rate.contains(['{', '}']) {
-            return Err(format!("{text:?} names no rate; write `stripe`, or `stripe:{{/account_id}}` for a rate of each key"));
+            return Err(format!(
+                "{text:?} names no rate; write `stripe`, or `stripe:{{/account_id}}` for a rate of each key"
+            ));
         }
         let key = template.map(|template| KeyTemplate::try_from(template.to_owned())).transpose();
         Ok(Self { rate: rate.to_owned(), key: key.map_err(|fault| format!("the rate {text:?}: {fault}"))? })
@@ -56,7 +58,10 @@ mod tests {
         let parse = |text: &str| RateUse::try_from(text.to_owned());
         assert_eq!(parse("stripe"), Ok(RateUse { rate: "stripe".into(), key: None }));
         let keyed = parse("stripe:{/account}:{attribute:tenant}").expect("it is one");
-        assert_eq!((keyed.rate.as_str(), keyed.to_string().as_str()), ("stripe", "stripe:{/account}:{attribute:tenant}"));
+        assert_eq!(
+            (keyed.rate.as_str(), keyed.to_string().as_str()),
+            ("stripe", "stripe:{/account}:{attribute:tenant}")
+        );
         for (text, part) in [
             ("", "names no rate"),
             (":{/a}", "names no rate"),

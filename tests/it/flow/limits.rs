@@ -77,7 +77,10 @@ async fn what_waits_for_a_rate_holds_up_nothing_else() {
     rig.until_called("fast", 20).await;
     let status = rig.admin("/limits").await;
     let partner = &status["rates"][0];
-    assert_eq!((&partner["name"], &partner["limit"], &partner["started"]), (&json!("partner"), &json!("1/h"), &json!(1)));
+    assert_eq!(
+        (&partner["name"], &partner["limit"], &partner["started"]),
+        (&json!("partner"), &json!("1/h"), &json!(1))
+    );
     assert_eq!(rig.admin("/status").await["rates"][0]["name"], "partner");
     assert_eq!(rig.sink.count("slow"), 1);
     rig.end().await;

@@ -103,7 +103,8 @@ pub async fn a_slow_rate_says_to_the_other_host_when_its_next_slot_is(hosts: &Ho
 /// Leases what the host wants, of which it has nothing so far.
 async fn lease(host: &QuotaStore, leased: usize, wants: usize) -> usize {
     let need = || Need { leased, in_use: 0, wants };
-    let (part, _) = host.lease("p", 10, &mut Observed::default(), true, need, |permits| permits).await.expect("it answers");
+    let (part, _) =
+        host.lease("p", 10, &mut Observed::default(), true, need, |permits| permits).await.expect("it answers");
     part.permits
 }
 

@@ -135,16 +135,19 @@ async fn use_the_pool(services: Arc<Services>, seat: Arc<Seat>) {
         let work = seat.world.lock().watch.quotas.begins(seat.host);
         let beats = seat.world.lock().rng.u64(0..=20);
         for _ in 0..=beats {
-            let lease_ms = services.fleet_pools.status()[0].lease_ms;
-            let now_ms = seat.now_ms();
-            let state = &mut *seat.world.lock();
-            if let Err(what) = state.watch.quotas.runs(work, now_ms + lease_ms, now_ms) {
-                state.violated(now_ms, what);
-            }
+            has_permit(&services, &seat, work);
             tokio::time::sleep(BEAT).await;
         }
         drop(permits);
         seat.world.lock().watch.quotas.ends(work);
+    }
+}
+
+fn has_permit(services: &Services, seat: &Seat, work: (usize, u64)) {
+    let (lease_ms, now_ms) = (services.fleet_pools.status()[0].lease_ms, seat.now_ms());
+    let state = &mut *seat.world.lock();
+    if let Err(what) = state.watch.quotas.runs(work, now_ms + lease_ms, now_ms) {
+        state.violated(now_ms, what);
     }
 }
 

@@ -94,7 +94,13 @@ impl Buckets {
     }
 
     /// Does something with a bucket, which is made if it is not there.
-    pub fn change<T>(&mut self, id: &BucketId, pace: Pace, now: Instant, change: impl FnOnce(&mut Bucket, Instant) -> T) -> T {
+    pub fn change<T>(
+        &mut self,
+        id: &BucketId,
+        pace: Pace,
+        now: Instant,
+        change: impl FnOnce(&mut Bucket, Instant) -> T,
+    ) -> T {
         let number = match self.numbers.get(id) {
             Some(number) => *number,
             None => self.make(id, pace, now),
@@ -104,7 +110,12 @@ impl Buckets {
     }
 
     /// As [`Buckets::change`], by its number. None where it is gone.
-    pub fn change_number<T>(&mut self, number: u64, now: Instant, change: impl FnOnce(&mut Bucket, Instant) -> T) -> Option<T> {
+    pub fn change_number<T>(
+        &mut self,
+        number: u64,
+        now: Instant,
+        change: impl FnOnce(&mut Bucket, Instant) -> T,
+    ) -> Option<T> {
         let entry = self.by_number.get_mut(&number)?;
         let answer = change(&mut entry.bucket, now);
         let due_at = entry.bucket.due_at(now);

@@ -73,7 +73,7 @@ impl Line {
         }
         let Waiter { tell, room, .. } = self.0.remove(&newer)?;
         // One that has gone away needs no word.
-        drop(tell.send(Answer::Hide));
+        let _gone = tell.send(Answer::Hide);
         Some(room)
     }
 
@@ -93,10 +93,16 @@ impl Line {
     /// Sends those away who would wait past their time. `slot_at` says when there is a slot for one
     /// with so many before it.
     pub fn hide_after(&mut self, slot_at: impl Fn(usize) -> Instant) {
-        let late: Vec<_> = self.0.iter().enumerate().filter(|(before, (_, waiter))| slot_at(*before) > waiter.until).map(|(_, (turn, _))| *turn).collect();
+        let late: Vec<_> = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(before, (_, waiter))| slot_at(*before) > waiter.until)
+            .map(|(_, (turn, _))| *turn)
+            .collect();
         for turn in late {
             if let Some(waiter) = self.0.remove(&turn) {
-                drop(waiter.tell.send(Answer::Hide));
+                let _gone = waiter.tell.send(Answer::Hide);
             }
         }
     }

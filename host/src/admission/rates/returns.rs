@@ -22,7 +22,14 @@ impl Returns {
     }
 
     /// For how long a message is hidden: `least` or longer, and never longer than `hold`.
-    pub fn book(&mut self, is_returned: bool, least: Duration, interval: Duration, hold: Duration, now: Instant) -> Duration {
+    pub fn book(
+        &mut self,
+        is_returned: bool,
+        least: Duration,
+        interval: Duration,
+        hold: Duration,
+        now: Instant,
+    ) -> Duration {
         let tail = if is_returned { &mut self.again } else { &mut self.new };
         let at = (*tail).max(now + least.min(hold)).min(now + hold);
         *tail = at + interval.min(hold);

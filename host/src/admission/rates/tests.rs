@@ -90,7 +90,8 @@ async fn hosts_start_as_many_runs_as_the_rate_allows_and_hardly_fewer() {
         let mut busy = tokio::task::JoinSet::new();
         let starts = Arc::new(Mutex::new(Vec::new()));
         for host in 0..hosts {
-            let (rates, id, room, starts) = (fleet.hosts[host].clone(), fleet.bucket(host, RateKey::All), room(32), starts.clone());
+            let (rates, id, room, starts) =
+                (fleet.hosts[host].clone(), fleet.bucket(host, RateKey::All), room(32), starts.clone());
             for message in 0..32 {
                 let (rates, id, room, starts) = (rates.clone(), id.clone(), room.clone(), starts.clone());
                 busy.spawn(async move {
@@ -157,7 +158,10 @@ async fn each_key_has_the_rate_for_itself_and_the_host_remembers_so_many() {
     let fleet = Fleet::start(1, "1/h", 1, &limits);
     let (rates, room) = (&fleet.hosts[0], room(1_000));
     let keys = (0..150).map(|n| RateKey::of(Some(format!("tenant {n}"))));
-    let ids: Vec<_> = keys.chain([RateKey::of(None), RateKey::of(Some("x".repeat(1_000_000)))]).map(|key| [fleet.bucket(0, key)]).collect();
+    let ids: Vec<_> = keys
+        .chain([RateKey::of(None), RateKey::of(Some("x".repeat(1_000_000)))])
+        .map(|key| [fleet.bucket(0, key)])
+        .collect();
     for id in &ids {
         rates.acquire(id, claimant(0, &room)).await.expect("each is the first of its key");
     }
@@ -175,7 +179,8 @@ async fn each_key_has_the_rate_for_itself_and_the_host_remembers_so_many() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_of_several_rates_holds_none_while_it_waits_for_another() {
-    let config = |limit: &str| RateConfig { limit: limit.parse().expect("a rate"), burst: 1, on_outage: OnOutage::Hold };
+    let config =
+        |limit: &str| RateConfig { limit: limit.parse().expect("a rate"), burst: 1, on_outage: OnOutage::Hold };
     let all = [("fast".to_owned(), config("100/s")), ("slow".to_owned(), config("1/s"))];
     let rates = Arc::new(Rates::of(all, &Limits::default()));
     let began = clock::now();

@@ -116,9 +116,11 @@ pub fn reports(effects: &[Effect], every_s: i64) -> Result<usize, String> {
 /// # Errors
 /// More came than `limit` allows, and when.
 pub fn partner_calls(effects: &[Effect], limit: Rate) -> Result<usize, String> {
-    let calls: Vec<_> = effects.iter().filter(|effect| effect.path.starts_with(PARTNER)).map(|effect| effect.at).collect();
+    let calls: Vec<_> =
+        effects.iter().filter(|effect| effect.path.starts_with(PARTNER)).map(|effect| effect.at).collect();
     let allowed = (limit.per_second() * (1.0 + CALLS_LATE.as_secs_f64())).ceil() as usize + 1;
-    let within = |first: usize| calls[first..].iter().take_while(|at| **at < calls[first] + Duration::from_secs(1)).count();
+    let within =
+        |first: usize| calls[first..].iter().take_while(|at| **at < calls[first] + Duration::from_secs(1)).count();
     let most = (0..calls.len()).map(within).max().unwrap_or_default();
     match most <= allowed {
         true => Ok(most),

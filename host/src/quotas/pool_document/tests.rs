@@ -3,9 +3,9 @@ use wasq_core::clock;
 use super::*;
 
 fn document(hosts: &[(&str, usize, usize)]) -> PoolDocument {
-    let hosts = hosts.iter().map(|(host, permits, wants)| {
-        ((*host).to_owned(), HostLease { permits: *permits, wants: *wants, beat: 1 })
-    });
+    let hosts = hosts
+        .iter()
+        .map(|(host, permits, wants)| ((*host).to_owned(), HostLease { permits: *permits, wants: *wants, beat: 1 }));
     PoolDocument { hosts: hosts.collect() }
 }
 

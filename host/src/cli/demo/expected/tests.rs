@@ -88,7 +88,10 @@ fn a_poison_that_had_effects_before_its_replay_is_found() {
 fn calls_of_the_partner_are_counted_by_the_second() {
     let began = wasq_core::clock::now();
     let calls = |apart_ms: u64| -> Vec<Effect> {
-        let call = |n| Effect { at: began + Duration::from_millis(n * apart_ms), ..effect("/partner/webhooks/orders", "1", 503) };
+        let call = |n| Effect {
+            at: began + Duration::from_millis(n * apart_ms),
+            ..effect("/partner/webhooks/orders", "1", 503)
+        };
         (0..100).map(call).collect()
     };
     let limit = "20/s".parse().expect("it is a rate");
