@@ -3,6 +3,7 @@
 
 pub mod breaker;
 pub mod fleet_pools;
+pub mod in_hand;
 pub mod pauses;
 pub mod permits;
 pub mod rates;

@@ -45,7 +45,7 @@ use wasq_core::aws::CALL_TIMEOUT;
 use wasq_core::message::{Delivery, Message, MessageId, UnixMs};
 use wasq_ledgers::LedgerError;
 
-pub use services::{QueueRuntime, Services, waiting_room};
+pub use services::{QueueRuntime, Services};
 
 use batch::Batch;
 use claim::Claimed;
@@ -55,6 +55,7 @@ use settled::Settled;
 use wait::Wait;
 use work::Work;
 
+use crate::admission::in_hand::InHand;
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
 use crate::groups::Membership;
@@ -72,6 +73,7 @@ pub async fn handle(
     batch: &Batch<'_>,
     delivery: &Delivery,
     lease: Lease,
+    in_hand: &InHand,
 ) -> QueueAction {
     let limits = &services.limits;
     let keep_until = || services.clock.now() + limits.rate_wait + limits.permit_wait + limits.settle_grace;
@@ -88,6 +90,7 @@ pub async fn handle(
         batch,
         delivery,
         lease: &lease,
+        in_hand,
         message: None,
         plugin: None,
         is_only_plugin: true,

@@ -185,7 +185,7 @@ impl Host {
             workers: Workers::new(services),
         };
         for queue in open.queues {
-            host.workers.begin(runtime::start(queue, &config.aws, &host.services().ledger.clone()));
+            host.workers.begin(runtime::start(queue, &config, &host.services().ledger.clone()));
         }
         let (services, dlqs) = (host.services().clone(), dead_letter_queues.clone());
         let receives = host.receives.clone();
@@ -227,7 +227,7 @@ impl Host {
             if let Some(queue) = opener.config.queues.get(&name).cloned() {
                 self.workers.begin_when_open(async move {
                     let open = opener.queue(&name, &queue).await;
-                    runtime::start(open, &opener.config.aws, &opener.services.ledger)
+                    runtime::start(open, &opener.config, &opener.services.ledger)
                 });
             } else if let Some(outlet) = opener.config.outlets.get(&name).cloned() {
                 self.background.spawn(async move { opener.outlet(&name, &outlet).await });

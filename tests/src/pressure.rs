@@ -15,6 +15,7 @@ use axum::extract::State;
 use axum::routing::any;
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -111,7 +112,8 @@ impl Pressure {
             Some(path) => path.clone(),
             None => std::env::current_exe()?.with_file_name("wasq"),
         };
-        let mut hosts = (0..self.hosts).map(|_| spawn(&wasq, &config)).collect::<Result<Vec<_>>>()?;
+        let mut hosts =
+            (0..self.hosts).map(|n| spawn(&wasq, &config, &log(dir.path(), n))).collect::<Result<Vec<_>>>()?;
 
         let started = clock::now();
         while calls.at.lock().is_empty() {
@@ -132,6 +134,9 @@ impl Pressure {
         // What was started in time has come by then.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let report = self.report(&calls, from, until);
+        for n in self.hosts - hosts.len()..self.hosts {
+            println!("host {n}: {}", limits(&log(dir.path(), n)).await?);
+        }
         for mut host in hosts {
             host.kill().await?;
         }
@@ -147,13 +152,17 @@ impl Pressure {
         let missed = (count as f64 / expected - 1.0) * 100.0;
         let second = Duration::from_secs(1);
         let most = at.iter().filter(|at| (from..until).contains(*at)).map(|at| within(*at, *at + second)).max();
+        let each: Vec<_> = (0..self.seconds)
+            .map(|n| within(from + second * n as u32, from + second * (n as u32 + 1)).to_string())
+            .collect();
         let most_open = calls.most_open.load(Ordering::Relaxed);
         let rows: BTreeMap<&str, String> = [
             ("1 hosts, ledger", format!("{}, {:?}", self.hosts, self.store).to_lowercase()),
             ("2 rate, burst", format!("{}, {}", self.rate, self.burst)),
             ("3 calls in the time, expected", format!("{count}, {expected}: {missed:+.2} %")),
-            ("4 most calls in a second", most.unwrap_or_default().to_string()),
-            ("5 most calls open at once, pool", format!("{most_open}, {}", self.pool)),
+            ("4 calls in each second", each.join(" ")),
+            ("5 most calls in any second", most.unwrap_or_default().to_string()),
+            ("6 most calls open at once, pool", format!("{most_open}, {}", self.pool)),
         ]
         .into();
         for (name, value) in rows {
@@ -232,11 +241,31 @@ async fn send(queue: &SqsQueue, sink: SocketAddr, count: usize) -> Result<()> {
     Ok(())
 }
 
-fn spawn(wasq: &Path, config: &Path) -> Result<Child> {
+fn log(dir: &Path, host: usize) -> PathBuf {
+    dir.join(format!("host-{host}.log"))
+}
+
+/// What a host says of its rate, by its admin port, which its log names.
+async fn limits(log: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(log)?;
+    let addr = text.split("admin=").nth(1).and_then(|rest| rest.split_whitespace().next()).context("it has begun")?;
+    let mut stream = tokio::net::TcpStream::connect(addr).await?;
+    let request = format!("GET /limits HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).context("it has a body")?)?;
+    let rate = &body["rates"][0];
+    let said = ["started", "waiting", "hidden", "lost", "hosts"].map(|name| format!("{name} {}", rate[name]));
+    Ok(said.join(", "))
+}
+
+fn spawn(wasq: &Path, config: &Path, log: &Path) -> Result<Child> {
+    let log = std::fs::File::create(log)?;
     let mut command = Command::new(wasq);
     command.arg("run").arg("--config").arg(config);
-    command.env("AWS_EC2_METADATA_DISABLED", "true").env("WASQ_LOG", "warn");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("WASQ_LOG", "warn,wasq::cli=info").env("NO_COLOR", "1");
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
     command.spawn().with_context(|| format!("cannot run {}; build it, or name it with --wasq", wasq.display()))
 }
 

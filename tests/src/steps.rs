@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
 use wasq::admission::fleet_pools::FleetPools;
@@ -22,7 +23,7 @@ use wasq::flow::decide::QueueAction;
 use wasq::flow::decode::{Decoded, decode};
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
-use wasq::flow::{QueueRuntime, Services, waiting_room};
+use wasq::flow::{QueueRuntime, Services};
 use wasq::lease::Keeper;
 use wasq::plugins::{Catalogs, Loader, Plugin};
 use wasq::sandbox::{Destinations, Job, Sandbox};
@@ -324,7 +325,7 @@ impl Kit {
             dlq: queue.clone() as Arc<dyn Queue>,
             dlq_max_bytes: MaximumMessageSize::default(),
             queue: queue.clone(),
-            waiting_room: waiting_room(&config),
+            waiting_room: Arc::new(Semaphore::new(1)),
             config,
         });
         (workers, queue)

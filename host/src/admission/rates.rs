@@ -29,6 +29,7 @@ pub use status::{KeyStatus, RateStatus};
 use buckets::Buckets;
 use line::{Answer, Turn, Waiter};
 
+use super::in_hand::InHand;
 use crate::config::{Config, Limits, OnOutage, RateConfig};
 use crate::quotas::rate_document::Pace;
 
@@ -55,7 +56,8 @@ pub struct Claimant<'a> {
     pub sent_at: UnixMs,
     /// It was received before, and may have been hidden.
     pub is_returned: bool,
-    /// What its queue lets wait in hand.
+    /// What it holds, and the room in which its queue's messages wait.
+    pub in_hand: &'a InHand,
     pub room: &'a Arc<Semaphore>,
 }
 
@@ -154,17 +156,14 @@ impl Rates {
     ) -> Result<oneshot::Receiver<Answer>, Duration> {
         let joined = state.change(id, self.pace(id), clock::now(), |bucket, now| {
             let waits = bucket.wait_behind(bucket.line.before(turn), now);
-            let room = || claimant.room.clone().try_acquire_owned().ok();
             let is_soon = now.checked_add(waits).is_some_and(|at| at <= until);
-            let room = if is_soon { room().or_else(|| bucket.line.make_room(turn, claimant.room)) } else { None };
-            match room {
-                Some(room) => {
-                    let (tell, answer) = oneshot::channel();
-                    bucket.line.join(turn, Waiter { tell, room, until });
-                    Ok(answer)
-                }
-                None => Err(bucket.hide(claimant.is_returned, self.hold, now)),
+            // The room of a newer one is there at once: that one is told to leave.
+            if !is_soon || !(claimant.in_hand.wait_in(claimant.room) || bucket.line.make_room(turn)) {
+                return Err(bucket.hide(claimant.is_returned, self.hold, now));
             }
+            let (tell, answer) = oneshot::channel();
+            bucket.line.join(turn, Waiter { tell, until });
+            Ok(answer)
         });
         self.changed.notify_one();
         joined

@@ -60,6 +60,7 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("group_members", limits.group_members as u64, 1..=10_000),
         ("max_crashes", u64::from(limits.max_crashes), 1..=1_000),
         ("breaker_failures", u64::from(limits.breaker_failures), 1..=1_000_000),
+        ("rate_waiting", limits.rate_waiting as u64, 1..=100_000),
         ("rate_keys", limits.rate_keys as u64, 100..=1_000_000),
         ("cost_keys", limits.cost_keys as u64, 1..=1_000),
         ("breaker_dependencies", limits.breaker_dependencies as u64, 1..=1_024),

@@ -132,6 +132,9 @@ pub struct Limits {
     /// again: 1 s to 12 h. Default 5 min.
     #[serde(with = "humantime_serde")]
     pub rate_hold: Duration,
+    /// Messages of one queue that wait in hand for their rates, beside its `concurrency`: 1 to
+    /// 100,000. Default 256.
+    pub rate_waiting: usize,
     /// Keys of one rate that the host remembers: 100 to 1,000,000. Default 10,000.
     pub rate_keys: usize,
     /// Keys of one plugin's messages that `wasq top` ranks, by each of its measures, where the
@@ -191,6 +194,7 @@ impl Default for Limits {
             pause_hold: Duration::from_secs(60),
             rate_wait: Duration::from_secs(5),
             rate_hold: Duration::from_secs(5 * 60),
+            rate_waiting: 256,
             rate_keys: 10_000,
             cost_keys: 100,
         }

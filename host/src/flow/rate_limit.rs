@@ -55,9 +55,9 @@ pub async fn in_time(
 }
 
 async fn wait(plugin_attempt: &PluginAttempt<'_>, buckets: &[BucketId]) -> Result<Vec<Slot>, Exit> {
-    let PluginAttempt { services, runtime, delivery, lease, .. } = *plugin_attempt;
+    let PluginAttempt { services, runtime, delivery, lease, in_hand, .. } = *plugin_attempt;
     let is_returned = delivery.receive_count > 1;
-    let claimant = Claimant { sent_at: delivery.sent_at, is_returned, room: &runtime.waiting_room };
+    let claimant = Claimant { sent_at: delivery.sent_at, is_returned, in_hand, room: &runtime.waiting_room };
     tokio::select! {
         biased;
         () = lease.lost().cancelled() => Err(Exit::LeaseLost),

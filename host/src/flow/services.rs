@@ -85,12 +85,6 @@ pub struct QueueRuntime {
     pub keeper: Keeper,
     pub settler: Settler,
     pub meters: Arc<QueueMeters>,
-    /// How many of its messages may wait in hand for a rate.
+    /// The room for those of its messages that wait in hand for a rate (`limits.rate_waiting`).
     pub waiting_room: Arc<Semaphore>,
-}
-
-/// The room for messages that wait in hand for a rate: half of the queue's deliveries, so that
-/// others can run meanwhile.
-pub fn waiting_room(config: &QueueConfig) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new((config.concurrency / 2).max(1)))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
@@ -13,7 +14,7 @@ use wasq::admission::rates::Rates;
 use wasq::config::{Config, Envelope, Limits, QueueConfig};
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
-use wasq::flow::{QueueRuntime, Services, waiting_room};
+use wasq::flow::{QueueRuntime, Services};
 use wasq::groups::GroupStore;
 use wasq::lease::Keeper;
 use wasq::plugins::{Catalogs, Loader};
@@ -147,7 +148,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         max_bytes: MaximumMessageSize::default(),
         dlq: queue(Which::Dlq),
         dlq_max_bytes: MaximumMessageSize::default(),
-        waiting_room: waiting_room(&config),
+        waiting_room: Arc::new(Semaphore::new(kit.limits.rate_waiting)),
         config,
     });
     let stop = CancellationToken::new();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use wasq::admission::in_hand::InHand;
 use wasq::admission::permits::{Needs, Priority};
 use wasq::admission::rates::{Claimant, RateKey};
 use wasq::config::{OnOutage, PoolConfig, PoolScope, RateConfig};
@@ -114,7 +115,8 @@ async fn keep_to_the_rate(services: Arc<Services>, seat: Arc<Seat>, room: Arc<Se
     let ids = [services.rates.bucket(NAME, RateKey::All).expect("it is in the config")];
     loop {
         pause(&seat, 150).await;
-        let claimant = Claimant { sent_at: seat.unix_ms(), is_returned: false, room: &room };
+        let in_hand = InHand::default();
+        let claimant = Claimant { sent_at: seat.unix_ms(), is_returned: false, in_hand: &in_hand, room: &room };
         match services.rates.acquire(&ids, claimant).await {
             Ok(slots) if slots.iter().all(|slot| slot.good_until > clock::now()) => {
                 seat.world.lock().watch.quotas.started(seat.now_ms());

@@ -1,9 +1,8 @@
 //! Messages that wait in hand for a slot: the one that was sent first goes first.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wasq_core::message::UnixMs;
 
@@ -19,8 +18,6 @@ pub struct Line(BTreeMap<Turn, Waiter>);
 /// A message that waits.
 pub struct Waiter {
     pub tell: oneshot::Sender<Answer>,
-    /// Its part of the room that its queue has for those that wait.
-    pub room: OwnedSemaphorePermit,
     /// When it is hidden if it has no slot by then.
     pub until: Instant,
 }
@@ -65,16 +62,15 @@ impl Line {
         self.0.remove(&turn);
     }
 
-    /// Sends the newest away for an older message of the same queue, which gets its room.
-    pub fn make_room(&mut self, turn: Turn, room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        let newer = self.0.range(turn..).next_back().map(|(turn, _)| *turn)?;
-        if !Arc::ptr_eq(self.0[&newer].room.semaphore(), room) {
-            return None;
-        }
-        let Waiter { tell, room, .. } = self.0.remove(&newer)?;
+    /// Sends the newest away for an older message. The answer is whether there is one.
+    pub fn make_room(&mut self, turn: Turn) -> bool {
+        let newest = self.0.last_key_value().map(|(newest, _)| *newest);
+        let Some(waiter) = newest.filter(|newest| *newest > turn).and_then(|newest| self.0.remove(&newest)) else {
+            return false;
+        };
         // One that has gone away needs no word.
-        let _gone = tell.send(Answer::Hide);
-        Some(room)
+        let _gone = waiter.tell.send(Answer::Hide);
+        true
     }
 
     /// Gives a slot to the first who still waits.

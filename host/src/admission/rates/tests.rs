@@ -78,8 +78,11 @@ fn room(size: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(size))
 }
 
-fn claimant(sent_ms: u64, room: &Arc<Semaphore>) -> Claimant<'_> {
-    Claimant { sent_at: UnixMs(sent_ms), is_returned: false, room }
+/// Asks for a slot of each, for a message that was sent then.
+async fn acquire(rates: &Rates, ids: &[BucketId], sent_ms: u64, room: &Arc<Semaphore>) -> Result<Vec<Slot>, Limited> {
+    let in_hand = InHand::default();
+    let claimant = Claimant { sent_at: UnixMs(sent_ms), is_returned: false, in_hand: &in_hand, room };
+    rates.acquire(ids, claimant).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +99,7 @@ async fn hosts_start_as_many_runs_as_the_rate_allows_and_hardly_fewer() {
                 let (rates, id, room, starts) = (rates.clone(), id.clone(), room.clone(), starts.clone());
                 busy.spawn(async move {
                     for round in 0.. {
-                        match rates.acquire(std::slice::from_ref(&id), claimant(round * 100 + message, &room)).await {
+                        match acquire(&rates, std::slice::from_ref(&id), round * 100 + message, &room).await {
                             Ok(_) => starts.lock().push(began.elapsed()),
                             Err(limited) => tokio::time::sleep(limited.remaining).await,
                         }
@@ -123,7 +126,7 @@ async fn a_message_waits_in_hand_for_a_while_and_is_hidden_for_the_rest() {
     let waits = |sent_ms| {
         let (id, room) = (&id, &room);
         async move {
-            let answer = rates.acquire(id, claimant(sent_ms, room)).await;
+            let answer = acquire(&rates, id, sent_ms, room).await;
             (answer.map(|_| ()), began.elapsed().as_secs_f64().round() as u64)
         }
     };
@@ -142,11 +145,11 @@ async fn an_older_message_gets_the_room_of_a_newer_one() {
     let fleet = Fleet::start(1, "1/s", 1, &Limits::default());
     let (id, room) = ([fleet.bucket(0, RateKey::All)], room(1));
     let rates = &fleet.hosts[0];
-    rates.acquire(&id, claimant(0, &room)).await.expect("it is the first");
-    let newer = rates.acquire(&id, claimant(20, &room));
+    acquire(&rates, &id, 0, &room).await.expect("it is the first");
+    let newer = acquire(&rates, &id, 20, &room);
     let older = async {
         tokio::task::yield_now().await;
-        rates.acquire(&id, claimant(10, &room)).await
+        acquire(&rates, &id, 10, &room).await
     };
     let (newer, older) = tokio::join!(newer, older);
     assert!(older.is_ok() && newer.is_err(), "{older:?} {newer:?}");
@@ -163,10 +166,10 @@ async fn each_key_has_the_rate_for_itself_and_the_host_remembers_so_many() {
         .map(|key| [fleet.bucket(0, key)])
         .collect();
     for id in &ids {
-        rates.acquire(id, claimant(0, &room)).await.expect("each is the first of its key");
+        acquire(&rates, id, 0, &room).await.expect("each is the first of its key");
     }
     for id in &ids {
-        let limited = rates.acquire(id, claimant(1, &room)).await.expect_err("the second is not");
+        let limited = acquire(&rates, id, 1, &room).await.expect_err("the second is not");
         assert!(limited.remaining >= Duration::from_secs(60), "{limited:?}");
     }
     let status = &rates.status()[0];
@@ -190,12 +193,12 @@ async fn a_message_of_several_rates_holds_none_while_it_waits_for_another() {
     tasks.spawn(async move { kept.keep(Some(&store)).await });
     let bucket = |name: &str| rates.bucket(name, RateKey::All).expect("it is there");
     let (both, fast, room) = ([bucket("fast"), bucket("slow")], [bucket("fast")], room(100));
-    rates.acquire(&both, claimant(0, &room)).await.expect("it is the first");
+    acquire(&rates, &both, 0, &room).await.expect("it is the first");
     let began = clock::now();
-    let slow = rates.acquire(&both, claimant(1, &room));
+    let slow = acquire(&rates, &both, 1, &room);
     let others = async {
         for n in 0..50 {
-            rates.acquire(&fast, claimant(10 + n, &room)).await.expect("nobody holds the fast one");
+            acquire(&rates, &fast, 10 + n, &room).await.expect("nobody holds the fast one");
         }
         began.elapsed()
     };

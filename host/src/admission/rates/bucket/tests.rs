@@ -1,6 +1,4 @@
-use std::sync::Arc;
-
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use wasq_core::message::UnixMs;
 
 use super::super::line::{Answer, Waiter};
@@ -21,9 +19,8 @@ fn slots(first_ms: u64, count: u32) -> Taken {
 
 /// Has a message wait that was sent then.
 fn join(bucket: &mut Bucket, sent_ms: u64, until: Instant) -> oneshot::Receiver<Answer> {
-    let room = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it has one");
     let (tell, answer) = oneshot::channel();
-    bucket.line.join((UnixMs(sent_ms), 0), Waiter { tell, room, until });
+    bucket.line.join((UnixMs(sent_ms), 0), Waiter { tell, until });
     answer
 }
 
