@@ -19,7 +19,7 @@ use crate::config::Rate;
 pub const WINDOW: Duration = Duration::from_millis(500);
 /// Slots are taken that begin up to so far ahead. It is long enough for a slow ledger, and short
 /// enough that what a dead host had taken is not missed.
-pub const AHEAD: Duration = Duration::from_millis(500);
+pub const AHEAD: Duration = Duration::from_millis(1_000);
 /// A host that has taken a slot within this time counts as one of those that share the rate.
 const SEEN: Duration = Duration::from_secs(10);
 /// Hosts that a document names.

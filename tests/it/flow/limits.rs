@@ -14,7 +14,7 @@ use crate::support::servers::postgres;
 use crate::support::{Plugin, Rig, Setup, hosts, until};
 
 /// How late a start may be beside its slot: `bucket.rs` loses later ones. Calls take their way.
-const LATE: Duration = Duration::from_millis(300);
+const LATE: Duration = Duration::from_millis(400);
 
 fn rate(limit: &str, burst: u32) -> RateConfig {
     RateConfig { limit: limit.parse().unwrap(), burst, on_outage: OnOutage::Hold }

@@ -22,7 +22,7 @@ const LIMIT: &str = "20/s";
 const INTERVAL_MS: u64 = 50;
 const BURST: u32 = 3;
 /// A start may be so late: `bucket.rs` loses later slots.
-const LATE_MS: u64 = 200;
+const LATE_MS: u64 = 300;
 const POOL_SIZE: usize = 4;
 /// Work of each kind that a host has at once.
 const TASKS: usize = 3;

@@ -12,9 +12,9 @@ use crate::quotas::rate_document::{AHEAD, Pace, Taken, WINDOW};
 
 /// A slot can be used for so long after its time, and a run started in it for so long after that. A
 /// busy host does not lose it; one that stood still does.
-pub const GRACE: Duration = Duration::from_millis(100);
+pub const GRACE: Duration = Duration::from_millis(150);
 /// More slots are asked for when those in hand end within this time.
-const REFILL: Duration = Duration::from_millis(150);
+const REFILL: Duration = Duration::from_millis(300);
 /// The least time between two calls for one bucket.
 const BETWEEN: Duration = Duration::from_millis(50);
 /// The wait after a call that failed.
@@ -147,10 +147,12 @@ impl Bucket {
         if self.is_asking {
             return None;
         }
-        // Who uses most of what may be taken has slots ready for messages that are yet to come.
+        // A host that is alone and uses most of the rate has slots ready for messages that are yet
+        // to come. Of several hosts another could use them.
         let expected = self.uses.expected(now);
-        let window = WINDOW.as_nanos() / self.shared_interval().as_nanos().max(1);
-        let coming = if window >= BUSY_WINDOW && u128::from(expected) * 2 >= window { expected } else { 0 };
+        let window = WINDOW.as_nanos() / self.pace.interval.as_nanos().max(1);
+        let is_busy = self.hosts == 1 && window >= BUSY_WINDOW && u128::from(expected) * 2 >= window;
+        let coming = if is_busy { expected } else { 0 };
         let wanted = (self.line.len() as u32).saturating_add(coming);
         let left = self.left();
         if wanted <= left {

@@ -55,9 +55,11 @@ fn nobody_takes_more_than_a_share_of_the_window_nor_what_is_far_ahead() {
     let mut ledger = Ledger::new(pace("100/s", 1));
     assert_eq!(ledger.take("a", 1_000, 0), Taken::Slots { first_in: MS(0), count: 50, hosts: 1 });
     assert_eq!(ledger.take("b", 1_000, 0), Taken::Slots { first_in: MS(500), count: 25, hosts: 2 });
-    let later = Taken::Later { ask_in: MS(250), usable_in: MS(750), hosts: 2 };
+    assert_eq!(ledger.take("b", 1_000, 0), Taken::Slots { first_in: MS(750), count: 25, hosts: 2 });
+    assert_eq!(ledger.take("b", 1_000, 0), Taken::Slots { first_in: MS(1_000), count: 25, hosts: 2 });
+    let later = Taken::Later { ask_in: MS(250), usable_in: MS(1_250), hosts: 2 };
     assert_eq!(ledger.take("a", 1, 0), later);
-    assert_eq!(ledger.take("a", 9, 250), Taken::Slots { first_in: MS(500), count: 9, hosts: 2 });
+    assert_eq!(ledger.take("a", 9, 250), Taken::Slots { first_in: MS(1_000), count: 9, hosts: 2 });
     // Who has taken none for 10 s does not count any more.
     assert_eq!(ledger.take("a", 1, 10_251), Taken::Slots { first_in: MS(0), count: 1, hosts: 1 });
 }
@@ -68,14 +70,16 @@ fn a_burst_may_be_used_early_and_is_paid_back() {
     assert_eq!(ledger.take("a", 50, 0), Taken::Slots { first_in: MS(0), count: 20, hosts: 1 });
     // The next is due at 2 s, and may be used from 100 ms on.
     assert_eq!(ledger.take("a", 50, 0), Taken::Slots { first_in: MS(2_000), count: 5, hosts: 1 });
-    assert_eq!(ledger.take("a", 50, 0), Taken::Later { ask_in: MS(100), usable_in: MS(600), hosts: 1 });
+    // Usable from 600 ms on.
+    assert_eq!(ledger.take("a", 50, 0), Taken::Slots { first_in: MS(2_500), count: 5, hosts: 1 });
+    assert_eq!(ledger.take("a", 50, 0), Taken::Later { ask_in: MS(100), usable_in: MS(1_100), hosts: 1 });
 }
 
 #[test]
 fn a_slow_rate_says_when_its_next_slot_is() {
     let mut ledger = Ledger::new(pace("1/m", 1));
     assert_eq!(ledger.take("a", 5, 0), Taken::Slots { first_in: MS(0), count: 1, hosts: 1 });
-    let later = Taken::Later { ask_in: MS(49_500), usable_in: MS(50_000), hosts: 2 };
+    let later = Taken::Later { ask_in: MS(49_000), usable_in: MS(50_000), hosts: 2 };
     assert_eq!(ledger.take("b", 5, 10_000), later);
 }
 

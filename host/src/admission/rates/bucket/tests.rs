@@ -43,11 +43,11 @@ fn a_slot_is_used_at_its_time_and_not_before() {
 fn a_slot_that_nobody_used_in_time_is_lost() {
     let (mut bucket, at) = bucket(1);
     bucket.answered(slots(0, 50), at(0), at(0));
-    // Those of the last 100 ms are still good, and the one of now.
-    assert_eq!(use_all(&mut bucket, at(300)), 11);
-    assert_eq!(bucket.counts.lost, 20);
+    // Those of the last 150 ms are still good, and the one of now.
+    assert_eq!(use_all(&mut bucket, at(300)), 16);
+    assert_eq!(bucket.counts.lost, 15);
     assert_eq!(use_all(&mut bucket, at(9_000)), 0);
-    assert_eq!(bucket.counts, Counts { used: 11, hidden: 0, lost: 39 });
+    assert_eq!(bucket.counts, Counts { used: 16, hidden: 0, lost: 34 });
 }
 
 #[test]
@@ -62,12 +62,12 @@ fn a_burst_lets_slots_be_used_early() {
 fn a_slot_that_goes_back_is_good_for_no_longer_than_it_was() {
     let (mut bucket, at) = bucket(1);
     bucket.answered(slots(0, 1), at(0), at(0));
-    for ms in [10, 60, 99] {
+    for ms in [10, 60, 149] {
         let slot = bucket.use_slot(at(ms)).expect("it is good");
-        assert_eq!(slot.good_until, at(200));
+        assert_eq!(slot.good_until, at(300));
         bucket.put_back(slot);
     }
-    assert_eq!(use_all(&mut bucket, at(101)), 0);
+    assert_eq!(use_all(&mut bucket, at(151)), 0);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn the_ledger_is_asked_for_as_much_as_waits_and_when_what_is_in_hand_ends() {
     assert_eq!(bucket.wants(at(0)), None, "one call at a time");
     bucket.answered(slots(0, 25), at(0), at(1));
     // One was used at once; the last one's time is 240 ms.
-    assert_eq!(bucket.wants(at(1)), Some((at(90), 15)));
+    assert_eq!(bucket.wants(at(1)), Some((at(50), 15)));
     assert_eq!(bucket.due_at(at(1)), Some(at(10)));
 }
 
