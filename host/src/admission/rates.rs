@@ -11,6 +11,7 @@ mod buckets;
 mod keep;
 mod line;
 mod returns;
+mod slot;
 mod status;
 
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use tokio::time::Instant;
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
 
-pub use bucket::Slot;
 pub use buckets::{BucketId, RateKey};
+pub use slot::Slot;
 pub use status::{KeyStatus, RateStatus};
 
 use buckets::Buckets;

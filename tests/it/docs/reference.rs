@@ -300,6 +300,7 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         "header" => (one("'x-y'"), "'x y'"),
         "address" => (one("'127.0.0.1:1'"), "'x'"),
         "boolean" => (one(if row.default == "true" { "false" } else { "true" }), "1"),
+        "integer" if low.as_deref() == Some(row.default.as_str()) => (one("2"), "'3'"),
         "integer" => (bound("3"), "'3'"),
         "number" => (bound("3.0"), "'3'"),
         "duration" if row.key == "jitter" => (one("'3s'"), "3"),

@@ -10,6 +10,7 @@ use wasq::host::Host;
 use wasq_ledgers::Ledger;
 use wasq_ledgers::local::LocalLedger;
 
+use crate::cli::binary::wasq;
 use crate::support::servers::postgres;
 use crate::support::{Plugin, Rig, Setup, hosts, until};
 
@@ -82,6 +83,9 @@ async fn what_waits_for_a_rate_holds_up_nothing_else() {
         (&json!("partner"), &json!("1/h"), &json!(1))
     );
     assert_eq!(rig.admin("/status").await["rates"][0]["name"], "partner");
+    let addr = rig.host().admin_addr().to_string();
+    wasq(["limits", "--admin", &addr]).check(0, &["partner", "1/h", "waiting"]).await;
+    wasq(["limits", "--json", "--admin", &addr]).check(0, &["\"started\": 1"]).await;
     assert_eq!(rig.sink.count("slow"), 1);
     rig.end().await;
 }
@@ -89,13 +93,16 @@ async fn what_waits_for_a_rate_holds_up_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_account_has_the_rate_for_itself() {
     let setup = Setup::new().plugin(limited("partner", "rates = ['partner:{/account}']"));
-    let rig = setup.config(|config| drop(config.rates.insert("partner".into(), rate("1/h", 1)))).start().await;
+    let rig = setup.config(|config| config.rates.extend([("partner".to_owned(), rate("1/h", 1))])).start().await;
     for account in ["a", "b", "c", "a", "b", "c"] {
         let order = json!({ "do": "ask", "url": rig.sink.url(account), "account": account });
         rig.message(order).kind("partner").send().await;
     }
     // Two without an account are of one bucket of their own.
     send(&rig, "partner", "none", 2).await;
+    for name in ["a", "b", "c", "none"] {
+        rig.until_called(name, 1).await;
+    }
     rig.until_exits("rate-limited", 4).await;
     assert_eq!(["a", "b", "c", "none"].map(|name| rig.sink.count(name)), [1; 4]);
     rig.end().await;

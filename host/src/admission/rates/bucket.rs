@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::line::Line;
 use super::returns::Returns;
+use super::slot::Slot;
 use crate::quotas::rate_document::{AHEAD, Pace, Taken, WINDOW};
 
 /// A slot can be used for so long after its time, and a run started in it for so long after that. A
@@ -22,13 +23,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Slots of a window from which on a busy host takes some for messages that are yet to come.
 const BUSY_WINDOW: u128 = 4;
-
-/// The right to start one run, now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// After that it is lost.
-    pub good_until: Instant,
-}
 
 /// Slots in a row.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wasq_core::message::UnixMs;
 
-use super::bucket::Slot;
+use super::slot::Slot;
 
 /// Where a message stands: by when it was sent, and by who came first among equals.
 pub type Turn = (UnixMs, u64);

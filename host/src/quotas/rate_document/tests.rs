@@ -79,8 +79,8 @@ fn a_burst_may_be_used_early_and_is_paid_back() {
 fn a_slow_rate_says_when_its_next_slot_is() {
     let mut ledger = Ledger::new(pace("1/m", 1));
     assert_eq!(ledger.take("a", 5, 0), Taken::Slots { first_in: MS(0), count: 1, hosts: 1 });
-    let later = Taken::Later { ask_in: MS(49_000), usable_in: MS(50_000), hosts: 2 };
-    assert_eq!(ledger.take("b", 5, 10_000), later);
+    let later = Taken::Later { ask_in: MS(50_000), usable_in: MS(51_000), hosts: 2 };
+    assert_eq!(ledger.take("b", 5, 9_000), later);
 }
 
 #[test]
