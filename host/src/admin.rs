@@ -7,6 +7,7 @@ mod extractors;
 pub mod groups;
 mod history;
 mod letters;
+pub mod limits;
 mod pages;
 pub mod pauses;
 pub mod profiles;
@@ -81,6 +82,7 @@ impl Server {
             Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(metrics));
         let api = Router::new()
             .route("/status", get(status::status))
+            .route("/limits", get(limits::limits))
             .route("/plugins", get(status::plugins))
             .route("/top", get(top::top))
             .route("/envelopes/{*id}", get(envelope))

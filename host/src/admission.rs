@@ -1,6 +1,9 @@
-//! What may run now: permits and the pools that plugins share, breakers of dependencies, and what
-//! operators have paused.
+//! What may run now: permits and the pools that plugins share, rates and pools of the whole fleet,
+//! breakers of dependencies, and what operators have paused.
 
 pub mod breaker;
+pub mod fleet_pools;
+pub mod in_hand;
 pub mod pauses;
 pub mod permits;
+pub mod rates;

@@ -12,6 +12,7 @@ mod groups;
 mod health;
 mod http;
 mod invoke;
+mod limits;
 mod local_queue;
 mod message;
 mod new;
@@ -84,6 +85,7 @@ enum Command {
     Schedules(schedules::Schedules),
     Timers(timers::Timers),
     Groups(groups::Groups),
+    Limits(limits::Limits),
     Plugins(plugins::Plugins),
     Profile(profile::ProfileCommand),
     Dlq(Box<dlq::Dlq>),
@@ -147,6 +149,7 @@ pub fn main() -> ExitCode {
             Command::Timers(command) => command.run().await,
             Command::Schedules(command) => command.run().await,
             Command::Groups(command) => command.run().await,
+            Command::Limits(command) => command.run().await,
             Command::Plugins(command) => command.run().await,
             Command::Profile(command) => command.run().await,
             Command::Dlq(command) => command.run().await,

@@ -12,6 +12,8 @@ mod limits;
 mod load;
 mod location;
 mod outlet;
+mod pressure;
+mod rate;
 mod rings;
 mod rollout;
 mod schedule;
@@ -31,12 +33,14 @@ pub use admin::Admin;
 pub use claim_check::ClaimCheck;
 pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
 pub use empty::EmptyInterface;
-pub use ingress::{Ingress, IngressTypeConfig, Rate, SignatureConfig, TokenConfig};
+pub use ingress::{Ingress, IngressTypeConfig, SignatureConfig, TokenConfig};
 pub use limits::Limits;
 pub use load::ConfigError;
 pub use location::{Location, QueueUrl};
 pub use outlet::OutletConfig;
-pub use rings::{DeadLetterEdge, dead_letter_ring};
+pub use pressure::{OnOutage, PoolConfig, PoolScope, RateConfig};
+pub use rate::Rate;
+pub use rings::{DeadLetterEdge, dead_letter_ring, ring_rule};
 pub use rollout::{Percent, RolloutConfig};
 pub use schedule::{CatchUp, Rule, ScheduleConfig};
 pub use sign::{RequestPattern, SignConfig, SignFault, SignRule};
@@ -108,7 +112,10 @@ pub struct Config {
     pub limits: Limits,
     /// Permits that plugins share, by the names that their manifests use: `smtp = 10`.
     #[serde(default)]
-    pub pools: BTreeMap<String, usize>,
+    pub pools: BTreeMap<String, PoolConfig>,
+    /// How often runs may start on all hosts together, by the names that manifests use.
+    #[serde(default)]
+    pub rates: BTreeMap<String, RateConfig>,
     /// The queues, by the names that the outbox and the command line use.
     pub queues: BTreeMap<String, QueueConfig>,
     /// Queues that are only sent to, by the names that the outbox uses. Nothing is received from
@@ -335,16 +342,6 @@ pub struct PluginConfig {
     /// The share of its messages that a new version gets at first, as `"10%"`: `0%` to `100%`.
     /// Default: all, at once.
     pub canary: Option<Percent>,
-}
-
-/// Why a ring of DLQs is refused, with the way out.
-pub fn ring_rule(ring: &[&str]) -> String {
-    let way_out =
-        "what fails would be received and fail again, for ever; give one of them a DLQ that nothing here receives from";
-    match ring {
-        [_] => format!("the queue would be its own DLQ: {way_out}"),
-        several => format!("dead letters would go from {} to {}: {way_out}", several.join(" to "), several[0]),
-    }
 }
 
 /// What manifests, grants and handlers call the queue that a handler's message came from.

@@ -63,6 +63,8 @@ pub enum Exit {
     NoPermit,
     /// No run: the plugin's dependency is down and its breaker is open for so much longer.
     BreakerOpen { dependency: String, remaining: Duration },
+    /// No run: a rate that its plugin keeps to has no start for it for so long.
+    RateLimited { rate: String, remaining: Duration },
     /// No run: another delivery holds the key for so much longer.
     Busy { remaining: Duration },
     /// No run: done by an earlier delivery; of the same message, or of another with the same key.
@@ -114,6 +116,7 @@ impl Exit {
             Self::Interrupted => "interrupted",
             Self::NoPermit => "no-permit",
             Self::BreakerOpen { .. } => "breaker-open",
+            Self::RateLimited { .. } => "rate-limited",
             Self::Busy { .. } => "busy",
             Self::Duplicate { .. } => "duplicate",
             Self::BackingOff { .. } => "backing-off",
@@ -153,6 +156,7 @@ impl Exit {
             | Self::Interrupted
             | Self::NoPermit
             | Self::BreakerOpen { .. }
+            | Self::RateLimited { .. }
             | Self::Busy { .. }
             | Self::Duplicate { .. }
             | Self::BackingOff { .. }
@@ -202,6 +206,7 @@ impl Exit {
             Self::Interrupted => "the host is shutting down".into(),
             Self::NoPermit => "the plugin's permits are busy".into(),
             Self::BreakerOpen { dependency, .. } => format!("{dependency} is unavailable; its breaker is open"),
+            Self::RateLimited { rate, .. } => format!("the rate `{rate}` lets no more runs start now"),
             Self::Busy { .. } => "another delivery of this message is running".into(),
             Self::Duplicate { .. } => "already done".into(),
             Self::BackingOff { .. } => "another plugin's delay has brought it back before this one's is over".into(),

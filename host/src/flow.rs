@@ -24,6 +24,7 @@ mod owed;
 mod payload;
 mod pending;
 mod plugin_attempt;
+mod rate_limit;
 pub mod recent;
 mod record;
 pub mod retry;
@@ -54,6 +55,7 @@ use settled::Settled;
 use wait::Wait;
 use work::Work;
 
+use crate::admission::in_hand::InHand;
 use crate::dlq::{self, LetterError};
 use crate::exit::Exit;
 use crate::groups::Membership;
@@ -71,9 +73,10 @@ pub async fn handle(
     batch: &Batch<'_>,
     delivery: &Delivery,
     lease: Lease,
+    in_hand: &InHand,
 ) -> QueueAction {
     let limits = &services.limits;
-    let keep_until = || services.clock.now() + limits.permit_wait + limits.settle_grace;
+    let keep_until = || services.clock.now() + limits.rate_wait + limits.permit_wait + limits.settle_grace;
     // Calls to AWS before the message is known.
     let calls = if runtime.s3.is_some() || runtime.sns.is_some() { CALL_TIMEOUT } else { Duration::ZERO };
     lease.keep_until(keep_until() + calls);
@@ -87,6 +90,7 @@ pub async fn handle(
         batch,
         delivery,
         lease: &lease,
+        in_hand,
         message: None,
         plugin: None,
         is_only_plugin: true,
@@ -264,13 +268,21 @@ impl PluginAttempt<'_> {
         if let Some(exit) = too_large(message, &serving.stable) {
             return whole.of(&serving.stable).without_a_run(exit).await;
         }
+        let slots = match serving.stable.manifest.rates.is_empty() {
+            true => Vec::new(),
+            // Before the claim: who waits has none that its host's death would count.
+            false => match Box::pin(rate_limit::slots_for(&whole, message, &serving.stable)).await {
+                Ok(slots) => slots,
+                Err(exit) => return whole.of(&serving.stable).without_a_run(exit).await,
+            },
+        };
         let mut claim = match claim::claim(&whole, message, &serving.stable).await {
             Ok(claim) => claim,
             Err(exit) => return whole.without_a_run(exit).await,
         };
         let (plugin, version) = serving.version(&message.kind, &claim.key, whole.delivery.receive_count);
         let plugin_attempt = whole.of(plugin);
-        let (exit, admitted) = run::run(&plugin_attempt, message, plugin, &mut claim).await;
+        let (exit, admitted) = run::run(&plugin_attempt, message, plugin, &mut claim, slots).await;
         let (exit, settlement) = match plugin_attempt.failed_on_trial(serving, version, &exit) {
             true => {
                 let settlement = Settlement::on_the_earlier_version(&exit);

@@ -1,5 +1,6 @@
 //! The host, whole: built from its config, run until it is told to stop, drained.
 
+mod fleet;
 mod opened;
 mod opener;
 mod outlet;
@@ -23,8 +24,10 @@ use queues::{ReceiveLimits, Unopened};
 
 use crate::admin::{self, DeadLetterQueues};
 use crate::admission::breaker::Breakers;
+use crate::admission::fleet_pools::FleetPools;
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
+use crate::admission::rates::Rates;
 use crate::config::Config;
 use crate::flow::recent::Recent;
 use crate::flow::{QueueRuntime, Services};
@@ -137,6 +140,9 @@ impl Host {
             catalogs: catalogs.clone(),
             sandbox,
             permits: Permits::new(&config.limits),
+            rates: Rates::new(&config),
+            fleet_pools: FleetPools::new(&config.pools),
+            quotas: fleet::quotas(&*ledger, &config.scope, clock.clone()),
             breakers: Breakers::new(&config.limits),
             stats: Stats::default(),
             health: Health::default(),
@@ -179,7 +185,7 @@ impl Host {
             workers: Workers::new(services),
         };
         for queue in open.queues {
-            host.workers.begin(runtime::start(queue, &config.aws, &host.services().ledger.clone()));
+            host.workers.begin(runtime::start(queue, &config, &host.services().ledger.clone()));
         }
         let (services, dlqs) = (host.services().clone(), dead_letter_queues.clone());
         let receives = host.receives.clone();
@@ -196,6 +202,7 @@ impl Host {
         let source = host.source();
         host.background.spawn(export::sample(source.clone(), config.telemetry.clone()));
         host.background.spawn(keep_pauses(source.services.clone()));
+        host.background.spawn(fleet::keep(source.services.clone()));
         host.background.spawn(host.otlp.export(source.clone()));
         host.background.spawn(export::write_emf(source.clone(), config.telemetry.emf));
         let history = Arc::new(admin::History::default());
@@ -220,7 +227,7 @@ impl Host {
             if let Some(queue) = opener.config.queues.get(&name).cloned() {
                 self.workers.begin_when_open(async move {
                     let open = opener.queue(&name, &queue).await;
-                    runtime::start(open, &opener.config.aws, &opener.services.ledger)
+                    runtime::start(open, &opener.config, &opener.services.ledger)
                 });
             } else if let Some(outlet) = opener.config.outlets.get(&name).cloned() {
                 self.background.spawn(async move { opener.outlet(&name, &outlet).await });
@@ -261,8 +268,7 @@ impl Host {
     /// the rest, flushes.
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
         let source = self.source();
-        let Self { config, receives: _, mut workers, admin, ingress, watcher, fetcher, timers, mut background, otlp } =
-            self;
+        let Self { config, mut workers, admin, ingress, watcher, fetcher, timers, mut background, otlp, .. } = self;
         watcher.abort();
         // What it has answered is in the queues, for others.
         if let Some(ingress) = ingress {
@@ -275,6 +281,9 @@ impl Host {
         fetcher.abort();
         admin.shutdown().await;
         background.shutdown().await;
+        if let Some(quotas) = &source.services.quotas {
+            source.services.fleet_pools.give_back(quotas).await;
+        }
         let last = otlp.last(&source);
         workers.flush().await;
         otlp.flush(last).await;

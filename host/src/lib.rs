@@ -16,6 +16,7 @@ mod json;
 pub mod lease;
 pub mod plugins;
 pub mod profile;
+pub mod quotas;
 pub mod sandbox;
 pub mod telemetry;
 pub mod timers;

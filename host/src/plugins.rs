@@ -10,6 +10,7 @@ pub mod grants;
 pub mod key_template;
 mod load;
 pub mod manifest;
+pub mod rate_use;
 mod reason;
 pub mod rollout;
 mod signature;

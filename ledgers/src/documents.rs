@@ -3,10 +3,12 @@
 //! A document has an id, a value and a fence. Who changes it names the fence that it read; if
 //! another host has changed it since, the change is refused, and is decided anew over what stands
 //! there now. So what is decided over a document needs no lock and no operation of a store's own.
-//! Groups are made of these ([`crate::timers`] are the other thing that is kept beside claims).
+//! Groups and quotas are made of these ([`crate::timers`] are the other thing that is kept beside
+//! claims).
 //!
 //! A document that is not put again for as long as it is kept is gone. Time is the store's own.
 
+mod change;
 mod document_map;
 
 use std::time::Duration;
@@ -17,6 +19,7 @@ use bytes::Bytes;
 use crate::error::LedgerError;
 use crate::fence::Fence;
 
+pub use self::change::{Change, change, parse};
 pub use self::document_map::DocumentMap;
 
 /// The longest id, in bytes.

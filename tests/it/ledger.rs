@@ -8,6 +8,7 @@ mod keeper;
 mod local;
 mod outage;
 mod postgres;
+mod quotas;
 mod redis;
 mod timers;
 mod two_hosts;

@@ -1,7 +1,7 @@
 //! The shop's own handlers, as they are shipped, on one order.
 
 use serde_json::json;
-use wasq::config::PluginConfig;
+use wasq::config::{OnOutage, PluginConfig, RateConfig};
 
 use crate::support::{Answer, Plugin, Setup};
 
@@ -11,7 +11,14 @@ const HANDLERS: [&str; 6] =
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_reaches_all_of_the_shops_handlers_and_a_failure_repeats_only_what_failed() {
     let setup = HANDLERS.iter().fold(Setup::new(), |setup, name| setup.plugin(Plugin::shop(name)));
-    let mut rig = setup.config(|config| config.grant_all = false).without_host().await;
+    let partner = RateConfig { limit: "20/s".parse().unwrap(), burst: 1, on_outage: OnOutage::Hold };
+    let mut rig = setup
+        .config(move |config| {
+            config.grant_all = false;
+            config.rates.insert("partner".into(), partner);
+        })
+        .without_host()
+        .await;
     let url = |path: &str| rig.sink.url(path);
     let variables = [
         ("make-receipt", vec![("storage_url", url("receipts"))]),

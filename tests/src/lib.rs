@@ -1,6 +1,6 @@
 //! What the integration tests share with the long-running ones: the components that they run, which
 //! the build script has compiled, real servers, the simulator, the supervisor that kills real
-//! hosts, hostile guests, fuzzing, and the steps of a message's way with the guard that counts what
+//! hosts, hostile guests, fuzzing, limits of the fleet, and the steps of a message's way with the guard that counts what
 //! they cost.
 
 pub mod brokers;
@@ -9,6 +9,7 @@ pub mod fuzz;
 pub mod guard;
 pub mod hostile;
 pub mod neighbours;
+pub mod pressure;
 pub mod servers;
 pub mod sim;
 pub mod steps;

@@ -1,6 +1,6 @@
 //! The long-running tests: `sim` for as many seeds as one likes, `crash` for real hosts that are
 //! killed, `hostile` and `neighbours` for guests that harm the host or each other, `fuzz` for bytes
-//! that no one would write; and `guard`, which counts what a message costs.
+//! that no one would write, `pressure` for limits of the fleet; and `guard`, which counts what a message costs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +26,7 @@ enum Command {
     Hostile(wasq_tests::hostile::Hostile),
     Neighbours(wasq_tests::neighbours::Neighbours),
     Fuzz(wasq_tests::fuzz::Fuzz),
+    Pressure(wasq_tests::pressure::Pressure),
     Guard(wasq_tests::guard::Guard),
     #[command(hide = true)]
     GuardPart(wasq_tests::guard::GuardPart),
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         Command::Hostile(hostile) => hostile.run(),
         Command::Neighbours(neighbours) => neighbours.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
+        Command::Pressure(pressure) => pressure.run(),
         Command::Guard(guard) => guard.run(),
         Command::GuardPart(part) => Ok(part.run()),
     };

@@ -15,6 +15,7 @@ mod kit;
 mod ledger;
 mod plan;
 mod queue;
+mod quotas;
 mod timers;
 mod world;
 

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
+use wasq::admission::fleet_pools::FleetPools;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
+use wasq::admission::rates::Rates;
 use wasq::config::{Config, QueueConfig};
 use wasq::exit::Exit;
 use wasq::flow::decide::QueueAction;
@@ -287,6 +290,9 @@ impl Kit {
             catalogs: self.catalogs.clone(),
             sandbox: self.sandbox.clone(),
             permits: Permits::new(&limits),
+            rates: Rates::of([], &limits),
+            fleet_pools: FleetPools::default(),
+            quotas: None,
             ledger: ledger.clone(),
             timers: None,
             groups: None,
@@ -319,6 +325,7 @@ impl Kit {
             dlq: queue.clone() as Arc<dyn Queue>,
             dlq_max_bytes: MaximumMessageSize::default(),
             queue: queue.clone(),
+            waiting_room: Arc::new(Semaphore::new(1)),
             config,
         });
         (workers, queue)

@@ -63,8 +63,10 @@ impl Source {
             (format!("plugin:{}", plugin.manifest.name), usage)
         });
         let plugins: Vec<_> = plugins.collect();
-        let pools: Vec<_> =
-            services.catalogs.pools().usage().map(|(name, usage)| (format!("pool:{name}"), usage)).collect();
+        let fleet = services.fleet_pools.status();
+        let fleet = fleet.iter().map(|pool| (pool.name.as_str(), Usage { busy: pool.busy, limit: pool.size }));
+        let pools = services.catalogs.pools().usage().chain(fleet);
+        let pools: Vec<_> = pools.map(|(name, usage)| (format!("pool:{name}"), usage)).collect();
         [("host".to_owned(), services.permits.usage())].into_iter().chain(pools).chain(plugins)
     }
 }

@@ -12,6 +12,7 @@ mod keys;
 pub mod layout;
 mod letter;
 mod letters;
+mod limits;
 mod live;
 mod login;
 mod overview;

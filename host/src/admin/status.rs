@@ -5,7 +5,9 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use wasq_core::pause::Pause;
 
+use crate::admission::fleet_pools::FleetPoolStatus;
 use crate::admission::permits::Usage;
+use crate::admission::rates::RateStatus;
 use crate::flow::QueueRuntime;
 use crate::flow::recent::{self, MessageOutcome};
 use crate::flow::unroutable::UnroutableType;
@@ -26,6 +28,9 @@ pub struct Status {
     breakers: Vec<crate::admission::breaker::BreakerStatus>,
     paused: Vec<Pause>,
     permits: Vec<PermitStatus>,
+    /// What the whole fleet may do, as this host has it.
+    rates: Vec<RateStatus>,
+    fleet_pools: Vec<FleetPoolStatus>,
     /// The latest, newest first; a message once for all plugins in which it failed alike.
     failures: Vec<MessageOutcome>,
 }
@@ -124,6 +129,8 @@ pub async fn status(State(source): State<Source>) -> Json<Status> {
         breakers: services.breakers.status(services.clock.now()),
         paused: services.pauses.current(services.clock.unix_ms()),
         permits: source.permits().map(|(name, usage)| PermitStatus::of(name, usage)).collect(),
+        rates: services.rates.status(),
+        fleet_pools: services.fleet_pools.status(),
         failures: recent::by_message(services.recent.failures()).into_iter().take(FAILURES_SHOWN).collect(),
     })
 }

@@ -131,6 +131,16 @@ impl Breakers {
         Ok(admitted(Some(*probes)))
     }
 
+    /// Whether the plugin must wait for a dependency now, and not even its probe may run.
+    pub fn is_open(&self, plugin: &str, now: Instant) -> bool {
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
+        let state = self.lock();
+        let open = state.by_plugin.get(plugin).into_iter().flat_map(BTreeMap::values);
+        open.filter_map(|breaker| breaker.open.as_ref()).any(|open| open.probe.is_some() || open.until > now)
+    }
+
     /// All breakers, by plugin and dependency.
     pub fn status(&self, now: Instant) -> Vec<BreakerStatus> {
         let state = self.lock();

@@ -1,13 +1,14 @@
 //! Permits: how much may run at once, over the whole host, for one plugin, and in the pools that
 //! plugins share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::config::Limits;
+use super::fleet_pools::FleetPool;
+use crate::config::{Limits, PoolConfig, PoolScope};
 
 /// What the host runs at once. Work of lower priority leaves a part of it free, so that more
 /// important work finds room.
@@ -30,9 +31,13 @@ pub enum Priority {
     Low,
 }
 
-/// Pools of permits by name, sized by the operator and shared across plugins.
+/// Pools of this host's permits by name, sized by the operator and shared across plugins.
 #[derive(Clone, Default)]
-pub struct Pools(BTreeMap<String, Pool>);
+pub struct Pools {
+    by_name: BTreeMap<String, Pool>,
+    /// Pools of which this host leases a part ([`super::fleet_pools`]).
+    fleet: BTreeSet<String>,
+}
 
 #[derive(Clone)]
 struct Pool {
@@ -54,6 +59,8 @@ pub struct Needs<'a> {
     /// What its runs take turns with, where they must.
     pub alone: Option<&'a Arc<Semaphore>>,
     pub pools: &'a [Arc<Semaphore>],
+    /// Pools of the whole fleet.
+    pub fleet: &'a [Arc<FleetPool>],
     pub priority: Priority,
 }
 
@@ -89,19 +96,23 @@ impl Permits {
     /// Waits for everything that a run needs. The permits belong to the run: it gives them back
     /// when its instance is gone.
     pub async fn acquire<'a>(&self, run: impl Into<Needs<'a>>) -> Vec<OwnedSemaphorePermit> {
-        let Needs { own, alone, pools, priority } = run.into();
+        let Needs { own, alone, pools, fleet, priority } = run.into();
         let by_priority: &[&Arc<Semaphore>] = match priority {
             Priority::High => &[],
             Priority::Normal => &[&self.normal],
             Priority::Low => &[&self.low, &self.normal],
         };
-        let shared: Vec<_> = pools.iter().chain(by_priority.iter().copied()).chain([&self.all]).collect();
+        let leased = fleet.iter().map(|pool| pool.permits());
+        let shared: Vec<_> = pools.iter().chain(leased).chain(by_priority.iter().copied()).chain([&self.all]).collect();
         // Who holds a plugin's own permits keeps nobody else waiting, so they are held meanwhile.
         let mut permits = vec![wait_for(own).await];
         if let Some(alone) = alone {
             permits.push(wait_for(alone).await);
         }
-        permits.extend(one_of_each(&shared).await);
+        permits.extend(match fleet {
+            [] => one_of_each(&shared).await,
+            _ => Box::pin(one_of_each_leased(&shared, fleet)).await,
+        });
         permits
     }
 }
@@ -127,28 +138,45 @@ async fn one_of_each(semaphores: &[&Arc<Semaphore>]) -> Vec<OwnedSemaphorePermit
     }
 }
 
+/// As [`one_of_each`], with pools of which this host has leased a part.
+async fn one_of_each_leased(semaphores: &[&Arc<Semaphore>], fleet: &[Arc<FleetPool>]) -> Vec<OwnedSemaphorePermit> {
+    let _wishes: Vec<_> = fleet.iter().map(FleetPool::wish).collect();
+    loop {
+        let mut permits = one_of_each(semaphores).await;
+        if fleet.iter().all(|pool| pool.holds(&mut permits)) {
+            return permits;
+        }
+    }
+}
+
 async fn wait_for(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     semaphore.clone().acquire_owned().await.expect("the semaphores are never closed")
 }
 
 impl Pools {
-    pub fn new(sizes: &BTreeMap<String, usize>) -> Self {
+    pub fn new(pools: &BTreeMap<String, PoolConfig>) -> Self {
         let pool = |size: usize| Pool { size, permits: Arc::new(Semaphore::new(size)) };
-        Self(sizes.iter().map(|(name, size)| (name.clone(), pool(*size))).collect())
+        let (host, fleet): (Vec<_>, Vec<_>) = pools.iter().partition(|(_, pool)| pool.scope == PoolScope::Host);
+        Self {
+            by_name: host.into_iter().map(|(name, config)| (name.clone(), pool(config.size))).collect(),
+            fleet: fleet.into_iter().map(|(name, _)| name.clone()).collect(),
+        }
     }
 
     /// How full each is, by name.
     pub fn usage(&self) -> impl Iterator<Item = (&str, Usage)> {
-        self.0.iter().map(|(name, pool)| (name.as_str(), Usage::of(&pool.permits, pool.size)))
+        self.by_name.iter().map(|(name, pool)| (name.as_str(), Usage::of(&pool.permits, pool.size)))
     }
 
-    /// The pools of these names that the operator has sized, by name; and the names of the others.
+    /// The pools of these names that the operator has sized for this host, by name; and the names
+    /// that are no pool's.
     pub fn of(&self, names: &[String]) -> (Vec<Arc<Semaphore>>, Vec<String>) {
-        let mut names: Vec<_> = names.iter().collect();
+        let mut names: Vec<_> = names.iter().filter(|name| !self.fleet.contains(*name)).collect();
         names.sort();
         names.dedup();
-        let (sized, unsized_names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| self.0.contains_key(*name));
-        let permits = sized.into_iter().map(|name| self.0[name].permits.clone()).collect();
+        let (sized, unsized_names): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| self.by_name.contains_key(*name));
+        let permits = sized.into_iter().map(|name| self.by_name[name].permits.clone()).collect();
         (permits, unsized_names.into_iter().cloned().collect())
     }
 }

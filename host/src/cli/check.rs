@@ -89,6 +89,7 @@ impl Check {
                 for (name, queue) in &config.queues {
                     unhandled(name, queue, &catalog).into_iter().for_each(&mut problem);
                 }
+                unused_limits(&config, &catalog).iter().for_each(|warning| println!("warning  {warning}"));
                 for (name, schedule) in &config.schedules {
                     let is_handled = !catalog.route(&MessageType(schedule.kind.clone())).is_empty();
                     // Another service handles what goes to an outlet.
@@ -159,6 +160,20 @@ fn unhandled(name: &str, queue: &QueueConfig, catalog: &Catalog) -> Vec<String> 
         problems.push(format!("queues.{name}.type_prefix is `{prefix}`, and no plugin handles a type that begins so"));
     }
     problems
+}
+
+/// Rates and pools that bound nothing.
+fn unused_limits(config: &Config, catalog: &Catalog) -> Vec<String> {
+    let manifests = || catalog.plugins().map(|plugin| &plugin.manifest);
+    let rates =
+        config.rates.keys().filter(|name| !manifests().any(|of| of.rates.iter().any(|used| used.rate == **name)));
+    let rates =
+        rates.map(|name| format!("[rates.{name}]: no plugin keeps to it; name it in a manifest: rates = [\"{name}\"]"));
+    let pools = config.pools.keys().filter(|name| !manifests().any(|of| of.pools.contains(name)));
+    let pools = pools.map(|name| {
+        format!("pools.{name}: no plugin takes permits of it; name it in a manifest: pools = [\"{name}\"]")
+    });
+    rates.chain(pools).collect()
 }
 
 /// Whether a type that begins with the prefix may match the pattern.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use config::{NIGHT_S, SHARED_QUEUE, on_server};
+use config::{NIGHT_S, PARTNER_LIMIT, SHARED_QUEUE, on_server};
 use expected::{Expected, REPORTS};
 use orders::{Demand, RENDITIONS, THUMBNAIL_SIZES};
 use shop::Shop;
@@ -105,7 +105,13 @@ impl Demo {
             Ok(count) => println!("the nightly report, every {NIGHT_S} s here: {count} nights, each asked for once"),
             Err(error) => println!("the nightly report is wrong: {error}"),
         }
-        let good = before.is_good() && after.is_good() && replayed > 0 && reports.is_ok();
+        let limit = PARTNER_LIMIT.parse().map_err(anyhow::Error::msg)?;
+        let partner = expected::partner_calls(&shop.world.effects(), limit);
+        match &partner {
+            Ok(most) => println!("the partner allows {PARTNER_LIMIT}: it was called {most} times in a second at most"),
+            Err(error) => println!("the partner was called too often: {error}"),
+        }
+        let good = before.is_good() && after.is_good() && replayed > 0 && reports.is_ok() && partner.is_ok();
         if self.keep {
             shop.keep().await?;
         }

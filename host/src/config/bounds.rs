@@ -60,6 +60,8 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("group_members", limits.group_members as u64, 1..=10_000),
         ("max_crashes", u64::from(limits.max_crashes), 1..=1_000),
         ("breaker_failures", u64::from(limits.breaker_failures), 1..=1_000_000),
+        ("rate_waiting", limits.rate_waiting as u64, 1..=100_000),
+        ("rate_keys", limits.rate_keys as u64, 100..=1_000_000),
         ("cost_keys", limits.cost_keys as u64, 1..=1_000),
         ("breaker_dependencies", limits.breaker_dependencies as u64, 1..=1_024),
     ] {
@@ -77,6 +79,8 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("breaker_probe", limits.breaker_probe, MS..=MINUTE),
         ("pause_refresh", limits.pause_refresh, Duration::from_millis(100)..=MINUTE),
         ("pause_hold", limits.pause_hold, Duration::from_secs(1)..=HOURS_12),
+        ("rate_wait", limits.rate_wait, Duration::ZERO..=60 * MINUTE),
+        ("rate_hold", limits.rate_hold, Duration::from_secs(1)..=HOURS_12),
     ] {
         within_time(&format!("limits.{name}"), value, bounds)?;
     }

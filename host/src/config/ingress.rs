@@ -1,7 +1,5 @@
 //! The ingress port: where producers send messages by HTTP, and where callbacks come in.
 
-mod rate;
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,9 +8,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-pub use rate::Rate;
-
 use super::Config;
+use super::rate::Rate;
 use crate::http_port::PortLimits;
 
 /// The ingress port.

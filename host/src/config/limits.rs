@@ -124,6 +124,19 @@ pub struct Limits {
     /// long may it take after a resume: 1 s to 12 h. Default 60 s; at first it is 5 s.
     #[serde(with = "humantime_serde")]
     pub pause_hold: Duration,
+    /// How long a message waits in hand for its rates: 0 s to 1 h. Default 5 s. One that has to wait
+    /// for longer is hidden.
+    #[serde(with = "humantime_serde")]
+    pub rate_wait: Duration,
+    /// How long a message that has to wait for a rate is hidden at most before it is looked at
+    /// again: 1 s to 12 h. Default 5 min.
+    #[serde(with = "humantime_serde")]
+    pub rate_hold: Duration,
+    /// Messages of one queue that wait in hand for their rates, beside its `concurrency`: 1 to
+    /// 100,000. Default 256.
+    pub rate_waiting: usize,
+    /// Keys of one rate that the host remembers: 100 to 1,000,000. Default 10,000.
+    pub rate_keys: usize,
     /// Keys of one plugin's messages that `wasq top` ranks, by each of its measures, where the
     /// manifest has a `cost_key`: 1 to 1,000. Default 100.
     pub cost_keys: usize,
@@ -179,6 +192,10 @@ impl Default for Limits {
             breaker_dependencies: 32,
             pause_refresh: Duration::from_secs(2),
             pause_hold: Duration::from_secs(60),
+            rate_wait: Duration::from_secs(5),
+            rate_hold: Duration::from_secs(5 * 60),
+            rate_waiting: 256,
+            rate_keys: 10_000,
             cost_keys: 100,
         }
     }

@@ -8,8 +8,8 @@ use wasq_queues::{Broker, QueueRef};
 
 use super::environment::{Environment, Fault, Read, Unexpanded};
 use super::key_line::line_of;
-use super::rings::{DeadLetterEdge, dead_letter_ring};
-use super::{Config, OWN_QUEUE, SignFault, UNROUTABLE_AFTER_FIFO, bounds, ring_rule};
+use super::rings::{DeadLetterEdge, dead_letter_ring, ring_rule};
+use super::{Config, OWN_QUEUE, SignFault, UNROUTABLE_AFTER_FIFO, bounds};
 
 /// Whether this build can ask AWS for secrets.
 const WITH_AWS_SECRETS: bool = cfg!(feature = "aws-secrets");
@@ -146,16 +146,15 @@ impl Config {
             let rule = "the ledger in DynamoDB takes steps of at most 405504 bytes (396 KiB)";
             return refuse("limits.step_bytes".into(), self.limits.step_bytes.to_string(), rule);
         }
-        if let Some((name, _)) = self.pools.iter().find(|(_, size)| !(1..=10_000).contains(*size)) {
-            return refuse(format!("pools.{name}"), self.pools[name].to_string(), "use 1 to 10000");
-        }
         if let Some(name) =
             self.plugins.iter().find_map(|(name, p)| (p.canary.is_some() && p.blake3.is_some()).then_some(name))
         {
             let rule = "a pin allows one version, a canary needs two; take `canary` or `blake3` away";
             return refuse(format!("plugins.{name}.canary"), "set beside `blake3`".into(), rule);
         }
-        if let Some((key, value, rule)) = self.queue_name_fault().or_else(|| self.ring_fault()) {
+        if let Some((key, value, rule)) =
+            self.queue_name_fault().or_else(|| self.ring_fault()).or_else(|| self.pressure_fault())
+        {
             return refuse(key, value, &rule);
         }
         if let Some((key, value, rule)) =

@@ -27,6 +27,16 @@ pub fn dead_letter_ring(edges: &[DeadLetterEdge]) -> Option<Vec<&str>> {
     })
 }
 
+/// Why a ring of DLQs is refused, with the way out.
+pub fn ring_rule(ring: &[&str]) -> String {
+    let way_out =
+        "what fails would be received and fail again, for ever; give one of them a DLQ that nothing here receives from";
+    match ring {
+        [_] => format!("the queue would be its own DLQ: {way_out}"),
+        several => format!("dead letters would go from {} to {}: {way_out}", several.join(" to "), several[0]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -118,6 +118,8 @@ const PAUSED: Backoff = Backoff::new(Duration::from_secs(5), VISIBILITY_MAX);
 pub const HELD_BACK: Duration = Duration::from_secs(2);
 /// What counts no attempt waits at least so long: nothing else would end its loop.
 const UNCOUNTED_MIN: Duration = Duration::from_secs(1);
+/// By how much of its wait a message comes back early that waits for a rate.
+const RATE_JITTER: f64 = 0.2;
 /// The wait for a dependency that no breaker probes: S3, SNS, a queue that is not open, for which
 /// nothing was run. A message that came back at once would only use up its `maxReceiveCount`.
 const UNPROBED: Backoff = Backoff::new(UNCOUNTED_MIN, Duration::from_secs(5 * 60));
@@ -242,6 +244,10 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         Exit::NoPermit => release(jitter(HELD_BACK, at.draw)),
         Exit::LedgerDown { .. } => release(jitter(HELD_BACK, at.draw)),
         Exit::BreakerOpen { remaining, .. } => release(*remaining + jitter(HELD_BACK, at.draw)),
+        // A bit early: it waits in hand for the rest, and no start is left unused meanwhile.
+        Exit::RateLimited { remaining, .. } => {
+            release(remaining.mul_f64(1.0 - RATE_JITTER * (1.0 - at.draw)).max(UNCOUNTED_MIN))
+        }
         // The other run mostly ends long before its lease: look again soon, and less and less
         // often.
         Exit::Busy { remaining } => hide(BUSY.after(at.receive_count).min(*remaining)),

@@ -8,6 +8,7 @@ use wasq_core::message::{Delivery, Message};
 use super::batch::Batch;
 use super::decide::Settlement;
 use super::services::{QueueRuntime, Services};
+use crate::admission::in_hand::InHand;
 use crate::exit::Exit;
 use crate::lease::Lease;
 use crate::plugins::Plugin;
@@ -21,6 +22,7 @@ pub(super) struct PluginAttempt<'a> {
     pub(super) batch: &'a Batch<'a>,
     pub(super) delivery: &'a Delivery,
     pub(super) lease: &'a Lease,
+    pub(super) in_hand: &'a InHand,
     /// None when it cannot be read.
     pub(super) message: Option<&'a Message>,
     pub(super) plugin: Option<&'a Plugin>,

@@ -9,8 +9,11 @@ use super::joining::join_groups;
 use super::outbox::{self, Finished, SendError};
 use super::pending::{self, Pending};
 use super::plugin_attempt::PluginAttempt;
+use super::rate_limit;
 use super::wait::parking;
 use crate::admission::breaker::Admitted;
+use crate::admission::permits::Needs;
+use crate::admission::rates::Slot;
 use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::Plugin;
@@ -25,6 +28,7 @@ pub async fn run<'a>(
     message: &Arc<Message>,
     plugin: &'a Plugin,
     claim: &mut Claimed,
+    slots: Vec<Slot>,
 ) -> (Exit, Option<Admitted<'a>>) {
     match owed(plugin_attempt, claim).await {
         Err(exit) => return (exit, None),
@@ -33,7 +37,7 @@ pub async fn run<'a>(
     }
     match admit(plugin_attempt, plugin, claim) {
         Err(exit) => (exit, None),
-        Ok(admitted) => (run_admitted(plugin_attempt, message, plugin, claim).await, Some(admitted)),
+        Ok(admitted) => (run_admitted(plugin_attempt, message, plugin, claim, slots).await, Some(admitted)),
     }
 }
 
@@ -59,8 +63,9 @@ async fn run_admitted(
     message: &Arc<Message>,
     plugin: &Plugin,
     claim: &mut Claimed,
+    slots: Vec<Slot>,
 ) -> Exit {
-    let attempt = attempt(plugin_attempt, message, plugin, claim);
+    let attempt = attempt(plugin_attempt, message, plugin, claim, slots);
     let report = tokio::select! {
         biased;
         () = plugin_attempt.lease.lost().cancelled() => return Exit::LeaseLost,
@@ -148,12 +153,21 @@ async fn attempt(
     message: &Arc<Message>,
     plugin: &Plugin,
     claim: &Claimed,
+    slots: Vec<Slot>,
 ) -> Result<RunReport, Exit> {
     let (services, manifest) = (plugin_attempt.services, &plugin.manifest);
-    let permits = services.permits.acquire(plugin);
+    let fleet = services.fleet_pools.of(&manifest.pools);
+    let permits = async {
+        let permits = services.permits.acquire(Needs { fleet: &fleet, ..plugin.into() }).await;
+        match manifest.rates.is_empty() {
+            true => Ok(permits),
+            false => Box::pin(rate_limit::in_time(plugin_attempt, message, plugin, &fleet, permits, slots)).await,
+        }
+    };
     let Ok(permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
         return Err(Exit::NoPermit);
     };
+    let permits = permits?;
     // A host that stood still has not heard yet that its lease is over.
     if plugin_attempt.lease.is_over() {
         return Err(Exit::LeaseLost);

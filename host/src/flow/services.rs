@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasq_core::aws::s3::S3;
 use wasq_core::aws::sns::Sns;
@@ -14,12 +15,15 @@ use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
 use super::recent::Recent;
 use super::settle::Settler;
 use crate::admission::breaker::Breakers;
+use crate::admission::fleet_pools::FleetPools;
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
+use crate::admission::rates::Rates;
 use crate::config::{Limits, QueueConfig};
 use crate::groups::GroupStore;
 use crate::lease::Keeper;
 use crate::plugins::Catalogs;
+use crate::quotas::QuotaStore;
 use crate::sandbox::Sandbox;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::{IngressMeters, QueueMeters};
@@ -36,6 +40,11 @@ pub struct Services {
     pub catalogs: Arc<Catalogs>,
     pub sandbox: Sandbox,
     pub permits: Permits,
+    /// What the whole fleet may do.
+    pub rates: Rates,
+    pub fleet_pools: FleetPools,
+    /// Where that is counted; none where the ledger keeps no documents.
+    pub quotas: Option<Arc<QuotaStore>>,
     pub ledger: Arc<dyn Ledger>,
     /// What is sent later; none where the ledger keeps no timers.
     pub timers: Option<Arc<TimerStore>>,
@@ -76,4 +85,6 @@ pub struct QueueRuntime {
     pub keeper: Keeper,
     pub settler: Settler,
     pub meters: Arc<QueueMeters>,
+    /// The room for those of its messages that wait in hand for a rate (`limits.rate_waiting`).
+    pub waiting_room: Arc<Semaphore>,
 }

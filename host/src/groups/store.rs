@@ -1,14 +1,12 @@
 //! The host's hold of its scope's groups in the ledger, and how a document of them is changed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wasq_core::backoff::Backoff;
 use wasq_core::clock::SharedClock;
 use wasq_core::message::{Key, UnixMs};
-use wasq_ledgers::documents::{Documents, Put};
+use wasq_ledgers::documents::{self, Change, Documents, parse};
 use wasq_ledgers::{Ledger, LedgerError};
 
 use super::attributes::Membership;
@@ -20,10 +18,6 @@ use super::{KEPT, PARTS_KEPT};
 use crate::config::Limits;
 use crate::timers::TimerStore;
 
-/// How often a change is decided anew because others have changed the document in between, and the
-/// waits before that. Each time somebody else has got on.
-const TRIES: u32 = 40;
-const AGAIN: Backoff = Backoff::new(Duration::from_millis(4), Duration::from_millis(250));
 /// What the ids of groups' records begin with.
 pub const PREFIX: &str = "group/";
 
@@ -91,27 +85,13 @@ impl GroupStore {
         D: Serialize + DeserializeOwned + Send,
         T: Send,
     {
-        for tried in 1..=TRIES {
-            let found = self.documents.get(id).await?;
-            let expects = found.as_ref().map(|document| document.fence);
-            let found = found.map(|document| parse(id, &document.value)).transpose()?;
+        let kept = if id.starts_with(PREFIX) { KEPT } else { PARTS_KEPT };
+        let decide = move |found| {
             let (answer, changed) = decide(found);
-            let Some(changed) = changed else { return Ok(answer) };
-            let value = serde_json::to_vec(&changed).expect("it is text and numbers");
-            let kept = if id.starts_with(PREFIX) { KEPT } else { PARTS_KEPT };
-            let put = Put { id: id.to_owned(), expects, value: value.into(), kept };
-            match self.documents.put(put).await {
-                Ok(_) => return Ok(answer),
-                Err(LedgerError::Stale) => tokio::time::sleep(AGAIN.jittered(tried)).await,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(LedgerError::Unavailable(format!("others changed `{id}` {TRIES} times in between")))
+            (answer, changed.map_or(Change::Leave, |changed| Change::Write(changed, kept)))
+        };
+        documents::change(&*self.documents, id, decide).await
     }
-}
-
-fn parse<D: DeserializeOwned>(id: &str, value: &[u8]) -> Result<D, LedgerError> {
-    serde_json::from_slice(value).map_err(|error| LedgerError::Damaged(format!("`{id}`: {error}")))
 }
 
 pub fn record_id(group: &str) -> String {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use wasq_core::aws::s3::S3;
 use wasq_core::aws::sns::Sns;
 use wasq_ledgers::Ledger;
@@ -9,16 +10,16 @@ use wasq_queues::{Broker, Brokers, QueueAddress};
 
 use super::outlet::sent_to;
 use super::queues::OpenQueue;
-use crate::config::AwsConfig;
+use crate::config::{AwsConfig, Config};
 use crate::flow::QueueRuntime;
 use crate::flow::settle::Settler;
 use crate::lease::Keeper;
 use crate::telemetry::metrics::QueueMeters;
 
 /// Begins the keeper and the settler of a queue. Nothing is received yet.
-pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> QueueRuntime {
+pub fn start(open: OpenQueue, whole: &Config, ledger: &Arc<dyn Ledger>) -> QueueRuntime {
     let OpenQueue { name, config, queue, retention, max_bytes, dlq, dlq_max_bytes, .. } = open;
-    let aws = AwsConfig { region: queue.region(), ..aws.clone() };
+    let aws = AwsConfig { region: queue.region(), ..whole.aws.clone() };
     let check = config.claim_check();
     let s3 = check.as_ref().map(|_| S3::new(&aws, queue.region()));
     let sns = config.confirm_subscriptions.then(|| Sns::new(&aws));
@@ -38,6 +39,7 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
     let queue = sent_to(&queue, s3.clone(), check.as_ref());
     let meters = Arc::new(QueueMeters::default());
     QueueRuntime {
+        waiting_room: Arc::new(Semaphore::new(whole.limits.rate_waiting)),
         name,
         keeper: Keeper::start(connect, config.visibility, ledger.clone(), meters.clone()),
         settler: Settler::start(queue.clone(), meters.clone()),

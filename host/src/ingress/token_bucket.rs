@@ -37,7 +37,7 @@ impl TokenBucket {
     }
 
     fn per_s(&self) -> f64 {
-        f64::from(self.rate.count) / self.rate.per.as_secs_f64()
+        self.rate.per_second()
     }
 
     fn burst(&self) -> f64 {

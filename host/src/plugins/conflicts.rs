@@ -42,6 +42,8 @@ pub enum Conflict {
     Interval { wanted: String, most: String },
     #[error("pool `{pool}` is not defined in the config: it runs without; set pools.{pool}")]
     NoPool { pool: String },
+    #[error("rate `{rate}` is not defined in the config: it runs without; add [rates.{rate}] with a limit")]
+    NoRate { rate: String },
     #[error(
         "it asks for the secret `{secret}`, which no header of its requests has: it runs without; set a header with \
          `{{secret:{secret}}}` in plugins.{plugin}.headers"
@@ -99,6 +101,8 @@ pub fn conflicts(
     // Without `grant_all` these are refused.
     let pools = manifest.pools.iter().filter(|pool| !config.pools.contains_key(*pool));
     found.extend(pools.map(|pool| Conflict::NoPool { pool: pool.clone() }));
+    let rates = manifest.rates.iter().filter(|used| !config.rates.contains_key(&used.rate));
+    found.extend(rates.map(|used| Conflict::NoRate { rate: used.rate.clone() }));
     let secrets = manifest.secrets.iter().filter(|secret| !grants.secrets.contains(secret));
     found.extend(secrets.map(|secret| Conflict::NoSecret { plugin: plugin.clone(), secret: secret.clone() }));
     found

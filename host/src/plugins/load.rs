@@ -41,7 +41,7 @@ pub struct Plugin {
 impl<'a> From<&'a Plugin> for Needs<'a> {
     fn from(plugin: &'a Plugin) -> Self {
         let (own, alone, pools) = (&plugin.permits, plugin.handler.alone(), &plugin.pools);
-        Self { own, alone, pools, priority: plugin.manifest.priority }
+        Self { own, alone, pools, fleet: &[], priority: plugin.manifest.priority }
     }
 }
 
@@ -138,6 +138,7 @@ impl Loader {
         let (headers, signing) = (egress.unused_headers().cloned(), egress.unused_signing().map(str::to_owned));
         let conflicts = conflicts(&manifest, operator, &self.config, &policy.grants, closed, headers, signing).into();
         let pools = self.pools(&manifest)?;
+        self.check_rates(&manifest)?;
         let handler = self.compiler.compile(&bytes)?;
         let asked = manifest.max_concurrency.unwrap_or(usize::MAX);
         let max_concurrency =
@@ -161,6 +162,14 @@ impl Loader {
         match unsized_names.into_iter().next() {
             Some(pool) if !self.config.grant_all => Err(Reason::NoPool { pool }),
             Some(_) | None => Ok(pools),
+        }
+    }
+
+    /// Where everything is granted, a rate that nobody has set does not bound it.
+    fn check_rates(&self, manifest: &Manifest) -> Result<(), Reason> {
+        match manifest.rates.iter().find(|used| !self.config.rates.contains_key(&used.rate)) {
+            Some(used) if !self.config.grant_all => Err(Reason::NoRate { rate: used.rate.clone() }),
+            Some(_) | None => Ok(()),
         }
     }
 

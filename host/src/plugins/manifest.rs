@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use wasq_core::message::{KeySource, Message, MessageType};
 
 use super::key_template::KeyTemplate;
+use super::rate_use::RateUse;
 use super::type_pattern::TypePattern;
 use crate::admission::permits::Priority;
 use crate::config::EmptyInterface;
@@ -42,6 +43,10 @@ pub struct Manifest {
     /// Permits shared across plugins; their sizes are the operator's.
     #[serde(default)]
     pub pools: Vec<String>,
+    /// Rates that its runs keep to, by their names in the operator's config: `stripe`, or
+    /// `stripe:{/account_id}` for one rate a key.
+    #[serde(default)]
+    pub rates: Vec<RateUse>,
     #[serde(default)]
     pub priority: Priority,
     /// A message older than this is not run. Default: never too old.
@@ -223,6 +228,13 @@ impl Manifest {
         if self.max_concurrency == Some(0) {
             return bounds("max_concurrency", "0", "use 1 or more; remove the plugin to stop it");
         }
+        if self.rates.len() > RATES_MAX {
+            return bounds("rates", &format!("a list of {}", self.rates.len()), "name at most 8 rates");
+        }
+        let twice = self.rates.iter().enumerate().find(|(at, rate)| self.rates[..*at].contains(rate));
+        if let Some((_, rate)) = twice {
+            return bounds("rates", &format!("{rate} twice"), "a run keeps to it once; take one of them away");
+        }
         if !(1..=100).contains(&self.retry.max_attempts) {
             return bounds("retry.max_attempts", &self.retry.max_attempts.to_string(), "use 1 to 100");
         }
@@ -240,6 +252,8 @@ impl Manifest {
     }
 }
 
+/// Rates of one plugin: its runs wait until all of them let one start.
+const RATES_MAX: usize = 8;
 const HOURS_12: Duration = Duration::from_secs(12 * 60 * 60);
 
 fn in_range(

@@ -55,6 +55,8 @@ pub enum Reason {
     Import { import: String, name: String, key: &'static str, example: &'static str },
     #[error("pool `{pool}` is not defined in the config; add:\n  [pools]\n  {pool} = 10")]
     NoPool { pool: String },
+    #[error("rate `{rate}` is not defined in the config; add:\n  [rates.{rate}]\n  limit = \"10/s\"")]
+    NoRate { rate: String },
     #[error(
         "its blake3 is {digest}, and the config pins {pinned}; if this file is meant, set\n  [plugins.{name}]\n  blake3 = \"{digest}\""
     )]

@@ -12,6 +12,7 @@ use wasq_core::clock;
 use wasq_core::message::Delivery;
 use wasq_queues::BATCH_MAX_ENTRIES;
 
+use crate::admission::in_hand::InHand;
 use crate::flow::batch::Batch;
 use crate::flow::decide::QueueAction;
 use crate::flow::{self, QueueRuntime, Services};
@@ -230,7 +231,7 @@ impl Worker {
     /// Takes the deliveries of one group their way, one after the other. When one is not settled
     /// for good, the rest of its group goes back, so that the order holds.
     async fn deliver_group(&self, batch: &Batch<'_>, group: Vec<Delivery>, permit: Option<OwnedSemaphorePermit>) {
-        let _permit = permit;
+        let in_hand = InHand::new(permit);
         let keeper = &self.runtime.keeper;
         // Those that wait for their turn are ours, too.
         let group: Vec<_> = group.into_iter().map(|delivery| (keeper.track(&delivery), delivery)).collect();
@@ -246,7 +247,7 @@ impl Worker {
                 self.runtime.settler.settle(lease, QueueAction::PUT_BACK, Span::NONE, None).await;
                 continue;
             }
-            let action = flow::handle(&self.services, &self.runtime, batch, &delivery, lease).await;
+            let action = flow::handle(&self.services, &self.runtime, batch, &delivery, lease, &in_hand).await;
             in_order = action == QueueAction::Delete;
         }
     }

@@ -33,6 +33,7 @@ async fn the_world_sees_every_effect_as_often_as_it_should(broker: Broker) {
                 "after the replay: the world saw each of",
                 "exactly once",
                 "nights, each asked for once",
+                "the partner allows 20/s: it was called",
             ],
         )
         .await;

@@ -4,7 +4,7 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn every_command_says_what_it_does_and_takes() {
-    let commands: [(&[&str], &[&str]); 30] = [
+    let commands: [(&[&str], &[&str]); 31] = [
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
@@ -38,6 +38,7 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["pause"], &["[TYPE]", "--queue", "--until", "--admin", "--config", "--by", "--json", "Examples"]),
         (&["resume"], &["[TYPE]", "--queue", "--admin", "--config", "--by", "--json"]),
         (&["groups"], &["ls", "show", "90 days"]),
+        (&["limits"], &["--admin", "--json", "whole fleet"]),
         (&["groups", "ls"], &["--limit", "--after", "--admin", "--json"]),
         (&["groups", "show"], &["<ID>", "--state", "dead-lettered", "--limit", "--admin", "--json", "no bodies"]),
         (&["health"], &["--config", "--admin", "--ready", "--timeout", "HEALTHCHECK"]),

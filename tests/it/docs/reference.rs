@@ -81,6 +81,7 @@ const CONFIG: &[Section] = &[
     section("`[telemetry]`", "[queues.q]\n[telemetry]\nKEY"),
     section("`[egress]`", "[queues.q]\n[egress]\nKEY"),
     section("`[secrets.NAME]`", "[queues.q]\n[secrets.S]\nenv = 'from-env'\nKEY"),
+    section("`[rates.NAME]`", "[queues.q]\n[rates.r]\nlimit = '1/s'\nKEY"),
     section("`[limits]`", "[queues.q]\n[limits]\nKEY"),
 ];
 
@@ -318,12 +319,14 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         "header" => (one("'x-y'"), "'x y'"),
         "address" => (one("'127.0.0.1:1'"), "'x'"),
         "boolean" => (one(if row.default == "true" { "false" } else { "true" }), "1"),
+        "integer" if low.as_deref() == Some(row.default.as_str()) => (one("2"), "'3'"),
         "integer" => (bound("3"), "'3'"),
         "number" => (bound("3.0"), "'3'"),
         "duration" if row.key == "jitter" => (one("'3s'"), "3"),
         "duration" => (bound("'3s'"), "3"),
         "size" => (bound("3"), "'x'"),
         "percentage" => (one("'5%'"), "5"),
+        "list of rates" => (one("['a', 'b:{/c}']"), "['a:b']"),
         "list of strings" => (one("['x']"), "'x'"),
         "list of places" => (one("['attribute:a', 'envelope', '/type', '/a/b']"), "['x']"),
         "bucket" => (one("'bucket'"), "'B'"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use wasq::config::OnExhausted;
+use wasq::config::{OnExhausted, PoolConfig, PoolScope, RateConfig};
 use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_ledgers::Ledger;
 use wasq_ledgers::local::LocalLedger;
@@ -55,6 +55,16 @@ pub fn config(rig: &Rig, ledger: &str) -> PathBuf {
             queue.wait.as_secs(),
             queue.concurrency,
         );
+    }
+    for (name, RateConfig { limit, burst, .. }) in &rig.config.rates {
+        text += &format!("[rates.'{name}']\nlimit = '{limit}'\nburst = {burst}\n");
+    }
+    for (name, PoolConfig { size, scope, .. }) in &rig.config.pools {
+        let scope = match scope {
+            PoolScope::Host => "host",
+            PoolScope::Fleet => "fleet",
+        };
+        text += &format!("[pools.'{name}']\nsize = {size}\nscope = '{scope}'\n");
     }
     let dir = rig.plugins_dir().parent().expect("it is in the rig's directory").to_owned();
     let path = dir.join(format!("host-{}.toml", fastrand::u64(..)));

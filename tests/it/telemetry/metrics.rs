@@ -46,7 +46,7 @@ impl Scrape {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scrape_tells_what_was_sent_and_how_it_ended() {
     let setup = Setup::probe().config(|config| config.telemetry.sample_interval = Duration::from_secs(1));
-    let rig = setup.config(|config| config.pools = [("smtp".to_owned(), 3)].into()).start().await;
+    let rig = setup.config(|config| config.pools = [("smtp".to_owned(), 3.into())].into()).start().await;
     for _ in 0..3 {
         rig.send(json!({ "do": "done" })).await;
     }

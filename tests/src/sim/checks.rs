@@ -12,6 +12,7 @@ use wasq_queues::Outgoing;
 use super::answers::Answers;
 use super::groups::Groups;
 use super::plan::{BARE, LIGHT, MEMBER, PAIR, Planned, READY, SOLO};
+use super::quotas::QuotaWatch;
 use super::world::{Backlog, Which};
 
 /// The scope of the simulated hosts' keys.
@@ -51,6 +52,7 @@ pub struct Watch {
     dead: BTreeSet<(String, String, String)>,
     pub answers: Answers,
     pub groups: Groups,
+    pub quotas: QuotaWatch,
     /// When each host was last awake again after it had stood still.
     resumed_ms: BTreeMap<usize, u64>,
 }
@@ -337,6 +339,7 @@ impl Watch {
 
     /// When all is settled: nothing is lost, and every success has its outbox.
     pub fn at_the_end(&self, backlogs: &[Backlog; 3]) -> Verdict {
+        self.quotas.at_the_end()?;
         for sent in &self.sent {
             if !self.is_settled(sent) {
                 return Err(format!(

@@ -226,6 +226,7 @@ impl SimHost {
             let state = &mut *self.world.lock();
             let (id, pause_ms) = (self.id, state.rng.u64(0..10_000));
             self.wakes_ms = to_ms + pause_ms;
+            state.watch.quotas.gone(id);
             state.trace(to_ms, || format!("host {id} has ended"));
             state.check_released(id, to_ms);
             state.cut(id, to_ms);
@@ -257,6 +258,7 @@ impl SimHost {
         self.wakes_ms = now_ms + pause_ms;
         let state = &mut *self.world.lock();
         state.summary.crashes += 1;
+        state.watch.quotas.gone(self.id);
         let id = self.id;
         state.trace(now_ms, || format!("host {id} dies"));
         state.cut(id, now_ms);
@@ -288,12 +290,15 @@ impl SimHost {
 impl Life {
     /// As on SIGTERM.
     fn drain(&mut self, patience: Duration) {
-        let Some(HostTasks { mut workers, timers: (timers, stop_timers) }) = self.tasks.take() else { return };
+        let Some(HostTasks { mut workers, timers: (timers, stop_timers), quotas }) = self.tasks.take() else { return };
         let drained = self.drained.clone();
         self.runtime.spawn(async move {
             stop_timers.cancel();
             workers.drain(patience, std::future::pending()).await;
             let _gives_up = tokio::time::timeout(LAST_SENDS, timers).await;
+            if let Some(quotas) = quotas {
+                workers.services().fleet_pools.give_back(&quotas).await;
+            }
             workers.flush().await;
             drained.cancel();
         });

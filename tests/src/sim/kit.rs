@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
+use wasq::admission::fleet_pools::FleetPools;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
+use wasq::admission::rates::Rates;
 use wasq::config::{Config, Envelope, Limits, QueueConfig};
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
@@ -15,6 +18,7 @@ use wasq::flow::{QueueRuntime, Services};
 use wasq::groups::GroupStore;
 use wasq::lease::Keeper;
 use wasq::plugins::{Catalogs, Loader};
+use wasq::quotas::QuotaStore;
 use wasq::sandbox::Sandbox;
 use wasq::telemetry::health::Health;
 use wasq::telemetry::metrics::QueueMeters;
@@ -31,6 +35,7 @@ use super::host::{ALWAYS, Seat};
 use super::ledger::SimLedger;
 use super::plan::Plan;
 use super::queue::SimQueue;
+use super::quotas;
 use super::world::Which;
 
 /// What all simulations share: the compiled plugins. Their runs share nothing.
@@ -75,6 +80,7 @@ impl Kit {
 pub struct HostTasks {
     pub workers: Workers,
     pub timers: (JoinHandle<()>, CancellationToken),
+    pub quotas: Option<Arc<QuotaStore>>,
 }
 
 /// Puts the host's own parts together over the world.
@@ -90,6 +96,9 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         catalogs: kit.catalogs.clone(),
         sandbox: kit.sandbox.clone(),
         permits: Permits::new(&kit.limits),
+        rates: Rates::of(quotas::rates(), &kit.limits),
+        fleet_pools: FleetPools::new(&quotas::pools()),
+        quotas: None,
         groups: timers
             .as_ref()
             .and_then(|timers| GroupStore::of(&ledger, SCOPE, timers, seat.clone(), &kit.limits).map(Arc::new)),
@@ -125,6 +134,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
     services.recent.watch(ALWAYS);
     let services = Arc::new(services);
     seat.take(&services);
+    let quotas = plan.has_quotas.then(|| quotas::begin(&services, seat)).flatten();
     let mut workers = Workers::new(services.clone());
     workers.begin(QueueRuntime {
         s3: None,
@@ -138,6 +148,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         max_bytes: MaximumMessageSize::default(),
         dlq: queue(Which::Dlq),
         dlq_max_bytes: MaximumMessageSize::default(),
+        waiting_room: Arc::new(Semaphore::new(kit.limits.rate_waiting)),
         config,
     });
     let stop = CancellationToken::new();
@@ -147,5 +158,5 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         let Services { ledger, schedules, outlets, clock, .. } = &*services;
         send_due(store, &**ledger, schedules, outlets, &**clock, stopped).await;
     });
-    HostTasks { workers, timers: (timers, stop) }
+    HostTasks { workers, timers: (timers, stop), quotas }
 }

@@ -41,6 +41,8 @@ pub struct Plan {
     /// How long things go wrong.
     pub trouble_ms: u64,
     pub rates: Rates,
+    /// Whether hosts also keep to a rate and share a pool.
+    pub has_quotas: bool,
 }
 
 /// A message to be sent.
@@ -132,6 +134,7 @@ impl Plan {
             messages,
             trouble_ms,
             rates: Rates::draw(rng),
+            has_quotas: rng.f64() < 0.3,
         }
     }
 }

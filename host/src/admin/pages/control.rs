@@ -14,6 +14,7 @@ use super::chart::meter;
 use super::components::signed;
 use super::format;
 use super::layout::{Tab, page as whole_page};
+use super::limits;
 use super::schedules;
 use crate::admin::app::App;
 use crate::admin::extractors::Viewer;
@@ -35,6 +36,7 @@ pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(do
         (breakers(&services.breakers.status(services.clock.now())))
         h2 { "Permits" }
         (permits(&app))
+        (limits::section(&services.rates.status(), &services.fleet_pools.status()))
     };
     whole_page(&app, Tab::Control, "Control", Some(5), &main)
 }

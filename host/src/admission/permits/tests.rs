@@ -22,7 +22,7 @@ fn fill<'h>(
     let mut running = Vec::new();
     loop {
         let own = semaphore(1);
-        let wait = async move { host.acquire(Needs { own: &own, alone: None, pools, priority }).await };
+        let wait = async move { host.acquire(Needs { own: &own, alone: None, pools, fleet: &[], priority }).await };
         let mut waiting: Waiting<'_> = Box::pin(wait);
         match (&mut waiting).now_or_never() {
             Some(permits) => running.push(permits),
@@ -98,7 +98,7 @@ fn who_waits_goes_on_when_the_last_of_what_it_needs_is_free() {
 fn a_plugin_runs_so_often_at_once_as_it_may_and_one_by_one_where_it_must() {
     let (host, own, one) = (permits(), semaphore(2), semaphore(1));
     let acquire = |alone| {
-        let needs = Needs { own: &own, alone, pools: &[], priority: Priority::High };
+        let needs = Needs { own: &own, alone, pools: &[], fleet: &[], priority: Priority::High };
         host.acquire(needs).now_or_never()
     };
     let first = acquire(None).expect("two may run");
@@ -113,7 +113,7 @@ fn a_plugin_runs_so_often_at_once_as_it_may_and_one_by_one_where_it_must() {
 
 #[test]
 fn pools_say_how_full_they_are() {
-    let pools = Pools::new(&[("a".to_owned(), 1), ("b".to_owned(), 2)].into());
+    let pools = Pools::new(&[("a".to_owned(), 1.into()), ("b".to_owned(), 2.into())].into());
     let b = pools.of(&["b".to_owned()]).0.remove(0);
     let _permit = b.try_acquire().unwrap();
     let usage: Vec<_> = pools.usage().collect();
@@ -122,7 +122,7 @@ fn pools_say_how_full_they_are() {
 
 #[test]
 fn pools_are_shared_by_name_and_those_that_nobody_sized_are_named_and_take_none_away() {
-    let pools = Pools::new(&[("a".to_owned(), 1), ("b".to_owned(), 2)].into());
+    let pools = Pools::new(&[("a".to_owned(), 1.into()), ("b".to_owned(), 2.into())].into());
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let (first, unsized_names) = pools.of(&names(&["b", "a", "b"]));
     assert_eq!(unsized_names, names(&[]));

@@ -9,6 +9,8 @@ use crate::config::{Config, LedgerConfig, PluginConfig};
 pub const QUEUE: &str = "orders";
 /// What it is called on a server that others use, too.
 pub const SHARED_QUEUE: &str = "wasq-demo-orders";
+/// How often the partner lets itself be called, by all hosts together.
+pub const PARTNER_LIMIT: &str = "20/s";
 /// From one nightly report to the next: nights are short here.
 pub const NIGHT_S: i64 = 2;
 
@@ -17,7 +19,7 @@ pub const NIGHT_S: i64 = 2;
 pub fn config(dir: &Path, plugins_dir: &Path, location: &str, world: &str) -> anyhow::Result<Config> {
     let text = format!(
         "scope = \"shop\"\ngrant_all = true\ndrain_s = 5\n{location}\
-         [ingress]\nlisten = \"127.0.0.1:0\"\n\
+         [ingress]\nlisten = \"127.0.0.1:0\"\n[rates.partner]\nlimit = \"{PARTNER_LIMIT}\"\n\
          [schedules.nightly-report]\nevery = \"{NIGHT_S}s\"\nqueue = \"{QUEUE}\"\ntype = \"report_due\"\nbody = \"{{}}\"\n"
     );
     let mut config = Config::parse(&text, Path::new("(demo)"))?;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::orders::{Demand, Order, RENDITIONS, Video};
 use super::sink::Effect;
+use crate::config::Rate;
 
 /// The effects that must be there, each by its path and what it is about, and no others.
 #[derive(Debug, Clone)]
@@ -108,6 +110,28 @@ pub fn reports(effects: &[Effect], every_s: i64) -> Result<usize, String> {
         count => Ok(count),
     }
 }
+
+/// The most calls of the partner in one second; a failed one is one, too.
+///
+/// # Errors
+/// More came than `limit` allows, and when.
+pub fn partner_calls(effects: &[Effect], limit: Rate) -> Result<usize, String> {
+    let calls: Vec<_> =
+        effects.iter().filter(|effect| effect.path.starts_with(PARTNER)).map(|effect| effect.at).collect();
+    let allowed = (limit.per_second() * (1.0 + CALLS_LATE.as_secs_f64())).ceil() as usize + 1;
+    let within =
+        |first: usize| calls[first..].iter().take_while(|at| **at < calls[first] + Duration::from_secs(1)).count();
+    let most = (0..calls.len()).map(within).max().unwrap_or_default();
+    match most <= allowed {
+        true => Ok(most),
+        false => Err(format!("{most} in one second, and {limit} are allowed")),
+    }
+}
+
+/// The partner's calls.
+const PARTNER: &str = "/partner";
+/// How much later than it was started a call may be answered, beside others.
+const CALLS_LATE: Duration = Duration::from_millis(300);
 
 fn of_video(video: &Video) -> Vec<(String, String)> {
     let id = &video.video_id;

@@ -47,6 +47,18 @@ pub fn gather(source: &Source) -> Vec<Family> {
     for (name, usage) in source.services.catalogs.pools().usage() {
         families.permits(&format!("pool:{name}"), usage);
     }
+    for pool in source.services.fleet_pools.status() {
+        families.permits(&format!("pool:{}", pool.name), Usage { busy: pool.busy, limit: pool.size });
+        families.number(&m::POOL_LEASED, &[&pool.name], pool.leased as f64);
+        families.number(&m::POOL_WAITING, &[&pool.name], pool.waiting as f64);
+    }
+    for rate in source.services.rates.status() {
+        families.number(&m::RATE_LIMIT, &[&rate.name], rate.per_second);
+        families.number(&m::RATE_STARTS, &[&rate.name], rate.started as f64);
+        families.number(&m::RATE_WAITING, &[&rate.name], rate.waiting as f64);
+        families.number(&m::RATE_HIDDEN, &[&rate.name], rate.hidden as f64);
+        families.number(&m::RATE_LOST, &[&rate.name], rate.lost as f64);
+    }
     for ((kind, plugin), line) in source.services.stats.lines() {
         families.line(&kind, &plugin, &line);
     }

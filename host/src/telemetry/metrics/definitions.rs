@@ -181,6 +181,19 @@ metrics! {
     PERMITS_BUSY = Metric::gauge("wasq_permits_busy", Unit::One, &["pool"],
         "Permits in use: of the host, of plugin:NAME, of pool:NAME.");
     PERMITS_LIMIT = Metric::gauge("wasq_permits_limit", Unit::One, &["pool"], "Size of each permit pool.");
+    POOL_LEASED = Metric::gauge("wasq_pool_leased", Unit::One, &["pool"],
+        "Permits of a pool of the fleet that this host has leased.");
+    POOL_WAITING = Metric::gauge("wasq_pool_waiting", Unit::One, &["pool"],
+        "Runs that wait on this host for a permit of a pool of the fleet.");
+    RATE_LIMIT = Metric::gauge("wasq_rate_limit", Unit::One, &["rate"],
+        "Starts a second that a rate allows on all hosts together, for each of its keys.");
+    RATE_STARTS = Metric::counter("wasq_rate_starts_total", &["rate"], "Runs that were started in a rate's slots.");
+    RATE_WAITING = Metric::gauge("wasq_rate_waiting", Unit::One, &["rate"],
+        "Messages that wait in hand for a rate.");
+    RATE_HIDDEN = Metric::counter("wasq_rate_hidden_total", &["rate"],
+        "Messages that were hidden because a rate had no start for them soon.");
+    RATE_LOST = Metric::counter("wasq_rate_lost_total", &["rate"],
+        "Slots of a rate that this host had taken and did not use in time.");
     BREAKER_STATE = Metric::gauge("wasq_breaker_state", Unit::One, &["plugin", "dependency"],
         "A dependency's breaker: 0 closed, 1 half-open, 2 open. None where nothing has failed.");
     BREAKER_OPEN_SINCE = Metric::gauge("wasq_breaker_open_since_timestamp_seconds", Unit::Seconds, &["plugin", "dependency"],

@@ -18,6 +18,7 @@ fn effect(path: &str, id: &str, status: u16) -> Effect {
         body_bytes: 0,
         body_blake3: String::new(),
         status,
+        at: wasq_core::clock::now(),
     }
 }
 
@@ -81,4 +82,21 @@ fn a_poison_that_had_effects_before_its_replay_is_found() {
     let after = Expected::of(&demand(), true);
     assert_eq!(before.check(&perfect(&after)).expect_err("effects of the poison").len(), 8);
     assert_eq!(after.check(&perfect(&before)).expect_err("no effects of the corrected order").len(), 8);
+}
+
+#[test]
+fn calls_of_the_partner_are_counted_by_the_second() {
+    let began = wasq_core::clock::now();
+    let calls = |apart_ms: u64| -> Vec<Effect> {
+        let call = |n| Effect {
+            at: began + Duration::from_millis(n * apart_ms),
+            ..effect("/partner/webhooks/orders", "1", 503)
+        };
+        (0..100).map(call).collect()
+    };
+    let limit = "20/s".parse().expect("it is a rate");
+    assert_eq!(partner_calls(&calls(50), limit), Ok(20));
+    let error = partner_calls(&calls(25), limit).expect_err("40 in a second");
+    assert!(error.contains("40 in one second") && error.contains("20/s"), "{error}");
+    assert_eq!(partner_calls(&[], limit), Ok(0));
 }

@@ -1,6 +1,7 @@
 //! A call that the demo's sink has answered.
 
 use axum::http::StatusCode;
+use tokio::time::Instant;
 
 /// Most calls that are remembered; further ones are answered 507.
 pub const MAX_CALLS: usize = 1_000_000;
@@ -23,6 +24,8 @@ pub struct Effect {
     pub body_blake3: String,
     /// The status that was answered.
     pub status: u16,
+    /// When it was answered.
+    pub at: Instant,
 }
 
 impl Effect {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use serde_json::Value;
+use wasq_core::clock;
 
 use super::super::orders::{RENDITIONS, order_id_in};
 use super::super::picture;
@@ -95,6 +96,7 @@ impl World {
             body_bytes: call.body.len(),
             body_blake3: blake3::hash(call.body).to_string(),
             status: answer.status.as_u16(),
+            at: clock::now(),
         });
         answer
     }

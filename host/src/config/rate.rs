@@ -1,5 +1,6 @@
 //! How often something may happen.
 
+use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,6 +12,12 @@ use serde::Deserialize;
 pub struct Rate {
     pub count: u32,
     pub per: Duration,
+}
+
+impl Rate {
+    pub fn per_second(self) -> f64 {
+        f64::from(self.count) / self.per.as_secs_f64()
+    }
 }
 
 impl FromStr for Rate {
@@ -38,6 +45,17 @@ impl TryFrom<String> for Rate {
     }
 }
 
+impl Display for Rate {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        let unit = match self.per.as_secs() {
+            1 => "s",
+            60 => "m",
+            _ => "h",
+        };
+        write!(formatter, "{}/{unit}", self.count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +66,9 @@ mod tests {
         assert_eq!("100/s".parse(), rate(100, 1));
         assert_eq!(" 30 / m".parse(), rate(30, 60));
         assert_eq!("1000/h".parse(), rate(1_000, 3_600));
+        for text in ["100/s", "30/m", "1000/h"] {
+            assert_eq!(text.parse::<Rate>().map(|rate| rate.to_string()), Ok(text.to_owned()));
+        }
         for text in ["", "100", "0/s", "-1/s", "100/d", "1.5/s", "9999999/s"] {
             assert!(text.parse::<Rate>().is_err_and(|error| error.contains("100/s")), "{text}");
         }

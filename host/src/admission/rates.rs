@@ -1,0 +1,215 @@
+//! Rates: how often runs may start, on all hosts together.
+//!
+//! A host takes slots from the ledger ([`crate::quotas::rate_document`]) and starts one run in
+//! each. The flow asks [`Rates::acquire`] before a message is claimed. A message for which there is
+//! a slot soon waits in hand, in a line in which the one that was sent first goes first; it holds
+//! no permit meanwhile. Any other is hidden for about as long as it takes. One task
+//! ([`Rates::keep`]) asks the ledger for slots, so that a message costs no call of its own.
+
+mod bucket;
+mod buckets;
+mod keep;
+mod line;
+mod returns;
+mod slot;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::Instant;
+use wasq_core::clock;
+use wasq_core::message::UnixMs;
+
+pub use buckets::{BucketId, RateKey};
+pub use slot::Slot;
+pub use status::{KeyStatus, RateStatus};
+
+use buckets::Buckets;
+use line::{Answer, Turn, Waiter};
+
+use super::in_hand::InHand;
+use crate::config::{Config, Limits, OnOutage, RateConfig};
+use crate::quotas::rate_document::Pace;
+
+/// The rates of the config, as this host keeps to them.
+pub struct Rates {
+    rates: Vec<Rate>,
+    /// How long a message waits in hand, and how long it is hidden at most.
+    wait: Duration,
+    hold: Duration,
+    state: Mutex<Buckets>,
+    /// Something is to be done earlier than the task knows.
+    changed: Notify,
+}
+
+/// One of the config.
+struct Rate {
+    name: String,
+    config: RateConfig,
+}
+
+/// Who asks for slots.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimant<'a> {
+    pub sent_at: UnixMs,
+    /// It was received before, and may have been hidden.
+    pub is_returned: bool,
+    /// What it holds, and the room in which its queue's messages wait.
+    pub in_hand: &'a InHand,
+    pub room: &'a Arc<Semaphore>,
+}
+
+/// There is no slot for long: the message is to be hidden.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limited {
+    pub rate: String,
+    pub remaining: Duration,
+}
+
+impl Rates {
+    pub fn new(config: &Config) -> Self {
+        Self::of(config.rates.iter().map(|(name, rate)| (name.clone(), *rate)), &config.limits)
+    }
+
+    pub fn of(rates: impl IntoIterator<Item = (String, RateConfig)>, limits: &Limits) -> Self {
+        let rates: Vec<_> = rates.into_iter().map(|(name, config)| Rate { name, config }).collect();
+        Self {
+            state: Mutex::new(Buckets::new(rates.len(), limits.rate_keys)),
+            rates,
+            wait: limits.rate_wait,
+            hold: limits.rate_hold,
+            changed: Notify::new(),
+        }
+    }
+
+    /// What a rate of this name is for this key; none where the config does not have it.
+    pub fn bucket(&self, rate: &str, key: RateKey) -> Option<BucketId> {
+        let rate = self.rates.binary_search_by(|known| known.name.as_str().cmp(rate)).ok()?;
+        Some(BucketId { rate, key })
+    }
+
+    fn pace(&self, id: &BucketId) -> Pace {
+        let config = &self.rates[id.rate].config;
+        Pace::new(config.limit, config.burst)
+    }
+
+    fn is_shared(&self, rate: usize) -> bool {
+        self.rates[rate].config.on_outage == OnOutage::LocalShare
+    }
+
+    /// A slot of each, where there are some and nobody waits who was sent before.
+    pub fn try_acquire(&self, ids: &[BucketId], sent_at: UnixMs) -> Option<Vec<Slot>> {
+        self.slots_now(&mut self.state.lock(), ids, (sent_at, 0)).ok()
+    }
+
+    /// A slot of each. Waits in hand, where that is not for long.
+    ///
+    /// # Errors
+    /// For how long the message is to be hidden, and because of which rate.
+    pub async fn acquire(&self, ids: &[BucketId], claimant: Claimant<'_>) -> Result<Vec<Slot>, Limited> {
+        let until = clock::now() + self.wait;
+        loop {
+            // Who waits for one of them holds none of the others.
+            let (lacking, turn, answer) = {
+                let state = &mut *self.state.lock();
+                let turn = (claimant.sent_at, state.next_turn());
+                let lacking = match self.slots_now(state, ids, turn) {
+                    Ok(slots) => return Ok(slots),
+                    Err(lacking) => lacking,
+                };
+                match self.join(state, &ids[lacking], turn, claimant, until) {
+                    Ok(answer) => (&ids[lacking], turn, answer),
+                    Err(remaining) => return Err(self.limited(&ids[lacking], remaining)),
+                }
+            };
+            let in_line = InLine { rates: self, id: lacking, turn };
+            let answer = tokio::time::timeout_at(until, answer).await;
+            drop(in_line);
+            let state = &mut *self.state.lock();
+            if let Ok(Ok(Answer::Slot(slot))) = answer {
+                if let [_] = ids {
+                    return Ok(vec![slot]);
+                }
+                // It goes back for a moment, to be taken with the others or by somebody else.
+                state.change(lacking, self.pace(lacking), clock::now(), |bucket, _| bucket.put_back(slot));
+                if let Ok(slots) = self.slots_now(state, ids, (UnixMs(0), 0)) {
+                    return Ok(slots);
+                }
+                continue;
+            }
+            let hide = |bucket: &mut bucket::Bucket, now| bucket.hide(claimant.is_returned, self.hold, now);
+            let remaining = state.change(lacking, self.pace(lacking), clock::now(), hide);
+            return Err(self.limited(lacking, remaining));
+        }
+    }
+
+    /// Has the message wait in line; or says for how long it is to be hidden.
+    fn join(
+        &self,
+        state: &mut Buckets,
+        id: &BucketId,
+        turn: Turn,
+        claimant: Claimant<'_>,
+        until: Instant,
+    ) -> Result<oneshot::Receiver<Answer>, Duration> {
+        let joined = state.change(id, self.pace(id), clock::now(), |bucket, now| {
+            let waits = bucket.wait_behind(bucket.line.before(turn), now);
+            let is_soon = now.checked_add(waits).is_some_and(|at| at <= until);
+            // The room of a newer one is there at once: that one is told to leave.
+            if !is_soon || !(claimant.in_hand.wait_in(claimant.room) || bucket.line.make_room(turn)) {
+                return Err(bucket.hide(claimant.is_returned, self.hold, now));
+            }
+            let (tell, answer) = oneshot::channel();
+            bucket.line.join(turn, Waiter { tell, until });
+            Ok(answer)
+        });
+        self.changed.notify_one();
+        joined
+    }
+
+    /// A slot of each, or the first that has none for this turn.
+    fn slots_now(&self, state: &mut Buckets, ids: &[BucketId], turn: Turn) -> Result<Vec<Slot>, usize> {
+        let now = clock::now();
+        let lacking = ids.iter().position(|id| {
+            let is_ready = |bucket: &mut bucket::Bucket, now| {
+                bucket.serve(now);
+                bucket.line.would_be_first(turn) && bucket.is_ready(now)
+            };
+            !state.change(id, self.pace(id), now, is_ready)
+        });
+        if let Some(lacking) = lacking {
+            return Err(lacking);
+        }
+        let slots =
+            ids.iter().filter_map(|id| state.change(id, self.pace(id), now, |bucket, now| bucket.use_slot(now)));
+        let slots: Vec<_> = slots.collect();
+        if state.is_due_before_known() {
+            self.changed.notify_one();
+        }
+        Ok(slots)
+    }
+
+    fn limited(&self, id: &BucketId, remaining: Duration) -> Limited {
+        Limited { rate: self.rates[id.rate].name.clone(), remaining }
+    }
+}
+
+/// A message in a line. It leaves when it waits no more, whatever the reason.
+struct InLine<'a> {
+    rates: &'a Rates,
+    id: &'a BucketId,
+    turn: Turn,
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        let state = &mut *self.rates.state.lock();
+        state.change(self.id, self.rates.pace(self.id), clock::now(), |bucket, _| bucket.line.leave(self.turn));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! What the whole fleet may do at once and in a time: rates, and pools of which all hosts have a
+//! part.
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::Config;
+use super::rate::Rate;
+
+/// How often runs of the plugins that name it may start, on all hosts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateConfig {
+    /// So many starts in a time, as `100/s`, `30/m` or `1000/h`.
+    pub limit: Rate,
+    /// Starts at once after a time without any: 1 to 100,000. Default 1, which spaces them evenly.
+    #[serde(default = "one")]
+    pub burst: u32,
+    #[serde(default)]
+    pub on_outage: OnOutage,
+}
+
+/// What a fleet's limit is while its ledger does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnOutage {
+    /// Nothing: messages wait.
+    #[default]
+    Hold,
+    /// On each host the limit divided by the hosts that were seen last.
+    LocalShare,
+}
+
+/// A pool of permits that plugins share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    pub size: usize,
+    pub scope: PoolScope,
+    /// What becomes of a fleet's pool while the ledger does not answer.
+    pub on_outage: OnOutage,
+}
+
+/// Whose runs a pool bounds together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolScope {
+    /// Those of one host.
+    #[default]
+    Host,
+    /// Those of all hosts.
+    Fleet,
+}
+
+/// A pool as a table of its own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoolTable {
+    size: usize,
+    #[serde(default)]
+    scope: PoolScope,
+    #[serde(default)]
+    on_outage: OnOutage,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl From<usize> for PoolConfig {
+    fn from(size: usize) -> Self {
+        Self { size, scope: PoolScope::Host, on_outage: OnOutage::Hold }
+    }
+}
+
+impl<'de> Deserialize<'de> for PoolConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SizeOrTable)
+    }
+}
+
+struct SizeOrTable;
+
+impl<'de> Visitor<'de> for SizeOrTable {
+    type Value = PoolConfig;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a pool's size, as 10, or a table, as { size = 40, scope = \"fleet\" }")
+    }
+
+    fn visit_i64<E: Error>(self, size: i64) -> Result<PoolConfig, E> {
+        usize::try_from(size).map(PoolConfig::from).map_err(|_| E::custom(format!("a pool of {size} permits is none")))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<PoolConfig, M::Error> {
+        let PoolTable { size, scope, on_outage } = PoolTable::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(PoolConfig { size, scope, on_outage })
+    }
+}
+
+/// Permits of a pool, and starts at once of a rate.
+const POOL_SIZE_MAX: usize = 10_000;
+const BURST_MAX: u32 = 100_000;
+
+impl Config {
+    /// What is wrong with a rate or a pool: key, value and rule.
+    pub(super) fn pressure_fault(&self) -> Option<(String, String, String)> {
+        let fault = |key: String, value: String, rule: &str| Some((key, value, rule.to_owned()));
+        for (name, pool) in &self.pools {
+            if !(1..=POOL_SIZE_MAX).contains(&pool.size) {
+                return fault(format!("pools.{name}"), pool.size.to_string(), "use 1 to 10000");
+            }
+            if pool.scope == PoolScope::Host && pool.on_outage == OnOutage::LocalShare {
+                let rule = "a pool of one host asks no ledger; set scope = \"fleet\", or take on_outage away";
+                return fault(format!("pools.{name}.on_outage"), "local-share".into(), rule);
+            }
+            if pool.scope == PoolScope::Fleet && !is_name(name) {
+                return fault(format!("pools.{name}"), format!("{name:?}"), NAME_RULE);
+            }
+        }
+        for (name, rate) in &self.rates {
+            if !is_name(name) {
+                return fault(format!("rates.{name}"), format!("{name:?}"), NAME_RULE);
+            }
+            if !(1..=BURST_MAX).contains(&rate.burst) {
+                let rule =
+                    "use 1 to 100000: 1 spaces the starts evenly, 20 lets 20 start at once after a time without any";
+                return fault(format!("rates.{name}.burst"), rate.burst.to_string(), rule);
+            }
+        }
+        None
+    }
+}
+
+const NAME_RULE: &str = "the ledger keeps it under its name: use 1 to 64 of a-z, A-Z, 0-9, `-` and `_`";
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let parsed = Config::parse(&format!("[queues.jobs]\n{text}"), std::path::Path::new("wasq.toml"));
+        parsed.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_pool_is_a_size_or_a_table() {
+        let config = parse("[pools]\nsmtp = 3\ndb = { size = 40, scope = 'fleet', on_outage = 'local-share' }");
+        let pools = config.expect("it is a config").pools;
+        assert_eq!(pools["smtp"], PoolConfig::from(3));
+        let fleet = PoolConfig { size: 40, scope: PoolScope::Fleet, on_outage: OnOutage::LocalShare };
+        assert_eq!(pools["db"], fleet);
+    }
+
+    #[test]
+    fn a_rate_has_a_limit_and_may_have_a_burst() {
+        let config = parse("[rates.stripe]\nlimit = '100/s'\n[rates.partner]\nlimit = '20/s'\nburst = 5");
+        let rates = config.expect("it is a config").rates;
+        assert_eq!((rates["stripe"].burst, rates["stripe"].on_outage), (1, OnOutage::Hold));
+        assert_eq!((rates["partner"].limit.count, rates["partner"].burst), (20, 5));
+    }
+
+    #[test]
+    fn what_can_be_no_limit_is_refused_by_its_key() {
+        let check = |text: &str, parts: &[&str]| {
+            let error = parse(text).expect_err("it cannot be taken");
+            assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
+        };
+        check("[rates.stripe]\nlimit = '0/s'", &["line 3", "limit", "\"0/s\" is no rate", "100/s"]);
+        check("[rates.stripe]\nlimit = '5/fortnight'", &["limit", "5/fortnight", "30/m"]);
+        check("[rates.stripe]\nburst = 5", &["limit"]);
+        check("[rates.stripe]\nlimit = '1/s'\nburst = 0", &["line 4", "rates.stripe.burst", "1 to 100000"]);
+        check("[rates.stripe]\nlimit = '1/s'\non_outage = 'run'", &["on_outage", "hold", "local-share"]);
+        check("[rates.'a/b']\nlimit = '1/s'", &["rates.", "a-z"]);
+        check("[pools]\ndb = 0", &["line 3", "pools.db", "1 to 10000"]);
+        check("[pools]\ndb = -1", &["pool of -1"]);
+        check("[pools]\ndb = 'many'", &["size = 40"]);
+        check("[pools.db]\nsize = 4\nscope = 'world'", &["scope", "fleet"]);
+        check("[pools.db]\nsize = 4\non_outage = 'local-share'", &["pools.db.on_outage", "fleet"]);
+        check("[pools.db]\nscope = 'fleet'", &["size"]);
+    }
+}

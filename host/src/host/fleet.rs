@@ -1,0 +1,32 @@
+//! The task that keeps what the whole fleet may do: slots of rates, and leases of the fleet's pools.
+
+use std::sync::Arc;
+
+use futures::future::join;
+use wasq_core::clock::SharedClock;
+use wasq_ledgers::Ledger;
+
+use crate::flow::Services;
+use crate::quotas::QuotaStore;
+
+/// The scope's quotas in its ledger; none where that keeps no documents.
+pub fn quotas(ledger: &dyn Ledger, scope: &str, clock: SharedClock) -> Option<Arc<QuotaStore>> {
+    QuotaStore::of(ledger, scope, clock, host_name()).map(Arc::new)
+}
+
+/// Keeps them for as long as the host runs.
+pub async fn keep(services: Arc<Services>) {
+    let store = services.quotas.as_deref();
+    join(services.rates.keep(store), services.fleet_pools.keep(store)).await;
+}
+
+/// This process among all that share the ledger: no other one has this name, also not the one that
+/// is started in its place.
+fn host_name() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine: String = machine.trim().chars().take(MACHINE_MAX_CHARS).collect();
+    format!("{machine}:{}:{:08x}", std::process::id(), fastrand::u32(..))
+}
+
+/// Of a machine's name, this much stands in the ledger.
+const MACHINE_MAX_CHARS: usize = 64;
