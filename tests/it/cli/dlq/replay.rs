@@ -250,7 +250,7 @@ async fn a_letter_without_room_for_its_key_is_replayed_only_if_that_is_wanted() 
     };
     let id = bury(&rig, &[full("{}")]).await.remove(0);
     dlq(&rig, &["replay", &id]).check(1, &["no host can be asked", "0 replayed"]).await;
-    dlq(&rig, &["replay", &id, "--again", "--new-key"]).check(1, &["wasq-again", "10 attributes"]).await;
+    dlq(&rig, &["replay", &id, "--again", "--new-key"]).check(1, &["wasq-again", "SQS takes 10"]).await;
     dlq(&rig, &["replay", &id, "--new-key"]).check(0, &["1 replayed"]).await;
     rig.end().await;
 }
