@@ -21,7 +21,9 @@ done
 install -m 0644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 
 # Scanners look here for what is in the image and in which version.
-for package in base-files ca-certificates libc6 libgcc-s1; do
+# A build with Kafka has OpenSSL.
+openssl=$(if ldd "$binary" | grep -q libssl; then echo libssl3; fi)
+for package in base-files ca-certificates libc6 libgcc-s1 $openssl; do
     dpkg-query --status "$package" >"$root/var/lib/dpkg/status.d/$package"
     install -D -m 0644 "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/copyright"
 done

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 binary=${1:-target/dist/wasq}
 most_mb=60
-[ -x "$binary" ] || { echo "there is no binary $binary: make it with \`cargo build --profile dist --package wasq --bin wasq\`" >&2; exit 1; }
+[ -x "$binary" ] || { echo "there is no binary $binary: make it with \`cargo build --profile dist --package wasq --bin wasq --features kafka\`" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
@@ -14,7 +14,7 @@ export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
 . /etc/os-release
 build_image=localhost/wasq-build
 if ! buildah inspect --type image "$build_image" >/dev/null 2>&1; then
-    mmdebstrap --quiet --variant=minbase --include=binutils,ca-certificates "$VERSION_CODENAME" "$work/debian.tar" http://deb.debian.org/debian
+    mmdebstrap --quiet --variant=minbase --include=binutils,ca-certificates,libssl3 "$VERSION_CODENAME" "$work/debian.tar" http://deb.debian.org/debian
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$work/debian.tar" / >/dev/null
     buildah commit --quiet --rm "$container" "$build_image" >/dev/null

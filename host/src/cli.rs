@@ -1,8 +1,8 @@
 //! The command line: one file a command.
 
 pub mod body;
-pub mod broker;
-mod build;
+mod broker;
+pub mod build;
 mod check;
 mod decode;
 mod demo;

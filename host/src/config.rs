@@ -48,6 +48,7 @@ pub use type_from::{TypeFrom, TypeSource};
 pub use wasq_core::aws::AwsConfig;
 pub use wasq_core::secret::Secret;
 pub use wasq_ledgers::config::{DYNAMODB_VALUE_MAX_BYTES, DynamodbConfig, LedgerConfig, PostgresConfig, RedisConfig};
+pub use wasq_queues::kafka::KafkaConfig;
 pub use wasq_queues::rabbitmq::RabbitMqConfig;
 pub use wasq_queues::redis::RedisConfig as RedisQueueConfig;
 pub use wasq_queues::{BadQueueRef, Broker, QueueRef};
@@ -177,17 +178,17 @@ pub enum KeyFrom {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
-    /// Who has the queue: `sqs`, `rabbitmq` or `redis`. Default `sqs`.
+    /// Who has the queue: `sqs`, `rabbitmq`, `redis` or `kafka`. Default `sqs`.
     pub broker: Broker,
-    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ
-    /// and on Redis the server.
+    /// On SQS the queue: its name, URL or ARN; default: the table's name. Elsewhere the server.
     pub url: Option<QueueUrl>,
     /// How a queue on RabbitMQ is used.
     pub rabbitmq: Option<RabbitMqConfig>,
     /// How a queue on Redis is used.
     pub redis: Option<RedisQueueConfig>,
-    /// The DLQ: a name; on SQS also a URL or an ARN. Default on SQS: the target of the queue's
-    /// redrive policy.
+    /// How a topic of Kafka is used.
+    pub kafka: Option<KafkaConfig>,
+    /// The DLQ: a name; on SQS also a URL or an ARN. Default on SQS: the redrive policy's target.
     pub dlq: Option<String>,
     pub envelope: Envelope,
     /// Where a message's type is, in the order in which the places are tried. Default
@@ -260,6 +261,7 @@ impl Default for QueueConfig {
             url: None,
             rabbitmq: None,
             redis: None,
+            kafka: None,
             dlq: None,
             envelope: Envelope::default(),
             type_from: TypeFrom::default(),

@@ -19,6 +19,9 @@ pub enum Broker {
     RabbitMq,
     /// Redis, by its streams.
     Redis,
+    /// Apache Kafka, or what speaks its protocol. Not in every build: see
+    /// [`crate::kafka::IS_BUILT_IN`].
+    Kafka,
 }
 
 /// The longest time for which a message on RabbitMQ is hidden. What is hidden stays unacknowledged:
@@ -36,9 +39,15 @@ pub const REDIS_HIDES_UP_TO: Duration = Duration::from_secs(10);
 /// The largest message that is sent to Redis, with its attributes. Redis takes 512 MB
 /// (`proto-max-bulk-len`) and keeps all of it in memory, so this is our own limit: RabbitMQ's.
 pub const REDIS_MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// The longest time for which a message of a topic is hidden, where nothing else is in order. A
+/// partition's messages count as done up to the first that is not.
+pub const KAFKA_HIDES_UP_TO: Duration = Duration::from_secs(10);
+/// The largest message that a topic takes where its config does not say it. Kafka's own
+/// `max.message.bytes` is 1,048,588 with what stands around a message.
+pub const KAFKA_MESSAGE_MAX_BYTES: usize = 1_000_000;
 
 impl Broker {
-    pub const ALL: [Self; 3] = [Self::Sqs, Self::RabbitMq, Self::Redis];
+    pub const ALL: [Self; 4] = [Self::Sqs, Self::RabbitMq, Self::Redis, Self::Kafka];
 
     /// As the config names it.
     pub const fn name(self) -> &'static str {
@@ -46,6 +55,7 @@ impl Broker {
             Self::Sqs => "sqs",
             Self::RabbitMq => "rabbitmq",
             Self::Redis => "redis",
+            Self::Kafka => "kafka",
         }
     }
 
@@ -56,6 +66,8 @@ impl Broker {
             Self::Sqs => None,
             Self::RabbitMq => Some(format!("{{ queue = {name:?} }}")),
             Self::Redis => Some(format!("{{ stream = {name:?} }}")),
+            // A group of the queue's own: nobody else reads by it.
+            Self::Kafka => Some(format!("{{ topic = {name:?}, group = {name:?} }}")),
         }
     }
 
@@ -65,6 +77,7 @@ impl Broker {
             Self::Sqs => "aws_sqs",
             Self::RabbitMq => "rabbitmq",
             Self::Redis => "redis",
+            Self::Kafka => "kafka",
         }
     }
 
@@ -74,6 +87,7 @@ impl Broker {
             Self::Sqs => VISIBILITY_MAX,
             Self::RabbitMq => RABBITMQ_HIDES_UP_TO,
             Self::Redis => REDIS_HIDES_UP_TO,
+            Self::Kafka => KAFKA_HIDES_UP_TO,
         }
     }
 
@@ -81,7 +95,7 @@ impl Broker {
     /// host's own lease is what counts.
     pub const fn runs_up_to(self) -> Option<Duration> {
         match self {
-            Self::Sqs | Self::Redis => None,
+            Self::Sqs | Self::Redis | Self::Kafka => None,
             Self::RabbitMq => Some(RABBITMQ_CONSUMER_TIMEOUT),
         }
     }
@@ -94,6 +108,7 @@ impl Broker {
             Self::RabbitMq => Duration::ZERO,
             // A stream has none.
             Self::Redis => Duration::ZERO,
+            Self::Kafka => Duration::ZERO,
         }
     }
 
@@ -103,6 +118,7 @@ impl Broker {
             Self::Sqs => MAX_MESSAGE_BYTES,
             Self::RabbitMq => RABBITMQ_MESSAGE_MAX_BYTES,
             Self::Redis => REDIS_MESSAGE_MAX_BYTES,
+            Self::Kafka => KAFKA_MESSAGE_MAX_BYTES,
         }
     }
 }

@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
-#[cfg(any(feature = "rabbitmq", feature = "redis"))]
+#[cfg(any(feature = "kafka", feature = "rabbitmq", feature = "redis"))]
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use wasq_core::aws::AwsConfig;
 
+#[cfg(feature = "kafka")]
+use crate::kafka::Kafka;
+use crate::kafka::KafkaConfig;
 use crate::queue::{Queue, QueueError};
 #[cfg(feature = "rabbitmq")]
 use crate::rabbitmq::{RabbitMq, RabbitMqConfig};
@@ -26,6 +29,8 @@ pub enum QueueAddress {
     /// Its stream there. An outlet is only sent to.
     #[cfg(feature = "redis")]
     Redis { config: Box<RedisConfig>, name: String, is_outlet: bool },
+    /// Its topic there, and its concurrency. A build without Kafka refuses it.
+    Kafka { server: Box<KafkaConfig>, topic: String, concurrency: usize },
 }
 
 /// What queues are opened with. Clones share the connections.
@@ -39,6 +44,8 @@ struct Inner {
     rabbitmq: Mutex<Vec<(RabbitMqConfig, Arc<OnceCell<RabbitMq>>)>>,
     #[cfg(feature = "redis")]
     redis: Mutex<Vec<(RedisConfig, Arc<OnceCell<Redis>>)>>,
+    #[cfg(feature = "kafka")]
+    kafka: Mutex<Vec<(KafkaConfig, Kafka)>>,
 }
 
 impl Brokers {
@@ -51,6 +58,8 @@ impl Brokers {
             rabbitmq: Mutex::default(),
             #[cfg(feature = "redis")]
             redis: Mutex::default(),
+            #[cfg(feature = "kafka")]
+            kafka: Mutex::default(),
         }))
     }
 
@@ -69,11 +78,34 @@ impl Brokers {
             QueueAddress::Redis { config, name, is_outlet } => {
                 Ok(Arc::new(self.redis(config).await?.queue(config, name, *is_outlet).await?))
             }
+            #[cfg(feature = "kafka")]
+            QueueAddress::Kafka { server, topic, concurrency } => {
+                Ok(Arc::new(self.kafka(server)?.queue(topic, *concurrency).await?))
+            }
+            #[cfg(not(feature = "kafka"))]
+            QueueAddress::Kafka { .. } => {
+                let message = crate::kafka::NOT_BUILT_IN.to_owned();
+                Err(QueueError::Permanent { code: "Configuration".into(), message })
+            }
         }
     }
 
     async fn sqs(&self) -> &Sqs {
         self.0.sqs.get_or_init(|| Sqs::connect(&self.0.aws)).await
+    }
+
+    /// Nobody is called for it.
+    #[cfg(feature = "kafka")]
+    fn kafka(&self, server: &KafkaConfig) -> Result<Kafka, QueueError> {
+        // Which of its topics it is makes no other Kafka.
+        let server = KafkaConfig { topic: None, ..server.clone() };
+        let mut known = self.0.kafka.lock();
+        if let Some((_, kafka)) = known.iter().find(|(known, _)| *known == server) {
+            return Ok(kafka.clone());
+        }
+        let kafka = Kafka::new(server.clone())?;
+        known.push((server, kafka.clone()));
+        Ok(kafka)
     }
 
     #[cfg(feature = "rabbitmq")]

@@ -54,6 +54,14 @@ impl Queue for ClaimCheckQueue {
         self.queue.is_exact()
     }
 
+    fn keeps_order(&self) -> bool {
+        self.queue.keeps_order()
+    }
+
+    fn hides_up_to(&self) -> Duration {
+        self.queue.hides_up_to()
+    }
+
     async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
         self.queue.sibling(named).await
     }

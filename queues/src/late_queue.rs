@@ -69,6 +69,14 @@ impl Queue for LateQueue {
         self.broker
     }
 
+    fn keeps_order(&self) -> bool {
+        self.queue().map_or_else(|_| self.is_fifo(), |queue| queue.keeps_order())
+    }
+
+    fn hides_up_to(&self) -> Duration {
+        self.queue().map_or_else(|_| self.broker.hides_up_to(), |queue| queue.hides_up_to())
+    }
+
     fn claim_check_over(&self) -> Option<usize> {
         self.claim_check_over
     }

@@ -1,8 +1,8 @@
 //! The queues that a host receives from and sends to.
 //!
 //! [`Queue`] is the seam: what the host asks of any queue, and how that can fail. [`sqs`] is Amazon
-//! SQS, or any endpoint that speaks its protocol. [`rabbitmq`] is RabbitMQ. [`redis`] is streams on
-//! Redis.
+//! SQS, or any endpoint that speaks its protocol. [`rabbitmq`] is RabbitMQ, [`redis`] is streams on
+//! Redis, and [`kafka`] Apache Kafka.
 
 mod attributes;
 mod broker;
@@ -13,6 +13,7 @@ mod claim_check;
 #[cfg(feature = "rabbitmq")]
 mod data_types;
 mod in_order;
+pub mod kafka;
 mod late_queue;
 #[cfg(feature = "sqs")]
 pub mod payload_pointer;
@@ -36,7 +37,7 @@ pub use in_order::send_in_order;
 pub use late_queue::LateQueue;
 pub use queue::{BATCH_MAX_ENTRIES, DeliveryLimit, Outgoing, Outlet, Outlets, Queue, QueueError, batches, is_fifo};
 pub use queue_ref::{BadQueueRef, QueueRef};
-pub use rules::QueueRules;
+pub use rules::{KAFKA_KEY, KAFKA_TOMBSTONE, QueueRules};
 pub use wasq_sqs_rules::{
     MAX_ATTRIBUTES as MESSAGE_MAX_ATTRIBUTES, MAX_MESSAGE_BYTES as MESSAGE_MAX_BYTES, Value, check_attribute,
     takes_char,

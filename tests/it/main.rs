@@ -23,6 +23,7 @@ mod flow;
 mod fuzz;
 mod hostile;
 mod ingress;
+mod kafka;
 mod late_queues;
 mod layers;
 mod ledger;

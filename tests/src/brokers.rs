@@ -34,6 +34,9 @@ impl TestBroker {
             Broker::Sqs => Running::LocalSqs(LocalSqs::start(Options::new(dir.join("sqs")).port(0)).await?),
             Broker::RabbitMq => Running::Server(Mutex::new(block_in_place(Server::rabbitmq)?)),
             Broker::Redis => Running::Server(Mutex::new(block_in_place(Server::redis)?)),
+            Broker::Kafka => {
+                bail!("no Kafka could be had that keeps its messages when it is killed; see docs/internals/testing.md")
+            }
         };
         Ok(Self { broker, running })
     }
@@ -158,7 +161,7 @@ pub fn location_lines(broker: Broker, url: &str, queue: &str) -> String {
 /// The least lease that a host can have of it.
 pub const fn visibility_min_s(broker: Broker) -> u64 {
     match broker {
-        Broker::Sqs | Broker::RabbitMq => 2,
+        Broker::Sqs | Broker::RabbitMq | Broker::Kafka => 2,
         Broker::Redis => 10,
     }
 }
@@ -167,6 +170,6 @@ pub const fn visibility_min_s(broker: Broker) -> u64 {
 pub const fn leases_end_with_the_connection(broker: Broker) -> bool {
     match broker {
         Broker::Sqs | Broker::Redis => false,
-        Broker::RabbitMq => true,
+        Broker::RabbitMq | Broker::Kafka => true,
     }
 }

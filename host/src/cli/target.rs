@@ -109,7 +109,10 @@ impl Targeted {
         let (name, fifo) = (self.queue.name(), self.queue.is_fifo());
         let name = match crate::dlq::redrive::check(name, fifo, &self.config, attributes.as_ref(), 0) {
             Err(
-                RedriveError::NoDlq { .. } | RedriveError::NoDlqOnRabbitMq { .. } | RedriveError::NoDlqOnRedis { .. },
+                RedriveError::NoDlq { .. }
+                | RedriveError::NoDlqOnRabbitMq { .. }
+                | RedriveError::NoDlqOnRedis { .. }
+                | RedriveError::NoDlqOnKafka { .. },
             ) => dlq_name(self.queue.name()),
             checked => checked?.dlq,
         };

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use wasq_queues::kafka::{KafkaConfig, TopicTopology, make_topic};
 use wasq_queues::rabbitmq::{QueueTopology, RabbitMq, RabbitMqConfig};
 use wasq_queues::redis::{Redis, RedisConfig, StreamTopology};
 use wasq_queues::{QueueAddress, QueueError};
@@ -12,7 +13,7 @@ use wasq_queues::{QueueAddress, QueueError};
 use crate::config::Config;
 use crate::dlq::redrive;
 
-/// Make the queues that the config has on RabbitMQ and Redis.
+/// Make the queues that the config has on RabbitMQ, Redis and Kafka.
 ///
 /// The host itself makes none: what a broker keeps is an operator's to decide.
 #[derive(Args)]
@@ -26,11 +27,14 @@ enum TopologyCommand {
     Apply(Apply),
 }
 
-/// Make each queue that the config has on RabbitMQ or Redis, with its DLQ.
+/// Make each queue that the config has on RabbitMQ, Redis or Kafka, with its DLQ.
 ///
 /// On RabbitMQ queues are durable. What it drops itself, because it was delivered too often, goes
 /// to the queue's DLQ. On Redis a queue is a stream with a group that reads it from its first entry
-/// on. A queue that is there as the config has it stays as it is. One that differs stays, too: the
+/// on. On Kafka it is a topic, made with the config's `partitions` and `replication_factor`, or as
+/// the cluster makes topics.
+///
+/// A queue that is there as the config has it stays as it is. One that differs stays, too: the
 /// command says in what, and exits with 1. Outlets that are sent to by an exchange are left out.
 #[derive(Args)]
 struct Apply {
@@ -69,7 +73,9 @@ impl Apply {
         let wanted = wanted(&config)?;
         if wanted.is_empty() {
             let file = self.config.display();
-            bail!("{file} has no queue on RabbitMQ or Redis; add broker = \"rabbitmq\" or broker = \"redis\" to one");
+            bail!(
+                "{file} has no queue on another broker than SQS; add broker = \"rabbitmq\", \"redis\" or \"kafka\" to one"
+            );
         }
         let mut failures = 0;
         for queue in wanted {
@@ -85,6 +91,19 @@ impl Apply {
                 }
             }
         }
+        for (server, topic) in topics {
+            if self.dry_run {
+                println!("would make  {}", described_topic(&topic));
+                continue;
+            }
+            match make_topic(&server, &topic).await {
+                Ok(()) => println!("ok          {}", described_topic(&topic)),
+                Err(error) => {
+                    println!("problem     {}: {error}", topic.name);
+                    failures += 1;
+                }
+            }
+        }
         Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -93,6 +112,7 @@ impl Apply {
 enum Wanted {
     RabbitMq(RabbitMqConfig, QueueTopology),
     Redis(RedisConfig, StreamTopology),
+    Kafka(KafkaConfig, TopicTopology),
 }
 
 /// The queues that are to be there: a DLQ before the queue that leads to it.
@@ -102,7 +122,7 @@ fn wanted(config: &Config) -> anyhow::Result<Vec<Wanted>> {
         let address = queue.location(name).address();
         let dlq = match address {
             QueueAddress::Sqs(_) => continue,
-            QueueAddress::RabbitMq { .. } | QueueAddress::Redis { .. } => {
+            QueueAddress::RabbitMq { .. } | QueueAddress::Redis { .. } | QueueAddress::Kafka { .. } => {
                 redrive::check(name, false, queue, None, 0)?.dlq
             }
         };
@@ -134,6 +154,10 @@ impl Wanted {
                 let stream = |name: &str| Self::Redis((*config).clone(), StreamTopology::of(&config, name));
                 vec![stream(dlq), stream(&name)]
             }
+            QueueAddress::Kafka { server, topic, concurrency: _ } => {
+                let make = |name: &str| Self::Kafka((*server).clone(), TopicTopology::of(&server, name));
+                vec![make(dlq), make(&topic)]
+            }
         }
     }
 
@@ -148,6 +172,10 @@ impl Wanted {
             QueueAddress::Redis { config, name, is_outlet: _ } => {
                 Some(Self::Redis(*config, StreamTopology { name, group: None }))
             }
+            QueueAddress::Kafka { server, topic, concurrency: _ } => {
+                let topic = TopicTopology::of(&server, &topic);
+                Some(Self::Kafka(*server, topic))
+            }
         }
     }
 
@@ -155,6 +183,7 @@ impl Wanted {
         match self {
             Self::RabbitMq(_, queue) => &queue.name,
             Self::Redis(_, stream) => &stream.name,
+            Self::Kafka(_, topic) => &topic.name,
         }
     }
 
@@ -162,6 +191,7 @@ impl Wanted {
         match self {
             Self::RabbitMq(server, queue) => RabbitMq::connect(server.clone()).await?.declare(queue).await,
             Self::Redis(config, stream) => Redis::connect(config).await?.declare(stream).await,
+            Self::Kafka(server, topic) => make_topic(server, topic).await,
         }
     }
 
@@ -181,6 +211,12 @@ impl Wanted {
                 Some(group) => format!("{name} (a stream, read by the group {group})"),
                 None => format!("{name} (a stream)"),
             },
+            Self::Kafka(_, TopicTopology { name, partitions, replication_factor }) => {
+                let number =
+                    |number: Option<u32>| number.map_or("the cluster's".to_owned(), |number| number.to_string());
+                let (partitions, copies) = (number(*partitions), number(replication_factor.map(u32::from)));
+                format!("{name} (topic, partitions: {partitions}, copies: {copies})")
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use wasq_core::secret::Secret;
+use wasq_queues::kafka::{self, KafkaConfig, KafkaOrder};
 use wasq_queues::rabbitmq::RabbitMqConfig;
 use wasq_queues::redis::{RedisConfig, VISIBILITY_MIN};
 use wasq_queues::{Broker, QueueAddress, QueueRef};
@@ -22,6 +23,7 @@ pub struct Location<'a> {
     url: Option<&'a str>,
     rabbitmq: Option<&'a RabbitMqConfig>,
     redis: Option<&'a RedisConfig>,
+    kafka: Option<&'a KafkaConfig>,
     concurrency: usize,
     /// None of an outlet.
     visibility: Option<Duration>,
@@ -32,8 +34,9 @@ impl QueueConfig {
     pub fn location<'a>(&'a self, name: &'a str) -> Location<'a> {
         let Self { broker, concurrency, visibility, .. } = *self;
         let url = self.url.as_ref().map(|url| url.0.as_str());
-        let (rabbitmq, redis, visibility) = (self.rabbitmq.as_ref(), self.redis.as_ref(), Some(visibility));
-        Location { table: "queues", name, broker, url, rabbitmq, redis, concurrency, visibility }
+        let (rabbitmq, redis, kafka) = (self.rabbitmq.as_ref(), self.redis.as_ref(), self.kafka.as_ref());
+        let visibility = Some(visibility);
+        Location { table: "queues", name, broker, url, rabbitmq, redis, kafka, concurrency, visibility }
     }
 }
 
@@ -41,8 +44,8 @@ impl QueueConfig {
     /// The same queue where another one is.
     #[must_use]
     pub fn located_as(self, other: Self) -> Self {
-        let Self { broker, url, rabbitmq, redis, .. } = other;
-        Self { broker, url, rabbitmq, redis, ..self }
+        let Self { broker, url, rabbitmq, redis, kafka, .. } = other;
+        Self { broker, url, rabbitmq, redis, kafka, ..self }
     }
 }
 
@@ -51,9 +54,9 @@ impl OutletConfig {
     pub fn location<'a>(&'a self, name: &'a str) -> Location<'a> {
         let url = self.url.as_ref().map(|url| url.0.as_str());
         // Nothing is received from it.
-        let (concurrency, visibility) = (1, None);
-        let (broker, rabbitmq, redis) = (self.broker, self.rabbitmq.as_ref(), self.redis.as_ref());
-        Location { table: "outlets", name, broker, url, rabbitmq, redis, concurrency, visibility }
+        let (concurrency, visibility, broker) = (1, None, self.broker);
+        let (rabbitmq, redis, kafka) = (self.rabbitmq.as_ref(), self.redis.as_ref(), self.kafka.as_ref());
+        Location { table: "outlets", name, broker, url, rabbitmq, redis, kafka, concurrency, visibility }
     }
 }
 
@@ -75,6 +78,12 @@ impl<'a> Location<'a> {
                 let is_outlet = self.visibility.is_none();
                 QueueAddress::Redis { config: Box::new(config), name: self.named().to_owned(), is_outlet }
             }
+            Broker::Kafka => {
+                let url = Secret(self.url.unwrap_or_default().to_owned());
+                let server = KafkaConfig { url, ..self.kafka.cloned().unwrap_or_default() };
+                let (topic, concurrency) = (self.named().to_owned(), self.concurrency);
+                QueueAddress::Kafka { server: Box::new(server), topic, concurrency }
+            }
         }
     }
 
@@ -84,6 +93,7 @@ impl<'a> Location<'a> {
             Broker::Sqs => self.url.unwrap_or(self.name),
             Broker::RabbitMq => self.rabbitmq.and_then(|rabbitmq| rabbitmq.queue.as_deref()).unwrap_or(self.name),
             Broker::Redis => self.redis.and_then(|redis| redis.stream.as_deref()).unwrap_or(self.name),
+            Broker::Kafka => self.kafka.and_then(|kafka| kafka.topic.as_deref()).unwrap_or(self.name),
         }
     }
 
@@ -92,7 +102,7 @@ impl<'a> Location<'a> {
         match self.broker {
             Broker::Sqs => QueueRef::parse(self.named())
                 .map_or_else(|_| self.named().to_owned(), |reference| reference.name().to_owned()),
-            Broker::RabbitMq | Broker::Redis => self.named().to_owned(),
+            Broker::RabbitMq | Broker::Redis | Broker::Kafka => self.named().to_owned(),
         }
     }
 
@@ -101,12 +111,20 @@ impl<'a> Location<'a> {
         self.broker == Broker::Sqs && wasq_queues::is_fifo(self.named())
     }
 
+    /// Whether messages of one group come one after the other.
+    pub fn keeps_order(&self) -> bool {
+        match self.broker {
+            Broker::Sqs | Broker::RabbitMq => self.is_fifo(),
+            Broker::Kafka => self.kafka.map(|kafka| kafka.order).unwrap_or_default() == KafkaOrder::Key,
+        }
+    }
+
     /// Which queue it is, as far as the config's own words tell.
     pub fn identity(&self) -> Option<String> {
         match self.broker {
             Broker::Sqs => Some(QueueRef::parse(self.named()).ok()?.identity()),
             // Servers can be named in many ways: what is open is compared instead.
-            Broker::RabbitMq | Broker::Redis => None,
+            Broker::RabbitMq | Broker::Redis | Broker::Kafka => None,
         }
     }
 
@@ -116,6 +134,7 @@ impl<'a> Location<'a> {
             Broker::Sqs => self.sqs_fault(),
             Broker::RabbitMq => self.rabbitmq_fault(),
             Broker::Redis => self.redis_fault(),
+            Broker::Kafka => self.kafka_fault(),
         })
     }
 
@@ -128,12 +147,14 @@ impl<'a> Location<'a> {
         let tables = [
             ("rabbitmq", self.rabbitmq.is_some() && self.broker != Broker::RabbitMq),
             ("redis", self.redis.is_some() && self.broker != Broker::Redis),
+            ("kafka", self.kafka.is_some() && self.broker != Broker::Kafka),
         ];
         let (table, _) = tables.into_iter().find(|(_, is_others)| *is_others)?;
         let own = match self.broker {
             Broker::Sqs => "SQS",
             Broker::RabbitMq => "RabbitMQ",
             Broker::Redis => "Redis",
+            Broker::Kafka => "Kafka",
         };
         let rule = format!("the queue is on {own}; add broker = \"{table}\", or take the table away");
         Some((self.key(table), "there".into(), rule))
@@ -143,6 +164,7 @@ impl<'a> Location<'a> {
         let others = self.url.and_then(|url| match () {
             () if is_amqp(url) => Some((url, "it is RabbitMQ's; add broker = \"rabbitmq\"")),
             () if is_redis(url) => Some((url, "it is Redis's; add broker = \"redis\"")),
+            () if is_kafka(url) => Some((url, "it is Kafka's; add broker = \"kafka\"")),
             () => None,
         });
         if let Some((url, rule)) = others {
@@ -197,6 +219,39 @@ impl<'a> Location<'a> {
         let (field, value, rule) = self.redis?.fault()?;
         Some((self.key(&format!("redis.{field}")), value, rule))
     }
+
+    /// The same on Kafka: the field, its value, and the rule.
+    fn kafka_fault(&self) -> Option<Fault> {
+        if !kafka::IS_BUILT_IN {
+            return Some((self.key("broker"), "\"kafka\"".into(), kafka::NOT_BUILT_IN.into()));
+        }
+        match self.url {
+            None => {
+                let rule = "a queue on Kafka needs it: kafka://HOST:PORT,HOST:PORT, or kafka://USER:PASSWORD@HOST:PORT with \
+                            ${VARIABLE} for the password";
+                return Some((self.key("url"), "missing".into(), rule.into()));
+            }
+            Some(url) if !is_kafka(url) => {
+                let rule = "Kafka's begins with kafka:// or kafkas://; the topic goes into [….kafka] topic";
+                return Some((self.key("url"), shown(url), rule.into()));
+            }
+            Some(_) => {}
+        }
+        if self.table == "queues" && self.kafka.is_none_or(|kafka| kafka.group.is_none()) {
+            let rule = "a queue on Kafka needs one: hosts with the same group share the topic's messages, and no other service may \
+                        have it; name it after yours: [queues.NAME.kafka] group = \"shop-orders\"";
+            return Some((self.key("kafka.group"), "missing".into(), rule.into()));
+        }
+        if let Some(rule) = kafka::topic_rule(self.named()) {
+            return Some((self.key("kafka.topic"), format!("{:?}", self.named()), rule.into()));
+        }
+        let (field, value, rule) = self.kafka?.fault()?;
+        Some((self.key(&format!("kafka.{field}")), value, rule))
+    }
+}
+
+fn is_kafka(url: &str) -> bool {
+    ["kafka://", "kafkas://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 fn is_amqp(url: &str) -> bool {
@@ -230,6 +285,12 @@ impl Config {
             let files =
                 [rabbitmq.as_mut().map(|table| &mut table.ca_file), redis.as_mut().map(|table| &mut table.ca_file)];
             for file in files.into_iter().flatten() {
+                *file = file.take().map(|file| base.join(file));
+            }
+        }
+        let queues = self.queues.values_mut().map(|queue| &mut queue.kafka);
+        for kafka in queues.chain(self.outlets.values_mut().map(|outlet| &mut outlet.kafka)).flatten() {
+            for file in [&mut kafka.ca_file, &mut kafka.certificate_file, &mut kafka.key_file] {
                 *file = file.take().map(|file| base.join(file));
             }
         }

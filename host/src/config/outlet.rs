@@ -3,6 +3,7 @@
 use bytesize::ByteSize;
 use serde::Deserialize;
 use wasq_queues::Broker;
+use wasq_queues::kafka::KafkaConfig;
 use wasq_queues::rabbitmq::RabbitMqConfig;
 use wasq_queues::redis::RedisConfig;
 
@@ -15,15 +16,16 @@ pub(super) const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutletConfig {
-    /// Who has the queue: `sqs`, `rabbitmq` or `redis`. Default `sqs`.
+    /// Who has the queue: `sqs`, `rabbitmq`, `redis` or `kafka`. Default `sqs`.
     pub broker: Broker,
-    /// On SQS the queue: its name, its URL or its ARN; default: the table's name. On RabbitMQ
-    /// and on Redis the server.
+    /// On SQS the queue: its name, URL or ARN; default: the table's name. Elsewhere the server.
     pub url: Option<QueueUrl>,
     /// How a queue on RabbitMQ is used.
     pub rabbitmq: Option<RabbitMqConfig>,
     /// How a queue on Redis is used.
     pub redis: Option<RedisConfig>,
+    /// How a topic of Kafka is used.
+    pub kafka: Option<KafkaConfig>,
     /// The S3 bucket for bodies of messages that are larger than `claim_check_over`.
     pub claim_check_bucket: Option<String>,
     /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
@@ -37,6 +39,7 @@ impl Default for OutletConfig {
             url: None,
             rabbitmq: None,
             redis: None,
+            kafka: None,
             claim_check_bucket: None,
             claim_check_over: CLAIM_CHECK_OVER,
         }

@@ -65,6 +65,14 @@ impl<'a> HiddenLetters<'a> {
         self.held.insert(delivery.message_id.clone(), held);
     }
 
+    /// Which of these their DLQ would not delete if all of them were, and why. Nothing is deleted.
+    pub fn refused_deletes(&self, ids: &[MessageId]) -> Vec<(MessageId, QueueError)> {
+        let held = ids.iter().filter_map(|id| Some((id, self.held.get(id)?.receipt.clone())));
+        let (ids, receipts): (Vec<_>, Vec<_>) = held.unzip();
+        let refused = self.dlq.refused_deletes(&receipts).into_iter().zip(ids);
+        refused.filter_map(|(refused, id)| Some((id.clone(), refused?))).collect()
+    }
+
     /// Deletes letters that are held. The answer names those that could not be, and why.
     pub async fn delete(&mut self, ids: &[MessageId]) -> Vec<(MessageId, QueueError)> {
         let mut left: Vec<(MessageId, QueueError)> = Vec::new();

@@ -139,6 +139,11 @@ impl<'a> Reader<'a> {
         read
     }
 
+    /// Which of these could not be deleted if all of them were, and why. Nothing is deleted.
+    pub fn refused_deletes(&self, ids: &[MessageId]) -> Vec<(MessageId, QueueError)> {
+        self.hidden.refused_deletes(ids)
+    }
+
     /// Deletes letters that are held. The answer names those that could not be, and why.
     pub async fn delete(&mut self, ids: &[MessageId]) -> Vec<(MessageId, QueueError)> {
         let left = self.hidden.delete(ids).await;

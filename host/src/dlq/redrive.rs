@@ -34,6 +34,10 @@ pub enum RedriveError {
     NoDlqOnRabbitMq { queue: String },
     #[error("queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}]; Redis has none of its own")]
     NoDlqOnRedis { queue: String },
+    #[error(
+        "queue `{queue}` has no DLQ: set `dlq` in [queues.{queue}] to the topic of its dead letters; Kafka itself has none"
+    )]
+    NoDlqOnKafka { queue: String },
     #[error("queue `{queue}`: its DLQ `{dlq}` must be {kind} like the queue itself, as SQS requires")]
     Kind { queue: String, dlq: String, kind: &'static str },
     #[error("queue `{queue}` is no FIFO queue and has no groups in order: remove `on_exhausted = \"block-group\"`")]
@@ -93,7 +97,7 @@ pub fn check(
     attempts: u32,
 ) -> Result<Redrive, RedriveError> {
     let queue = || name.to_owned();
-    if config.on_exhausted == OnExhausted::BlockGroup && !fifo {
+    if config.on_exhausted == OnExhausted::BlockGroup && !fifo && !config.location(name).keeps_order() {
         return Err(RedriveError::NoGroups { queue: queue() });
     }
     if config.key_from == KeyFrom::DeduplicationId && !fifo {
@@ -114,6 +118,7 @@ pub fn check(
     let dlq = config.dlq.clone().or(target).ok_or_else(|| match (config.broker, attributes) {
         (Broker::RabbitMq, _) => RedriveError::NoDlqOnRabbitMq { queue: queue() },
         (Broker::Redis, _) => RedriveError::NoDlqOnRedis { queue: queue() },
+        (Broker::Kafka, _) => RedriveError::NoDlqOnKafka { queue: queue() },
         (Broker::Sqs, Some(_)) => RedriveError::NoDlq { queue: queue() },
         (Broker::Sqs, None) => RedriveError::UnknownDlq { queue: queue() },
     })?;

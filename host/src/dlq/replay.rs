@@ -150,7 +150,15 @@ impl Replay<'_, '_> {
     /// Sends a batch, each letter to its queue, and deletes what was sent. The answer is how many
     /// messages these were.
     async fn send(&mut self, progress: &mut Progress<'_>, letters: &[LetterView]) -> usize {
-        let (mut settled, by_queue) = self.collect(progress, letters).await;
+        // What would stay in the DLQ is not sent.
+        let ids: Vec<_> = letters.iter().map(|view| view.id().clone()).collect();
+        let refused: HashMap<_, _> = self.reader.refused_deletes(&ids).into_iter().collect();
+        let (stays, letters): (Vec<_>, Vec<_>) = letters.iter().partition(|view| refused.contains_key(view.id()));
+        for view in stays {
+            progress.block_group_of(view);
+            progress.keep(view, &refused[view.id()].to_string());
+        }
+        let (mut settled, by_queue) = self.collect(progress, &letters).await;
         let mut went = 0;
         for (queue, sends) in by_queue {
             let (batch, messages): (Vec<_>, Vec<_>) =
@@ -190,10 +198,10 @@ impl Replay<'_, '_> {
     async fn collect<'l>(
         &mut self,
         progress: &mut Progress<'_>,
-        letters: &'l [LetterView],
+        letters: &[&'l LetterView],
     ) -> (Vec<&'l LetterView>, Vec<ToQueue<'l>>) {
         let (mut settled, mut by_queue) = (Vec::new(), Vec::<ToQueue<'l>>::new());
-        for view in letters {
+        for &view in letters {
             let source = source(view);
             if source.is_some_and(|source| progress.covered.contains(&source)) {
                 settled.push(view);

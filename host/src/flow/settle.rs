@@ -136,7 +136,7 @@ async fn collect(
             if batch.len() == BATCH_MAX_ENTRIES {
                 break;
             }
-            next = match queue.is_fifo() {
+            next = match queue.keeps_order() {
                 // Its group waits for it: what is there goes now.
                 true => waiting.try_recv().ok(),
                 false => tokio::select! {

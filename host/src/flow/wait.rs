@@ -1,7 +1,8 @@
 //! A delivery that has to wait. Its queue hides it, if it can hide it for so long and keeps it until
 //! then. Else it is parked: stored in the ledger, then deleted from its queue, and sent again when
-//! the wait is over ([`crate::timers`]). On a FIFO queue only what its producer wants later is
-//! parked so, and what waits for an answer: any other message would lose its place.
+//! the wait is over ([`crate::timers`]). On a queue that keeps an order, as FIFO queues
+//! do, only what its producer wants later is parked so, and what waits for an answer: any other
+//! message would lose its place.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub enum Wait {
 pub async fn wait(whole: &PluginAttempt<'_>, raw: &Delivery, why: Why, delay: Duration) -> Wait {
     let runtime = whole.runtime;
     let must_park = match why {
-        Why::DeliverAt(_) => runtime.queue.is_fifo() || delay > HIDDEN_UP_TO.min(runtime.queue.hides_up_to()),
+        Why::DeliverAt(_) => runtime.queue.keeps_order() || delay > HIDDEN_UP_TO.min(runtime.queue.hides_up_to()),
         Why::Waits => {
             cannot_hide(whole, delay) || outlives_retention(delay, whole.queue_age(), runtime.retention.get())
         }
@@ -66,7 +67,7 @@ pub fn cannot_hide(whole: &PluginAttempt<'_>, delay: Duration) -> bool {
 /// Where the delivery can be parked now, if it can be.
 pub fn place_to_park<'a>(whole: &PluginAttempt<'a>, why: Why) -> Option<&'a TimerStore> {
     let services = whole.services;
-    let keeps_its_place = whole.runtime.queue.is_fifo() && why == Why::Waits;
+    let keeps_its_place = whole.runtime.queue.keeps_order() && why == Why::Waits;
     if keeps_its_place || services.health.ledger_is_down() || !has_room(whole, why) {
         return None;
     }

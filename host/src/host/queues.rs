@@ -277,7 +277,7 @@ fn hint(error: &QueueError, broker: Broker) -> &'static str {
         _ if !error.says_missing() => "",
         Broker::Sqs => "; create it, or set `url`",
         // Its own words say what to do.
-        Broker::RabbitMq | Broker::Redis => "",
+        Broker::RabbitMq | Broker::Redis | Broker::Kafka => "",
     }
 }
 

@@ -30,8 +30,8 @@ pub fn start(open: OpenQueue, aws: &AwsConfig, ledger: &Arc<dyn Ledger>) -> Queu
                 let address = QueueAddress::Sqs(opened.url().to_owned());
                 Brokers::new(&aws).queue(&address).await.expect("a URL is taken as it is")
             }
-            // A renewal asks nobody: what is held is held by the channel.
-            Broker::RabbitMq => opened,
+            // A renewal asks nobody: what is held is held by the channel, or by the host itself.
+            Broker::RabbitMq | Broker::Kafka => opened,
             Broker::Redis => opened.with_own_connection().await.unwrap_or(opened),
         }
     };

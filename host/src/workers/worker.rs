@@ -115,7 +115,7 @@ impl Worker {
                     count if count >= permits.len() => Polled::Full,
                     _ => Polled::Some,
                 };
-                let groups = in_groups(deliveries, self.runtime.queue.is_fifo());
+                let groups = in_groups(deliveries, self.runtime.queue.keeps_order());
                 if !groups.is_empty() {
                     let groups: Vec<_> = groups.into_iter().map(|group| (group, permits.pop())).collect();
                     self.deliveries.spawn(self.clone().deliver(groups));
@@ -260,12 +260,13 @@ enum Polled {
     Failed,
 }
 
-/// On a FIFO queue, one list a message group, in the order of receipt; elsewhere each delivery for
-/// itself.
-fn in_groups(deliveries: Vec<Delivery>, fifo: bool) -> Vec<Vec<Delivery>> {
+/// On a queue that keeps an order, one list a message group, in the order of receipt; elsewhere each
+/// delivery for itself, and so is one without a group.
+fn in_groups(deliveries: Vec<Delivery>, ordered: bool) -> Vec<Vec<Delivery>> {
     let mut groups: Vec<Vec<Delivery>> = Vec::new();
     for delivery in deliveries {
-        let same = groups.iter_mut().find(|group| fifo && group[0].group == delivery.group);
+        let same =
+            groups.iter_mut().find(|group| ordered && delivery.group.is_some() && group[0].group == delivery.group);
         match same {
             Some(group) => group.push(delivery),
             None => groups.push(vec![delivery]),

@@ -54,5 +54,5 @@ async fn without_the_handlers_it_says_where_they_should_be() {
 async fn a_broker_without_a_server_is_refused_with_the_way_out() {
     wasq(["demo", "--broker", "rabbitmq"]).check(1, &["--broker rabbitmq", "--broker-url"]).await;
     wasq(["demo", "--broker-url", "amqp://localhost"]).check(1, &["--broker-url", "add --broker"]).await;
-    wasq(["demo", "--broker", "pigeons"]).check(2, &["pigeons", "sqs, rabbitmq, redis"]).await;
+    wasq(["demo", "--broker", "pigeons"]).check(2, &["pigeons", "sqs, rabbitmq, redis, kafka"]).await;
 }

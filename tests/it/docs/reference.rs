@@ -48,6 +48,10 @@ const CONFIG: &[Section] = &[
         "`[queues.NAME.redis]`",
         "[queues.q]\n[outlets.o]\nbroker = 'redis'\nurl = 'redis://x'\n[outlets.o.redis]\nKEY",
     ),
+    section(
+        "`[queues.NAME.kafka]`",
+        "[queues.q]\n[outlets.o]\nbroker = 'kafka'\nurl = 'kafka://x'\n[outlets.o.kafka]\nKEY",
+    ),
     section("`[outlets.NAME]`", "[queues.q]\n[outlets.o]\nKEY"),
     section(
         "`[schedules.NAME]`",
@@ -201,8 +205,15 @@ fn check_row(place: &str, section: &Section, row: &Row, parse: Parse) {
             // A secret's place is said by one key of several; saying another takes the first one's
             // place.
             // And so is a schedule's rule.
-            let expect = ["env: Some(", "\"from-env\",", "cron: Some(", "\"@yearly\",", "tls_certificate: None,"]
-                .map(str::to_owned);
+            let expect = [
+                "env: Some(",
+                "\"from-env\",",
+                "cron: Some(",
+                "\"@yearly\",",
+                "tls_certificate: None,",
+                "certificate_file: None,",
+            ]
+            .map(str::to_owned);
             let expect = expect.into_iter().chain([format!("{}: None,", row.key)]).collect::<Vec<_>>();
             assert!(none.is_some_and(|line| expect.iter().any(|e| e == line)), "{place} has a default: {none:?}");
         }
@@ -257,6 +268,9 @@ fn with(section: &Section, line: &str, replaced: &str) -> String {
         line if line.starts_with("field = ") => format!("secretsmanager = 'x'\n{line}"),
         "broker = \"rabbitmq\"" => format!("url = 'amqp://x'\n{line}"),
         "broker = \"redis\"" => format!("url = 'redis://x'\n{line}"),
+        "broker = \"kafka\"" => format!("url = 'kafka://x'\nkafka = {{ group = 'x' }}\n{line}"),
+        line if line.starts_with("certificate_file = ") => format!("key_file = 'x'\n{line}"),
+        line if line.starts_with("key_file = ") => format!("certificate_file = 'x'\n{line}"),
         "split = true" => format!("envelope = 'auto'\n{line}"),
         "confirm_subscriptions = true" => format!("topics = {TOPICS}\n{line}"),
         line if line.starts_with("tls_certificate = ") => format!("tls_key = 'x'\n{line}"),

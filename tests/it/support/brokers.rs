@@ -49,6 +49,7 @@ impl RigBroker {
             Broker::Sqs => None,
             Broker::RabbitMq => Some(rabbitmq()),
             Broker::Redis => Some(redis()),
+            Broker::Kafka => panic!("its tests have rigs of their own: tests/it/kafka"),
         };
         Self { broker, server, id: uuid::Uuid::new_v4().to_string() }
     }

@@ -162,7 +162,7 @@ impl Rig {
     async fn unlisted(&self, name: &str) -> Arc<dyn Queue> {
         match self.broker.broker {
             Broker::Sqs => self.brokers.queue(&QueueAddress::Sqs(name.into())).await.unwrap(),
-            Broker::RabbitMq | Broker::Redis => {
+            Broker::RabbitMq | Broker::Redis | Broker::Kafka => {
                 let (first, queue) = self.config.queues.iter().next().expect("a rig has a queue");
                 let queue = self.brokers.queue(&queue.location(first).address()).await.unwrap();
                 queue.sibling(&self.broker.name_there(name)).await.unwrap()
@@ -312,7 +312,7 @@ impl Post<'_> {
     pub async fn send(self) -> String {
         match self.rig.broker.broker {
             Broker::Sqs => self.send_by_the_sdk().await,
-            Broker::RabbitMq | Broker::Redis => self.send_by_the_host().await,
+            Broker::RabbitMq | Broker::Redis | Broker::Kafka => self.send_by_the_host().await,
         }
     }
 

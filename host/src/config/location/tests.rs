@@ -69,7 +69,7 @@ fn what_contradicts_its_broker_is_refused_with_the_way_out() {
     check("[queues.a]\nbroker = 'rabbitmq'", &["queues.a.url", "missing", "amqp://USER"]);
     check("[outlets.a]\nbroker = 'rabbitmq'\n[queues.b]", &["outlets.a.url", "missing"]);
     check("[queues.a]\nbroker = 'rabbitmq'\nurl = 'http://u:pa55@mq'", &["queues.a.url", "amqps://"]);
-    check("[queues.a]\nbroker = 'kafka'", &["kafka", "rabbitmq"]);
+    check("[queues.a]\nbroker = 'nats'", &["nats", "rabbitmq", "kafka"]);
     let more =
         |line: &str| format!("[queues.a]\nbroker = 'rabbitmq'\nurl = 'amqp://u:pa55@mq'\n[queues.a.rabbitmq]\n{line}");
     check(&more("heartbeat = '1s'"), &["queues.a.rabbitmq.heartbeat", "1s", "10 min"]);
@@ -88,4 +88,48 @@ fn what_contradicts_its_broker_is_refused_with_the_way_out() {
     check(&more("[queues.a.redis]\nbody_field = 'wasq-group'"), &["queues.a.redis.body_field", "wasq-group"]);
     check(&more("[queues.a.redis]\nmaxlen = 0"), &["maxlen"]);
     check(&more("[queues.a.redis]\nurl = 'redis://x'"), &["unknown field", "url"]);
+}
+
+#[test]
+fn a_queue_on_kafka_has_its_server_its_topic_and_its_group() {
+    let config = parse(
+        "[queues.jobs]\nbroker = 'kafka'\nurl = 'kafka://u:pa55@k1,k2'\nconcurrency = 7\ndlq = 'dead'\n\
+         [queues.jobs.kafka]\ntopic = 'orders.fifo'\ngroup = 'shop'\nmax_gap = 5\n\
+         [queues.loose]\nbroker = 'kafka'\nurl = 'kafka://k1'\nkafka = { group = 'shop', order = 'none' }\n\
+         [outlets.mails]\nbroker = 'kafka'\nurl = 'kafkas://k1'\n",
+    );
+    let config = config.expect("it is valid");
+    let jobs = config.location("jobs").expect("it is there");
+    assert!(!jobs.is_fifo() && jobs.keeps_order(), "a name says nothing there");
+    let QueueAddress::Kafka { server, topic, concurrency } = jobs.address() else { panic!("it is on Kafka") };
+    assert_eq!((topic.as_str(), concurrency, server.max_gap), ("orders.fifo", 7, 5));
+    assert_eq!((server.url.0.as_str(), server.group.as_deref()), ("kafka://u:pa55@k1,k2", Some("shop")));
+    assert!(!config.location("loose").expect("it is there").keeps_order());
+    assert_eq!(config.queues["jobs"].unroutable_after.as_secs(), 300, "its key waits behind it");
+    assert_eq!(config.queues["loose"].unroutable_after.as_secs(), 24 * 60 * 60);
+    let mails = config.location("mails").expect("it is there");
+    assert!(matches!(mails.address(), QueueAddress::Kafka { topic, .. } if topic == "mails"));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("pa55") && shown.contains("kafka://***@k1,k2"), "{shown}");
+}
+
+#[test]
+fn what_contradicts_kafka_is_refused_with_the_way_out() {
+    let check = |text: &str, expect: &[&str]| {
+        let error = parse(text).expect_err(text).to_string();
+        expect.iter().for_each(|part| assert!(error.contains(part), "{text}: {error}"));
+        assert!(!error.contains("pa55"), "{error}");
+    };
+    check("[queues.a]\nurl = 'kafka://u:pa55@k'", &["queues.a.url", "broker = \"kafka\""]);
+    check("[queues.a]\n[queues.a.kafka]\ngroup = 'x'", &["queues.a.kafka", "broker = \"kafka\""]);
+    check("[queues.a]\nbroker = 'kafka'", &["queues.a.url", "missing", "kafka://HOST"]);
+    check("[queues.a]\nbroker = 'kafka'\nurl = 'amqp://u:pa55@k'", &["queues.a.url", "kafkas://"]);
+    check("[queues.a]\nbroker = 'kafka'\nurl = 'kafka://k'", &["queues.a.kafka.group", "missing", "shop-orders"]);
+    let more =
+        |line: &str| format!("[queues.a]\nbroker = 'kafka'\nurl = 'kafka://k'\n[queues.a.kafka]\ngroup = 'g'\n{line}");
+    check(&more("max_gap = 0"), &["queues.a.kafka.max_gap", "1000000"]);
+    check(&more("topic = 'a b'"), &["queues.a.kafka.topic", "249"]);
+    check(&more("[queues.a.rabbitmq]"), &["queues.a.rabbitmq", "Kafka"]);
+    check(&more("url = 'kafka://x'"), &["unknown field", "url"]);
+    check(&more("").replace("queues.a", "queues.'a b'"), &["kafka.topic", "a b"]);
 }

@@ -1,0 +1,107 @@
+//! How messages are sent: each until all copies that are in step have it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use wasq_core::message::MessageId;
+
+use super::client::Listener;
+use super::error::{CallTarget, failed};
+use super::record::Production;
+use crate::queue::{Outgoing, QueueError};
+
+/// How long a message may take until Kafka has it.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long messages are collected that go in one request.
+const LINGER_MS: u32 = 2;
+/// The memory of messages that are under way.
+const BUFFER_KBYTES: u32 = 64 * 1024;
+
+/// Sends to any topic of one Kafka.
+pub struct Producer {
+    producer: FutureProducer<Sender>,
+    listener: Arc<Listener>,
+    target: CallTarget,
+    message_max_bytes: usize,
+}
+
+struct Sender(Arc<Listener>);
+
+impl ClientContext for Sender {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(&error, reason);
+    }
+}
+
+impl Producer {
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn new(mut config: ClientConfig, message_max_bytes: usize, target: CallTarget) -> Result<Self, QueueError> {
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", SEND_TIMEOUT.as_millis().to_string())
+            .set("request.timeout.ms", SEND_TIMEOUT.as_millis().to_string())
+            // A topic that was deleted is missed within the time of one message.
+            .set("topic.metadata.propagation.max.ms", "1000")
+            .set("linger.ms", LINGER_MS.to_string())
+            .set("message.max.bytes", message_max_bytes.to_string())
+            .set("queue.buffering.max.kbytes", BUFFER_KBYTES.max(kbytes(message_max_bytes)).to_string())
+            // As Kafka's own clients: a key has its partition whoever sends it.
+            .set("partitioner", "murmur2_random");
+        let listener = Arc::<Listener>::default();
+        let producer = FutureProducer::from_config_and_context(&config, Sender(listener.clone()));
+        let producer = producer.map_err(|error| failed(&target, &error, None))?;
+        Ok(Self { producer, listener, target, message_max_bytes })
+    }
+
+    /// Sends messages, all of them under way together. Answers in their order.
+    pub async fn send(&self, topic: &str, messages: &[Outgoing]) -> Vec<Result<MessageId, QueueError>> {
+        join_all(messages.iter().map(|message| self.send_one(topic, message))).await
+    }
+
+    async fn send_one(&self, topic: &str, message: &Outgoing) -> Result<MessageId, QueueError> {
+        let target = self.target.topic(topic);
+        if message.delay_s > 0 {
+            let message = "Kafka has no delay of its own: the host keeps such a message until it is due".to_owned();
+            return Err(QueueError::Permanent { code: "Delay".into(), message });
+        }
+        let production = Production::of(message);
+        let (bytes, most) = (production.bytes(), self.message_max_bytes);
+        if bytes > most {
+            let message = format!(
+                "{target}: the message has up to {bytes} bytes with its headers, and `message_max_bytes` is {most}: send less, or \
+                 raise it and the topic's `max.message.bytes` alike"
+            );
+            return Err(QueueError::Permanent { code: "TooLarge".into(), message });
+        }
+        let headers = production.headers.iter().fold(OwnedHeaders::new(), |headers, (name, value)| {
+            headers.insert(Header { key: name, value: Some(&value[..]) })
+        });
+        let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic).headers(headers);
+        record.key = production.key.as_deref();
+        record.payload = production.value.as_deref();
+        match self.producer.send(record, SEND_TIMEOUT).await {
+            Ok(delivery) => {
+                let timestamp = delivery.timestamp.to_millis().unwrap_or(-1);
+                Ok(MessageId(format!("{topic}:{}:{}:{timestamp}", delivery.partition, delivery.offset)))
+            }
+            Err((error, _)) => Err(failed(&target, &error, self.listener.reason())),
+        }
+    }
+}
+
+fn kbytes(bytes: usize) -> u32 {
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
+}
