@@ -1,31 +1,16 @@
 //! Where a queue is: on which broker, and under what name there.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
 use wasq_core::secret::Secret;
 use wasq_queues::kafka::{self, KafkaConfig, KafkaOrder};
 use wasq_queues::rabbitmq::RabbitMqConfig;
 use wasq_queues::redis::{RedisConfig, VISIBILITY_MIN};
 use wasq_queues::{Broker, QueueAddress, QueueRef};
 
+use super::queue_url::QueueUrl;
 use super::{Config, OutletConfig, QueueConfig};
-
-/// The `url` of a queue. It may have a password, which is not shown.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct QueueUrl(pub String);
-
-impl fmt::Debug for QueueUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-            Some((scheme, place)) => write!(f, "{:?}", format!("{scheme}://***@{place}")),
-            None => self.0.fmt(f),
-        }
-    }
-}
 
 /// What the tables of queues and outlets say of where these are.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use wasq_queues::kafka::KafkaConfig;
 use wasq_queues::rabbitmq::RabbitMqConfig;
 use wasq_queues::redis::RedisConfig;
 
-use super::location::QueueUrl;
+use super::queue_url::QueueUrl;
 
 /// The size from which the SQS Extended Client Library sends by S3.
 pub(super) const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);

@@ -65,7 +65,7 @@ impl Intake {
     ) -> Result<Vec<Delivery>, QueueError> {
         let until = clock::now() + wait;
         let consumer = Consumer::new(&self.uuid, visibility);
-        let _receiving = self.ready.receiving();
+        let _receiving = self.ready.receiving(visibility);
         let mut reader = self.readers.check_out(&consumer);
         let mut steps = if wait.is_zero() { STEPS_MAX } else { 0 };
         let mut has_read = false;
@@ -172,7 +172,7 @@ impl Intake {
     async fn arrived(&self, entries: Vec<Entry>, consumer: &Consumer, visibility: Duration, received_at: Instant) {
         let form = Form { stream: &self.id, body_field: &self.config.body_field, consumer };
         let now = clock::unix_ms();
-        if self.ready.is_awaited() {
+        if self.ready.is_awaited(visibility) {
             let deliveries = entries.into_iter().map(|entry| entry.delivery(&form, received_at, now));
             self.ready.put(deliveries.collect(), visibility);
         } else if !entries.is_empty() {

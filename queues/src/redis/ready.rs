@@ -3,8 +3,7 @@
 //! Whatever Redis gives to this host goes here first. So a receive that is given up loses nothing:
 //! the next one finds it. It stays for as long as its lease lasts; then it is anybody's.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,7 +19,8 @@ pub struct Ready {
     deliveries: Mutex<VecDeque<Waiting>>,
     /// Something has arrived, or is due sooner than expected.
     pub news: Notify,
-    receives: AtomicUsize,
+    /// Receives that are under way, by their visibility.
+    receives: Mutex<HashMap<Duration, usize>>,
 }
 
 struct Waiting {
@@ -29,23 +29,32 @@ struct Waiting {
 }
 
 /// A receive that is under way.
-pub struct Receiving<'a>(&'a AtomicUsize);
+pub struct Receiving<'a> {
+    ready: &'a Ready,
+    visibility: Duration,
+}
 
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut receives = self.ready.receives.lock();
+        if let Some(count) = receives.get_mut(&self.visibility) {
+            *count -= 1;
+            if *count == 0 {
+                receives.remove(&self.visibility);
+            }
+        }
     }
 }
 
 impl Ready {
-    pub fn receiving(&self) -> Receiving<'_> {
-        self.receives.fetch_add(1, Ordering::AcqRel);
-        Receiving(&self.receives)
+    pub fn receiving(&self, visibility: Duration) -> Receiving<'_> {
+        *self.receives.lock().entry(visibility).or_default() += 1;
+        Receiving { ready: self, visibility }
     }
 
-    /// Whether anybody would take what arrives.
-    pub fn is_awaited(&self) -> bool {
-        self.receives.load(Ordering::Acquire) > 0
+    /// Whether anybody would take what arrives for so long.
+    pub fn is_awaited(&self, visibility: Duration) -> bool {
+        self.receives.lock().contains_key(&visibility)
     }
 
     pub fn put(&self, deliveries: Vec<Delivery>, visibility: Duration) {
@@ -120,10 +129,10 @@ mod tests {
     #[test]
     fn whether_anybody_receives_is_known() {
         let ready = Ready::default();
-        let one = ready.receiving();
-        drop(ready.receiving());
-        assert!(ready.is_awaited());
+        let one = ready.receiving(LEASE);
+        drop(ready.receiving(LEASE));
+        assert!(ready.is_awaited(LEASE) && !ready.is_awaited(LEASE * 2));
         drop(one);
-        assert!(!ready.is_awaited());
+        assert!(!ready.is_awaited(LEASE));
     }
 }

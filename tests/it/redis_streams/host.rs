@@ -125,7 +125,8 @@ async fn what_fails_is_tried_again_then_dead_lettered_and_replayed_by_the_comman
     site.rig.sink.answers("print", [no.clone(), no.clone(), no]);
     site.send(&site.rig.sink.ask("print")).await;
     site.count(&site.dlq, "1", "0").await;
-    assert_eq!((site.rig.sink.count("print"), site.rig.exits("retry")), (3, 3));
+    site.rig.until_exits("retry", 3).await;
+    assert_eq!(site.rig.sink.count("print"), 3);
     site.emptied().await;
 
     site.command(&["dlq", "ls"], &["the printer is out"]).await;

@@ -80,7 +80,7 @@ async fn a_renewal_may_be_shorter_and_is_never_longer_than_the_visibility() {
         let again = receive(&queue, 1, visibility).await.remove(0);
         let waited = clock::now() - changed_at;
         assert!(waited >= Duration::from_millis(950) && waited < Duration::from_secs(10), "{waited:?}");
-        assert_eq!(again.receive_count, 2);
+        assert!(again.receive_count >= 2);
         delete(&queue, &[again]).await;
     }
 }
