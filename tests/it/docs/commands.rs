@@ -23,6 +23,10 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("rabbitmq.md", "wasq ", "it needs a RabbitMQ server; `rabbitmq::host` runs the commands with one"),
     ("redis.md", "docker ", "it needs Docker; `redis_streams` runs real servers"),
     ("redis.md", "wasq ", "it needs a Redis server; `redis_streams::host` runs the commands with one"),
+    ("kafka.md", "apt-get ", "it installs packages; the tests' set-up does the same"),
+    ("kafka.md", "cargo install --path host ", "a release build; the tests are built with the feature"),
+    ("kafka.md", "docker ", "it needs Docker; `kafka` runs other servers of the protocol"),
+    ("kafka.md", "wasq ", "it needs a Kafka; `kafka::host` runs the commands with a test cluster"),
     ("README.md", "cargo install --path host ", "a release build; the tests' own binary stands for it"),
     ("quick-start.md", "cargo install --path host", "a release build; the tests' own binary stands for it"),
     (
