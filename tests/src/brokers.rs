@@ -150,10 +150,11 @@ pub async fn left(server: Option<&Server>, queue: &dyn Queue) -> Result<usize> {
     Ok(left)
 }
 
-/// What a config's `[queues.…]` says of a queue: its broker, and its name there.
+/// What a config's `[queues.…]` says of a queue: its broker, and its name there. On SQS it is the
+/// table's.
 pub fn location_lines(broker: Broker, url: &str, queue: &str) -> String {
     match broker.own_table(queue) {
-        None => format!("url = '{queue}'\n"),
+        None => String::new(),
         Some(table) => format!("broker = '{broker}'\nurl = '{url}'\n{broker} = {table}\n"),
     }
 }

@@ -127,7 +127,8 @@ async fn what_fails_is_tried_again_in_its_place_then_dead_lettered_and_replayed_
     site.send_with(&site.rig.sink.ask("beside"), &[(KAFKA_KEY, "l")]).await;
     site.rig.until_called("behind", 1).await;
     site.rig.until_called("beside", 1).await;
-    assert_eq!((site.rig.sink.count("print"), site.rig.exits("retry")), (3, 3), "before the one behind it");
+    site.rig.until_exits("retry", 3).await;
+    assert_eq!(site.rig.sink.count("print"), 3, "before the one behind it");
     site.letters(1).await;
     site.emptied().await;
 
@@ -150,8 +151,8 @@ async fn a_letter_behind_others_is_neither_replayed_nor_discarded_alone() {
     }
     site.letters(2).await;
     let sentence = "Kafka cannot delete one message";
-    site.command(&["dlq", "replay", "--error", "second"], 1, &[sentence]).await;
-    site.command(&["dlq", "discard", "--yes", "--error", "second"], 1, &[sentence]).await;
+    site.command(&["dlq", "replay", "--reason", "second"], 1, &[sentence]).await;
+    site.command(&["dlq", "discard", "--yes", "--reason", "second"], 1, &[sentence]).await;
     site.letters(2).await;
     assert_eq!(site.rig.sink.count("second"), 1, "it was not sent");
     site.command(&["dlq", "discard", "--yes", "--all"], 0, &["2 discarded"]).await;
@@ -186,6 +187,7 @@ async fn in_order_a_long_wait_keeps_its_place_and_another_host_takes_it_up() {
     site.rig.until_exits("snooze", 1).await;
     let timers = site.rig.services().ledger.timers(&site.rig.config.scope).expect("it keeps timers");
     assert_eq!(timers.list(10, None).await.unwrap().timers.len(), 0, "it is in memory");
+    drop(timers);
     assert_eq!(site.rig.sink.count("behind"), 0);
     // The wait is this host's own: the next one begins where Kafka was told.
     site.rig.stop_host().await;
