@@ -35,6 +35,8 @@ struct State {
     receivers: usize,
     /// When one has ended last.
     received_at: Instant,
+    /// The group has said which partitions are ours, perhaps none.
+    is_member: bool,
     /// Nobody has the queue any more.
     stops: bool,
     /// The thread has left the group.
@@ -67,6 +69,7 @@ impl Inbox {
                 problem: None,
                 receivers: 0,
                 received_at: clock::now(),
+                is_member: false,
                 stops: false,
                 has_ended: false,
             }),
@@ -112,6 +115,29 @@ impl Inbox {
                 biased;
                 () = &mut arrived => {}
                 () = sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    /// Waits until the group has said which partitions are ours, or something is wrong, at most until
+    /// then. Before it has, nothing comes, whatever there is.
+    pub async fn until_member(&self, until: Instant) {
+        let _receiver = Receiver::new(self);
+        loop {
+            let arrived = self.arrived.notified();
+            tokio::pin!(arrived);
+            arrived.as_mut().enable();
+            let is_known = {
+                let state = self.state.lock();
+                state.is_member || state.problem.is_some()
+            };
+            if is_known || clock::now() >= until {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = &mut arrived => {}
+                () = sleep_until(until) => {}
             }
         }
     }
@@ -162,7 +188,10 @@ impl Inbox {
     pub fn assign(&self, partitions: impl IntoIterator<Item = i32>) {
         let mut state = self.state.lock();
         state.problem = None;
+        state.is_member = true;
         partitions.into_iter().for_each(|partition| state.assignment.assign(partition));
+        drop(state);
+        self.arrived.notify_waiters();
     }
 
     /// The answer is how far the group has come in each.

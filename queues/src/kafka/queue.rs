@@ -26,6 +26,9 @@ use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
 const LETTERS_GROUP: &str = "wasq-letters-";
 /// The prefetch of a DLQ: letters that are looked at together.
 const LETTERS_PREFETCH: usize = 1_000;
+/// How long joining a group takes beside the session of a member that is gone without a word, such as
+/// a command that was killed.
+const JOIN_MARGIN: Duration = Duration::from_secs(15);
 
 /// One topic of Kafka. Clones are the same one: a receipt is good at each of them, and at no other.
 #[derive(Clone)]
@@ -222,6 +225,10 @@ impl Queue for KafkaQueue {
     /// `visibility` is how long a message is ours unless it is renewed. Then it is handed out again.
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
         let intake = self.0.intake()?;
+        if self.0.has_letters {
+            // Whoever looks for letters takes an empty answer for the end.
+            intake.inbox.until_member(clock::now() + self.0.config.session_timeout + JOIN_MARGIN).await;
+        }
         intake.inbox.take(max.min(BATCH_MAX_ENTRIES), clock::now() + wait, visibility).await
     }
 

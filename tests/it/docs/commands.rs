@@ -66,8 +66,6 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("container.md", "wasq send greeting ", "`container` runs it, with its queue and its config"),
     ("container.md", "kubectl apply ", "it needs a cluster; linters hold the manifests"),
     ("pressure.md", "wasq limits", "`flow::limits` runs it, where there are some"),
-    ("pressure.md", "target/release/wasq-tests pressure", "it measures for 10 s; `flow::limits` is the short form"),
-    ("pressure.md", "cargo build --release --bins", "a release build"),
     ("testing.md", "wasq demo --keep", "`cli::demo` runs the demo"),
     ("testing.md", "node tests/clients/browser.mjs ", "`dashboard::browser` runs it; these are its pictures"),
     ("aws.md", "docker ", "it needs Docker"),
