@@ -107,15 +107,15 @@ enum Command {
 pub fn main() -> ExitCode {
     process::end_when_output_is_closed();
     let arguments = Arguments::parse();
-    // What goes wrong with RabbitMQ the host says in its own words.
+    // What goes wrong with RabbitMQ and Kafka the host says in its own words.
     let quiet = match &arguments.command {
         Command::Run(_) | Command::Dev(_) | Command::LocalQueue(_) | Command::Invoke(_) => {
-            "info,aws_config=warn,lapin=off"
+            "info,aws_config=warn,lapin=off,rdkafka=off"
         }
         // What it finds it prints itself.
         Command::Check(_) => "off",
-        Command::Pause(_) | Command::Resume(_) => "error,audit=info,aws_config=off,lapin=off",
-        _ => "error,aws_config=off,lapin=off",
+        Command::Pause(_) | Command::Resume(_) => "error,audit=info,aws_config=off,lapin=off,rdkafka=off",
+        _ => "error,aws_config=off,lapin=off,rdkafka=off",
     };
     let configured = if let Command::Run(run) = &arguments.command { run.log_format() } else { None };
     let format = arguments.log_format.or(configured).unwrap_or(LogFormat::Text);

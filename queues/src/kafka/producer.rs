@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use wasq_core::message::MessageId;
 
 use super::client::Listener;
@@ -26,7 +27,9 @@ const BUFFER_KBYTES: u32 = 64 * 1024;
 
 /// Sends to any topic of one Kafka.
 pub struct Producer {
-    producer: FutureProducer<Sender>,
+    config: ClientConfig,
+    /// The client now. One that has met a fatal error sends nothing any more, and another is made.
+    client: Mutex<Arc<FutureProducer<Sender>>>,
     listener: Arc<Listener>,
     target: CallTarget,
     message_max_bytes: usize,
@@ -61,9 +64,9 @@ impl Producer {
             // As Kafka's own clients: a key has its partition whoever sends it.
             .set("partitioner", "murmur2_random");
         let listener = Arc::<Listener>::default();
-        let producer = FutureProducer::from_config_and_context(&config, Sender(listener.clone()));
-        let producer = producer.map_err(|error| failed(&target, &error, None))?;
-        Ok(Self { producer, listener, target, message_max_bytes })
+        let client = FutureProducer::from_config_and_context(&config, Sender(listener.clone()));
+        let client = Mutex::new(Arc::new(client.map_err(|error| failed(&target, &error, None))?));
+        Ok(Self { config, client, listener, target, message_max_bytes })
     }
 
     /// Sends messages, all of them under way together. Answers in their order.
@@ -92,12 +95,31 @@ impl Producer {
         let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic).headers(headers);
         record.key = production.key.as_deref();
         record.payload = production.value.as_deref();
-        match self.producer.send(record, SEND_TIMEOUT).await {
+        let client = self.client.lock().clone();
+        match client.send(record, SEND_TIMEOUT).await {
             Ok(delivery) => {
                 let timestamp = delivery.timestamp.to_millis().unwrap_or(-1);
                 Ok(MessageId(format!("{topic}:{}:{}:{timestamp}", delivery.partition, delivery.offset)))
             }
-            Err((error, _)) => Err(failed(&target, &error, self.listener.reason())),
+            Err((error, _)) => {
+                self.replace_if_over(&client);
+                Err(failed(&target, &error, self.listener.reason()))
+            }
+        }
+    }
+
+    /// Makes another client where this one has met a fatal error, such as a sequence of messages
+    /// that Kafka has lost.
+    fn replace_if_over(&self, over: &Arc<FutureProducer<Sender>>) {
+        let Some((code, reason)) = over.client().fatal_error() else { return };
+        let mut client = self.client.lock();
+        if !Arc::ptr_eq(&client, over) {
+            return;
+        }
+        tracing::warn!(%code, reason, "a client that sends to Kafka has met a fatal error; another is made");
+        match FutureProducer::from_config_and_context(&self.config, Sender(self.listener.clone())) {
+            Ok(another) => *client = Arc::new(another),
+            Err(error) => tracing::warn!(%error, "no other client is to be had; the next send tries again"),
         }
     }
 }
