@@ -37,13 +37,17 @@ pub enum QueueAddress {
 #[derive(Clone)]
 pub struct Brokers(Arc<Inner>);
 
+/// Servers by their settings, each with its connection, made or not yet.
+#[cfg(any(feature = "rabbitmq", feature = "redis"))]
+type Connections<S, C> = Mutex<Vec<(S, Arc<OnceCell<C>>)>>;
+
 struct Inner {
     aws: AwsConfig,
     sqs: OnceCell<Sqs>,
     #[cfg(feature = "rabbitmq")]
-    rabbitmq: Mutex<Vec<(RabbitMqConfig, Arc<OnceCell<RabbitMq>>)>>,
+    rabbitmq: Connections<RabbitMqConfig, RabbitMq>,
     #[cfg(feature = "redis")]
-    redis: Mutex<Vec<(RedisConfig, Arc<OnceCell<Redis>>)>>,
+    redis: Connections<RedisConfig, Redis>,
     #[cfg(feature = "kafka")]
     kafka: Mutex<Vec<(KafkaConfig, Kafka)>>,
 }
@@ -127,7 +131,7 @@ impl Brokers {
 /// The connection to a server, made or not yet. A server that does not answer keeps nobody from
 /// another.
 #[cfg(any(feature = "rabbitmq", feature = "redis"))]
-fn shared<S: Clone + PartialEq, C>(all: &Mutex<Vec<(S, Arc<OnceCell<C>>)>>, server: &S) -> Arc<OnceCell<C>> {
+fn shared<S: Clone + PartialEq, C>(all: &Connections<S, C>, server: &S) -> Arc<OnceCell<C>> {
     let mut all = all.lock();
     match all.iter().find(|(known, _)| known == server) {
         Some((_, connection)) => connection.clone(),

@@ -24,7 +24,8 @@ async fn what_is_gone_is_not_pending_any_more_and_keeps_nobody_from_the_rest() {
     assert_eq!(texts(std::slice::from_ref(&left)), ["d"]);
     comes_nothing(&queue).await;
     count(&queue, "0", "1").await;
-    let pending: (usize, Option<String>, Option<String>, Option<Vec<Vec<String>>>) =
+    type Holders = Option<Vec<Vec<String>>>;
+    let pending: (usize, Option<String>, Option<String>, Holders) =
         other.ask(&["XPENDING", queue.name(), "wasq"]).await;
     assert_eq!(pending.0, 1);
 }

@@ -126,7 +126,7 @@ async fn a_message_waits_in_hand_for_a_while_and_is_hidden_for_the_rest() {
     let waits = |sent_ms| {
         let (id, room) = (&id, &room);
         async move {
-            let answer = acquire(&rates, id, sent_ms, room).await;
+            let answer = acquire(rates, id, sent_ms, room).await;
             (answer.map(|_| ()), began.elapsed().as_secs_f64().round() as u64)
         }
     };
@@ -145,11 +145,11 @@ async fn an_older_message_gets_the_room_of_a_newer_one() {
     let fleet = Fleet::start(1, "1/s", 1, &Limits::default());
     let (id, room) = ([fleet.bucket(0, RateKey::All)], room(1));
     let rates = &fleet.hosts[0];
-    acquire(&rates, &id, 0, &room).await.expect("it is the first");
-    let newer = acquire(&rates, &id, 20, &room);
+    acquire(rates, &id, 0, &room).await.expect("it is the first");
+    let newer = acquire(rates, &id, 20, &room);
     let older = async {
         tokio::task::yield_now().await;
-        acquire(&rates, &id, 10, &room).await
+        acquire(rates, &id, 10, &room).await
     };
     let (newer, older) = tokio::join!(newer, older);
     assert!(older.is_ok() && newer.is_err(), "{older:?} {newer:?}");
@@ -166,10 +166,10 @@ async fn each_key_has_the_rate_for_itself_and_the_host_remembers_so_many() {
         .map(|key| [fleet.bucket(0, key)])
         .collect();
     for id in &ids {
-        acquire(&rates, id, 0, &room).await.expect("each is the first of its key");
+        acquire(rates, id, 0, &room).await.expect("each is the first of its key");
     }
     for id in &ids {
-        let limited = acquire(&rates, id, 1, &room).await.expect_err("the second is not");
+        let limited = acquire(rates, id, 1, &room).await.expect_err("the second is not");
         assert!(limited.remaining >= Duration::from_secs(60), "{limited:?}");
     }
     let status = &rates.status()[0];
