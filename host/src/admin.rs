@@ -78,11 +78,16 @@ impl Server {
     pub fn serve(&mut self, app: App) {
         let app = Arc::new(app);
         // Orchestrators and scrapers ask by whatever name leads them here.
-        let probes =
-            Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(metrics));
+        let probes = Router::new()
+            .route("/livez", get(livez))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .route("/scale", get(scale));
         let api = Router::new()
             .route("/status", get(status::status))
             .route("/limits", get(limits::limits))
+            .route("/limits/set", post(limits::set))
+            .route("/limits/reset", post(limits::reset))
             .route("/plugins", get(status::plugins))
             .route("/top", get(top::top))
             .route("/envelopes/{*id}", get(envelope))
@@ -134,6 +139,15 @@ async fn readyz(State(source): State<Source>) -> Response {
 async fn metrics(State(source): State<Source>) -> Response {
     let text = export::text(&export::gather(&source));
     ([(header::CONTENT_TYPE, export::CONTENT_TYPE)], text).into_response()
+}
+
+/// What an autoscaler asks for.
+async fn scale(State(source): State<Source>) -> Response {
+    match source.scale.load_full() {
+        Some(scale) => Json((*scale).clone()).into_response(),
+        // The host has begun just now.
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 /// A letter's envelope that did not fit into its message: the reason, the key. So it is for those

@@ -8,6 +8,7 @@ mod decode;
 mod demo;
 mod dev;
 mod dlq;
+mod end;
 mod groups;
 mod health;
 mod http;

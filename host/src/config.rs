@@ -39,7 +39,7 @@ pub use limits::Limits;
 pub use load::ConfigError;
 pub use location::Location;
 pub use outlet::OutletConfig;
-pub use pressure::{OnOutage, PoolConfig, PoolScope, RateConfig};
+pub use pressure::{OnOutage, POOL_SIZE_MAX, PoolConfig, PoolScope, RateConfig};
 pub use queue_url::QueueUrl;
 pub use rate::Rate;
 pub use rings::{DeadLetterEdge, dead_letter_ring, ring_rule};

@@ -14,6 +14,7 @@ pub mod batch;
 mod claim;
 pub mod decide;
 pub mod decode;
+mod held_back;
 mod insist;
 mod joining;
 mod leftover;
@@ -125,7 +126,7 @@ pub async fn handle(
     let whole = PluginAttempt { delivery: dated.as_ref().unwrap_or(delivery), ..whole };
     let trace =
         services.tracing.delivery(runtime.queue.name(), runtime.queue.broker().messaging_system(), delivery, first);
-    let Settled { mut action, mut name, has_letter } = match &decoded {
+    let Settled { mut action, mut name, has_letter, to_hide } = match &decoded {
         Err(exit) => whole.refuse(exit.clone()).await,
         Ok(Work::One(message)) => whole.with(message).route(message, &trace, keep_until()).await,
         Ok(Work::Records(records)) => {
@@ -156,7 +157,7 @@ pub async fn handle(
     // A dead letter points to the body still, and so does what is sent again.
     let is_over = action == QueueAction::Delete && !has_letter && !is_parked;
     let payload = fetched.ok().flatten().filter(|_| is_over).and_then(|fetched| fetched.leftover(runtime));
-    runtime.settler.settle(lease, action, span, payload).await;
+    runtime.settler.settle(lease, action, to_hide, span, payload).await;
     action
 }
 
@@ -226,21 +227,21 @@ impl PluginAttempt<'_> {
     /// What is told to the queue, once all of its plugins have ended. What a group waits for is
     /// recorded before: what cannot be is not deleted.
     async fn settled(&self, all: &[Arc<Serving>], ended: &[AttemptEnd]) -> Settled {
-        let settled = Settled::of_all(ended.iter().map(|ended| Settled::of(&ended.settlement)));
-        let Some(member) = self.ended_member(settled) else { return settled };
+        let settled = Settled::of_all(ended.iter().map(Settled::of_attempt));
+        let Some(member) = self.ended_member(&settled) else { return settled };
         let recorded = Box::pin(self.end_member(&member, all, ended)).await;
         self.once_recorded(settled, recorded)
     }
 
     /// As [`PluginAttempt::settled`], of a delivery that holds several records.
     async fn settled_batch(&self, settled: Settled) -> Settled {
-        let Some(member) = self.ended_member(settled) else { return settled };
+        let Some(member) = self.ended_member(&settled) else { return settled };
         let recorded = Box::pin(self.end_batch(&member, settled.has_letter)).await;
         self.once_recorded(settled, recorded)
     }
 
     /// What the delivery is to a group, if it is a member that has ended.
-    fn ended_member(&self, settled: Settled) -> Option<Membership> {
+    fn ended_member(&self, settled: &Settled) -> Option<Membership> {
         let is_over = settled.action == QueueAction::Delete && settled.name != PARK;
         Membership::of(&self.delivery.attributes).filter(|_| is_over)
     }

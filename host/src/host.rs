@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock::{self, SharedClock, SystemClock};
@@ -25,9 +26,11 @@ use queues::{ReceiveLimits, Unopened};
 use crate::admin::{self, DeadLetterQueues};
 use crate::admission::breaker::Breakers;
 use crate::admission::fleet_pools::FleetPools;
+use crate::admission::hidden::HiddenMessages;
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
 use crate::admission::rates::Rates;
+use crate::admission::set_limits::SetLimits;
 use crate::config::Config;
 use crate::flow::recent::Recent;
 use crate::flow::{QueueRuntime, Services};
@@ -38,7 +41,7 @@ use crate::plugins::{CacheError, Catalog, Catalogs, Loader, Versions};
 use crate::sandbox::Sandbox;
 use crate::sandbox::egress::Fetcher;
 use crate::telemetry::export::otlp::{self, Otlp};
-use crate::telemetry::export::{self, Source};
+use crate::telemetry::export::{self, Scale, Source};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::IngressMeters;
 use crate::telemetry::stats::Stats;
@@ -55,6 +58,8 @@ pub struct Host {
     /// What the queues' redrive policies allow the plugins that are loaded.
     receives: Arc<ReceiveLimits>,
     workers: Workers,
+    /// How many hosts the work needs, as was found last.
+    scale: Arc<ArcSwapOption<Scale>>,
     admin: admin::Server,
     /// None where the config does not say where it listens.
     ingress: Option<ingress::Serving>,
@@ -142,8 +147,10 @@ impl Host {
             permits: Permits::new(&config.limits),
             rates: Rates::new(&config),
             fleet_pools: FleetPools::new(&config.pools),
+            set_limits: SetLimits::default(),
             quotas: fleet::quotas(&*ledger, &config.scope, clock.clone()),
             breakers: Breakers::new(&config.limits),
+            hidden: Arc::new(HiddenMessages::new(config.limits.hidden_messages)),
             stats: Stats::default(),
             health: Health::default(),
             pauses: Pauses::default(),
@@ -183,9 +190,10 @@ impl Host {
             otlp,
             config: config.clone(),
             workers: Workers::new(services),
+            scale: Arc::default(),
         };
         for queue in open.queues {
-            host.workers.begin(runtime::start(queue, &config, &host.services().ledger.clone()));
+            host.workers.begin(runtime::start(queue, &config, &host.services().clone()));
         }
         let (services, dlqs) = (host.services().clone(), dead_letter_queues.clone());
         let receives = host.receives.clone();
@@ -201,6 +209,7 @@ impl Host {
         host.open_later(Arc::new(opener), open.unopened);
         let source = host.source();
         host.background.spawn(export::sample(source.clone(), config.telemetry.clone()));
+        host.background.spawn(export::follow_scale(source.clone(), config.telemetry.backlog_target));
         host.background.spawn(keep_pauses(source.services.clone()));
         host.background.spawn(fleet::keep(source.services.clone()));
         host.background.spawn(host.otlp.export(source.clone()));
@@ -227,7 +236,7 @@ impl Host {
             if let Some(queue) = opener.config.queues.get(&name).cloned() {
                 self.workers.begin_when_open(async move {
                     let open = opener.queue(&name, &queue).await;
-                    runtime::start(open, &opener.config, &opener.services.ledger)
+                    runtime::start(open, &opener.config, &opener.services)
                 });
             } else if let Some(outlet) = opener.config.outlets.get(&name).cloned() {
                 self.background.spawn(async move { opener.outlet(&name, &outlet).await });
@@ -252,7 +261,8 @@ impl Host {
 
     /// What metrics are gathered from.
     pub fn source(&self) -> Source {
-        Source { services: self.services().clone(), open: self.workers.runtimes().clone() }
+        let (services, open, scale) = (self.services().clone(), self.workers.runtimes().clone(), self.scale.clone());
+        Source { services, open, scale }
     }
 
     pub fn services(&self) -> &Arc<Services> {

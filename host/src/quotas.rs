@@ -5,6 +5,9 @@
 //! what stands there ([`rate_document`], [`pool_document`]) and written under the fence that was
 //! read. [`crate::admission`] decides what a host asks for, and spends it.
 
+pub mod breaker_document;
+pub mod host_report;
+pub mod limit_document;
 pub mod pool_document;
 pub mod rate_document;
 mod store;

@@ -8,6 +8,7 @@ mod delays;
 mod envelopes;
 mod events;
 mod groups;
+mod held_back;
 mod limits;
 mod outcomes;
 mod routing;

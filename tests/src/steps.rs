@@ -14,9 +14,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
 use wasq::admission::fleet_pools::FleetPools;
+use wasq::admission::hidden::HiddenMessages;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
 use wasq::admission::rates::Rates;
+use wasq::admission::set_limits::SetLimits;
 use wasq::config::{Config, QueueConfig};
 use wasq::exit::Exit;
 use wasq::flow::decide::QueueAction;
@@ -237,12 +239,13 @@ impl Steps {
         let (keeper, settler, queue) = self.settler.get_or_insert_with(|| {
             let (queue, meters) = (Arc::new(Canned::new(self.delivery.clone())), Arc::new(QueueMeters::default()));
             let (keeper, _) = Keeper::new(QueueConfig::default().visibility, meters.clone());
-            (keeper, Settler::start(queue.clone(), meters), queue)
+            let hidden = Arc::new(HiddenMessages::new(0));
+            (keeper, Settler::start(queue.clone(), meters, hidden, 1), queue)
         });
         self.runtime.block_on(async {
             for delivery in queue.make(messages) {
                 let lease = keeper.track(&delivery).expect("each message is received once");
-                settler.settle(lease, QueueAction::Delete, Span::NONE, None).await;
+                settler.settle(lease, QueueAction::Delete, None, Span::NONE, None).await;
             }
             queue.all_deleted().await;
         });
@@ -292,12 +295,14 @@ impl Kit {
             permits: Permits::new(&limits),
             rates: Rates::of([], &limits),
             fleet_pools: FleetPools::default(),
+            set_limits: SetLimits::default(),
             quotas: None,
             ledger: ledger.clone(),
             timers: None,
             groups: None,
             schedules: Schedules::default(),
             breakers: Breakers::new(&limits),
+            hidden: Arc::new(HiddenMessages::new(limits.hidden_messages)),
             stats: Stats::default(),
             health: Health::default(),
             pauses: Pauses::default(),
@@ -312,13 +317,14 @@ impl Kit {
         let (config, meters) = (QueueConfig::default(), Arc::new(QueueMeters::default()));
         let (keeper, renewals) = Keeper::new(config.visibility, meters.clone());
         tokio::spawn(renewals.run(queue.clone(), ledger));
+        let hidden = services.hidden.clone();
         let mut workers = Workers::new(Arc::new(services));
         workers.begin(QueueRuntime {
             s3: None,
             sns: None,
             name: "jobs".into(),
             keeper,
-            settler: Settler::start(queue.clone(), meters.clone()),
+            settler: Settler::start(queue.clone(), meters.clone(), hidden, config.concurrency),
             meters,
             retention: Retention::default(),
             max_bytes: MaximumMessageSize::default(),

@@ -25,7 +25,8 @@ pub struct Status {
     lines: Vec<crate::telemetry::stats::LineStats>,
     /// Types that came and that no plugin handles.
     unroutable: Vec<UnroutableType>,
-    breakers: Vec<crate::admission::breaker::BreakerStatus>,
+    breakers: Vec<crate::admission::breaker::status::BreakerStatus>,
+    hidden: HiddenStatus,
     paused: Vec<Pause>,
     permits: Vec<PermitStatus>,
     /// What the whole fleet may do, as this host has it.
@@ -33,6 +34,14 @@ pub struct Status {
     fleet_pools: Vec<FleetPoolStatus>,
     /// The latest, newest first; a message once for all plugins in which it failed alike.
     failures: Vec<MessageOutcome>,
+}
+
+/// Hidden messages that this host shows again when what holds them back is gone.
+#[derive(Serialize)]
+struct HiddenStatus {
+    /// How many there are now, and how many it has shown so far.
+    messages: usize,
+    shown: u64,
 }
 
 /// Failures that `/status` shows.
@@ -121,12 +130,14 @@ impl CanaryStatus {
 /// Answered from what the host knows: whoever asks again and again costs no call to SQS.
 pub async fn status(State(source): State<Source>) -> Json<Status> {
     let services = &source.services;
+    let (messages, shown) = services.hidden.counts();
     Json(Status {
         ready: source.ready(),
         queues: source.runtimes().iter().map(|runtime| QueueStatus::of(runtime)).collect(),
         lines: services.stats.snapshot(),
         unroutable: source.unroutable(),
         breakers: services.breakers.status(services.clock.now()),
+        hidden: HiddenStatus { messages, shown },
         paused: services.pauses.current(services.clock.unix_ms()),
         permits: source.permits().map(|(name, usage)| PermitStatus::of(name, usage)).collect(),
         rates: services.rates.status(),

@@ -39,6 +39,8 @@ pub struct FleetPools(BTreeMap<String, Arc<FleetPool>>);
 pub struct FleetPool {
     name: String,
     config: PoolConfig,
+    /// What holds now: the config's size, or one that an operator has set.
+    size: AtomicUsize,
     /// What is leased and not in use.
     permits: Arc<Semaphore>,
     /// Runs that wait for a permit.
@@ -48,7 +50,11 @@ pub struct FleetPool {
 }
 
 struct LeaseState {
+    /// The permits that are in use, and those that a run can take.
     leased: usize,
+    /// How many runs may have one. It is less than what is leased where others wait, or have had
+    /// them since the lease was over: then the next permits that runs give back are not taken again.
+    may_use: usize,
     /// When the lease is over, unless it is renewed.
     ends_at: Instant,
     /// When it was renewed, and when a run last had or wanted a permit.
@@ -66,8 +72,11 @@ pub struct Wish(Arc<FleetPool>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetPoolStatus {
     pub name: String,
-    /// Of the whole fleet.
+    /// Of the whole fleet, as it holds now.
     pub size: usize,
+    /// The config's size, where an operator has set another one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub configured: Option<usize>,
     /// What this host has leased, and how much of that is in use.
     pub leased: usize,
     pub busy: usize,
@@ -94,6 +103,20 @@ impl FleetPools {
         pools.into_iter().map(|(_, pool)| pool.clone()).collect()
     }
 
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Has the sizes hold that operators have set, and the config's for all other pools.
+    pub fn set_sizes(&self, set: impl Fn(&str) -> Option<usize>) {
+        for pool in self.0.values() {
+            let size = set(&pool.name).unwrap_or(pool.config.size);
+            if pool.size.swap(size, Ordering::AcqRel) != size {
+                pool.changed.notify_one();
+            }
+        }
+    }
+
     pub fn status(&self) -> Vec<FleetPoolStatus> {
         self.0.values().map(|pool| pool.status()).collect()
     }
@@ -118,10 +141,19 @@ impl FleetPools {
 impl FleetPool {
     fn new(name: &str, config: PoolConfig) -> Self {
         let now = clock::now();
-        let state = LeaseState { leased: 0, ends_at: now, renewed_at: None, wanted_at: now, hosts: 1, is_down: false };
+        let state = LeaseState {
+            leased: 0,
+            may_use: 0,
+            ends_at: now,
+            renewed_at: None,
+            wanted_at: now,
+            hosts: 1,
+            is_down: false,
+        };
         Self {
             name: name.to_owned(),
             config,
+            size: AtomicUsize::new(config.size),
             permits: Arc::new(Semaphore::new(0)),
             waiting: AtomicUsize::new(0),
             state: Mutex::new(state),
@@ -134,6 +166,19 @@ impl FleetPool {
         &self.permits
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether runs wait for a permit, of which this host can have no more now.
+    pub fn is_used_up(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0 && self.permits.available_permits() == 0
+    }
+
+    fn size(&self) -> usize {
+        self.size.load(Ordering::Acquire)
+    }
+
     /// A run waits for a permit from now on, until the wish is dropped.
     pub fn wish(self: &Arc<Self>) -> Wish {
         self.waiting.fetch_add(1, Ordering::AcqRel);
@@ -143,18 +188,21 @@ impl FleetPool {
         Wish(self.clone())
     }
 
-    /// Whether the lease of what was just taken holds. A host that stood still has not heard that it
-    /// is over; then the permit goes back to others, and nothing more is taken.
+    /// Whether a run may start with what it has just taken. A host that stood still has not heard
+    /// that its lease is over, and what it has in use may be others' now. Then the permit is given
+    /// up.
     pub fn holds(&self, taken: &mut Vec<OwnedSemaphorePermit>) -> bool {
         let state = &mut *self.state.lock();
-        if clock::now() < state.ends_at {
+        if clock::now() >= state.ends_at {
+            self.shrink_in(state, 0);
+        }
+        if state.leased <= state.may_use {
             return true;
         }
         if let Some(own) = taken.iter().position(|permit| Arc::ptr_eq(permit.semaphore(), &self.permits)) {
             taken.swap_remove(own).forget();
             state.leased -= 1;
         }
-        self.shrink_in(state, 0);
         self.changed.notify_one();
         false
     }
@@ -164,7 +212,8 @@ impl FleetPool {
         let busy = self.in_use(&state);
         FleetPoolStatus {
             name: self.name.clone(),
-            size: self.config.size,
+            size: self.size(),
+            configured: (self.size() != self.config.size).then_some(self.config.size),
             leased: state.leased,
             busy,
             waiting: self.waiting.load(Ordering::Acquire),
@@ -203,14 +252,11 @@ impl FleetPool {
         let must_renew = renewed_at.is_none_or(|at| looked_at.saturating_duration_since(at) >= RENEW);
         let need = || self.need(clock::now());
         let shrink = |permits| self.shrink(permits);
-        let (part, is_renewed) = store.lease(&self.name, self.config.size, observed, must_renew, need, shrink).await?;
+        let (part, is_renewed) = store.lease(&self.name, self.size(), observed, must_renew, need, shrink).await?;
         let state = &mut *self.state.lock();
+        self.grow_in(state, part.permits);
         if !is_renewed {
             return Ok(part);
-        }
-        if part.permits > state.leased {
-            self.permits.add_permits(part.permits - state.leased);
-            state.leased = part.permits;
         }
         // Counted from before the call: others count from after it.
         state.ends_at = looked_at + LEASE;
@@ -228,14 +274,10 @@ impl FleetPool {
         state.is_down = true;
         let now = clock::now();
         if self.config.on_outage == OnOutage::LocalShare {
-            let share = (self.config.size / state.hosts.max(1)).max(1);
+            let share = (self.size() / state.hosts.max(1)).max(1);
             state.ends_at = now + LEASE;
-            if state.leased < share {
-                self.permits.add_permits(share - state.leased);
-                state.leased = share;
-            } else {
-                self.shrink_in(state, share);
-            }
+            self.shrink_in(state, share);
+            self.grow_in(state, share);
         } else if now >= state.ends_at {
             self.shrink_in(state, 0);
         }
@@ -255,21 +297,31 @@ impl FleetPool {
             self.shrink_in(state, 0);
         }
         let in_use = self.in_use(state);
-        Need { leased: state.leased, in_use, wants: waiting + in_use }
+        Need { leased: state.leased, wants: waiting + in_use }
     }
 
     fn in_use(&self, state: &LeaseState) -> usize {
         state.leased.saturating_sub(self.permits.available_permits())
     }
 
-    /// Gives up what is not in use of what it has beyond so many. The answer is what it has then.
+    /// Gives up what it has beyond so many: what is in use, when runs give it back. The answer is
+    /// what it has until then.
     fn shrink(&self, permits: usize) -> usize {
         self.shrink_in(&mut self.state.lock(), permits)
     }
 
     fn shrink_in(&self, state: &mut LeaseState, permits: usize) -> usize {
         state.leased -= self.permits.forget_permits(state.leased.saturating_sub(permits));
+        state.may_use = state.may_use.min(permits);
         state.leased
+    }
+
+    fn grow_in(&self, state: &mut LeaseState, permits: usize) {
+        if permits > state.leased {
+            self.permits.add_permits(permits - state.leased);
+            state.leased = permits;
+        }
+        state.may_use = permits;
     }
 
     async fn give_back(&self, store: &QuotaStore) {
@@ -277,7 +329,7 @@ impl FleetPool {
         let need = || Need { wants: 0, ..self.need(clock::now()) };
         let mut observed = Observed::default();
         let given =
-            store.lease(&self.name, self.config.size, &mut observed, true, need, |permits| self.shrink(permits)).await;
+            store.lease(&self.name, self.size(), &mut observed, true, need, |permits| self.shrink(permits)).await;
         if let Err(error) = given {
             tracing::debug!(pool = self.name, %error, "its permits are free when its lease ends");
         }

@@ -108,6 +108,11 @@ impl Pauses {
         self.all.load().iter().filter(|pause| !pause.is_over(now)).cloned().collect()
     }
 
+    /// Whether this is paused now.
+    pub fn has(&self, target: &Target, now: UnixMs) -> bool {
+        self.find(now, |paused| paused == target).is_some()
+    }
+
     /// The pause that keeps a queue from being polled.
     pub fn of_queue(&self, queue: &str, now: UnixMs) -> Option<Pause> {
         self.find(now, |target| matches!(target, Target::Queue(name) if name == queue))

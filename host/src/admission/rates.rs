@@ -15,6 +15,7 @@ mod slot;
 mod status;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -31,7 +32,7 @@ use buckets::Buckets;
 use line::{Answer, Turn, Waiter};
 
 use super::in_hand::InHand;
-use crate::config::{Config, Limits, OnOutage, RateConfig};
+use crate::config::{self, Config, Limits, OnOutage, RateConfig};
 use crate::quotas::rate_document::Pace;
 
 /// The rates of the config, as this host keeps to them.
@@ -49,6 +50,9 @@ pub struct Rates {
 struct Rate {
     name: String,
     config: RateConfig,
+    /// What holds now: the config's limit, or one that an operator has set.
+    limit: Mutex<config::Rate>,
+    interval_ns: AtomicU64,
 }
 
 /// Who asks for slots.
@@ -75,7 +79,7 @@ impl Rates {
     }
 
     pub fn of(rates: impl IntoIterator<Item = (String, RateConfig)>, limits: &Limits) -> Self {
-        let rates: Vec<_> = rates.into_iter().map(|(name, config)| Rate { name, config }).collect();
+        let rates: Vec<_> = rates.into_iter().map(|(name, config)| Rate::new(name, config)).collect();
         Self {
             state: Mutex::new(Buckets::new(rates.len(), limits.rate_keys)),
             rates,
@@ -91,9 +95,38 @@ impl Rates {
         Some(BucketId { rate, key })
     }
 
+    pub fn name(&self, id: &BucketId) -> &str {
+        &self.rates[id.rate].name
+    }
+
+    /// A rate with its key, as people read it.
+    pub fn label(&self, id: &BucketId) -> String {
+        format!("{}:{}", self.name(id), id.key.label())
+    }
+
+    /// How many more messages could wait here, and start soon.
+    pub fn room(&self, id: &BucketId) -> usize {
+        let room = |bucket: &mut bucket::Bucket, now| bucket.room(now);
+        self.state.lock().change(id, self.pace(id), clock::now(), room)
+    }
+
     fn pace(&self, id: &BucketId) -> Pace {
-        let config = &self.rates[id.rate].config;
-        Pace::new(config.limit, config.burst)
+        self.rates[id.rate].pace()
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.rates.iter().map(|rate| rate.name.as_str())
+    }
+
+    /// Has the limits hold that operators have set, and the config's for all other rates.
+    pub fn set_limits(&self, set: impl Fn(&str) -> Option<config::Rate>) {
+        for (index, rate) in self.rates.iter().enumerate() {
+            let limit = set(&rate.name).unwrap_or(rate.config.limit);
+            if rate.change(limit) {
+                self.state.lock().change_pace(index, rate.pace(), clock::now());
+                self.changed.notify_one();
+            }
+        }
     }
 
     fn is_shared(&self, rate: usize) -> bool {
@@ -194,6 +227,33 @@ impl Rates {
 
     fn limited(&self, id: &BucketId, remaining: Duration) -> Limited {
         Limited { rate: self.rates[id.rate].name.clone(), remaining }
+    }
+}
+
+impl Rate {
+    fn new(name: String, config: RateConfig) -> Self {
+        let rate = Self { name, config, limit: Mutex::new(config.limit), interval_ns: AtomicU64::new(0) };
+        rate.keep_pace(config.limit);
+        rate
+    }
+
+    fn keep_pace(&self, limit: config::Rate) {
+        let interval = Pace::new(limit, self.config.burst).interval;
+        self.interval_ns.store(interval.as_nanos() as u64, Ordering::Release);
+    }
+
+    /// From now on this limit holds. The answer is whether it is another one.
+    fn change(&self, limit: config::Rate) -> bool {
+        let before = std::mem::replace(&mut *self.limit.lock(), limit);
+        if before != limit {
+            self.keep_pace(limit);
+        }
+        before != limit
+    }
+
+    fn pace(&self) -> Pace {
+        let interval = Duration::from_nanos(self.interval_ns.load(Ordering::Acquire));
+        Pace { interval, burst: self.config.burst }
     }
 }
 

@@ -1,22 +1,87 @@
-//! `wasq limits`: what the whole fleet may do, and who does it.
+//! `wasq limits`: what the whole fleet may do, and who does it; and setting it while the hosts run.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
+use wasq_core::clock;
 
+use super::dlq::time;
+use super::end::{End, end};
 use super::http::Admin;
+use super::pause::who;
 use super::table::{Table, list, name, number, text, whole};
-use crate::admin::limits::{LimitsStatus, PoolStatus};
+use crate::admin::limits::{LimitsStatus, PoolStatus, ResetRequest, Set, SetRequest};
 use crate::admission::rates::RateStatus;
+use crate::quotas::limit_document::{LimitName, SetLimit};
 
 /// List the rates and the pools of the whole fleet: limit, use, who waits, who has what.
 ///
 /// Starts and waiting messages are those of the host that is asked. What each host has of a pool is
 /// read from the ledger.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct Limits {
+    #[command(subcommand)]
+    change: Option<Change>,
+    #[command(flatten)]
+    to: To,
+}
+
+const EXAMPLES: &str = "Examples:
+  wasq limits
+  wasq limits set stripe 50/s --until 18:00
+  wasq limits set db 20
+  wasq limits reset stripe";
+
+#[derive(Subcommand)]
+enum Change {
+    /// Set a rate or a pool for the whole fleet, in place of the config's.
+    ///
+    /// It is kept in the ledger: it outlives restarts, and every host follows within seconds.
+    Set(SetCommand),
+    /// Have the config's limit hold again.
+    Reset(ResetCommand),
+}
+
+#[derive(Args)]
+struct SetCommand {
+    /// The rate or the pool, by its name in the config; `rate:NAME` or `pool:NAME` where both have
+    /// it.
+    name: String,
+    /// As the config would have it: `50/s` for a rate, `20` for a pool.
+    value: String,
+    /// When the config's holds again: a duration (`90s`, `2h`), a time of today or tomorrow
+    /// (`18:00`), or a time (`2026-11-27T18:00Z`). Without a zone it is this machine's.
+    #[arg(long, value_name = "TIME|DURATION", value_parser = end)]
+    until: Option<End>,
+    #[command(flatten)]
+    by: By,
+    #[command(flatten)]
+    to: To,
+}
+
+#[derive(Args)]
+struct ResetCommand {
+    /// The rate or the pool.
+    name: String,
+    #[command(flatten)]
+    by: By,
+    #[command(flatten)]
+    to: To,
+}
+
+#[derive(Args)]
+struct By {
+    /// Who sets or resets it. Default: user@machine.
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// Who is asked, and how the answer is printed.
+#[derive(Args)]
+struct To {
     #[command(flatten)]
     admin: Admin,
     /// Prints JSON.
@@ -24,11 +89,54 @@ pub struct Limits {
     json: bool,
 }
 
+impl By {
+    fn name(self) -> String {
+        self.by.unwrap_or_else(who)
+    }
+}
+
+impl Change {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let (json, set, said) = match self {
+            Self::Set(SetCommand { name, value, until, by, to }) => {
+                let until = until.map(|end| end.from(clock::unix_ms()));
+                let asked = SetRequest { name, value, by: by.name(), until };
+                let set: Set = to.admin.post("/limits/set", &asked).await?;
+                let said = set.limit.as_ref().map_or_else(String::new, |limit| in_words("set", &set.name, limit));
+                (to.json, set, said)
+            }
+            Self::Reset(ResetCommand { name, by, to }) => {
+                let set: Set = to.admin.post("/limits/reset", &ResetRequest { name, by: by.name() }).await?;
+                let said = match &set.limit {
+                    Some(limit) => in_words("reset; it was set", &set.name, limit),
+                    None => format!("{} was not set: the config's limit holds", set.name),
+                };
+                (to.json, set, said)
+            }
+        };
+        if json {
+            println!("{:#}", json!(set));
+        } else {
+            println!("{said}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn in_words(what: &str, name: &LimitName, limit: &SetLimit) -> String {
+    let until = limit.until.map_or_else(|| "until it is reset".into(), |at| format!("until {} UTC", time(at)));
+    format!("{what}: {name} to {}, by {} at {} UTC, {until}", limit.value, limit.by, time(limit.at))
+}
+
 impl Limits {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        if let Some(change) = self.change {
+            return change.run().await;
+        }
+        let To { admin, json } = self.to;
         let limits: LimitsStatus =
-            self.admin.get_if_ok("/limits").await?.context("the host does not know /limits; it is an older one")?;
-        if self.json {
+            admin.get_if_ok("/limits").await?.context("the host does not know /limits; it is an older one")?;
+        if json {
             println!("{:#}", json!(limits));
             return Ok(ExitCode::SUCCESS);
         }
@@ -41,6 +149,9 @@ impl Limits {
         if !limits.pools.is_empty() {
             let gap = if limits.rates.is_empty() { "" } else { "\n" };
             println!("{gap}{}", pools(&limits.pools));
+        }
+        for (name, limit) in &limits.set {
+            println!("\n{}", in_words("set", name, limit));
         }
         Ok(ExitCode::SUCCESS)
     }

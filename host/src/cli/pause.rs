@@ -3,19 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde_json::json;
 use wasq_core::clock;
-use wasq_core::message::UnixMs;
 use wasq_core::pause::{Pause, Target};
 use wasq_ledgers::Ledger;
 
-use super::dlq::{duration, time};
+use super::dlq::time;
+use super::end::{End, end};
 use super::http::Admin;
 use crate::admin::pauses::{PauseRequest, Paused, ResumeRequest, Resumed};
 use crate::admission::pauses;
@@ -32,8 +29,8 @@ use crate::config::Config;
 pub struct PauseCommand {
     #[command(flatten)]
     what: What,
-    /// End of the pause: a duration (`90s`, `2h`) or a time (`2026-11-27T18:00Z`; without a zone,
-    /// this machine's).
+    /// End of the pause: a duration (`90s`, `2h`), a time of today or tomorrow (`18:00`), or a time
+    /// (`2026-11-27T18:00Z`). Without a zone it is this machine's.
     #[arg(long, value_name = "TIME|DURATION", value_parser = end)]
     until: Option<End>,
     #[command(flatten)]
@@ -83,12 +80,6 @@ struct Route {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
-    After(Duration),
-    At(UnixMs),
 }
 
 impl PauseCommand {
@@ -171,46 +162,7 @@ pub fn who() -> String {
     }
 }
 
-impl End {
-    fn from(self, now: UnixMs) -> UnixMs {
-        match self {
-            Self::After(wait) => wasq_ledgers::entry::after(now, wait),
-            Self::At(at) => at,
-        }
-    }
-}
-
-/// A duration, or a time: with a zone, or in this machine's.
-fn end(text: &str) -> Result<End, String> {
-    if let Ok(wait) = duration(text) {
-        return Ok(End::After(wait));
-    }
-    let zoned = text.parse::<jiff::Timestamp>().ok();
-    let local =
-        || text.parse::<DateTime>().ok()?.to_zoned_datetime(TimeZone::system()).ok().map(|time| time.timestamp());
-    let time = zoned.or_else(local).and_then(|time| u64::try_from(time.as_millisecond()).ok());
-    let hint = "write a duration, as 90s or 2h, or a time, as 2026-11-27T18:00Z";
-    time.map(|ms| End::At(UnixMs(ms))).ok_or_else(|| hint.to_owned())
-}
-
 fn in_words(pause: &Pause) -> String {
     let until = pause.until.map_or_else(|| "until it is resumed".into(), |at| format!("until {} UTC", time(at)));
     format!("{}, by {} at {} UTC, {until}", pause.target, pause.by, time(pause.at))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_is_a_duration_or_a_time() {
-        assert_eq!(end("2h 30m"), Ok(End::After(Duration::from_secs(9_000))));
-        assert_eq!(end("1970-01-01T00:01Z"), Ok(End::At(UnixMs(60_000))));
-        assert_eq!(end("1970-01-01T02:01:00+02:00"), Ok(End::At(UnixMs(60_000))));
-        assert!(matches!(end("2026-11-27 18:00"), Ok(End::At(_))));
-        for wrong in ["", "soon", "18", "2026-13-01T00:00Z"] {
-            assert!(end(wrong).is_err(), "{wrong}");
-        }
-        assert_eq!(End::After(Duration::from_secs(1)).from(UnixMs(5)), UnixMs(1_005));
-    }
 }

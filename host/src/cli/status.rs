@@ -118,7 +118,8 @@ fn page(status: &Value, now: UnixMs, width: usize) -> String {
     for breaker in items(&status["breakers"]).filter(|breaker| breaker["open"] == true) {
         let [dependency, plugin, probe] = ["dependency", "plugin", "probe_in_ms"].map(|key| shown(&breaker[key]));
         say("");
-        wrapped(&format!("breaker open: {dependency} for {plugin}, next probe in {probe} ms"), width)
+        let key = breaker["key"].as_str().map_or_else(String::new, |key| format!(", {key}"));
+        wrapped(&format!("breaker open: {dependency} for {plugin}{key}, next probe in {probe} ms"), width)
             .iter()
             .for_each(|line| say(line));
     }

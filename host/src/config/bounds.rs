@@ -62,6 +62,7 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("breaker_failures", u64::from(limits.breaker_failures), 1..=1_000_000),
         ("rate_waiting", limits.rate_waiting as u64, 1..=100_000),
         ("rate_keys", limits.rate_keys as u64, 100..=1_000_000),
+        ("hidden_messages", limits.hidden_messages as u64, 0..=1_000_000),
         ("cost_keys", limits.cost_keys as u64, 1..=1_000),
         ("breaker_dependencies", limits.breaker_dependencies as u64, 1..=1_024),
     ] {
@@ -95,6 +96,8 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
     {
         within_time(&format!("telemetry.{name}"), value, Duration::from_secs(1)..=60 * MINUTE)?;
     }
+    let target = config.telemetry.backlog_target;
+    within_time("telemetry.backlog_target", target, Duration::from_secs(10)..=2 * HOURS_12)?;
     for (name, plugin) in &config.plugins {
         let key = |field: &str| format!("plugins.{name}.{field}");
         if let Some(timeout) = plugin.timeout {

@@ -137,6 +137,9 @@ pub struct Limits {
     pub rate_waiting: usize,
     /// Keys of one rate that the host remembers: 100 to 1,000,000. Default 10,000.
     pub rate_keys: usize,
+    /// Hidden messages that the host remembers, to show them again when what holds them back is gone:
+    /// 0 to 1,000,000. Default 10,000.
+    pub hidden_messages: usize,
     /// Keys of one plugin's messages that `wasq top` ranks, by each of its measures, where the
     /// manifest has a `cost_key`: 1 to 1,000. Default 100.
     pub cost_keys: usize,
@@ -196,6 +199,7 @@ impl Default for Limits {
             rate_hold: Duration::from_secs(5 * 60),
             rate_waiting: 256,
             rate_keys: 10_000,
+            hidden_messages: 10_000,
             cost_keys: 100,
         }
     }

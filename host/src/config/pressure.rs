@@ -101,7 +101,7 @@ impl<'de> Visitor<'de> for SizeOrTable {
 }
 
 /// Permits of a pool, and starts at once of a rate.
-const POOL_SIZE_MAX: usize = 10_000;
+pub const POOL_SIZE_MAX: usize = 10_000;
 const BURST_MAX: u32 = 100_000;
 
 impl Config {

@@ -8,6 +8,7 @@ use wasq_core::message::{Delivery, Message};
 use super::batch::Batch;
 use super::decide::Settlement;
 use super::services::{QueueRuntime, Services};
+use crate::admission::hidden::ToHide;
 use crate::admission::in_hand::InHand;
 use crate::exit::Exit;
 use crate::lease::Lease;
@@ -36,6 +37,8 @@ pub(super) struct PluginAttempt<'a> {
 pub(super) struct AttemptEnd {
     pub(super) exit: Exit,
     pub(super) settlement: Settlement,
+    /// What holds the message back, where it is hidden for that.
+    pub(super) to_hide: Option<Box<ToHide>>,
 }
 
 impl<'a> PluginAttempt<'a> {

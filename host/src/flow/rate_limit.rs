@@ -1,6 +1,7 @@
 //! The rates that a plugin's runs keep to: a message waits for its start before it is claimed, and
 //! holds nothing meanwhile.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -8,11 +9,14 @@ use wasq_core::clock;
 use wasq_core::message::Message;
 
 use super::plugin_attempt::PluginAttempt;
+use super::services::Services;
+use crate::admission::breaker;
 use crate::admission::fleet_pools::FleetPool;
 use crate::admission::permits::Needs;
 use crate::admission::rates::{BucketId, Claimant, Limited, RateKey, Slot};
 use crate::exit::Exit;
 use crate::plugins::Plugin;
+use crate::plugins::manifest::Manifest;
 use crate::plugins::rate_use::RateUse;
 
 /// A slot of each rate, once there is one. None where the message would not run anyway: it gets
@@ -24,10 +28,28 @@ pub async fn slots_for(
 ) -> Result<Vec<Slot>, Exit> {
     let (services, manifest) = (plugin_attempt.services, &plugin.manifest);
     let is_expired = manifest.max_age.is_some_and(|max_age| plugin_attempt.age() > max_age);
-    if is_expired || services.breakers.is_open(&manifest.name, services.clock.now()) {
+    let scope = breaker_scope(services, message, plugin);
+    if is_expired || services.breakers.is_open(&scope, services.clock.now()) {
         return Ok(Vec::new());
     }
-    wait(plugin_attempt, &buckets(plugin_attempt, message, plugin)).await
+    wait(plugin_attempt, &buckets(services, message, plugin)).await
+}
+
+/// What the breakers of a plugin are told apart by for this message: the plugin, and the keys of
+/// its rates.
+pub fn breaker_scope<'p>(services: &Services, message: &Message, plugin: &'p Plugin) -> Cow<'p, str> {
+    let Manifest { name, rates, .. } = &plugin.manifest;
+    if rates.iter().all(|used| used.key.is_none()) {
+        return breaker::scope(name, None);
+    }
+    let keyed = buckets(services, message, plugin).into_iter().filter(|bucket| bucket.has_key());
+    let keys: Vec<_> = keyed.map(|bucket| services.rates.label(&bucket)).collect();
+    breaker::scope(name, (!keys.is_empty()).then(|| keys.join(", ")))
+}
+
+/// The rate of this name, as it is for this message.
+pub fn bucket_of(services: &Services, message: &Message, plugin: &Plugin, rate: &str) -> Option<BucketId> {
+    buckets(services, message, plugin).into_iter().find(|bucket| services.rates.name(bucket) == rate)
 }
 
 /// The permits of a run whose slots are still good. Permits may have taken their time, and a slot is
@@ -41,7 +63,7 @@ pub async fn in_time(
     mut slots: Vec<Slot>,
 ) -> Result<Vec<OwnedSemaphorePermit>, Exit> {
     let services = plugin_attempt.services;
-    let buckets = buckets(plugin_attempt, message, plugin);
+    let buckets = buckets(services, message, plugin);
     loop {
         let now = clock::now();
         let are_good = slots.len() == buckets.len() && slots.iter().all(|slot| slot.good_until > now);
@@ -56,6 +78,12 @@ pub async fn in_time(
 
 async fn wait(plugin_attempt: &PluginAttempt<'_>, buckets: &[BucketId]) -> Result<Vec<Slot>, Exit> {
     let PluginAttempt { services, runtime, delivery, lease, in_hand, .. } = *plugin_attempt;
+    if let Some(slots) = services.rates.try_acquire(buckets, delivery.sent_at) {
+        return Ok(slots);
+    }
+    for bucket in buckets {
+        runtime.meters.limited(format!("rate:{}", services.rates.name(bucket)), clock::now());
+    }
     let is_returned = delivery.receive_count > 1;
     let claimant = Claimant { sent_at: delivery.sent_at, is_returned, in_hand, room: &runtime.waiting_room };
     tokio::select! {
@@ -69,13 +97,13 @@ async fn wait(plugin_attempt: &PluginAttempt<'_>, buckets: &[BucketId]) -> Resul
 }
 
 /// What its rates are for this message. One that the config does not have bounds nothing.
-fn buckets(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin: &Plugin) -> Vec<BucketId> {
+fn buckets(services: &Services, message: &Message, plugin: &Plugin) -> Vec<BucketId> {
     let bucket = |used: &RateUse| {
         let key = match &used.key {
             None => RateKey::All,
             Some(template) => RateKey::of(template.render_plain(&message.body, &message.attributes)),
         };
-        plugin_attempt.services.rates.bucket(&used.rate, key)
+        services.rates.bucket(&used.rate, key)
     };
     let mut buckets: Vec<_> = plugin.manifest.rates.iter().filter_map(bucket).collect();
     // Two templates may come to one key: a run takes one slot of it.

@@ -10,6 +10,7 @@ use wasq_queues::QueueRules;
 
 use super::claim::{Claimed, Recorded};
 use super::decide::{HELD_BACK, QueueAction, Settlement, letter_wait};
+use super::held_back::held_back;
 use super::insist::insist;
 use super::pending;
 use super::plugin_attempt::{AttemptEnd, PluginAttempt};
@@ -75,7 +76,11 @@ pub async fn record(
     if let Some((schedule, tick)) = own_key.and_then(|message| schedule_of(&message.key)) {
         keep_outcome(plugin_attempt, schedule, tick, &exit, &settlement).await;
     }
-    AttemptEnd { exit, settlement }
+    let to_hide = match settlement.queue {
+        QueueAction::Hide(_) => held_back(plugin_attempt, &exit).map(Box::new),
+        QueueAction::Delete | QueueAction::Leave => None,
+    };
+    AttemptEnd { exit, settlement, to_hide }
 }
 
 /// Says in the ledger what became of a schedule's message.

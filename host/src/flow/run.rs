@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use wasq_core::clock;
 use wasq_core::message::Message;
 
 use super::claim::{Claimed, Recorded};
@@ -35,7 +36,7 @@ pub async fn run<'a>(
         Ok(Some(finished)) => return (send(plugin_attempt, claim, finished).await, None),
         Ok(None) => {}
     }
-    match admit(plugin_attempt, plugin, claim) {
+    match admit(plugin_attempt, message, plugin, claim) {
         Err(exit) => (exit, None),
         Ok(admitted) => (run_admitted(plugin_attempt, message, plugin, claim, slots).await, Some(admitted)),
     }
@@ -131,7 +132,12 @@ async fn send(plugin_attempt: &PluginAttempt<'_>, claim: &Claimed, finished: Fin
 }
 
 /// Lets a run start, or says what speaks against it.
-fn admit<'a>(plugin_attempt: &PluginAttempt<'a>, plugin: &'a Plugin, claim: &Claimed) -> Result<Admitted<'a>, Exit> {
+fn admit<'a>(
+    plugin_attempt: &PluginAttempt<'a>,
+    message: &Message,
+    plugin: &'a Plugin,
+    claim: &Claimed,
+) -> Result<Admitted<'a>, Exit> {
     let (services, manifest, fresh) = (plugin_attempt.services, &plugin.manifest, &claim.fresh);
     // A message that is received for the tenth time may have waited nine times.
     let exhausted = claim.is_recorded()
@@ -143,7 +149,8 @@ fn admit<'a>(plugin_attempt: &PluginAttempt<'a>, plugin: &'a Plugin, claim: &Cla
     if manifest.max_age.is_some_and(|max_age| plugin_attempt.age() > max_age) {
         return Err(Exit::Expired { discard: manifest.on_expired == OnExpired::Discard });
     }
-    let admitted = services.breakers.admit(&manifest.name, services.clock.now());
+    let scope = rate_limit::breaker_scope(services, message, plugin);
+    let admitted = services.breakers.admit(scope, services.clock.now());
     admitted.map_err(|refused| Exit::BreakerOpen { dependency: refused.dependency, remaining: refused.remaining })
 }
 
@@ -157,6 +164,9 @@ async fn attempt(
 ) -> Result<RunReport, Exit> {
     let (services, manifest) = (plugin_attempt.services, &plugin.manifest);
     let fleet = services.fleet_pools.of(&manifest.pools);
+    for pool in fleet.iter().filter(|pool| pool.is_used_up()) {
+        plugin_attempt.runtime.meters.limited(format!("pool:{}", pool.name()), clock::now());
+    }
     let permits = async {
         let permits = services.permits.acquire(Needs { fleet: &fleet, ..plugin.into() }).await;
         match manifest.rates.is_empty() {

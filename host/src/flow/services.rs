@@ -14,11 +14,13 @@ use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
 
 use super::recent::Recent;
 use super::settle::Settler;
-use crate::admission::breaker::Breakers;
+use crate::admission::breaker::{Breakers, Standing};
 use crate::admission::fleet_pools::FleetPools;
+use crate::admission::hidden::{HeldBy, HiddenMessages, Room};
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
 use crate::admission::rates::Rates;
+use crate::admission::set_limits::SetLimits;
 use crate::config::{Limits, QueueConfig};
 use crate::groups::GroupStore;
 use crate::lease::Keeper;
@@ -43,6 +45,8 @@ pub struct Services {
     /// What the whole fleet may do.
     pub rates: Rates,
     pub fleet_pools: FleetPools,
+    /// What operators have set of it while the hosts run.
+    pub set_limits: SetLimits,
     /// Where that is counted; none where the ledger keeps no documents.
     pub quotas: Option<Arc<QuotaStore>>,
     pub ledger: Arc<dyn Ledger>,
@@ -52,6 +56,8 @@ pub struct Services {
     /// Messages that belong together; none where the ledger keeps no documents.
     pub groups: Option<Arc<GroupStore>>,
     pub breakers: Breakers,
+    /// Messages that are hidden because something holds them back.
+    pub hidden: Arc<HiddenMessages>,
     pub stats: Stats,
     pub health: Health,
     pub pauses: Pauses,
@@ -64,6 +70,24 @@ pub struct Services {
     pub outlets: Arc<Outlets>,
     /// Cancelled when the drain has taken too long: what runs is stopped, uncounted.
     pub interrupt: CancellationToken,
+}
+
+impl Services {
+    /// How many of the messages can go on that something has held back.
+    pub fn room_for(&self, held_by: &HeldBy) -> Room {
+        match held_by {
+            HeldBy::Breaker(scope) => match self.breakers.standing(scope, self.clock.now()) {
+                Standing::Closed => Room::All,
+                Standing::ProbeIsDue => Room::Some(1),
+                Standing::Open => Room::Some(0),
+            },
+            HeldBy::Rate(bucket) => Room::Some(self.rates.room(bucket)),
+            HeldBy::Pause(target) => match self.pauses.has(target, self.clock.unix_ms()) {
+                true => Room::Some(0),
+                false => Room::All,
+            },
+        }
+    }
 }
 
 /// One queue, and what settles its deliveries.

@@ -20,6 +20,7 @@ use wasq_queues::{BATCH_MAX_ENTRIES, Queue, QueueError};
 use super::decide::QueueAction;
 use super::leftover::Leftover;
 use super::retry::visibility_s;
+use crate::admission::hidden::{HiddenMessages, HidingPlace, ToHide};
 use crate::lease::Lease;
 use crate::telemetry::metrics::{Counter, QueueMeters};
 use crate::telemetry::spans::Span;
@@ -45,10 +46,21 @@ pub struct Settler {
     times: Arc<Mutex<Times>>,
 }
 
+/// What every call needs.
+#[derive(Clone)]
+struct Calls {
+    place: Arc<HidingPlace>,
+    hidden: Arc<HiddenMessages>,
+    meters: Arc<QueueMeters>,
+    times: Arc<Mutex<Times>>,
+}
+
 struct Item {
     lease: Lease,
     operation: Operation,
     decided_at: Instant,
+    /// What holds it back, where it is hidden for that.
+    to_hide: Option<Box<ToHide>>,
     span: Span,
     /// Its body in S3, to be deleted once the message is off its queue.
     leftover: Option<Box<Leftover>>,
@@ -70,11 +82,15 @@ impl Operation {
 }
 
 impl Settler {
-    pub fn start(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>) -> Self {
+    /// `hidden` hears of the messages that something holds back; at most `at_once` of them are shown
+    /// again at once.
+    pub fn start(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>, hidden: Arc<HiddenMessages>, at_once: usize) -> Self {
         let (items, waiting) = mpsc::channel(WAITING);
         let times = Arc::new(Mutex::new(Times::default()));
         let closing = CancellationToken::new();
-        let task = tokio::spawn(collect(queue, meters, waiting, closing.clone(), times.clone()));
+        let place = Arc::new(HidingPlace { queue, at_once });
+        let calls = Calls { place, hidden, meters, times: times.clone() };
+        let task = tokio::spawn(collect(calls, waiting, closing.clone()));
         Self { items, closing, task: Mutex::new(Some(task)), times }
     }
 
@@ -85,7 +101,14 @@ impl Settler {
 
     /// Hands a delivery over. It is held until its call is confirmed; then its leftover is
     /// deleted.
-    pub async fn settle(&self, lease: Lease, action: QueueAction, span: Span, leftover: Option<Box<Leftover>>) {
+    pub async fn settle(
+        &self,
+        lease: Lease,
+        action: QueueAction,
+        to_hide: Option<Box<ToHide>>,
+        span: Span,
+        leftover: Option<Box<Leftover>>,
+    ) {
         let decided_at = clock::now();
         let operation = match action {
             QueueAction::Leave => return,
@@ -98,7 +121,7 @@ impl Settler {
         if operation == Operation::Delete {
             lease.begin_delete();
         }
-        if self.items.send(Item { lease, operation, decided_at, span, leftover }).await.is_err() {
+        if self.items.send(Item { lease, operation, decided_at, to_hide, span, leftover }).await.is_err() {
             tracing::error!("the settler has ended; the message is delivered again");
         }
     }
@@ -116,14 +139,8 @@ impl Settler {
     }
 }
 
-async fn collect(
-    queue: Arc<dyn Queue>,
-    meters: Arc<QueueMeters>,
-    mut waiting: mpsc::Receiver<Item>,
-    closing: CancellationToken,
-    times: Arc<Mutex<Times>>,
-) {
-    let calls = TaskTracker::new();
+async fn collect(calls: Calls, mut waiting: mpsc::Receiver<Item>, closing: CancellationToken) {
+    let tasks = TaskTracker::new();
     let room = Arc::new(Semaphore::new(CALLS));
     while let Some(first) = receive(&mut waiting, &closing).await {
         let linger = tokio::time::sleep(LINGER);
@@ -136,7 +153,7 @@ async fn collect(
             if batch.len() == BATCH_MAX_ENTRIES {
                 break;
             }
-            next = match queue.keeps_order() {
+            next = match calls.place.queue.keeps_order() {
                 // Its group waits for it: what is there goes now.
                 true => waiting.try_recv().ok(),
                 false => tokio::select! {
@@ -149,9 +166,9 @@ async fn collect(
         for batch in [deletes, hides] {
             if !batch.is_empty() {
                 let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-                let (queue, meters, times) = (queue.clone(), meters.clone(), times.clone());
-                calls.spawn(async move {
-                    let leftovers = settle_batch(queue.as_ref(), &meters, batch, &times).await;
+                let calls = calls.clone();
+                tasks.spawn(async move {
+                    let leftovers = settle_batch(&calls, batch).await;
                     // S3 holds up no other call to the queue.
                     drop(permit);
                     join_all(leftovers.into_iter().map(|leftover| leftover.delete())).await;
@@ -159,8 +176,8 @@ async fn collect(
             }
         }
     }
-    calls.close();
-    calls.wait().await;
+    tasks.close();
+    tasks.wait().await;
 }
 
 /// The next settlement; none after the last that was handed over before the end.
@@ -175,15 +192,12 @@ async fn receive(waiting: &mut mpsc::Receiver<Item>, closing: &CancellationToken
 
 /// Makes the call, and tries what failed again while its lease holds. The answer is what is left of
 /// the messages that are deleted.
-async fn settle_batch(
-    queue: &dyn Queue,
-    meters: &QueueMeters,
-    mut batch: Vec<Item>,
-    times: &Mutex<Times>,
-) -> Vec<Box<Leftover>> {
+async fn settle_batch(calls: &Calls, mut batch: Vec<Item>) -> Vec<Box<Leftover>> {
+    let Calls { place, hidden, meters, times } = calls;
     let mut leftovers = Vec::new();
     for attempt in 1..=TRIES {
-        let answers = call(queue, &batch).await;
+        let called_at = clock::now();
+        let answers = call(&*place.queue, &batch).await;
         let (mut settled, mut failed) = (Vec::new(), Vec::new());
         for (mut item, answer) in batch.into_iter().zip(answers) {
             if let Err(error) = &answer {
@@ -195,6 +209,13 @@ async fn settle_batch(
                     meters.settle_duration.observe(clock::now() - item.decided_at);
                     settled.extend(deleted_after(&item));
                     leftovers.extend(item.leftover.take());
+                    if item.operation == Operation::Delete {
+                        meters.deleted.add(1);
+                    }
+                    if let (Operation::Hide { visibility_s }, Some(to_hide)) = (item.operation, item.to_hide.take()) {
+                        let returns_at = called_at + Duration::from_secs(visibility_s.into());
+                        hidden.add(*to_hide, place, item.lease.receipt(), returns_at);
+                    }
                 }
                 Err(QueueError::LeaseLost { message }) => {
                     tracing::debug!(%message, "settled too late; the ledger knows");

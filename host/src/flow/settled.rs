@@ -1,25 +1,35 @@
 //! What the queue is told of a delivery, out of what its plugins have come to.
 
 use super::decide::{DEAD_LETTER, PARK, QueueAction, Settlement};
+use super::plugin_attempt::AttemptEnd;
+use crate::admission::hidden::ToHide;
 
 /// What is told to the queue once every plugin has settled every record, and its name in traces.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settled {
     pub action: QueueAction,
     pub name: &'static str,
     /// Whether one of them sent a dead letter.
     pub has_letter: bool,
+    /// What holds it back, where it is hidden for that.
+    pub to_hide: Option<Box<ToHide>>,
 }
 
 impl Settled {
     pub fn of(settlement: &Settlement) -> Self {
-        Self { action: settlement.queue, name: settlement.name(), has_letter: settlement.is_dead_letter() }
+        let has_letter = settlement.is_dead_letter();
+        Self { action: settlement.queue, name: settlement.name(), has_letter, to_hide: None }
+    }
+
+    pub(super) fn of_attempt(ended: &AttemptEnd) -> Self {
+        Self { to_hide: ended.to_hide.clone(), ..Self::of(&ended.settlement) }
     }
 
     /// The delivery is deleted when all say so, else hidden for the shortest delay.
     pub fn of_all(all: impl Iterator<Item = Self>) -> Self {
-        let nobody = Self { action: QueueAction::Leave, name: QueueAction::Leave.name(), has_letter: false };
+        let nobody = Self::of(&Settlement::unrecorded(QueueAction::Leave));
         all.reduce(|a, b| {
+            let has_letter = a.has_letter || b.has_letter;
             let first = match (a.action, b.action) {
                 (QueueAction::Leave, _) | (QueueAction::Hide(_), QueueAction::Delete) => a,
                 (_, QueueAction::Leave) | (QueueAction::Delete, QueueAction::Hide(_)) => b,
@@ -32,7 +42,7 @@ impl Settled {
                 (QueueAction::Delete, QueueAction::Delete) if a.name == DEAD_LETTER => b,
                 (QueueAction::Delete, QueueAction::Delete) => a,
             };
-            Self { has_letter: a.has_letter || b.has_letter, ..first }
+            Self { has_letter, ..first }
         })
         .unwrap_or(nobody)
     }

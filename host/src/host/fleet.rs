@@ -1,11 +1,14 @@
-//! The task that keeps what the whole fleet may do: slots of rates, and leases of the fleet's pools.
+//! The task that keeps what the whole fleet may do: slots of rates, leases of the fleet's pools, what
+//! operators have set of these, and breakers; and that shows messages again when nothing holds them
+//! back any more.
 
 use std::sync::Arc;
 
-use futures::future::join;
+use futures::future::join5;
 use wasq_core::clock::SharedClock;
 use wasq_ledgers::Ledger;
 
+use crate::admission::hidden::HeldBy;
 use crate::flow::Services;
 use crate::quotas::QuotaStore;
 
@@ -17,7 +20,10 @@ pub fn quotas(ledger: &dyn Ledger, scope: &str, clock: SharedClock) -> Option<Ar
 /// Keeps them for as long as the host runs.
 pub async fn keep(services: Arc<Services>) {
     let store = services.quotas.as_deref();
-    join(services.rates.keep(store), services.fleet_pools.keep(store)).await;
+    let Services { rates, fleet_pools, set_limits, breakers, hidden, clock, limits, .. } = &*services;
+    let room = |held_by: &HeldBy| services.room_for(held_by);
+    let operators = set_limits.keep(store, rates, fleet_pools, &**clock, limits.pause_refresh);
+    join5(rates.keep(store), fleet_pools.keep(store), operators, breakers.keep(store), hidden.keep(room)).await;
 }
 
 /// This process among all that share the ledger: no other one has this name, also not the one that

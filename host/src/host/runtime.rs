@@ -5,19 +5,19 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasq_core::aws::s3::S3;
 use wasq_core::aws::sns::Sns;
-use wasq_ledgers::Ledger;
 use wasq_queues::{Broker, Brokers, QueueAddress};
 
 use super::outlet::sent_to;
 use super::queues::OpenQueue;
 use crate::config::{AwsConfig, Config};
-use crate::flow::QueueRuntime;
 use crate::flow::settle::Settler;
+use crate::flow::{QueueRuntime, Services};
 use crate::lease::Keeper;
 use crate::telemetry::metrics::QueueMeters;
 
 /// Begins the keeper and the settler of a queue. Nothing is received yet.
-pub fn start(open: OpenQueue, whole: &Config, ledger: &Arc<dyn Ledger>) -> QueueRuntime {
+pub fn start(open: OpenQueue, whole: &Config, services: &Services) -> QueueRuntime {
+    let Services { ledger, hidden, .. } = services;
     let OpenQueue { name, config, queue, retention, max_bytes, dlq, dlq_max_bytes, .. } = open;
     let aws = AwsConfig { region: queue.region(), ..whole.aws.clone() };
     let check = config.claim_check();
@@ -42,7 +42,7 @@ pub fn start(open: OpenQueue, whole: &Config, ledger: &Arc<dyn Ledger>) -> Queue
         waiting_room: Arc::new(Semaphore::new(whole.limits.rate_waiting)),
         name,
         keeper: Keeper::start(connect, config.visibility, ledger.clone(), meters.clone()),
-        settler: Settler::start(queue.clone(), meters.clone()),
+        settler: Settler::start(queue.clone(), meters.clone(), hidden.clone(), config.concurrency),
         meters,
         retention,
         max_bytes,

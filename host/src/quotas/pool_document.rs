@@ -44,9 +44,7 @@ pub struct Observed(BTreeMap<String, (u64, Instant)>);
 /// What a host has and needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
-    /// What it has leased, and how much of that is in use now.
     pub leased: usize,
-    pub in_use: usize,
     /// How many it could use, those in use included.
     pub wants: usize,
 }
@@ -54,6 +52,8 @@ pub struct Need {
 /// What a host may have now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
+    /// How many of its runs may have one. What is in use beyond that stays the host's until the runs
+    /// give it back.
     pub permits: usize,
     /// Others wait for some, or it waits itself: it should look again soon.
     pub is_contended: bool,
@@ -80,8 +80,7 @@ impl Observed {
 }
 
 impl PoolDocument {
-    /// What this host may have of the pool, over what stands there. It never has less than is in
-    /// use, nor more than others leave.
+    /// What this host may have of the pool, over what stands there: never more than others leave.
     pub fn part(&self, me: &str, size: usize, need: Need) -> Part {
         let others = || self.hosts.iter().filter(|(host, _)| *host != me).map(|(_, lease)| lease);
         let free = size.saturating_sub(others().map(|lease| lease.permits).sum());
@@ -92,7 +91,7 @@ impl PoolDocument {
         let ahead = if others_wait || need.wants <= need.leased { 0 } else { (size / CHUNKS).max(1) };
         let asked = (need.wants + ahead).max(kept);
         let fair = if others_wait { size.div_ceil(claimants.max(1)) } else { size };
-        let permits = asked.min(free).min(fair).max(need.in_use);
+        let permits = asked.min(free).min(fair);
         Part { permits, is_contended: others_wait || need.wants > permits, hosts: claimants.max(1) }
     }
 

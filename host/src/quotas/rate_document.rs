@@ -56,6 +56,9 @@ impl Pace {
 pub struct RateDocument {
     /// The time of the first slot that nobody has taken, in nanoseconds since 1970.
     next_ns: u64,
+    /// From one slot to the next, as the host saw it that took the last ones; 0 if it did not say.
+    #[serde(default)]
+    interval_ns: u64,
     /// When each host has last taken one, in milliseconds since 1970.
     hosts: BTreeMap<String, u64>,
 }
@@ -99,6 +102,13 @@ pub fn take(document: Option<RateDocument>, pace: Pace, wanted: Wanted<'_>) -> (
     let now_ns = wanted.now_ms * NS_PER_MS;
     let interval_ns = pace.interval.as_nanos() as u64;
     let tolerance_ns = pace.tolerance().as_nanos() as u64;
+    // Slots that were taken at another pace are as many at this one.
+    if document.interval_ns > 0 {
+        let ahead_ns = u128::from(document.next_ns.saturating_sub(now_ns));
+        let ahead_ns = ahead_ns * u128::from(interval_ns) / u128::from(document.interval_ns);
+        document.next_ns = document.next_ns.min(now_ns).saturating_add(ahead_ns as u64);
+    }
+    document.interval_ns = interval_ns;
     let first_ns = document.next_ns.max(now_ns);
     let usable_ns = first_ns - tolerance_ns.min(first_ns);
     let wait_ns = usable_ns.saturating_sub(now_ns);

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wasq_core::clock::SharedClock;
-use wasq_ledgers::documents::{Documents, Put, change, parse};
+use wasq_core::message::UnixMs;
+use wasq_ledgers::documents::{Change, Documents, LIST_MAX, Put, change, parse};
 use wasq_ledgers::{Ledger, LedgerError};
 
+use super::breaker_document::{BREAKERS, BreakerDocument, BreakerEvent};
+use super::host_report::{self, HOST_PREFIX, HostReport};
+use super::limit_document::{LIMITS, LimitDocument, LimitName, SetLimit, TooMany};
 use super::pool_document::{KEPT, Need, Observed, Part, PoolDocument};
 use super::rate_document::{Pace, Taken, Wanted, take};
 
@@ -56,6 +60,62 @@ impl QuotaStore {
         in_time(change(&*self.documents, &id, decide)).await
     }
 
+    /// Says what has become of breakers, and hears of those that are open, at which time of the wall
+    /// clock.
+    ///
+    /// # Errors
+    /// The ledger does not answer, or not in time.
+    pub async fn breakers(&self, events: &[BreakerEvent]) -> Result<(BreakerDocument, u64), LedgerError> {
+        let decide = |found| {
+            let now_ms = self.clock.unix_ms().0;
+            let (document, change) = BreakerDocument::apply(found, events, &self.host, now_ms);
+            let change = if events.is_empty() { Change::Leave } else { change };
+            ((document, now_ms), change)
+        };
+        in_time(change(&*self.documents, BREAKERS, decide)).await
+    }
+
+    /// Says what this host does, and hears what all of them do.
+    ///
+    /// # Errors
+    /// The ledger does not answer, or not in time.
+    pub async fn report(&self, own: &HostReport) -> Result<Vec<HostReport>, LedgerError> {
+        let id = format!("{HOST_PREFIX}{}", self.host);
+        let decide = |_: Option<HostReport>| ((), Change::Write(own.clone(), host_report::KEPT));
+        in_time(async {
+            change(&*self.documents, &id, decide).await?;
+            let all = self.documents.list(HOST_PREFIX, LIST_MAX, None).await?;
+            all.iter().map(|listed| parse(&listed.id, &listed.value)).collect()
+        })
+        .await
+    }
+
+    /// The limits that operators have set.
+    ///
+    /// # Errors
+    /// The ledger does not answer, or not in time.
+    pub async fn limits(&self) -> Result<LimitDocument, LedgerError> {
+        in_time(async {
+            let found = self.documents.get(LIMITS).await?;
+            Ok(found.map(|document| parse(LIMITS, &document.value)).transpose()?.unwrap_or_default())
+        })
+        .await
+    }
+
+    /// Sets a limit, or resets it. The answer is what was set before.
+    ///
+    /// # Errors
+    /// The ledger does not answer, or not in time. There is no room for one more.
+    pub async fn set_limit(
+        &self,
+        name: &LimitName,
+        limit: Option<&SetLimit>,
+        now: UnixMs,
+    ) -> Result<Result<Option<SetLimit>, TooMany>, LedgerError> {
+        let decide = |found| LimitDocument::change(found, name, limit.cloned(), now);
+        in_time(change(&*self.documents, LIMITS, decide)).await
+    }
+
     /// Who has what of a pool, as the ledger has it.
     ///
     /// # Errors
@@ -69,9 +129,8 @@ impl QuotaStore {
         .await
     }
 
-    /// Leases a part of a pool, or gives it back. `shrink` gives up as many permits as can be given
-    /// up of those that the host has beyond the part, and says what it has then: it does so before
-    /// others may have them. Where nothing changes, the lease is renewed only if it must be. The
+    /// Leases a part of a pool, or gives it back. `shrink` gives up what the host has beyond the part,
+    /// as far as no run has it, and says what is left: it does so before others may have it. Where nothing changes, the lease is renewed only if it must be. The
     /// answer is the part, and whether the lease was renewed.
     ///
     /// # Errors
@@ -103,7 +162,7 @@ impl QuotaStore {
                 let renewed = document.renewed(&self.host, permits, need.wants, &dead);
                 let value = serde_json::to_vec(&renewed).expect("it is text and numbers");
                 match self.documents.put(Put { id: id.clone(), expects, value: value.into(), kept: KEPT }).await {
-                    Ok(_) => return Ok((Part { permits, ..part }, true)),
+                    Ok(_) => return Ok((part, true)),
                     Err(LedgerError::Stale) => {}
                     Err(error) => return Err(error),
                 }

@@ -6,13 +6,17 @@ mod gather;
 pub mod otlp;
 mod prometheus;
 mod sample;
+mod scale;
 
 use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 
 pub use emf::{Before, emf, write_emf};
 pub use gather::{Family, Series, Value, gather};
 pub use prometheus::{CONTENT_TYPE, text};
 pub use sample::sample;
+pub use scale::{Depth, QueueScale, Scale, follow_scale};
 
 use crate::growing_list::GrowingList;
 
@@ -23,6 +27,8 @@ use crate::flow::{QueueRuntime, Services};
 pub struct Source {
     pub services: Arc<Services>,
     pub open: GrowingList<Arc<QueueRuntime>>,
+    /// How many hosts the work needs, as was found last.
+    pub scale: Arc<ArcSwapOption<Scale>>,
 }
 
 impl Source {

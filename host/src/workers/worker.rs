@@ -244,7 +244,7 @@ impl Worker {
             };
             // What a poll brings after the stop was not begun, and goes back at once.
             if !in_order || self.stop.is_cancelled() {
-                self.runtime.settler.settle(lease, QueueAction::PUT_BACK, Span::NONE, None).await;
+                self.runtime.settler.settle(lease, QueueAction::PUT_BACK, None, Span::NONE, None).await;
                 continue;
             }
             let action = flow::handle(&self.services, &self.runtime, batch, &delivery, lease, &in_hand).await;

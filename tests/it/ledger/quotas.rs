@@ -76,8 +76,15 @@ fn pace(limit: &str) -> Pace {
 
 pub async fn hosts_that_take_slots_at_once_never_take_the_same(hosts: &Hosts) {
     let pace = pace("200/s");
-    let takes = (0..16).map(|n| take(if n % 2 == 0 { &hosts.one } else { &hosts.other }, "r", pace, 1 + n % 5));
-    let mut all: Vec<_> = futures::future::join_all(takes).await.concat();
+    let takes = async |host, first: u32| {
+        let mut taken = Vec::new();
+        for n in first..first + 8 {
+            taken.extend(take(host, "r", pace, 1 + n % 5).await);
+        }
+        taken
+    };
+    let (mut all, of_other) = tokio::join!(takes(&hosts.one, 0), takes(&hosts.other, 2));
+    all.extend(of_other);
     all.sort_unstable();
     assert!(all.len() >= 16, "{all:?}");
     // Wall clocks have milliseconds.
@@ -102,7 +109,7 @@ pub async fn a_slow_rate_says_to_the_other_host_when_its_next_slot_is(hosts: &Ho
 
 /// Leases what the host wants, of which it has nothing so far.
 async fn lease(host: &QuotaStore, leased: usize, wants: usize) -> usize {
-    let need = || Need { leased, in_use: 0, wants };
+    let need = || Need { leased, wants };
     let (part, _) =
         host.lease("p", 10, &mut Observed::default(), true, need, |permits| permits).await.expect("it answers");
     part.permits

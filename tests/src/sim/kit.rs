@@ -8,9 +8,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
 use wasq::admission::fleet_pools::FleetPools;
+use wasq::admission::hidden::HiddenMessages;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
 use wasq::admission::rates::Rates;
+use wasq::admission::set_limits::SetLimits;
 use wasq::config::{Config, Envelope, Limits, QueueConfig};
 use wasq::flow::recent::Recent;
 use wasq::flow::settle::Settler;
@@ -98,6 +100,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         permits: Permits::new(&kit.limits),
         rates: Rates::of(quotas::rates(), &kit.limits),
         fleet_pools: FleetPools::new(&quotas::pools()),
+        set_limits: SetLimits::default(),
         quotas: None,
         groups: timers
             .as_ref()
@@ -106,6 +109,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         schedules: Schedules::default(),
         ledger: ledger.clone(),
         breakers: Breakers::new(&kit.limits),
+        hidden: Arc::new(HiddenMessages::new(kit.limits.hidden_messages)),
         stats: Stats::default(),
         health: Health::default(),
         pauses: Pauses::default(),
@@ -135,13 +139,15 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
     let services = Arc::new(services);
     seat.take(&services);
     let quotas = plan.has_quotas.then(|| quotas::begin(&services, seat)).flatten();
+    let kept = services.clone();
+    tokio::spawn(async move { kept.hidden.keep(|held_by| kept.room_for(held_by)).await });
     let mut workers = Workers::new(services.clone());
     workers.begin(QueueRuntime {
         s3: None,
         sns: None,
         name: "jobs".into(),
         keeper,
-        settler: Settler::start(jobs.clone(), meters.clone()),
+        settler: Settler::start(jobs.clone(), meters.clone(), services.hidden.clone(), config.concurrency),
         meters,
         queue: jobs,
         retention: Retention::default(),

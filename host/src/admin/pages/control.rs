@@ -18,7 +18,7 @@ use super::limits;
 use super::schedules;
 use crate::admin::app::App;
 use crate::admin::extractors::Viewer;
-use crate::admission::breaker::BreakerStatus;
+use crate::admission::breaker::status::BreakerStatus;
 use crate::plugins::TypePattern;
 
 pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(done): Query<Done>) -> Markup {
@@ -127,7 +127,10 @@ fn breakers(breakers: &[BreakerStatus]) -> Markup {
                     tbody {
                         @for breaker in breakers {
                             tr {
-                                th scope="row" { (breaker.dependency) }
+                                th scope="row" {
+                                    (breaker.dependency)
+                                    @if let Some(key) = &breaker.key { " " span .dim { "for " (key) } }
+                                }
                                 td {
                                     @match (breaker.open, breaker.probe_in_ms) {
                                         (false, _) => span .pill.plain { "closed" },

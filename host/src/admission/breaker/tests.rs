@@ -1,5 +1,6 @@
 //! Breakers on a clock that the test moves.
 
+use super::status::{BreakerStatus, LISTED_MAX};
 use super::*;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
@@ -36,7 +37,7 @@ impl Bench {
 
     /// A run that starts whatever the breakers say, as one that began before they opened.
     fn early(&self, plugin: &'static str) -> Admitted<'static> {
-        Admitted { breakers: self.breakers, plugin, probe: None }
+        Admitted { breakers: self.breakers, scope: plugin.into(), probe: None }
     }
 
     fn fails(&self, plugin: &'static str, dependency: &str) -> Duration {
@@ -263,6 +264,7 @@ fn a_listing_says_how_long_a_breaker_is_open_and_when_it_is_probed() {
     bench.fails("p", "api");
     let status = |plugin: &str, dependency: &str, open, open_for_ms, failures, probing, probe_in_ms| BreakerStatus {
         plugin: plugin.into(),
+        key: None,
         dependency: dependency.into(),
         open,
         open_for_ms,
@@ -283,4 +285,34 @@ fn a_listing_says_how_long_a_breaker_is_open_and_when_it_is_probed() {
     probe.unavailable("api", None, bench.now);
     let again = status("p", "api", true, 2_500, 3, false, 4_000);
     assert_eq!(bench.breakers.status(bench.now), [again, web, db]);
+}
+
+#[test]
+fn a_key_holds_no_other_key_back() {
+    let bench = Bench::new();
+    let [one, other] = ["stripe:1", "stripe:2"].map(|key| scope("p", Some(key.into())));
+    let told = Admitted { breakers: bench.breakers, scope: one.clone(), probe: None };
+    told.unavailable("api", Some(S(30)), bench.now);
+    assert_eq!(bench.breakers.standing(&one, bench.now), Standing::Open);
+    assert_eq!(bench.breakers.standing(&other, bench.now), Standing::Closed);
+    let listed = bench.breakers.status(bench.now);
+    assert_eq!((listed.len(), listed[0].plugin.as_str(), listed[0].key.as_deref()), (1, "p", Some("stripe:1")));
+    assert_eq!((plugin_of(&one), plugin_of("p")), ("p", "p"));
+}
+
+#[test]
+fn very_many_keys_cost_bounded_memory_and_the_open_ones_are_listed_first() {
+    let limits = Limits { breaker_failures: 2, rate_keys: 200, ..Limits::default() };
+    let (breakers, now) = (Breakers::new(&limits), wasq_core::clock::now());
+    for key in 0..1_000 {
+        let scope = scope("p", Some(key.to_string()));
+        let after = (key % 10 == 0).then(|| S(30));
+        Admitted { breakers: &breakers, scope, probe: None }.unavailable("api", after, now);
+    }
+    let listed = breakers.status(now);
+    assert_eq!((breakers.lock().by_scope.len(), listed.len()), (200, LISTED_MAX));
+    assert!(listed.iter().all(|breaker| breaker.open), "those are more than are listed");
+    assert_eq!(breakers.count_open(), 100, "what is open is not forgotten");
+    let worst = breakers.by_dependency(now);
+    assert_eq!((worst.len(), worst[0].open), (1, true));
 }

@@ -16,6 +16,8 @@ use crate::quotas::rate_document::{AHEAD, Pace, Taken, WINDOW};
 pub const GRACE: Duration = Duration::from_millis(150);
 /// More slots are asked for when those in hand end within this time.
 const REFILL: Duration = Duration::from_millis(300);
+/// Hidden messages are shown again when they would have a slot within this time.
+const SOON: Duration = Duration::from_secs(1);
 /// The least time between two calls for one bucket.
 const BETWEEN: Duration = Duration::from_millis(50);
 /// The wait after a call that failed.
@@ -88,6 +90,14 @@ impl Bucket {
             usable_at: now,
             counts: Counts::default(),
         }
+    }
+
+    /// Another limit holds from now on. Slots of the old one are not used.
+    pub fn change_pace(&mut self, pace: Pace, now: Instant) {
+        self.pace = pace;
+        self.chunks.clear();
+        self.returns = Returns::new(now);
+        (self.ask_at, self.usable_at) = (now, now);
     }
 
     /// Whether a slot can be used now.
@@ -228,6 +238,15 @@ impl Bucket {
             None => self.usable_at.saturating_duration_since(now),
         };
         first.saturating_add(others)
+    }
+
+    /// How many more messages would have a slot soon.
+    pub fn room(&self, now: Instant) -> usize {
+        let first = self.wait_behind(self.line.len(), now);
+        match SOON.checked_sub(first) {
+            None => 0,
+            Some(rest) => 1 + (rest.as_nanos() / self.shared_interval().as_nanos().max(1)) as usize,
+        }
     }
 
     /// For how long a message is to be hidden that cannot wait here.

@@ -30,6 +30,13 @@ pub struct BucketId {
     pub(super) key: RateKey,
 }
 
+impl BucketId {
+    /// Whether it is for one key.
+    pub fn has_key(&self) -> bool {
+        self.key != RateKey::All
+    }
+}
+
 impl RateKey {
     /// The key of a message, which may be of any length.
     pub fn of(key: Option<String>) -> Self {
@@ -37,6 +44,16 @@ impl RateKey {
             None => Self::Missing,
             Some(key) if key.len() <= KEY_MAX_BYTES => Self::Key(key.into()),
             Some(key) => Self::Digest(blake3::hash(key.as_bytes()).to_hex().as_str().into()),
+        }
+    }
+
+    /// As people read it: the digest of a long one, and `(no key)` of those that have none.
+    pub(super) fn label(&self) -> String {
+        match self {
+            Self::All => String::new(),
+            Self::Missing => "(no key)".to_owned(),
+            Self::Key(key) => key.to_string(),
+            Self::Digest(digest) => format!("blake3:{digest}"),
         }
     }
 
@@ -127,6 +144,15 @@ impl Buckets {
             entry.due_at = due_at;
         }
         Some(answer)
+    }
+
+    /// Another limit of a rate holds from now on, for all its keys.
+    pub fn change_pace(&mut self, rate: usize, pace: Pace, now: Instant) {
+        let numbers: Vec<_> =
+            self.numbers.iter().filter(|(id, _)| id.rate == rate).map(|(_, number)| *number).collect();
+        for number in numbers {
+            self.change_number(number, now, |bucket, now| bucket.change_pace(pace, now));
+        }
     }
 
     /// The buckets with something to be done by now.

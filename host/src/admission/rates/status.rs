@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::bucket::Counts;
-use super::buckets::RateKey;
 use super::{Rate, Rates};
 
 /// Keys of a rate that are listed: those that most messages wait for, and then those that were used
@@ -14,8 +13,11 @@ const KEYS_SHOWN: usize = 10;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateStatus {
     pub name: String,
-    /// As the config has it: `100/s`.
+    /// The limit that holds, as the config would have it: `100/s`.
     pub limit: String,
+    /// The config's limit, where an operator has set another one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub configured: Option<String>,
     pub per_second: f64,
     pub burst: u32,
     /// Hosts that share it, as far as this one knows.
@@ -50,10 +52,12 @@ impl Rates {
         let state = self.state.lock();
         let of_config = |(at, rate): (usize, &Rate)| {
             let Counts { used, hidden, lost } = state.forgotten(at);
+            let (limit, configured) = (*rate.limit.lock(), rate.config.limit);
             RateStatus {
                 name: rate.name.clone(),
-                limit: rate.config.limit.to_string(),
-                per_second: rate.config.limit.per_second(),
+                limit: limit.to_string(),
+                configured: (limit != configured).then(|| configured.to_string()),
+                per_second: limit.per_second(),
                 burst: rate.config.burst,
                 hosts: 1,
                 waiting: 0,
@@ -73,14 +77,16 @@ impl Rates {
             rate.started += counts.used;
             rate.hidden += counts.hidden;
             rate.lost += counts.lost;
-            let key = match &id.key {
-                RateKey::All => continue,
-                RateKey::Missing => "(no key)".to_owned(),
-                RateKey::Key(key) => key.to_string(),
-                RateKey::Digest(digest) => format!("blake3:{digest}"),
-            };
+            if !id.has_key() {
+                continue;
+            }
             rate.keys += 1;
-            rate.top.push(KeyStatus { key, waiting: bucket.line.len(), started: counts.used, hidden: counts.hidden });
+            rate.top.push(KeyStatus {
+                key: id.key.label(),
+                waiting: bucket.line.len(),
+                started: counts.used,
+                hidden: counts.hidden,
+            });
         }
         drop(state);
         for rate in &mut all {

@@ -11,25 +11,25 @@ fn document(hosts: &[(&str, usize, usize)]) -> PoolDocument {
 
 #[test]
 fn a_host_gets_what_it_can_use_of_what_others_leave() {
-    let check = |others: &[(&str, usize, usize)], (leased, in_use, wants), expect| {
-        let part = document(others).part("me", 32, Need { leased, in_use, wants });
-        assert_eq!((part.permits, part.is_contended), expect, "{others:?} {leased} {in_use} {wants}");
+    let check = |others: &[(&str, usize, usize)], (leased, wants), expect| {
+        let part = document(others).part("me", 32, Need { leased, wants });
+        assert_eq!((part.permits, part.is_contended), expect, "{others:?} {leased} {wants}");
     };
     // Alone: what it needs and a few more, and what it has.
-    check(&[], (0, 0, 5), (7, false));
-    check(&[], (7, 6, 6), (7, false));
-    check(&[], (7, 0, 0), (7, false));
-    check(&[], (0, 0, 100), (32, true));
+    check(&[], (0, 5), (7, false));
+    check(&[], (7, 6), (7, false));
+    check(&[], (7, 0), (7, false));
+    check(&[], (0, 100), (32, true));
     // Others have some, and enough.
-    check(&[("a", 30, 30)], (0, 0, 5), (2, true));
-    check(&[("a", 20, 10)], (0, 0, 5), (7, false));
-    // Others wait: each has its share, and nobody is stopped for that.
-    check(&[("a", 0, 9)], (32, 32, 32), (32, true));
-    check(&[("a", 0, 9)], (32, 20, 32), (20, true));
-    check(&[("a", 0, 9)], (32, 3, 32), (16, true));
-    check(&[("a", 0, 9)], (32, 3, 3), (3, true));
-    check(&[("a", 0, 9)], (7, 0, 0), (0, true));
-    check(&[("a", 10, 99), ("b", 11, 99)], (10, 10, 99), (11, true));
+    check(&[("a", 30, 30)], (0, 5), (2, true));
+    check(&[("a", 20, 10)], (0, 5), (7, false));
+    // Others wait: each has its share, also of what is in use.
+    check(&[("a", 0, 9)], (32, 32), (16, true));
+    check(&[("a", 0, 9)], (32, 3), (3, true));
+    check(&[("a", 0, 9)], (7, 0), (0, true));
+    check(&[("a", 10, 99), ("b", 11, 99)], (10, 99), (11, true));
+    // Others have taken what it still uses.
+    check(&[("a", 32, 32)], (4, 4), (0, true));
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn whatever_hosts_ask_for_the_pool_is_never_exceeded() {
             let (leased, in_use) = hosts[at];
             let me = format!("host-{at}");
             let wants = in_use.max(rng.usize(0..=30));
-            let part = document.part(&me, size, Need { leased, in_use, wants });
-            assert!(part.permits >= in_use, "seed {seed}");
-            document = document.renewed(&me, part.permits, wants, &[]);
-            hosts[at] = (part.permits, rng.usize(0..=part.permits));
+            let part = document.part(&me, size, Need { leased, wants });
+            let has = part.permits.max(in_use);
+            document = document.renewed(&me, has, wants, &[]);
+            hosts[at] = (has, rng.usize(0..=has));
             let leased: usize = document.hosts.values().map(|lease| lease.permits).sum();
             assert!(leased <= size, "seed {seed}: {leased} of {size}");
         }
@@ -65,7 +65,7 @@ fn a_host_whose_beat_stands_still_is_dead_after_a_lease() {
     let late = began + DEAD + Duration::from_millis(1);
     assert_eq!(observed.note(&ledger, "me", late), ["b"]);
     let without = ledger.without(&["b".into()]);
-    let need = Need { leased: 1, in_use: 1, wants: 9 };
+    let need = Need { leased: 1, wants: 9 };
     assert_eq!(without.part("me", 8, need).permits, 4, "what it had is free");
     ledger = without.renewed("me", 4, 9, &["b".into()]);
     assert_eq!(ledger.hosts.keys().collect::<Vec<_>>(), ["a", "me"]);

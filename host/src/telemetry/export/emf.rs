@@ -53,10 +53,10 @@ pub async fn write_emf(source: Source, is_wanted: bool) {
 pub fn emf(source: &Source, before: &mut Before) -> Vec<Value> {
     let services = &source.services;
     let now_ms = services.clock.unix_ms().0;
-    let breakers = services.breakers.status(services.clock.now());
-    let open = breakers.iter().filter(|breaker| breaker.open).count();
-    let mut lines =
-        vec![line(now_ms, &[("service", &services.scope)], &[("BreakersOpen", "Count", Some(open as f64))])];
+    let open = services.breakers.count_open();
+    let wanted = source.scale.load_full().map(|scale| scale.hosts_wanted as f64 / scale.hosts as f64);
+    let of_service = [("BreakersOpen", "Count", Some(open as f64)), ("HostsWantedShare", "None", wanted)];
+    let mut lines = vec![line(now_ms, &[("service", &services.scope)], &of_service)];
     for runtime in source.runtimes().iter() {
         let dimensions = [("service", services.scope.as_str()), ("queue", runtime.name.as_str())];
         let paused = services.pauses.of_queue(&runtime.name, UnixMs(now_ms)).is_some();

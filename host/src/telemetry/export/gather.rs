@@ -4,7 +4,7 @@
 use wasq_core::clock;
 
 use super::Source;
-use crate::admission::breaker::BreakerStatus;
+use crate::admission::breaker::status::BreakerStatus;
 use crate::admission::permits::Usage;
 use crate::plugins::Catalog;
 use crate::telemetry::metrics::{self as m, Metric, QueueMeters, Snapshot};
@@ -59,6 +59,13 @@ pub fn gather(source: &Source) -> Vec<Family> {
         families.number(&m::RATE_HIDDEN, &[&rate.name], rate.hidden as f64);
         families.number(&m::RATE_LOST, &[&rate.name], rate.lost as f64);
     }
+    if let Some(scale) = source.scale.load_full() {
+        families.number(&m::HOSTS, &[], scale.hosts as f64);
+        families.number(&m::HOSTS_WANTED, &[], scale.hosts_wanted as f64);
+    }
+    let (hidden, shown) = source.services.hidden.counts();
+    families.number(&m::HIDDEN_MESSAGES, &[], hidden as f64);
+    families.number(&m::HIDDEN_SHOWN, &[], shown as f64);
     for ((kind, plugin), line) in source.services.stats.lines() {
         families.line(&kind, &plugin, &line);
     }
@@ -68,7 +75,7 @@ pub fn gather(source: &Source) -> Vec<Family> {
         families.queue(&runtime.name, &runtime.meters);
     }
     let now_s = source.services.clock.unix_ms().0 as f64 / 1_000.0;
-    for breaker in source.services.breakers.status(source.services.clock.now()) {
+    for breaker in source.services.breakers.by_dependency(source.services.clock.now()) {
         families.breaker(&breaker, now_s);
     }
     for pause in source.services.pauses.current(source.services.clock.unix_ms()) {

@@ -194,8 +194,15 @@ metrics! {
         "Messages that were hidden because a rate had no start for them soon.");
     RATE_LOST = Metric::counter("wasq_rate_lost_total", &["rate"],
         "Slots of a rate that this host had taken and did not use in time.");
+    HOSTS = Metric::gauge("wasq_hosts", Unit::One, &[],
+        "Hosts of the service that have said something within the last half minute.");
+    HOSTS_WANTED = Metric::gauge("wasq_hosts_wanted", Unit::One, &[], "Hosts that the work needs, as /scale says.");
+    HIDDEN_MESSAGES = Metric::gauge("wasq_hidden_messages", Unit::One, &[],
+        "Hidden messages that this host shows again when what holds them back is gone.");
+    HIDDEN_SHOWN = Metric::counter("wasq_hidden_shown_total", &[],
+        "Hidden messages that this host has shown again before their time.");
     BREAKER_STATE = Metric::gauge("wasq_breaker_state", Unit::One, &["plugin", "dependency"],
-        "A dependency's breaker: 0 closed, 1 half-open, 2 open. None where nothing has failed.");
+        "A dependency's breaker: 0 closed, 1 half-open, 2 open. None where nothing has failed. Of several keys, the one that is open for longest.");
     BREAKER_OPEN_SINCE = Metric::gauge("wasq_breaker_open_since_timestamp_seconds", Unit::Seconds, &["plugin", "dependency"],
         "When a breaker opened, as Unix time, while it is not closed.");
     PAUSED = Metric::gauge("wasq_paused", Unit::One, &["scope"],

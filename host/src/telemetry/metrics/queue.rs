@@ -1,9 +1,10 @@
 //! One queue's meters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use wasq_core::message::UnixMs;
 
 use super::{Counter, Gauge, Histogram, SETTLE_DURATION};
@@ -11,10 +12,14 @@ use super::{Counter, Gauge, Histogram, SETTLE_DURATION};
 /// Codes of failed receives told apart. The queue names them, so there must be a limit; what is
 /// over it counts as `(other)`.
 const CODES_MAX: usize = 32;
+/// What has held a message back within this time still does.
+const LATELY: Duration = Duration::from_secs(30);
 
 /// What is counted of one queue, and what was last sampled of it.
 pub struct QueueMeters {
     pub received: Counter,
+    /// Messages that were taken off the queue.
+    pub deleted: Counter,
     pub settle_duration: Histogram,
     pub lag_s: Gauge,
     pub last_poll_s: Gauge,
@@ -29,12 +34,15 @@ pub struct QueueMeters {
     pub dead_letters: Gauge,
     pub oldest_dead_letter_s: Gauge,
     poll_failures: Mutex<BTreeMap<String, u64>>,
+    /// What has held messages back, and when last.
+    limited_by: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Default for QueueMeters {
     fn default() -> Self {
         Self {
             received: Counter::default(),
+            deleted: Counter::default(),
             settle_duration: SETTLE_DURATION.histogram(),
             lag_s: Gauge::default(),
             last_poll_s: Gauge::default(),
@@ -48,6 +56,7 @@ impl Default for QueueMeters {
             dead_letters: Gauge::default(),
             oldest_dead_letter_s: Gauge::default(),
             poll_failures: Mutex::default(),
+            limited_by: Mutex::default(),
         }
     }
 }
@@ -66,6 +75,18 @@ impl QueueMeters {
         let mut failures = self.poll_failures.lock();
         let code = if failures.len() < CODES_MAX || failures.contains_key(code) { code } else { "(other)" };
         *failures.entry(code.to_owned()).or_default() += 1;
+    }
+
+    /// A message waits for this limit. There are as many as the config and the plugins have.
+    pub fn limited(&self, by: String, now: Instant) {
+        self.limited_by.lock().insert(by, now);
+    }
+
+    /// What has held messages back lately.
+    pub fn limited_by(&self, now: Instant) -> BTreeSet<String> {
+        let mut limited_by = self.limited_by.lock();
+        limited_by.retain(|_, at| now.saturating_duration_since(*at) < LATELY);
+        limited_by.keys().cloned().collect()
     }
 
     /// Receives that failed, by the code of their error.
