@@ -1,6 +1,6 @@
 //! A fleet pool's document: which host has how many of its permits.
 //!
-//! A host renews its lease by counting its `beat` up. Whoever sees a beat stand still for as long
+//! A host renews its lease by giving it a new `beat`. Whoever sees a beat stand still for as long
 //! as a lease lasts takes that host for dead, and its permits for free. So no two clocks are
 //! compared: a holder counts its lease from before the call that renewed it, and an observer from
 //! after the call in which it saw that.
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use wasq_core::message::UnixMs;
 
 /// How long a host has its permits without renewing them.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -26,6 +27,10 @@ const CHUNKS: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolDocument {
     pub hosts: BTreeMap<String, HostLease>,
+    /// The newest beat. No two renewals have the same: an observer must not take a host that has
+    /// left and come back for one that stands still.
+    #[serde(default)]
+    beats: u64,
 }
 
 /// A host's part of a pool.
@@ -95,15 +100,16 @@ impl PoolDocument {
         Part { permits, is_contended: others_wait || need.wants > permits, hosts: claimants.max(1) }
     }
 
-    /// With this host's lease renewed; or ended, where it has and wants nothing.
-    pub fn renewed(mut self, me: &str, permits: usize, wants: usize, dead: &[String]) -> Self {
+    /// With this host's lease renewed; or ended, where it has and wants nothing. The time is only for
+    /// a document that was forgotten meanwhile, so that its beats are others than before.
+    pub fn renewed(mut self, me: &str, permits: usize, wants: usize, dead: &[String], now: UnixMs) -> Self {
+        self.beats = (self.beats + 1).max(now.0);
         self.hosts.retain(|host, _| !dead.contains(host));
         if permits == 0 && wants == 0 {
             self.hosts.remove(me);
             return self;
         }
-        let beat = self.hosts.get(me).map_or(1, |lease| lease.beat + 1);
-        self.hosts.insert(me.to_owned(), HostLease { permits, wants, beat });
+        self.hosts.insert(me.to_owned(), HostLease { permits, wants, beat: self.beats });
         self
     }
 
@@ -116,7 +122,7 @@ impl PoolDocument {
     /// Without the hosts whose leases are over.
     pub fn without(&self, dead: &[String]) -> Self {
         let hosts = self.hosts.iter().filter(|(host, _)| !dead.contains(host));
-        Self { hosts: hosts.map(|(host, lease)| (host.clone(), *lease)).collect() }
+        Self { hosts: hosts.map(|(host, lease)| (host.clone(), *lease)).collect(), beats: self.beats }
     }
 }
 

@@ -159,7 +159,7 @@ impl QuotaStore {
                 if !must_renew && permits == need.leased && document.says(&self.host, permits, need.wants) {
                     return Ok((part, false));
                 }
-                let renewed = document.renewed(&self.host, permits, need.wants, &dead);
+                let renewed = document.renewed(&self.host, permits, need.wants, &dead, self.clock.unix_ms());
                 let value = serde_json::to_vec(&renewed).expect("it is text and numbers");
                 match self.documents.put(Put { id: id.clone(), expects, value: value.into(), kept: KEPT }).await {
                     Ok(_) => return Ok((part, true)),

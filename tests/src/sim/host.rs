@@ -297,7 +297,7 @@ impl Life {
             workers.drain(patience, std::future::pending()).await;
             let _gives_up = tokio::time::timeout(LAST_SENDS, timers).await;
             if let Some(quotas) = quotas {
-                workers.services().fleet_pools.give_back(&quotas).await;
+                quotas.give_back(workers.services()).await;
             }
             workers.flush().await;
             drained.cancel();

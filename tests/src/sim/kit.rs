@@ -20,7 +20,6 @@ use wasq::flow::{QueueRuntime, Services};
 use wasq::groups::GroupStore;
 use wasq::lease::Keeper;
 use wasq::plugins::{Catalogs, Loader};
-use wasq::quotas::QuotaStore;
 use wasq::sandbox::Sandbox;
 use wasq::telemetry::health::Health;
 use wasq::telemetry::metrics::QueueMeters;
@@ -82,7 +81,7 @@ impl Kit {
 pub struct HostTasks {
     pub workers: Workers,
     pub timers: (JoinHandle<()>, CancellationToken),
-    pub quotas: Option<Arc<QuotaStore>>,
+    pub quotas: Option<quotas::Kept>,
 }
 
 /// Puts the host's own parts together over the world.

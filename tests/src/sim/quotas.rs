@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use wasq::admission::in_hand::InHand;
 use wasq::admission::permits::{Needs, Priority};
 use wasq::admission::rates::{Claimant, RateKey};
@@ -98,22 +99,37 @@ pub fn pools() -> BTreeMap<String, PoolConfig> {
     [(NAME.to_owned(), pool)].into()
 }
 
+/// What a host keeps of the quotas for as long as it runs.
+pub struct Kept {
+    store: Arc<QuotaStore>,
+    tasks: JoinSet<()>,
+}
+
+impl Kept {
+    /// As at a host's end: nothing is renewed any more, and what it has is given back.
+    pub async fn give_back(mut self, services: &Services) {
+        self.tasks.shutdown().await;
+        services.fleet_pools.give_back(&self.store).await;
+    }
+}
+
 /// Begins a host's work.
-pub fn begin(services: &Arc<Services>, seat: &Arc<Seat>) -> Option<Arc<QuotaStore>> {
+pub fn begin(services: &Arc<Services>, seat: &Arc<Seat>) -> Option<Kept> {
+    let mut tasks = JoinSet::new();
     let host = format!("host-{}-{}", seat.host, seat.now_ms());
     let store = Arc::new(QuotaStore::of(&*services.ledger, SCOPE, services.clock.clone(), host)?);
     let (kept, of_rates) = (services.clone(), store.clone());
-    tokio::spawn(async move { kept.rates.keep(Some(&of_rates)).await });
+    tasks.spawn(async move { kept.rates.keep(Some(&of_rates)).await });
     let (kept, of_pools) = (services.clone(), store.clone());
-    tokio::spawn(async move { kept.fleet_pools.keep(Some(&of_pools)).await });
+    tasks.spawn(async move { kept.fleet_pools.keep(Some(&of_pools)).await });
     let (kept, of_breakers) = (services.clone(), store.clone());
-    tokio::spawn(async move { kept.breakers.keep(Some(&of_breakers)).await });
+    tasks.spawn(async move { kept.breakers.keep(Some(&of_breakers)).await });
     let room = Arc::new(Semaphore::new(TASKS));
     for _ in 0..TASKS {
         tokio::spawn(keep_to_the_rate(services.clone(), seat.clone(), room.clone()));
         tokio::spawn(use_the_pool(services.clone(), seat.clone()));
     }
-    Some(store)
+    Some(Kept { store, tasks })
 }
 
 async fn keep_to_the_rate(services: Arc<Services>, seat: Arc<Seat>, room: Arc<Semaphore>) {

@@ -6,7 +6,7 @@ fn document(hosts: &[(&str, usize, usize)]) -> PoolDocument {
     let hosts = hosts
         .iter()
         .map(|(host, permits, wants)| ((*host).to_owned(), HostLease { permits: *permits, wants: *wants, beat: 1 }));
-    PoolDocument { hosts: hosts.collect() }
+    PoolDocument { hosts: hosts.collect(), beats: 1 }
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn whatever_hosts_ask_for_the_pool_is_never_exceeded() {
             let wants = in_use.max(rng.usize(0..=30));
             let part = document.part(&me, size, Need { leased, wants });
             let has = part.permits.max(in_use);
-            document = document.renewed(&me, has, wants, &[]);
+            document = document.renewed(&me, has, wants, &[], UnixMs(0));
             hosts[at] = (has, rng.usize(0..=has));
             let leased: usize = document.hosts.values().map(|lease| lease.permits).sum();
             assert!(leased <= size, "seed {seed}: {leased} of {size}");
@@ -60,20 +60,32 @@ fn a_host_whose_beat_stands_still_is_dead_after_a_lease() {
     let mut observed = Observed::default();
     let mut ledger = document(&[("me", 1, 1), ("a", 4, 4), ("b", 4, 4)]);
     assert_eq!(observed.note(&ledger, "me", began), [""; 0]);
-    ledger = ledger.renewed("a", 4, 4, &[]);
+    ledger = ledger.renewed("a", 4, 4, &[], UnixMs(0));
     assert_eq!(observed.note(&ledger, "me", began + DEAD), [""; 0]);
     let late = began + DEAD + Duration::from_millis(1);
     assert_eq!(observed.note(&ledger, "me", late), ["b"]);
     let without = ledger.without(&["b".into()]);
     let need = Need { leased: 1, wants: 9 };
     assert_eq!(without.part("me", 8, need).permits, 4, "what it had is free");
-    ledger = without.renewed("me", 4, 9, &["b".into()]);
+    ledger = without.renewed("me", 4, 9, &["b".into()], UnixMs(0));
     assert_eq!(ledger.hosts.keys().collect::<Vec<_>>(), ["a", "me"]);
     assert_eq!(observed.note(&ledger, "me", began + 2 * DEAD), [""; 0]);
 }
 
 #[test]
 fn who_has_and_wants_nothing_is_gone() {
-    let ledger = document(&[("me", 3, 0)]).renewed("me", 0, 0, &[]);
-    assert_eq!(ledger, PoolDocument::default());
+    let ledger = document(&[("me", 3, 0)]).renewed("me", 0, 0, &[], UnixMs(0));
+    assert_eq!(ledger.hosts, BTreeMap::new());
+}
+
+#[test]
+fn a_host_that_has_left_and_come_back_does_not_stand_still() {
+    let began = clock::now();
+    let mut observed = Observed::default();
+    let ledger = PoolDocument::default().renewed("a", 1, 1, &[], UnixMs(5));
+    observed.note(&ledger, "me", began);
+    for back in [ledger.renewed("a", 0, 0, &[], UnixMs(5)), PoolDocument::default()] {
+        let ledger = back.renewed("a", 1, 1, &[], UnixMs(6));
+        assert_eq!(observed.note(&ledger, "me", began + 2 * DEAD), [""; 0]);
+    }
 }
