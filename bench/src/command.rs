@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use wasq::cli::body::read_body;
+use wasq::config::Broker;
 
 use crate::calibrate::{Calibration, IN_HAND_MAX};
 use crate::contestant::Contestant;
@@ -68,6 +69,12 @@ pub struct Bench {
     /// How long the latency run sends, in seconds; 0 leaves it out.
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3_600))]
     latency: u64,
+    /// Who has the queues: `sqs`, or a server that runs already. Its queues are made and removed.
+    #[arg(long, default_value_t = Broker::Sqs)]
+    broker: Broker,
+    /// Where that server is, as `url` of a queue in wasq.toml.
+    #[arg(long, value_name = "URL", env = "WASQ_BROKER_URL", hide_env_values = true, conflicts_with = "endpoint")]
+    broker_url: Option<String>,
     /// An SQS endpoint that is there already, in place of the local queue; its queues are made and
     /// removed.
     #[arg(long, value_name = "URL")]
@@ -82,7 +89,7 @@ pub struct Bench {
     /// Compare the local queue with the emulators moto and fauxqs instead: the same calls by the
     /// same clients.
     #[arg(long, conflicts_with_all = ["only", "pollers", "concurrency", "ledger", "handler", "handler_sleep", "plugins", "duplicates",
-        "rate", "latency", "endpoint"])]
+        "rate", "latency", "endpoint", "broker", "broker_url"])]
     queues: bool,
     /// Print all of it as JSON.
     #[arg(long)]
@@ -154,7 +161,7 @@ impl Bench {
         let workload =
             Workload { bytes: self.bytes, sleep_ms: self.handler_sleep, types, duplicates: self.duplicates, body };
         Ok(RoundRunner {
-            environment: Environment::open(self.endpoint.as_deref(), &pins, scratch).await?,
+            environment: Environment::open(self.broker, self.endpoint(), &pins, scratch).await?,
             peers: Peers::new(self.clients.as_deref(), scratch)?,
             pins,
             workload,
@@ -164,10 +171,22 @@ impl Bench {
         })
     }
 
+    /// A server that runs already.
+    fn endpoint(&self) -> Option<&str> {
+        match self.broker {
+            Broker::Sqs => self.endpoint.as_deref(),
+            Broker::RabbitMq | Broker::Redis | Broker::Kafka => self.broker_url.as_deref(),
+        }
+    }
+
     /// Who takes part, and who cannot.
     fn contestants(&self, peers: &Peers) -> (Vec<Contestant>, Vec<LeftOut>) {
         let (mut contestants, mut left_out) = (Vec::new(), Vec::new());
-        for name in Contestant::all().iter().copied().filter(|name| self.only.is_empty() || self.only.contains(name)) {
+        let is_asked = |name: &Contestant| match self.only.is_empty() {
+            true => name.reads(self.broker),
+            false => self.only.contains(name),
+        };
+        for name in Contestant::all().iter().copied().filter(is_asked) {
             match self.unfit(name).or_else(|| peers.missing(name)) {
                 None => contestants.push(name),
                 Some(why) => {
@@ -181,6 +200,9 @@ impl Bench {
 
     /// Why a contestant cannot do what is asked.
     fn unfit(&self, name: Contestant) -> Option<String> {
+        if !name.reads(self.broker) {
+            return Some(format!("it does not read from {}", self.broker));
+        }
         let runs_components = matches!(name, Contestant::Wasq | Contestant::WasqNoLedger);
         if self.handler.is_some() && !runs_components {
             return Some("it does not run components, and --handler is one".into());
@@ -211,14 +233,26 @@ impl Bench {
     /// Latency of the host, and of the ceiling at the same pace.
     async fn watch(&self, runner: &mut RoundRunner, standings: &[Standing]) -> anyhow::Result<Vec<Watched>> {
         let mut watched = Vec::new();
-        let Some(first) = standings.iter().find(|s| [Contestant::Wasq, Contestant::Native].contains(&s.name)) else {
+        // Only on SQS does the ceiling know when a message was sent.
+        let is_watched = |standing: &&Standing| match standing.name {
+            Contestant::Wasq => true,
+            Contestant::Native => self.broker == Broker::Sqs,
+            Contestant::WasqNoLedger
+            | Contestant::WasqNative
+            | Contestant::SqsConsumer
+            | Contestant::SqsConsumerSingle
+            | Contestant::Boto3
+            | Contestant::Python
+            | Contestant::Trigger => false,
+        };
+        let Some(first) = standings.iter().find(is_watched) else {
             return Ok(watched);
         };
         let wanted_per_s = self.rate.unwrap_or(first.median.messages_per_s / 2.0);
         if self.latency == 0 {
             return Ok(watched);
         }
-        for standing in standings.iter().filter(|s| [Contestant::Wasq, Contestant::Native].contains(&s.name)) {
+        for standing in standings.iter().filter(is_watched) {
             let (name, pace) = (standing.name, standing.pace);
             let (messages_per_s, latency) = runner.watch(name, pace, wanted_per_s, self.latency).await?;
             eprintln!("latency: {}, at {messages_per_s:.0} messages/s", name.name());
@@ -238,6 +272,7 @@ impl Bench {
             duplicates_percent: self.duplicates,
             rounds: self.rounds,
             cores: self.cores,
+            broker: self.broker,
             endpoint: self.endpoint.clone(),
         }
     }

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use wasq::config::Broker;
 
 /// What empties a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ pub enum Contestant {
     WasqNoLedger,
     /// The same with the handler as a native function: what the sandbox costs.
     WasqNative,
-    /// A plain consumer in Rust on aws-sdk-sqs: the ceiling.
+    /// A plain consumer in Rust on the host's client library, or aws-sdk-sqs: the ceiling.
     Native,
     /// Node's sqs-consumer in batch mode.
     SqsConsumer,
@@ -21,6 +22,8 @@ pub enum Contestant {
     SqsConsumerSingle,
     /// A Python consumer: boto3, in threads.
     Boto3,
+    /// A Python consumer of another broker: pika, redis-py or confluent-kafka.
+    Python,
     /// Imitates a typical SQS trigger runtime: one task, one renewal timer and one DeleteMessage
     /// per message.
     Trigger,
@@ -49,7 +52,16 @@ impl Contestant {
         match self {
             Self::Wasq | Self::WasqNoLedger | Self::WasqNative | Self::Native | Self::Trigger => Runs::Here,
             Self::SqsConsumer | Self::SqsConsumerSingle => Runs::Node,
-            Self::Boto3 => Runs::Python,
+            Self::Boto3 | Self::Python => Runs::Python,
+        }
+    }
+
+    /// Whether it has a client for a broker's queues.
+    pub fn reads(self, broker: Broker) -> bool {
+        match self {
+            Self::Wasq | Self::WasqNoLedger | Self::WasqNative | Self::Native => true,
+            Self::SqsConsumer | Self::SqsConsumerSingle | Self::Boto3 | Self::Trigger => broker == Broker::Sqs,
+            Self::Python => broker != Broker::Sqs,
         }
     }
 

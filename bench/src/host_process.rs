@@ -1,7 +1,6 @@
 //! Our own host as a contestant: whole, without a ledger, or with the handler as a native function.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use wasq_ledgers::Ledger;
 
 use crate::contestant::Contestant;
 use crate::no_ledger::NoLedger;
-use crate::protocol::{Consumer, HostSettings, Latency, Load, Measured, Percentiles, Stopwatch, aws, begin, consuming};
+use crate::protocol::{Consumer, HostSettings, Latency, Load, Measured, Percentiles, Stopwatch, begin, consuming};
 use crate::workload;
 
 /// How often the host is asked whether it is done.
@@ -136,17 +135,15 @@ fn config(consumer: &Consumer, load: &Load) -> anyhow::Result<Config> {
     let Consumer { pollers, concurrency, host, .. } = consumer;
     let text = format!(
         "scope = 'bench'\ngrant_all = true\ndrain_s = 5\nledger = {}\n\
-         [queues.bench]\nurl = '{}'\ndlq = '{}'\nwait = '1s'\nmax_pollers = {pollers}\nconcurrency = {concurrency}\n",
+         {}wait = '1s'\nmax_pollers = {pollers}\nconcurrency = {concurrency}\n",
         ledger_table(host),
-        load.queue_url,
-        host.dlq_url,
+        consumer.site.queue_table(&load.queue_url, &host.dlq_url),
     );
-    let mut config = Config::parse(&text, Path::new("(bench)"))?;
+    let mut config = consumer.site.config(&text)?;
     config.plugins_dir = host.plugins_dir.clone();
     config.compile_cache = host.compile_cache.clone();
     config.compiler = Some(wasq::cli::process::own_binary()?);
     config.admin.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    config.aws = aws(&consumer.endpoint);
     // Plugins of normal priority have three quarters of the instances.
     let instances = (concurrency * 4).div_ceil(3).clamp(INSTANCES_MIN, INSTANCES_MAX);
     config.limits = Limits { max_instances: instances as u32, ..config.limits };

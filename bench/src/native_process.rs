@@ -1,4 +1,4 @@
-//! The ceiling: a plain consumer on the same SDK. Each poller receives ten, parses and logs, and
+//! The ceiling: a plain consumer on the same client library as the host's. On SQS, which is here, each poller receives ten, parses and logs, and
 //! deletes them in one call.
 
 use std::sync::Arc;
@@ -10,13 +10,15 @@ use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemA
 use futures::future::try_join_all;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
+use wasq::config::Broker;
 use wasq::telemetry::stats::Times;
 use wasq_core::{aws as sdk, clock};
 use wasq_queues::BATCH_MAX_ENTRIES;
 
-use crate::protocol::{Consumer, Latency, Load, Measured, Percentiles, Stopwatch, aws, begin, consuming};
+use crate::protocol::{Consumer, Latency, Load, Measured, Percentiles, Stopwatch, begin, consuming};
+use crate::queue_site::aws;
 use crate::tally::Tally;
-use crate::workload;
+use crate::{native_kafka, native_rabbitmq, native_redis, workload};
 
 /// How long a receive waits for a message.
 pub const WAIT_S: i32 = 1;
@@ -24,7 +26,16 @@ pub const WAIT_S: i32 = 1;
 pub const VISIBILITY_S: i32 = 60;
 
 pub async fn run(consumer: Consumer) -> anyhow::Result<Measured> {
-    let client = Client::new(&sdk::sdk_config(&aws(&consumer.endpoint)).await);
+    match consumer.site.broker {
+        Broker::Sqs => on_sqs(consumer).await,
+        Broker::RabbitMq => native_rabbitmq::run(&consumer).await,
+        Broker::Redis => native_redis::run(&consumer).await,
+        Broker::Kafka => native_kafka::run(&consumer).await,
+    }
+}
+
+async fn on_sqs(consumer: Consumer) -> anyhow::Result<Measured> {
+    let client = Client::new(&sdk::sdk_config(&aws(&consumer.site.endpoint)).await);
     empty(&client, &consumer, &consumer.warm_up, Watched::default()).await.context("while it got warm")?;
     begin()?;
     let (watch, watched) = (Stopwatch::start(), Watched::default());

@@ -11,14 +11,16 @@ use crate::pins::on;
 use crate::protocol::Consumer;
 
 /// The scripts by their names. They are part of the binary, which may run anywhere.
-const SCRIPTS: [(&str, &str); 4] = [
+const SCRIPTS: [(&str, &str); 5] = [
     (SQS_CONSUMER, include_str!("../peers/sqs_consumer.mjs")),
     (BOTO3, include_str!("../peers/boto3_threads.py")),
+    (BROKERS, include_str!("../peers/broker_consumers.py")),
     (FAUXQS, include_str!("../peers/fauxqs.mjs")),
     (MOTO, include_str!("../peers/moto_server.py")),
 ];
 const SQS_CONSUMER: &str = "sqs_consumer.mjs";
 const BOTO3: &str = "boto3_threads.py";
+const BROKERS: &str = "broker_consumers.py";
 /// The emulators.
 pub const FAUXQS: &str = "fauxqs.mjs";
 pub const MOTO: &str = "moto_server.py";
@@ -76,7 +78,7 @@ impl Peers {
         match contestant.runs() {
             Runs::Node if !self.node => Some(format!("needs Node 20 and the package sqs-consumer: {}", self.setup())),
             Runs::Python if self.python.is_none() => {
-                Some(format!("needs Python and the package boto3: {}", self.setup()))
+                Some(format!("needs Python and the package {}: {}", package(contestant), self.setup()))
             }
             Runs::Here | Runs::Node | Runs::Python => None,
         }
@@ -85,7 +87,8 @@ impl Peers {
     pub fn command(&self, consumer: &Consumer, cores: Option<&[usize]>) -> anyhow::Result<Command> {
         match consumer.contestant.runs() {
             Runs::Node => self.script(SQS_CONSUMER, consumer, cores),
-            Runs::Python => self.script(BOTO3, consumer, cores),
+            Runs::Python if consumer.contestant == Contestant::Boto3 => self.script(BOTO3, consumer, cores),
+            Runs::Python => self.script(BROKERS, consumer, cores),
             Runs::Here => anyhow::bail!("{} is no script", consumer.contestant.name()),
         }
     }
@@ -94,13 +97,17 @@ impl Peers {
     pub fn script(&self, name: &str, settings: &impl Serialize, cores: Option<&[usize]>) -> anyhow::Result<Command> {
         let interpreter = match (name.ends_with(".py"), &self.python) {
             (true, Some(python)) => python,
-            (true, None) => anyhow::bail!("there is no Python with the package boto3"),
+            (true, None) => anyhow::bail!("there is no Python with the packages of tests/clients"),
             (false, _) => Path::new("node"),
         };
         let mut command = on(cores, interpreter);
         command.arg(self.dir.join(name)).arg(serde_json::to_string(settings)?);
         Ok(command)
     }
+}
+
+fn package(contestant: Contestant) -> &'static str {
+    if contestant == Contestant::Python { "pika, redis or confluent-kafka" } else { "boto3" }
 }
 
 /// Whether there is such a program.

@@ -8,8 +8,8 @@ use crate::report::{BenchReport, Ratio, Standing, Watched};
 pub fn print(report: &BenchReport) {
     let (machine, settings) = (&report.machine, &report.settings);
     println!(
-        "{} messages of {} bytes, {} rounds, medians; ledger {}, handler {}",
-        settings.messages, settings.bytes, settings.rounds, settings.ledger, settings.handler
+        "{}: {} messages of {} bytes, {} rounds, medians; ledger {}, handler {}",
+        settings.broker, settings.messages, settings.bytes, settings.rounds, settings.ledger, settings.handler
     );
     println!(
         "{}, {} cores: {}; data on {}; load {:.1} before, {:.1} after",
@@ -98,6 +98,7 @@ fn line(ratio: &Ratio) -> String {
         Contestant::SqsConsumer => "Node, in batches",
         Contestant::SqsConsumerSingle => "Node, one by one",
         Contestant::Boto3 => "Python, threads",
+        Contestant::Python => "Python",
         Contestant::Trigger => "a task, a timer and a delete a message",
         Contestant::Wasq => "itself",
     };

@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use wasq_core::clock;
-use wasq_queues::sqs::Sqs;
-use wasq_queues::{BATCH_MAX_ENTRIES, Outgoing, Queue};
+use wasq_queues::{BATCH_MAX_ENTRIES, Outgoing};
 
-use crate::protocol::{Producer, aws, say};
+use crate::protocol::{Producer, say};
 
 /// Messages that come due within this long of each other go in one call.
 const TICK: Duration = Duration::from_millis(1);
@@ -25,7 +24,7 @@ pub struct Produced {
 }
 
 pub async fn run(producer: Producer) -> anyhow::Result<()> {
-    let queue = Arc::new(Sqs::connect(&aws(&producer.endpoint)).await.queue(&producer.queue_url).await?);
+    let queue = producer.site.open(&producer.queue_url).await?;
     let (began, room) = (clock::now(), Arc::new(Semaphore::new(CALLS)));
     let mut ticks = tokio::time::interval(TICK);
     let mut calls: JoinSet<anyhow::Result<()>> = JoinSet::new();

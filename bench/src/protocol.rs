@@ -8,18 +8,19 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use wasq::config::AwsConfig;
 use wasq::telemetry::stats::Times;
 use wasq_core::clock;
 
 use crate::contestant::Contestant;
+use crate::queue_site::QueueSite;
 use crate::workload::Workload;
 
 /// A contestant's task: empty one queue to get warm, then the other against the clock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Consumer {
     pub contestant: Contestant,
-    pub endpoint: String,
+    #[serde(flatten)]
+    pub site: QueueSite,
     pub warm_up: Load,
     pub load: Load,
     pub pollers: usize,
@@ -32,6 +33,7 @@ pub struct Consumer {
 /// A queue and what is in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Load {
+    /// Its URL on SQS, its name on a server.
     pub queue_url: String,
     pub messages: u64,
 }
@@ -51,7 +53,7 @@ pub struct HostSettings {
 /// Sends messages at an even pace, whether they are consumed or not.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Producer {
-    pub endpoint: String,
+    pub site: QueueSite,
     pub queue_url: String,
     pub workload: Workload,
     pub first: u64,
@@ -99,11 +101,6 @@ impl Percentiles {
     pub fn of(times: &Times) -> Self {
         Self { p50: times.ms(0.5), p99: times.ms(0.99), p999: times.ms(0.999) }
     }
-}
-
-/// The endpoint as the clients take it.
-pub fn aws(endpoint: &str) -> AwsConfig {
-    AwsConfig { endpoint_url: Some(endpoint.to_owned()), region: None, ..AwsConfig::default() }
 }
 
 /// Tells the bench something, as a line of JSON.

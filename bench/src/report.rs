@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use wasq::config::Broker;
 
 use crate::contestant::Contestant;
 use crate::pins::Pins;
@@ -47,6 +48,7 @@ pub struct Settings {
     pub duplicates_percent: u32,
     pub rounds: usize,
     pub cores: usize,
+    pub broker: Broker,
     pub endpoint: Option<String>,
 }
 
@@ -136,6 +138,7 @@ pub fn ratios(standings: &[Standing]) -> Vec<Ratio> {
         Contestant::SqsConsumer,
         Contestant::SqsConsumerSingle,
         Contestant::Boto3,
+        Contestant::Python,
         Contestant::Trigger,
         Contestant::Native,
     ];

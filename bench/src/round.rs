@@ -94,9 +94,9 @@ impl RoundRunner {
         let messages = ((per_s * seconds as f64) as u64).max(1);
         let warm_up = self.environment.fill(warm_up(messages), |number| workload.warm_up(number)).await?;
         let load = Load { queue_url: self.environment.queue().await?, messages };
-        let endpoint = self.environment.endpoint().to_owned();
+        let site = self.environment.site().clone();
         let queue_url = load.queue_url.clone();
-        let producer = Producer { endpoint, queue_url, workload, first: warm_up.messages, messages, per_s };
+        let producer = Producer { site, queue_url, workload, first: warm_up.messages, messages, per_s };
         let (outcome, _) = self.consume(contestant, pace, &warm_up, &load, Some(&producer)).await?;
         let latency = outcome.latency.context("a consumer that was watched says how long messages took")?;
         Ok((messages as f64 / outcome.elapsed_s, latency))
@@ -143,7 +143,7 @@ impl RoundRunner {
     ) -> Consumer {
         Consumer {
             contestant,
-            endpoint: self.environment.endpoint().to_owned(),
+            site: self.environment.site().clone(),
             warm_up: warm_up.clone(),
             load: load.clone(),
             pollers: pace.pollers,

@@ -13,12 +13,13 @@ use wasq_core::aws as sdk;
 use wasq_queues::BATCH_MAX_ENTRIES;
 
 use crate::native_process::{VISIBILITY_S, WAIT_S};
-use crate::protocol::{Consumer, Load, Measured, Stopwatch, aws, begin};
+use crate::protocol::{Consumer, Load, Measured, Stopwatch, begin};
+use crate::queue_site::aws;
 use crate::tally::Tally;
 use crate::workload;
 
 pub async fn run(consumer: Consumer) -> anyhow::Result<Measured> {
-    let client = Client::new(&sdk::sdk_config(&aws(&consumer.endpoint)).await);
+    let client = Client::new(&sdk::sdk_config(&aws(&consumer.site.endpoint)).await);
     empty(&client, &consumer, &consumer.warm_up).await.context("while it got warm")?;
     begin()?;
     let watch = Stopwatch::start();

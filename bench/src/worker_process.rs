@@ -38,7 +38,10 @@ impl WorkerProcess {
                     }
                     Contestant::Native => native_process::run(consumer).await,
                     Contestant::Trigger => trigger_process::run(consumer).await,
-                    Contestant::SqsConsumer | Contestant::SqsConsumerSingle | Contestant::Boto3 => {
+                    Contestant::SqsConsumer
+                    | Contestant::SqsConsumerSingle
+                    | Contestant::Boto3
+                    | Contestant::Python => {
                         anyhow::bail!("{} is a script", consumer.contestant.name())
                     }
                 };

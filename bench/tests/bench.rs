@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
+use wasq_tests::servers::{PASSWORD, Server};
 
 /// How long a bench may take here; it may compile its handler.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -109,6 +110,32 @@ async fn variants_and_peers_handle_all_messages() {
     assert!(deletes("boto3", "DeleteMessageBatch").unwrap() < MESSAGES);
 }
 
+/// On the broker of a server.
+async fn on_server(broker: &str, server: Server) {
+    let handler = wasq_tests::plugin("bench-handler");
+    let target = handler.ancestors().nth(3).expect("TARGET_DIR/wasm32-wasip2/release/FILE");
+    let (messages, url) = (MESSAGES.to_string(), server.url());
+    let small = ["--json", "--rounds", "1", "--pollers", "2", "--latency", "1", "--rate", "100"];
+    let report =
+        run(small.iter().chain(&["--messages", &messages, "--broker", broker, "--broker-url", &url]), target).await;
+    assert_eq!((&report["settings"]["broker"], &report["left_out"]), (&broker.into(), &serde_json::json!([])));
+    let contestants = report["contestants"].as_array().unwrap();
+    let names: Vec<_> = contestants.iter().map(|contestant| contestant["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["wasq", "wasq-no-ledger", "wasq-native", "native", "python"], "{broker}");
+    for contestant in contestants {
+        assert_eq!(contestant["rounds"][0]["handled"], MESSAGES, "{broker}: {contestant}");
+    }
+    assert_eq!(report["latency"].as_array().unwrap().len(), 1, "{broker}: of the host");
+    assert!(!report.to_string().contains(PASSWORD), "{broker}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_brokers_are_emptied_by_the_host_a_plain_consumer_and_a_script() {
+    on_server("rabbitmq", Server::rabbitmq().unwrap()).await;
+    on_server("redis", Server::redis().unwrap()).await;
+    on_server("kafka", Server::kafka().unwrap()).await;
+}
+
 #[tokio::test]
 async fn a_load_may_have_duplicates_many_plugins_and_sleep() {
     let more = ["--duplicates", "50", "--plugins", "5", "--handler-sleep", "1", "--bytes", "100"];
@@ -149,6 +176,7 @@ async fn what_is_not_installed_is_left_out_by_name() {
 #[tokio::test]
 async fn what_it_does_not_know_or_take_it_names() {
     assert!(refused(&["--only", "sqs-cosumer"]).await.contains("sqs-consumer"));
+    assert!(refused(&["--broker", "pigeons"]).await.contains("sqs, rabbitmq, redis, kafka"));
     assert!(refused(&["--bytes", "63"]).await.contains("64 to 1000000"));
 }
 

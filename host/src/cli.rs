@@ -30,7 +30,7 @@ pub mod table;
 mod target;
 mod timers;
 mod top;
-mod topology;
+pub mod topology;
 
 use std::process::ExitCode;
 

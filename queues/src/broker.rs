@@ -10,7 +10,7 @@ use wasq_sqs_rules::{MAX_DELAY_S, MAX_MESSAGE_BYTES};
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Who keeps a queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Broker {
     /// Amazon SQS, or what speaks its protocol.
