@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use wasq_core::message::MessageId;
@@ -22,13 +22,15 @@ use crate::queue::{Outgoing, QueueError};
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long messages are collected that go in one request.
 const LINGER_MS: u32 = 2;
+/// How often a client that sends asks where its topics are.
+const METADATA_REFRESH_MS: u32 = 5_000;
 /// The memory of messages that are under way.
 const BUFFER_KBYTES: u32 = 64 * 1024;
 
 /// Sends to any topic of one Kafka.
 pub struct Producer {
     config: ClientConfig,
-    /// The client now. One that has met a fatal error sends nothing any more, and another is made.
+    /// The client now. One that can send nothing any more is replaced.
     client: Mutex<Arc<FutureProducer<Sender>>>,
     listener: Arc<Listener>,
     target: CallTarget,
@@ -56,8 +58,10 @@ impl Producer {
             .set("enable.idempotence", "true")
             .set("message.timeout.ms", SEND_TIMEOUT.as_millis().to_string())
             .set("request.timeout.ms", SEND_TIMEOUT.as_millis().to_string())
-            // A topic that was deleted is missed within the time of one message.
+            // A topic that was deleted is missed within the time of one message. One that is made again is
+            // not: what is missing is looked for with the next refresh only.
             .set("topic.metadata.propagation.max.ms", "1000")
+            .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS.to_string())
             .set("linger.ms", LINGER_MS.to_string())
             .set("message.max.bytes", message_max_bytes.to_string())
             .set("queue.buffering.max.kbytes", BUFFER_KBYTES.max(kbytes(message_max_bytes)).to_string())
@@ -102,26 +106,43 @@ impl Producer {
                 Ok(MessageId(format!("{topic}:{}:{}:{timestamp}", delivery.partition, delivery.offset)))
             }
             Err((error, _)) => {
-                self.replace_if_over(&client);
+                self.replace_if_over(&client, &error);
                 Err(failed(&target, &error, self.listener.reason()))
             }
         }
     }
 
-    /// Makes another client where this one has met a fatal error, such as a sequence of messages
-    /// that Kafka has lost.
-    fn replace_if_over(&self, over: &Arc<FutureProducer<Sender>>) {
-        let Some((code, reason)) = over.client().fatal_error() else { return };
+    /// Makes another client where this one has met a fatal error, such as a sequence of messages that
+    /// Kafka has lost, or where Kafka refuses it as the producer that it says it is.
+    fn replace_if_over(&self, over: &Arc<FutureProducer<Sender>>, error: &KafkaError) {
+        let refused = error.rdkafka_error_code().filter(|code| is_of_its_identity(*code));
+        let fatal = over.client().fatal_error().map(|(code, _)| code);
+        let Some(code) = fatal.or(refused) else { return };
         let mut client = self.client.lock();
         if !Arc::ptr_eq(&client, over) {
             return;
         }
-        tracing::warn!(%code, reason, "a client that sends to Kafka has met a fatal error; another is made");
+        tracing::warn!(%code, "a client that sends to Kafka cannot go on; another is made");
         match FutureProducer::from_config_and_context(&self.config, Sender(self.listener.clone())) {
             Ok(another) => *client = Arc::new(another),
             Err(error) => tracing::warn!(%error, "no other client is to be had; the next send tries again"),
         }
     }
+}
+
+/// Whether Kafka refuses the producer's id, epoch or sequence. The client goes on with a higher epoch
+/// after a message that was not answered in time. A broker that does not know of that takes nothing
+/// from it any more.
+fn is_of_its_identity(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::ProducerFenced
+            | Code::InvalidProducerEpoch
+            | Code::UnknownProducerId
+            | Code::InvalidProducerIdMapping
+            | Code::OutOfOrderSequenceNumber
+    )
 }
 
 fn kbytes(bytes: usize) -> u32 {
