@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{Value, cmd};
 use wasq_core::clock;
-use wasq_core::message::{Delivery, MessageId, Receipt, UnixMs};
+use wasq_core::message::{Delivery, MessageId, Receipt, UnixMs, size_bytes};
 
 use super::config::{RedisConfig, VISIBILITY_MIN};
 use super::consumer::EntryRef;
 use super::entry::{array, message_id, sent_at, text};
-use super::error::{failed, unexpected};
+use super::error::{CallTarget, failed, unexpected};
 use super::fields;
 use super::intake::{Change, Intake, SHOWN_MS, number};
 use super::looks::Looks;
@@ -19,7 +19,7 @@ use super::scripts;
 use super::store::Store;
 use super::stream;
 use crate::attributes::QueueAttributes;
-use crate::broker::Broker;
+use crate::broker::{Broker, REDIS_MESSAGE_MAX_BYTES};
 use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
 
 /// Pending entries that a count looks at for those that are due. What is beyond them counts as in
@@ -140,6 +140,18 @@ fn idle_ms(entry: &EntryRef, seconds: u32) -> u64 {
     }
 }
 
+/// Why a message is not sent at all. Redis itself would take it, and keep it in its memory.
+fn too_large(target: &CallTarget, message: &Outgoing) -> Option<QueueError> {
+    let (bytes, most) = (size_bytes(&message.body, &message.attributes), REDIS_MESSAGE_MAX_BYTES);
+    (bytes > most).then(|| {
+        let message = format!(
+            "{target}: the message has {bytes} bytes with its attributes, and {most} are sent at most: send less, or keep the \
+             body elsewhere and send where it is"
+        );
+        QueueError::Permanent { code: "TooLarge".into(), message }
+    })
+}
+
 #[async_trait]
 impl Queue for RedisQueue {
     fn name(&self) -> &str {
@@ -202,7 +214,8 @@ impl Queue for RedisQueue {
         let Intake { store, target, config, stream, id, .. } = &*self.intake;
         let mut commands = redis::pipe();
         commands.ignore_errors();
-        for message in messages {
+        let refused: Vec<_> = messages.iter().map(|message| too_large(target, message)).collect();
+        for (message, _) in messages.iter().zip(&refused).filter(|(_, refused)| refused.is_none()) {
             let add = commands.cmd("XADD").arg(stream).arg("NOMKSTREAM");
             if let Some(maxlen) = config.maxlen {
                 add.arg("MAXLEN").arg("~").arg(maxlen.get());
@@ -212,17 +225,25 @@ impl Queue for RedisQueue {
                 add.arg(name).arg(value);
             }
         }
+        let count = refused.iter().filter(|refused| refused.is_none()).count();
+        if count == 0 {
+            return refused.into_iter().flatten().map(Err).collect();
+        }
         let answers = match store.ask_all(target, &commands).await {
-            Ok(answers) if answers.len() == messages.len() => answers,
+            Ok(answers) if answers.len() == count => answers,
             Ok(_) => return vec![Err(unexpected(target)); messages.len()],
             Err(error) => return vec![Err(error); messages.len()],
         };
-        let sent = answers.into_iter().map(|answer| match answer {
+        let mut sent = answers.into_iter().map(|answer| match answer {
             Ok(Value::Nil) => Err(target.no_stream()),
             Ok(answer) => text(answer).map(|entry| message_id(id, &entry)).ok_or_else(|| unexpected(target)),
             Err(error) => Err(failed(target, &error)),
         });
-        sent.collect()
+        let answer_of = |refused| match refused {
+            Some(error) => Err(error),
+            None => sent.next().unwrap_or_else(|| Err(unexpected(target))),
+        };
+        refused.into_iter().map(answer_of).collect()
     }
 
     /// The counts of all hosts, by SQS's names. Nobody counts what an outlet's readers have.
