@@ -156,7 +156,7 @@ fn in_words(notice: &Notice) -> &'static str {
 impl std::fmt::Display for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = |name: &str| self.fields.get(name).and_then(Value::as_str).unwrap_or_default();
-        let key = self.fields.get("key").and_then(Value::as_str).unwrap_or("(SQS's id of the message)");
+        let key = self.fields.get("key").and_then(Value::as_str).unwrap_or("(the id that the queue gives it)");
         writeln!(f, "type          {}   (from {})", text("type"), text("type_from"))?;
         writeln!(f, "key           {key}   (from {})", text("key_from"))?;
         writeln!(f, "content type  {}", text("content_type"))?;
@@ -171,7 +171,7 @@ impl std::fmt::Display for Shown {
         let plugins = self.fields.get("plugins").and_then(Value::as_array);
         for plugin in plugins.into_iter().flatten() {
             let of = |name: &str| plugin.get(name).and_then(Value::as_str);
-            let key = of("key").unwrap_or("(SQS's id of the message)");
+            let key = of("key").unwrap_or("(the id that the queue gives it)");
             let (name, source) = (of("name").unwrap_or_default(), of("key_from").unwrap_or_default());
             writeln!(f, "plugin        {name} with the key {key}   (from {source})")?;
         }

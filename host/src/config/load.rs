@@ -181,7 +181,11 @@ impl Config {
                 return refuse(key(&field), value, &rule);
             }
             if queue.wait > Duration::from_secs(20) {
-                return refuse(key("wait"), format!("{:?}", queue.wait), "SQS waits at most 20 s");
+                return refuse(
+                    key("wait"),
+                    format!("{:?}", queue.wait),
+                    "use at most 20 s, the longest receive of SQS",
+                );
             }
             let window = queue.deduplication_window;
             if window.subsec_nanos() != 0 || !(60..=1_209_600).contains(&window.as_secs()) {

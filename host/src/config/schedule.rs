@@ -136,7 +136,7 @@ impl Config {
                 return fault("body", schedule.body.type_str(), "write text, or a table that becomes JSON");
             }
             if schedule.body().is_empty() {
-                return fault("body", "empty", "SQS takes no empty body; leave it out for `{}`");
+                return fault("body", "empty", "no queue on SQS takes an empty body; leave it out for `{}`");
             }
             if schedule.jitter > JITTER_MAX {
                 return fault("jitter", &format!("{:?}", schedule.jitter), "use at most 24 h");

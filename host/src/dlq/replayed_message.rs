@@ -125,7 +125,7 @@ fn add_key(
     };
     let full = match rules.takes_text(key) {
         true => insert(attributes, body, rules, OWN_KEY_ATTRIBUTE, AttributeValue::string(key)).err(),
-        false => Some("it has characters that SQS refuses in an attribute".to_owned()),
+        false => Some("it has characters that the queue takes in no attribute".to_owned()),
     };
     match full {
         Some(full) if !how.new_key => Err(Unfit::NoRoomForKey { full }),

@@ -89,7 +89,8 @@ impl Site {
         let addr = self.rig.admin_addr().expect("the host runs").to_string();
         let target = ["--queue", "jobs", "--admin", &addr];
         let command = wasq(arguments.iter().chain(&target)).env("WASQ_CONFIG", self.config());
-        command.check(code, parts).await;
+        let ran = command.check(code, parts).await;
+        assert!(!ran.says("SQS"), "the queue is on another broker: {ran:#?}");
     }
 }
 

@@ -134,7 +134,7 @@ fn envelope(view: &LetterView) -> Markup {
         dl {
             dt { "Letter" } dd { code .long { (view.id()) } }
             @match &view.envelope {
-                Envelope::MovedBySqs => { dt { "Moved here" } dd { "by SQS itself; it has no envelope" } dt { "Sent" } dd { (sent) } }
+                Envelope::MovedBySqs => { dt { "Moved here" } dd { "by the broker itself; it has no envelope" } dt { "Sent" } dd { (sent) } }
                 Envelope::Unreadable(reason) => { dt { "Envelope" } dd { "cannot be read: " (reason) } dt { "Sent" } dd { (sent) } }
                 Envelope::Letter(letter) => {
                     dt { "From" } dd { (letter.queue) }

@@ -92,7 +92,7 @@ pub async fn queues(State(app): State<Arc<App>>, _looker: Looker) -> Markup {
                 }
             }
         }
-        p .dim { "To look at letters SQS must hide them from others for a moment; they are put back." }
+        p .dim { "While somebody looks at letters, others do not get them for a moment. Then they are put back." }
     };
     whole_page(&app, Tab::Letters, "Dead letters", None, &main)
 }

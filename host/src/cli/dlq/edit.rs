@@ -58,7 +58,7 @@ impl Edit {
         let draft = match &self.body {
             Some(body) => {
                 let body =
-                    String::from_utf8(read_body(body)?).context("the new body is no UTF-8, which SQS requires")?;
+                    String::from_utf8(read_body(body)?).context("the new body is no UTF-8: only text can be edited")?;
                 check(before, &body).context("the new body is refused")?;
                 Draft { body, file: None }
             }
@@ -168,7 +168,7 @@ async fn edited(editor: &str, path: &Path, before: &str) -> anyhow::Result<Strin
         bail!("the editor `{editor}` ended with {status}; nothing replayed");
     }
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut text = String::from_utf8(text).context("the text is no UTF-8, which SQS requires")?;
+    let mut text = String::from_utf8(text).context("the text is no UTF-8: only text can be edited")?;
     // Editors end a file with a newline. It is none of the body's if that had none.
     if text.ends_with('\n') && !before.ends_with('\n') {
         text.pop();
