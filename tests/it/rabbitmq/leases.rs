@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use futures::FutureExt;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::AMQPValue;
 use wasq_core::clock;
-use wasq_core::message::Receipt;
+use wasq_core::message::{Delivery, Receipt};
 use wasq_queues::rabbitmq::{QueueType, RabbitMqQueue};
 use wasq_queues::{Broker, Queue};
 
 use super::{
-    LONG, MOMENT, SOON, change, comes_nothing, connect, count, delete, is_lost, make, new_name, new_queue, put_back,
-    receipts, receive, receive_all, receive_one, send, texts,
+    LONG, MOMENT, Other, PREFETCH, SOON, change, comes_nothing, connect, count, delete, is_lost, make, new_name,
+    new_queue, put_back, receipts, receive, receive_all, receive_one, send, table, texts,
 };
 use crate::support::servers::rabbitmq;
 use crate::support::until;
@@ -171,6 +173,28 @@ async fn what_nobody_receives_goes_to_the_others() {
     drop(busy);
     let (received, ()) = tokio::join!(receive_one(&idle), send(&idle, &["new"]));
     assert_eq!(received.body, "new");
+}
+
+#[tokio::test]
+async fn a_queue_with_a_single_active_consumer_is_one_hosts_until_that_ends() {
+    let name = new_name();
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    let single = table(&[("x-single-active-consumer", AMQPValue::Boolean(true))]);
+    let other = Other::connect(rabbitmq()).await;
+    other.channel.queue_declare(name.as_str().into(), durable, single).await.unwrap();
+    let first = connect(rabbitmq()).await.queue(&name, PREFETCH).await.unwrap();
+    let second = connect(rabbitmq()).await.queue(&name, PREFETCH).await.unwrap();
+    send(&first, &["0", "1", "2"]).await;
+    let in_order = |deliveries: &[Delivery]| -> Vec<_> { deliveries.iter().map(|it| it.body.clone()).collect() };
+    assert_eq!(in_order(&receive_all(&first, 3).await), ["0", "1", "2"]);
+    let waiting = comes_nothing(&second);
+    let ((), more) = tokio::join!(waiting, async {
+        send(&first, &["3"]).await;
+        receive_one(&first).await
+    });
+    assert_eq!(more.body, "3", "the other one stands by");
+    drop(first);
+    assert_eq!(in_order(&receive_all(&second, 4).await), ["0", "1", "2", "3"]);
 }
 
 #[tokio::test]
