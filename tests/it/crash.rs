@@ -53,3 +53,8 @@ async fn hosts_that_are_killed_lose_nothing_on_rabbitmq_which_is_killed_too() {
 async fn hosts_that_are_killed_lose_nothing_on_redis_which_is_killed_too() {
     check(options(Broker::Redis, Store::Postgres, 2, 7)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_are_killed_lose_nothing_on_kafka_which_is_killed_too() {
+    check(options(Broker::Kafka, Store::Postgres, 2, 8)).await;
+}

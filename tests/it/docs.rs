@@ -43,11 +43,7 @@ fn document(name: &str) -> String {
 
 #[test]
 fn every_invariant_has_a_test_of_its_name() {
-    let root = root();
-    let mut functions = BTreeSet::new();
-    for dir in ["core/src", "queues/src", "ledgers/src", "local-sqs/src", "host/src", "sdk", "tests/it"] {
-        collect(&root.join(dir), &mut functions);
-    }
+    let functions = functions();
     let text = document("ARCHITECTURE.md");
     let invariants: Vec<String> = text
         .lines()
@@ -120,22 +116,46 @@ fn the_config_in_the_dashboard_document_is_one() {
 
 #[test]
 fn every_threat_has_a_test_that_shows_what_stops_it() {
-    let root = root();
-    let mut functions = BTreeSet::new();
-    for dir in ["core/src", "queues/src", "ledgers/src", "local-sqs/src", "host/src", "sdk", "tests/it"] {
-        collect(&root.join(dir), &mut functions);
-    }
     let text = document("security.md");
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
     assert!(rows.len() >= 20, "the table of threats in docs/operate/security.md was not found");
+    let functions = functions();
     for row in rows {
         let shown_by = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
-        let mut tests = shown_by.split('`').skip(1).step_by(2).peekable();
-        assert!(tests.peek().is_some(), "no test is named in: {row}");
-        for test in tests {
-            assert!(functions.contains(test), "there is no test `{test}`, named in: {row}");
-        }
+        names_tests(shown_by, row, &functions);
     }
+}
+
+#[test]
+fn every_fault_on_each_broker_has_tests_that_are_there() {
+    let text = document("internals/testing.md");
+    let table = text.split("### Each fault on each broker").nth(1).expect("the heading is there");
+    let table = table.split("\n#").next().expect("a split has a first part");
+    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(rows.len() >= 20, "the table of faults in docs/internals/testing.md was not found");
+    let functions = functions();
+    for row in rows {
+        let (_, shown_by) = row[2..].split_once('|').expect("a row has columns");
+        names_tests(shown_by, row, &functions);
+    }
+}
+
+/// Each name in backticks is a test's, and there is one.
+fn names_tests(shown_by: &str, row: &str, functions: &BTreeSet<String>) {
+    let mut tests = shown_by.split('`').skip(1).step_by(2).peekable();
+    assert!(tests.peek().is_some(), "no test is named in: {row}");
+    for test in tests {
+        assert!(functions.contains(test), "there is no test `{test}`, named in: {row}");
+    }
+}
+
+/// The names of all functions.
+fn functions() -> BTreeSet<String> {
+    let mut functions = BTreeSet::new();
+    for dir in ["core/src", "queues/src", "ledgers/src", "local-sqs/src", "host/src", "sdk", "tests/it"] {
+        collect(&root().join(dir), &mut functions);
+    }
+    functions
 }
 
 /// The names of all functions in the Rust files under `dir`.

@@ -12,10 +12,14 @@ use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_core::message::Delivery;
 use wasq_ledgers::Claim;
 use wasq_local_sqs::{Effect, Fault};
+use wasq_queues::Broker;
 use wasq_tests::crash::proxy::Proxy;
 
+use crate::support::brokers::on_each_broker_but_kafka;
 use crate::support::servers::postgres;
 use crate::support::{Plugin, Rig, Setup, hosts, until};
+
+on_each_broker_but_kafka!(a_killed_hosts_messages_are_finished_by_another_host_on_the_same_ledger);
 
 /// Each queue is a boundary of its own: its calls, or those to its DLQ, hang there.
 const QUEUES: [&str; 8] = ["jobs", "done", "retry", "dead", "unrecorded", "mails-a", "mails-b", "mails-c"];
@@ -204,17 +208,25 @@ async fn is_claimed_soon(rig: &Rig, sent: &Sent) -> bool {
     rig.counts("jobs").await.0 == 0 && is_claimed(&rig.ledger_dir(), sent).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_hosts_messages_are_finished_by_another_host_on_the_same_ledger() {
-    let rig = Setup::probe().queue("jobs", |queue| queue.visibility = Duration::from_secs(10)).without_host().await;
+async fn a_killed_hosts_messages_are_finished_by_another_host_on_the_same_ledger(broker: Broker) {
+    let rig = Setup::probe()
+        .on(broker)
+        .queue("jobs", |queue| queue.visibility = Duration::from_secs(10))
+        .without_host()
+        .await;
     let server = postgres();
-    let direct = hosts::postgres(server, server.port(), "killed_hosts");
+    let schema = format!("killed_hosts_{broker}");
+    let direct = hosts::postgres(server, server.port(), &schema);
     let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await.unwrap();
-    let first = hosts::run(&rig, &hosts::postgres(server, proxy.addr().port(), "killed_hosts")).await;
+    let first = hosts::run(&rig, &hosts::postgres(server, proxy.addr().port(), &schema)).await;
     // It receives the message, and its claim does not come through.
     proxy.delay(Duration::from_secs(600), Duration::from_secs(600));
     rig.send(rig.sink.ask("unclaimed")).await;
-    until("it has received it", || async { rig.counts("jobs").await == (0, 1, 0) }).await;
+    let has_received = || async {
+        let (_, metrics) = hosts::admin(&first, "/metrics").await;
+        metrics.lines().any(|line| line.starts_with("wasq_received_total") && line.ends_with(" 1"))
+    };
+    until("it has received it", has_received).await;
     first.kill().await;
     drop(proxy);
     let second = hosts::run(&rig, &direct).await;

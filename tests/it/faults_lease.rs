@@ -10,14 +10,18 @@ use wasq_core::pause::{Pause, Target};
 use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::{Claim, ClaimRequest, Fence, Finish, Ledger, LedgerError};
 use wasq_local_sqs::{Effect, Fault};
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker_but_kafka;
 use crate::support::servers::postgres;
 use crate::support::{Faulty, Plugin, Rig, Setup, Trouble, hosts, until};
+
+on_each_broker_but_kafka!(a_host_that_stood_still_past_its_lease_changes_nothing_when_it_wakes);
 
 fn short_leases() -> Setup {
     Setup::probe()
         .plugin(Plugin::probe("mail").types(&["mail"]))
-        .queue("jobs", |queue| queue.visibility = Duration::from_secs(8))
+        .queue("jobs", |queue| queue.visibility = Duration::from_secs(10))
         .queue("mails", |_| {})
 }
 
@@ -30,10 +34,9 @@ fn late_work(rig: &Rig) -> Value {
     json!({ "do": "steps", "urls": { "late": rig.sink.url("late") }, "then": outbox })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_stood_still_past_its_lease_changes_nothing_when_it_wakes() {
-    let rig = short_leases().without_host().await;
-    let ledger = hosts::postgres(postgres(), postgres().port(), "stood_still");
+async fn a_host_that_stood_still_past_its_lease_changes_nothing_when_it_wakes(broker: Broker) {
+    let rig = short_leases().on(broker).without_host().await;
+    let ledger = hosts::postgres(postgres(), postgres().port(), &format!("stood_still_{broker}"));
     rig.sink.answers("work", [late_work(&rig), late_work(&rig)]);
     let hold = rig.sink.hold("work");
     rig.send(rig.sink.ask("work")).await;
@@ -172,7 +175,11 @@ async fn a_lease_whose_renewals_hang_is_lost_when_it_ends() {
     rig.until_called("work", 1).await;
     let began = wasq_core::clock::now();
     rig.until_exits("lease-lost", 1).await;
-    assert!(began.elapsed() < Duration::from_secs(20), "the guest ran on for {:?} after 8 s of lease", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "the guest ran on for {:?} after 10 s of lease",
+        began.elapsed()
+    );
     rig.sqs.faults().clear();
     drop(hold);
     rig.emptied().await;

@@ -6,12 +6,24 @@ use serde_json::json;
 use wasq_core::message::{BodyDigest, Key, MessageId, MessageType};
 use wasq_ledgers::local::LocalLedger;
 use wasq_ledgers::{Claim, ClaimRequest, Ledger};
+use wasq_queues::Broker;
+use wasq_tests::brokers::visibility_min_s;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Faulty, Plugin, Setup, Trouble, until};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn shutdown_lets_what_runs_come_to_its_end() {
-    let mut rig = Setup::probe().start().await;
+on_each_broker!(
+    shutdown_lets_what_runs_come_to_its_end,
+    what_outlasts_the_drain_is_released_at_once_and_counts_no_attempt,
+    a_message_that_crashed_its_host_three_times_is_dead_lettered_as_host_crash,
+    a_host_task_that_panics_gives_its_permit_back,
+    while_the_ledger_is_down_nothing_runs_and_nothing_is_acknowledged,
+    an_outcome_that_cannot_be_recorded_is_not_acknowledged,
+    a_completion_is_recorded_through_a_short_outage_without_another_run,
+);
+
+async fn shutdown_lets_what_runs_come_to_its_end(broker: Broker) {
+    let mut rig = Setup::probe().on(broker).start().await;
     let held = rig.sink.hold("work");
     rig.send(rig.sink.ask("work")).await;
     rig.until_called("work", 1).await;
@@ -22,19 +34,22 @@ async fn shutdown_lets_what_runs_come_to_its_end() {
     assert!(!stopping.is_finished());
     drop(held);
     stopping.await.unwrap();
-    assert_eq!(rig.counts("jobs").await, (0, 0, 0), "its delete was made before the host ended");
+    assert_eq!(rig.left("jobs").await, 0, "its delete was made before the host ended");
     assert_eq!(rig.sink.count("work"), 1);
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_outlasts_the_drain_is_released_at_once_and_counts_no_attempt() {
-    let mut rig = Setup::probe().config(|config| config.drain_s = 1).start().await;
+async fn what_outlasts_the_drain_is_released_at_once_and_counts_no_attempt(broker: Broker) {
+    let mut rig = Setup::probe().on(broker).config(|config| config.drain_s = 1).start().await;
     let held = rig.sink.hold("work");
     rig.send(rig.sink.ask("work")).await;
     rig.until_called("work", 1).await;
     rig.stop_host().await;
-    assert_eq!(rig.counts("jobs").await, (1, 0, 0), "visible again, long before its visibility of 30 s has ended");
+    // Where a queue does not say it, that the next host has it at once does.
+    if broker == Broker::Sqs {
+        assert_eq!(rig.counts("jobs").await, (1, 0, 0), "visible again, long before its visibility of 30 s has ended");
+    }
+    assert_eq!(rig.left("jobs").await, 1);
 
     drop(held);
     rig.start_host().await;
@@ -82,9 +97,8 @@ async fn what_a_long_poll_brings_during_shutdown_is_released() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_crashed_its_host_three_times_is_dead_lettered_as_host_crash() {
-    let mut rig = Setup::probe().without_host().await;
+async fn a_message_that_crashed_its_host_three_times_is_dead_lettered_as_host_crash(broker: Broker) {
+    let mut rig = Setup::probe().on(broker).without_host().await;
     let order = rig.sink.ask("work");
     let id = rig.message(&order).key("k").send().await;
     let key = Key::of(&rig.config.scope, "probe", &MessageType("probe".into()), "k");
@@ -109,11 +123,11 @@ async fn a_message_that_crashed_its_host_three_times_is_dead_lettered_as_host_cr
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_task_that_panics_gives_its_permit_back() {
-    let setup = Setup::probe().queue("jobs", |queue| {
+async fn a_host_task_that_panics_gives_its_permit_back(broker: Broker) {
+    let visibility = Duration::from_secs(visibility_min_s(broker));
+    let setup = Setup::probe().on(broker).queue("jobs", move |queue| {
         queue.concurrency = 1;
-        queue.visibility = Duration::from_secs(2);
+        queue.visibility = visibility;
     });
     let mut rig = setup.without_host().await;
     let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::PanicOnce);
@@ -126,9 +140,8 @@ async fn a_host_task_that_panics_gives_its_permit_back() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn while_the_ledger_is_down_nothing_runs_and_nothing_is_acknowledged() {
-    let mut rig = Setup::probe().without_host().await;
+async fn while_the_ledger_is_down_nothing_runs_and_nothing_is_acknowledged(broker: Broker) {
+    let mut rig = Setup::probe().on(broker).without_host().await;
     let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::Down);
     for _ in 0..5 {
         rig.send(rig.sink.ask("work")).await;
@@ -142,7 +155,7 @@ async fn while_the_ledger_is_down_nothing_runs_and_nothing_is_acknowledged() {
     let began = wasq_core::clock::now();
     until("some time has passed", || async { began.elapsed() > Duration::from_secs(3) }).await;
     assert!(rig.sqs.faults().calls("ReceiveMessage") <= received + 1);
-    assert_eq!((rig.sink.count("work"), rig.sqs.faults().calls("DeleteMessageBatch")), (0, 0));
+    assert_eq!((rig.sink.count("work"), rig.left("jobs").await), (0, 5));
 
     ledger.set(Trouble::None);
     rig.emptied().await;
@@ -152,10 +165,10 @@ async fn while_the_ledger_is_down_nothing_runs_and_nothing_is_acknowledged() {
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outcome_that_cannot_be_recorded_is_not_acknowledged() {
+async fn an_outcome_that_cannot_be_recorded_is_not_acknowledged(broker: Broker) {
     let probe = Plugin::probe("probe").manifest("timeout = '20s'");
-    let setup = Setup::new().plugin(probe).queue("jobs", |queue| queue.visibility = Duration::from_secs(2));
+    let visibility = Duration::from_secs(visibility_min_s(broker));
+    let setup = Setup::new().on(broker).plugin(probe).queue("jobs", move |queue| queue.visibility = visibility);
     let setup = setup.config(|config| config.limits.settle_grace = Duration::from_secs(1));
     let mut rig = setup.without_host().await;
     let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::DownAfterClaim);
@@ -163,21 +176,20 @@ async fn an_outcome_that_cannot_be_recorded_is_not_acknowledged() {
     rig.start_on(ledger.clone()).await;
     // The host asks the ledger again for as long as `settle_grace`.
     rig.until_exits("done", 1).await;
-    assert_eq!(rig.sqs.faults().calls("DeleteMessageBatch"), 0);
+    assert_eq!(rig.left("jobs").await, 1);
     ledger.set(Trouble::None);
     rig.emptied().await;
     assert_eq!(rig.sink.count("work"), 2, "what is not recorded runs again");
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_completion_is_recorded_through_a_short_outage_without_another_run() {
-    let mut rig = Setup::probe().without_host().await;
+async fn a_completion_is_recorded_through_a_short_outage_without_another_run(broker: Broker) {
+    let mut rig = Setup::probe().on(broker).without_host().await;
     let ledger = Faulty::new(LocalLedger::open(&rig.ledger_dir()).unwrap(), Trouble::DownAfterClaim);
     rig.send(rig.sink.ask("work")).await;
     rig.start_on(ledger.clone()).await;
     until("the ledger is known to be down", || async { rig.services().health.ledger_is_down() }).await;
-    assert_eq!(rig.sqs.faults().calls("DeleteMessageBatch"), 0);
+    assert_eq!(rig.left("jobs").await, 1);
     ledger.set(Trouble::None);
     rig.emptied().await;
     assert_eq!((rig.sink.count("work"), rig.exits("done")), (1, 1));

@@ -5,8 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 use wasq::dlq::replayed_message::{ReplayOptions, replayed};
 use wasq_local_sqs::{Effect, Fault};
+use wasq_queues::Broker;
 
+use crate::support::brokers::on_each_broker;
 use crate::support::{Plugin, Setup, until, wat};
+
+on_each_broker!(control_characters_in_a_reason_are_escaped_and_the_dead_letter_is_sent);
 
 fn refused(code: &str, status: u16) -> Effect {
     Effect::FailBefore { code: code.into(), status }
@@ -228,9 +232,8 @@ async fn a_message_without_room_for_its_envelope_is_dead_lettered_with_the_envel
     rig.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn control_characters_in_a_reason_are_escaped_and_the_dead_letter_is_sent() {
-    let rig = Setup::probe().start().await;
+async fn control_characters_in_a_reason_are_escaped_and_the_dead_letter_is_sent(broker: Broker) {
+    let rig = Setup::probe().on(broker).start().await;
     // As JSON escapes: SQS would refuse the characters themselves in the message already.
     let reason = r"nul \u0000, bell \u0007, colour \u001b[31m, \ufffe\uffff, line\nend \u202e";
     rig.message(format!(r#"{{"do":"reject","reason":"{reason}"}}"#)).send().await;

@@ -15,6 +15,7 @@ mod order;
 mod outages;
 mod round_trip;
 mod tansu;
+mod two_hosts;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ mod deploy;
 mod direct_calls;
 mod docs;
 mod egress;
+mod faults_brokers;
 mod faults_clock;
 mod faults_crash;
 mod faults_fifo;

@@ -10,9 +10,13 @@ use tokio::process::Command;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use wasq_local_sqs::{LocalSqs, Options};
+use wasq_queues::kafka::{KafkaConfig, TopicTopology, make_topic};
 use wasq_queues::{Broker, Queue};
 
 use crate::servers::Server;
+
+/// Of each topic.
+const KAFKA_PARTITIONS: u32 = 4;
 
 /// A broker of its own. It ends when this is dropped, and its data go.
 pub struct TestBroker {
@@ -34,9 +38,7 @@ impl TestBroker {
             Broker::Sqs => Running::LocalSqs(LocalSqs::start(Options::new(dir.join("sqs")).port(0)).await?),
             Broker::RabbitMq => Running::Server(Mutex::new(block_in_place(Server::rabbitmq)?)),
             Broker::Redis => Running::Server(Mutex::new(block_in_place(Server::redis)?)),
-            Broker::Kafka => {
-                bail!("no Kafka could be had that keeps its messages when it is killed; see docs/internals/testing.md")
-            }
+            Broker::Kafka => Running::Server(Mutex::new(block_in_place(Server::kafka)?)),
         };
         Ok(Self { broker, running })
     }
@@ -104,12 +106,30 @@ impl TestBroker {
             Running::LocalSqs(_) => bail!("the local queue is in this process"),
             Running::Server(server) => block_in_place(|| {
                 let mut server = server.lock();
-                if self.broker == Broker::RabbitMq {
-                    server.keep_queues()?;
+                match self.broker {
+                    Broker::Sqs | Broker::Redis => {}
+                    Broker::RabbitMq => server.keep_queues()?,
+                    Broker::Kafka => Handle::current().block_on(keep_messages(&server))?,
                 }
                 server.restart()
             }),
         }
+    }
+
+    /// Whether it writes to its disk later than it has said that it has a message. What it says in the
+    /// moment before it is killed must reach nobody, then.
+    pub fn writes_late(&self) -> bool {
+        self.broker == Broker::Kafka
+    }
+
+    /// Whether it takes hosts that have died for members of their group until it is killed itself.
+    pub fn keeps_dead_members(&self) -> bool {
+        self.broker == Broker::Kafka
+    }
+
+    /// Whether it tells its clients where to connect to.
+    pub fn tells_its_address(&self) -> bool {
+        self.broker == Broker::Kafka
     }
 
     pub async fn end(self) {
@@ -118,6 +138,14 @@ impl TestBroker {
             Running::Server(server) => drop(server),
         }
     }
+}
+
+/// Has a Kafka's messages on disk, all of those that it has said so far that it has.
+async fn keep_messages(server: &Server) -> Result<()> {
+    let name = format!("written-{}", fastrand::u64(..));
+    let topic = TopicTopology { name: name.clone(), partitions: Some(1), replication_factor: Some(1) };
+    make_topic(&KafkaConfig::new(&server.url()), &topic).await?;
+    server.until_written(&name)
 }
 
 /// Makes the queues that a config has on brokers of their own.
@@ -153,10 +181,16 @@ pub async fn left(server: Option<&Server>, queue: &dyn Queue) -> Result<usize> {
 /// What a config's `[queues.…]` says of a queue: its broker, and its name there. On SQS it is the
 /// table's.
 pub fn location_lines(broker: Broker, url: &str, queue: &str) -> String {
-    match broker.own_table(queue) {
-        None => String::new(),
-        Some(table) => format!("broker = '{broker}'\nurl = '{url}'\n{broker} = {table}\n"),
-    }
+    let Some(table) = broker.own_table(queue) else { return String::new() };
+    let table = match broker {
+        Broker::Sqs | Broker::RabbitMq | Broker::Redis => table,
+        // Several hosts have some of it each, and what a dead one had goes to another soon.
+        Broker::Kafka => table.replace(
+            " }",
+            &format!(", partitions = {KAFKA_PARTITIONS}, replication_factor = 1, session_timeout = '6s' }}"),
+        ),
+    };
+    format!("broker = '{broker}'\nurl = '{url}'\n{broker} = {table}\n")
 }
 
 /// The least lease that a host can have of it.

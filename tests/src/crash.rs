@@ -127,7 +127,10 @@ impl Stage {
                 Some((server, proxy))
             }
         };
-        let to_broker = Proxy::start(broker.addr()?).await?;
+        let to_broker = match broker.tells_its_address() {
+            false => Proxy::start(broker.addr()?).await?,
+            true => Proxy::start_in_place_of(broker.addr()?).await?,
+        };
         Ok(Self { queue, dlq, sink: Sink::start().await?, to_broker, ledger, options, broker, dir })
     }
 
@@ -180,7 +183,11 @@ impl Stage {
             if rng.f64() < 0.3 {
                 self.meddle(rng, &mut outages)?;
             }
-            hosts.hit(Kill::draw(rng), rng).await?;
+            let hit = Kill::draw(rng);
+            hosts.hit(hit, rng).await?;
+            if hit == Kill::Kill && self.broker.keeps_dead_members() {
+                self.kill_broker(&mut outages)?;
+            }
             progress(kill);
         }
         Ok(outages)
@@ -190,10 +197,7 @@ impl Stage {
     /// broker.
     fn meddle(&self, rng: &mut Rng, outages: &mut Outages) -> Result<()> {
         if self.broker.can_be_killed() && (outages.broker_kills == 0 || rng.usize(0..BROKER_DIES) == 0) {
-            self.broker.kill_and_restart()?;
-            outages.broker_kills += 1;
-            outages.from_broker += 1;
-            return Ok(());
+            return self.kill_broker(outages);
         }
         outages.cuts += 1;
         let proxies: Vec<&Proxy> =
@@ -206,6 +210,18 @@ impl Stage {
             }
             false => proxies[which].delay(Duration::from_millis(rng.u64(1..=100)), Duration::from_millis(500)),
         }
+        Ok(())
+    }
+
+    /// Kills the broker, and starts it again with what it has on disk.
+    fn kill_broker(&self, outages: &mut Outages) -> Result<()> {
+        if self.broker.writes_late() {
+            self.to_broker.close();
+        }
+        self.broker.kill_and_restart()?;
+        self.to_broker.open();
+        outages.broker_kills += 1;
+        outages.from_broker += 1;
         Ok(())
     }
 

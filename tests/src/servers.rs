@@ -1,10 +1,11 @@
-//! Real servers for tests and for the supervisor: a Redis, a PostgreSQL and a RabbitMQ that are
-//! started, stopped, killed and restarted.
+//! Real servers for tests and for the supervisor: a Redis, a PostgreSQL, a RabbitMQ and a
+//! Kafka that are started, stopped, killed and restarted.
 //!
 //! They listen on a free port of 127.0.0.1, keep their data in a directory of their own, and ask
 //! for a password. When the process that started them is gone, even killed, they end and their data
 //! go.
 
+mod kafka;
 mod postgres;
 mod process;
 mod rabbitmq;
@@ -45,6 +46,7 @@ enum Kind {
     Redis,
     Postgres,
     RabbitMq,
+    Kafka,
 }
 
 impl Server {
@@ -137,6 +139,23 @@ impl Server {
         Ok(self.rabbitmqctl(&["eval", &question])?.trim().parse()?)
     }
 
+    /// A broker of Kafka's protocol, without a password. Blocks until it is ready, some 100 ms.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn kafka() -> Result<Self> {
+        let dir = process::directory()?;
+        Self::start(Kind::Kafka, &[], dir)
+    }
+
+    /// Waits until a Kafka has a topic on disk, and with it all that it was sent before that was made.
+    ///
+    /// # Errors
+    /// If it does not write.
+    pub fn until_written(&self, topic: &str) -> Result<()> {
+        kafka::until_written(self.dir.path(), topic)
+    }
+
     fn start(kind: Kind, options: &[&str], dir: TempDir) -> Result<Self> {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         for _ in 0..PORT_TRIES {
@@ -155,6 +174,7 @@ impl Server {
             Kind::Redis => format!("redis://:{PASSWORD}@127.0.0.1:{port}/0"),
             Kind::Postgres => format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"),
             Kind::RabbitMq => format!("amqp://{}:{PASSWORD}@127.0.0.1:{port}/%2F", rabbitmq::USER),
+            Kind::Kafka => format!("kafka://127.0.0.1:{port}"),
         }
     }
 
@@ -211,12 +231,13 @@ fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<P
         Kind::Redis => redis::spawn(options, dir, port)?,
         Kind::Postgres => postgres::spawn(options, dir, port)?,
         Kind::RabbitMq => rabbitmq::spawn(options, dir, port)?,
+        Kind::Kafka => kafka::spawn(dir, port)?,
     };
     // Time is counted in looks: no test needs it more exactly.
     for _ in 0..READY_MAX.as_millis() / LOOK.as_millis() {
         if !process.runs()? {
             let log = log(dir);
-            if ["Address already in use", "eaddrinuse"].iter().any(|words| log.contains(words)) {
+            if ["Address already in use", "eaddrinuse", "is already in use"].iter().any(|words| log.contains(words)) {
                 return Ok(None);
             }
             bail!("{kind:?} ended before it was ready; its log:\n{log}");
@@ -225,6 +246,7 @@ fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<P
             Kind::Redis => redis::is_ready(port),
             Kind::Postgres => postgres::is_ready(dir, &process),
             Kind::RabbitMq => rabbitmq::is_ready(port),
+            Kind::Kafka => kafka::is_ready(port),
         };
         if ready {
             return Ok(Some(process));

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
+use wasq::config::{KafkaConfig, QueueConfig};
 use wasq::timers::deliver_at::DELIVER_AT_ATTRIBUTE;
 use wasq_core::clock;
 use wasq_ledgers::timers::{Listed, Timers, Update, When};
 use wasq_queues::Broker;
+use wasq_queues::kafka::KafkaOrder;
 
 use crate::cli::binary::wasq;
 use crate::support::brokers::on_each_broker;
@@ -101,7 +103,11 @@ async fn a_time_that_is_none_is_a_dead_letter_that_says_so(broker: Broker) {
 }
 
 async fn a_wait_beyond_what_sqs_can_hide_is_parked_with_key_attempts_and_steps(broker: Broker) {
-    let rig = Setup::probe().on(broker).start().await;
+    // In order, a topic keeps it in its place.
+    let without_order = |queue: &mut QueueConfig| {
+        queue.kafka = queue.kafka.take().map(|kafka| KafkaConfig { order: KafkaOrder::None, ..kafka });
+    };
+    let rig = Setup::probe().on(broker).queue("jobs", without_order).start().await;
     let later = |how: &str| json!({ "do": how, "ms": HOURS_13_MS, "after_ms": HOURS_13_MS, "reason": "not today" });
     rig.sink.answers("work", [later("snooze"), later("retry")]);
     let urls = json!({ "charge": rig.sink.url("charge") });

@@ -8,6 +8,7 @@ use wasq_queues::{Queue, QueueError};
 use wasq_tests::servers::{PASSWORD, free_port};
 
 use super::{CONCURRENCY, Cluster, LONG, cluster, config, new_name, new_queue, send};
+use crate::support::servers;
 
 /// Why a topic is not opened.
 async fn refused(config: KafkaConfig, topic: &str) -> QueueError {
@@ -51,6 +52,15 @@ async fn brokers_that_do_not_answer_are_named_in_time() {
     let closed = KafkaConfig { connect_timeout: Duration::from_millis(500), ..KafkaConfig::new(&url) };
     let error = refused(closed, "orders").await;
     check(&error, false, "NoAnswer", &[&format!("127.0.0.1:{port}"), "within 500ms", "refused"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_refused_and_tls_that_is_not_spoken_are_named() {
+    let port = servers::kafka().port();
+    let login = refused(KafkaConfig::new(&format!("kafka://u:{PASSWORD}@127.0.0.1:{port}")), "orders").await;
+    check(&login, true, "AccessRefused", &[&format!("127.0.0.1:{port}"), "the password in `url`", "`sasl_mechanism`"]);
+    let tls = refused(KafkaConfig::new(&format!("kafkas://127.0.0.1:{port}")), "orders").await;
+    check(&tls, false, "NoAnswer", &[&format!("127.0.0.1:{port}"), "SSL"]);
 }
 
 #[tokio::test]

@@ -3,11 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use wasq_queues::{Broker, Queue};
 use wasq_tests::brokers::{apply_topology, left, location_lines};
 use wasq_tests::servers::Server;
 
-use super::servers::{rabbitmq, redis};
+use super::servers;
+
+/// The config by which a rig's queues are made.
+const TOPOLOGY: &str = "topology.toml";
 
 /// Runs each of these tests, which take a [`Broker`], on every one.
 macro_rules! on_each_broker {
@@ -29,11 +35,41 @@ macro_rules! on_each_broker {
             async fn redis() {
                 super::$test(Broker::Redis).await;
             }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn kafka() {
+                super::$test(Broker::Kafka).await;
+            }
         }
     )+};
 }
 
-pub(crate) use on_each_broker;
+/// The same without Kafka: its server here forgets no host that has died or stands still, so that no
+/// other takes over what it had. `tests/it/kafka/two_hosts.rs` shows that on another one.
+macro_rules! on_each_broker_but_kafka {
+    ($test:ident) => {
+        mod $test {
+            use wasq_queues::Broker;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn sqs() {
+                super::$test(Broker::Sqs).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn rabbitmq() {
+                super::$test(Broker::RabbitMq).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn redis() {
+                super::$test(Broker::Redis).await;
+            }
+        }
+    };
+}
+
+pub(crate) use {on_each_broker, on_each_broker_but_kafka};
 
 /// Where a rig's queues are, and what they are called there.
 pub struct RigBroker {
@@ -47,9 +83,9 @@ impl RigBroker {
     pub fn new(broker: Broker) -> Self {
         let server = match broker {
             Broker::Sqs => None,
-            Broker::RabbitMq => Some(rabbitmq()),
-            Broker::Redis => Some(redis()),
-            Broker::Kafka => panic!("its tests have rigs of their own: tests/it/kafka"),
+            Broker::RabbitMq => Some(servers::rabbitmq()),
+            Broker::Redis => Some(servers::redis()),
+            Broker::Kafka => Some(servers::kafka()),
         };
         Self { broker, server, id: uuid::Uuid::new_v4().to_string() }
     }
@@ -78,9 +114,34 @@ impl RigBroker {
         if self.server.is_none() {
             return;
         }
-        let file = dir.join("topology.toml");
-        std::fs::write(&file, config).unwrap();
-        apply_topology(&PathBuf::from(env!("CARGO_BIN_EXE_wasq")), &file).await.unwrap();
+        std::fs::write(dir.join(TOPOLOGY), config).unwrap();
+        self.make_what_is_missing(dir).await;
+    }
+
+    /// Makes those of them again that are not there any more.
+    pub async fn make_what_is_missing(&self, dir: &Path) {
+        apply_topology(&PathBuf::from(env!("CARGO_BIN_EXE_wasq")), &dir.join(TOPOLOGY)).await.unwrap();
+    }
+
+    /// Deletes a queue with all that is in it. SQS has faults for that.
+    pub async fn delete_queue(&self, name: &str) {
+        let (server, name) = (self.server.expect("it is a server's"), self.name_there(name));
+        match self.broker {
+            Broker::Sqs => unreachable!("it is in the rig"),
+            Broker::RabbitMq => drop(server.rabbitmqctl(&["delete_queue", &name]).unwrap()),
+            Broker::Redis => {
+                let client = redis::Client::open(server.url()).unwrap();
+                let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+                redis::cmd("DEL").arg(&name).exec_async(&mut connection).await.unwrap();
+            }
+            Broker::Kafka => {
+                let mut config = ClientConfig::new();
+                config.set("bootstrap.servers", format!("127.0.0.1:{}", server.port()));
+                let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+                let deleted = admin.delete_topics(&[&name], &AdminOptions::new()).await.unwrap();
+                assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+            }
+        }
     }
 
     /// Messages in a queue, whoever has them in hand.

@@ -14,7 +14,7 @@ use wasq_ledgers::{Claim, ClaimRequest};
 use wasq_tests::servers::Server;
 
 use super::rig::get;
-use super::setup::{compiled, dlq};
+use super::setup::compiled;
 use super::{Rig, until};
 use crate::cli::binary::{Running, wasq};
 
@@ -49,11 +49,12 @@ pub fn config(rig: &Rig, ledger: &str) -> PathBuf {
             OnExhausted::BlockGroup => "block-group",
         };
         text += &format!(
-            "[queues.'{name}']\ndlq = '{}'\nvisibility = '{}s'\nwait = '{}s'\nconcurrency = {}\non_exhausted = '{on_exhausted}'\n",
-            dlq(name),
+            "[queues.'{name}']\nvisibility = '{}s'\nwait = '{}s'\nconcurrency = {}\non_exhausted = '{on_exhausted}'\n{}",
             queue.visibility.as_secs(),
             queue.wait.as_secs(),
             queue.concurrency,
+            // RabbitMQ misses a host that stands still after two of these.
+            rig.location_lines(name).replace("rabbitmq = { ", "rabbitmq = { heartbeat = '5s', "),
         );
     }
     for (name, RateConfig { limit, burst, .. }) in &rig.config.rates {

@@ -217,11 +217,31 @@ impl Rig {
         )
     }
 
+    /// Messages in a queue or a DLQ, whoever has them in hand.
+    pub async fn left(&self, name: &str) -> usize {
+        self.broker.left(&*self.queue(name).await).await
+    }
+
+    /// Deletes a queue or a DLQ, whose broker is a server.
+    pub async fn delete_queue(&self, name: &str) {
+        self.broker.delete_queue(name).await;
+    }
+
+    /// Makes a queue again that was deleted.
+    pub async fn make_what_is_missing(&self) {
+        self.broker.make_what_is_missing(self.dir.path()).await;
+    }
+
+    /// What a config of another host says of where a queue and its DLQ are.
+    pub(super) fn location_lines(&self, name: &str) -> String {
+        format!("dlq = '{}'\n{}", self.broker.name_there(&dlq(name)), self.broker.location_lines(name))
+    }
+
     /// Waits until nothing is left in any of the host's queues. Their DLQs do not count.
     pub async fn emptied(&self) {
         for name in self.config.queues.keys() {
             until(&format!("the queue {name} is empty"), || async {
-                self.counts(name).await == (0, 0, 0) && self.broker.left(&*self.queue(name).await).await == 0
+                self.counts(name).await == (0, 0, 0) && self.left(name).await == 0
             })
             .await;
         }

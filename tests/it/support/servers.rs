@@ -23,6 +23,12 @@ pub fn rabbitmq() -> &'static Server {
     SERVER.get_or_init(|| started(Server::rabbitmq_with(&["max_message_size = 4194304"])))
 }
 
+/// The broker of Kafka's protocol that tests share, each with topics of its own.
+pub fn kafka() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| started(Server::kafka()))
+}
+
 /// The server, or a panic that says what is missing.
 pub fn started(server: Result<Server, impl std::fmt::Debug>) -> Server {
     server.unwrap_or_else(|error| panic!("{error:?}"))
