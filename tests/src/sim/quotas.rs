@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use wasq::admission::in_hand::InHand;
+use wasq::admission::in_hand::{Claimant, InHand};
+use wasq::admission::limit_key::LimitKey;
 use wasq::admission::permits::{Needs, Priority};
-use wasq::admission::rates::{Claimant, RateKey};
 use wasq::config::{OnOutage, PoolConfig, PoolScope, RateConfig};
 use wasq::flow::Services;
 use wasq::quotas::QuotaStore;
@@ -133,7 +133,7 @@ pub fn begin(services: &Arc<Services>, seat: &Arc<Seat>) -> Option<Kept> {
 }
 
 async fn keep_to_the_rate(services: Arc<Services>, seat: Arc<Seat>, room: Arc<Semaphore>) {
-    let ids = [services.rates.bucket(NAME, RateKey::All).expect("it is in the config")];
+    let ids = [services.rates.bucket(NAME, LimitKey::All).expect("it is in the config")];
     loop {
         pause(&seat, 150).await;
         let in_hand = InHand::default();
@@ -153,7 +153,7 @@ async fn use_the_pool(services: Arc<Services>, seat: Arc<Seat>) {
     let fleet = services.fleet_pools.of(&[NAME.to_owned()]);
     loop {
         pause(&seat, 4_000).await;
-        let needs = Needs { own: &own, alone: None, pools: &[], fleet: &fleet, priority: Priority::High };
+        let needs = Needs { own: &own, alone: None, pools: &[], fleet: &fleet, priority: Priority::High, queue: 0 };
         let permits = services.permits.acquire(needs).await;
         let work = seat.world.lock().watch.quotas.begins(seat.host);
         let beats = seat.world.lock().rng.u64(0..=20);
