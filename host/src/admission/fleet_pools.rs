@@ -207,7 +207,7 @@ impl FleetPool {
         false
     }
 
-    fn status(&self) -> FleetPoolStatus {
+    pub(super) fn status(&self) -> FleetPoolStatus {
         let state = self.state.lock();
         let busy = self.in_use(&state);
         FleetPoolStatus {

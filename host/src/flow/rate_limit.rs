@@ -71,7 +71,7 @@ pub async fn in_time(
 }
 
 async fn wait(plugin_attempt: &PluginAttempt<'_>, buckets: &[BucketId]) -> Result<Vec<Slot>, Exit> {
-    let PluginAttempt { services, runtime, delivery, lease, in_hand, .. } = *plugin_attempt;
+    let PluginAttempt { services, runtime, delivery, lease, .. } = *plugin_attempt;
     if let Some(slots) = services.rates.try_acquire(buckets, delivery.sent_at) {
         return Ok(slots);
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::KeyLimits;
+use super::keys::KeyId;
 use crate::config::PoolScope;
 
 /// Keys of a plugin that are listed: those that most messages wait for, and then those with most
@@ -42,6 +43,12 @@ pub struct KeyedTop {
 }
 
 impl KeyLimits {
+    /// For how much longer this host has what it leased of a fleet's key, unless it renews that.
+    pub fn lease_ms(&self, id: &KeyId) -> u64 {
+        let pool = self.state.lock().get(id).and_then(|entry| entry.pool.clone());
+        pool.map_or(0, |pool| pool.status().lease_ms)
+    }
+
     /// What there is of the plugins of these names, with their limits.
     pub fn status<'a>(&self, plugins: impl IntoIterator<Item = (&'a str, usize, PoolScope)>) -> Vec<KeyedStatus> {
         let state = self.state.lock();
