@@ -8,6 +8,7 @@ mod empty;
 mod environment;
 mod ingress;
 mod key_line;
+mod key_template;
 mod limits;
 mod load;
 mod location;
@@ -35,6 +36,7 @@ pub use claim_check::ClaimCheck;
 pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
 pub use empty::EmptyInterface;
 pub use ingress::{Ingress, IngressTypeConfig, SignatureConfig, TokenConfig};
+pub use key_template::KeyTemplate;
 pub use limits::Limits;
 pub use load::ConfigError;
 pub use location::Location;
@@ -230,6 +232,14 @@ pub struct QueueConfig {
     pub deduplication_window: Duration,
     /// Deliveries in hand at once: 1 to 10,000. Default 64.
     pub concurrency: usize,
+    /// Whose runs get the host's permits first while they are short: 0 to 100. Default 0.
+    pub priority: u32,
+    /// The share of the host's permits that is kept for its runs: 0 to 0.9. Default 0.1 at most, where
+    /// queues have different priorities.
+    pub min_share: Option<f64>,
+    /// What tells its messages apart that take turns, as `{/tenant}`: no key's messages wait behind all
+    /// of another's. Default: none, they go as they come.
+    pub fair_by: Option<KeyTemplate>,
     /// Calls to receive that wait at once: 1 to 64. Default 8; the host uses fewer while little
     /// arrives.
     pub max_pollers: usize,
@@ -285,6 +295,9 @@ impl Default for QueueConfig {
             key_from: KeyFrom::default(),
             deduplication_window: Duration::from_secs(5 * 60),
             concurrency: 64,
+            priority: 0,
+            min_share: None,
+            fair_by: None,
             max_pollers: 8,
             visibility: Duration::from_secs(60),
             wait: Duration::from_secs(20),

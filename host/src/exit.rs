@@ -65,6 +65,10 @@ pub enum Exit {
     BreakerOpen { dependency: String, remaining: Duration },
     /// No run: a rate that its plugin keeps to has no start for it for so long.
     RateLimited { rate: String, remaining: Duration },
+    /// No run: of its key as many messages run as its plugin may run, and none ends for so long.
+    KeyLimited { remaining: Duration },
+    /// No run: more messages of its key wait on its queue than fit, and others' go first, for so long.
+    Yielded { remaining: Duration },
     /// No run: another delivery holds the key for so much longer.
     Busy { remaining: Duration },
     /// No run: done by an earlier delivery; of the same message, or of another with the same key.
@@ -117,6 +121,8 @@ impl Exit {
             Self::NoPermit => "no-permit",
             Self::BreakerOpen { .. } => "breaker-open",
             Self::RateLimited { .. } => "rate-limited",
+            Self::KeyLimited { .. } => "key-limited",
+            Self::Yielded { .. } => "yielded",
             Self::Busy { .. } => "busy",
             Self::Duplicate { .. } => "duplicate",
             Self::BackingOff { .. } => "backing-off",
@@ -157,6 +163,8 @@ impl Exit {
             | Self::NoPermit
             | Self::BreakerOpen { .. }
             | Self::RateLimited { .. }
+            | Self::KeyLimited { .. }
+            | Self::Yielded { .. }
             | Self::Busy { .. }
             | Self::Duplicate { .. }
             | Self::BackingOff { .. }
@@ -207,6 +215,10 @@ impl Exit {
             Self::NoPermit => "the plugin's permits are busy".into(),
             Self::BreakerOpen { dependency, .. } => format!("{dependency} is unavailable; its breaker is open"),
             Self::RateLimited { rate, .. } => format!("the rate `{rate}` lets no more runs start now"),
+            Self::Yielded { .. } => "other keys' messages go first (fair_by)".into(),
+            Self::KeyLimited { .. } => {
+                "as many messages of its key run as its plugin may run at once (keyed_concurrency)".into()
+            }
             Self::Busy { .. } => "another delivery of this message is running".into(),
             Self::Duplicate { .. } => "already done".into(),
             Self::BackingOff { .. } => "another plugin's delay has brought it back before this one's is over".into(),

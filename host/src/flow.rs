@@ -14,14 +14,17 @@ pub mod batch;
 mod claim;
 pub mod decide;
 pub mod decode;
+mod fair_turn;
 mod held_back;
 mod insist;
 mod joining;
+mod key_limit;
 mod leftover;
 mod member_end;
 mod notice;
 mod outbox;
 mod owed;
+mod pace;
 mod payload;
 mod pending;
 mod plugin_attempt;
@@ -77,7 +80,7 @@ pub async fn handle(
     in_hand: &InHand,
 ) -> QueueAction {
     let limits = &services.limits;
-    let keep_until = || services.clock.now() + limits.rate_wait + limits.permit_wait + limits.settle_grace;
+    let keep_until = || services.clock.now() + limits.in_hand_beside_run();
     // Calls to AWS before the message is known.
     let calls = if runtime.s3.is_some() || runtime.sns.is_some() { CALL_TIMEOUT } else { Duration::ZERO };
     lease.keep_until(keep_until() + calls);
@@ -206,6 +209,11 @@ impl PluginAttempt<'_> {
                 Err(error) => return self.refuse(pending::exit_of(&self, error)).await,
             }
         }
+        if let Some(fair) = &runtime.fair
+            && let Err(exit) = Box::pin(fair_turn::wait(&self, fair, message)).await
+        {
+            return self.refuse(exit).await;
+        }
         let longest = all.iter().map(|serving| serving.timeout()).max().unwrap_or_default();
         lease.keep_until(keep_until + longest);
         let whole = PluginAttempt { is_only_plugin: all.len() == 1, ..self };
@@ -269,11 +277,11 @@ impl PluginAttempt<'_> {
         if let Some(exit) = too_large(message, &serving.stable) {
             return whole.of(&serving.stable).without_a_run(exit).await;
         }
-        let slots = match serving.stable.manifest.rates.is_empty() {
-            true => Vec::new(),
+        let paced = match serving.stable.is_paced() {
+            false => None,
             // Before the claim: who waits has none that its host's death would count.
-            false => match Box::pin(rate_limit::slots_for(&whole, message, &serving.stable)).await {
-                Ok(slots) => slots,
+            true => match Box::pin(pace::pace(&whole, message, &serving.stable)).await {
+                Ok(paced) => Some(paced),
                 Err(exit) => return whole.of(&serving.stable).without_a_run(exit).await,
             },
         };
@@ -283,7 +291,7 @@ impl PluginAttempt<'_> {
         };
         let (plugin, version) = serving.version(&message.kind, &claim.key, whole.delivery.receive_count);
         let plugin_attempt = whole.of(plugin);
-        let (exit, admitted) = run::run(&plugin_attempt, message, plugin, &mut claim, slots).await;
+        let (exit, admitted) = run::run(&plugin_attempt, message, plugin, &mut claim, paced).await;
         let (exit, settlement) = match plugin_attempt.failed_on_trial(serving, version, &exit) {
             true => {
                 let settlement = Settlement::on_the_earlier_version(&exit);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use futures::future::join;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use wasq_core::clock::{self, SharedClock, SystemClock};
@@ -27,6 +28,7 @@ use crate::admin::{self, DeadLetterQueues};
 use crate::admission::breaker::Breakers;
 use crate::admission::fleet_pools::FleetPools;
 use crate::admission::hidden::HiddenMessages;
+use crate::admission::key_limits::KeyLimits;
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
 use crate::admission::rates::Rates;
@@ -144,10 +146,11 @@ impl Host {
             clock: clock.clone(),
             catalogs: catalogs.clone(),
             sandbox,
-            permits: Permits::new(&config.limits),
+            permits: Permits::for_queues(&config.limits, &config.queues),
             rates: Rates::new(&config),
             fleet_pools: FleetPools::new(&config.pools),
             set_limits: SetLimits::default(),
+            key_limits: KeyLimits::new(&config.limits),
             quotas: fleet::quotas(&*ledger, &config.scope, clock.clone()),
             breakers: Breakers::new(&config.limits),
             hidden: Arc::new(HiddenMessages::new(config.limits.hidden_messages)),
@@ -292,7 +295,7 @@ impl Host {
         admin.shutdown().await;
         background.shutdown().await;
         if let Some(quotas) = &source.services.quotas {
-            source.services.fleet_pools.give_back(quotas).await;
+            join(source.services.fleet_pools.give_back(quotas), source.services.key_limits.give_back(quotas)).await;
         }
         let last = otlp.last(&source);
         workers.flush().await;

@@ -7,7 +7,6 @@ mod conflicts;
 pub mod demands;
 mod gone;
 pub mod grants;
-pub mod key_template;
 mod load;
 pub mod manifest;
 pub mod rate_use;

@@ -24,7 +24,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasq_core::clock;
@@ -196,7 +196,7 @@ impl Sandbox {
     /// Runs one attempt to its end or its timeout. Dropping the future stops the guest, at the
     /// latest with the next tick. No more than `max_instances` run at once: `permits` are what the
     /// caller has for the run, and are given back when its instance is gone.
-    pub async fn run(&self, handler: &Handler, job: Job, permits: Vec<OwnedSemaphorePermit>) -> RunReport {
+    pub async fn run(&self, handler: &Handler, job: Job, permits: impl Send + 'static) -> RunReport {
         if let Some(native) = self.native {
             let started_at = clock::now();
             let exit = native(&job);

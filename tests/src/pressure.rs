@@ -1,5 +1,7 @@
-//! Limits of the fleet, measured: real hosts on one queue with more messages than a rate allows, and
-//! an HTTP server that counts their calls.
+//! Pressure, measured. Limits of the fleet: real hosts on one queue with more messages than a rate
+//! allows, and an HTTP server that counts their calls. Priority and fairness: [`latency`].
+
+mod latency;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,6 +28,8 @@ use wasq_local_sqs::{LocalSqs, Options};
 use wasq_queues::sqs::{Sqs, SqsQueue};
 use wasq_queues::{BATCH_MAX_ENTRIES, Outgoing, Queue};
 
+use latency::Scenario;
+
 use crate::crash::Store;
 use crate::servers::Server;
 
@@ -39,12 +43,21 @@ const WARM_UP: Duration = Duration::from_secs(5);
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Measure how exactly real hosts keep to a rate, and whether they exceed a pool.
+/// Measure how exactly real hosts keep to a rate, and whether they exceed a pool; or what a flood does
+/// to the latency of others.
 ///
 /// They have more messages than the rate allows. Fails where the calls in the time that is measured
 /// differ by more than 2 % from the rate, or more were open at once than the pool has permits.
 #[derive(clap::Args)]
 pub struct Pressure {
+    /// What is measured. `priority`: payments' p99 while analytics floods the host, which may be 1.2
+    /// times what it is alone. `fairness`: tenants' p99 while one sends 100 times as much, which may be
+    /// 1.5 times. Only `--seconds`, `--without` and `--wasq` count for these.
+    #[arg(long, value_enum, default_value_t)]
+    measure: Measure,
+    /// Measures the same without priorities, or without `fair_by`.
+    #[arg(long)]
+    without: bool,
     /// Hosts at once. The local ledger allows one.
     #[arg(long, default_value_t = 1)]
     hosts: usize,
@@ -72,6 +85,15 @@ pub struct Pressure {
     wasq: Option<PathBuf>,
 }
 
+/// What is measured.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Measure {
+    #[default]
+    Rate,
+    Priority,
+    Fairness,
+}
+
 fn rate(text: &str) -> Result<Rate, String> {
     text.parse()
 }
@@ -88,7 +110,19 @@ struct Calls {
 impl Pressure {
     pub fn run(self) -> Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.measure())
+        let scenario = match self.measure {
+            Measure::Rate => return runtime.block_on(self.measure()),
+            Measure::Priority => Scenario::priority(!self.without),
+            Measure::Fairness => Scenario::fairness(!self.without),
+        };
+        runtime.block_on(scenario.measure(&self.wasq()?, self.seconds, !self.without))
+    }
+
+    fn wasq(&self) -> Result<PathBuf> {
+        match &self.wasq {
+            Some(path) => Ok(path.clone()),
+            None => Ok(std::env::current_exe()?.with_file_name("wasq")),
+        }
     }
 
     async fn measure(self) -> Result<ExitCode> {
@@ -108,10 +142,7 @@ impl Pressure {
         // Half as much again as can be handled in all.
         let count = (per_s * 1.5 * (WARM_UP.as_secs() + self.seconds + 2) as f64).ceil() as usize;
         send(&queue, sink, count).await?;
-        let wasq = match &self.wasq {
-            Some(path) => path.clone(),
-            None => std::env::current_exe()?.with_file_name("wasq"),
-        };
+        let wasq = self.wasq()?;
         let mut hosts =
             (0..self.hosts).map(|n| spawn(&wasq, &config, &log(dir.path(), n))).collect::<Result<Vec<_>>>()?;
 

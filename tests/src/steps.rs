@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
 use wasq::admission::fleet_pools::FleetPools;
 use wasq::admission::hidden::HiddenMessages;
+use wasq::admission::key_limits::KeyLimits;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
 use wasq::admission::rates::Rates;
@@ -228,7 +229,7 @@ impl Steps {
                 span: Span::NONE,
                 line: line.clone(),
             };
-            let report = self.runtime.block_on(self.kit.sandbox.run(&self.plugin.handler, job, Vec::new()));
+            let report = self.runtime.block_on(self.kit.sandbox.run(&self.plugin.handler, job, ()));
             // Handlers other than the bench's do not know its order.
             assert!(matches!(report.exit, Exit::Done { .. } | Exit::Reject { .. }), "{:?}", report.exit);
         }
@@ -296,6 +297,7 @@ impl Kit {
             rates: Rates::of([], &limits),
             fleet_pools: FleetPools::default(),
             set_limits: SetLimits::default(),
+            key_limits: KeyLimits::new(&limits),
             quotas: None,
             ledger: ledger.clone(),
             timers: None,
@@ -323,6 +325,7 @@ impl Kit {
             s3: None,
             sns: None,
             name: "jobs".into(),
+            number: 0,
             keeper,
             settler: Settler::start(queue.clone(), meters.clone(), hidden, config.concurrency),
             meters,
@@ -331,6 +334,7 @@ impl Kit {
             dlq: queue.clone() as Arc<dyn Queue>,
             dlq_max_bytes: MaximumMessageSize::default(),
             queue: queue.clone(),
+            fair: None,
             waiting_room: Arc::new(Semaphore::new(1)),
             config,
         });

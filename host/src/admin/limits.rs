@@ -1,4 +1,5 @@
-//! `/limits`: what the whole fleet may do, and who does it; and setting it while the hosts run.
+//! `/limits`: what the whole fleet may do and each key, and who does it; and setting it while the hosts
+//! run.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +15,10 @@ use wasq_core::message::UnixMs;
 
 use super::app::App;
 use super::extractors::ApiActor;
+use crate::admission::fair_queue::FairStatus;
 use crate::admission::fleet_pools::FleetPoolStatus;
+use crate::admission::key_limits::KeyedStatus;
+use crate::admission::permits::QueueShare;
 use crate::admission::rates::RateStatus;
 use crate::admission::set_limits::{self, Operator, SetLimitError};
 use crate::quotas::QuotaStore;
@@ -31,6 +35,15 @@ pub struct LimitsStatus {
     /// What operators have set in place of the config's, by `rate:NAME` and `pool:NAME`.
     #[serde(default)]
     pub set: BTreeMap<LimitName, SetLimit>,
+    /// The host's permits by queue, where queues have priorities.
+    #[serde(default)]
+    pub queues: Vec<QueueShare>,
+    /// Turns by key, of the queues with `fair_by`.
+    #[serde(default)]
+    pub fair: Vec<FairStatus>,
+    /// Concurrency by key, of the plugins that have it.
+    #[serde(default)]
+    pub keyed: Vec<KeyedStatus>,
 }
 
 /// What `POST /limits/set` is asked.
@@ -86,7 +99,15 @@ pub async fn limits(State(source): State<Source>) -> Json<LimitsStatus> {
     let pools = join_all(pools).await;
     let host = services.quotas.as_ref().map(|quotas| quotas.host().to_owned());
     let set = services.set_limits.current(services.clock.unix_ms()).set;
-    Json(LimitsStatus { host, rates: services.rates.status(), pools, set })
+    Json(LimitsStatus {
+        host,
+        rates: services.rates.status(),
+        pools,
+        set,
+        queues: services.permits.queues(),
+        fair: source.fair(),
+        keyed: services.keyed(),
+    })
 }
 
 pub async fn set(

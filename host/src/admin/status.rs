@@ -5,8 +5,10 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use wasq_core::pause::Pause;
 
+use crate::admission::fair_queue::FairStatus;
 use crate::admission::fleet_pools::FleetPoolStatus;
-use crate::admission::permits::Usage;
+use crate::admission::key_limits::KeyedStatus;
+use crate::admission::permits::{QueueShare, Usage};
 use crate::admission::rates::RateStatus;
 use crate::flow::QueueRuntime;
 use crate::flow::recent::{self, MessageOutcome};
@@ -32,6 +34,11 @@ pub struct Status {
     /// What the whole fleet may do, as this host has it.
     rates: Vec<RateStatus>,
     fleet_pools: Vec<FleetPoolStatus>,
+    keyed: Vec<KeyedStatus>,
+    /// Turns by key, of the queues with `fair_by`.
+    fair: Vec<FairStatus>,
+    /// The host's permits by queue, where queues have priorities.
+    queue_shares: Vec<QueueShare>,
     /// The latest, newest first; a message once for all plugins in which it failed alike.
     failures: Vec<MessageOutcome>,
 }
@@ -142,6 +149,9 @@ pub async fn status(State(source): State<Source>) -> Json<Status> {
         permits: source.permits().map(|(name, usage)| PermitStatus::of(name, usage)).collect(),
         rates: services.rates.status(),
         fleet_pools: services.fleet_pools.status(),
+        keyed: services.keyed(),
+        fair: source.fair(),
+        queue_shares: services.permits.queues(),
         failures: recent::by_message(services.recent.failures()).into_iter().take(FAILURES_SHOWN).collect(),
     })
 }

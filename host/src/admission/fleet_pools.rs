@@ -139,7 +139,7 @@ impl FleetPools {
 }
 
 impl FleetPool {
-    fn new(name: &str, config: PoolConfig) -> Self {
+    pub(super) fn new(name: &str, config: PoolConfig) -> Self {
         let now = clock::now();
         let state = LeaseState {
             leased: 0,
@@ -207,7 +207,7 @@ impl FleetPool {
         false
     }
 
-    fn status(&self) -> FleetPoolStatus {
+    pub(super) fn status(&self) -> FleetPoolStatus {
         let state = self.state.lock();
         let busy = self.in_use(&state);
         FleetPoolStatus {
@@ -226,24 +226,30 @@ impl FleetPool {
     async fn keep(&self, store: Option<&QuotaStore>) {
         let mut observed = Observed::default();
         loop {
-            let looked_at = clock::now();
-            let mut next = LOOK;
-            if self.is_needed() {
-                let part = match store {
-                    Some(store) => self.look(store, &mut observed, looked_at).await,
-                    None => Err(LedgerError::Unavailable("it keeps no documents".into())),
-                };
-                match part {
-                    Ok(part) if part.is_contended => next = LOOK_CONTENDED,
-                    Ok(_) => {}
-                    Err(error) => self.failed(&error),
-                }
-            }
-            // At least so long, whoever calls.
-            tokio::time::sleep(LOOK_CONTENDED).await;
-            let rest = next.saturating_sub(LOOK_CONTENDED);
-            let _earlier = tokio::time::timeout(rest, self.changed.notified()).await;
+            let part = self.renew(store, &mut observed).await;
+            self.pause(part.is_some_and(|part| part.is_contended)).await;
         }
+    }
+
+    /// Looks at the lease, and renews it where it must be. None where nothing is needed, and where
+    /// the ledger does not answer.
+    pub(super) async fn renew(&self, store: Option<&QuotaStore>, observed: &mut Observed) -> Option<Part> {
+        if !self.is_needed() {
+            return None;
+        }
+        let part = match store {
+            Some(store) => self.look(store, observed, clock::now()).await,
+            None => Err(LedgerError::Unavailable("it keeps no documents".into())),
+        };
+        part.inspect_err(|error| self.failed(error)).ok()
+    }
+
+    /// Waits until it is time for the next look.
+    pub(super) async fn pause(&self, is_contended: bool) {
+        // At least so long, whoever calls.
+        tokio::time::sleep(LOOK_CONTENDED).await;
+        let rest = if is_contended { Duration::ZERO } else { LOOK - LOOK_CONTENDED };
+        let _earlier = tokio::time::timeout(rest, self.changed.notified()).await;
     }
 
     /// Renews the lease, with as much as is needed and there is.
@@ -300,13 +306,19 @@ impl FleetPool {
         Need { leased: state.leased, wants: waiting + in_use }
     }
 
+    /// What it has leased now, and how much of that is in use.
+    pub(super) fn leased(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.leased, self.in_use(&state))
+    }
+
     fn in_use(&self, state: &LeaseState) -> usize {
         state.leased.saturating_sub(self.permits.available_permits())
     }
 
     /// Gives up what it has beyond so many: what is in use, when runs give it back. The answer is
     /// what it has until then.
-    fn shrink(&self, permits: usize) -> usize {
+    pub(super) fn shrink(&self, permits: usize) -> usize {
         self.shrink_in(&mut self.state.lock(), permits)
     }
 
@@ -324,7 +336,7 @@ impl FleetPool {
         state.may_use = permits;
     }
 
-    async fn give_back(&self, store: &QuotaStore) {
+    pub(super) async fn give_back(&self, store: &QuotaStore) {
         self.shrink(0);
         let need = || Need { wants: 0, ..self.need(clock::now()) };
         let mut observed = Observed::default();

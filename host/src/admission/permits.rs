@@ -1,14 +1,23 @@
 //! Permits: how much may run at once, over the whole host, for one plugin, and in the pools that
 //! plugins share.
 
+mod dispatcher;
+mod priority;
+mod shares;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
+pub use dispatcher::QueueShare;
+pub use priority::Priority;
+
+use dispatcher::{Dispatcher, HostPermit};
+use shares::Shares;
+
 use super::fleet_pools::FleetPool;
-use crate::config::{Limits, PoolConfig, PoolScope};
+use crate::config::{Limits, PoolConfig, PoolScope, QueueConfig};
 
 /// What the host runs at once. Work of lower priority leaves a part of it free, so that more
 /// important work finds room.
@@ -19,16 +28,8 @@ pub struct Permits {
     normal: Arc<Semaphore>,
     /// A half: low.
     low: Arc<Semaphore>,
-}
-
-/// Which plugin's messages get a free permit first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    High,
-    #[default]
-    Normal,
-    Low,
+    /// In their place, where queues have priorities.
+    dispatcher: Option<Arc<Dispatcher>>,
 }
 
 /// Pools of this host's permits by name, sized by the operator and shared across plugins.
@@ -62,6 +63,22 @@ pub struct Needs<'a> {
     /// Pools of the whole fleet.
     pub fleet: &'a [Arc<FleetPool>],
     pub priority: Priority,
+    /// Its message's queue, by its number among those of the config.
+    pub queue: usize,
+}
+
+/// What a run holds until its instance is gone.
+#[derive(Default)]
+pub struct RunPermits {
+    held: Vec<OwnedSemaphorePermit>,
+    _of_host: Option<HostPermit>,
+}
+
+impl RunPermits {
+    /// Holds this one, too.
+    pub fn hold(&mut self, permit: OwnedSemaphorePermit) {
+        self.held.push(permit);
+    }
 }
 
 impl Usage {
@@ -74,7 +91,26 @@ impl Permits {
     pub fn new(limits: &Limits) -> Self {
         let all = limits.max_instances as usize;
         let share = |priority| Arc::new(Semaphore::new(Self::room(limits, priority)));
-        Self { limit: all, all: share(Priority::High), normal: share(Priority::Normal), low: share(Priority::Low) }
+        Self {
+            limit: all,
+            all: share(Priority::High),
+            normal: share(Priority::Normal),
+            low: share(Priority::Low),
+            dispatcher: None,
+        }
+    }
+
+    /// As [`Permits::new`], for these queues, which may have priorities.
+    pub fn for_queues(limits: &Limits, queues: &BTreeMap<String, QueueConfig>) -> Self {
+        let first = queues.values().next().map_or(0, |queue| queue.priority);
+        let has_order = queues.values().any(|queue| queue.priority != first || queue.min_share.is_some());
+        let dispatcher = || {
+            let tiers = [Priority::High, Priority::Normal, Priority::Low].map(|priority| Self::room(limits, priority));
+            let min_shares: Vec<_> = queues.values().map(|queue| queue.min_share).collect();
+            let queues = queues.iter().map(|(name, queue)| (name.clone(), queue.priority));
+            Arc::new(Dispatcher::new(Shares::new(tiers, &min_shares), queues.collect()))
+        };
+        Self { dispatcher: has_order.then(dispatcher), ..Self::new(limits) }
     }
 
     /// How many runs of this priority there can be at once.
@@ -90,19 +126,33 @@ impl Permits {
 
     /// What runs on the whole host.
     pub fn usage(&self) -> Usage {
-        Usage::of(&self.all, self.limit)
+        match &self.dispatcher {
+            Some(dispatcher) => Usage { busy: dispatcher.running(), limit: self.limit },
+            None => Usage::of(&self.all, self.limit),
+        }
+    }
+
+    /// What each queue has of it. Nothing, where queues have no priorities.
+    pub fn queues(&self) -> Vec<QueueShare> {
+        self.dispatcher.as_ref().map(|dispatcher| dispatcher.status()).unwrap_or_default()
     }
 
     /// Waits for everything that a run needs. The permits belong to the run: it gives them back
     /// when its instance is gone.
-    pub async fn acquire<'a>(&self, run: impl Into<Needs<'a>>) -> Vec<OwnedSemaphorePermit> {
-        let Needs { own, alone, pools, fleet, priority } = run.into();
+    pub async fn acquire<'a>(&self, run: impl Into<Needs<'a>>) -> RunPermits {
+        let Needs { own, alone, pools, fleet, priority, queue } = run.into();
+        let leased = fleet.iter().map(|pool| pool.permits());
+        if let Some(dispatcher) = &self.dispatcher {
+            // Who waits for the host holds nothing of its plugin: that may have another queue's
+            // messages, which go first.
+            let all: Vec<_> = [own].into_iter().chain(alone).chain(pools).chain(leased).collect();
+            return Box::pin(dispatched(dispatcher, &all, fleet, queue, priority)).await;
+        }
         let by_priority: &[&Arc<Semaphore>] = match priority {
             Priority::High => &[],
             Priority::Normal => &[&self.normal],
             Priority::Low => &[&self.low, &self.normal],
         };
-        let leased = fleet.iter().map(|pool| pool.permits());
         let shared: Vec<_> = pools.iter().chain(leased).chain(by_priority.iter().copied()).chain([&self.all]).collect();
         // Who holds a plugin's own permits keeps nobody else waiting, so they are held meanwhile.
         let mut permits = vec![wait_for(own).await];
@@ -113,7 +163,7 @@ impl Permits {
             [] => one_of_each(&shared).await,
             _ => Box::pin(one_of_each_leased(&shared, fleet)).await,
         });
-        permits
+        RunPermits { held: permits, _of_host: None }
     }
 }
 
@@ -146,6 +196,43 @@ async fn one_of_each_leased(semaphores: &[&Arc<Semaphore>], fleet: &[Arc<FleetPo
         if fleet.iter().all(|pool| pool.holds(&mut permits)) {
             return permits;
         }
+    }
+}
+
+/// As [`one_of_each_leased`], with a permit of the host from its dispatcher.
+async fn dispatched(
+    dispatcher: &Arc<Dispatcher>,
+    semaphores: &[&Arc<Semaphore>],
+    fleet: &[Arc<FleetPool>],
+    queue: usize,
+    priority: Priority,
+) -> RunPermits {
+    let _wishes: Vec<_> = fleet.iter().map(FleetPool::wish).collect();
+    let mut exhausted: Option<usize> = None;
+    loop {
+        let (first, of_host) = match exhausted {
+            None => (None, dispatcher.acquire(queue, priority).await),
+            Some(index) => {
+                let first = wait_for(semaphores[index]).await;
+                exhausted = None;
+                let Some(of_host) = dispatcher.try_acquire(queue, priority) else { continue };
+                (Some((index, first)), of_host)
+            }
+        };
+        let taken = first.as_ref().map(|(index, _)| *index);
+        let mut permits: Vec<_> = first.into_iter().map(|(_, permit)| permit).collect();
+        let mut others = semaphores.iter().enumerate().filter(|(index, _)| Some(*index) != taken);
+        let lacking = others.find_map(|(index, semaphore)| match (*semaphore).clone().try_acquire_owned() {
+            Ok(permit) => {
+                permits.push(permit);
+                None
+            }
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => Some(index),
+        });
+        if lacking.is_none() && fleet.iter().all(|pool| pool.holds(&mut permits)) {
+            return RunPermits { held: permits, _of_host: Some(of_host) };
+        }
+        exhausted = lacking;
     }
 }
 

@@ -9,29 +9,27 @@
 mod bucket;
 mod buckets;
 mod keep;
-mod line;
-mod returns;
 mod slot;
 mod status;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use wasq_core::clock;
 use wasq_core::message::UnixMs;
 
-pub use buckets::{BucketId, RateKey};
+pub use buckets::BucketId;
 pub use slot::Slot;
 pub use status::{KeyStatus, RateStatus};
 
 use buckets::Buckets;
-use line::{Answer, Turn, Waiter};
 
-use super::in_hand::InHand;
+use super::in_hand::Claimant;
+use super::limit_key::LimitKey;
+use super::line::{Answer, InLine, Turn, Waiter};
 use crate::config::{self, Config, Limits, OnOutage, RateConfig};
 use crate::quotas::rate_document::Pace;
 
@@ -53,17 +51,6 @@ struct Rate {
     /// What holds now: the config's limit, or one that an operator has set.
     limit: Mutex<config::Rate>,
     interval_ns: AtomicU64,
-}
-
-/// Who asks for slots.
-#[derive(Clone, Copy, Debug)]
-pub struct Claimant<'a> {
-    pub sent_at: UnixMs,
-    /// It was received before, and may have been hidden.
-    pub is_returned: bool,
-    /// What it holds, and the room in which its queue's messages wait.
-    pub in_hand: &'a InHand,
-    pub room: &'a Arc<Semaphore>,
 }
 
 /// There is no slot for long: the message is to be hidden.
@@ -90,7 +77,7 @@ impl Rates {
     }
 
     /// What a rate of this name is for this key; none where the config does not have it.
-    pub fn bucket(&self, rate: &str, key: RateKey) -> Option<BucketId> {
+    pub fn bucket(&self, rate: &str, key: LimitKey) -> Option<BucketId> {
         let rate = self.rates.binary_search_by(|known| known.name.as_str().cmp(rate)).ok()?;
         Some(BucketId { rate, key })
     }
@@ -101,7 +88,7 @@ impl Rates {
 
     /// A rate with its key, as people read it.
     pub fn label(&self, id: &BucketId) -> String {
-        format!("{}:{}", self.name(id), id.key.label())
+        format!("{}:{}", self.name(id), id.key)
     }
 
     /// How many more messages could wait here, and start soon.
@@ -158,11 +145,11 @@ impl Rates {
                     Err(remaining) => return Err(self.limited(&ids[lacking], remaining)),
                 }
             };
-            let in_line = InLine { rates: self, id: lacking, turn };
+            let in_line = InLine(|| self.leave(lacking, turn));
             let answer = tokio::time::timeout_at(until, answer).await;
             drop(in_line);
             let state = &mut *self.state.lock();
-            if let Ok(Ok(Answer::Slot(slot))) = answer {
+            if let Ok(Ok(Answer::Granted(slot))) = answer {
                 if let [_] = ids {
                     return Ok(vec![slot]);
                 }
@@ -179,6 +166,11 @@ impl Rates {
         }
     }
 
+    fn leave(&self, id: &BucketId, turn: Turn) {
+        let leave = |bucket: &mut bucket::Bucket, _| bucket.line.leave(turn);
+        self.state.lock().change(id, self.pace(id), clock::now(), leave);
+    }
+
     /// Has the message wait in line; or says for how long it is to be hidden.
     fn join(
         &self,
@@ -187,7 +179,7 @@ impl Rates {
         turn: Turn,
         claimant: Claimant<'_>,
         until: Instant,
-    ) -> Result<oneshot::Receiver<Answer>, Duration> {
+    ) -> Result<oneshot::Receiver<Answer<Slot>>, Duration> {
         let joined = state.change(id, self.pace(id), clock::now(), |bucket, now| {
             let waits = bucket.wait_behind(bucket.line.before(turn), now);
             let is_soon = now.checked_add(waits).is_some_and(|at| at <= until);
@@ -254,20 +246,6 @@ impl Rate {
     fn pace(&self) -> Pace {
         let interval = Duration::from_nanos(self.interval_ns.load(Ordering::Acquire));
         Pace { interval, burst: self.config.burst }
-    }
-}
-
-/// A message in a line. It leaves when it waits no more, whatever the reason.
-struct InLine<'a> {
-    rates: &'a Rates,
-    id: &'a BucketId,
-    turn: Turn,
-}
-
-impl Drop for InLine<'_> {
-    fn drop(&mut self) {
-        let state = &mut *self.rates.state.lock();
-        state.change(self.id, self.rates.pace(self.id), clock::now(), |bucket, _| bucket.line.leave(self.turn));
     }
 }
 

@@ -162,7 +162,7 @@ fn unhandled(name: &str, queue: &QueueConfig, catalog: &Catalog) -> Vec<String> 
     problems
 }
 
-/// Rates and pools that bound nothing.
+/// Rates, pools and priorities that change nothing.
 fn unused_limits(config: &Config, catalog: &Catalog) -> Vec<String> {
     let manifests = || catalog.plugins().map(|plugin| &plugin.manifest);
     let rates =
@@ -173,7 +173,18 @@ fn unused_limits(config: &Config, catalog: &Catalog) -> Vec<String> {
     let pools = pools.map(|name| {
         format!("pools.{name}: no plugin takes permits of it; name it in a manifest: pools = [\"{name}\"]")
     });
-    rates.chain(pools).collect()
+    let first = config.queues.values().next().map_or(0, |queue| queue.priority);
+    let alike = (first > 0 && config.queues.values().all(|queue| queue.priority == first))
+        .then(|| format!("queues: all have the priority {first}, so none goes first; lower that of some"));
+    let only = config.queues.iter().find(|(_, queue)| queue.min_share.is_some() && config.queues.len() == 1);
+    let only = only.map(|(name, _)| {
+        format!("queues.{name}.min_share: there is no other queue that could take its permits; take it away")
+    });
+    let one_turn = config.queues.iter().filter(|(_, queue)| queue.fair_by.is_some() && queue.concurrency == 1);
+    let single = one_turn.map(|(name, _)| {
+        format!("queues.{name}.fair_by: with concurrency = 1 a newcomer waits for the one run; raise it to 4 or more")
+    });
+    rates.chain(pools).chain(alike).chain(only).chain(single).collect()
 }
 
 /// Whether a type that begins with the prefix may match the pattern.

@@ -157,7 +157,7 @@ impl Invoke {
             span: Span::NONE,
             line: Arc::default(),
         };
-        let report = sandbox.run(&plugin.handler, job, Vec::new()).await;
+        let report = sandbox.run(&plugin.handler, job, ()).await;
         let done = matches!(report.exit, Exit::Done { .. });
         self.print(&report, &text);
         Ok(done)

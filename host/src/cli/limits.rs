@@ -1,4 +1,5 @@
-//! `wasq limits`: what the whole fleet may do, and who does it; and setting it while the hosts run.
+//! `wasq limits`: what the whole fleet may do and each key, and who does it; and setting it while the
+//! hosts run.
 
 use std::process::ExitCode;
 
@@ -13,10 +14,14 @@ use super::http::Admin;
 use super::pause::who;
 use super::table::{Table, list, name, number, text, whole};
 use crate::admin::limits::{LimitsStatus, PoolStatus, ResetRequest, Set, SetRequest};
+use crate::admission::fair_queue::FairStatus;
+use crate::admission::key_limits::KeyedStatus;
+use crate::admission::permits::QueueShare;
 use crate::admission::rates::RateStatus;
 use crate::quotas::limit_document::{LimitName, SetLimit};
 
-/// List the rates and the pools of the whole fleet: limit, use, who waits, who has what.
+/// List the rates and the pools of the whole fleet, and the concurrency of keys: limit, use, who waits,
+/// who has what.
 ///
 /// Starts and waiting messages are those of the host that is asked. What each host has of a pool is
 /// read from the ledger.
@@ -140,24 +145,30 @@ impl Limits {
             println!("{:#}", json!(limits));
             return Ok(ExitCode::SUCCESS);
         }
-        if limits.rates.is_empty() && limits.pools.is_empty() {
-            println!("No limits of the fleet. [rates.NAME] and [pools.NAME] with scope = \"fleet\" set some.");
+        let LimitsStatus { rates, pools, set, queues, fair, keyed, .. } = limits;
+        let tables = [
+            (!rates.is_empty()).then(|| rate_table(&rates)),
+            (!pools.is_empty()).then(|| pool_table(&pools)),
+            (!queues.is_empty()).then(|| queue_table(&queues)),
+            (!fair.is_empty()).then(|| fair_table(&fair)),
+            (!keyed.is_empty()).then(|| keyed_table(&keyed)),
+        ];
+        let tables: Vec<_> = tables.into_iter().flatten().map(|table| table.to_string()).collect();
+        match tables.is_empty() {
+            true => println!(
+                "No limits of the fleet, and none of keys. [rates.NAME] and [pools.NAME] with scope = \"fleet\" set some, and \
+                 keyed_concurrency in a manifest."
+            ),
+            false => println!("{}", tables.join("\n\n")),
         }
-        if !limits.rates.is_empty() {
-            println!("{}", rates(&limits.rates));
-        }
-        if !limits.pools.is_empty() {
-            let gap = if limits.rates.is_empty() { "" } else { "\n" };
-            println!("{gap}{}", pools(&limits.pools));
-        }
-        for (name, limit) in &limits.set {
+        for (name, limit) in &set {
             println!("\n{}", in_words("set", name, limit));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn rates(rates: &[RateStatus]) -> Table {
+fn rate_table(rates: &[RateStatus]) -> Table {
     let numbers = ["burst", "waiting", "started", "hidden", "lost", "hosts", "keys"].map(number);
     let mut rows = Table::new([name("rate"), whole("limit")].into_iter().chain(numbers).chain([list("top keys")]));
     for rate in rates {
@@ -180,7 +191,7 @@ fn rates(rates: &[RateStatus]) -> Table {
     rows
 }
 
-fn pools(pools: &[PoolStatus]) -> Table {
+fn pool_table(pools: &[PoolStatus]) -> Table {
     let numbers = ["size", "in use here", "leased here", "waiting here"].map(number);
     let mut rows = Table::new([name("pool")].into_iter().chain(numbers).chain([text("who has what")]));
     for PoolStatus { here, holders } in pools {
@@ -194,6 +205,50 @@ fn pools(pools: &[PoolStatus]) -> Table {
             }
         };
         rows.add([here.name.clone()].into_iter().chain(numbers).chain([holders]));
+    }
+    rows
+}
+
+fn queue_table(queues: &[QueueShare]) -> Table {
+    let numbers = ["priority", "running", "waiting", "kept"].map(number);
+    let mut rows = Table::new([name("queue")].into_iter().chain(numbers));
+    for share in queues {
+        let numbers = [share.priority as usize, share.running, share.waiting, share.kept];
+        rows.add([share.queue.clone()].into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    rows
+}
+
+fn fair_table(queues: &[FairStatus]) -> Table {
+    let numbers = ["turns", "running", "waiting", "hidden", "keys"].map(number);
+    let mut rows = Table::new([name("fair queue")].into_iter().chain(numbers).chain([list("top keys")]));
+    for queue in queues {
+        let numbers = [queue.limit, queue.running, queue.waiting, queue.hidden, queue.keys];
+        let top = queue.top.iter().map(|key| format!("{} ({} running, {} waiting)", key.key, key.running, key.waiting));
+        let top = top.collect::<Vec<_>>().join(", ");
+        rows.add([queue.queue.clone()].into_iter().chain(numbers.map(|number| number.to_string())).chain([top]));
+    }
+    rows
+}
+
+fn keyed_table(keyed: &[KeyedStatus]) -> Table {
+    let numbers = ["max", "running", "waiting", "started", "hidden", "keys"].map(number);
+    let mut rows = Table::new([name("plugin"), whole("scope")].into_iter().chain(numbers).chain([list("top keys")]));
+    for plugin in keyed {
+        let numbers = [
+            plugin.max.to_string(),
+            plugin.running.to_string(),
+            plugin.waiting.to_string(),
+            plugin.started.to_string(),
+            plugin.hidden.to_string(),
+            plugin.keys.to_string(),
+        ];
+        let top: Vec<_> = plugin
+            .top
+            .iter()
+            .map(|key| format!("{} ({} running, {} waiting)", key.key, key.running, key.waiting))
+            .collect();
+        rows.add([plugin.plugin.clone(), plugin.scope.to_string()].into_iter().chain(numbers).chain([top.join(", ")]));
     }
     rows
 }

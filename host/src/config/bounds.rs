@@ -63,6 +63,8 @@ pub fn check(config: &Config) -> Result<(), OutOfBounds> {
         ("rate_waiting", limits.rate_waiting as u64, 1..=100_000),
         ("rate_keys", limits.rate_keys as u64, 100..=1_000_000),
         ("hidden_messages", limits.hidden_messages as u64, 0..=1_000_000),
+        ("concurrency_keys", limits.concurrency_keys as u64, 100..=1_000_000),
+        ("fair_hidden", limits.fair_hidden as u64, 100..=100_000),
         ("cost_keys", limits.cost_keys as u64, 1..=1_000),
         ("breaker_dependencies", limits.breaker_dependencies as u64, 1..=1_024),
     ] {

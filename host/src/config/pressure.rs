@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Config;
 use super::rate::Rate;
+use super::{Config, QueueConfig};
 
 /// How often runs of the plugins that name it may start, on all hosts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -43,8 +43,8 @@ pub struct PoolConfig {
     pub on_outage: OnOutage,
 }
 
-/// Whose runs a pool bounds together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// Whose runs a pool, or a key's limit, bounds together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolScope {
     /// Those of one host.
@@ -67,6 +67,15 @@ struct PoolTable {
 
 fn one() -> u32 {
     1
+}
+
+impl fmt::Display for PoolScope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Host => "host",
+            Self::Fleet => "fleet",
+        })
+    }
 }
 
 impl From<usize> for PoolConfig {
@@ -100,6 +109,9 @@ impl<'de> Visitor<'de> for SizeOrTable {
     }
 }
 
+/// The most that a queue's priority may be, and what may be kept for all queues together.
+const PRIORITY_MAX: u32 = 100;
+const MIN_SHARES_MAX: f64 = 0.9;
 /// Permits of a pool, and starts at once of a rate.
 pub const POOL_SIZE_MAX: usize = 10_000;
 const BURST_MAX: u32 = 100_000;
@@ -119,6 +131,34 @@ impl Config {
             if pool.scope == PoolScope::Fleet && !is_name(name) {
                 return fault(format!("pools.{name}"), format!("{name:?}"), NAME_RULE);
             }
+        }
+        for (name, queue) in &self.queues {
+            if queue.priority > PRIORITY_MAX {
+                return fault(format!("queues.{name}.priority"), queue.priority.to_string(), "use 0 to 100");
+            }
+            if queue.min_share.is_some_and(|share| !(0.0..=MIN_SHARES_MAX).contains(&share)) {
+                let share = queue.min_share.unwrap_or_default().to_string();
+                let rule = "use 0.0 to 0.9: the share of limits.max_instances that is kept for its runs";
+                return fault(format!("queues.{name}.min_share"), share, rule);
+            }
+        }
+        let ordered =
+            |(name, queue): &(&String, &QueueConfig)| queue.fair_by.is_some() && queue.location(name).keeps_order();
+        if let Some((name, queue)) = self.queues.iter().find(ordered) {
+            let fair_by = queue.fair_by.clone().map(String::from).unwrap_or_default();
+            let rule = "its queue keeps an order, and fairness would break it; take fair_by away. There a group has its own messages \
+                        in their order, and holds up no other group";
+            return fault(format!("queues.{name}.fair_by"), format!("{fair_by:?}"), rule);
+        }
+        let kept: f64 = self.queues.values().filter_map(|queue| queue.min_share).sum();
+        if let Some((name, queue)) = self.queues.iter().rev().find(|(_, queue)| queue.min_share.is_some())
+            && kept > MIN_SHARES_MAX + f64::EPSILON
+        {
+            let share = queue.min_share.unwrap_or_default().to_string();
+            let rule = format!(
+                "with those of the other queues it is {kept:.2}; use at most 0.9 in all, so that a part is left for whoever needs it"
+            );
+            return fault(format!("queues.{name}.min_share"), share, &rule);
         }
         for (name, rate) in &self.rates {
             if !is_name(name) {
@@ -172,6 +212,14 @@ mod tests {
             let error = parse(text).expect_err("it cannot be taken");
             assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
         };
+        check("priority = 101", &["line 2", "queues.jobs.priority", "0 to 100"]);
+        check("priority = -1", &["priority"]);
+        check("fair_by = 'tenant'", &["line 2", "fair_by", "no `{/pointer}`"]);
+        check("url = 'jobs.fifo'\nfair_by = '{/tenant}'", &["line 3", "queues.jobs.fair_by", "keeps an order"]);
+        check("min_share = 1.1", &["line 2", "queues.jobs.min_share", "0.0 to 0.9"]);
+        check("min_share = -0.1", &["queues.jobs.min_share"]);
+        let both = "min_share = 0.5\n[queues.mail]\nmin_share = 0.5";
+        check(both, &["line 4", "queues.mail.min_share", "1.00", "at most 0.9"]);
         check("[rates.stripe]\nlimit = '0/s'", &["line 3", "limit", "\"0/s\" is no rate", "100/s"]);
         check("[rates.stripe]\nlimit = '5/fortnight'", &["limit", "5/fortnight", "30/m"]);
         check("[rates.stripe]\nburst = 5", &["limit"]);

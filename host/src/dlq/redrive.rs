@@ -80,7 +80,7 @@ impl Redrive {
         let count = self.max_receive_count.filter(|count| *count < RECEIVES_ENOUGH)?;
         Some(format!(
             "its redrive policy has maxReceiveCount {count}. SQS counts every receive, also those that count no attempt: \
-             snooze, unavailable and breaker-open, rate-limited, paused, busy, no-permit, ledger-down, unroutable, a first run \
+             snooze, unavailable and breaker-open, rate-limited, key-limited, yielded, paused, busy, no-permit, ledger-down, unroutable, a first run \
              on a trial. When they have used it up, SQS moves the message to the DLQ without a letter; set maxReceiveCount to 1000, or \
              remove the policy"
         ))

@@ -245,7 +245,7 @@ fn settlement(exit: &Exit, at: &DecisionInput<'_>) -> Settlement {
         Exit::LedgerDown { .. } => release(jitter(HELD_BACK, at.draw)),
         Exit::BreakerOpen { remaining, .. } => release(*remaining + jitter(HELD_BACK, at.draw)),
         // A bit early: it waits in hand for the rest, and no start is left unused meanwhile.
-        Exit::RateLimited { remaining, .. } => {
+        Exit::RateLimited { remaining, .. } | Exit::KeyLimited { remaining } | Exit::Yielded { remaining } => {
             release(remaining.mul_f64(1.0 - RATE_JITTER * (1.0 - at.draw)).max(UNCOUNTED_MIN))
         }
         // The other run mostly ends long before its lease: look again soon, and less and less

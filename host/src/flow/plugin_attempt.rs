@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::decide::Settlement;
 use super::services::{QueueRuntime, Services};
 use crate::admission::hidden::ToHide;
-use crate::admission::in_hand::InHand;
+use crate::admission::in_hand::{Claimant, InHand};
 use crate::exit::Exit;
 use crate::lease::Lease;
 use crate::plugins::Plugin;
@@ -59,6 +59,16 @@ impl<'a> PluginAttempt<'a> {
     /// blake3 of the plugin's component, in hexadecimal.
     pub(super) fn digest(&self) -> Option<&'a str> {
         self.plugin.map(|plugin| plugin.digest.as_str())
+    }
+
+    /// The message, where it has to wait for what its plugin's limits allow.
+    pub(super) fn claimant(&self) -> Claimant<'a> {
+        Claimant {
+            sent_at: self.delivery.sent_at,
+            is_returned: self.delivery.receive_count > 1,
+            in_hand: self.in_hand,
+            room: &self.runtime.waiting_room,
+        }
     }
 
     /// How long ago the message was sent, by the wall clock.

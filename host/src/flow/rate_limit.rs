@@ -1,10 +1,9 @@
 //! The rates that a plugin's runs keep to: a message waits for its start before it is claimed, and
-//! holds nothing meanwhile.
+//! holds no permit of the host meanwhile.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use wasq_core::clock;
 use wasq_core::message::Message;
 
@@ -12,27 +11,21 @@ use super::plugin_attempt::PluginAttempt;
 use super::services::Services;
 use crate::admission::breaker;
 use crate::admission::fleet_pools::FleetPool;
-use crate::admission::permits::Needs;
-use crate::admission::rates::{BucketId, Claimant, Limited, RateKey, Slot};
+use crate::admission::limit_key::LimitKey;
+use crate::admission::permits::{Needs, RunPermits};
+use crate::admission::rates::{BucketId, Limited, Slot};
 use crate::exit::Exit;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::Manifest;
 use crate::plugins::rate_use::RateUse;
 
-/// A slot of each rate, once there is one. None where the message would not run anyway: it gets
-/// them later, if it does.
+/// A slot of each rate, once there is one.
 pub async fn slots_for(
     plugin_attempt: &PluginAttempt<'_>,
     message: &Message,
     plugin: &Plugin,
 ) -> Result<Vec<Slot>, Exit> {
-    let (services, manifest) = (plugin_attempt.services, &plugin.manifest);
-    let is_expired = manifest.max_age.is_some_and(|max_age| plugin_attempt.age() > max_age);
-    let scope = breaker_scope(services, message, plugin);
-    if is_expired || services.breakers.is_open(&scope, services.clock.now()) {
-        return Ok(Vec::new());
-    }
-    wait(plugin_attempt, &buckets(services, message, plugin)).await
+    wait(plugin_attempt, &buckets(plugin_attempt.services, message, plugin)).await
 }
 
 /// What the breakers of a plugin are told apart by for this message: the plugin, and the keys of
@@ -59,9 +52,9 @@ pub async fn in_time(
     message: &Message,
     plugin: &Plugin,
     fleet: &[Arc<FleetPool>],
-    mut permits: Vec<OwnedSemaphorePermit>,
+    mut permits: RunPermits,
     mut slots: Vec<Slot>,
-) -> Result<Vec<OwnedSemaphorePermit>, Exit> {
+) -> Result<RunPermits, Exit> {
     let services = plugin_attempt.services;
     let buckets = buckets(services, message, plugin);
     loop {
@@ -72,25 +65,24 @@ pub async fn in_time(
         }
         drop(permits);
         slots = wait(plugin_attempt, &buckets).await?;
-        permits = services.permits.acquire(Needs { fleet, ..plugin.into() }).await;
+        permits =
+            services.permits.acquire(Needs { fleet, queue: plugin_attempt.runtime.number, ..plugin.into() }).await;
     }
 }
 
 async fn wait(plugin_attempt: &PluginAttempt<'_>, buckets: &[BucketId]) -> Result<Vec<Slot>, Exit> {
-    let PluginAttempt { services, runtime, delivery, lease, in_hand, .. } = *plugin_attempt;
+    let PluginAttempt { services, runtime, delivery, lease, .. } = *plugin_attempt;
     if let Some(slots) = services.rates.try_acquire(buckets, delivery.sent_at) {
         return Ok(slots);
     }
     for bucket in buckets {
         runtime.meters.limited(format!("rate:{}", services.rates.name(bucket)), clock::now());
     }
-    let is_returned = delivery.receive_count > 1;
-    let claimant = Claimant { sent_at: delivery.sent_at, is_returned, in_hand, room: &runtime.waiting_room };
     tokio::select! {
         biased;
         () = lease.lost().cancelled() => Err(Exit::LeaseLost),
         () = services.interrupt.cancelled() => Err(Exit::Interrupted),
-        slots = services.rates.acquire(buckets, claimant) => {
+        slots = services.rates.acquire(buckets, plugin_attempt.claimant()) => {
             slots.map_err(|Limited { rate, remaining }| Exit::RateLimited { rate, remaining })
         }
     }
@@ -100,8 +92,8 @@ async fn wait(plugin_attempt: &PluginAttempt<'_>, buckets: &[BucketId]) -> Resul
 fn buckets(services: &Services, message: &Message, plugin: &Plugin) -> Vec<BucketId> {
     let bucket = |used: &RateUse| {
         let key = match &used.key {
-            None => RateKey::All,
-            Some(template) => RateKey::of(template.render_plain(&message.body, &message.attributes)),
+            None => LimitKey::All,
+            Some(template) => LimitKey::of(template.render_plain(&message.body, &message.attributes)),
         };
         services.rates.bucket(&used.rate, key)
     };

@@ -8,13 +8,12 @@ use wasq_core::message::Message;
 use super::claim::{Claimed, Recorded};
 use super::joining::join_groups;
 use super::outbox::{self, Finished, SendError};
+use super::pace::{self, Paced};
 use super::pending::{self, Pending};
 use super::plugin_attempt::PluginAttempt;
-use super::rate_limit;
 use super::wait::parking;
 use crate::admission::breaker::Admitted;
 use crate::admission::permits::Needs;
-use crate::admission::rates::Slot;
 use crate::config::OnExhausted;
 use crate::exit::Exit;
 use crate::plugins::Plugin;
@@ -29,7 +28,7 @@ pub async fn run<'a>(
     message: &Arc<Message>,
     plugin: &'a Plugin,
     claim: &mut Claimed,
-    slots: Vec<Slot>,
+    paced: Option<Box<Paced>>,
 ) -> (Exit, Option<Admitted<'a>>) {
     match owed(plugin_attempt, claim).await {
         Err(exit) => return (exit, None),
@@ -38,7 +37,7 @@ pub async fn run<'a>(
     }
     match admit(plugin_attempt, message, plugin, claim) {
         Err(exit) => (exit, None),
-        Ok(admitted) => (run_admitted(plugin_attempt, message, plugin, claim, slots).await, Some(admitted)),
+        Ok(admitted) => (run_admitted(plugin_attempt, message, plugin, claim, paced).await, Some(admitted)),
     }
 }
 
@@ -64,9 +63,9 @@ async fn run_admitted(
     message: &Arc<Message>,
     plugin: &Plugin,
     claim: &mut Claimed,
-    slots: Vec<Slot>,
+    paced: Option<Box<Paced>>,
 ) -> Exit {
-    let attempt = attempt(plugin_attempt, message, plugin, claim, slots);
+    let attempt = attempt(plugin_attempt, message, plugin, claim, paced);
     let report = tokio::select! {
         biased;
         () = plugin_attempt.lease.lost().cancelled() => return Exit::LeaseLost,
@@ -160,7 +159,7 @@ async fn attempt(
     message: &Arc<Message>,
     plugin: &Plugin,
     claim: &Claimed,
-    slots: Vec<Slot>,
+    paced: Option<Box<Paced>>,
 ) -> Result<RunReport, Exit> {
     let (services, manifest) = (plugin_attempt.services, &plugin.manifest);
     let fleet = services.fleet_pools.of(&manifest.pools);
@@ -168,10 +167,12 @@ async fn attempt(
         plugin_attempt.runtime.meters.limited(format!("pool:{}", pool.name()), clock::now());
     }
     let permits = async {
-        let permits = services.permits.acquire(Needs { fleet: &fleet, ..plugin.into() }).await;
-        match manifest.rates.is_empty() {
-            true => Ok(permits),
-            false => Box::pin(rate_limit::in_time(plugin_attempt, message, plugin, &fleet, permits, slots)).await,
+        match plugin.is_paced() {
+            false => {
+                let queue = plugin_attempt.runtime.number;
+                Ok(services.permits.acquire(Needs { fleet: &fleet, queue, ..plugin.into() }).await)
+            }
+            true => Box::pin(pace::permits(plugin_attempt, message, plugin, &fleet, paced)).await,
         }
     };
     let Ok(permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {

@@ -15,8 +15,10 @@ use wasq_queues::{MaximumMessageSize, Outlets, Queue, Retention};
 use super::recent::Recent;
 use super::settle::Settler;
 use crate::admission::breaker::{Breakers, Standing};
+use crate::admission::fair_queue::FairQueue;
 use crate::admission::fleet_pools::FleetPools;
 use crate::admission::hidden::{HeldBy, HiddenMessages, Room};
+use crate::admission::key_limits::{KeyLimits, KeyedStatus};
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
 use crate::admission::rates::Rates;
@@ -47,6 +49,8 @@ pub struct Services {
     pub fleet_pools: FleetPools,
     /// What operators have set of it while the hosts run.
     pub set_limits: SetLimits,
+    /// How many runs there are at once for each key.
+    pub key_limits: KeyLimits,
     /// Where that is counted; none where the ledger keeps no documents.
     pub quotas: Option<Arc<QuotaStore>>,
     pub ledger: Arc<dyn Ledger>,
@@ -88,11 +92,22 @@ impl Services {
             },
         }
     }
+
+    /// What there is of each plugin's keyed concurrency.
+    pub fn keyed(&self) -> Vec<KeyedStatus> {
+        let catalog = self.catalogs.current();
+        self.key_limits.status(catalog.plugins().filter_map(|plugin| {
+            let keyed = plugin.manifest.keyed_concurrency.as_ref()?;
+            Some((plugin.manifest.name.as_str(), keyed.max, keyed.scope))
+        }))
+    }
 }
 
 /// One queue, and what settles its deliveries.
 pub struct QueueRuntime {
     pub name: String,
+    /// Which of the config's queues it is: permits are counted by that.
+    pub number: usize,
     pub config: QueueConfig,
     /// Where bodies are that are too large for the queue.
     pub s3: Option<S3>,
@@ -109,6 +124,8 @@ pub struct QueueRuntime {
     pub keeper: Keeper,
     pub settler: Settler,
     pub meters: Arc<QueueMeters>,
-    /// The room for those of its messages that wait in hand for a rate (`limits.rate_waiting`).
+    /// The turns of its keys, where they take turns (`fair_by`).
+    pub fair: Option<FairQueue>,
+    /// The room for those of its messages that wait in hand for a rate or their key (`limits.rate_waiting`).
     pub waiting_room: Arc<Semaphore>,
 }

@@ -1,10 +1,10 @@
-//! The task that keeps what the whole fleet may do: slots of rates, leases of the fleet's pools, what
-//! operators have set of these, and breakers; and that shows messages again when nothing holds them
-//! back any more.
+//! The task that keeps what the whole fleet may do: slots of rates, leases of the fleet's pools and
+//! keys, what operators have set of these, and breakers; that gives keys' permits to the messages that
+//! wait for them, and shows messages again when nothing holds them back any more.
 
 use std::sync::Arc;
 
-use futures::future::join5;
+use futures::future::{join, join5};
 use wasq_core::clock::SharedClock;
 use wasq_ledgers::Ledger;
 
@@ -20,10 +20,11 @@ pub fn quotas(ledger: &dyn Ledger, scope: &str, clock: SharedClock) -> Option<Ar
 /// Keeps them for as long as the host runs.
 pub async fn keep(services: Arc<Services>) {
     let store = services.quotas.as_deref();
-    let Services { rates, fleet_pools, set_limits, breakers, hidden, clock, limits, .. } = &*services;
+    let Services { rates, fleet_pools, key_limits, set_limits, breakers, hidden, clock, limits, .. } = &*services;
     let room = |held_by: &HeldBy| services.room_for(held_by);
     let operators = set_limits.keep(store, rates, fleet_pools, &**clock, limits.pause_refresh);
-    join5(rates.keep(store), fleet_pools.keep(store), operators, breakers.keep(store), hidden.keep(room)).await;
+    let pools = join(fleet_pools.keep(store), key_limits.keep(store));
+    join5(rates.keep(store), pools, operators, breakers.keep(store), hidden.keep(room)).await;
 }
 
 /// This process among all that share the ledger: no other one has this name, also not the one that

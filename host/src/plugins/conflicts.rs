@@ -9,9 +9,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use humantime_serde::re::humantime::format_duration;
 
-use super::manifest::{Manifest, Retry, default_memory, default_timeout};
+use super::manifest::{KeyedConcurrency, Manifest, Retry, default_memory, default_timeout};
 use crate::admission::permits::Permits;
-use crate::config::{Config, PluginConfig};
+use crate::config::{Config, PluginConfig, PoolScope};
 use crate::sandbox::Grants;
 use crate::sandbox::egress::{Destination, DialError};
 
@@ -40,6 +40,11 @@ pub enum Conflict {
          them in the manifest"
     )]
     Interval { wanted: String, most: String },
+    #[error(
+        "keyed_concurrency.max = {max} bounds nothing: {limit} lets {most} of its runs be at once on a host; change one of them, or \
+         set keyed_concurrency.scope = \"fleet\""
+    )]
+    Keyed { max: usize, limit: &'static str, most: usize },
     #[error("pool `{pool}` is not defined in the config: it runs without; set pools.{pool}")]
     NoPool { pool: String },
     #[error("rate `{rate}` is not defined in the config: it runs without; add [rates.{rate}] with a limit")]
@@ -92,6 +97,13 @@ pub fn conflicts(
     let room = Permits::room(limits, manifest.priority);
     if let Some(concurrency) = concurrency.filter(|concurrency| *concurrency > room) {
         found.push(cut("max_concurrency", concurrency.to_string(), "limits.max_instances", room.to_string()));
+    }
+    if let Some(KeyedConcurrency { max, scope: PoolScope::Host, .. }) = manifest.keyed_concurrency {
+        let (limit, most) = match concurrency.filter(|concurrency| *concurrency <= room) {
+            Some(concurrency) => ("max_concurrency", concurrency),
+            None => ("limits.max_instances", room),
+        };
+        found.extend((max > most).then_some(Conflict::Keyed { max, limit, most }));
     }
     let Retry { initial_interval, maximum_interval, .. } = manifest.retry;
     if initial_interval > maximum_interval {

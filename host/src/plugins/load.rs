@@ -41,7 +41,7 @@ pub struct Plugin {
 impl<'a> From<&'a Plugin> for Needs<'a> {
     fn from(plugin: &'a Plugin) -> Self {
         let (own, alone, pools) = (&plugin.permits, plugin.handler.alone(), &plugin.pools);
-        Self { own, alone, pools, fleet: &[], priority: plugin.manifest.priority }
+        Self { own, alone, pools, fleet: &[], priority: plugin.manifest.priority, queue: 0 }
     }
 }
 
@@ -71,6 +71,11 @@ impl Plugin {
     /// Where that key comes from.
     pub fn key_source(&self, message: &Message) -> KeySource {
         self.manifest.idempotency.key_of(message).1
+    }
+
+    /// Whether a message of it may have to wait before it is claimed, for a rate or for its key.
+    pub fn is_paced(&self) -> bool {
+        !self.manifest.rates.is_empty() || self.manifest.keyed_concurrency.is_some()
     }
 
     /// What tells its version from others: the component and its manifest, which may stand beside

@@ -7,11 +7,10 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use wasq_core::message::{KeySource, Message, MessageType};
 
-use super::key_template::KeyTemplate;
 use super::rate_use::RateUse;
 use super::type_pattern::TypePattern;
 use crate::admission::permits::Priority;
-use crate::config::EmptyInterface;
+use crate::config::{EmptyInterface, KeyTemplate, PoolScope};
 
 /// A `plugin.toml`. Every key but `name` and `types` has a default; an unknown key is an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +39,10 @@ pub struct Manifest {
     /// Attempts at once on this host. Default: `limits.max_instances`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<usize>,
+    /// Attempts at once for each value of a key, on this host or on all hosts together. Default: no
+    /// such limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyed_concurrency: Option<KeyedConcurrency>,
     /// Permits shared across plugins; their sizes are the operator's.
     #[serde(default)]
     pub pools: Vec<String>,
@@ -82,6 +85,19 @@ pub struct Manifest {
     pub retry: Retry,
     #[serde(default)]
     pub idempotency: Idempotency,
+}
+
+/// How many attempts there are at once for each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyedConcurrency {
+    /// JSON pointers into the body and names of attributes, in braces: `{/tenant}`.
+    pub key: KeyTemplate,
+    /// Attempts at once for each value of it: 1 to 10,000.
+    pub max: usize,
+    /// Whose attempts are counted together. Default `host`.
+    #[serde(default)]
+    pub scope: PoolScope,
 }
 
 /// What happens to a message older than `max_age`.
@@ -228,6 +244,11 @@ impl Manifest {
         if self.max_concurrency == Some(0) {
             return bounds("max_concurrency", "0", "use 1 or more; remove the plugin to stop it");
         }
+        if let Some(KeyedConcurrency { max, .. }) = self.keyed_concurrency.as_ref().filter(|keyed| !keyed.is_possible())
+        {
+            let rule = "use 1 to 10000: so many attempts at once for each key";
+            return bounds("keyed_concurrency.max", &max.to_string(), rule);
+        }
         if self.rates.len() > RATES_MAX {
             return bounds("rates", &format!("a list of {}", self.rates.len()), "name at most 8 rates");
         }
@@ -252,6 +273,14 @@ impl Manifest {
     }
 }
 
+impl KeyedConcurrency {
+    fn is_possible(&self) -> bool {
+        (1..=KEYED_MAX).contains(&self.max)
+    }
+}
+
+/// Attempts at once for one key.
+const KEYED_MAX: usize = 10_000;
 /// Rates of one plugin: its runs wait until all of them let one start.
 const RATES_MAX: usize = 8;
 const HOURS_12: Duration = Duration::from_secs(12 * 60 * 60);

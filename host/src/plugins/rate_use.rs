@@ -4,7 +4,7 @@ use std::fmt::{Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::key_template::KeyTemplate;
+use crate::config::KeyTemplate;
 
 /// A rate that a plugin's runs keep to: one for all of them, or one for each key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ pub use prometheus::{CONTENT_TYPE, text};
 pub use sample::sample;
 pub use scale::{Depth, QueueScale, Scale, follow_scale};
 
+use crate::admission::fair_queue::FairStatus;
 use crate::growing_list::GrowingList;
 
 use crate::flow::{QueueRuntime, Services};
@@ -35,5 +36,11 @@ impl Source {
     /// The queues that are open, in the order in which they were opened.
     pub fn runtimes(&self) -> Arc<Vec<Arc<QueueRuntime>>> {
         self.open.items()
+    }
+
+    /// What there is of each queue with `fair_by`.
+    pub fn fair(&self) -> Vec<FairStatus> {
+        let runtimes = self.runtimes();
+        runtimes.iter().filter_map(|runtime| Some(runtime.fair.as_ref()?.status(&runtime.name))).collect()
     }
 }

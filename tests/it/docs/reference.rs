@@ -87,6 +87,7 @@ const CONFIG: &[Section] = &[
 
 const MANIFEST: &[Section] = &[
     section("Top level", "name = 'p'\ntypes = ['t']\nKEY"),
+    section("`[keyed_concurrency]`", "name = 'p'\ntypes = ['t']\n[keyed_concurrency]\nkey = '{/x}'\nmax = 2\nKEY"),
     section("`[retry]`", "name = 'p'\ntypes = ['t']\n[retry]\nKEY"),
     section("`[idempotency]`", "name = 'p'\ntypes = ['t']\n[idempotency]\nKEY"),
 ];

@@ -67,6 +67,8 @@ fn exits() -> Vec<(&'static str, Exit, u32)> {
         ("", Exit::NoPermit, 1),
         (" for 30 s more", Exit::BreakerOpen { dependency: text(), remaining: S(30) }, 1),
         (", its start in 30 s", Exit::RateLimited { rate: text(), remaining: S(30) }, 1),
+        (", another ends in 30 s", Exit::KeyLimited { remaining: S(30) }, 1),
+        (", its turn in 30 s", Exit::Yielded { remaining: S(30) }, 1),
         (", 1st receive", Exit::Busy { remaining: S(60) }, 1),
         (", 4th receive", Exit::Busy { remaining: S(60) }, 4),
         ("", Exit::Duplicate { same_message: true }, 1),

@@ -33,7 +33,7 @@ async fn profile(component: &[u8], body: impl Fn() -> String, runs: usize) -> Pr
     let ledger: Arc<dyn Ledger> = Arc::new(LocalLedger::open(&dir.path().join("ledger")).unwrap());
     let profiling = sandbox.profile("guest", vec![plugin.policy.profiler.clone()]).unwrap();
     for _ in 0..runs {
-        let report = sandbox.run(&plugin.handler, job(&plugin, body(), &ledger), Vec::new()).await;
+        let report = sandbox.run(&plugin.handler, job(&plugin, body(), &ledger), ()).await;
         assert_eq!(report.exit.class(), "done", "{report:?}");
     }
     profiling.finish()

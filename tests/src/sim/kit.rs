@@ -7,8 +7,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wasq::admission::breaker::Breakers;
+use wasq::admission::fair_queue::FairQueue;
 use wasq::admission::fleet_pools::FleetPools;
 use wasq::admission::hidden::HiddenMessages;
+use wasq::admission::key_limits::KeyLimits;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
 use wasq::admission::rates::Rates;
@@ -100,6 +102,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         rates: Rates::of(quotas::rates(), &kit.limits),
         fleet_pools: FleetPools::new(&quotas::pools()),
         set_limits: SetLimits::default(),
+        key_limits: KeyLimits::new(&kit.limits),
         quotas: None,
         groups: timers
             .as_ref()
@@ -125,6 +128,8 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         visibility: plan.visibility,
         wait: Duration::from_secs(2),
         concurrency: plan.concurrency,
+        // No body has it, so all messages are of one key, and wait for its turns.
+        fair_by: (plan.has_quotas && !plan.fifo).then(|| "{/tenant}".to_owned().try_into().expect("a template")),
         max_pollers: 2,
         envelope: Envelope::Auto,
         split: true,
@@ -145,6 +150,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         s3: None,
         sns: None,
         name: "jobs".into(),
+        number: 0,
         keeper,
         settler: Settler::start(jobs.clone(), meters.clone(), services.hidden.clone(), config.concurrency),
         meters,
@@ -153,6 +159,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         max_bytes: MaximumMessageSize::default(),
         dlq: queue(Which::Dlq),
         dlq_max_bytes: MaximumMessageSize::default(),
+        fair: FairQueue::of(&config, &kit.limits),
         waiting_room: Arc::new(Semaphore::new(kit.limits.rate_waiting)),
         config,
     });

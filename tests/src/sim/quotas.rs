@@ -1,5 +1,5 @@
 //! Quotas: beside its queue, each host starts work that keeps to a rate, and work that takes permits
-//! of a pool of the fleet. What the hosts do together must never be more than the limits.
+//! of a pool and of a key of the fleet. What the hosts do together must never be more than the limits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use wasq::admission::in_hand::InHand;
+use wasq::admission::in_hand::{Claimant, InHand};
+use wasq::admission::key_limits::KeyId;
+use wasq::admission::limit_key::LimitKey;
 use wasq::admission::permits::{Needs, Priority};
-use wasq::admission::rates::{Claimant, RateKey};
 use wasq::config::{OnOutage, PoolConfig, PoolScope, RateConfig};
 use wasq::flow::Services;
 use wasq::quotas::QuotaStore;
@@ -25,19 +26,44 @@ const BURST: u32 = 3;
 /// A start may be so late: `bucket.rs` loses later slots.
 const LATE_MS: u64 = 300;
 const POOL_SIZE: usize = 4;
+const KEY_MAX: usize = 2;
 /// Work of each kind that a host has at once.
 const TASKS: usize = 3;
 /// How often work says that it still has its permit.
 const BEAT: Duration = Duration::from_millis(100);
+
+/// What work takes a permit of, and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Shared {
+    Pool,
+    Key,
+}
+
+impl Shared {
+    fn permits(self) -> usize {
+        match self {
+            Self::Pool => POOL_SIZE,
+            Self::Key => KEY_MAX,
+        }
+    }
+}
+
+/// Work of a host, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Work {
+    of: Shared,
+    host: usize,
+    number: u64,
+}
 
 /// What hosts have started, and what they run.
 #[derive(Default)]
 pub struct QuotaWatch {
     /// The starts that the rate allowed, by the hosts' clocks.
     starts_ms: Vec<u64>,
-    /// What has a permit of the pool, by host and number; and until when its host's lease lasts.
-    /// What has once gone on for longer is the bound that is documented.
-    running: BTreeMap<(usize, u64), u64>,
+    /// What has a permit, and until when its host's lease lasts. What has once gone on for longer is
+    /// the bound that is documented.
+    running: BTreeMap<Work, u64>,
     runs: u64,
 }
 
@@ -46,31 +72,33 @@ impl QuotaWatch {
         self.starts_ms.push(now_ms);
     }
 
-    fn begins(&mut self, host: usize) -> (usize, u64) {
+    fn begins(&mut self, of: Shared, host: usize) -> Work {
         self.runs += 1;
-        (host, self.runs)
+        Work { of, host, number: self.runs }
     }
 
     /// Work has a permit now, of a lease that lasts so long.
-    fn runs(&mut self, work: (usize, u64), until_ms: u64, now_ms: u64) -> Verdict {
+    fn runs(&mut self, work: Work, until_ms: u64, now_ms: u64) -> Verdict {
         let known = self.running.entry(work).or_insert(until_ms);
         if *known > now_ms {
             *known = until_ms;
         }
-        let count = self.running.values().filter(|until_ms| **until_ms > now_ms).count();
-        match count <= POOL_SIZE {
+        let (of, permits) = (work.of, work.of.permits());
+        let running = self.running.iter().filter(|(work, until_ms)| work.of == of && **until_ms > now_ms);
+        let count = running.count();
+        match count <= permits {
             true => Ok(()),
-            false => Err(format!("{count} permits of a pool of {POOL_SIZE} are in use")),
+            false => Err(format!("{count} permits of a {of:?} of {permits} are in use").to_lowercase()),
         }
     }
 
-    fn ends(&mut self, work: (usize, u64)) {
+    fn ends(&mut self, work: Work) {
         self.running.remove(&work);
     }
 
     /// A host has died or ended, and what it ran with it.
     pub fn gone(&mut self, host: usize) {
-        self.running.retain(|(of, _), _| *of != host);
+        self.running.retain(|work, _| work.host != host);
     }
 
     /// Of all starts, none is earlier than the limit allows.
@@ -110,6 +138,7 @@ impl Kept {
     pub async fn give_back(mut self, services: &Services) {
         self.tasks.shutdown().await;
         services.fleet_pools.give_back(&self.store).await;
+        services.key_limits.give_back(&self.store).await;
     }
 }
 
@@ -122,18 +151,21 @@ pub fn begin(services: &Arc<Services>, seat: &Arc<Seat>) -> Option<Kept> {
     tasks.spawn(async move { kept.rates.keep(Some(&of_rates)).await });
     let (kept, of_pools) = (services.clone(), store.clone());
     tasks.spawn(async move { kept.fleet_pools.keep(Some(&of_pools)).await });
+    let (kept, of_keys) = (services.clone(), store.clone());
+    tasks.spawn(async move { kept.key_limits.keep(Some(&of_keys)).await });
     let (kept, of_breakers) = (services.clone(), store.clone());
     tasks.spawn(async move { kept.breakers.keep(Some(&of_breakers)).await });
     let room = Arc::new(Semaphore::new(TASKS));
     for _ in 0..TASKS {
         tokio::spawn(keep_to_the_rate(services.clone(), seat.clone(), room.clone()));
         tokio::spawn(use_the_pool(services.clone(), seat.clone()));
+        tokio::spawn(use_the_key(services.clone(), seat.clone(), room.clone()));
     }
     Some(Kept { store, tasks })
 }
 
 async fn keep_to_the_rate(services: Arc<Services>, seat: Arc<Seat>, room: Arc<Semaphore>) {
-    let ids = [services.rates.bucket(NAME, RateKey::All).expect("it is in the config")];
+    let ids = [services.rates.bucket(NAME, LimitKey::All).expect("it is in the config")];
     loop {
         pause(&seat, 150).await;
         let in_hand = InHand::default();
@@ -153,12 +185,12 @@ async fn use_the_pool(services: Arc<Services>, seat: Arc<Seat>) {
     let fleet = services.fleet_pools.of(&[NAME.to_owned()]);
     loop {
         pause(&seat, 4_000).await;
-        let needs = Needs { own: &own, alone: None, pools: &[], fleet: &fleet, priority: Priority::High };
+        let needs = Needs { own: &own, alone: None, pools: &[], fleet: &fleet, priority: Priority::High, queue: 0 };
         let permits = services.permits.acquire(needs).await;
-        let work = seat.world.lock().watch.quotas.begins(seat.host);
+        let work = seat.world.lock().watch.quotas.begins(Shared::Pool, seat.host);
         let beats = seat.world.lock().rng.u64(0..=20);
         for _ in 0..=beats {
-            has_permit(&services, &seat, work);
+            has_permit(services.fleet_pools.status()[0].lease_ms, &seat, work);
             tokio::time::sleep(BEAT).await;
         }
         drop(permits);
@@ -166,8 +198,36 @@ async fn use_the_pool(services: Arc<Services>, seat: Arc<Seat>) {
     }
 }
 
-fn has_permit(services: &Services, seat: &Seat, work: (usize, u64)) {
-    let (lease_ms, now_ms) = (services.fleet_pools.status()[0].lease_ms, seat.now_ms());
+async fn use_the_key(services: Arc<Services>, seat: Arc<Seat>, room: Arc<Semaphore>) {
+    let id = KeyId { plugin: NAME.into(), max: KEY_MAX, scope: PoolScope::Fleet, key: LimitKey::Missing };
+    loop {
+        pause(&seat, 4_000).await;
+        let in_hand = InHand::default();
+        let claimant = Claimant { sent_at: seat.unix_ms(), is_returned: false, in_hand: &in_hand, room: &room };
+        let permit = match services.key_limits.acquire(&id, claimant).await {
+            Ok(permit) => permit,
+            Err(hidden) => {
+                tokio::time::sleep(hidden.min(Duration::from_secs(2))).await;
+                continue;
+            }
+        };
+        // As a message waits for its other permits.
+        pause(&seat, 200).await;
+        let Some(permit) = permit.into_held() else { continue };
+        let work = seat.world.lock().watch.quotas.begins(Shared::Key, seat.host);
+        let beats = seat.world.lock().rng.u64(0..=20);
+        for _ in 0..=beats {
+            has_permit(services.key_limits.lease_ms(&id), &seat, work);
+            tokio::time::sleep(BEAT).await;
+        }
+        drop(permit);
+        seat.world.lock().watch.quotas.ends(work);
+    }
+}
+
+/// Work has a permit still, of a lease that lasts for so long.
+fn has_permit(lease_ms: u64, seat: &Seat, work: Work) {
+    let now_ms = seat.now_ms();
     let state = &mut *seat.world.lock();
     if let Err(what) = state.watch.quotas.runs(work, now_ms + lease_ms, now_ms) {
         state.violated(now_ms, what);

@@ -36,7 +36,9 @@ pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(do
         (breakers(&services.breakers.status(services.clock.now())))
         h2 { "Permits" }
         (permits(&app))
-        (limits::section(&services.rates.status(), &services.fleet_pools.status()))
+        (limits::section(&services.rates.status(), &services.fleet_pools.status(), &services.keyed()))
+        (limits::fair(&app.source.fair()))
+        (limits::queues(&services.permits.queues()))
     };
     whole_page(&app, Tab::Control, "Control", Some(5), &main)
 }

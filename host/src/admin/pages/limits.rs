@@ -1,14 +1,18 @@
-//! What the whole fleet may do, as this host has it: rates, and pools of which it leases a part.
+//! What the whole fleet may do and each key, as this host has it: rates, pools of which it leases a
+//! part, concurrency by key.
 
 use maud::{Markup, html};
 
 use super::chart::meter;
 use super::format;
+use crate::admission::fair_queue::FairStatus;
 use crate::admission::fleet_pools::FleetPoolStatus;
+use crate::admission::key_limits::KeyedStatus;
+use crate::admission::permits::QueueShare;
 use crate::admission::rates::RateStatus;
 
-/// Nothing, where the config has neither.
-pub fn section(rates: &[RateStatus], pools: &[FleetPoolStatus]) -> Markup {
+/// Nothing, where there is none.
+pub fn section(rates: &[RateStatus], pools: &[FleetPoolStatus], keyed: &[KeyedStatus]) -> Markup {
     html! {
         @if !rates.is_empty() {
             h2 { "Rates of the fleet" }
@@ -17,6 +21,10 @@ pub fn section(rates: &[RateStatus], pools: &[FleetPoolStatus]) -> Markup {
         @if !pools.is_empty() {
             h2 { "Pools of the fleet" }
             (pool_table(pools))
+        }
+        @if !keyed.is_empty() {
+            h2 { "Concurrency by key" }
+            (keyed_table(keyed))
         }
     }
 }
@@ -66,3 +74,83 @@ fn pool_table(pools: &[FleetPoolStatus]) -> Markup {
         }
     }
 }
+
+fn keyed_table(keyed: &[KeyedStatus]) -> Markup {
+    html! {
+        div .scroll {
+            table {
+                thead { tr { th { "Plugin" } th { "Scope" } th .num { "For each key" } th .num { "Running here" } th .num { "Waiting here" } th .num { "Started here" } th .num { "Hidden" } th .num { "Keys" } th { "Busiest keys" } } }
+                tbody {
+                    @for plugin in keyed {
+                        tr {
+                            th scope="row" { (plugin.plugin) }
+                            td { (plugin.scope) }
+                            td .num { (format::count(plugin.max as u64)) }
+                            td .num { (format::count(plugin.running as u64)) }
+                            td .num { (format::count(plugin.waiting as u64)) }
+                            td .num { (format::count(plugin.started)) }
+                            td .num { (format::count(plugin.hidden)) }
+                            td .num { (format::count(plugin.keys as u64)) }
+                            td { @for top in plugin.top.iter().take(TOP_SHOWN) { span .dim { (top.key) } " " (top.running) " + " (top.waiting) " " } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Turns by key. Nothing, where no queue has `fair_by`.
+pub fn fair(queues: &[FairStatus]) -> Markup {
+    html! {
+        @if !queues.is_empty() {
+            h2 { "Turns by key" }
+            div .scroll {
+                table {
+                    thead { tr { th { "Queue" } th .num { "Running" } th .num { "Of" } th .num { "Waiting" } th .num { "Hidden now" } th .num { "Keys" } th { "Busiest keys" } } }
+                    tbody {
+                        @for queue in queues {
+                            tr {
+                                th scope="row" { (queue.queue) }
+                                td .num { (format::count(queue.running as u64)) }
+                                td .num { (format::count(queue.limit as u64)) }
+                                td .num { (format::count(queue.waiting as u64)) }
+                                td .num { (format::count(queue.hidden as u64)) }
+                                td .num { (format::count(queue.keys as u64)) }
+                                td { @for top in queue.top.iter().take(TOP_SHOWN) { span .dim { (top.key) } " " (top.running) " + " (top.waiting) " " } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The host's permits by queue. Nothing, where queues have no priorities.
+pub fn queues(queues: &[QueueShare]) -> Markup {
+    html! {
+        @if !queues.is_empty() {
+            h2 { "Permits of the host by queue" }
+            div .scroll {
+                table {
+                    thead { tr { th { "Queue" } th .num { "Priority" } th .num { "Running" } th .num { "Waiting" } th .num { "Kept" } } }
+                    tbody {
+                        @for share in queues {
+                            tr {
+                                th scope="row" { (share.queue) }
+                                td .num { (share.priority) }
+                                td .num { (format::count(share.running as u64)) }
+                                td .num { (format::count(share.waiting as u64)) }
+                                td .num { (format::count(share.kept as u64)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Keys in a row: with their runs, and how many more messages wait.
+const TOP_SHOWN: usize = 3;

@@ -14,15 +14,12 @@ fn semaphore(permits: usize) -> Arc<Semaphore> {
 
 /// Runs of a plugin with permits enough of its own, as many as get theirs at once; and one that
 /// waits.
-fn fill<'h>(
-    host: &'h Permits,
-    pools: &'h [Arc<Semaphore>],
-    priority: Priority,
-) -> (Vec<Vec<OwnedSemaphorePermit>>, Waiting<'h>) {
+fn fill<'h>(host: &'h Permits, pools: &'h [Arc<Semaphore>], priority: Priority) -> (Vec<RunPermits>, Waiting<'h>) {
     let mut running = Vec::new();
     loop {
         let own = semaphore(1);
-        let wait = async move { host.acquire(Needs { own: &own, alone: None, pools, fleet: &[], priority }).await };
+        let wait =
+            async move { host.acquire(Needs { own: &own, alone: None, pools, fleet: &[], priority, queue: 0 }).await };
         let mut waiting: Waiting<'_> = Box::pin(wait);
         match (&mut waiting).now_or_never() {
             Some(permits) => running.push(permits),
@@ -31,7 +28,7 @@ fn fill<'h>(
     }
 }
 
-type Waiting<'h> = futures::future::BoxFuture<'h, Vec<OwnedSemaphorePermit>>;
+type Waiting<'h> = futures::future::BoxFuture<'h, RunPermits>;
 
 #[test]
 fn each_priority_has_its_share_of_the_host() {
@@ -89,7 +86,7 @@ fn who_waits_goes_on_when_the_last_of_what_it_needs_is_free() {
     assert_eq!(pool[0].available_permits(), 1);
     drop((low, taken));
     let permits = (&mut waiting).now_or_never().expect("there is room");
-    assert_eq!((permits.len(), pool[0].available_permits(), host.usage().busy), (5, 0, 1));
+    assert_eq!((permits.held.len(), pool[0].available_permits(), host.usage().busy), (5, 0, 1));
     drop(permits);
     assert_eq!((pool[0].available_permits(), host.usage().busy), (1, 0), "it gives all back");
 }
@@ -98,7 +95,7 @@ fn who_waits_goes_on_when_the_last_of_what_it_needs_is_free() {
 fn a_plugin_runs_so_often_at_once_as_it_may_and_one_by_one_where_it_must() {
     let (host, own, one) = (permits(), semaphore(2), semaphore(1));
     let acquire = |alone| {
-        let needs = Needs { own: &own, alone, pools: &[], fleet: &[], priority: Priority::High };
+        let needs = Needs { own: &own, alone, pools: &[], fleet: &[], priority: Priority::High, queue: 0 };
         host.acquire(needs).now_or_never()
     };
     let first = acquire(None).expect("two may run");

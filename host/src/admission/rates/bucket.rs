@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::line::Line;
-use super::returns::Returns;
 use super::slot::Slot;
+use crate::admission::line::Line;
+use crate::admission::returns::Returns;
 use crate::quotas::rate_document::{AHEAD, Pace, Taken, WINDOW};
 
 /// A slot can be used for so long after its time, and a run started in it for so long after that. A
@@ -56,7 +56,7 @@ impl Counts {
 pub struct Bucket {
     pub pace: Pace,
     chunks: VecDeque<Chunk>,
-    pub line: Line,
+    pub line: Line<Slot>,
     pub returns: Returns,
     uses: Uses,
     /// Hosts that share the rate, as the ledger has it.

@@ -1,70 +1,24 @@
 //! The buckets of all rates, and when something is to be done with one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::bucket::{Bucket, Counts};
+use crate::admission::limit_key::LimitKey;
 use crate::quotas::rate_document::Pace;
-
-/// The longest key that stands in the ledger as it is, in bytes. Of a longer one its digest does.
-const KEY_MAX_BYTES: usize = 64;
-
-/// For which messages a rate is counted by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RateKey {
-    /// For all: its plugin names no key.
-    All,
-    /// For those that do not have the key.
-    Missing,
-    /// For those with this one, or this digest of one.
-    Key(Arc<str>),
-    Digest(Arc<str>),
-}
 
 /// One rate, for one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketId {
     pub(super) rate: usize,
-    pub(super) key: RateKey,
+    pub(super) key: LimitKey,
 }
 
 impl BucketId {
     /// Whether it is for one key.
     pub fn has_key(&self) -> bool {
-        self.key != RateKey::All
-    }
-}
-
-impl RateKey {
-    /// The key of a message, which may be of any length.
-    pub fn of(key: Option<String>) -> Self {
-        match key {
-            None => Self::Missing,
-            Some(key) if key.len() <= KEY_MAX_BYTES => Self::Key(key.into()),
-            Some(key) => Self::Digest(blake3::hash(key.as_bytes()).to_hex().as_str().into()),
-        }
-    }
-
-    /// As people read it: the digest of a long one, and `(no key)` of those that have none.
-    pub(super) fn label(&self) -> String {
-        match self {
-            Self::All => String::new(),
-            Self::Missing => "(no key)".to_owned(),
-            Self::Key(key) => key.to_string(),
-            Self::Digest(digest) => format!("blake3:{digest}"),
-        }
-    }
-
-    /// What stands behind the rate's name in the ledger.
-    pub(super) fn suffix(&self) -> String {
-        match self {
-            Self::All => String::new(),
-            Self::Missing => "/-".into(),
-            Self::Key(key) => format!("/={key}"),
-            Self::Digest(digest) => format!("/#{digest}"),
-        }
+        self.key != LimitKey::All
     }
 }
 
@@ -185,7 +139,7 @@ impl Buckets {
 
     fn make(&mut self, id: &BucketId, pace: Pace, now: Instant) -> u64 {
         let number = self.next_turn();
-        if id.key != RateKey::All {
+        if id.key != LimitKey::All {
             self.forget_one(id.rate);
         }
         self.numbers.insert(id.clone(), number);
@@ -197,7 +151,7 @@ impl Buckets {
     fn touch(&mut self, number: u64) {
         let used = self.next_turn();
         let Some(entry) = self.by_number.get_mut(&number) else { return };
-        if entry.id.key != RateKey::All {
+        if entry.id.key != LimitKey::All {
             let by_use = &mut self.by_use[entry.id.rate];
             by_use.remove(&(entry.used, number));
             by_use.insert((used, number));

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bucket::Counts;
 use super::{Rate, Rates};
+use crate::admission::limit_key::LimitKey;
 
 /// Keys of a rate that are listed: those that most messages wait for, and then those that were used
 /// most.
@@ -82,7 +83,7 @@ impl Rates {
             }
             rate.keys += 1;
             rate.top.push(KeyStatus {
-                key: id.key.label(),
+                key: id.key.to_string(),
                 waiting: bucket.line.len(),
                 started: counts.used,
                 hidden: counts.hidden,

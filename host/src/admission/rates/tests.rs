@@ -1,11 +1,14 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 use wasq_core::clock::Clock;
 use wasq_ledgers::documents::{Document, DocumentMap, Documents, Listed, Put};
 use wasq_ledgers::{Fence, LedgerError};
 
 use super::*;
+use crate::admission::in_hand::InHand;
 use crate::quotas::QuotaStore;
 
 /// Documents in memory, which hosts share.
@@ -69,7 +72,7 @@ impl Fleet {
         fleet
     }
 
-    fn bucket(&self, host: usize, key: RateKey) -> BucketId {
+    fn bucket(&self, host: usize, key: LimitKey) -> BucketId {
         self.hosts[host].bucket("r", key).expect("the rate is there")
     }
 }
@@ -94,7 +97,7 @@ async fn hosts_start_as_many_runs_as_the_rate_allows_and_hardly_fewer() {
         let starts = Arc::new(Mutex::new(Vec::new()));
         for host in 0..hosts {
             let (rates, id, room, starts) =
-                (fleet.hosts[host].clone(), fleet.bucket(host, RateKey::All), room(32), starts.clone());
+                (fleet.hosts[host].clone(), fleet.bucket(host, LimitKey::All), room(32), starts.clone());
             for message in 0..32 {
                 let (rates, id, room, starts) = (rates.clone(), id.clone(), room.clone(), starts.clone());
                 busy.spawn(async move {
@@ -120,7 +123,7 @@ async fn hosts_start_as_many_runs_as_the_rate_allows_and_hardly_fewer() {
 #[tokio::test(start_paused = true)]
 async fn a_message_waits_in_hand_for_a_while_and_is_hidden_for_the_rest() {
     let fleet = Fleet::start(1, "1/s", 1, &Limits::default());
-    let (id, room) = ([fleet.bucket(0, RateKey::All)], room(3));
+    let (id, room) = ([fleet.bucket(0, LimitKey::All)], room(3));
     let rates = &fleet.hosts[0];
     let began = clock::now();
     let waits = |sent_ms| {
@@ -143,7 +146,7 @@ async fn a_message_waits_in_hand_for_a_while_and_is_hidden_for_the_rest() {
 #[tokio::test(start_paused = true)]
 async fn an_older_message_gets_the_room_of_a_newer_one() {
     let fleet = Fleet::start(1, "1/s", 1, &Limits::default());
-    let (id, room) = ([fleet.bucket(0, RateKey::All)], room(1));
+    let (id, room) = ([fleet.bucket(0, LimitKey::All)], room(1));
     let rates = &fleet.hosts[0];
     acquire(rates, &id, 0, &room).await.expect("it is the first");
     let newer = acquire(rates, &id, 20, &room);
@@ -160,9 +163,9 @@ async fn each_key_has_the_rate_for_itself_and_the_host_remembers_so_many() {
     let limits = Limits { rate_keys: 100, ..Limits::default() };
     let fleet = Fleet::start(1, "1/h", 1, &limits);
     let (rates, room) = (&fleet.hosts[0], room(1_000));
-    let keys = (0..150).map(|n| RateKey::of(Some(format!("tenant {n}"))));
+    let keys = (0..150).map(|n| LimitKey::of(Some(format!("tenant {n}"))));
     let ids: Vec<_> = keys
-        .chain([RateKey::of(None), RateKey::of(Some("x".repeat(1_000_000)))])
+        .chain([LimitKey::of(None), LimitKey::of(Some("x".repeat(1_000_000)))])
         .map(|key| [fleet.bucket(0, key)])
         .collect();
     for id in &ids {
@@ -191,7 +194,7 @@ async fn a_message_of_several_rates_holds_none_while_it_waits_for_another() {
     let kept = rates.clone();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move { kept.keep(Some(&store)).await });
-    let bucket = |name: &str| rates.bucket(name, RateKey::All).expect("it is there");
+    let bucket = |name: &str| rates.bucket(name, LimitKey::All).expect("it is there");
     let (both, fast, room) = ([bucket("fast"), bucket("slow")], [bucket("fast")], room(100));
     acquire(&rates, &both, 0, &room).await.expect("it is the first");
     let began = clock::now();

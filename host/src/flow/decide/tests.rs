@@ -113,6 +113,8 @@ fn every_exit_has_its_settlement() {
     check(Exit::LedgerDown { reason: text() }, 0, delay(2, NOT_RUN));
     check(Exit::BreakerOpen { dependency: text(), remaining: S(3) }, 1, delay(5, NOT_RUN));
     check(Exit::RateLimited { rate: text(), remaining: S(30) }, 0, delay(24, NOT_RUN));
+    check(Exit::KeyLimited { remaining: S(30) }, 0, delay(24, NOT_RUN));
+    check(Exit::Yielded { remaining: S(30) }, 0, delay(24, NOT_RUN));
     let soon = Exit::RateLimited { rate: text(), remaining: Duration::from_millis(5) };
     check(soon, 0, delay(1, NOT_RUN));
 }

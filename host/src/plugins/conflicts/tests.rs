@@ -57,6 +57,10 @@ fn what_one_part_grants_and_another_takes_back_is_said_with_the_setting_that_doe
     check("max_concurrency = 8\npriority = 'high'", eight, &[]);
     check("[retry]\ninitial_interval = '1h'", "", &[&["15m", "1h", "retry.maximum_interval"]]);
     check("pools = ['db']", "", &[&["`db`", "set pools.db"]]);
+    let keyed = "keyed_concurrency = { key = '{/a}', max = 6 }";
+    check(keyed, "", &[]);
+    check(&format!("{keyed}\nmax_concurrency = 5"), "", &[&["keyed_concurrency.max = 6", "max_concurrency lets 5"]]);
+    check(&format!("{keyed}\nmax_concurrency = 6"), "", &[]);
     check("rates = ['stripe:{/account}']", "", &[&["`stripe`", "add [rates.stripe]"]]);
     check("secrets = ['TOKEN']", "", &[&["`TOKEN`", "plugins.p.headers"]]);
 }

@@ -66,6 +66,21 @@ pub fn gather(source: &Source) -> Vec<Family> {
     let (hidden, shown) = source.services.hidden.counts();
     families.number(&m::HIDDEN_MESSAGES, &[], hidden as f64);
     families.number(&m::HIDDEN_SHOWN, &[], shown as f64);
+    for share in source.services.permits.queues() {
+        families.number(&m::QUEUE_PERMITS_BUSY, &[&share.queue], share.running as f64);
+        families.number(&m::QUEUE_PERMITS_WAITING, &[&share.queue], share.waiting as f64);
+    }
+    for fair in source.fair() {
+        families.number(&m::FAIR_WAITING, &[&fair.queue], fair.waiting as f64);
+        families.number(&m::FAIR_HIDDEN, &[&fair.queue], fair.hidden as f64);
+        families.number(&m::FAIR_KEYS, &[&fair.queue], fair.keys as f64);
+    }
+    for keyed in source.services.keyed() {
+        families.number(&m::KEYED_RUNNING, &[&keyed.plugin], keyed.running as f64);
+        families.number(&m::KEYED_WAITING, &[&keyed.plugin], keyed.waiting as f64);
+        families.number(&m::KEYED_HIDDEN, &[&keyed.plugin], keyed.hidden as f64);
+        families.number(&m::KEYED_KEYS, &[&keyed.plugin], keyed.keys as f64);
+    }
     for ((kind, plugin), line) in source.services.stats.lines() {
         families.line(&kind, &plugin, &line);
     }

@@ -181,6 +181,10 @@ metrics! {
     PERMITS_BUSY = Metric::gauge("wasq_permits_busy", Unit::One, &["pool"],
         "Permits in use: of the host, of plugin:NAME, of pool:NAME.");
     PERMITS_LIMIT = Metric::gauge("wasq_permits_limit", Unit::One, &["pool"], "Size of each permit pool.");
+    QUEUE_PERMITS_BUSY = Metric::gauge("wasq_queue_permits_busy", Unit::One, QUEUE,
+        "Permits of the host that runs of a queue have, where queues have priorities.");
+    QUEUE_PERMITS_WAITING = Metric::gauge("wasq_queue_permits_waiting", Unit::One, QUEUE,
+        "Runs of a queue that wait for a permit of the host, where queues have priorities.");
     POOL_LEASED = Metric::gauge("wasq_pool_leased", Unit::One, &["pool"],
         "Permits of a pool of the fleet that this host has leased.");
     POOL_WAITING = Metric::gauge("wasq_pool_waiting", Unit::One, &["pool"],
@@ -201,6 +205,20 @@ metrics! {
         "Hidden messages that this host shows again when what holds them back is gone.");
     HIDDEN_SHOWN = Metric::counter("wasq_hidden_shown_total", &[],
         "Hidden messages that this host has shown again before their time.");
+    FAIR_WAITING = Metric::gauge("wasq_fair_waiting", Unit::One, QUEUE,
+        "Messages of a queue with fair_by that wait in hand for their key's turn.");
+    FAIR_HIDDEN = Metric::gauge("wasq_fair_hidden", Unit::One, QUEUE,
+        "Messages of a queue with fair_by that this host has hidden because others of their key wait.");
+    FAIR_KEYS = Metric::gauge("wasq_fair_keys", Unit::One, QUEUE,
+        "Keys of a queue with fair_by that this host remembers.");
+    KEYED_RUNNING = Metric::gauge("wasq_keyed_running", Unit::One, &["plugin"],
+        "Messages of a plugin with keyed concurrency that have a permit of their key.");
+    KEYED_WAITING = Metric::gauge("wasq_keyed_waiting", Unit::One, &["plugin"],
+        "Messages that wait in hand for a permit of their key.");
+    KEYED_HIDDEN = Metric::counter("wasq_keyed_hidden_total", &["plugin"],
+        "Messages that were hidden because of their key as many ran as may.");
+    KEYED_KEYS = Metric::gauge("wasq_keyed_keys", Unit::One, &["plugin"],
+        "Keys of a plugin with keyed concurrency that this host remembers.");
     BREAKER_STATE = Metric::gauge("wasq_breaker_state", Unit::One, &["plugin", "dependency"],
         "A dependency's breaker: 0 closed, 1 half-open, 2 open. None where nothing has failed. Of several keys, the one that is open for longest.");
     BREAKER_OPEN_SINCE = Metric::gauge("wasq_breaker_open_since_timestamp_seconds", Unit::Seconds, &["plugin", "dependency"],

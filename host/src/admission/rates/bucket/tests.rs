@@ -1,8 +1,8 @@
 use tokio::sync::oneshot;
 use wasq_core::message::UnixMs;
 
-use super::super::line::{Answer, Waiter};
 use super::*;
+use crate::admission::line::{Answer, Waiter};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -18,7 +18,7 @@ fn slots(first_ms: u64, count: u32) -> Taken {
 }
 
 /// Has a message wait that was sent then.
-fn join(bucket: &mut Bucket, sent_ms: u64, until: Instant) -> oneshot::Receiver<Answer> {
+fn join(bucket: &mut Bucket, sent_ms: u64, until: Instant) -> oneshot::Receiver<Answer<Slot>> {
     let (tell, answer) = oneshot::channel();
     bucket.line.join((UnixMs(sent_ms), 0), Waiter { tell, until });
     answer
@@ -75,8 +75,8 @@ fn the_message_that_was_sent_first_goes_first() {
     let (mut bucket, at) = bucket(1);
     let mut answers: Vec<_> = [30, 10, 20].map(|sent| join(&mut bucket, sent, at(5_000))).into();
     bucket.answered(slots(0, 2), at(0), at(0));
-    let went = |answers: &mut Vec<oneshot::Receiver<Answer>>| -> Vec<bool> {
-        answers.iter_mut().map(|answer| matches!(answer.try_recv(), Ok(Answer::Slot(_)))).collect()
+    let went = |answers: &mut Vec<oneshot::Receiver<Answer<Slot>>>| -> Vec<bool> {
+        answers.iter_mut().map(|answer| matches!(answer.try_recv(), Ok(Answer::Granted(_)))).collect()
     };
     assert_eq!(went(&mut answers), [false, true, false]);
     bucket.serve(at(10));
@@ -89,7 +89,7 @@ fn a_message_that_has_gone_away_uses_no_slot() {
     drop(join(&mut bucket, 10, at(5_000)));
     let mut second = join(&mut bucket, 20, at(5_000));
     bucket.answered(slots(0, 1), at(0), at(0));
-    assert!(matches!(second.try_recv(), Ok(Answer::Slot(_))));
+    assert!(matches!(second.try_recv(), Ok(Answer::Granted(_))));
     drop(join(&mut bucket, 30, at(5_000)));
     bucket.answered(slots(10, 1), at(0), at(10));
     assert_eq!(use_all(&mut bucket, at(10)), 1, "it went back");

@@ -1,4 +1,5 @@
-//! Messages that wait in hand for a slot: the one that was sent first goes first.
+//! Messages that wait in hand, for a slot of a rate or a permit of their key: the one that was sent
+//! first goes first.
 
 use std::collections::BTreeMap;
 
@@ -6,31 +7,43 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wasq_core::message::UnixMs;
 
-use super::slot::Slot;
-
 /// Where a message stands: by when it was sent, and by who came first among equals.
 pub type Turn = (UnixMs, u64);
 
-/// The messages that wait.
-#[derive(Default)]
-pub struct Line(BTreeMap<Turn, Waiter>);
+/// The messages that wait for a `T`.
+pub struct Line<T>(BTreeMap<Turn, Waiter<T>>);
+
+/// A message in a line. It leaves when it waits no more, whatever the reason.
+pub struct InLine<F: FnMut()>(pub F);
 
 /// A message that waits.
-pub struct Waiter {
-    pub tell: oneshot::Sender<Answer>,
-    /// When it is hidden if it has no slot by then.
+pub struct Waiter<T> {
+    pub tell: oneshot::Sender<Answer<T>>,
+    /// When it is hidden if it has nothing by then.
     pub until: Instant,
 }
 
 /// What it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    Slot(Slot),
+pub enum Answer<T> {
+    Granted(T),
     /// There is none for it for long.
     Hide,
 }
 
-impl Line {
+impl<F: FnMut()> Drop for InLine<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<T> Line<T> {
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -54,7 +67,7 @@ impl Line {
         }
     }
 
-    pub fn join(&mut self, turn: Turn, waiter: Waiter) {
+    pub fn join(&mut self, turn: Turn, waiter: Waiter<T>) {
         self.0.insert(turn, waiter);
     }
 
@@ -73,17 +86,25 @@ impl Line {
         true
     }
 
-    /// Gives a slot to the first who still waits.
+    /// Sends the newest away. The answer is whether there is one.
+    pub fn hide_newest(&mut self) -> bool {
+        let Some((_, waiter)) = self.0.pop_last() else { return false };
+        let _gone = waiter.tell.send(Answer::Hide);
+        true
+    }
+
+    /// Grants it to the first who still waits.
     ///
     /// # Errors
-    /// The slot, where nobody does.
-    pub fn serve_first(&mut self, slot: Slot) -> Result<(), Slot> {
+    /// It, where nobody does.
+    pub fn serve_first(&mut self, mut granted: T) -> Result<(), T> {
         while let Some((_, waiter)) = self.0.pop_first() {
-            if waiter.tell.send(Answer::Slot(slot)).is_ok() {
-                return Ok(());
+            match waiter.tell.send(Answer::Granted(granted)) {
+                Ok(()) | Err(Answer::Hide) => return Ok(()),
+                Err(Answer::Granted(back)) => granted = back,
             }
         }
-        Err(slot)
+        Err(granted)
     }
 
     /// Sends those away who would wait past their time. `slot_at` says when there is a slot for one

@@ -1,4 +1,4 @@
-//! When hidden messages come back: spread over time as the slots are that wait for them.
+//! When hidden messages come back: spread over time as the slots or permits are that wait for them.
 //!
 //! Messages that come back once more have a line of their own, which is short: they come in as
 //! slowly as they were let go. So they are hidden for less long than new ones, and are in hand, and
