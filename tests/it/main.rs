@@ -24,6 +24,7 @@ mod fuzz;
 mod hostile;
 mod ingress;
 mod kafka;
+mod languages;
 mod late_queues;
 mod layers;
 mod ledger;

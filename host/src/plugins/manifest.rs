@@ -11,7 +11,6 @@ use super::key_template::KeyTemplate;
 use super::rate_use::RateUse;
 use super::type_pattern::TypePattern;
 use crate::admission::permits::Priority;
-use crate::config::EmptyInterface;
 
 /// A `plugin.toml`. Every key but `name` and `types` has a default; an unknown key is an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,10 +62,6 @@ pub struct Manifest {
     /// the one that its message came from.
     #[serde(default)]
     pub queues: Vec<String>,
-    /// `wasi:filesystem`, `wasi:sockets`: what the component imports of these, since a library in
-    /// it does. They are empty.
-    #[serde(default)]
-    pub empty_interfaces: Vec<EmptyInterface>,
     /// Secrets, by their names in the operator's config, that the handler's requests need in a
     /// header. The handler never has them.
     #[serde(default)]
@@ -82,6 +77,24 @@ pub struct Manifest {
     pub retry: Retry,
     #[serde(default)]
     pub idempotency: Idempotency,
+    /// How `wasq build` makes the component. The host does not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
+}
+
+/// How a project is built. Without it, by its language: Cargo.toml, package.json or pyproject.toml.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Build {
+    /// A command for `sh`, run in the project's directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The component that it makes. Default: `dist/NAME.wasm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Files and directories that it is made from. Default: the whole project.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<String>,
 }
 
 /// What happens to a message older than `max_age`.
@@ -199,7 +212,10 @@ pub enum ManifestError {
 impl Manifest {
     /// Reads and checks a manifest.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = toml::from_str(text)?;
+        let manifest: Self = match toml::from_str(text) {
+            Ok(manifest) => manifest,
+            Err(error) => without_retired(text).ok_or(error)?,
+        };
         manifest.check()?;
         Ok(manifest)
     }
@@ -250,6 +266,20 @@ impl Manifest {
         let (min, max) = (Duration::from_secs(60), Duration::from_secs(10 * 366 * 24 * 60 * 60));
         in_range("idempotency.ttl", self.idempotency.ttl, min, max, "use 1 min to 10 years")
     }
+}
+
+/// Keys of earlier versions that have no effect any more. A component that has one inside goes on working.
+const RETIRED: [&str; 1] = ["empty_interfaces"];
+
+/// The manifest without the retired keys that it has; none where it has none, or is no manifest without them either.
+fn without_retired(text: &str) -> Option<Manifest> {
+    let mut table: toml::Table = text.parse().ok()?;
+    let had = table.len();
+    RETIRED.iter().for_each(|key| drop(table.remove(*key)));
+    if table.len() == had {
+        return None;
+    }
+    Manifest::deserialize(table).ok()
 }
 
 /// Rates of one plugin: its runs wait until all of them let one start.

@@ -89,6 +89,7 @@ const MANIFEST: &[Section] = &[
     section("Top level", "name = 'p'\ntypes = ['t']\nKEY"),
     section("`[retry]`", "name = 'p'\ntypes = ['t']\n[retry]\nKEY"),
     section("`[idempotency]`", "name = 'p'\ntypes = ['t']\n[idempotency]\nKEY"),
+    section("`[build]`", "name = 'p'\ntypes = ['t']\n[build]\nKEY"),
 ];
 
 #[test]
