@@ -9,7 +9,7 @@ use wasq_toolchain::{WASM_TARGET, ensure_wasm_target};
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the repository");
-    for input in ["tests/guests", "plugins", "bench/handler", "sdk", "wit", "Cargo.toml", "Cargo.lock"] {
+    for input in ["tests/guests", "plugins", "bench/handler", "sdk/rust", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     // Four floors up from target/debug/build/wasq-tests-0123/out.

@@ -17,6 +17,7 @@ mod limits;
 mod local_queue;
 mod message;
 mod new;
+mod pack;
 mod pause;
 mod plugins;
 pub mod process;
@@ -31,6 +32,7 @@ mod target;
 mod timers;
 mod top;
 pub mod topology;
+mod wit;
 
 use std::process::ExitCode;
 
@@ -73,6 +75,8 @@ enum Command {
     Run(run::Run),
     New(new::New),
     Build(build::Build),
+    Pack(pack::Pack),
+    Wit(wit::Wit),
     Check(check::Check),
     Topology(topology::Topology),
     Decode(decode::Decode),
@@ -137,6 +141,8 @@ pub fn main() -> ExitCode {
             Command::Run(command) => command.run().await,
             Command::New(command) => command.run(),
             Command::Build(command) => command.run(),
+            Command::Pack(command) => command.run(),
+            Command::Wit(command) => command.run(),
             Command::Check(command) => command.run().await,
             Command::Topology(command) => command.run().await,
             Command::Decode(command) => command.run(),

@@ -4,7 +4,6 @@ mod admin;
 pub mod bounds;
 mod claim_check;
 mod egress;
-mod empty;
 mod environment;
 mod ingress;
 mod key_line;
@@ -34,7 +33,6 @@ use serde::Deserialize;
 pub use admin::Admin;
 pub use claim_check::ClaimCheck;
 pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
-pub use empty::EmptyInterface;
 pub use ingress::{Ingress, IngressTypeConfig, SignatureConfig, TokenConfig};
 pub use key_template::KeyTemplate;
 pub use limits::Limits;
@@ -340,9 +338,6 @@ pub struct PluginConfig {
     pub allowed_outbound_hosts: Option<Vec<String>>,
     /// Grants these queues to its outbox; replaces what the manifest asks for.
     pub queues: Option<Vec<String>>,
-    /// Lets it import `wasi:filesystem` or `wasi:sockets`, which are empty; replaces what the
-    /// manifest asks for.
-    pub empty_interfaces: Option<Vec<EmptyInterface>>,
     /// Overrides the manifest's variables, one by one.
     pub variables: BTreeMap<String, String>,
     /// Headers that the host sets on requests to one destination, `scheme://host:port`.

@@ -3,17 +3,23 @@
 
 mod address;
 mod bindings;
+mod compile_error;
+mod contract;
 pub mod egress;
 mod engine;
 mod grants;
 mod groups;
+mod http_handler;
 mod imports;
+mod imports_0_1;
 mod job;
+mod last_words;
 mod logging;
 mod offload;
 mod outbox;
 pub mod processor;
 mod profiler;
+mod send_options;
 mod state;
 mod steps;
 pub mod text;
@@ -25,16 +31,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, Linker, types::ComponentItem};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasq_core::clock;
 
+pub use compile_error::CompileError;
 pub use grants::{Grants, OWN_QUEUE};
 pub use job::{Job, Parking, Policy, RunReport};
 pub use outbox::{Destinations, OutboxMessage};
 pub use profiler::{Call, Profile, ProfileError, Profiler, Profiling, Sample, Stacks};
 
-use bindings::exports::wasq::worker::handler as guest;
+use bindings::wasq::worker::messages::{Failure, Outcome};
+use contract::Export;
 use state::State;
 
 use crate::config::Limits;
@@ -59,33 +67,10 @@ pub type Native = fn(&Job) -> Exit;
 /// A component, compiled, checked against the contract and ready to be instantiated.
 #[derive(Clone)]
 pub struct Handler {
-    pre: bindings::WorkerPre<State>,
+    export: Export,
     cpu_class: offload::CpuClass,
     /// Whether it imports what waits for answers.
     may_wait: bool,
-}
-
-/// Why a component cannot be a handler.
-#[derive(Debug, thiserror::Error)]
-pub enum CompileError {
-    #[error("not a WebAssembly component: {0}")]
-    NotAComponent(String),
-    #[error(
-        "it needs more than an instance may have (limits.core_instances, memories, tables, table_elements, max_memory): {0}"
-    )]
-    TooMuch(String),
-    #[error(
-        "does not export `wasq:worker/handler@0.1.0`; build it with wasq-sdk's #[handler], or against wit/worker.wit"
-    )]
-    NoHandler,
-    #[error("does not fit the contract wasq:worker@0.1.0: {0}")]
-    Contract(String),
-    #[error("compiling it takes more than {limit:?} of CPU time (limits.compile_time)")]
-    TooLong { limit: Duration },
-    #[error("compiling it takes more than {limit} of memory (limits.compile_memory)")]
-    TooMuchMemory { limit: bytesize::ByteSize },
-    #[error("the process that compiles components failed: {0}")]
-    Apart(String),
 }
 
 /// The interface by which a handler waits for answers.
@@ -125,7 +110,8 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-        bindings::Worker::add_to_linker::<_, wasmtime::component::HasSelf<State>>(&mut linker, |state| state)?;
+        bindings::Contract::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        bindings::v0_1::Worker::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         Ok(Self { engine, linker: Arc::new(linker), limits: Arc::new(limits.clone()), ticker: None, native: None })
     }
 
@@ -138,7 +124,8 @@ impl Sandbox {
     /// Compiles a component. Takes 0.1 s to seconds of CPU, and no bound holds it: call it off the
     /// serving threads.
     pub fn compile(&self, bytes: &[u8]) -> Result<Handler, CompileError> {
-        let component = Component::new(&self.engine, bytes).map_err(|error| refused(&error))?;
+        let component =
+            Component::new(&self.engine, bytes).map_err(|error| CompileError::of_engine(text::root_cause(&error)))?;
         self.handler(&component)
     }
 
@@ -165,22 +152,14 @@ impl Sandbox {
         // cache, where its keyed digest says that this host put it there. The engine refuses code
         // of another version or other settings.
         let component = unsafe { Component::deserialize(&self.engine, code) };
-        self.handler(&component.map_err(|error| refused(&error))?)
+        self.handler(&component.map_err(|error| CompileError::of_engine(text::root_cause(&error)))?)
     }
 
     /// A component that is checked against the contract.
     fn handler(&self, component: &Component) -> Result<Handler, CompileError> {
-        let exports_handler = component.component_type().exports(&self.engine).any(|(name, item)| {
-            name == "wasq:worker/handler@0.1.0" && matches!(item.ty, ComponentItem::ComponentInstance(_))
-        });
-        if !exports_handler {
-            return Err(CompileError::NoHandler);
-        }
-        let contract = |error: wasmtime::Error| CompileError::Contract(format!("{error:#}"));
-        let instance = self.linker.instantiate_pre(component).map_err(contract)?;
-        let pre = bindings::WorkerPre::new(instance).map_err(contract)?;
+        let export = Export::of(component, &self.engine, &self.linker)?;
         let may_wait = component.component_type().imports(&self.engine).any(|(name, _)| name.starts_with(WAITS));
-        Ok(Handler { pre, cpu_class: offload::CpuClass::default(), may_wait })
+        Ok(Handler { export, cpu_class: offload::CpuClass::default(), may_wait })
     }
 
     /// Records from now on what a plugin's runs compute in, those that run already too.
@@ -218,7 +197,7 @@ impl Sandbox {
             Ok(UpdateDeadline::Yield(1))
         });
 
-        let pre = handler.pre.clone();
+        let export = handler.export.clone();
         let ticks = self.ticker.as_ref().map(|ticker| ticker.running());
         let run = async move {
             let mark = || {
@@ -227,12 +206,8 @@ impl Sandbox {
                 }
             };
             let returned = {
-                let mut call = pin!(async {
-                    let worker = pre.instantiate_async(&mut store).await?;
-                    // The time that it took is no function's of the guest.
-                    mark();
-                    worker.wasq_worker_handler().call_handle(&mut store, &message).await
-                });
+                // The time that an instance takes is no function's of the guest.
+                let mut call = pin!(export.call(&mut store, message, mark));
                 let polled = poll_fn(|context| {
                     mark();
                     call.as_mut().poll(context)
@@ -240,6 +215,7 @@ impl Sandbox {
                 tokio::time::timeout(limit, polled).await
             };
             let state = store.into_data();
+            state.log.end();
             drop((permits, ticks));
             (returned, state)
         };
@@ -250,7 +226,7 @@ impl Sandbox {
         };
         let exit = match returned {
             Err(_) => Exit::Timeout { limit },
-            Ok(Ok(said)) => self.exit_said(said),
+            Ok(Ok(said)) => self.exit_said(said, state.retry_after),
             Ok(Err(error)) => state.exit_of(&error),
         };
         state.policy.profiler.ended(cpu);
@@ -261,10 +237,10 @@ impl Sandbox {
     }
 
     /// From the guest's words to an exit, with every text capped.
-    fn exit_said(&self, said: Result<guest::Outcome, guest::Failure>) -> Exit {
+    fn exit_said(&self, said: Result<Outcome, Failure>, after: Option<Duration>) -> Exit {
         let reason = |text: String| text::sanitize(&text, self.limits.reason_bytes);
         match said {
-            Ok(guest::Outcome::Done(result)) => match result {
+            Ok(Outcome::Done(result)) => match result {
                 Some(bytes) if bytes.len() > self.limits.result_bytes => Exit::BadResult {
                     reason: format!(
                         "the result has {} bytes; the limit is {} (limits.result_bytes)",
@@ -274,30 +250,17 @@ impl Sandbox {
                 },
                 result => Exit::Done { result },
             },
-            Ok(guest::Outcome::Discard(text)) => Exit::Discard { reason: reason(text) },
-            Ok(guest::Outcome::Snooze(ms)) => Exit::Snooze { delay: Duration::from_millis(ms) },
-            Err(guest::Failure::Retry(retry)) => {
-                Exit::Retry { reason: reason(retry.reason), after: retry.after_ms.map(Duration::from_millis) }
-            }
-            Err(guest::Failure::Unavailable(down)) => Exit::Unavailable {
+            Ok(Outcome::Discard(text)) => Exit::Discard { reason: reason(text) },
+            Ok(Outcome::Snooze(ms)) => Exit::Snooze { delay: Duration::from_millis(ms) },
+            Err(Failure::Retry(text)) => Exit::Retry { reason: reason(text), after },
+            Err(Failure::Unavailable(down)) => Exit::Unavailable {
                 dependency: text::sanitize(&down.dependency, DEPENDENCY_MAX_BYTES),
                 reason: reason(down.reason),
                 // Its breaker waits as long.
-                after: down.after_ms.map(|ms| Duration::from_millis(ms).min(UNAVAILABLE_MAX)),
+                after: after.map(|after| after.min(UNAVAILABLE_MAX)),
             },
-            Err(guest::Failure::Reject(text)) => Exit::Reject { reason: reason(text) },
+            Err(Failure::Reject(text)) => Exit::Reject { reason: reason(text) },
         }
-    }
-}
-
-/// Why the engine does not take a component.
-fn refused(error: &wasmtime::Error) -> CompileError {
-    let reason = text::root_cause(error);
-    // The pool's own words.
-    let too_much = ["exceeds the configured maximum", "exceeds the per-instance limit", "exceeds the limit of"];
-    match too_much.iter().any(|words| reason.contains(words)) {
-        true => CompileError::TooMuch(reason),
-        false => CompileError::NotAComponent(reason),
     }
 }
 

@@ -17,6 +17,7 @@ mod live;
 mod local_queue;
 mod network;
 mod new;
+mod pack;
 mod send;
 mod status;
 mod top;

@@ -25,6 +25,7 @@ mod fuzz;
 mod hostile;
 mod ingress;
 mod kafka;
+mod languages;
 mod late_queues;
 mod layers;
 mod ledger;

@@ -41,7 +41,7 @@ async fn files_that_are_no_plugin_are_refused_by_name_and_the_others_serve() {
         ("cut-short.wasm", "cut short"),
         ("empty.wasm", "no WebAssembly"),
         ("huge.wasm", "209715200 bytes"),
-        ("no-handler.wasm", "wasq:worker/handler@0.1.0"),
+        ("no-handler.wasm", "wasq:worker/message-handler@0.2"),
         ("no-manifest.wasm", "no manifest"),
         ("precompiled.wasm", "precompiled"),
         ("text.wasm", "no WebAssembly"),

@@ -115,8 +115,7 @@ impl Bench {
         std::fs::write(&path, component)?;
         let manifest = format!(
             "name = '{name}'\ntypes = ['{name}']\nmemory = '64MiB'\ntimeout = '{}ms'\nqueues = ['self']\n\
-                 allowed_outbound_hosts = ['http://127.0.0.1:80']\n\
-                 empty_interfaces = ['wasi:filesystem', 'wasi:sockets']\n",
+                 allowed_outbound_hosts = ['http://127.0.0.1:80']\n",
             timeout.as_millis()
         );
         std::fs::write(path.with_extension("toml"), manifest)?;

@@ -92,8 +92,6 @@ pub struct PluginStatus {
     /// Where it may call, and the queues that it may send to.
     pub allowed_outbound_hosts: Vec<String>,
     pub queues: Vec<String>,
-    /// What it may import although it is empty.
-    pub empty_interfaces: Vec<String>,
     /// The names of the secrets in its requests' headers.
     pub secrets: Vec<String>,
     /// Destinations whose requests the host signs for AWS.
@@ -201,7 +199,6 @@ pub fn plugin_statuses(catalog: &Catalog) -> Vec<PluginStatus> {
             busy: plugin.max_concurrency - plugin.permits.available_permits(),
             allowed_outbound_hosts: plugin.policy.grants.hosts.clone(),
             queues: plugin.policy.grants.queues.clone(),
-            empty_interfaces: plugin.policy.grants.empty_interfaces.iter().map(ToString::to_string).collect(),
             secrets: plugin.policy.grants.secrets.clone(),
             signed: plugin.policy.egress.signed().map(ToString::to_string).collect(),
             variables: plugin.policy.variables.iter().map(|(name, _)| name.clone()).collect(),

@@ -1,24 +1,29 @@
 //! `wasq build`: from handler projects to plugins.
 
+mod cargo;
+mod command;
+mod project;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use serde::Deserialize;
-use wasq_toolchain::{WASM_TARGET, ensure_wasm_target};
+use wasq_toolchain::ensure_wasm_target;
+
+use cargo::{compile, directory_of, workspace_of};
+use project::{Kind, find};
+
+pub use project::is_source;
 
 /// Where built plugins are put, under the directory that was built.
 pub const OUT_DIR: &str = ".wasq/plugins";
-/// How deep handler projects are looked for.
-const DEPTH_MAX: usize = 4;
 
 /// Compile the handler projects under a directory into plugins.
 ///
-/// A handler project is a directory with a Cargo.toml and a plugin.toml. Each is compiled for
-/// wasm32-wasip2 in release mode and becomes one NAME.wasm, with its manifest inside. What has not
-/// changed is not compiled again.
+/// A handler project is a directory with a plugin.toml and a Cargo.toml, a package.json or a pyproject.toml; or with a `[build]` command in its
+/// plugin.toml. Each becomes one NAME.wasm, with its manifest inside. What has not changed is not compiled again.
 #[derive(Args)]
 pub struct Build {
     /// The directory to look in.
@@ -50,19 +55,22 @@ pub struct Built {
     pub digest: String,
 }
 
-/// Builds every handler project under `dir` into `out`. `verbose` shows cargo's own progress.
+/// Builds every handler project under `dir` into `out`. `verbose` shows the tools' own progress.
 pub fn build(dir: &Path, out: &Path, verbose: bool) -> anyhow::Result<Vec<Built>> {
-    let mut projects = Vec::new();
-    find(dir, 0, &mut projects).with_context(|| format!("cannot look for handlers in {}", dir.display()))?;
+    let projects = find(dir)?;
     if projects.is_empty() {
         bail!(
-            "no handler project in {}: one has a Cargo.toml and a plugin.toml; `wasq new NAME` makes one",
+            "no handler project in {}: one has a plugin.toml, and a Cargo.toml, a package.json, a pyproject.toml or a [build] command; \
+             `wasq new NAME` makes one",
             dir.display()
         );
     }
-    let mut by_workspace: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    let (mut by_workspace, mut commands): (BTreeMap<PathBuf, Vec<PathBuf>>, _) = (BTreeMap::new(), Vec::new());
     for project in projects {
-        by_workspace.entry(workspace_of(&project)?).or_default().push(project);
+        match project.kind {
+            Kind::Cargo => by_workspace.entry(workspace_of(&project.dir)?).or_default().push(project.dir),
+            Kind::Command(command) => commands.push((project.dir, command)),
+        }
     }
     // Of all, before the first is compiled.
     for workspace in by_workspace.keys() {
@@ -72,132 +80,32 @@ pub fn build(dir: &Path, out: &Path, verbose: bool) -> anyhow::Result<Vec<Built>
     let mut built = Vec::new();
     for (workspace, projects) in by_workspace {
         for artifact in compile(&workspace, &projects, verbose)? {
-            built.push(put(&artifact, out)?);
+            let bytes = std::fs::read(&artifact).with_context(|| format!("cannot read {}", artifact.display()))?;
+            let stem = artifact.file_stem().context("a component has a file name")?.to_string_lossy().replace('_', "-");
+            built.push(put(&stem, &bytes, out)?);
         }
+    }
+    for (dir, project) in commands {
+        built.push(put(&project.name, &command::component(&dir, &project, verbose)?, out)?);
     }
     built.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(built)
 }
 
-/// Directories with a Cargo.toml and a plugin.toml.
-fn find(dir: &Path, depth: usize, projects: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if dir.join("Cargo.toml").is_file() && dir.join("plugin.toml").is_file() {
-        projects.push(dir.canonicalize()?);
-        return Ok(());
-    }
-    if depth == DEPTH_MAX {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let hidden = name.to_string_lossy().starts_with('.');
-        if entry.file_type()?.is_dir() && !hidden && name != "target" && name != "node_modules" {
-            find(&entry.path(), depth + 1, projects)?;
-        }
-    }
-    Ok(())
-}
-
-/// cargo, as the one that runs us or the one on the path. It runs in `dir`, whose toolchain file
-/// counts.
-fn cargo(dir: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(dir);
-    // What an outer `cargo run` set for its own package is not meant for these.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "CARGO_CRATE_NAME" {
-            command.env_remove(&name);
-        }
-    }
-    command
-}
-
-/// The directory of a Cargo.toml.
-fn directory_of(manifest: &Path) -> &Path {
-    manifest.parent().unwrap_or(manifest)
-}
-
-/// The Cargo.toml of the workspace that a project belongs to.
-fn workspace_of(project: &Path) -> anyhow::Result<PathBuf> {
-    let output = cargo(project)
-        .args(["locate-project", "--workspace", "--message-format", "plain", "--manifest-path"])
-        .arg(project.join("Cargo.toml"))
-        .output()
-        .context("cannot run cargo; install Rust by rustup")?;
-    if !output.status.success() {
-        bail!("{}: {}", project.display(), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
-}
-
-/// The part of cargo's messages that is read.
-#[derive(Deserialize)]
-struct Message {
-    reason: String,
-    manifest_path: Option<PathBuf>,
-    #[serde(default)]
-    filenames: Vec<PathBuf>,
-}
-
-/// One run of cargo for all projects of a workspace; the components that it made.
-fn compile(workspace: &Path, projects: &[PathBuf], verbose: bool) -> anyhow::Result<Vec<PathBuf>> {
-    let mut command = cargo(directory_of(workspace));
-    command.args(["build", "--release", "--target", WASM_TARGET, "--message-format", "json-render-diagnostics"]);
-    command.arg("--manifest-path").arg(workspace);
-    for project in projects {
-        command.arg("-p").arg(package_of(project)?);
-    }
-    if !verbose {
-        command.arg("--quiet");
-    }
-    let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo; install Rust by rustup")?;
-    if !output.status.success() {
-        bail!("the handlers do not compile; what cargo says of them stands above");
-    }
-    let mut artifacts = Vec::new();
-    for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let message: Message = serde_json::from_slice(line).context("cargo's messages cannot be read")?;
-        let ours = message
-            .manifest_path
-            .as_deref()
-            .and_then(Path::parent)
-            .is_some_and(|dir| projects.iter().any(|project| project == dir));
-        if message.reason == "compiler-artifact" && ours {
-            artifacts
-                .extend(message.filenames.into_iter().filter(|file| file.extension().is_some_and(|e| e == "wasm")));
-        }
-    }
-    if artifacts.len() != projects.len() {
-        bail!(
-            "{} of {} projects made a component; each needs `crate-type = [\"cdylib\"]` in its [lib]",
-            artifacts.len(),
-            projects.len()
-        );
-    }
-    Ok(artifacts)
-}
-
-fn package_of(project: &Path) -> anyhow::Result<String> {
-    let path = project.join("Cargo.toml");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let table: toml::Table = text.parse().with_context(|| format!("{} is no TOML", path.display()))?;
-    let name = table.get("package").and_then(|package| package.get("name")?.as_str());
-    name.map(str::to_owned).with_context(|| format!("{} has no package name", path.display()))
-}
-
-/// Puts a component into the plugin directory: whole, or not at all. The file is named after the
-/// package.
-fn put(artifact: &Path, out: &Path) -> anyhow::Result<Built> {
-    let bytes = std::fs::read(artifact).with_context(|| format!("cannot read {}", artifact.display()))?;
-    let stem = artifact.file_stem().context("a component has a file name")?.to_string_lossy().replace('_', "-");
-    let path = out.join(format!("{stem}.wasm"));
+/// Puts a component into the plugin directory. The file is named after the package.
+fn put(name: &str, bytes: &[u8], out: &Path) -> anyhow::Result<Built> {
+    let path = out.join(format!("{name}.wasm"));
     let changed = std::fs::read(&path).ok().is_none_or(|before| before != bytes);
     if changed {
-        let whole = out.join(format!(".{stem}.wasm.new"));
-        std::fs::write(&whole, &bytes).with_context(|| format!("cannot write {}", whole.display()))?;
-        std::fs::rename(&whole, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        write_whole(&path, bytes)?;
     }
-    Ok(Built { path, changed, bytes: bytes.len(), digest: blake3::hash(&bytes).to_hex().to_string() })
+    Ok(Built { path, changed, bytes: bytes.len(), digest: blake3::hash(bytes).to_hex().to_string() })
+}
+
+/// Writes a file: whole, or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let name = path.file_name().with_context(|| format!("{} is no file", path.display()))?.to_string_lossy();
+    let whole = path.with_file_name(format!(".{name}.new"));
+    std::fs::write(&whole, bytes).with_context(|| format!("cannot write {}", whole.display()))?;
+    std::fs::rename(&whole, path).with_context(|| format!("cannot write {}", path.display()))
 }

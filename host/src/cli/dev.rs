@@ -108,6 +108,8 @@ impl Dev {
         // What was just built is nobody's release.
         config.plugins_signed_by = None;
         config.plugins_dir = plugins_dir.to_owned();
+        config.compile_cache = data.join("cache");
+        config.compiler = Some(super::process::own_binary()?);
         config.ledger = LedgerConfig::Local { path: data.join("ledger") };
         config.admin.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin_port));
         if let Some(port) = self.ingress_port {
@@ -157,13 +159,10 @@ pub async fn make_queues<'a>(sqs: &LocalSqs, names: impl IntoIterator<Item = &'a
     Ok(())
 }
 
-/// Whether a path under `base` can be a handler's source: not what a build or an editor leaves
-/// behind.
+/// Whether a path under `base` can be a handler's source.
 fn is_source(base: &Path, path: &Path) -> bool {
     let inner = path.strip_prefix(base).unwrap_or(path);
-    !inner
-        .iter()
-        .any(|part| part == "target" || (part.to_string_lossy().starts_with('.') && part != "." && part != ".."))
+    inner.iter().all(|part| build::is_source(&part.to_string_lossy()))
 }
 
 /// Rebuilds when a source changes, and has the host load what came of it. An error leaves the old

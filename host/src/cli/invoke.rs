@@ -32,7 +32,8 @@ const PROFILE_TICK: Duration = Duration::from_micros(100);
 ///
 /// Prints the outcome, the time, the memory and what was put into the outbox; the handler's logs go
 /// to stderr. Exits with 0 if the handler is done, else with 1. What the manifest asks for is
-/// granted; with --config, what that grants.
+/// granted; with --config, what that grants. Compiled code is kept in the config's compile_cache, or
+/// in the user's directory for caches.
 #[derive(Args)]
 pub struct Invoke {
     /// The plugin.
@@ -171,6 +172,14 @@ impl Invoke {
             None => Config::parse("grant_all = true\n[queues.none]", std::path::Path::new("(built in)"))?,
         };
         config.egress.open_hosts.extend(self.open_hosts.iter().cloned());
+        let cache = match self.message.has_config() {
+            true => Some(config.compile_cache.clone()),
+            false => super::process::cache_dir(),
+        };
+        if let Some(cache) = cache {
+            config.compile_cache = cache;
+            config.compiler = Some(super::process::own_binary()?);
+        }
         let name = crate::plugins::read_manifest(&self.file, &config.limits)?;
         let own = config.plugins.entry(name.name).or_default();
         own.variables.extend(self.variables.iter().cloned());

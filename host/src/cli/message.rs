@@ -45,6 +45,11 @@ impl MessageArguments {
         Ok(self.config.as_deref().map(Config::load).transpose()?)
     }
 
+    /// Whether there is a config file.
+    pub fn has_config(&self) -> bool {
+        self.config.is_some()
+    }
+
     /// Whether the message may be in an envelope, so that its type need not be said.
     pub fn may_name_its_type(&self) -> bool {
         self.envelope.is_some() || self.config.is_some()

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Make a handler project.
 ///
-/// The project has a handler, its manifest (plugin.toml) and a native test. Until wasq-sdk is published it depends on the SDK
-/// by path, beside the source that this binary was built from, or by git; --sdk says where.
+/// The project has a handler, its manifest (plugin.toml) and a native test. Until the SDKs are published it depends on its own by path,
+/// beside the source that this binary was built from, or by git; --sdk says where.
 ///
 ///   wasq new hello && cd hello
-///   cargo test
+///   cargo test                   or: npm install && npm test
 ///   wasq build
 ///   wasq invoke .wasq/plugins/hello.wasm --body '{"name":"Ada"}'
 #[derive(Args)]
@@ -20,9 +20,77 @@ use clap::Args;
 pub struct New {
     /// The project's name and directory: a-z, 0-9, `-` and `_`, beginning with a letter.
     name: String,
-    /// Where wasq-sdk is: a directory, or a git URL.
+    /// The language of its handler.
+    #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
+    lang: Language,
+    /// Where the language's SDK is: a directory, or a git URL.
     #[arg(long, env = "WASQ_SDK", value_name = "PATH|URL")]
     sdk: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Language {
+    Rust,
+    #[value(name = "ts", alias = "typescript")]
+    TypeScript,
+    Python,
+}
+
+/// A file of a project, with what stands for what is not known yet: `NAME` and `SDK`.
+type Template = (&'static str, &'static str);
+
+const RUST: &[Template] = &[
+    ("Cargo.toml", include_str!("new/rust/Cargo.toml.txt")),
+    ("plugin.toml", include_str!("new/rust/plugin.toml.txt")),
+    ("src/lib.rs", include_str!("new/rust/lib.rs.txt")),
+    ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\ntargets = [\"wasm32-wasip2\"]\n"),
+    (".gitignore", "/target\n/.wasq\n"),
+];
+const TYPESCRIPT: &[Template] = &[
+    ("package.json", include_str!("new/typescript/package.json.txt")),
+    ("tsconfig.json", include_str!("new/typescript/tsconfig.json.txt")),
+    ("plugin.toml", include_str!("new/typescript/plugin.toml.txt")),
+    ("src/handler.ts", include_str!("new/typescript/handler.ts.txt")),
+    ("test/handler.test.ts", include_str!("new/typescript/handler.test.ts.txt")),
+    (".gitignore", "/node_modules\n/dist\n/.wasq\n"),
+];
+const PYTHON: &[Template] = &[
+    ("pyproject.toml", include_str!("new/python/pyproject.toml.txt")),
+    ("requirements.txt", include_str!("new/python/requirements.txt.txt")),
+    ("plugin.toml", include_str!("new/python/plugin.toml.txt")),
+    ("src/handler.py", include_str!("new/python/handler.py.txt")),
+    ("tests/test_handler.py", include_str!("new/python/test_handler.py.txt")),
+    (".gitignore", "/.venv\n/dist\n/.wasq\n__pycache__\n"),
+];
+
+impl Language {
+    fn templates(self) -> &'static [Template] {
+        match self {
+            Self::Rust => RUST,
+            Self::TypeScript => TYPESCRIPT,
+            Self::Python => PYTHON,
+        }
+    }
+
+    /// Where its SDK is, in the repository.
+    fn sdk(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::TypeScript => "js",
+            Self::Python => "python",
+        }
+    }
+
+    /// What to do in the new project.
+    fn first_steps(self) -> &'static str {
+        match self {
+            Self::Rust => "cargo test && wasq build",
+            Self::TypeScript => "npm install && npm test && wasq build",
+            Self::Python => {
+                "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/pytest && wasq build"
+            }
+        }
+    }
 }
 
 impl New {
@@ -36,31 +104,36 @@ impl New {
         if dir.exists() {
             bail!("{} is there already", dir.display());
         }
-        let sdk = sdk_dependency(self.sdk.as_deref())?;
-        let cargo_toml = include_str!("new/Cargo.toml.txt").replace("SDK", &sdk).replace("NAME", &self.name);
-        write(dir, "Cargo.toml", &cargo_toml)?;
-        write(dir, "plugin.toml", &include_str!("new/plugin.toml.txt").replace("NAME", &self.name))?;
-        write(dir, "src/lib.rs", include_str!("new/lib.rs.txt"))?;
-        write(dir, "rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\ntargets = [\"wasm32-wasip2\"]\n")?;
-        write(dir, ".gitignore", "/target\n/.wasq\n")?;
-        println!("made {}: try `cd {} && cargo test && wasq build`", dir.display(), self.name);
+        let sdk = sdk_dependency(self.lang, self.sdk.as_deref())?;
+        for (path, text) in self.lang.templates() {
+            write(dir, path, &text.replace("SDK", &sdk).replace("NAME", &self.name))?;
+        }
+        println!("made {}: try `cd {} && {}`", dir.display(), self.name, self.lang.first_steps());
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The dependency on the SDK, as Cargo.toml writes it.
-fn sdk_dependency(sdk: Option<&str>) -> anyhow::Result<String> {
-    let beside_our_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/rust");
-    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+/// The dependency on the SDK, as the language's file has it.
+fn sdk_dependency(lang: Language, sdk: Option<&str>) -> anyhow::Result<String> {
+    let beside_our_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk").join(lang.sdk());
     let by_path = |path: PathBuf| -> anyhow::Result<String> {
         let path = path.canonicalize().with_context(|| format!("no SDK at {}", path.display()))?;
-        Ok(format!("{{ path = {} }}", quoted(&path.to_string_lossy())))
+        let path = path.to_string_lossy();
+        Ok(match lang {
+            Language::Rust => format!("{{ path = {} }}", toml::Value::String(path.into_owned())),
+            Language::TypeScript => serde_json::Value::String(format!("file:{path}")).to_string(),
+            Language::Python => format!("file://{path}"),
+        })
     };
     match sdk {
-        Some(url) if url.contains("://") || url.starts_with("git@") => Ok(format!("{{ git = {} }}", quoted(url))),
+        Some(url) if url.contains("://") || url.starts_with("git@") => Ok(match lang {
+            Language::Rust => format!("{{ git = {} }}", toml::Value::String(url.to_owned())),
+            Language::TypeScript => serde_json::Value::String(format!("git+{url}")).to_string(),
+            Language::Python => format!("git+{url}#subdirectory=sdk/python"),
+        }),
         Some(path) => by_path(path.into()),
         None if beside_our_source.is_dir() => by_path(beside_our_source),
-        None => bail!("where is wasq-sdk? It is not published yet: give its directory or git URL with --sdk"),
+        None => bail!("where is the SDK? It is not published yet: give its directory or git URL with --sdk"),
     }
 }
 

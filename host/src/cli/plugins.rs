@@ -93,14 +93,13 @@ fn limits(plugins: &[PluginStatus]) -> Table {
 }
 
 fn grants(plugins: &[PluginStatus]) -> Table {
-    let lists =
-        ["may call", "may send to", "secrets", "signed for AWS", "variables", "pools", "empty imports"].map(list);
+    let lists = ["may call", "may send to", "secrets", "signed for AWS", "variables", "pools"].map(list);
     let mut rows = Table::new([name("plugin")].into_iter().chain(lists));
     let all = |list: &[String]| if list.is_empty() { "-".to_owned() } else { list.join(", ") };
     for plugin in plugins {
         let PluginStatus { name, allowed_outbound_hosts, queues, secrets, signed, .. } = plugin;
-        let PluginStatus { variables, pools, empty_interfaces, .. } = plugin;
-        let lists = [allowed_outbound_hosts, queues, secrets, signed, variables, pools, empty_interfaces];
+        let PluginStatus { variables, pools, .. } = plugin;
+        let lists = [allowed_outbound_hosts, queues, secrets, signed, variables, pools];
         let lists = lists.map(|list| all(list));
         rows.add([name.clone()].into_iter().chain(lists));
     }

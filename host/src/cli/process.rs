@@ -41,6 +41,16 @@ pub fn own_binary() -> anyhow::Result<std::path::PathBuf> {
     std::env::current_exe().context("cannot tell where this program is")
 }
 
+/// Where this user's compiled components are kept between commands that have no config; none where
+/// the user has no directory for caches.
+pub fn cache_dir() -> Option<std::path::PathBuf> {
+    let dir = |name, below: &str| {
+        let path = std::path::PathBuf::from(std::env::var_os(name).filter(|value| !value.is_empty())?);
+        path.is_absolute().then(|| path.join(below))
+    };
+    dir("XDG_CACHE_HOME", "wasq").or_else(|| dir("HOME", ".cache/wasq"))
+}
+
 /// An error and its causes. A cause that the words before it have told already is not told again.
 pub fn in_words(error: &anyhow::Error) -> String {
     let mut words = String::new();

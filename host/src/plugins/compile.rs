@@ -124,7 +124,7 @@ impl Compiler {
             (Some(_), _) if words.contains("memory allocation") => {
                 Err(CompileError::TooMuchMemory { limit: self.limits.compile_memory })
             }
-            (Some(_), _) => Err(CompileError::NotAComponent(words.trim().to_owned())),
+            (Some(_), _) => Err(CompileError::of_engine(words.trim().to_owned())),
             (None, Some(signal)) if signal == rustix::process::Signal::ABORT.as_raw() => {
                 Err(CompileError::TooMuchMemory { limit: self.limits.compile_memory })
             }

@@ -1,19 +1,18 @@
-//! What a plugin asks for, what the operator grants, and what its component imports: all three have
-//! to fit.
+//! What a plugin asks for, and what the operator grants: both have to fit.
 //!
 //! Nothing is granted by itself. A manifest's lists are requests; the operator's config answers
 //! them plugin by plugin, or accepts them all with `grant_all`. A secret is granted by the header
-//! that the operator puts it into. Files and sockets are never granted; a component that imports
-//! them all the same may be let do so, and finds none.
+//! that the operator puts it into. Files and sockets are never granted. A component may import them,
+//! and whatever else it was not granted: no directory is open, and every call is denied.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::manifest::Manifest;
 use super::reason::Reason;
-use crate::config::{Config, EmptyInterface, PluginConfig};
+use crate::config::{Config, PluginConfig};
+use crate::sandbox::Grants;
 use crate::sandbox::egress::secrets_in;
-use crate::sandbox::{Grants, OWN_QUEUE};
 
 /// What the operator makes of the manifest's requests.
 ///
@@ -24,11 +23,9 @@ pub fn granted(manifest: &Manifest, operator: &PluginConfig, config: &Config) ->
     let refused = |(key, verb, list)| Reason::NotGranted { name: manifest.name.clone(), verb, key, list };
     let hosts = answer(&asks.allowed_outbound_hosts, &operator.allowed_outbound_hosts, all);
     let queues = answer(&asks.queues, &operator.queues, all);
-    let empty = answer(&asks.empty_interfaces, &operator.empty_interfaces, all);
     let grants = Grants {
         hosts: hosts.map_err(|list| refused(("allowed_outbound_hosts", "call", list)))?,
         queues: queues.map_err(|list| refused(("queues", "send to", list)))?,
-        empty_interfaces: empty.map_err(|list| refused(("empty_interfaces", "import the empty", list)))?,
         secrets: secrets_of(operator),
     };
     check_secrets(manifest, &grants, config.grant_all)?;
@@ -68,25 +65,10 @@ fn check_secrets(manifest: &Manifest, grants: &Grants, grant_all: bool) -> Resul
     Err(Reason::NoSecret { name: manifest.name.clone(), secret: secret.clone(), destination: destination.to_owned() })
 }
 
-/// Whether a component with these imports may run.
-///
-/// # Errors
-/// The import for which nothing was granted, with the line to add.
-pub fn check_imports(grants: &Grants, name: &str, imports: &[String]) -> Result<(), Reason> {
-    let needs = [
-        ("wasi:http/outgoing-handler@", "allowed_outbound_hosts", grants.hosts.is_empty(), "https://api.example:443"),
-        ("wasq:worker/outbox@", "queues", grants.queues.is_empty(), OWN_QUEUE),
-    ];
-    let empty = EmptyInterface::ALL.map(|interface| {
-        let granted = grants.empty_interfaces.contains(&interface);
-        (interface.name(), "empty_interfaces", !granted, interface.name())
-    });
-    for (interface, key, nothing_granted, example) in needs.into_iter().chain(empty) {
-        if let Some(import) = imports.iter().find(|import| nothing_granted && import.starts_with(interface)) {
-            return Err(Reason::Import { import: import.clone(), name: name.to_owned(), key, example });
-        }
-    }
-    Ok(())
+/// The import of `wasi:http` of a component that may call nobody. Its calls are denied: libraries and
+/// language runtimes import it without need.
+pub fn denied_import<'a>(grants: &Grants, imports: &'a [String]) -> Option<&'a String> {
+    imports.iter().find(|import| grants.hosts.is_empty() && import.starts_with("wasi:http/outgoing-handler@"))
 }
 
 fn in_quotes(list: &[impl Display]) -> String {

@@ -8,14 +8,14 @@ use wasq_core::message::{KeySource, Message};
 
 use super::compile::Compiler;
 use super::conflicts::{Conflict, conflicts};
-use super::grants::{check_imports, granted};
+use super::grants::{denied_import, granted};
 use super::manifest::Manifest;
 use super::reason::Reason;
 use super::signature;
 use crate::admission::permits::{Needs, Pools};
 use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig, SignerKey};
 use crate::sandbox::egress::{Dialer, EgressError, Secrets};
-use crate::sandbox::{Grants, Handler, Policy, Sandbox};
+use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
 
 /// The custom section in which the SDK embeds the manifest.
 pub const MANIFEST_SECTION: &str = "wasq:manifest";
@@ -129,7 +129,10 @@ impl Loader {
 
     fn try_load(&self, path: &Path) -> Result<Plugin, Reason> {
         let limits = &self.config.limits;
-        let Contents { bytes, manifest, imports } = read(path, limits, self.config.plugins_signed_by.as_deref())?;
+        let Contents { bytes, manifest, format } = read(path, limits, self.config.plugins_signed_by.as_deref())?;
+        if let Some(import) = format.imports.iter().find(|import| is_wasi_0_3(import)) {
+            return Err(CompileError::Wasi03(format!("it imports `{import}`")).into());
+        }
         let own = PluginConfig::default();
         let operator = self.config.plugins.get(&manifest.name).unwrap_or(&own);
         let digest = blake3::hash(&bytes).to_hex().to_string();
@@ -137,14 +140,25 @@ impl Loader {
             return Err(Reason::Digest { name: manifest.name, pinned: pinned.clone(), digest });
         }
         let grants = granted(&manifest, operator, &self.config)?;
-        check_imports(&grants, &manifest.name, &imports)?;
         let policy = self.policy(&manifest, operator, grants)?;
+        if format.memory_bytes > policy.memory_bytes {
+            let (needs, limit) = (format.memory_bytes, policy.memory_bytes);
+            return Err(Reason::Memory { needs, limit, setting: policy.memory_setting });
+        }
         let (closed, egress) = (self.dialer.closed(&policy.egress), &policy.egress);
         let (headers, signing) = (egress.unused_headers().cloned(), egress.unused_signing().map(str::to_owned));
         let conflicts = conflicts(&manifest, operator, &self.config, &policy.grants, closed, headers, signing).into();
         let pools = self.pools(&manifest)?;
         self.check_rates(&manifest)?;
         let handler = self.compiler.compile(&bytes)?;
+        if let Some(import) = denied_import(&policy.grants, &format.imports) {
+            let plugin = &manifest.name;
+            tracing::warn!(
+                plugin,
+                "it imports {import}, and is granted no host: its requests are denied; name them in the manifest's \
+                 allowed_outbound_hosts"
+            );
+        }
         let asked = manifest.max_concurrency.unwrap_or(usize::MAX);
         let max_concurrency =
             asked.min(operator.max_concurrency.unwrap_or(usize::MAX)).min(limits.max_instances as usize);
@@ -183,14 +197,21 @@ impl Loader {
     fn policy(&self, manifest: &Manifest, operator: &PluginConfig, grants: Grants) -> Result<Policy, Reason> {
         let mut variables = manifest.variables.clone();
         variables.extend(operator.variables.clone());
-        let memory = [Some(manifest.memory), operator.memory, Some(self.config.limits.max_memory)];
+        let memory = [
+            (Some(manifest.memory), "memory in its manifest".to_owned()),
+            (operator.memory, format!("plugins.{}.memory", manifest.name)),
+            (Some(self.config.limits.max_memory), "limits.max_memory".to_owned()),
+        ];
+        let memory = memory.into_iter().filter_map(|(size, setting)| Some((size?.as_u64(), setting)));
+        let (memory_bytes, memory_setting) = memory.min_by_key(|(bytes, _)| *bytes).expect("the manifest has a size");
         Ok(Policy {
             plugin: manifest.name.clone(),
             timeout: manifest
                 .timeout
                 .min(operator.timeout.unwrap_or(manifest.timeout))
                 .min(self.config.limits.max_timeout),
-            memory_bytes: memory.into_iter().flatten().map(|size| size.as_u64()).min().unwrap_or_default(),
+            memory_bytes,
+            memory_setting,
             variables: variables.into_iter().collect(),
             egress: Arc::new(self.dialer.egress(&manifest.name, &grants.hosts)?),
             grants,
@@ -212,7 +233,7 @@ struct Contents {
     /// The component.
     bytes: Vec<u8>,
     manifest: Manifest,
-    imports: Vec<String>,
+    format: Format,
 }
 
 /// Reads a component, its manifest and what it imports. With `signers`, nothing is made of bytes
@@ -227,7 +248,7 @@ fn read(path: &Path, limits: &Limits, signers: Option<&[SignerKey]>) -> Result<C
     }
     let bytes = std::fs::read(path)?;
     check(path, &bytes)?;
-    let (section, imports) = check_format(&bytes)?;
+    let mut format = check_format(&bytes)?;
     let beside = path.with_extension("toml");
     let manifest = match std::fs::read_to_string(&beside) {
         // It wins over the signed one inside.
@@ -238,12 +259,12 @@ fn read(path: &Path, limits: &Limits, signers: Option<&[SignerKey]>) -> Result<C
             manifest
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let section = section.ok_or_else(|| Reason::NoManifest(beside.clone()))?;
+            let section = format.manifest.take().ok_or_else(|| Reason::NoManifest(beside.clone()))?;
             Manifest::parse(&String::from_utf8(section).map_err(|_| Reason::ManifestEncoding)?)?
         }
         Err(error) => return Err(error.into()),
     };
-    Ok(Contents { bytes, manifest, imports })
+    Ok(Contents { bytes, manifest, format })
 }
 
 /// Whether a manifest that stands beside a component is that one's.
@@ -259,9 +280,19 @@ fn check_component(manifest: &Manifest, beside: &Path, component: &[u8], must_na
     }
 }
 
-/// Whether the bytes are a component; and the manifest's section, wherever in it, and the names of
-/// what it imports. The bytes may be anything at all.
-pub fn check_format(bytes: &[u8]) -> Result<(Option<Vec<u8>>, Vec<String>), Reason> {
+/// What a component says of itself, without compiling it.
+#[derive(Debug, Default)]
+pub struct Format {
+    /// The manifest's section, wherever in it.
+    pub manifest: Option<Vec<u8>>,
+    /// The names of what it imports.
+    pub imports: Vec<String>,
+    /// The most memory that one of its modules begins with.
+    pub memory_bytes: u64,
+}
+
+/// Whether the bytes are a component, and what it says of itself. The bytes may be anything at all.
+pub fn check_format(bytes: &[u8]) -> Result<Format, Reason> {
     if bytes.starts_with(b"\x7fELF") {
         return Err(Reason::Precompiled);
     }
@@ -271,24 +302,38 @@ pub fn check_format(bytes: &[u8]) -> Result<(Option<Vec<u8>>, Vec<String>), Reas
     if wasmparser::Parser::is_core_wasm(bytes) {
         return Err(Reason::CoreModule);
     }
-    let (mut section, mut imports) = (None, Vec::new());
+    let mut format = Format::default();
     // Modules and components within have imports of their own, which the component itself fulfils.
     let mut depth = 0_u32;
     let damaged = |error: wasmparser::BinaryReaderError| Reason::Damaged(error.to_string());
     for payload in wasmparser::Parser::new(0).parse_all(bytes) {
         match payload.map_err(damaged)? {
             wasmparser::Payload::CustomSection(custom) if custom.name() == MANIFEST_SECTION => {
-                section.get_or_insert_with(|| custom.data().to_vec());
+                format.manifest.get_or_insert_with(|| custom.data().to_vec());
             }
             wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => depth += 1,
             wasmparser::Payload::End(_) => depth = depth.saturating_sub(1),
             wasmparser::Payload::ComponentImportSection(all) if depth == 0 => {
                 for import in all {
-                    imports.push(import.map_err(damaged)?.name.name.to_owned());
+                    format.imports.push(import.map_err(damaged)?.name.name.to_owned());
                 }
+            }
+            wasmparser::Payload::MemorySection(all) => {
+                let mut bytes = 0_u64;
+                for memory in all {
+                    bytes = bytes.saturating_add(memory.map_err(damaged)?.initial.saturating_mul(WASM_PAGE_BYTES));
+                }
+                format.memory_bytes = format.memory_bytes.max(bytes);
             }
             _ => {}
         }
     }
-    Ok((section, imports))
+    Ok(format)
+}
+
+const WASM_PAGE_BYTES: u64 = 64 * 1024;
+
+/// Whether an import is of WASI 0.3, which has async functions.
+fn is_wasi_0_3(import: &str) -> bool {
+    import.starts_with("wasi:") && import.split_once('@').is_some_and(|(_, version)| version.starts_with("0.3."))
 }

@@ -10,7 +10,7 @@ use wasq_core::message::{KeySource, Message, MessageType};
 use super::rate_use::RateUse;
 use super::type_pattern::TypePattern;
 use crate::admission::permits::Priority;
-use crate::config::{EmptyInterface, KeyTemplate, PoolScope};
+use crate::config::{KeyTemplate, PoolScope};
 
 /// A `plugin.toml`. Every key but `name` and `types` has a default; an unknown key is an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,10 +66,6 @@ pub struct Manifest {
     /// the one that its message came from.
     #[serde(default)]
     pub queues: Vec<String>,
-    /// `wasi:filesystem`, `wasi:sockets`: what the component imports of these, since a library in
-    /// it does. They are empty.
-    #[serde(default)]
-    pub empty_interfaces: Vec<EmptyInterface>,
     /// Secrets, by their names in the operator's config, that the handler's requests need in a
     /// header. The handler never has them.
     #[serde(default)]
@@ -85,6 +81,24 @@ pub struct Manifest {
     pub retry: Retry,
     #[serde(default)]
     pub idempotency: Idempotency,
+    /// How `wasq build` makes the component. The host does not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
+}
+
+/// How a project is built. Without it, by its language: Cargo.toml, package.json or pyproject.toml.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Build {
+    /// A command for `sh`, run in the project's directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The component that it makes. Default: `dist/NAME.wasm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Files and directories that it is made from. Default: the whole project.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<String>,
 }
 
 /// How many attempts there are at once for each key.
@@ -215,7 +229,10 @@ pub enum ManifestError {
 impl Manifest {
     /// Reads and checks a manifest.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = toml::from_str(text)?;
+        let manifest: Self = match toml::from_str(text) {
+            Ok(manifest) => manifest,
+            Err(error) => without_retired(text).ok_or(error)?,
+        };
         manifest.check()?;
         Ok(manifest)
     }
@@ -281,6 +298,21 @@ impl KeyedConcurrency {
 
 /// Attempts at once for one key.
 const KEYED_MAX: usize = 10_000;
+
+/// Keys of earlier versions that have no effect any more. A component that has one inside goes on working.
+const RETIRED: [&str; 1] = ["empty_interfaces"];
+
+/// The manifest without the retired keys that it has; none where it has none, or is no manifest without them either.
+fn without_retired(text: &str) -> Option<Manifest> {
+    let mut table: toml::Table = text.parse().ok()?;
+    let had = table.len();
+    RETIRED.iter().for_each(|key| drop(table.remove(*key)));
+    if table.len() == had {
+        return None;
+    }
+    Manifest::deserialize(table).ok()
+}
+
 /// Rates of one plugin: its runs wait until all of them let one start.
 const RATES_MAX: usize = 8;
 const HOURS_12: Duration = Duration::from_secs(12 * 60 * 60);

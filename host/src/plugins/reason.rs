@@ -16,7 +16,7 @@ pub enum Reason {
     TooLarge { size: u64, limit: u64 },
     #[error("{0}")]
     Unsigned(#[from] Unsigned),
-    #[error("it is a WebAssembly module, not a component; build it for wasm32-wasip2")]
+    #[error("it is a WebAssembly module, not a component; build it as one (in Rust: for wasm32-wasip2)")]
     CoreModule,
     #[error("it is precompiled code, which is never loaded from a plugin directory; give the .wasm itself")]
     Precompiled,
@@ -48,11 +48,8 @@ pub enum Reason {
          sent to"
     )]
     NoQueue { queue: String },
-    #[error(
-        "it imports {import}, for which nothing is granted; ask for it in the manifest and grant it in the config, as in:\n  \
-         [plugins.{name}]\n  {key} = [\"{example}\"]"
-    )]
-    Import { import: String, name: String, key: &'static str, example: &'static str },
+    #[error("it begins with {needs} bytes of memory, and may have {limit} ({setting}); give it more there")]
+    Memory { needs: u64, limit: u64, setting: String },
     #[error("pool `{pool}` is not defined in the config; add:\n  [pools]\n  {pool} = 10")]
     NoPool { pool: String },
     #[error("rate `{rate}` is not defined in the config; add:\n  [rates.{rate}]\n  limit = \"10/s\"")]

@@ -32,3 +32,4 @@ pub use errors::DialError;
 pub use headers::secrets_in;
 pub use hooks::{Hooks, Seen, Trace};
 pub use secrets::{Fetcher, Secrets};
+pub use unavailable::retry_after;

@@ -2,8 +2,6 @@
 
 pub use crate::config::OWN_QUEUE;
 
-use crate::config::EmptyInterface;
-
 /// What the operator granted. Files and sockets are never granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
@@ -12,8 +10,6 @@ pub struct Grants {
     /// Queues that its outbox may send to, by their names in the config; [`OWN_QUEUE`] is its
     /// message's own.
     pub queues: Vec<String>,
-    /// WASI's interfaces for files or sockets that it may import, although they are empty.
-    pub empty_interfaces: Vec<EmptyInterface>,
     /// Secrets, by their names, in the headers that the operator sets on its requests.
     pub secrets: Vec<String>,
 }

@@ -25,6 +25,8 @@ pub struct Policy {
     pub plugin: String,
     pub timeout: Duration,
     pub memory_bytes: u64,
+    /// The setting that this is.
+    pub memory_setting: String,
     /// The guest's environment.
     pub variables: Vec<(String, String)>,
     pub egress: Arc<Egress>,

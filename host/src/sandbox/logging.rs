@@ -13,6 +13,7 @@ use wasq_core::message::MessageId;
 
 use super::bindings::wasq::worker::log::Level;
 use super::job::Job;
+use super::last_words::LastWords;
 use super::text::sanitize;
 use crate::config::Limits;
 use crate::telemetry::spans::Span;
@@ -25,8 +26,6 @@ const TARGET_MAX_BYTES: usize = 128;
 const FIELDS_MAX: usize = 32;
 const FIELD_NAME_MAX_BYTES: usize = 64;
 const FIELD_VALUE_MAX_BYTES: usize = 1024;
-/// Last words kept for a trap's reason.
-const LAST_WORDS_MAX_BYTES: usize = 1024;
 
 /// The log of one run.
 pub struct GuestLog {
@@ -36,7 +35,52 @@ pub struct GuestLog {
     attempt: u32,
     span: Span,
     budget: Mutex<Budget>,
-    last_words: Mutex<LastWords>,
+    output: Mutex<Output>,
+}
+
+/// What the guest has written to stdout and stderr.
+#[derive(Default)]
+struct Output {
+    /// The line of each that has not ended.
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    last_words: LastWords,
+}
+
+/// One of the two.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    /// The target of its records.
+    fn target(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+impl Output {
+    fn line(&mut self, stream: Stream) -> &mut Vec<u8> {
+        match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        }
+    }
+
+    /// The line ends here.
+    fn end_line(&mut self, stream: Stream) -> String {
+        let line = std::mem::take(self.line(stream));
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if stream == Stream::Stderr {
+            self.last_words.read(&line);
+        }
+        line
+    }
 }
 
 /// What the run may still log.
@@ -67,12 +111,6 @@ impl Budget {
     }
 }
 
-#[derive(Default)]
-struct LastWords {
-    line: Vec<u8>,
-    panic: Option<String>,
-}
-
 impl GuestLog {
     pub fn new(job: &Job, limits: &Limits) -> Self {
         Self {
@@ -87,7 +125,7 @@ impl GuestLog {
                 exhausted: None,
                 asked: 0,
             }),
-            last_words: Mutex::default(),
+            output: Mutex::default(),
         }
     }
 
@@ -109,13 +147,21 @@ impl GuestLog {
         self.budget.lock().asked
     }
 
-    /// What the guest last wrote when it panicked.
+    /// What the guest wrote to stderr last, or what says there why it failed.
     pub fn last_words(&self) -> Option<String> {
-        self.lines().panic.clone()
+        self.output.lock().last_words.text().map(str::to_owned)
     }
 
-    fn lines(&self) -> parking_lot::MutexGuard<'_, LastWords> {
-        self.last_words.lock()
+    /// The guest writes no more: what it wrote without a newline is a line, too.
+    pub fn end(&self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let mut output = self.output.lock();
+            if !output.line(stream).is_empty() {
+                let line = output.end_line(stream);
+                drop(output);
+                self.line(stream, &line);
+            }
+        }
     }
 
     /// One record, if the budget has room; the first that has none says so. What counts is what
@@ -162,21 +208,26 @@ impl GuestLog {
     }
 
     /// Takes bytes of stdout or stderr, a record a line.
-    fn write(&self, mut bytes: &[u8]) {
+    fn write(&self, stream: Stream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let end = bytes.iter().position(|byte| *byte == b'\n');
             let (part, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
-            let mut lines = self.lines();
-            let room = LINE_MAX_BYTES - lines.line.len();
-            lines.line.extend_from_slice(&part[..part.len().min(room)]);
+            let mut output = self.output.lock();
+            let line = output.line(stream);
+            let room = LINE_MAX_BYTES - line.len();
+            line.extend_from_slice(&part[..part.len().min(room)]);
             bytes = &rest[rest.len().min(1)..];
             if end.is_some() {
-                let line = lines.end_line();
-                drop(lines);
-                if !line.trim().is_empty() {
-                    self.record(Level::Info, "stdio", &line, &[]);
-                }
+                let line = output.end_line(stream);
+                drop(output);
+                self.line(stream, &line);
             }
+        }
+    }
+
+    fn line(&self, stream: Stream, line: &str) {
+        if !line.trim().is_empty() {
+            self.record(Level::Info, stream.target(), line, &[]);
         }
     }
 }
@@ -191,31 +242,17 @@ fn severity(level: Level) -> &'static str {
     }
 }
 
-impl LastWords {
-    /// The line that has ended; and if it is a panic's, it is kept.
-    fn end_line(&mut self) -> String {
-        let line = String::from_utf8_lossy(&self.line).into_owned();
-        self.line.clear();
-        // Rust's panic message has its text on the line after the place.
-        match &mut self.panic {
-            None if line.contains("panicked at") => self.panic = Some(sanitize(line.trim(), LAST_WORDS_MAX_BYTES)),
-            Some(panic) if panic.ends_with(':') => {
-                panic.push(' ');
-                panic.push_str(&sanitize(&line, LAST_WORDS_MAX_BYTES));
-            }
-            Some(_) | None => {}
-        }
-        line
-    }
-}
-
 /// A guest's stdout or stderr.
 #[derive(Clone)]
-pub struct Stdio(Arc<GuestLog>);
+pub struct Stdio(Arc<GuestLog>, Stream);
 
 impl Stdio {
-    pub fn new(log: Arc<GuestLog>) -> Self {
-        Self(log)
+    pub fn stdout(log: &Arc<GuestLog>) -> Self {
+        Self(log.clone(), Stream::Stdout)
+    }
+
+    pub fn stderr(log: &Arc<GuestLog>) -> Self {
+        Self(log.clone(), Stream::Stderr)
     }
 }
 
@@ -243,7 +280,7 @@ impl wasmtime_wasi::p2::Pollable for Stdio {
 
 impl wasmtime_wasi::p2::OutputStream for Stdio {
     fn write(&mut self, bytes: bytes::Bytes) -> wasmtime_wasi::p2::StreamResult<()> {
-        self.0.write(&bytes);
+        self.0.write(self.1, &bytes);
         Ok(())
     }
 
@@ -258,7 +295,7 @@ impl wasmtime_wasi::p2::OutputStream for Stdio {
 
 impl AsyncWrite for Stdio {
     fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.write(bytes);
+        self.0.write(self.1, bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -1,6 +1,7 @@
 //! What a running instance holds: its limits, its WASI context, and what it did.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use wasq_core::clock;
 use wasq_core::message::{AttributeData, Key, Message, UnixMs};
 use wasq_ledgers::{Fence, Ledger};
 
-use super::bindings::wasq::worker::types;
+use super::bindings::wasq::worker::messages;
 use super::egress::{Hooks, Seen, Trace};
 use super::job::{Job, Parking, Policy};
 use super::logging::{GuestLog, Stdio};
@@ -44,6 +45,10 @@ pub struct State {
     /// How many outboxes have led to the message.
     pub(super) depth: u32,
     pub(super) outbox: Outbox,
+    /// What its options for the outbox have had, over all of them.
+    pub(super) option_bytes: usize,
+    /// When it wants to be tried again.
+    pub(super) retry_after: Option<Duration>,
     pub(super) log: Arc<GuestLog>,
     pub(super) steps: Recorded,
     /// But for requests and records of the log, which are counted where they are bounded.
@@ -66,7 +71,7 @@ pub struct State {
     pub(super) deadline: Instant,
     memory: Quota,
     table_elements: Quota,
-    table: ResourceTable,
+    pub(super) table: ResourceTable,
     /// Made when the guest first asks: most handlers never do.
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
@@ -105,19 +110,19 @@ impl Quota {
 
 impl State {
     /// The message as the guest sees it, and the state of its run.
-    pub fn new(job: Job, limits: Arc<Limits>, deadline: Instant) -> (types::Message, Self) {
+    pub fn new(job: Job, limits: Arc<Limits>, deadline: Instant) -> (messages::Message, Self) {
         let log = Arc::new(GuestLog::new(&job, &limits));
-        let attributes = job.message.attributes.iter().map(|(name, value)| types::Attribute {
+        let attributes = job.message.attributes.iter().map(|(name, value)| messages::Attribute {
             name: name.clone(),
             value: match &value.value {
-                AttributeData::Binary(bytes) => types::AttributeValue::Binary(bytes.to_vec()),
+                AttributeData::Binary(bytes) => messages::AttributeValue::Binary(bytes.to_vec()),
                 AttributeData::Text(text) if value.data_type.starts_with("Number") => {
-                    types::AttributeValue::Number(text.clone())
+                    messages::AttributeValue::Number(text.clone())
                 }
-                AttributeData::Text(text) => types::AttributeValue::Text(text.clone()),
+                AttributeData::Text(text) => messages::AttributeValue::Text(text.clone()),
             },
         });
-        let message = types::Message {
+        let message = messages::Message {
             id: job.message_id.0,
             kind: job.message.kind.0.clone(),
             body: job.message.body.to_vec(),
@@ -146,6 +151,8 @@ impl State {
             destinations: job.destinations,
             depth: job.message.depth(),
             outbox: Outbox::default(),
+            option_bytes: 0,
+            retry_after: None,
             steps: Recorded::default(),
             calls: Calls::default(),
             claim_is_void: false,
@@ -195,8 +202,9 @@ impl State {
             return Exit::Exited { code: exit.0 };
         }
         if self.memory.refused {
-            let limit_bytes = self.policy.memory_bytes;
-            return Exit::OutOfMemory { reason: format!("asked for more than its {limit_bytes} bytes of memory") };
+            let Policy { memory_bytes, memory_setting, .. } = &*self.policy;
+            let reason = format!("asked for more than its {memory_bytes} bytes of memory ({memory_setting})");
+            return Exit::OutOfMemory { reason };
         }
         if self.table_elements.refused {
             let limit = self.limits.table_elements;
@@ -276,8 +284,8 @@ impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let ctx = self.wasi.get_or_insert_with(|| {
             WasiCtx::builder()
-                .stdout(Stdio::new(self.log.clone()))
-                .stderr(Stdio::new(self.log.clone()))
+                .stdout(Stdio::stdout(&self.log))
+                .stderr(Stdio::stderr(&self.log))
                 .envs(&self.policy.variables)
                 .max_random_size(self.limits.random_bytes)
                 .allow_tcp(false)

@@ -1,4 +1,4 @@
-//! The host, from inside a component: the imports of `wit/worker.wit`, in this crate's own types.
+//! The host, from inside a component: what `wit/worker.wit` has the host offer, in this crate's own types.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use crate::{Context, End, Failure, GroupPart, Member, Message, OnFailure, Outcom
 #[allow(missing_docs)]
 pub mod bindings {
     wit_bindgen::generate!({
-        world: "worker",
+        // The standard library has the variables, and the crate `wasip2` has HTTP.
+        inline: "package wasq:sdk; world handler { include wasq:worker/imports@0.2.0; export wasq:worker/message-handler@0.2.0; }",
         path: "../../wit",
         pub_export_macro: true,
         export_macro_name: "export_handler",
@@ -24,7 +25,7 @@ pub mod bindings {
     });
 }
 
-use bindings::wasq::worker::{delivery, groups, log, outbox, steps, types, waits};
+use bindings::wasq::worker::{delivery, groups, log, messages, outbox, steps, waits};
 
 /// The host: there is one, so nothing to hold.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Backend {
     }
 
     pub(crate) fn remaining(&self) -> Duration {
-        Duration::from_millis(delivery::remaining_ms())
+        Duration::from_millis(delivery::remaining_ms().into())
     }
 
     pub(crate) fn idempotency_key(&self) -> String {
@@ -44,7 +45,7 @@ impl Backend {
     }
 
     pub(crate) fn sent_at_ms(&self) -> u64 {
-        delivery::sent_at()
+        delivery::sent_at_ms()
     }
 
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
@@ -60,42 +61,42 @@ impl Backend {
     }
 
     pub(crate) fn send(&self, message: NewMessage) -> Result<(), SendError> {
-        let options = outbox::Options {
-            delay_s: message.delay_s,
-            group: message.group,
-            attributes: message.attributes.into_iter().map(Into::into).collect(),
+        let options = options(&message)?;
+        let queue = match message.queue.as_str() {
+            "" | "self" => outbox::Queue::Origin,
+            _ => outbox::Queue::Named(message.queue),
         };
-        let (queue, kind, body) = (&message.queue, &message.kind, &message.body);
+        let (kind, body, options) = (&message.kind, &message.body, options.as_ref());
         let sent = match &message.part {
-            None => outbox::send(queue, kind, body, Some(&options)),
-            Some(GroupPart::Member(group)) => groups::send(group.as_deref(), queue, kind, body, Some(&options)),
+            None => outbox::send(&queue, kind, body, options),
+            Some(GroupPart::Member(group)) => groups::add(group.as_deref(), &queue, kind, body, options),
             Some(GroupPart::Then(group, on_failure)) => {
-                groups::then(group.as_deref(), (*on_failure).into(), queue, kind, body, Some(&options))
+                groups::follow_with(group.as_deref(), (*on_failure).into(), &queue, kind, body, options)
             }
         };
         sent.map_err(Into::into)
     }
 
     pub(crate) fn ended_group(&self) -> Option<Summary> {
-        let groups::Summary { name, done, discarded, dead_lettered } = groups::ended()?;
+        let groups::EndedGroup { name, done, discarded, dead_lettered } = groups::ended()?;
         Some(Summary { name, done, discarded, dead_lettered })
     }
 
     pub(crate) fn members(&self, first: u32) -> Result<Vec<Member>, StepError> {
         match groups::members(first) {
             Ok(members) => Ok(members.into_iter().map(Into::into).collect()),
-            Err(groups::ReadError::Gone(reason)) => Err(StepError::Limit(reason)),
-            Err(groups::ReadError::Unavailable(reason)) => Err(StepError::Unavailable(reason)),
+            Err(groups::MembersError::Gone(reason)) => Err(StepError::Limit(reason)),
+            Err(groups::MembersError::Unavailable(reason)) => Err(StepError::Unavailable(reason)),
         }
     }
 
     pub(crate) fn wait(&self, name: &str, timeout: Duration) -> Result<Waiting, StepError> {
         match waits::wait(name, milliseconds(timeout)) {
-            Ok(waits::State::Pending(token)) => Ok(Waiting::Pending(Pending::new(token, timeout))),
-            Ok(waits::State::Answered(body)) => Ok(Waiting::Answered(body)),
-            Ok(waits::State::TimedOut) => Ok(Waiting::TimedOut),
-            Err(waits::Error::Limit(reason)) => Err(StepError::Limit(reason)),
-            Err(waits::Error::Unavailable(reason)) => Err(StepError::Unavailable(reason)),
+            Ok(waits::WaitState::Pending(token)) => Ok(Waiting::Pending(Pending::new(token, timeout))),
+            Ok(waits::WaitState::Answered(body)) => Ok(Waiting::Answered(body)),
+            Ok(waits::WaitState::TimedOut) => Ok(Waiting::TimedOut),
+            Err(waits::WaitError::Limit(reason)) => Err(StepError::Limit(reason)),
+            Err(waits::WaitError::Unavailable(reason)) => Err(StepError::Unavailable(reason)),
         }
     }
 
@@ -105,10 +106,43 @@ impl Backend {
 }
 
 /// What the export of a component does: one message, one outcome.
-pub fn handle<Shape>(handler: impl Handler<Shape>, message: types::Message) -> Result<types::Outcome, types::Failure> {
+pub fn handle<Shape>(
+    handler: impl Handler<Shape>,
+    message: messages::Message,
+) -> Result<messages::Outcome, messages::Failure> {
     logging::install();
     let cx = Context::new(message.into(), Backend);
-    handler.run(&cx).map(Into::into).map_err(Into::into)
+    handler.run(&cx).map(Into::into).map_err(failure)
+}
+
+/// How a message is sent, where that is not all by default.
+fn options(message: &NewMessage) -> Result<Option<outbox::SendOptions>, SendError> {
+    if message.delay_s == 0 && message.group.is_none() && message.attributes.is_empty() {
+        return Ok(None);
+    }
+    let options = outbox::SendOptions::new();
+    options.set_delay_s(message.delay_s);
+    if let Some(group) = &message.group {
+        options.set_group(group)?;
+    }
+    for attribute in message.attributes.clone() {
+        options.set_attribute(&attribute.into())?;
+    }
+    Ok(Some(options))
+}
+
+/// The failure as the host takes it: it is told apart when to try again.
+fn failure(failure: Failure) -> messages::Failure {
+    if let Failure::Retry { after: Some(after), .. } | Failure::Unavailable { after: Some(after), .. } = &failure {
+        delivery::retry_after(milliseconds(*after));
+    }
+    match failure {
+        Failure::Retry { reason, .. } => messages::Failure::Retry(reason),
+        Failure::Unavailable { dependency, reason, .. } => {
+            messages::Failure::Unavailable(messages::Unavailable { dependency, reason })
+        }
+        Failure::Reject { reason } => messages::Failure::Reject(reason),
+    }
 }
 
 /// Whether the host keeps records of this level.
@@ -131,8 +165,8 @@ fn wire_level(level: tracing::Level) -> log::Level {
     }
 }
 
-impl From<types::Message> for Message {
-    fn from(message: types::Message) -> Self {
+impl From<messages::Message> for Message {
+    fn from(message: messages::Message) -> Self {
         Self {
             id: message.id,
             kind: message.kind,
@@ -143,29 +177,29 @@ impl From<types::Message> for Message {
     }
 }
 
-impl From<types::Attribute> for Attribute {
-    fn from(attribute: types::Attribute) -> Self {
+impl From<messages::Attribute> for Attribute {
+    fn from(attribute: messages::Attribute) -> Self {
         let value = match attribute.value {
-            types::AttributeValue::Text(text) => AttributeValue::Text(text),
-            types::AttributeValue::Number(digits) => AttributeValue::Number(digits),
-            types::AttributeValue::Binary(bytes) => AttributeValue::Binary(bytes),
+            messages::AttributeValue::Text(text) => AttributeValue::Text(text),
+            messages::AttributeValue::Number(digits) => AttributeValue::Number(digits),
+            messages::AttributeValue::Binary(bytes) => AttributeValue::Binary(bytes),
         };
         Self { name: attribute.name, value }
     }
 }
 
-impl From<Attribute> for types::Attribute {
+impl From<Attribute> for messages::Attribute {
     fn from(attribute: Attribute) -> Self {
         let value = match attribute.value {
-            AttributeValue::Text(text) => types::AttributeValue::Text(text),
-            AttributeValue::Number(digits) => types::AttributeValue::Number(digits),
-            AttributeValue::Binary(bytes) => types::AttributeValue::Binary(bytes),
+            AttributeValue::Text(text) => messages::AttributeValue::Text(text),
+            AttributeValue::Number(digits) => messages::AttributeValue::Number(digits),
+            AttributeValue::Binary(bytes) => messages::AttributeValue::Binary(bytes),
         };
         Self { name: attribute.name, value }
     }
 }
 
-impl From<Outcome> for types::Outcome {
+impl From<Outcome> for messages::Outcome {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done(result) => Self::Done(result),
@@ -175,32 +209,20 @@ impl From<Outcome> for types::Outcome {
     }
 }
 
-impl From<Failure> for types::Failure {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Retry { reason, after } => Self::Retry(types::Retry { reason, after_ms: after.map(milliseconds) }),
-            Failure::Unavailable { dependency, reason, after } => {
-                Self::Unavailable(types::Unavailable { dependency, reason, after_ms: after.map(milliseconds) })
-            }
-            Failure::Reject { reason } => Self::Reject(reason),
+impl From<steps::StepError> for StepError {
+    fn from(error: steps::StepError) -> Self {
+        match error {
+            steps::StepError::Limit(reason) => Self::Limit(reason),
+            steps::StepError::Unavailable(reason) => Self::Unavailable(reason),
         }
     }
 }
 
-impl From<steps::Error> for StepError {
-    fn from(error: steps::Error) -> Self {
+impl From<outbox::SendError> for SendError {
+    fn from(error: outbox::SendError) -> Self {
         match error {
-            steps::Error::Limit(reason) => Self::Limit(reason),
-            steps::Error::Unavailable(reason) => Self::Unavailable(reason),
-        }
-    }
-}
-
-impl From<outbox::Error> for SendError {
-    fn from(error: outbox::Error) -> Self {
-        match error {
-            outbox::Error::Denied(reason) => Self::Denied(reason),
-            outbox::Error::Limit(reason) => Self::Limit(reason),
+            outbox::SendError::Denied(reason) => Self::Denied(reason),
+            outbox::SendError::Limit(reason) => Self::Limit(reason),
         }
     }
 }
@@ -218,9 +240,9 @@ impl From<OnFailure> for groups::OnFailure {
 impl From<groups::Member> for Member {
     fn from(member: groups::Member) -> Self {
         let end = match member.end {
-            Some(groups::End::Done(result)) => End::Done(result),
-            Some(groups::End::Discarded(reason)) => End::Discarded(reason),
-            Some(groups::End::DeadLettered(reason)) => End::DeadLettered(reason),
+            Some(groups::MemberEnd::Done(result)) => End::Done(result),
+            Some(groups::MemberEnd::Discarded(reason)) => End::Discarded(reason),
+            Some(groups::MemberEnd::DeadLettered(reason)) => End::DeadLettered(reason),
             None => End::Open,
         };
         Self { queue: member.queue, kind: member.kind, end }

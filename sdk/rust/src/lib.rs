@@ -198,9 +198,9 @@ pub mod __private {
     #[cfg(target_arch = "wasm32")]
     pub use crate::host::bindings::export_handler;
     #[cfg(target_arch = "wasm32")]
-    pub use crate::host::bindings::exports::wasq::worker::handler::Guest;
+    pub use crate::host::bindings::exports::wasq::worker::message_handler::Guest;
     #[cfg(target_arch = "wasm32")]
-    pub use crate::host::bindings::wasq::worker::types::{
+    pub use crate::host::bindings::wasq::worker::messages::{
         Failure as WireFailure, Message as WireMessage, Outcome as WireOutcome,
     };
     #[cfg(target_arch = "wasm32")]

@@ -73,6 +73,8 @@ impl Wasq {
         }
         // Nor what they keep in files, nor what a cloud machine would be given.
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+        // Compiled code is kept for all tests, and not in the directory of whoever runs them.
+        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
         command.env("AWS_EC2_METADATA_DISABLED", "true").env("NO_COLOR", "1").kill_on_drop(true);
         Self { command, limit: QUICK, input: None }
     }

@@ -4,14 +4,16 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn every_command_says_what_it_does_and_takes() {
-    let commands: [(&[&str], &[&str]); 31] = [
+    let commands: [(&[&str], &[&str]); 33] = [
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
         (&["local-queue"], &["[NAME]", "--listen", "127.0.0.1:9324", "--data", "--waits", "no signature"]),
         (&["run"], &["--config", "wasq.toml", "SIGTERM", "[queues."]),
-        (&["new"], &["<NAME>", "--sdk", "cargo test", "wasq build"]),
-        (&["build"], &["[DIR]", "--out", "plugin.toml", "wasm32-wasip2"]),
+        (&["new"], &["<NAME>", "--lang", "--sdk", "cargo test", "npm install", "wasq build"]),
+        (&["build"], &["[DIR]", "--out", "plugin.toml", "package.json", "pyproject.toml"]),
+        (&["pack"], &["<plugin.toml>", "<FILE.wasm>", "--out"]),
+        (&["wit"], &["--out", "worker-http", "message-handler"]),
         (&["check"], &["--config", "--live", "redrive policy"]),
         (
             &["invoke"],

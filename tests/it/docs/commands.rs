@@ -69,6 +69,12 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("testing.md", "wasq demo --keep", "`cli::demo` runs the demo"),
     ("testing.md", "node tests/clients/browser.mjs ", "`dashboard::browser` runs it; these are its pictures"),
     ("aws.md", "docker ", "it needs Docker"),
+    ("typescript.md", "wasq ", "`languages::projects` makes, builds and runs such a project"),
+    ("typescript.md", "npm ", "it installs packages; `languages::projects` runs the tests with those of the set-up"),
+    ("python.md", "wasq ", "`languages::projects` makes, builds and runs such a project"),
+    ("python.md", "python3 -m venv ", "it installs packages; the tests' set-up does the same"),
+    ("python.md", ".venv/bin/python ", "`languages::projects` runs the tests with the set-up's Python"),
+    ("other-languages.md", "wasq wit ", "`cli::pack` runs it"),
     ("aws.md", "aws ecr get-login-password", "it logs in to Docker"),
 ];
 

@@ -90,6 +90,7 @@ const MANIFEST: &[Section] = &[
     section("`[keyed_concurrency]`", "name = 'p'\ntypes = ['t']\n[keyed_concurrency]\nkey = '{/x}'\nmax = 2\nKEY"),
     section("`[retry]`", "name = 'p'\ntypes = ['t']\n[retry]\nKEY"),
     section("`[idempotency]`", "name = 'p'\ntypes = ['t']\n[idempotency]\nKEY"),
+    section("`[build]`", "name = 'p'\ntypes = ['t']\n[build]\nKEY"),
 ];
 
 #[test]

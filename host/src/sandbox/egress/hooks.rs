@@ -20,8 +20,9 @@ use crate::telemetry::stats::Line;
 /// What egress saw during a run.
 #[derive(Default)]
 pub struct Seen {
-    /// The host that last answered 429 or 503, and its `Retry-After`; or the secret, role or
-    /// credentials for want of which the last request was not sent.
+    /// The host that last answered 429 or 503, and its `Retry-After`; the host to which the last
+    /// request found no connection; or the secret, role or credentials for want of which the last
+    /// request was not sent.
     unavailable: Option<(String, Option<Duration>)>,
 }
 
@@ -92,6 +93,20 @@ fn answered(call: &Span, status: http::StatusCode) {
     }
 }
 
+/// Whether the request was never on its way, because its host could not be reached.
+fn no_connection(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DnsTimeout
+            | Error::DnsError { .. }
+            | Error::ConnectionRefused
+            | Error::ConnectionTimeout
+            | Error::DestinationNotFound
+            | Error::DestinationUnavailable
+            | Error::DestinationIpUnroutable
+    )
+}
+
 /// An error's kind. What it says besides may name more than a trace should.
 fn class(error: &Error) -> String {
     format!("{error:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
@@ -113,6 +128,7 @@ impl WasiHttpHooks for Hooks {
         let traceparent = call.traceparent().or_else(|| self.trace.traceparent.clone());
         Box::new(async move {
             let bounds = Bounds::of(&limits, options);
+            let dependency = request.uri().host().unwrap_or_default().to_ascii_lowercase();
             let sent = match open {
                 Ok(open) => egress.send(request, &limits, bounds, traceparent.as_deref(), open, traffic).await,
                 Err(exceeded) => Err(Unsent::Http(exceeded.into())),
@@ -129,7 +145,10 @@ impl WasiHttpHooks for Hooks {
                     seen.lock().unavailable = Some((dependency, None));
                     Error::InternalError(Some(words))
                 }
-                Unsent::Http(error) => error,
+                Unsent::Http(error) => {
+                    seen.lock().unavailable = no_connection(&error).then_some((dependency, None));
+                    error
+                }
             });
             match &sent {
                 Ok((_, response)) => answered(&call, response.status()),

@@ -24,7 +24,7 @@ pub fn unavailable<B>(response: &http::Response<B>, now: UnixMs) -> Option<Optio
 }
 
 /// Seconds, or a date (RFC 9110, 10.2.3). A date that is past means now.
-fn retry_after(value: &str, now: UnixMs) -> Option<Duration> {
+pub fn retry_after(value: &str, now: UnixMs) -> Option<Duration> {
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than a number takes are a long time too.
         return Some(value.parse().map_or(RETRY_AFTER_MAX, |s| Duration::from_secs(s).min(RETRY_AFTER_MAX)));

@@ -1,0 +1,9 @@
+//! Handlers in Rust, TypeScript and Python: one list of cases, run through the host's own sandbox,
+//! and the same answers.
+
+mod components;
+mod conformance;
+mod contract;
+mod http_components;
+mod projects;
+mod runner;
