@@ -99,7 +99,7 @@ impl Runner {
                 span: Span::NONE,
                 line: Arc::default(),
             };
-            report = Some(self.sandbox.run(&self.plugin.handler, job, Vec::new()).await);
+            report = Some(self.sandbox.run(&self.plugin.handler, job, ()).await);
         }
         let report = report.expect("it runs at least once");
         let result = match &report.exit {
