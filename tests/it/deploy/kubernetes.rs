@@ -1,10 +1,12 @@
 //! The Kubernetes manifests, against Kubernetes' own schemas and against each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wasq::config::Config;
+use wasq::telemetry::export::Scale;
 
 use super::{path, read, yaml};
 use crate::cli::binary::client;
@@ -18,7 +20,7 @@ async fn they_are_what_kubernetes_takes() {
     // It has no schemas of KEDA's own kinds; they are held below.
     let unknown: Vec<_> = ran.err.lines().chain(ran.out.lines()).filter(|line| line.contains("WARN")).collect();
     assert!(unknown.iter().all(|line| line.contains("keda.sh/v1alpha1")), "{unknown:?}");
-    assert_eq!(unknown.len(), 2);
+    assert_eq!(unknown.len(), 1);
 }
 
 #[tokio::test]
@@ -51,23 +53,30 @@ async fn a_pod_has_the_images_user_a_config_that_is_one_and_time_to_drain() {
 }
 
 #[tokio::test]
-async fn keda_scales_the_deployment_by_what_is_visible_and_in_flight() {
-    let documents = yaml(&format!("{DIR}/scaledobject.yaml")).await;
-    let (scaled, authentication) = (&documents[0], &documents[1]);
-    let deployment = manifest("deployment.yaml").await;
+async fn keda_scales_the_deployment_by_what_the_hosts_say_they_need() {
+    let scaled = manifest("scaledobject.yaml").await;
+    let (deployment, service) = (manifest("deployment.yaml").await, manifest("service.yaml").await);
     assert_eq!(scaled["spec"]["scaleTargetRef"]["name"], deployment["metadata"]["name"]);
     assert!(deployment["spec"].get("replicas").is_none(), "KEDA and the deployment would both say how many");
     let trigger = &scaled["spec"]["triggers"][0];
-    assert_eq!(trigger["type"], "aws-sqs-queue");
-    assert_eq!(trigger["authenticationRef"]["name"], authentication["metadata"]["name"]);
+    assert_eq!(trigger["type"], "metrics-api");
     let metadata = trigger["metadata"].as_object().unwrap();
     assert!(metadata.values().all(Value::is_string), "KEDA takes texts alone: {metadata:?}");
-    assert_eq!((&metadata["queueLength"], &metadata["scaleOnInFlight"]), (&json!("500"), &json!("true")));
-    // The same queue as the host's.
-    let text = manifest("configmap.yaml").await["data"]["wasq.toml"].take();
-    let config = Config::parse(text.as_str().unwrap(), Path::new("configmap.yaml")).unwrap();
-    let queue = metadata["queueURL"].as_str().unwrap().rsplit('/').next().unwrap();
-    assert_eq!(config.queues.keys().collect::<Vec<_>>(), [queue]);
+    assert_eq!((&metadata["valueLocation"], &metadata["targetValue"]), (&json!("hosts_wanted"), &json!("1")));
+    // The host's own answer has it, and the Service leads to the port on which it is.
+    assert!(serde_json::to_value(Scale::of(&[], &BTreeMap::new(), Duration::from_secs(60))).unwrap()["hosts_wanted"] == 1);
+    let [name, namespace] = ["name", "namespace"].map(|key| service["metadata"][key].as_str().unwrap().to_owned());
+    let port = &service["spec"]["ports"][0];
+    let url = format!("http://{name}.{namespace}.svc.cluster.local:{}/scale", port["port"]);
+    assert_eq!(metadata["url"], url);
+    let pod = &deployment["spec"]["template"];
+    assert_eq!(port["targetPort"], pod["spec"]["containers"][0]["ports"][0]["name"]);
+    for (key, value) in service["spec"]["selector"].as_object().unwrap() {
+        assert_eq!(&pod["metadata"]["labels"][key], value);
+    }
+    let policy = manifest("networkpolicy.yaml").await;
+    let from = policy["spec"]["ingress"][0]["from"].to_string();
+    assert!(from.contains("\"keda\""), "{from}");
 }
 
 async fn manifest(name: &str) -> Value {

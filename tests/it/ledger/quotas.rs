@@ -75,11 +75,11 @@ fn pace(limit: &str) -> Pace {
 }
 
 pub async fn hosts_that_take_slots_at_once_never_take_the_same(hosts: &Hosts) {
-    let pace = pace("200/s");
+    let pace = pace("25/s");
     let takes = async |host, first: u32| {
         let mut taken = Vec::new();
         for n in first..first + 8 {
-            taken.extend(take(host, "r", pace, 1 + n % 5).await);
+            taken.extend(take(host, "r", pace, 1 + n % 2).await);
         }
         taken
     };
@@ -87,8 +87,8 @@ pub async fn hosts_that_take_slots_at_once_never_take_the_same(hosts: &Hosts) {
     all.extend(of_other);
     all.sort_unstable();
     assert!(all.len() >= 16, "{all:?}");
-    // Wall clocks have milliseconds.
-    let slack_ns = 2_000_000;
+    // Two clocks are read one after the other, and a busy machine may come between them.
+    let slack_ns = 30_000_000;
     let apart = all.windows(2).all(|pair| pair[1] + slack_ns >= pair[0] + pace.interval.as_nanos() as u64);
     assert!(apart, "two slots are closer than the interval: {all:?}");
 }
