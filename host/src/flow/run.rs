@@ -11,6 +11,7 @@ use super::outbox::{self, Finished, SendError};
 use super::pace::{self, Paced};
 use super::pending::{self, Pending};
 use super::plugin_attempt::PluginAttempt;
+use super::rate_limit;
 use super::wait::parking;
 use crate::admission::breaker::Admitted;
 use crate::admission::permits::Needs;

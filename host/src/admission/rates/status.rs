@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::bucket::Counts;
 use super::{Rate, Rates};
-use crate::admission::limit_key::LimitKey;
 
 /// Keys of a rate that are listed: those that most messages wait for, and then those that were used
 /// most.
