@@ -126,6 +126,7 @@ pub struct QueueRuntime {
     pub meters: Arc<QueueMeters>,
     /// The turns of its keys, where they take turns (`fair_by`).
     pub fair: Option<FairQueue>,
-    /// The room for those of its messages that wait in hand for a rate or their key (`limits.rate_waiting`).
+    /// The room for those of its messages that wait in hand, for a rate, their key or its turn
+    /// (`limits.rate_waiting`).
     pub waiting_room: Arc<Semaphore>,
 }
