@@ -145,7 +145,7 @@ fn config(rig: &Rig, more: &str) -> String {
 }
 
 fn grants(rig: &Rig) -> String {
-    let mut text = "[rates.partner]\nlimit = '20/s'\n".to_owned();
+    let mut text = "[rates.partner]\nlimit = '1000/s'\n".to_owned();
     for (plugin, variables) in SHOP {
         writeln!(text, "[plugins.{plugin}]\nallowed_outbound_hosts = ['{}']", rig.sink.origin()).unwrap();
         let variables = variables.iter().map(|(name, path)| format!("{name} = '{}'", rig.sink.url(path)));

@@ -177,7 +177,8 @@ async fn attempt(
         }
     };
     let Ok(permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
-        return Err(Exit::NoPermit);
+        // A host that ends leaves nothing hidden that another one could run.
+        return Err(if services.health.is_draining() { Exit::Interrupted } else { Exit::NoPermit });
     };
     let permits = permits?;
     // A host that stood still has not heard yet that its lease is over.

@@ -153,6 +153,10 @@ impl Health {
         self.lock().draining = true;
     }
 
+    pub fn is_draining(&self) -> bool {
+        self.lock().draining
+    }
+
     /// Whether the host should be sent work: plugins loaded, secrets known, ledger and queues
     /// answering.
     pub fn ready(&self) -> Verdict {

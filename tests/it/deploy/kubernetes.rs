@@ -64,7 +64,9 @@ async fn keda_scales_the_deployment_by_what_the_hosts_say_they_need() {
     assert!(metadata.values().all(Value::is_string), "KEDA takes texts alone: {metadata:?}");
     assert_eq!((&metadata["valueLocation"], &metadata["targetValue"]), (&json!("hosts_wanted"), &json!("1")));
     // The host's own answer has it, and the Service leads to the port on which it is.
-    assert!(serde_json::to_value(Scale::of(&[], &BTreeMap::new(), Duration::from_secs(60))).unwrap()["hosts_wanted"] == 1);
+    assert!(
+        serde_json::to_value(Scale::of(&[], &BTreeMap::new(), Duration::from_secs(60))).unwrap()["hosts_wanted"] == 1
+    );
     let [name, namespace] = ["name", "namespace"].map(|key| service["metadata"][key].as_str().unwrap().to_owned());
     let port = &service["spec"]["ports"][0];
     let url = format!("http://{name}.{namespace}.svc.cluster.local:{}/scale", port["port"]);

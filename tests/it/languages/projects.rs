@@ -70,8 +70,8 @@ async fn a_new_project_in_python_passes_its_test_builds_and_runs() {
     in_venv(wasq(["build"]).dir(&project)).check(0, &["built", "hello-py.wasm"]).await;
     check_greets(&project, "hello-py", "Hello, Ada!").await;
     in_venv(wasq(["build"]).dir(&project)).check(0, &["unchanged", "hello-py.wasm"]).await;
-    edit(&project.join("src/handler.py"), "import logging", "import logging\nimport requests");
-    let missing = ["no module named requests", "pyproject.toml", "failed"];
+    edit(&project.join("src/handler.py"), "import logging", "import logging\nimport nobody_has_this");
+    let missing = ["no module named nobody_has_this", "pyproject.toml", "failed"];
     in_venv(wasq(["build"]).dir(&project)).check(1, &missing).await;
 }
 
