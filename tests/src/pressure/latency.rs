@@ -211,14 +211,18 @@ impl Producer {
         Ok(all)
     }
 
+    /// What the messages have taken that have ended.
+    fn latencies(&self, sent: &HashMap<String, Instant>) -> Vec<Duration> {
+        let ended = self.ended.0.lock();
+        let took = |(name, sent): (&String, &Instant)| Some(ended.get(name)?.saturating_duration_since(*sent));
+        sent.iter().filter_map(took).collect()
+    }
+
     /// What each message has taken, from its send to the end of its handler's call.
     async fn all_ended(&self, sent: &HashMap<String, Instant>) -> Result<Vec<Duration>> {
         let from = clock::now();
         loop {
-            let ended = self.ended.0.lock();
-            let took = |(name, sent): (&String, &Instant)| Some(ended.get(name)?.saturating_duration_since(*sent));
-            let mut latencies: Vec<_> = sent.iter().filter_map(took).collect();
-            drop(ended);
+            let mut latencies = self.latencies(sent);
             if latencies.len() == sent.len() {
                 latencies.sort();
                 return Ok(latencies);

@@ -73,9 +73,8 @@ fn arrivals_and_the_time_to_the_end_are_of_what_goes_and_how_it_grows() {
 fn a_speed_is_of_the_last_minute() {
     let (mut reads, now) = (Reads::default(), clock::now());
     assert_eq!(reads.per_second(), None);
-    for second in 0..=120 {
-        let count = if second <= 60 { 0 } else { second - 60 };
-        reads.add(now + Duration::from_secs(second), count as f64);
+    for second in 0..=120_u64 {
+        reads.add(now + Duration::from_secs(second), second.saturating_sub(60) as f64);
     }
     assert_eq!(reads.per_second(), Some(1.0));
 }
