@@ -82,7 +82,7 @@ impl FairQueue {
             Err(answer) => answer,
         };
         let in_line = InLine(|| self.turns.leave(key, turn));
-        let answer = tokio::time::timeout_at(until, answer).await;
+        let answer = tokio::time::timeout_at(until, claimant.waits_for(answer)).await;
         drop(in_line);
         match answer {
             Ok(Ok(Answer::Granted(turn))) => Ok(turn),

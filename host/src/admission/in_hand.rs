@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wasq_core::message::UnixMs;
 
 use super::turns::KeyTurn;
@@ -34,19 +34,41 @@ pub struct Claimant<'a> {
     pub room: &'a Arc<Semaphore>,
 }
 
+impl Claimant<'_> {
+    /// The answer, once there is one. A message that waits in the place of a newer one goes over to the
+    /// room as soon as that one has left it; until then its queue receives one message less.
+    pub async fn waits_for<T>(&self, mut answer: oneshot::Receiver<T>) -> Result<T, oneshot::error::RecvError> {
+        if !self.in_hand.is_in(self.room) {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer,
+                permit = self.room.clone().acquire_owned() => {
+                    let permit = permit.expect("the semaphore is never closed");
+                    let before = std::mem::replace(&mut *self.in_hand.0.lock(), Held::Permit(permit));
+                    drop(before);
+                }
+            }
+        }
+        answer.await
+    }
+}
+
 impl InHand {
     pub fn new(permit: Option<OwnedSemaphorePermit>) -> Self {
         Self(Mutex::new(permit.map_or(Held::Nothing, Held::Permit)))
     }
 
+    fn is_in(&self, room: &Arc<Semaphore>) -> bool {
+        matches!(&*self.0.lock(), Held::Permit(permit) if Arc::ptr_eq(permit.semaphore(), room))
+    }
+
     /// Goes over to this room, if there is any left. The answer is whether it is there, or was
     /// before.
     pub fn wait_in(&self, room: &Arc<Semaphore>) -> bool {
-        let mut held = self.0.lock();
-        match &*held {
-            Held::Permit(permit) if Arc::ptr_eq(permit.semaphore(), room) => return true,
-            Held::Nothing | Held::Permit(_) | Held::Turn(_) => {}
+        if self.is_in(room) {
+            return true;
         }
+        let mut held = self.0.lock();
         match room.clone().try_acquire_owned() {
             Ok(permit) => {
                 *held = Held::Permit(permit);

@@ -146,7 +146,7 @@ impl Rates {
                 }
             };
             let in_line = InLine(|| self.leave(lacking, turn));
-            let answer = tokio::time::timeout_at(until, answer).await;
+            let answer = tokio::time::timeout_at(until, claimant.waits_for(answer)).await;
             drop(in_line);
             let state = &mut *self.state.lock();
             if let Ok(Ok(Answer::Granted(slot))) = answer {
