@@ -299,10 +299,12 @@ impl KeyedConcurrency {
 /// Attempts at once for one key.
 const KEYED_MAX: usize = 10_000;
 
-/// Keys of earlier versions that have no effect any more. A component that has one inside goes on working.
+/// Keys of earlier versions that have no effect any more. A component that has one inside goes on
+/// working.
 const RETIRED: [&str; 1] = ["empty_interfaces"];
 
-/// The manifest without the retired keys that it has; none where it has none, or is no manifest without them either.
+/// The manifest without the retired keys that it has; none where it has none, or is no manifest
+/// without them either.
 fn without_retired(text: &str) -> Option<Manifest> {
     let mut table: toml::Table = text.parse().ok()?;
     let had = table.len();

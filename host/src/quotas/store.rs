@@ -130,8 +130,9 @@ impl QuotaStore {
     }
 
     /// Leases a part of a pool, or gives it back. `shrink` gives up what the host has beyond the part,
-    /// as far as no run has it, and says what is left: it does so before others may have it. Where nothing changes, the lease is renewed only if it must be. The
-    /// answer is the part, and whether the lease was renewed.
+    /// as far as no run has it, and says what is left: it does so before others may have it. Where
+    /// nothing changes, the lease is renewed only if it must be. The answer is the part, and whether
+    /// the lease was renewed.
     ///
     /// # Errors
     /// The ledger does not answer, or not in time. Others may take the host for one that has as

@@ -123,7 +123,8 @@ fn split(name: &str) -> (String, String) {
     (name.to_owned(), version.to_owned())
 }
 
-/// Whether a version is of a series, such as `0.2.7` of `0.2`. A prerelease is of none: it promises nothing.
+/// Whether a version is of a series, such as `0.2.7` of `0.2`. A prerelease is of none: it promises
+/// nothing.
 fn is_compatible(version: &str, series: &str) -> bool {
     let patch = version.strip_prefix(series).and_then(|rest| rest.strip_prefix('.'));
     patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))

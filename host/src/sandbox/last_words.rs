@@ -70,7 +70,8 @@ impl LastWords {
     }
 }
 
-/// Whether a line is an error of Go's runtime, or has an error's name before its text, as in `TypeError: x is undefined`.
+/// Whether a line is an error of Go's runtime, or has an error's name before its text, as in
+/// `TypeError: x is undefined`.
 fn is_error(line: &str) -> bool {
     let line = line.strip_prefix("Uncaught ").unwrap_or(line);
     match line.split_once(": ") {
