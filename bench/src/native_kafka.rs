@@ -1,5 +1,5 @@
-//! The ceiling on Kafka: a plain consumer by rdkafka. Each poller is a member of the group; it parses and
-//! logs a message and stores its offset, which the client commits every 100 ms.
+//! The ceiling on Kafka: a plain consumer by rdkafka. Each poller is a member of the group; it
+//! parses and logs a message and stores its offset, which the client commits every 100 ms.
 
 #[cfg(feature = "kafka")]
 pub use with_librdkafka::{remove, run};

@@ -1,5 +1,5 @@
-//! The ceiling: a plain consumer on the same client library as the host's. On SQS, which is here, each poller receives ten, parses and logs, and
-//! deletes them in one call.
+//! The ceiling: a plain consumer on the same client library as the host's. On SQS, which is here,
+//! each poller receives ten, parses and logs, and deletes them in one call.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The ceiling on RabbitMQ: a plain consumer by lapin. Each poller has a channel with a prefetch of its
-//! own; it parses and logs a message, and acknowledges it.
+//! The ceiling on RabbitMQ: a plain consumer by lapin. Each poller has a channel with a prefetch of
+//! its own; it parses and logs a message, and acknowledges it.
 
 use std::sync::Arc;
 

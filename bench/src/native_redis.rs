@@ -1,5 +1,5 @@
-//! The ceiling on Redis: a plain consumer by the crate `redis`. Each poller has a connection of its own,
-//! reads ten entries, parses and logs each, and acknowledges and deletes it.
+//! The ceiling on Redis: a plain consumer by the crate `redis`. Each poller has a connection of its
+//! own, reads ten entries, parses and logs each, and acknowledges and deletes it.
 
 use std::sync::Arc;
 

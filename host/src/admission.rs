@@ -1,6 +1,6 @@
 //! What may run now: permits and the pools that plugins share, rates and pools of the whole fleet,
-//! concurrency by key, breakers of dependencies, and what operators have paused; and the messages that
-//! are hidden for one of these.
+//! concurrency by key, breakers of dependencies, and what operators have paused; and the messages
+//! that are hidden for one of these.
 
 pub mod breaker;
 mod departures;

@@ -232,11 +232,11 @@ pub struct QueueConfig {
     pub concurrency: usize,
     /// Whose runs get the host's permits first while they are short: 0 to 100. Default 0.
     pub priority: u32,
-    /// The share of the host's permits that is kept for its runs: 0 to 0.9. Default 0.1 at most, where
-    /// queues have different priorities.
+    /// The share of the host's permits that is kept for its runs: 0 to 0.9. Default 0.1 at most,
+    /// where queues have different priorities.
     pub min_share: Option<f64>,
-    /// What tells its messages apart that take turns, as `{/tenant}`: no key's messages wait behind all
-    /// of another's. Default: none, they go as they come.
+    /// What tells its messages apart that take turns, as `{/tenant}`: no key's messages wait behind
+    /// all of another's. Default: none, they go as they come.
     pub fair_by: Option<KeyTemplate>,
     /// Calls to receive that wait at once: 1 to 64. Default 8; the host uses fewer while little
     /// arrives.

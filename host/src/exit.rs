@@ -67,7 +67,8 @@ pub enum Exit {
     RateLimited { rate: String, remaining: Duration },
     /// No run: of its key as many messages run as its plugin may run, and none ends for so long.
     KeyLimited { remaining: Duration },
-    /// No run: more messages of its key wait on its queue than fit, and others' go first, for so long.
+    /// No run: more messages of its key wait on its queue than fit, and others' go first, for so
+    /// long.
     Yielded { remaining: Duration },
     /// No run: another delivery holds the key for so much longer.
     Busy { remaining: Duration },

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the AWS clients and the linters that the tests use, beside this script, and the programs that they start: Redis, PostgreSQL,
-# RabbitMQ, two brokers of Kafka's protocol, minisign, openssl, promtool, docker-compose, runc, Chromium, valgrind.
-# Does nothing when that is done already.
+# Installs the AWS clients and the linters that the tests use, beside this script, and the programs
+# that they start: Redis, PostgreSQL, RabbitMQ, two brokers of Kafka's protocol, minisign, openssl,
+# promtool, docker-compose, runc, Chromium, valgrind. Does nothing when that is done already.
 set -eu
 cd "$(dirname "$0")"
 

@@ -1,5 +1,5 @@
-//! What goes wrong with any broker: what is done comes again, a dead letter cannot be sent, a replay
-//! is made twice. The calls to SQS that fail have tests of their own, in `faults_queue.rs`.
+//! What goes wrong with any broker: what is done comes again, a dead letter cannot be sent, a
+//! replay is made twice. The calls to SQS that fail have tests of their own, in `faults_queue.rs`.
 
 use std::time::Duration;
 

@@ -116,8 +116,8 @@ impl TestBroker {
         }
     }
 
-    /// Whether it writes to its disk later than it has said that it has a message. What it says in the
-    /// moment before it is killed must reach nobody, then.
+    /// Whether it writes to its disk later than it has said that it has a message. What it says in
+    /// the moment before it is killed must reach nobody, then.
     pub fn writes_late(&self) -> bool {
         self.broker == Broker::Kafka
     }

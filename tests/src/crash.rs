@@ -1,6 +1,6 @@
-//! A supervisor: it runs real hosts over a broker and a ledger, kills, stops and ends them while they
-//! work, cuts and delays their connections, kills the broker, and then holds what the ledger says
-//! against what an independent sink saw.
+//! A supervisor: it runs real hosts over a broker and a ledger, kills, stops and ends them while
+//! they work, cuts and delays their connections, kills the broker, and then holds what the ledger
+//! says against what an independent sink saw.
 
 pub mod hosts;
 pub mod proxy;

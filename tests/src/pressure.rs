@@ -43,15 +43,16 @@ const WARM_UP: Duration = Duration::from_secs(5);
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Measure how exactly real hosts keep to a rate, and whether they exceed a pool; or what a flood does
-/// to the latency of others.
+/// Measure how exactly real hosts keep to a rate, and whether they exceed a pool; or what a flood
+/// does to the latency of others.
 ///
 /// They have more messages than the rate allows. Fails where the calls in the time that is measured
 /// differ by more than 2 % from the rate, or more were open at once than the pool has permits.
 #[derive(clap::Args)]
 pub struct Pressure {
-    /// What is measured. `priority`: payments' p99 while analytics floods the host, which may be 1.2
-    /// times what it is alone. `fairness`: tenants' p99 while one sends 100 times as much, which may be
+    /// What is measured. `priority`: payments' p99 while analytics floods the host, which may be
+    /// 1.2 times what it is alone. `fairness`: tenants' p99 while one sends 100 times as much,
+    /// which may be
     /// 1.5 times. Only `--seconds`, `--without` and `--wasq` count for these.
     #[arg(long, value_enum, default_value_t)]
     measure: Measure,

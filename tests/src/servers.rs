@@ -113,8 +113,8 @@ impl Server {
         rabbitmq::ctl(self.dir.path(), self.port, arguments)
     }
 
-    /// Has a RabbitMQ's new quorum queues on disk. That there is one is on disk a moment later only: a
-    /// server that is killed before has an empty one, whose log is nobody's.
+    /// Has a RabbitMQ's new quorum queues on disk. That there is one is on disk a moment later
+    /// only: a server that is killed before has an empty one, whose log is nobody's.
     ///
     /// # Errors
     /// As [`Server::rabbitmqctl`].
@@ -122,8 +122,8 @@ impl Server {
         self.rabbitmqctl(&["eval", "ok = dets:sync(ra_directory_reverse)."]).map(drop)
     }
 
-    /// Messages in a RabbitMQ's queue: those that wait, and those that consumers have. AMQP does not
-    /// tell of these, and the lists of `rabbitmqctl` are some seconds old for a quorum queue.
+    /// Messages in a RabbitMQ's queue: those that wait, and those that consumers have. AMQP does
+    /// not tell of these, and the lists of `rabbitmqctl` are some seconds old for a quorum queue.
     ///
     /// # Errors
     /// As [`Server::rabbitmqctl`].
@@ -148,7 +148,8 @@ impl Server {
         Self::start(Kind::Kafka, &[], dir)
     }
 
-    /// Waits until a Kafka has a topic on disk, and with it all that it was sent before that was made.
+    /// Waits until a Kafka has a topic on disk, and with it all that it was sent before that was
+    /// made.
     ///
     /// # Errors
     /// If it does not write.

@@ -1,5 +1,5 @@
-//! `/limits`: what the whole fleet may do and each key, and who does it; and setting it while the hosts
-//! run.
+//! `/limits`: what the whole fleet may do and each key, and who does it; and setting it while the
+//! hosts run.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -2,12 +2,12 @@
 //! one by one.
 //!
 //! A breaker belongs to one plugin and one of its dependencies: the guest names the dependency, so
-//! its word must not hold back other plugins. Where the plugin keeps to a rate by key, it belongs to
-//! that key, too. Plugin and key are the breaker's [`scope`]. The flow asks [`Breakers::admit`]
-//! before each run and says afterwards what the run found. `breaker_failures` failures in a row open
-//! a breaker, and so does one that says when to come again. When its wait is over, one run is let
-//! through as the probe; the others wait until it has ended. A probe that fails doubles the wait,
-//! and a run that succeeds closes all breakers of its scope.
+//! its word must not hold back other plugins. Where the plugin keeps to a rate by key, it belongs
+//! to that key, too. Plugin and key are the breaker's [`scope`]. The flow asks [`Breakers::admit`]
+//! before each run and says afterwards what the run found. `breaker_failures` failures in a row
+//! open a breaker, and so does one that says when to come again. When its wait is over, one run is
+//! let through as the probe; the others wait until it has ended. A probe that fails doubles the
+//! wait, and a run that succeeds closes all breakers of its scope.
 //!
 //! [`fleet`] has all hosts see the same: then a host probes only when it has leave.
 

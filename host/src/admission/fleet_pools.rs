@@ -53,7 +53,8 @@ struct LeaseState {
     /// The permits that are in use, and those that a run can take.
     leased: usize,
     /// How many runs may have one. It is less than what is leased where others wait, or have had
-    /// them since the lease was over: then the next permits that runs give back are not taken again.
+    /// them since the lease was over: then the next permits that runs give back are not taken
+    /// again.
     may_use: usize,
     /// When the lease is over, unless it is renewed.
     ends_at: Instant,

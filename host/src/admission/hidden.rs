@@ -23,8 +23,8 @@ use super::rates::BucketId;
 
 /// How often the host looks whether something is gone.
 const LOOK: Duration = Duration::from_millis(100);
-/// After it has shown messages of which only so many can go on, it waits for so long until they have
-/// been received.
+/// After it has shown messages of which only so many can go on, it waits for so long until they
+/// have been received.
 const RECEIVED_IN: Duration = Duration::from_millis(300);
 /// What returns by itself within this time is not shown earlier.
 const SOON: Duration = Duration::from_millis(700);

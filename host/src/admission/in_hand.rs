@@ -1,6 +1,6 @@
-//! The right to have deliveries in hand: a permit of their queue's `concurrency`, or one of the room
-//! for those that wait, for a rate or for their key. A message that waits gives the first up for the
-//! second, so that its queue goes on receiving what can run.
+//! The right to have deliveries in hand: a permit of their queue's `concurrency`, or one of the
+//! room for those that wait, for a rate or for their key. A message that waits gives the first up
+//! for the second, so that its queue goes on receiving what can run.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ pub struct Claimant<'a> {
 }
 
 impl Claimant<'_> {
-    /// The answer, once there is one. A message that waits in the place of a newer one goes over to the
-    /// room as soon as that one has left it; until then its queue receives one message less.
+    /// The answer, once there is one. A message that waits in the place of a newer one goes over to
+    /// the room as soon as that one has left it; until then its queue receives one message less.
     pub async fn waits_for<T>(&self, mut answer: oneshot::Receiver<T>) -> Result<T, oneshot::error::RecvError> {
         if !self.in_hand.is_in(self.room) {
             tokio::select! {

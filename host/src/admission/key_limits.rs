@@ -4,8 +4,9 @@
 //! The flow asks [`KeyLimits::acquire`] before a message is claimed. A key's permits are a
 //! semaphore; a fleet's are what this host has leased of a pool of the key's own
 //! ([`super::fleet_pools`]). A message that finds no permit waits in hand, in a line in which the
-//! one that was sent first goes first, or is hidden. One task ([`KeyLimits::keep`]) gives what comes
-//! free to the first in line, and keeps the leases. A key that nothing waits for costs no task.
+//! one that was sent first goes first, or is hidden. One task ([`KeyLimits::keep`]) gives what
+//! comes free to the first in line, and keeps the leases. A key that nothing waits for costs no
+//! task.
 
 mod entry;
 mod keys;

@@ -1,5 +1,5 @@
-//! What is remembered of keys, in bounded memory: for a new one, an idle one that was used longest ago
-//! is forgotten.
+//! What is remembered of keys, in bounded memory: for a new one, an idle one that was used longest
+//! ago is forgotten.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -42,7 +42,8 @@ impl<K: Clone + Eq + Hash, V> Remembered<K, V> {
         self.by_key.len()
     }
 
-    /// Sees to it that the key is there or has room. None where there is none: all others are in use.
+    /// Sees to it that the key is there or has room. None where there is none: all others are in
+    /// use.
     pub fn make_room(&mut self, key: &K, is_idle: impl Fn(&V) -> bool) -> Option<Room<K, V>> {
         if self.by_key.contains_key(key) || self.by_key.len() < self.most {
             return Some(Room::Free);

@@ -1,10 +1,10 @@
-//! Turns: which key's message goes next, of those that wait on one queue. There are as many turns at
-//! once as the queue's `concurrency`, and a message has its turn until it is settled.
+//! Turns: which key's message goes next, of those that wait on one queue. There are as many turns
+//! at once as the queue's `concurrency`, and a message has its turn until it is settled.
 //!
 //! The key with the fewest turns goes first, and of equal ones the one that was served longest ago;
-//! within a key the message that was sent first. A part of the turns is kept for keys that have less
-//! than an equal share. So whoever has few messages finds a turn at once, although another key's
-//! messages would take all.
+//! within a key the message that was sent first. A part of the turns is kept for keys that have
+//! less than an equal share. So whoever has few messages finds a turn at once, although another
+//! key's messages would take all.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -91,8 +91,8 @@ impl Turns {
         self.0.lock().next()
     }
 
-    /// The message's turn, where it has one now; else a place in its key's line. `has_room` goes over
-    /// to the room of those that wait, if there is any left.
+    /// The message's turn, where it has one now; else a place in its key's line. `has_room` goes
+    /// over to the room of those that wait, if there is any left.
     ///
     /// # Errors
     /// For how long the message is to be hidden.
@@ -244,8 +244,8 @@ impl State {
     }
 
     fn past(&mut self, key: &LimitKey, now: Instant) -> &mut Past {
-        // Those that are active stay in use, so they are never the oldest for long. What is forgotten
-        // of one is only how long its messages wait.
+        // Those that are active stay in use, so they are never the oldest for long. What is
+        // forgotten of one is only how long its messages wait.
         let _room = self.past.make_room(key, |_| true);
         self.past.touch(key, || Past {
             returns: Returns::new(now),

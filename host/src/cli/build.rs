@@ -22,8 +22,9 @@ pub const OUT_DIR: &str = ".wasq/plugins";
 
 /// Compile the handler projects under a directory into plugins.
 ///
-/// A handler project is a directory with a plugin.toml and a Cargo.toml, a package.json or a pyproject.toml; or with a `[build]` command in its
-/// plugin.toml. Each becomes one NAME.wasm, with its manifest inside. What has not changed is not compiled again.
+/// A handler project is a directory with a plugin.toml and a Cargo.toml, a package.json or a
+/// pyproject.toml; or with a `[build]` command in its plugin.toml. Each becomes one NAME.wasm, with
+/// its manifest inside. What has not changed is not compiled again.
 #[derive(Args)]
 pub struct Build {
     /// The directory to look in.

@@ -28,8 +28,8 @@ const SETTLE: Duration = Duration::from_millis(150);
 /// Everything is on this machine: an SQS-compatible queue at 9324 that any AWS client can send to,
 /// its data under .wasq, and the host with its admin port at 9325. What the manifests ask for is
 /// granted. With a wasq.toml in DIR its queues and settings are used; else there is one queue,
-/// `jobs`, with the DLQ `jobs-dlq`. With `--broker` the queues are on a server of yours instead, by the
-/// same names; what is missing there is made.
+/// `jobs`, with the DLQ `jobs-dlq`. With `--broker` the queues are on a server of yours instead, by
+/// the same names; what is missing there is made.
 ///
 ///   aws sqs send-message --endpoint-url http://127.0.0.1:9324 \
 ///     --queue-url http://127.0.0.1:9324/000000000000/jobs --message-body '{"name":"Ada"}' \
@@ -119,8 +119,8 @@ impl Dev {
         config.secrets_aws = Some(config.aws.clone());
         config.aws.endpoint_url = Some(endpoint_url.to_owned());
         for (name, queue) in &mut config.queues {
-            // A broker and a URL are production's; here each queue is a local one by its name, or on
-            // the server that the command line names.
+            // A broker and a URL are production's; here each queue is a local one by its name, or
+            // on the server that the command line names.
             let here = match self.server.location(name)? {
                 None => QueueConfig::default(),
                 Some(location) => on_server(name, &location)?,

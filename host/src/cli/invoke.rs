@@ -32,8 +32,8 @@ const PROFILE_TICK: Duration = Duration::from_micros(100);
 ///
 /// Prints the outcome, the time, the memory and what was put into the outbox; the handler's logs go
 /// to stderr. Exits with 0 if the handler is done, else with 1. What the manifest asks for is
-/// granted; with --config, what that grants. Compiled code is kept in the config's compile_cache, or
-/// in the user's directory for caches.
+/// granted; with --config, what that grants. Compiled code is kept in the config's compile_cache,
+/// or in the user's directory for caches.
 #[derive(Args)]
 pub struct Invoke {
     /// The plugin.

@@ -1,5 +1,5 @@
-//! `wasq limits`: what the whole fleet may do and each key, and who does it; and setting it while the
-//! hosts run.
+//! `wasq limits`: what the whole fleet may do and each key, and who does it; and setting it while
+//! the hosts run.
 
 use std::process::ExitCode;
 
@@ -20,8 +20,8 @@ use crate::admission::permits::QueueShare;
 use crate::admission::rates::RateStatus;
 use crate::quotas::limit_document::{LimitName, SetLimit};
 
-/// List the rates and the pools of the whole fleet, and the concurrency of keys: limit, use, who waits,
-/// who has what.
+/// List the rates and the pools of the whole fleet, and the concurrency of keys: limit, use, who
+/// waits, who has what.
 ///
 /// Starts and waiting messages are those of the host that is asked. What each host has of a pool is
 /// read from the ledger.

@@ -8,8 +8,9 @@ use clap::{Args, ValueEnum};
 
 /// Make a handler project.
 ///
-/// The project has a handler, its manifest (plugin.toml) and a native test. Until the SDKs are published it depends on its own by path,
-/// beside the source that this binary was built from, or by git; --sdk says where.
+/// The project has a handler, its manifest (plugin.toml) and a native test. Until the SDKs are
+/// published it depends on its own by path, beside the source that this binary was built from, or
+/// by git; --sdk says where.
 ///
 ///   wasq new hello && cd hello
 ///   cargo test                   or: npm install && npm test

@@ -16,8 +16,8 @@ const FILES: [(&str, &str); 4] = [
 
 /// Print the contract between host and handler (WIT), or write its whole package.
 ///
-/// A handler in a language without an SDK is built against it: bindings for the world `worker`, or `worker-http` for one that calls out,
-/// export `message-handler`. The package needs no other one.
+/// A handler in a language without an SDK is built against it: bindings for the world `worker`, or
+/// `worker-http` for one that calls out, export `message-handler`. The package needs no other one.
 #[derive(Args)]
 pub struct Wit {
     /// Write the package into this directory, with the part of WASI that it uses.

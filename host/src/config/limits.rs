@@ -124,27 +124,27 @@ pub struct Limits {
     /// long may it take after a resume: 1 s to 12 h. Default 60 s; at first it is 5 s.
     #[serde(with = "humantime_serde")]
     pub pause_hold: Duration,
-    /// How long a message waits in hand for its rates or its key: 0 s to 1 h. Default 5 s. One that has to wait
-    /// for longer is hidden.
+    /// How long a message waits in hand for its rates or its key: 0 s to 1 h. Default 5 s. One that
+    /// has to wait for longer is hidden.
     #[serde(with = "humantime_serde")]
     pub rate_wait: Duration,
-    /// How long a message that has to wait for a rate or its key is hidden at most before it is looked at
-    /// again: 1 s to 12 h. Default 5 min.
+    /// How long a message that has to wait for a rate or its key is hidden at most before it is
+    /// looked at again: 1 s to 12 h. Default 5 min.
     #[serde(with = "humantime_serde")]
     pub rate_hold: Duration,
-    /// Messages of one queue that wait in hand for their rates or keys, beside its `concurrency`: 1 to
-    /// 100,000. Default 256.
+    /// Messages of one queue that wait in hand for their rates or keys, beside its `concurrency`: 1
+    /// to 100,000. Default 256.
     pub rate_waiting: usize,
     /// Keys of one rate that the host remembers: 100 to 1,000,000. Default 10,000.
     pub rate_keys: usize,
-    /// Hidden messages that the host remembers, to show them again when what holds them back is gone:
-    /// 0 to 1,000,000. Default 10,000.
+    /// Hidden messages that the host remembers, to show them again when what holds them back is
+    /// gone: 0 to 1,000,000. Default 10,000.
     pub hidden_messages: usize,
     /// Keys of keyed concurrency, of all plugins, that the host remembers, and of each queue with
     /// `fair_by`: 100 to 1,000,000. Default 10,000.
     pub concurrency_keys: usize,
-    /// Messages of one queue with `fair_by` that the host has hidden because others of their key wait:
-    /// 100 to 100,000. Default 20,000. SQS has 120,000 in flight.
+    /// Messages of one queue with `fair_by` that the host has hidden because others of their key
+    /// wait: 100 to 100,000. Default 20,000. SQS has 120,000 in flight.
     pub fair_hidden: usize,
     /// Keys of one plugin's messages that `wasq top` ranks, by each of its measures, where the
     /// manifest has a `cost_key`: 1 to 1,000. Default 100.
@@ -152,8 +152,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How long a message may be in hand beside its run: it waits for its key's turn, for a permit of
-    /// its key, for its rates and for its other permits, and it is settled.
+    /// How long a message may be in hand beside its run: it waits for its key's turn, for a permit
+    /// of its key, for its rates and for its other permits, and it is settled.
     pub fn in_hand_beside_run(&self) -> Duration {
         self.rate_wait * 3 + self.permit_wait + self.settle_grace
     }

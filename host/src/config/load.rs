@@ -89,7 +89,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The defaults of queues that keep an order, as FIFO queues do, where nothing that is `said` says otherwise.
+    /// The defaults of queues that keep an order, as FIFO queues do, where nothing that is `said`
+    /// says otherwise.
     fn set_fifo_defaults(&mut self, said: &toml::Table) {
         for (name, queue) in self.queues.iter_mut().filter(|(name, queue)| queue.location(name).keeps_order()) {
             let said = said.get("queues").and_then(|queues| queues.get(name)?.get("unroutable_after"));

@@ -25,8 +25,8 @@ pub struct Telemetry {
     /// milliseconds, goes before it.
     #[serde(with = "humantime_serde")]
     pub export_interval: Duration,
-    /// In what time a backlog is to be worked off: `/scale` wants as many hosts as that takes. 10 s to
-    /// 1 day. Default 2 min.
+    /// In what time a backlog is to be worked off: `/scale` wants as many hosts as that takes. 10 s
+    /// to 1 day. Default 2 min.
     #[serde(with = "humantime_serde")]
     pub backlog_target: Duration,
     /// Whether metrics are written to stdout every minute for CloudWatch, in its embedded metric

@@ -60,8 +60,8 @@ pub enum RedriveError {
 /// With fewer receives than this the waits that count no attempt may well use up a redrive policy.
 const RECEIVES_ENOUGH: u32 = 500;
 
-/// For how long a message may be in hand beside its run: it waits for a permit, it is settled, or it
-/// is hidden.
+/// For how long a message may be in hand beside its run: it waits for a permit, it is settled, or
+/// it is hidden.
 const RUN_MARGIN: Duration = Duration::from_secs(2 * 60);
 
 /// Where a queue's failed messages go: by us, and by SQS.

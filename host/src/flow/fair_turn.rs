@@ -1,4 +1,5 @@
-//! Fairness between the keys of a queue: a message waits for its key's turn before its plugins see it.
+//! Fairness between the keys of a queue: a message waits for its key's turn before its plugins see
+//! it.
 
 use wasq_core::message::Message;
 

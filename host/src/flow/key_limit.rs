@@ -10,7 +10,8 @@ use crate::admission::limit_key::LimitKey;
 use crate::exit::Exit;
 use crate::plugins::Plugin;
 
-/// A permit of the message's key, once there is one. None where its plugin has no keyed concurrency.
+/// A permit of the message's key, once there is one. None where its plugin has no keyed
+/// concurrency.
 pub async fn permit_for(
     plugin_attempt: &PluginAttempt<'_>,
     message: &Message,

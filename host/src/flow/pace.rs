@@ -1,6 +1,6 @@
 //! What a message waits for before it is claimed: a permit of its key, then a slot of each rate. It
-//! holds no permit of the host meanwhile. Its permits may take their time after that, so what it has
-//! is looked at again before the run.
+//! holds no permit of the host meanwhile. Its permits may take their time after that, so what it
+//! has is looked at again before the run.
 
 use std::sync::Arc;
 

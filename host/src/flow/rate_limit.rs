@@ -45,8 +45,8 @@ pub fn bucket_of(services: &Services, message: &Message, plugin: &Plugin, rate: 
     buckets(services, message, plugin).into_iter().find(|bucket| services.rates.name(bucket) == rate)
 }
 
-/// The permits of a run whose slots are still good. Permits may have taken their time, and a slot is
-/// lost soon: who needs a new one and does not get it at once lets go of its permits meanwhile.
+/// The permits of a run whose slots are still good. Permits may have taken their time, and a slot
+/// is lost soon: who needs a new one and does not get it at once lets go of its permits meanwhile.
 pub async fn in_time(
     plugin_attempt: &PluginAttempt<'_>,
     message: &Message,

@@ -82,8 +82,8 @@ impl Operation {
 }
 
 impl Settler {
-    /// `hidden` hears of the messages that something holds back; at most `at_once` of them are shown
-    /// again at once.
+    /// `hidden` hears of the messages that something holds back; at most `at_once` of them are
+    /// shown again at once.
     pub fn start(queue: Arc<dyn Queue>, meters: Arc<QueueMeters>, hidden: Arc<HiddenMessages>, at_once: usize) -> Self {
         let (items, waiting) = mpsc::channel(WAITING);
         let times = Arc::new(Mutex::new(Times::default()));

@@ -1,6 +1,6 @@
 //! The task that keeps what the whole fleet may do: slots of rates, leases of the fleet's pools and
-//! keys, what operators have set of these, and breakers; that gives keys' permits to the messages that
-//! wait for them, and shows messages again when nothing holds them back any more.
+//! keys, what operators have set of these, and breakers; that gives keys' permits to the messages
+//! that wait for them, and shows messages again when nothing holds them back any more.
 
 use std::sync::Arc;
 

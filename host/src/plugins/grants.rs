@@ -2,8 +2,8 @@
 //!
 //! Nothing is granted by itself. A manifest's lists are requests; the operator's config answers
 //! them plugin by plugin, or accepts them all with `grant_all`. A secret is granted by the header
-//! that the operator puts it into. Files and sockets are never granted. A component may import them,
-//! and whatever else it was not granted: no directory is open, and every call is denied.
+//! that the operator puts it into. Files and sockets are never granted. A component may import
+//! them, and whatever else it was not granted: no directory is open, and every call is denied.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -65,8 +65,8 @@ fn check_secrets(manifest: &Manifest, grants: &Grants, grant_all: bool) -> Resul
     Err(Reason::NoSecret { name: manifest.name.clone(), secret: secret.clone(), destination: destination.to_owned() })
 }
 
-/// The import of `wasi:http` of a component that may call nobody. Its calls are denied: libraries and
-/// language runtimes import it without need.
+/// The import of `wasi:http` of a component that may call nobody. Its calls are denied: libraries
+/// and language runtimes import it without need.
 pub fn denied_import<'a>(grants: &Grants, imports: &'a [String]) -> Option<&'a String> {
     imports.iter().find(|import| grants.hosts.is_empty() && import.starts_with("wasi:http/outgoing-handler@"))
 }

@@ -29,6 +29,7 @@ pub struct QueueReport {
     pub concurrency: usize,
     /// Messages that it has settled for good in a second, over the last minute.
     pub departures_per_s: f64,
-    /// What has held messages back lately: `rate:NAME`, `pool:NAME`, `breaker:PLUGIN`, `pause:TARGET`.
+    /// What has held messages back lately: `rate:NAME`, `pool:NAME`, `breaker:PLUGIN`,
+    /// `pause:TARGET`.
     pub limited_by: BTreeSet<String>,
 }

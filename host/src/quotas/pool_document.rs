@@ -57,8 +57,8 @@ pub struct Need {
 /// What a host may have now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// How many of its runs may have one. What is in use beyond that stays the host's until the runs
-    /// give it back.
+    /// How many of its runs may have one. What is in use beyond that stays the host's until the
+    /// runs give it back.
     pub permits: usize,
     /// Others wait for some, or it waits itself: it should look again soon.
     pub is_contended: bool,
@@ -100,8 +100,8 @@ impl PoolDocument {
         Part { permits, is_contended: others_wait || need.wants > permits, hosts: claimants.max(1) }
     }
 
-    /// With this host's lease renewed; or ended, where it has and wants nothing. The time is only for
-    /// a document that was forgotten meanwhile, so that its beats are others than before.
+    /// With this host's lease renewed; or ended, where it has and wants nothing. The time is only
+    /// for a document that was forgotten meanwhile, so that its beats are others than before.
     pub fn renewed(mut self, me: &str, permits: usize, wants: usize, dead: &[String], now: UnixMs) -> Self {
         self.beats = (self.beats + 1).max(now.0);
         self.hosts.retain(|host, _| !dead.contains(host));

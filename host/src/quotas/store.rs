@@ -60,8 +60,8 @@ impl QuotaStore {
         in_time(change(&*self.documents, &id, decide)).await
     }
 
-    /// Says what has become of breakers, and hears of those that are open, at which time of the wall
-    /// clock.
+    /// Says what has become of breakers, and hears of those that are open, at which time of the
+    /// wall clock.
     ///
     /// # Errors
     /// The ledger does not answer, or not in time.
@@ -129,10 +129,10 @@ impl QuotaStore {
         .await
     }
 
-    /// Leases a part of a pool, or gives it back. `shrink` gives up what the host has beyond the part,
-    /// as far as no run has it, and says what is left: it does so before others may have it. Where
-    /// nothing changes, the lease is renewed only if it must be. The answer is the part, and whether
-    /// the lease was renewed.
+    /// Leases a part of a pool, or gives it back. `shrink` gives up what the host has beyond the
+    /// part, as far as no run has it, and says what is left: it does so before others may have it.
+    /// Where nothing changes, the lease is renewed only if it must be. The answer is the part, and
+    /// whether the lease was renewed.
     ///
     /// # Errors
     /// The ledger does not answer, or not in time. Others may take the host for one that has as

@@ -111,7 +111,8 @@ fn request(message: Message, state: &State) -> wasmtime::Result<Request<Full<Byt
         request = request.header("traceparent", text(traceparent));
     }
     for attribute in message.attributes {
-        // SQS's names are header names, too. Another broker's may not be: such an attribute is left out.
+        // SQS's names are header names, too. Another broker's may not be: such an attribute is left
+        // out.
         let Ok(name) = HeaderName::try_from(format!("wasq-attribute-{}", attribute.name)) else { continue };
         request = request.header(
             name,

@@ -135,8 +135,8 @@ impl State {
         Ok(self.send(queue, kind, body, options.as_ref(), role))
     }
 
-    /// Keeps a message until the handler has succeeded. It may be a member of a group, or what follows
-    /// one.
+    /// Keeps a message until the handler has succeeded. It may be a member of a group, or what
+    /// follows one.
     pub(super) fn send(
         &mut self,
         queue: String,

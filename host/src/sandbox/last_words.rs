@@ -49,7 +49,8 @@ impl LastWords {
                 self.error = Some(text);
                 self.reading = Reading::Lines;
             }
-            // An error may have another one as its cause: the last traceback is of what was raised in the end.
+            // An error may have another one as its cause: the last traceback is of what was raised
+            // in the end.
             Reading::Lines if text.starts_with("Traceback (most recent call last)") => {
                 self.reading = Reading::Traceback;
             }

@@ -1,5 +1,5 @@
-//! How a handler wants a message sent. The contract has it as a resource, which bindings and imports
-//! share.
+//! How a handler wants a message sent. The contract has it as a resource, which bindings and
+//! imports share.
 
 use wasq_core::message::Attributes;
 

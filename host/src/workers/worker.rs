@@ -261,8 +261,8 @@ enum Polled {
     Failed,
 }
 
-/// On a queue that keeps an order, one list a message group, in the order of receipt; elsewhere each
-/// delivery for itself, and so is one without a group.
+/// On a queue that keeps an order, one list a message group, in the order of receipt; elsewhere
+/// each delivery for itself, and so is one without a group.
 fn in_groups(deliveries: Vec<Delivery>, ordered: bool) -> Vec<Vec<Delivery>> {
     let mut groups: Vec<Vec<Delivery>> = Vec::new();
     for delivery in deliveries {

@@ -58,8 +58,8 @@ impl Producer {
             .set("enable.idempotence", "true")
             .set("message.timeout.ms", SEND_TIMEOUT.as_millis().to_string())
             .set("request.timeout.ms", SEND_TIMEOUT.as_millis().to_string())
-            // A topic that was deleted is missed within the time of one message. One that is made again is
-            // not: what is missing is looked for with the next refresh only.
+            // A topic that was deleted is missed within the time of one message. One that is made
+            // again is not: what is missing is looked for with the next refresh only.
             .set("topic.metadata.propagation.max.ms", "1000")
             .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS.to_string())
             .set("linger.ms", LINGER_MS.to_string())
@@ -112,8 +112,8 @@ impl Producer {
         }
     }
 
-    /// Makes another client where this one has met a fatal error, such as a sequence of messages that
-    /// Kafka has lost, or where Kafka refuses it as the producer that it says it is.
+    /// Makes another client where this one has met a fatal error, such as a sequence of messages
+    /// that Kafka has lost, or where Kafka refuses it as the producer that it says it is.
     fn replace_if_over(&self, over: &Arc<FutureProducer<Sender>>, error: &KafkaError) {
         let refused = error.rdkafka_error_code().filter(|code| is_of_its_identity(*code));
         let fatal = over.client().fatal_error().map(|(code, _)| code);
@@ -130,9 +130,9 @@ impl Producer {
     }
 }
 
-/// Whether Kafka refuses the producer's id, epoch or sequence. The client goes on with a higher epoch
-/// after a message that was not answered in time. A broker that does not know of that takes nothing
-/// from it any more.
+/// Whether Kafka refuses the producer's id, epoch or sequence. The client goes on with a higher
+/// epoch after a message that was not answered in time. A broker that does not know of that takes
+/// nothing from it any more.
 fn is_of_its_identity(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// From src/handler.ts (or .js) to dist/NAME.wasm: bundles, and makes a component of it. `wasq build` calls it, and puts the
-// manifest inside.
+// From src/handler.ts (or .js) to dist/NAME.wasm: bundles, and makes a component of it. `wasq
+// build` calls it, and puts the manifest inside.
 
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// The export of a component, and the host behind it: the only file that the contract's modules are imported in, but for
-// wasi-http.js. `wasq-build` makes the component's entry from it.
+// The export of a component, and the host behind it: the only file that the contract's modules are
+// imported in, but for wasi-http.js. `wasq-build` makes the component's entry from it.
 
 import * as delivery from 'wasq:worker/delivery@0.2.0';
 import * as groups from 'wasq:worker/groups@0.2.0';

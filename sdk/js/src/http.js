@@ -1,4 +1,5 @@
-// HTTP to the hosts that the manifest's allowed_outbound_hosts names. It blocks: a handler has its instance to itself.
+// HTTP to the hosts that the manifest's allowed_outbound_hosts names. It blocks: a handler has its
+// instance to itself.
 
 import { Failure, retry, unavailable } from './failure.js';
 import { encodeJson, decodeJson, decodeText, encodeText } from './json.js';

@@ -1,4 +1,5 @@
-// JSON to and from bytes, with faults that never quote a body: reasons are logged, and bodies must not be.
+// JSON to and from bytes, with faults that never quote a body: reasons are logged, and bodies must
+// not be.
 
 import { reject } from './failure.js';
 

@@ -1,5 +1,5 @@
-// Types of bodies that are there at run time. Each follows Standard Schema (https://standardschema.dev), so that a schema of zod,
-// valibot or arktype can stand in its place.
+// Types of bodies that are there at run time. Each follows Standard Schema
+// (https://standardschema.dev), so that a schema of zod, valibot or arktype can stand in its place.
 
 const schema = (validate, isOptional = false) => ({
   '~standard': { version: 1, vendor: 'wasq', validate },

@@ -1,4 +1,5 @@
-// Handlers in a test of Node's own runner: a host in memory that records what the handler asked of it. No WebAssembly.
+// Handlers in a test of Node's own runner: a host in memory that records what the handler asked of
+// it. No WebAssembly.
 
 import { Failure } from './failure.js';
 import { Handler, run } from './handler.js';

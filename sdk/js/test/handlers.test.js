@@ -1,4 +1,5 @@
-// What handlers meet in a test of their own. How the same looks to the host, tests/it/languages shows.
+// What handlers meet in a test of their own. How the same looks to the host, tests/it/languages
+// shows.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,5 @@
-//! The host, from inside a component: what `wit/worker.wit` has the host offer, in this crate's own types.
+//! The host, from inside a component: what `wit/worker.wit` has the host offer, in this crate's own
+//! types.
 
 use std::time::Duration;
 

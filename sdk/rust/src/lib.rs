@@ -26,8 +26,8 @@
 //!     }
 //!     let charge: Charge = cx.once("charge", || {
 //!         let request = cx.http().post(cx.variable("pay_api")?).idempotency_key_for("charge");
-//!         Ok(request.json(&serde_json::json!({"cents": order.total_cents})).send()?.error_for_status()?.json()?)
-//!     })?;
+//!         Ok(request.json(&serde_json::json!({"cents":
+//! order.total_cents})).send()?.error_for_status()?.json()?)     })?;
 //!     cx.outbox("emails", "receipt_due").send(&charge)?;
 //!     tracing::info!(order.order_id, charge.id, "charged");
 //!     Ok(())
@@ -35,9 +35,11 @@
 //! # use wasq_sdk::test::Reply;
 //! # let cx = Context::test()
 //! #     .variable("pay_api", "https://pay.example/charges")
-//! #     .reply("POST", "https://pay.example/charges", Reply::status(201).json(&Charge { id: "ch_1".to_owned() }))
+//! #     .reply("POST", "https://pay.example/charges", Reply::status(201).json(&Charge { id:
+//! "ch_1".to_owned() }))
 //! #     .build();
-//! # assert_eq!(order_completed(OrderCompleted { order_id: "A-1".to_owned(), total_cents: 1299 }, &cx), Ok(()));
+//! # assert_eq!(order_completed(OrderCompleted { order_id: "A-1".to_owned(), total_cents: 1299 },
+//! &cx), Ok(()));
 //! # assert_eq!(cx.recorded().sent()[0].body, br#"{"id":"ch_1"}"#);
 //! ```
 //!
@@ -56,8 +58,10 @@
 //! | [`Outcome::result`], [`Outcome::json`] | is deleted, and the ledger keeps the result |
 //! | [`Outcome::discard`] | is deleted, and the log says why |
 //! | [`Outcome::snooze`] | comes again later, which is no attempt |
-//! | [`Failure::retry`], or `?` on any error | comes again after the backoff, until its attempts are used up |
-//! | [`Failure::unavailable`], or `?` on an HTTP error of that kind | comes again when the dependency is back, which is no attempt |
+//! | [`Failure::retry`], or `?` on any error | comes again after the backoff, until its attempts
+//! are used up |
+//! | [`Failure::unavailable`], or `?` on an HTTP error of that kind | comes again when the
+//! dependency is back, which is no attempt |
 //! | [`Failure::reject`] | is dead-lettered now |
 //!
 //! # Again and again

@@ -1,5 +1,5 @@
-//! A handler that does not use the SDK's words: it writes to stdout and stderr, and traps; or it makes its own failure of
-//! a call.
+//! A handler that does not use the SDK's words: it writes to stdout and stderr, and traps; or it
+//! makes its own failure of a call.
 
 use std::io::Write;
 

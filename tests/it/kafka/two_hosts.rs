@@ -1,4 +1,5 @@
-//! Two hosts over one topic, one of which is killed, or stands still until the other has its partitions.
+//! Two hosts over one topic, one of which is killed, or stands still until the other has its
+//! partitions.
 
 use std::ffi::OsStr;
 

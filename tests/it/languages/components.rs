@@ -1,5 +1,5 @@
-//! The components of the handlers in tests/clients/handlers. Each is built once, and kept by what it
-//! is made from: a build takes 10 s.
+//! The components of the handlers in tests/clients/handlers. Each is built once, and kept by what
+//! it is made from: a build takes 10 s.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

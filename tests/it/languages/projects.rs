@@ -1,4 +1,5 @@
-//! `wasq new` and `wasq build` in each language, and what is said where a tool is missing. The SDKs' own tests are here, too.
+//! `wasq new` and `wasq build` in each language, and what is said where a tool is missing. The
+//! SDKs' own tests are here, too.
 
 use std::path::{Path, PathBuf};
 

@@ -44,8 +44,8 @@ macro_rules! on_each_broker {
     )+};
 }
 
-/// The same without Kafka: its server here forgets no host that has died or stands still, so that no
-/// other takes over what it had. `tests/it/kafka/two_hosts.rs` shows that on another one.
+/// The same without Kafka: its server here forgets no host that has died or stands still, so that
+/// no other takes over what it had. `tests/it/kafka/two_hosts.rs` shows that on another one.
 macro_rules! on_each_broker_but_kafka {
     ($test:ident) => {
         mod $test {

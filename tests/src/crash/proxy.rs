@@ -1,5 +1,6 @@
 //! A TCP proxy in this process: it can cut its connections, refuse new ones for a while, and slow
-//! them down. Where a server tells its clients where to connect to, it has them told its own address.
+//! them down. Where a server tells its clients where to connect to, it has them told its own
+//! address.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,8 +40,8 @@ impl Proxy {
         Self::with(upstream, false).await
     }
 
-    /// Before a broker of Kafka's protocol, whose clients connect to where it says that it is: they are
-    /// told that it is here.
+    /// Before a broker of Kafka's protocol, whose clients connect to where it says that it is: they
+    /// are told that it is here.
     pub async fn start_in_place_of(upstream: SocketAddr) -> Result<Self> {
         Self::with(upstream, true).await
     }

@@ -40,8 +40,8 @@ pub fn is_ready(port: u16) -> bool {
     ask().is_ok()
 }
 
-/// Blocks until its file has a topic of this name. A file is written whole, and then takes the place
-/// of the one before.
+/// Blocks until its file has a topic of this name. A file is written whole, and then takes the
+/// place of the one before.
 pub fn until_written(dir: &Path, topic: &str) -> Result<()> {
     let (file, name) = (data(dir).join("kafka.json"), format!("\"{topic}\""));
     // Time is counted in looks: no test needs it more exactly.

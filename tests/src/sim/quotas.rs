@@ -1,5 +1,6 @@
-//! Quotas: beside its queue, each host starts work that keeps to a rate, and work that takes permits
-//! of a pool and of a key of the fleet. What the hosts do together must never be more than the limits.
+//! Quotas: beside its queue, each host starts work that keeps to a rate, and work that takes
+//! permits of a pool and of a key of the fleet. What the hosts do together must never be more than
+//! the limits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,8 +62,8 @@ struct Work {
 pub struct QuotaWatch {
     /// The starts that the rate allowed, by the hosts' clocks.
     starts_ms: Vec<u64>,
-    /// What has a permit, and until when its host's lease lasts. What has once gone on for longer is
-    /// the bound that is documented.
+    /// What has a permit, and until when its host's lease lasts. What has once gone on for longer
+    /// is the bound that is documented.
     running: BTreeMap<Work, u64>,
     runs: u64,
 }

@@ -68,7 +68,8 @@ impl Breakers {
         (told, events)
     }
 
-    /// The ledger does not answer: what it was to be told is kept, and nobody's leave is waited for.
+    /// The ledger does not answer: what it was to be told is kept, and nobody's leave is waited
+    /// for.
     fn alone(&self, told: Untold) {
         let State { by_scope, untold, .. } = &mut *self.lock();
         for open in by_scope.values_mut().flat_map(BTreeMap::values_mut).filter_map(|breaker| breaker.open.as_mut()) {

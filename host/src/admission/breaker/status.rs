@@ -35,8 +35,8 @@ impl BreakerStatus {
 }
 
 impl Breakers {
-    /// The breakers, by plugin, key and dependency. Where there are very many, only some of them: those
-    /// that are open, first.
+    /// The breakers, by plugin, key and dependency. Where there are very many, only some of them:
+    /// those that are open, first.
     pub fn status(&self, now: Instant) -> Vec<BreakerStatus> {
         let mut all = self.all(now);
         if all.len() > LISTED_MAX {

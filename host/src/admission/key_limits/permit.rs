@@ -17,8 +17,8 @@ impl KeyPermit {
         Self { permit, pool }
     }
 
-    /// What the run is to hold. None where the lease that it is of has ended: a host that stood still
-    /// has not heard that.
+    /// What the run is to hold. None where the lease that it is of has ended: a host that stood
+    /// still has not heard that.
     pub fn into_held(self) -> Option<OwnedSemaphorePermit> {
         let mut permits = vec![self.permit];
         match self.pool {

@@ -1,5 +1,5 @@
-//! The task that gives permits that come free to the messages that wait, and keeps the leases of the
-//! fleet's keys.
+//! The task that gives permits that come free to the messages that wait, and keeps the leases of
+//! the fleet's keys.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,13 @@
 //! Which queue's run may take a free permit: what is kept for each queue, and what runs. Pure.
 //!
 //! A part of the host's permits is kept for each queue, and no other queue's runs take it. So a
-//! queue never starves, and one that others flood finds room at once. The same holds within the part
-//! of the permits that plugins of lower priority may use.
+//! queue never starves, and one that others flood finds room at once. The same holds within the
+//! part of the permits that plugins of lower priority may use.
 
 use super::priority::Priority;
 
-/// The tiers of permits: those that all plugins may use, those of `normal` and `low`, those of `low`.
+/// The tiers of permits: those that all plugins may use, those of `normal` and `low`, those of
+/// `low`.
 const TIERS: usize = 3;
 
 /// Of a queue that says no `min_share`, at most this share of the host's permits is kept for it.
@@ -27,8 +28,8 @@ struct Tier {
 }
 
 impl Shares {
-    /// `limits` are the permits that plugins of each priority may use. `min_shares` are those of the
-    /// queues.
+    /// `limits` are the permits that plugins of each priority may use. `min_shares` are those of
+    /// the queues.
     pub fn new(limits: [usize; TIERS], min_shares: &[Option<f64>]) -> Self {
         let shares = filled_in(min_shares);
         let tier = |limit: usize| {

@@ -1,4 +1,5 @@
-//! Handlers that a command makes: in TypeScript, in Python, or in whatever language with a command of the manifest's.
+//! Handlers that a command makes: in TypeScript, in Python, or in whatever language with a command
+//! of the manifest's.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,8 +13,8 @@ use crate::plugins::{LoadError, pack};
 /// How deep a project's sources are looked through.
 const DEPTH_MAX: usize = 16;
 
-/// Runs the project's command, unless its output is newer than all that it is made from, and puts the manifest into what
-/// it made.
+/// Runs the project's command, unless its output is newer than all that it is made from, and puts
+/// the manifest into what it made.
 pub fn component(dir: &Path, project: &CommandProject, verbose: bool) -> anyhow::Result<Vec<u8>> {
     if !is_fresh(dir, project)? {
         run(dir, project, verbose)?;

@@ -58,8 +58,8 @@ impl Language {
     }
 }
 
-/// The handler projects in a directory. One without a Cargo.toml, package.json or pyproject.toml needs a command in its
-/// manifest.
+/// The handler projects in a directory. One without a Cargo.toml, package.json or pyproject.toml
+/// needs a command in its manifest.
 pub fn find(dir: &Path) -> anyhow::Result<Vec<Project>> {
     let mut projects = Vec::new();
     find_in(dir, 0, &mut projects)?;
@@ -113,8 +113,8 @@ fn project(dir: &Path) -> anyhow::Result<Option<Project>> {
     Ok(Some(Project { dir: canonical(dir)?, kind }))
 }
 
-/// Whether a file or directory of this name can be a source: not what a build, an editor or a package manager leaves
-/// behind.
+/// Whether a file or directory of this name can be a source: not what a build, an editor or a
+/// package manager leaves behind.
 pub fn is_source(name: &str) -> bool {
     !name.starts_with('.') && !NOT_SOURCE.contains(&name) && !name.ends_with(".pyc")
 }

@@ -1,4 +1,5 @@
-// Does what its message's body orders, as the handlers in the other languages do. tests/it/languages has the cases.
+// Does what its message's body orders, as the handlers in the other languages do.
+// tests/it/languages has the cases.
 
 import { array, discard, done, integer, object, optional, reject, retry, snooze, string, unavailable, wasq } from '@wasq/sdk';
 import type { Context } from '@wasq/sdk';
