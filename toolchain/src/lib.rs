@@ -152,8 +152,6 @@ impl std::error::Error for TargetError {}
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     /// A rustup home with one toolchain, the two programs, as scripts, and the name by which the
@@ -180,10 +178,12 @@ mod tests {
             self.path("toolchains/1.95.0-here/lib/rustlib/wasm32-wasip2/lib")
         }
 
+        /// Another process writes the script: a child of this one, started meanwhile by another test,
+        /// would have it open for writing, and the system runs no such program ("text file busy").
         fn program(&self, name: &str, script: &str) {
-            let path = self.path(name);
-            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
+            let ended = Command::new("sh").args(["-c", write]).arg(self.path(name)).arg(script).status();
+            assert!(ended.is_ok_and(|status| status.success()), "{name} is not written");
         }
 
         fn calls(&self) -> String {

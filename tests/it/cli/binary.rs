@@ -50,6 +50,15 @@ pub fn program<A: AsRef<OsStr>>(program: impl AsRef<Path>, arguments: impl IntoI
     Wasq::of(program.as_ref()).args(arguments)
 }
 
+/// Makes a program of shell commands. Another process writes the file: a child of this one, started
+/// meanwhile by another test, would have it open for writing, and the system runs no such program
+/// ("text file busy").
+pub fn script(path: &Path, commands: &str) {
+    let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
+    let ended = std::process::Command::new("sh").args(["-c", write]).arg(path).arg(commands).status();
+    assert!(ended.is_ok_and(|status| status.success()), "{} is not written", path.display());
+}
+
 /// cargo, as `wasq build` calls it.
 pub fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Wasq {
     program(std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from), arguments).compiles()

@@ -1,24 +1,16 @@
 //! What compiles handlers on a machine whose toolchain has no Wasm target.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::binary::wasq;
+use super::binary::{script, wasq};
 use super::new::make;
-
-/// Puts a script into a directory.
-fn program(dir: &Path, name: &str, script: &str) {
-    let path = dir.join(name);
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
 
 #[tokio::test]
 async fn without_the_target_and_a_network_one_line_says_what_to_run_before_anything_is_compiled() {
     let dir = tempfile::tempdir().unwrap();
     let library = dir.path().join("toolchains/1.95.0-here/lib/rustlib/wasm32-wasip2/lib");
-    program(dir.path(), "rustc", &format!("echo {}", library.display()));
-    program(dir.path(), "rustup", "echo 'error: could not download file' >&2; exit 1");
+    script(&dir.path().join("rustc"), &format!("echo {}", library.display()));
+    script(&dir.path().join("rustup"), "echo 'error: could not download file' >&2; exit 1");
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
     let target = dir.path().join("target");
     let handlers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");

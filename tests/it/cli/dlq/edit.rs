@@ -1,17 +1,16 @@
 //! Bodies mended in an editor, or on the command line.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::json;
 
 use super::{bury, dead, dlq, letter, rig, still};
+use crate::cli::binary::script;
 
-/// An editor that runs this script on the file.
-fn editor(dir: &Path, script: &str) -> String {
+/// An editor that runs these commands on the file.
+fn editor(dir: &Path, commands: &str) -> String {
     let path = dir.join("editor.sh");
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    script(&path, commands);
     path.to_str().unwrap().to_owned()
 }
 
