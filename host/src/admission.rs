@@ -1,7 +1,8 @@
 //! What may run now: permits and the pools that plugins share, rates and pools of the whole fleet,
-//! concurrency by key, breakers of dependencies, and what operators have paused; and the messages
+//! concurrency of a queue and by key, breakers of dependencies, and what operators have paused; and the messages
 //! that are hidden for one of these.
 
+mod auto_limit;
 pub mod breaker;
 mod departures;
 pub mod fair_queue;
@@ -13,6 +14,7 @@ pub mod limit_key;
 mod line;
 pub mod pauses;
 pub mod permits;
+pub mod queue_limit;
 pub mod rates;
 mod remembered;
 mod returns;

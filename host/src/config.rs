@@ -3,6 +3,7 @@
 mod admin;
 pub mod bounds;
 mod claim_check;
+mod concurrency;
 mod egress;
 mod environment;
 mod ingress;
@@ -32,6 +33,7 @@ use serde::Deserialize;
 
 pub use admin::Admin;
 pub use claim_check::ClaimCheck;
+pub use concurrency::Concurrency;
 pub use egress::{AwsSecretLocation, Egress, SecretLocation, SecretSource};
 pub use ingress::{Ingress, IngressTypeConfig, SignatureConfig, TokenConfig};
 pub use key_template::KeyTemplate;
@@ -228,8 +230,9 @@ pub struct QueueConfig {
     /// SQS's own.
     #[serde(with = "humantime_serde")]
     pub deduplication_window: Duration,
-    /// Deliveries in hand at once: 1 to 10,000. Default 64.
-    pub concurrency: usize,
+    /// Deliveries in hand at once: 1 to 10,000. Default 64. With `"auto"`, or `{ min = 4, max = 256
+    /// }`, the host finds out how many do not slow its handlers down.
+    pub concurrency: Concurrency,
     /// Whose runs get the host's permits first while they are short: 0 to 100. Default 0.
     pub priority: u32,
     /// The share of the host's permits that is kept for its runs: 0 to 0.9. Default 0.1 at most,
@@ -292,7 +295,7 @@ impl Default for QueueConfig {
             topics: Vec::new(),
             key_from: KeyFrom::default(),
             deduplication_window: Duration::from_secs(5 * 60),
-            concurrency: 64,
+            concurrency: Concurrency::DEFAULT,
             priority: 0,
             min_share: None,
             fair_by: None,

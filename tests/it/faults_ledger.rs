@@ -39,7 +39,7 @@ impl Scene {
         let probe = Plugin::probe("probe").manifest("[retry]\ninitial_interval = '1s'");
         let setup = Setup::new().plugin(probe).config(|config| config.ledger = ledger).queue("jobs", |queue| {
             queue.visibility = Duration::from_secs(10);
-            queue.concurrency = CONCURRENCY;
+            queue.concurrency = CONCURRENCY.into();
         });
         Self { rig: setup.start().await, sent: Vec::new(), outages: 0 }
     }

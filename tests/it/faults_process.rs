@@ -126,7 +126,7 @@ async fn a_message_that_crashed_its_host_three_times_is_dead_lettered_as_host_cr
 async fn a_host_task_that_panics_gives_its_permit_back(broker: Broker) {
     let visibility = Duration::from_secs(visibility_min_s(broker));
     let setup = Setup::probe().on(broker).queue("jobs", move |queue| {
-        queue.concurrency = 1;
+        queue.concurrency = 1.into();
         queue.visibility = visibility;
     });
     let mut rig = setup.without_host().await;

@@ -49,7 +49,7 @@ fn setup(kinds: &[Kind], visibility_s: u64) -> Setup {
     kinds.iter().fold(setup, |setup, kind| {
         setup.queue(kind.name, move |queue| {
             queue.visibility = Duration::from_secs(visibility_s);
-            queue.concurrency = 8;
+            queue.concurrency = 8.into();
             queue.max_pollers = 1;
         })
     })

@@ -2,6 +2,7 @@
 //! ledger.
 
 mod admission;
+mod auto_concurrency;
 mod completion_alone;
 mod dead_letters;
 mod delays;

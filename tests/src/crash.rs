@@ -47,6 +47,31 @@ pub enum Store {
     Local,
     Redis,
     Postgres,
+    /// dynalite.
+    Dynamodb,
+}
+
+impl Store {
+    /// Its server. None where it needs none.
+    pub fn start(self) -> Result<Option<Server>> {
+        Ok(match self {
+            Self::Local => None,
+            Self::Redis => Some(Server::redis()?),
+            Self::Postgres => Some(Server::postgres()?),
+            Self::Dynamodb => Some(Server::dynamodb()?),
+        })
+    }
+
+    /// What stands in a config's `ledger`. `url` is its server's; the local one is in `dir`.
+    pub fn ledger_config(self, url: Option<&str>, dir: &Path) -> String {
+        let url = url.unwrap_or_default();
+        match self {
+            Self::Local => format!("store = 'local', path = '{}/ledger'", dir.display()),
+            Self::Redis => format!("store = 'redis', url = '{url}'"),
+            Self::Postgres => format!("store = 'postgres', url = '{url}', max_connections = 4"),
+            Self::Dynamodb => format!("store = 'dynamodb', create = true, endpoint_url = '{url}'"),
+        }
+    }
 }
 
 /// A run's settings.
@@ -115,12 +140,7 @@ impl Stage {
         let dir = tempfile::tempdir()?;
         let broker = TestBroker::start(options.broker, dir.path()).await?;
         let (queue, dlq) = open_queues(&broker, &options.wasq, dir.path()).await?;
-        let server = match options.store {
-            Store::Local => None,
-            Store::Redis => Some(Server::redis()?),
-            Store::Postgres => Some(Server::postgres()?),
-        };
-        let ledger = match server {
+        let ledger = match options.store.start()? {
             None => None,
             Some(server) => {
                 let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await?;

@@ -1,6 +1,8 @@
 //! Pressure, measured. Limits of the fleet: real hosts on one queue with more messages than a rate
 //! allows, and an HTTP server that counts their calls. Priority and fairness: [`latency`].
+//! `concurrency = "auto"`: [`adaptive`].
 
+mod adaptive;
 mod latency;
 
 use std::collections::BTreeMap;
@@ -16,12 +18,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::any;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
-use wasq::config::{AwsConfig, Rate};
+use wasq::config::{AwsConfig, QueueConfig, Rate};
 use wasq_core::clock;
 use wasq_core::message::AttributeValue;
 use wasq_local_sqs::{LocalSqs, Options};
@@ -53,10 +55,12 @@ pub struct Pressure {
     /// What is measured. `priority`: payments' p99 while analytics floods the host, which may be
     /// 1.2 times what it is alone. `fairness`: tenants' p99 while one sends 100 times as much,
     /// which may be
-    /// 1.5 times. Only `--seconds`, `--without` and `--wasq` count for these.
+    /// 1.5 times. `concurrency`: what `concurrency = "auto"` finds before a server that does 16
+    /// calls at once, then 4, then 16, `--seconds` each. Only `--seconds`, `--without`, `--wasq` and
+    /// for the last `--series` count for these.
     #[arg(long, value_enum, default_value_t)]
     measure: Measure,
-    /// Measures the same without priorities, or without `fair_by`.
+    /// Measures the same without priorities, without `fair_by`, or with the default concurrency.
     #[arg(long)]
     without: bool,
     /// Hosts at once. The local ledger allows one.
@@ -81,6 +85,9 @@ pub struct Pressure {
     /// Kills (-9) half of the hosts in the middle. Then the rate may be missed.
     #[arg(long)]
     kill: bool,
+    /// Writes what was seen over the time into this file, as lines of JSON.
+    #[arg(long)]
+    series: Option<PathBuf>,
     /// The `wasq` binary. Default: the one beside this.
     #[arg(long)]
     wasq: Option<PathBuf>,
@@ -93,6 +100,7 @@ enum Measure {
     Rate,
     Priority,
     Fairness,
+    Concurrency,
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -115,6 +123,11 @@ impl Pressure {
             Measure::Rate => return runtime.block_on(self.measure()),
             Measure::Priority => Scenario::priority(!self.without),
             Measure::Fairness => Scenario::fairness(!self.without),
+            Measure::Concurrency => {
+                let fixed = self.without.then_some(QueueConfig::default().concurrency.max());
+                let (wasq, series) = (self.wasq()?, self.series.as_deref());
+                return runtime.block_on(adaptive::measure(&wasq, self.seconds, fixed, series));
+            }
         };
         runtime.block_on(scenario.measure(&self.wasq()?, self.seconds, !self.without))
     }
@@ -132,12 +145,8 @@ impl Pressure {
         let calls = Arc::new(Calls { takes: Duration::from_millis(self.call_ms), ..Calls::default() });
         let sink = serve(calls.clone()).await?;
         let sqs = LocalSqs::start(Options::new(dir.path().join("sqs")).port(0)).await?;
-        let queue = self.queue(&sqs).await?;
-        let server = match self.store {
-            Store::Local => None,
-            Store::Redis => Some(Server::redis()?),
-            Store::Postgres => Some(Server::postgres()?),
-        };
+        let queue = open(&sqs).await?;
+        let server = self.store.start()?;
         let config = self.install(dir.path(), &sqs, server.as_ref(), sink)?;
         let per_s = self.rate.per_second();
         // Half as much again as can be handled in all.
@@ -166,8 +175,11 @@ impl Pressure {
         // What was started in time has come by then.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let report = self.report(&calls, from, until);
+        if let Some(path) = &self.series {
+            self.keep(&calls, from, path)?;
+        }
         for n in self.hosts - hosts.len()..self.hosts {
-            println!("host {n}: {}", limits(&log(dir.path(), n)).await?);
+            println!("host {n}: {}", rate_in_words(&limits(&log(dir.path(), n)).await?));
         }
         for mut host in hosts {
             host.kill().await?;
@@ -210,34 +222,25 @@ impl Pressure {
         ExitCode::FAILURE
     }
 
-    async fn queue(&self, sqs: &LocalSqs) -> Result<SqsQueue> {
-        let endpoint_url = Some(sqs.endpoint_url());
-        let aws = AwsConfig { endpoint_url, region: Some("eu-central-1".into()), ..AwsConfig::default() };
-        let client = Sqs::connect(&aws).await;
-        for name in ["jobs", "jobs-dlq"] {
-            sqs.create_queue(name).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
-        }
-        Ok(client.queue("jobs").await?)
+    /// Keeps the calls of each second, as lines of JSON.
+    fn keep(&self, calls: &Calls, from: Instant, path: &Path) -> Result<()> {
+        let (at, second) = (calls.at.lock(), Duration::from_secs(1));
+        let of_second = |n: u64| {
+            let began = from + second * n as u32;
+            at.iter().filter(|at| (began..began + second).contains(*at)).count()
+        };
+        let lines = (0..self.seconds).map(|n| format!("{}\n", json!({ "at_s": n + 1, "calls": of_second(n) })));
+        std::fs::write(path, lines.collect::<String>()).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Writes the plugin, and the config that all hosts have.
     fn install(&self, dir: &Path, sqs: &LocalSqs, server: Option<&Server>, sink: SocketAddr) -> Result<PathBuf> {
-        let plugins = dir.join("plugins");
-        std::fs::create_dir(&plugins)?;
-        std::fs::copy(crate::guest("probe"), plugins.join("probe.wasm"))?;
         let pools = if self.pool > 0 { "pools = ['db']\n" } else { "" };
         let manifest = format!(
             "name = '{KIND}'\ntypes = ['{KIND}']\ntimeout = '10s'\nqueues = ['self']\nallowed_outbound_hosts = ['http://{sink}']\n\
              rates = ['partner']\n{pools}"
         );
-        std::fs::write(plugins.join("probe.toml"), manifest)?;
-        let ledger = match (self.store, server) {
-            (Store::Redis, Some(server)) => format!("store = 'redis', url = '{}'", server.url()),
-            (Store::Postgres, Some(server)) => {
-                format!("store = 'postgres', url = '{}', max_connections = 4", server.url())
-            }
-            (Store::Local, _) | (_, None) => format!("store = 'local', path = '{}/ledger'", dir.display()),
-        };
+        let ledger = self.store.ledger_config(server.map(Server::url).as_deref(), dir);
         let pools = match self.pool {
             0 => String::new(),
             size => format!("[pools.db]\nsize = {size}\nscope = 'fleet'\n"),
@@ -253,10 +256,30 @@ impl Pressure {
             rate = self.rate,
             burst = self.burst,
         );
-        let path = dir.join("wasq.toml");
-        std::fs::write(&path, config)?;
-        Ok(path)
+        write(dir, &manifest, &config)
     }
+}
+
+/// Makes the queue and its DLQ.
+async fn open(sqs: &LocalSqs) -> Result<SqsQueue> {
+    let endpoint_url = Some(sqs.endpoint_url());
+    let aws = AwsConfig { endpoint_url, region: Some("eu-central-1".into()), ..AwsConfig::default() };
+    let client = Sqs::connect(&aws).await;
+    for name in ["jobs", "jobs-dlq"] {
+        sqs.create_queue(name).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    }
+    Ok(client.queue("jobs").await?)
+}
+
+/// Writes the plugin with its manifest, and the config. The answer is where the config is.
+fn write(dir: &Path, manifest: &str, config: &str) -> Result<PathBuf> {
+    let plugins = dir.join("plugins");
+    std::fs::create_dir(&plugins)?;
+    std::fs::copy(crate::guest("probe"), plugins.join("probe.wasm"))?;
+    std::fs::write(plugins.join("probe.toml"), manifest)?;
+    let path = dir.join("wasq.toml");
+    std::fs::write(&path, config)?;
+    Ok(path)
 }
 
 async fn send(queue: &SqsQueue, sink: SocketAddr, count: usize) -> Result<()> {
@@ -277,8 +300,14 @@ fn log(dir: &Path, host: usize) -> PathBuf {
     dir.join(format!("host-{host}.log"))
 }
 
-/// What a host says of its rate, by its admin port, which its log names.
-async fn limits(log: &Path) -> Result<String> {
+/// What a host says of its rate.
+fn rate_in_words(limits: &Value) -> String {
+    let rate = &limits["rates"][0];
+    ["started", "waiting", "hidden", "lost", "hosts"].map(|name| format!("{name} {}", rate[name])).join(", ")
+}
+
+/// What a host says of its limits, by its admin port, which its log names.
+async fn limits(log: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(log)?;
     let addr = text.split("admin=").nth(1).and_then(|rest| rest.split_whitespace().next()).context("it has begun")?;
     let mut stream = tokio::net::TcpStream::connect(addr).await?;
@@ -286,10 +315,7 @@ async fn limits(log: &Path) -> Result<String> {
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).context("it has a body")?)?;
-    let rate = &body["rates"][0];
-    let said = ["started", "waiting", "hidden", "lost", "hosts"].map(|name| format!("{name} {}", rate[name]));
-    Ok(said.join(", "))
+    Ok(serde_json::from_str(answer.split("\r\n\r\n").nth(1).context("it has a body")?)?)
 }
 
 fn spawn(wasq: &Path, config: &Path, log: &Path) -> Result<Child> {

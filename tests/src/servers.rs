@@ -1,10 +1,11 @@
-//! Real servers for tests and for the supervisor: a Redis, a PostgreSQL, a RabbitMQ and a
-//! Kafka that are started, stopped, killed and restarted.
+//! Real servers for tests and for the supervisor: a Redis, a PostgreSQL, a DynamoDB, a RabbitMQ and
+//! a Kafka that are started, stopped, killed and restarted.
 //!
-//! They listen on a free port of 127.0.0.1, keep their data in a directory of their own, and ask
-//! for a password. When the process that started them is gone, even killed, they end and their data
+//! They listen on a free port of 127.0.0.1, keep their data in a directory of their own, and, where
+//! they can, ask for a password. When the process that started them is gone, even killed, they end and their data
 //! go.
 
+mod dynamodb;
 mod kafka;
 mod postgres;
 mod process;
@@ -45,6 +46,7 @@ pub struct Server {
 enum Kind {
     Redis,
     Postgres,
+    DynamoDb,
     RabbitMq,
     Kafka,
 }
@@ -85,6 +87,15 @@ impl Server {
         let dir = process::directory()?;
         postgres::make_cluster(dir.path())?;
         Self::start(Kind::Postgres, options, dir)
+    }
+
+    /// dynalite, a DynamoDB of npm's. It takes any credentials. Blocks until it is ready, a second.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn dynamodb() -> Result<Self> {
+        let dir = process::directory()?;
+        Self::start(Kind::DynamoDb, &[], dir)
     }
 
     /// A RabbitMQ with a user `wasq` who may do everything in the vhost `/`. Blocks until it is
@@ -175,6 +186,7 @@ impl Server {
             Kind::Redis => format!("redis://:{PASSWORD}@127.0.0.1:{port}/0"),
             Kind::Postgres => format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"),
             Kind::RabbitMq => format!("amqp://{}:{PASSWORD}@127.0.0.1:{port}/%2F", rabbitmq::USER),
+            Kind::DynamoDb => format!("http://127.0.0.1:{port}"),
             Kind::Kafka => format!("kafka://127.0.0.1:{port}"),
         }
     }
@@ -231,6 +243,7 @@ fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<P
     let mut process = match kind {
         Kind::Redis => redis::spawn(options, dir, port)?,
         Kind::Postgres => postgres::spawn(options, dir, port)?,
+        Kind::DynamoDb => dynamodb::spawn(dir, port)?,
         Kind::RabbitMq => rabbitmq::spawn(options, dir, port)?,
         Kind::Kafka => kafka::spawn(dir, port)?,
     };
@@ -238,7 +251,10 @@ fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<P
     for _ in 0..READY_MAX.as_millis() / LOOK.as_millis() {
         if !process.runs()? {
             let log = log(dir);
-            if ["Address already in use", "eaddrinuse", "is already in use"].iter().any(|words| log.contains(words)) {
+            if ["Address already in use", "eaddrinuse", "EADDRINUSE", "is already in use"]
+                .iter()
+                .any(|words| log.contains(words))
+            {
                 return Ok(None);
             }
             bail!("{kind:?} ended before it was ready; its log:\n{log}");
@@ -246,6 +262,7 @@ fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<P
         let ready = match kind {
             Kind::Redis => redis::is_ready(port),
             Kind::Postgres => postgres::is_ready(dir, &process),
+            Kind::DynamoDb => dynamodb::is_ready(port),
             Kind::RabbitMq => rabbitmq::is_ready(port),
             Kind::Kafka => kafka::is_ready(port),
         };

@@ -18,6 +18,7 @@ use wasq::admission::hidden::HiddenMessages;
 use wasq::admission::key_limits::KeyLimits;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
+use wasq::admission::queue_limit::QueueLimit;
 use wasq::admission::rates::Rates;
 use wasq::admission::set_limits::SetLimits;
 use wasq::config::{Config, QueueConfig};
@@ -327,13 +328,14 @@ impl Kit {
             name: "jobs".into(),
             number: 0,
             keeper,
-            settler: Settler::start(queue.clone(), meters.clone(), hidden, config.concurrency),
+            settler: Settler::start(queue.clone(), meters.clone(), hidden, config.concurrency.max()),
             meters,
             retention: Retention::default(),
             max_bytes: MaximumMessageSize::default(),
             dlq: queue.clone() as Arc<dyn Queue>,
             dlq_max_bytes: MaximumMessageSize::default(),
             queue: queue.clone(),
+            limit: QueueLimit::new(config.concurrency, None),
             fair: None,
             waiting_room: Arc::new(Semaphore::new(1)),
             config,

@@ -19,6 +19,7 @@ use crate::admission::fair_queue::FairStatus;
 use crate::admission::fleet_pools::FleetPoolStatus;
 use crate::admission::key_limits::KeyedStatus;
 use crate::admission::permits::QueueShare;
+use crate::admission::queue_limit::AutoStatus;
 use crate::admission::rates::RateStatus;
 use crate::admission::set_limits::{self, Operator, SetLimitError};
 use crate::quotas::QuotaStore;
@@ -38,6 +39,9 @@ pub struct LimitsStatus {
     /// The host's permits by queue, where queues have priorities.
     #[serde(default)]
     pub queues: Vec<QueueShare>,
+    /// The queues whose limit goes by what runs take (`concurrency = "auto"`).
+    #[serde(default)]
+    pub concurrency: Vec<AutoStatus>,
     /// Turns by key, of the queues with `fair_by`.
     #[serde(default)]
     pub fair: Vec<FairStatus>,
@@ -105,6 +109,7 @@ pub async fn limits(State(source): State<Source>) -> Json<LimitsStatus> {
         pools,
         set,
         queues: services.permits.queues(),
+        concurrency: source.concurrency(),
         fair: source.fair(),
         keyed: services.keyed(),
     })

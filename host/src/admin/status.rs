@@ -169,7 +169,7 @@ impl QueueStatus {
             queue: runtime.queue.name().to_owned(),
             dlq: runtime.dlq.name().to_owned(),
             in_hand: runtime.keeper.in_progress(),
-            concurrency: runtime.config.concurrency,
+            concurrency: runtime.limit.limit(),
             lag_s: meters.lag_s.get(),
             visible: sampled(&meters.visible),
             in_flight: sampled(&meters.in_flight),

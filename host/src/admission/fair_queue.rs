@@ -24,7 +24,6 @@ pub struct FairQueue {
     key: KeyTemplate,
     wait: Duration,
     hold: Duration,
-    limit: usize,
     turns: Arc<Turns>,
 }
 
@@ -60,8 +59,13 @@ impl FairQueue {
     /// None where the queue's messages go as they come.
     pub fn of(config: &QueueConfig, limits: &Limits) -> Option<Self> {
         let key = config.fair_by.clone()?;
-        let turns = Arc::new(Turns::new(config.concurrency, limits.concurrency_keys, limits.fair_hidden));
-        Some(Self { key, wait: limits.rate_wait, hold: limits.rate_hold, limit: config.concurrency, turns })
+        let turns = Arc::new(Turns::new(config.concurrency.max(), limits.concurrency_keys, limits.fair_hidden));
+        Some(Self { key, wait: limits.rate_wait, hold: limits.rate_hold, turns })
+    }
+
+    /// The turns of its keys.
+    pub fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// The key of a message.
@@ -92,6 +96,7 @@ impl FairQueue {
 
     /// What there is of it, for the queue of this name.
     pub fn status(&self, queue: &str) -> FairStatus {
+        let limit = self.turns.limit();
         self.turns.read(|active, past, hidden| {
             let mut top: Vec<_> = past
                 .iter()
@@ -108,7 +113,7 @@ impl FairQueue {
             FairStatus {
                 queue: queue.to_owned(),
                 running: active.values().map(|key| key.running).sum(),
-                limit: self.limit,
+                limit,
                 waiting: active.values().map(|key| key.line.len()).sum(),
                 hidden,
                 hidden_total,

@@ -30,7 +30,8 @@ pub struct Turns(Mutex<State>);
 
 pub struct State {
     limit: usize,
-    free: usize,
+    /// Below 0 while more have their turn than a smaller limit allows.
+    free: isize,
     /// Keys with messages that have a turn or wait for one.
     active: BTreeMap<LimitKey, Active>,
     /// What is remembered of keys, those that are not active now too.
@@ -77,13 +78,31 @@ impl Turns {
     pub fn new(limit: usize, keys_max: usize, hidden_max: usize) -> Self {
         Self(Mutex::new(State {
             limit,
-            free: limit,
+            free: limit as isize,
             active: BTreeMap::new(),
             past: Remembered::new(keys_max),
             hidden: BinaryHeap::new(),
             hidden_max,
             counter: 0,
         }))
+    }
+
+    pub fn limit(&self) -> usize {
+        self.0.lock().limit
+    }
+
+    /// Turns that messages have now.
+    pub fn running(&self) -> usize {
+        let state = self.0.lock();
+        (state.limit as isize - state.free).max(0) as usize
+    }
+
+    /// There are so many from now on. No message loses its turn.
+    pub fn set_limit(self: &Arc<Self>, limit: usize) {
+        let state = &mut *self.0.lock();
+        state.free += limit as isize - state.limit as isize;
+        state.limit = limit;
+        self.serve(state);
     }
 
     /// A number that grows, for messages that were sent at the same time.
@@ -168,7 +187,7 @@ impl State {
     fn may_run(&self, key: &LimitKey) -> bool {
         let running = self.active.get(key).map_or(0, |active| active.running);
         let share = (self.limit / (self.active.len() + 1)).max(1);
-        self.free > 0 && (running < share || self.free > self.limit / KEPT_OF)
+        self.free > 0 && (running < share || self.free > (self.limit / KEPT_OF) as isize)
     }
 
     /// The key whose turn it is.

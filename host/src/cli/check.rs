@@ -180,7 +180,7 @@ fn unused_limits(config: &Config, catalog: &Catalog) -> Vec<String> {
     let only = only.map(|(name, _)| {
         format!("queues.{name}.min_share: there is no other queue that could take its permits; take it away")
     });
-    let one_turn = config.queues.iter().filter(|(_, queue)| queue.fair_by.is_some() && queue.concurrency == 1);
+    let one_turn = config.queues.iter().filter(|(_, queue)| queue.fair_by.is_some() && queue.concurrency.max() == 1);
     let single = one_turn.map(|(name, _)| {
         format!("queues.{name}.fair_by: with concurrency = 1 a newcomer waits for the one run; raise it to 4 or more")
     });

@@ -84,7 +84,7 @@ impl Demo {
         let shop = Shop::open(scratch.path(), &plugins_dir, server.as_deref()).await?;
         let demand = Demand::new(SEED, self.orders, IMAGES, VIDEOS, &shop.world.url())?;
         eprintln!(
-            "sending {} orders, {} of them twice and one that no handler can read",
+            "sending {} orders, {PARTNER_LIMIT}, {} of them twice and one that no handler can read",
             self.orders,
             demand.twice.len()
         );

@@ -17,6 +17,7 @@ use crate::admin::limits::{LimitsStatus, PoolStatus, ResetRequest, Set, SetReque
 use crate::admission::fair_queue::FairStatus;
 use crate::admission::key_limits::KeyedStatus;
 use crate::admission::permits::QueueShare;
+use crate::admission::queue_limit::AutoStatus;
 use crate::admission::rates::RateStatus;
 use crate::quotas::limit_document::{LimitName, SetLimit};
 
@@ -145,11 +146,12 @@ impl Limits {
             println!("{:#}", json!(limits));
             return Ok(ExitCode::SUCCESS);
         }
-        let LimitsStatus { rates, pools, set, queues, fair, keyed, .. } = limits;
+        let LimitsStatus { rates, pools, set, queues, concurrency, fair, keyed, .. } = limits;
         let tables = [
             (!rates.is_empty()).then(|| rate_table(&rates)),
             (!pools.is_empty()).then(|| pool_table(&pools)),
             (!queues.is_empty()).then(|| queue_table(&queues)),
+            (!concurrency.is_empty()).then(|| auto_table(&concurrency)),
             (!fair.is_empty()).then(|| fair_table(&fair)),
             (!keyed.is_empty()).then(|| keyed_table(&keyed)),
         ];
@@ -215,6 +217,16 @@ fn queue_table(queues: &[QueueShare]) -> Table {
     for share in queues {
         let numbers = [share.priority as usize, share.running, share.waiting, share.kept];
         rows.add([share.queue.clone()].into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    rows
+}
+
+fn auto_table(queues: &[AutoStatus]) -> Table {
+    let numbers = ["limit", "in hand", "min", "max"].map(number);
+    let mut rows = Table::new([name("auto queue")].into_iter().chain(numbers).chain([text("runs take")]));
+    for queue in queues {
+        let numbers = [queue.limit, queue.in_hand, queue.min, queue.max].map(|number| number.to_string());
+        rows.add([queue.queue.clone()].into_iter().chain(numbers).chain([queue.slowness_in_words()]));
     }
     rows
 }

@@ -112,7 +112,7 @@ pub struct Limits {
     pub max_crashes: u32,
     /// Failures in a row that open a dependency's breaker. Default 5.
     pub breaker_failures: u32,
-    /// How long an open breaker waits for its first probe; doubles up to a minute. Default 2 s.
+    /// How long an open breaker waits for its first probe; doubles up to a minute. Default 1 s.
     #[serde(with = "humantime_serde")]
     pub breaker_probe: Duration,
     /// Dependencies of one plugin that have a breaker: 1 to 1,024. Default 32.
@@ -205,7 +205,7 @@ impl Default for Limits {
             settle_grace: Duration::from_secs(30),
             max_crashes: 3,
             breaker_failures: 5,
-            breaker_probe: Duration::from_secs(2),
+            breaker_probe: Duration::from_secs(1),
             breaker_dependencies: 32,
             pause_refresh: Duration::from_secs(2),
             pause_hold: Duration::from_secs(60),

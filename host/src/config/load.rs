@@ -165,8 +165,8 @@ impl Config {
         }
         for (name, queue) in &self.queues {
             let key = |field: &str| format!("queues.{name}.{field}");
-            if !(1..=10_000).contains(&queue.concurrency) {
-                return refuse(key("concurrency"), queue.concurrency.to_string(), "use 1 to 10000");
+            if let Some((value, rule)) = queue.concurrency.fault() {
+                return refuse(key("concurrency"), value, rule);
             }
             if !(1..=64).contains(&queue.max_pollers) {
                 return refuse(key("max_pollers"), queue.max_pollers.to_string(), "use 1 to 64");

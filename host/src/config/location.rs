@@ -35,7 +35,7 @@ impl QueueConfig {
         let Self { broker, concurrency, visibility, .. } = *self;
         let url = self.url.as_ref().map(|url| url.0.as_str());
         let (rabbitmq, redis, kafka) = (self.rabbitmq.as_ref(), self.redis.as_ref(), self.kafka.as_ref());
-        let visibility = Some(visibility);
+        let (visibility, concurrency) = (Some(visibility), concurrency.max());
         Location { table: "queues", name, broker, url, rabbitmq, redis, kafka, concurrency, visibility }
     }
 }

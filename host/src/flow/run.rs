@@ -178,6 +178,7 @@ async fn attempt(
     };
     let Ok(permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
         // A host that ends leaves nothing hidden that another one could run.
+        plugin_attempt.runtime.limit.refused();
         return Err(if services.health.is_draining() { Exit::Interrupted } else { Exit::NoPermit });
     };
     let permits = permits?;
@@ -206,7 +207,11 @@ async fn attempt(
         span: plugin_attempt.span.clone(),
         line: line.clone(),
     };
+    let timed = plugin_attempt.runtime.limit.start(name);
     let report = services.sandbox.run(&plugin.handler, job, permits).await;
+    if let Some(timed) = timed {
+        timed.ended(&report.exit);
+    }
     line.ran(claim.fresh.attempt, &report.usage, sent_to_start);
     if let Some(template) = &manifest.cost_key {
         let key = template.render_plain(&message.body, &message.attributes);

@@ -21,6 +21,7 @@ use crate::admission::hidden::{HeldBy, HiddenMessages, Room};
 use crate::admission::key_limits::{KeyLimits, KeyedStatus};
 use crate::admission::pauses::Pauses;
 use crate::admission::permits::Permits;
+use crate::admission::queue_limit::QueueLimit;
 use crate::admission::rates::Rates;
 use crate::admission::set_limits::SetLimits;
 use crate::config::{Limits, QueueConfig};
@@ -124,6 +125,8 @@ pub struct QueueRuntime {
     pub keeper: Keeper,
     pub settler: Settler,
     pub meters: Arc<QueueMeters>,
+    /// How many of its deliveries are in hand at once (`concurrency`).
+    pub limit: QueueLimit,
     /// The turns of its keys, where they take turns (`fair_by`).
     pub fair: Option<FairQueue>,
     /// The room for those of its messages that wait in hand, for a rate, their key or its turn

@@ -10,6 +10,7 @@ use wasq_queues::{Broker, Brokers, QueueAddress};
 use super::outlet::sent_to;
 use super::queues::OpenQueue;
 use crate::admission::fair_queue::FairQueue;
+use crate::admission::queue_limit::QueueLimit;
 use crate::config::{AwsConfig, Config};
 use crate::flow::settle::Settler;
 use crate::flow::{QueueRuntime, Services};
@@ -39,13 +40,15 @@ pub fn start(open: OpenQueue, whole: &Config, services: &Services) -> QueueRunti
     };
     let queue = sent_to(&queue, s3.clone(), check.as_ref());
     let meters = Arc::new(QueueMeters::default());
+    let fair = FairQueue::of(&config, &whole.limits);
     QueueRuntime {
-        fair: FairQueue::of(&config, &whole.limits),
+        limit: QueueLimit::new(config.concurrency, fair.as_ref().map(|fair| fair.turns().clone())),
+        fair,
         waiting_room: Arc::new(Semaphore::new(whole.limits.rate_waiting)),
         number: whole.queues.keys().position(|known| *known == name).unwrap_or_default(),
         name,
         keeper: Keeper::start(connect, config.visibility, ledger.clone(), meters.clone()),
-        settler: Settler::start(queue.clone(), meters.clone(), hidden.clone(), config.concurrency),
+        settler: Settler::start(queue.clone(), meters.clone(), hidden.clone(), config.concurrency.max()),
         meters,
         retention,
         max_bytes,

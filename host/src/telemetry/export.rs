@@ -19,6 +19,7 @@ pub use sample::sample;
 pub use scale::{Depth, QueueScale, Scale, follow_scale};
 
 use crate::admission::fair_queue::FairStatus;
+use crate::admission::queue_limit::AutoStatus;
 use crate::growing_list::GrowingList;
 
 use crate::flow::{QueueRuntime, Services};
@@ -42,5 +43,11 @@ impl Source {
     pub fn fair(&self) -> Vec<FairStatus> {
         let runtimes = self.runtimes();
         runtimes.iter().filter_map(|runtime| Some(runtime.fair.as_ref()?.status(&runtime.name))).collect()
+    }
+
+    /// What there is of each queue with `concurrency = "auto"`.
+    pub fn concurrency(&self) -> Vec<AutoStatus> {
+        let status = |runtime: &Arc<QueueRuntime>| runtime.limit.status(&runtime.name, runtime.keeper.in_progress());
+        self.runtimes().iter().filter_map(status).collect()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,7 +43,6 @@ const BEAT: Duration = Duration::from_secs(10);
 pub struct Worker {
     services: Arc<Services>,
     runtime: Arc<QueueRuntime>,
-    permits: Arc<Semaphore>,
     /// Held by the poller that collects permits: two would each wait for those that the other has.
     collecting: Mutex<()>,
     /// Those of all the host's queues.
@@ -60,8 +59,7 @@ impl Worker {
         deliveries: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(runtime.config.concurrency));
-        Self { services, runtime, permits, collecting: Mutex::new(()), deliveries, stop }
+        Self { services, runtime, collecting: Mutex::new(()), deliveries, stop }
     }
 
     /// Runs until `stop`, and then until the last poll has ended or is given up, and the last
@@ -160,11 +158,12 @@ impl Worker {
             () = self.stop.cancelled() => return None,
             turn = self.collecting.lock() => turn,
         };
+        let in_hand = self.runtime.limit.permits();
         let first = loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
-                permit = self.permits.clone().acquire_owned() => break permit.expect("the semaphore is never closed"),
+                permit = in_hand.clone().acquire_owned() => break permit.expect("the semaphore is never closed"),
                 () = tokio::time::sleep(BEAT) => self.services.health.waiting(&self.runtime.name),
             }
         };
@@ -189,14 +188,15 @@ impl Worker {
     /// Takes permits for a whole batch. A host that is at its limit waits a moment for the last of
     /// them: a call costs the same, whatever it brings.
     async fn fill(&self, permits: &mut Vec<OwnedSemaphorePermit>) {
-        let more = BATCH_MAX_ENTRIES.min(self.runtime.config.concurrency) - permits.len();
-        let whole = self.permits.clone().acquire_many_owned(more as u32);
+        let limit = &self.runtime.limit;
+        let more = BATCH_MAX_ENTRIES.min(limit.limit()).saturating_sub(permits.len());
+        let whole = limit.permits().clone().acquire_many_owned(more as u32);
         if let Ok(Ok(mut whole)) = tokio::time::timeout(FILL, whole).await {
             permits.extend((0..more).filter_map(|_| whole.split(1)));
             return;
         }
         while permits.len() < BATCH_MAX_ENTRIES
-            && let Ok(permit) = self.permits.clone().try_acquire_owned()
+            && let Ok(permit) = limit.permits().clone().try_acquire_owned()
         {
             permits.push(permit);
         }

@@ -321,6 +321,7 @@ fn samples(place: &str, row: &Row) -> (Vec<String>, &'static str) {
         "header" => (one("'x-y'"), "'x y'"),
         "address" => (one("'127.0.0.1:1'"), "'x'"),
         "boolean" => (one(if row.default == "true" { "false" } else { "true" }), "1"),
+        "integer, `\"auto\"` or `{ min, max }`" => (vec!["3".into(), "'auto'".into()], "'3'"),
         "integer" if low.as_deref() == Some(row.default.as_str()) => (one("2"), "'3'"),
         "integer" => (bound("3"), "'3'"),
         "number" => (bound("3.0"), "'3'"),

@@ -62,7 +62,7 @@ async fn a_queue_of_higher_priority_gets_the_permits_first_and_the_rest_keeps_it
 #[tokio::test(flavor = "multi_thread")]
 async fn one_tenant_s_backlog_does_not_hold_up_the_others() {
     let setup = setup().queue("jobs", |queue| {
-        queue.concurrency = 4;
+        queue.concurrency = 4.into();
         queue.fair_by = Some("{/tenant}".to_owned().try_into().expect("it is a template"));
     });
     let rig = setup.config(|config| config.limits.rate_waiting = 8).start().await;

@@ -52,7 +52,7 @@ pub fn config(rig: &Rig, ledger: &str) -> PathBuf {
             "[queues.'{name}']\nvisibility = '{}s'\nwait = '{}s'\nconcurrency = {}\non_exhausted = '{on_exhausted}'\n{}",
             queue.visibility.as_secs(),
             queue.wait.as_secs(),
-            queue.concurrency,
+            queue.concurrency.max(),
             // RabbitMQ misses a host that stands still after two of these.
             rig.location_lines(name).replace("rabbitmq = { ", "rabbitmq = { heartbeat = '5s', "),
         );

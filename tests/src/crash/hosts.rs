@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use wasq_core::clock;
 use wasq_queues::Broker;
 
-use super::{KIND, LOOK, Stage, Store, VISIBILITY_S};
+use super::{KIND, LOOK, Stage, VISIBILITY_S};
 use crate::brokers::{TestBroker, location_lines, visibility_min_s};
 
 /// A host that was told to end is gone within this.
@@ -247,7 +247,7 @@ fn config_text(stage: &Stage) -> Result<String> {
          ledger = {{ {ledger} }}\n\
          admin = {{ listen = '127.0.0.1:0' }}\negress = {{ open_hosts = ['{sink}'] }}\n\
          limits = {{ max_instances = 64, max_crashes = 100 }}\n{queue}",
-        ledger = stage.ledger_config(true)?,
+        ledger = stage.ledger_config(true),
         sink = stage.sink.addr(),
         queue = queue_text(&stage.broker, stage.to_broker.addr(), stage.options.permits),
     ))
@@ -255,16 +255,11 @@ fn config_text(stage: &Stage) -> Result<String> {
 
 impl Stage {
     /// The ledger's lines of a config, by way of the proxy or directly.
-    pub fn ledger_config(&self, by_proxy: bool) -> Result<String> {
-        let url = || -> Result<String> {
-            let (server, proxy) = self.ledger.as_ref().context("the store has a server")?;
+    pub fn ledger_config(&self, by_proxy: bool) -> String {
+        let url = self.ledger.as_ref().map(|(server, proxy)| {
             let port = if by_proxy { proxy.addr().port() } else { server.port() };
-            Ok(server.url().replace(&format!(":{}", server.port()), &format!(":{port}")))
-        };
-        Ok(match self.options.store {
-            Store::Local => format!("store = 'local', path = '{}/ledger'", self.dir.path().display()),
-            Store::Redis => format!("store = 'redis', url = '{}'", url()?),
-            Store::Postgres => format!("store = 'postgres', url = '{}'", url()?),
-        })
+            server.url().replace(&format!(":{}", server.port()), &format!(":{port}"))
+        });
+        self.options.store.ledger_config(url.as_deref(), self.dir.path())
     }
 }

@@ -13,6 +13,7 @@ use wasq::admission::hidden::HiddenMessages;
 use wasq::admission::key_limits::KeyLimits;
 use wasq::admission::pauses::Pauses;
 use wasq::admission::permits::Permits;
+use wasq::admission::queue_limit::QueueLimit;
 use wasq::admission::rates::Rates;
 use wasq::admission::set_limits::SetLimits;
 use wasq::config::{Config, Envelope, Limits, QueueConfig};
@@ -127,7 +128,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
     let config = QueueConfig {
         visibility: plan.visibility,
         wait: Duration::from_secs(2),
-        concurrency: plan.concurrency,
+        concurrency: plan.concurrency.into(),
         // No body has it, so all messages are of one key, and wait for its turns.
         fair_by: (plan.has_quotas && !plan.fifo).then(|| "{/tenant}".to_owned().try_into().expect("a template")),
         max_pollers: 2,
@@ -145,6 +146,7 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
     let quotas = plan.has_quotas.then(|| quotas::begin(&services, seat)).flatten();
     let kept = services.clone();
     tokio::spawn(async move { kept.hidden.keep(|held_by| kept.room_for(held_by)).await });
+    let fair = FairQueue::of(&config, &kit.limits);
     let mut workers = Workers::new(services.clone());
     workers.begin(QueueRuntime {
         s3: None,
@@ -152,14 +154,15 @@ pub fn begin(kit: &Kit, seat: &Arc<Seat>, plan: &Plan) -> HostTasks {
         name: "jobs".into(),
         number: 0,
         keeper,
-        settler: Settler::start(jobs.clone(), meters.clone(), services.hidden.clone(), config.concurrency),
+        settler: Settler::start(jobs.clone(), meters.clone(), services.hidden.clone(), config.concurrency.max()),
         meters,
         queue: jobs,
         retention: Retention::default(),
         max_bytes: MaximumMessageSize::default(),
         dlq: queue(Which::Dlq),
         dlq_max_bytes: MaximumMessageSize::default(),
-        fair: FairQueue::of(&config, &kit.limits),
+        limit: QueueLimit::new(config.concurrency, fair.as_ref().map(|fair| fair.turns().clone())),
+        fair,
         waiting_room: Arc::new(Semaphore::new(kit.limits.rate_waiting)),
         config,
     });

@@ -37,6 +37,7 @@ pub async fn page(State(app): State<Arc<App>>, Viewer(visitor): Viewer, Query(do
         h2 { "Permits" }
         (permits(&app))
         (limits::section(&services.rates.status(), &services.fleet_pools.status(), &services.keyed()))
+        (limits::concurrency(&app.source.concurrency()))
         (limits::fair(&app.source.fair()))
         (limits::queues(&services.permits.queues()))
     };

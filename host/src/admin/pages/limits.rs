@@ -9,6 +9,7 @@ use crate::admission::fair_queue::FairStatus;
 use crate::admission::fleet_pools::FleetPoolStatus;
 use crate::admission::key_limits::KeyedStatus;
 use crate::admission::permits::QueueShare;
+use crate::admission::queue_limit::AutoStatus;
 use crate::admission::rates::RateStatus;
 
 /// Nothing, where there is none.
@@ -92,6 +93,32 @@ fn keyed_table(keyed: &[KeyedStatus]) -> Markup {
                             td .num { (format::count(plugin.hidden)) }
                             td .num { (format::count(plugin.keys as u64)) }
                             td { @for top in plugin.top.iter().take(TOP_SHOWN) { span .dim { (top.key) } " " (top.running) " + " (top.waiting) " " } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The limits that are found. Nothing, where no queue has `concurrency = "auto"`.
+pub fn concurrency(queues: &[AutoStatus]) -> Markup {
+    html! {
+        @if !queues.is_empty() {
+            h2 { "Concurrency that is found" }
+            div .scroll {
+                table {
+                    thead { tr { th { "Queue" } th { "In hand" } th .num { "Limit" } th .num { "Between" } th .num { "And" } th { "Runs take" } } }
+                    tbody {
+                        @for queue in queues {
+                            tr {
+                                th scope="row" { (queue.queue) }
+                                td .gauge { (meter("deliveries in hand", queue.in_hand as f64, queue.limit as f64, "s1")) span { (queue.in_hand) " of " (queue.limit) } }
+                                td .num { (format::count(queue.limit as u64)) }
+                                td .num { (format::count(queue.min as u64)) }
+                                td .num { (format::count(queue.max as u64)) }
+                                td { (queue.slowness_in_words()) }
+                            }
                         }
                     }
                 }

@@ -181,7 +181,7 @@ fn queues(app: &App) -> Markup {
                             td .num data-name="in flight" { (format::known(runtime.meters.in_flight.get())) }
                             td .num data-name="delayed" { (format::known(runtime.meters.delayed.get())) }
                             td .num data-name="lag" { (runtime.meters.lag_s.get().map_or_else(|| "–".into(), |s| format::span(Duration::from_secs_f64(s)))) }
-                            td .gauge data-name="in hand" { (meter("deliveries in hand", held as f64, runtime.config.concurrency as f64, "s1")) span { (held) " of " (runtime.config.concurrency) } }
+                            td .gauge data-name="in hand" { (meter("deliveries in hand", held as f64, runtime.limit.limit() as f64, "s1")) span { (held) " of " (runtime.limit.limit()) } }
                             td .num data-name="dead letters" { a href=(super::letters::queue_href(&runtime.name)) { (format::known(runtime.meters.dead_letters.get())) } }
                         }
                     }

@@ -10,7 +10,7 @@ const CONCURRENCY: usize = 8;
 
 fn queue(limits: &Limits) -> Arc<FairQueue> {
     let fair_by = KeyTemplate::try_from("{/tenant}".to_owned()).expect("it is one");
-    let config = QueueConfig { fair_by: Some(fair_by), concurrency: CONCURRENCY, ..QueueConfig::default() };
+    let config = QueueConfig { fair_by: Some(fair_by), concurrency: CONCURRENCY.into(), ..QueueConfig::default() };
     Arc::new(FairQueue::of(&config, limits).expect("it is fair"))
 }
 

@@ -14,7 +14,7 @@ use wasq_ledgers::timers::LIST_MAX;
 use wasq_local_sqs::{LocalSqs, Options};
 use wasq_queues::{Brokers, Outgoing, Queue, QueueRules};
 
-use super::config::{QUEUE, config, on_local_sqs};
+use super::config::{PARTNER_LIMIT, QUEUE, config, on_local_sqs};
 use super::expected::{Expected, REPORTS};
 use super::orders::{self, Demand, Message};
 use super::sink::Sink;
@@ -23,7 +23,7 @@ use crate::cli::dev::create_queues;
 use crate::cli::process::Signals;
 use crate::cli::send::progress;
 use crate::cli::topology;
-use crate::config::Config;
+use crate::config::{Config, Rate};
 use crate::dlq;
 use crate::dlq::replayed_message::{self, ReplayOptions};
 use crate::flow::decode::{KEY_ATTRIBUTE, TYPE_ATTRIBUTE};
@@ -79,14 +79,18 @@ impl Shop {
         Ok(Self { sqs, world, host, queue, dlq })
     }
 
-    /// Sends the demand while the partner is down for a while, and waits until all is settled. The
-    /// answer is how long the shop waited for each order to be enqueued.
+    /// Sends the demand, as fast as the partner may be called, while the partner is down at first, and
+    /// waits until all is settled. The answer is how long the shop waited for each order to be
+    /// enqueued.
     pub async fn sell(&self, demand: &Demand) -> anyhow::Result<Percentiles> {
         self.world.fail("/partner", 503, None, None);
         let bar = progress(Expected::of(demand, false).total() as u64, "effects in the world");
         let send = async {
             let mut took = Vec::with_capacity(demand.messages.len());
+            let limit: Rate = PARTNER_LIMIT.parse().map_err(anyhow::Error::msg)?;
+            let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / limit.per_second()));
             for message in &demand.messages {
+                pace.tick().await;
                 let started = clock::now();
                 self.send(message).await?;
                 took.push(clock::now() - started);

@@ -76,7 +76,7 @@ fn a_variable_stands_for_any_key() {
     let config = good(text, &variables);
     assert_eq!((config.scope.as_str(), config.drain_s, config.grant_all), ("shop", 7, true));
     let queue = &config.queues["order-events"];
-    assert_eq!((queue.dlq.as_deref(), queue.concurrency, queue.wait.as_secs()), (Some("grave"), 9, 5));
+    assert_eq!((queue.dlq.as_deref(), queue.concurrency, queue.wait.as_secs()), (Some("grave"), 9.into(), 5));
     assert_eq!(config.queues["mails"].dlq.as_deref(), Some("mails-dlq"));
     assert_eq!(config.plugins["send_mail"].allowed_outbound_hosts.as_ref().unwrap().len(), 1);
     assert_eq!(config.aws.region.as_deref(), Some("eu-west-1"));
@@ -104,7 +104,7 @@ fn a_variable_that_sets_no_key_is_named() {
     check(
         "WASQ_QUEUES__A__CONCURRENCY",
         "s3cret",
-        &["WASQ_QUEUES__A__CONCURRENCY", "invalid type: string, expected usize"],
+        &["WASQ_QUEUES__A__CONCURRENCY", "invalid type: string, expected a number"],
     );
     check("WASQ_QUEUES__A__ENVELOPE", "s3cret", &["WASQ_QUEUES__A__ENVELOPE", "unknown variant, expected", "`auto`"]);
     check("WASQ_SECRETS__API_KEY", "s3cret", &["WASQ_SECRETS__API_KEY", "invalid type: string, expected"]);
@@ -114,7 +114,7 @@ fn a_variable_that_sets_no_key_is_named() {
         &["`queues.a.concurrency`", "the variable WASQ_QUEUES__A__CONCURRENCY sets it"],
     );
     // What a string of the file names is not shown either.
-    refused("[queues.a]\nconcurrency = '${N}'", &[("N", "s3cret")], &["line 2", "`concurrency`", "expected usize"]);
+    refused("[queues.a]\nconcurrency = '${N}'", &[("N", "s3cret")], &["line 2", "`concurrency`", "expected a number"]);
 }
 
 #[test]

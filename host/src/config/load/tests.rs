@@ -86,6 +86,6 @@ fn on_a_fifo_queue_an_unroutable_message_waits_for_minutes_unless_the_config_say
 #[test]
 fn the_smallest_config_gets_every_default() {
     let config = Config::parse("[queues.orders]", Path::new("wasq.toml")).unwrap();
-    assert_eq!(config.queues["orders"].concurrency, 64);
+    assert_eq!(config.queues["orders"].concurrency, 64.into());
     assert_eq!(config.admin.listen.port(), ADMIN_PORT);
 }

@@ -86,7 +86,7 @@ pub fn gather(source: &Source) -> Vec<Family> {
     }
     for runtime in source.runtimes().iter() {
         families.number(&m::IN_HAND, &[&runtime.name], runtime.keeper.in_progress() as f64);
-        families.number(&m::CONCURRENCY, &[&runtime.name], runtime.config.concurrency as f64);
+        families.number(&m::CONCURRENCY, &[&runtime.name], runtime.limit.limit() as f64);
         families.queue(&runtime.name, &runtime.meters);
     }
     let now_s = source.services.clock.unix_ms().0 as f64 / 1_000.0;

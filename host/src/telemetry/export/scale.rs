@@ -46,7 +46,8 @@ pub struct QueueScale {
     pub seconds_to_empty: Option<f64>,
     /// How much of what the hosts may work on they work on, from 0 to 1.
     pub in_hand_share: f64,
-    /// What holds its messages back: `rate:NAME`, `pool:NAME`, `breaker:PLUGIN`, `pause:TARGET`.
+    /// What holds its messages back: `rate:NAME`, `pool:NAME`, `breaker:PLUGIN`, `pause:TARGET`,
+    /// `concurrency:QUEUE`.
     pub limited_by: BTreeSet<String>,
     pub hosts_wanted: usize,
 }
@@ -150,7 +151,15 @@ struct Seen {
 }
 
 impl Seen {
-    fn look(&mut self, runtime: &QueueRuntime, rate_waiting: usize, now: Instant) -> (QueueReport, Depth) {
+    /// `is_busy` is whether the host's processors are: then one more host helps, although runs slow
+    /// each other down on this one.
+    fn look(
+        &mut self,
+        runtime: &QueueRuntime,
+        rate_waiting: usize,
+        is_busy: bool,
+        now: Instant,
+    ) -> (QueueReport, Depth) {
         let meters = &runtime.meters;
         self.deleted.add(now, meters.deleted.get() as f64);
         let count = |gauge: &crate::telemetry::metrics::Gauge| gauge.get().map(|value| value as u64);
@@ -159,9 +168,12 @@ impl Seen {
             self.depth.add(now, (visible + in_flight + count(&meters.delayed).unwrap_or(0)) as f64);
         }
         let waiting = rate_waiting.saturating_sub(runtime.waiting_room.available_permits());
+        if runtime.limit.is_held_back() && !is_busy {
+            meters.limited(format!("concurrency:{}", runtime.name), now);
+        }
         let report = QueueReport {
             in_hand: runtime.keeper.in_progress().saturating_sub(waiting),
-            concurrency: runtime.config.concurrency,
+            concurrency: runtime.limit.limit(),
             departures_per_s: self.deleted.per_second().unwrap_or(0.0),
             limited_by: meters.limited_by(now),
         };
@@ -173,16 +185,20 @@ impl Seen {
 pub async fn follow_scale(source: Source, backlog_target: Duration) {
     let services = &source.services;
     let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    let processors = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
+    let mut cpu = Reads::default();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let (now, now_ms) = (clock::now(), services.clock.unix_ms().0);
+        cpu.add(now, clock::process_cpu().as_secs_f64());
+        let is_busy = cpu.per_second().is_some_and(|used| used > processors * BUSY);
         let mut own = HostReport { at_ms: now_ms, queues: BTreeMap::new() };
         let mut depths = BTreeMap::new();
         for runtime in source.runtimes().iter() {
             let seen = seen.entry(runtime.name.clone()).or_default();
-            let (report, depth) = seen.look(runtime, services.limits.rate_waiting, now);
+            let (report, depth) = seen.look(runtime, services.limits.rate_waiting, is_busy, now);
             own.queues.insert(runtime.name.clone(), report);
             depths.insert(runtime.name.clone(), depth);
         }
