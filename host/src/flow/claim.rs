@@ -1,5 +1,7 @@
 //! The claim: durable in the ledger before the handler starts.
 
+use std::sync::Arc;
+
 use wasq_core::message::{AttributeValue, BodyDigest, Key, Message};
 use wasq_ledgers::{Claim, ClaimRequest, Fence, Fresh, LedgerError};
 
@@ -9,6 +11,7 @@ use crate::dlq::{AGAIN_ATTRIBUTE, Letter};
 use crate::exit::Exit;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::IdempotencyMode;
+use crate::telemetry::stats::Line;
 use crate::telemetry::usage::RunUsage;
 
 /// A claim that is ours; or what stands for it where the ledger has none.
@@ -21,8 +24,14 @@ pub struct Claimed {
     pub owed: Owed,
     /// What an earlier delivery has decided, if it decided that the message is dead-lettered.
     pub verdict: Option<Box<Letter>>,
-    /// What its run used, once it has ended.
-    pub used: Option<RunUsage>,
+    /// Its run, once it has ended.
+    pub ran: Option<Ran>,
+}
+
+/// What a run used, and the line of the statistics that it counts in.
+pub struct Ran {
+    pub usage: RunUsage,
+    pub line: Arc<Line>,
 }
 
 /// What the ledger has of an attempt, or will have.
@@ -45,7 +54,7 @@ impl Claimed {
         let fence = Fence(0);
         let fresh =
             Fresh { attempt: receive_count, crashes: 0, replays: 0, fence, first_failed_at: None, is_new: true };
-        Self { recorded, key, fresh, body, owed: Owed::default(), verdict: None, used: None }
+        Self { recorded, key, fresh, body, owed: Owed::default(), verdict: None, ran: None }
     }
 
     /// Makes the claim that the attempt did without so far; or says why it is not ours. The attempt
@@ -81,7 +90,7 @@ pub async fn claim(plugin_attempt: &PluginAttempt<'_>, message: &Message, plugin
         IdempotencyMode::Completion | IdempotencyMode::Full => {}
     }
     let fresh = ask(plugin_attempt, key, body).await?;
-    Ok(Claimed { recorded: Recorded::Claim, key, fresh, body, owed: Owed::default(), verdict: None, used: None })
+    Ok(Claimed { recorded: Recorded::Claim, key, fresh, body, owed: Owed::default(), verdict: None, ran: None })
 }
 
 /// Whether an earlier delivery has left anything under the key.

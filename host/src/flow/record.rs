@@ -8,7 +8,7 @@ use wasq_core::message::KeySource;
 use wasq_ledgers::{Completion, Finish, LedgerError};
 use wasq_queues::QueueRules;
 
-use super::claim::{Claimed, Recorded};
+use super::claim::{Claimed, Ran, Recorded};
 use super::decide::{HELD_BACK, QueueAction, Settlement, letter_wait};
 use super::held_back::held_back;
 use super::insist::insist;
@@ -21,7 +21,6 @@ use crate::dlq::{self, Letter};
 use crate::exit::Exit;
 use crate::sandbox::text::sanitize;
 use crate::telemetry::stats::End;
-use crate::telemetry::usage::RunUsage;
 use crate::timers::parked::Why;
 use crate::timers::schedules::outcome::{self, Outcome, schedule_of};
 
@@ -67,11 +66,11 @@ pub async fn record(
         (Some(_) | None, _) => settlement,
     };
     let attempt = attempt(claim.as_ref());
-    let used = claim.as_ref().and_then(|claim| claim.used);
     if let Some(claim) = &claim {
         plugin_attempt.lease.remove_claim(claim.key);
     }
-    observe(plugin_attempt, attempt, &exit, &settlement, used.as_ref());
+    let ran = claim.as_ref().and_then(|claim| claim.ran.as_ref());
+    observe(plugin_attempt, attempt, &exit, &settlement, ran);
     let own_key = plugin_attempt.message.filter(|message| message.key_source == KeySource::OwnKey);
     if let Some((schedule, tick)) = own_key.and_then(|message| schedule_of(&message.key)) {
         keep_outcome(plugin_attempt, schedule, tick, &exit, &settlement).await;
@@ -289,10 +288,9 @@ fn observe(
     attempt: u32,
     exit: &Exit,
     settled: &Settlement,
-    used: Option<&RunUsage>,
+    ran: Option<&Ran>,
 ) {
-    let (kind, plugin) = plugin_attempt.names();
-    let class = exit.class();
+    let (class, used) = (exit.class(), ran.map(|ran| &ran.usage));
     /// The last record of the attempt: how it ended, and what its run used, if there was one.
     macro_rules! log_end {
         ($level:ident, $($said:tt)*) => {
@@ -321,7 +319,13 @@ fn observe(
             _ => None,
         },
     };
-    plugin_attempt.services.stats.ended(kind, plugin, &end);
+    match ran {
+        Some(ran) => ran.line.ended(&end),
+        None => {
+            let (kind, plugin) = plugin_attempt.names();
+            plugin_attempt.services.stats.line(kind, plugin).ended(&end);
+        }
+    }
     plugin_attempt.span.ended(attempt, class, settled.name());
     remember(plugin_attempt, attempt, exit, settled);
     match (settled.queue, &settled.ledger) {

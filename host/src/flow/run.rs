@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasq_core::clock;
 use wasq_core::message::Message;
 
-use super::claim::{Claimed, Recorded};
+use super::claim::{Claimed, Ran, Recorded};
 use super::joining::join_groups;
 use super::outbox::{self, Finished, SendError};
 use super::pace::{self, Paced};
@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::plugins::Plugin;
 use crate::plugins::manifest::OnExpired;
 use crate::sandbox::{Job, RunReport};
+use crate::telemetry::stats::Line;
 
 /// Runs one attempt, if nothing speaks against it, and sends its outbox. Where an earlier attempt
 /// has left something to be sent, its outbox or its dead letter, nothing is run. With the exit of a
@@ -73,11 +74,11 @@ async fn run_admitted(
         () = plugin_attempt.services.interrupt.cancelled() => return Exit::Interrupted,
         report = attempt => report,
     };
-    let RunReport { exit, outbox, usage } = match report {
+    let (RunReport { exit, outbox, usage }, line) = match report {
         Err(exit) => return exit,
-        Ok(report) => report,
+        Ok(ran) => ran,
     };
-    claim.used = Some(usage);
+    claim.ran = Some(Ran { usage, line });
     match exit {
         Exit::Done { result } if !outbox.is_empty() => {
             let finished = Finished { result, messages: outbox };
@@ -154,14 +155,14 @@ fn admit<'a>(
     admitted.map_err(|refused| Exit::BreakerOpen { dependency: refused.dependency, remaining: refused.remaining })
 }
 
-/// Waits for its permits and runs the handler.
+/// Waits for its permits and runs the handler. With the report comes the line of the statistics.
 async fn attempt(
     plugin_attempt: &PluginAttempt<'_>,
     message: &Arc<Message>,
     plugin: &Plugin,
     claim: &Claimed,
     paced: Option<Box<Paced>>,
-) -> Result<RunReport, Exit> {
+) -> Result<(RunReport, Arc<Line>), Exit> {
     let (services, manifest) = (plugin_attempt.services, &plugin.manifest);
     let fleet = services.fleet_pools.of(&manifest.pools);
     for pool in fleet.iter().filter(|pool| pool.is_used_up()) {
@@ -177,8 +178,8 @@ async fn attempt(
         }
     };
     let Ok(permits) = tokio::time::timeout(services.limits.permit_wait, permits).await else {
-        // A host that ends leaves nothing hidden that another one could run.
         plugin_attempt.runtime.limit.refused();
+        // A host that ends leaves nothing hidden that another one could run.
         return Err(if services.health.is_draining() { Exit::Interrupted } else { Exit::NoPermit });
     };
     let permits = permits?;
@@ -217,5 +218,5 @@ async fn attempt(
         let key = template.render_plain(&message.body, &message.attributes);
         services.stats.keys(name, services.limits.cost_keys).ran(key, &report.usage, sent_to_start);
     }
-    Ok(report)
+    Ok((report, line))
 }

@@ -146,18 +146,6 @@ pub struct End {
 }
 
 impl Stats {
-    /// An attempt has ended.
-    pub fn ended(&self, kind: &str, plugin: &str, end: &End) {
-        let line = self.line(kind, plugin);
-        line.count(end.exit, end.settlement);
-        if let Some(delay) = end.retry_delay {
-            line.retry_delay.observe(delay);
-        }
-        if let Some(time) = end.sent_to_done {
-            line.percentiles().sent_to_done.record(time);
-        }
-    }
-
     /// A message was settled whose work another one had done.
     pub fn duplicate(&self, kind: &str, plugin: &str) {
         self.line(kind, plugin).duplicates.add(1);
@@ -259,6 +247,17 @@ impl std::fmt::Debug for Line {
 }
 
 impl Line {
+    /// An attempt has ended.
+    pub fn ended(&self, end: &End) {
+        self.count(end.exit, end.settlement);
+        if let Some(delay) = end.retry_delay {
+            self.retry_delay.observe(delay);
+        }
+        if let Some(time) = end.sent_to_done {
+            self.percentiles().sent_to_done.record(time);
+        }
+    }
+
     /// A handler ran its `attempt`, and started so long after its message was sent. Its processor
     /// time and its bytes are counted while it runs.
     pub fn ran(&self, attempt: u32, used: &RunUsage, sent_to_start: Duration) {

@@ -6,9 +6,9 @@ const UNROUTABLE: End = End { exit: "unroutable", settlement: "delay", retry_del
 fn types_that_nobody_handles_are_told_apart_up_to_a_limit_and_leave_room_for_the_others() {
     let stats = Stats::default();
     for index in 0..UNROUTED_MAX + 7 {
-        stats.ended(&format!("made-up-{index}"), "", &UNROUTABLE);
+        stats.line(&format!("made-up-{index}"), "").ended(&UNROUTABLE);
     }
-    stats.ended("made-up-0", "", &UNROUTABLE);
+    stats.line("made-up-0", "").ended(&UNROUTABLE);
     stats.duplicate("order", "ship");
     let lines = stats.lines();
     let count = |kind: &str| lines[&(kind.to_owned(), String::new())].exits()[&("unroutable", "delay")];
@@ -19,7 +19,7 @@ fn types_that_nobody_handles_are_told_apart_up_to_a_limit_and_leave_room_for_the
 #[test]
 fn what_has_no_line_of_its_own_is_counted_without_waiting_for_whoever_adds_one() {
     let stats = Arc::new(Stats::default());
-    let count = |stats: &Stats, kind: &str| stats.ended(kind, "", &UNROUTABLE);
+    let count = |stats: &Stats, kind: &str| stats.line(kind, "").ended(&UNROUTABLE);
     (0..=UNROUTED_MAX).for_each(|number| count(&stats, &format!("made-up-{number}")));
     let (counted, is_counted) = std::sync::mpsc::sync_channel(1);
     let _adding = stats.adding.lock();
