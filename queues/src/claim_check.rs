@@ -58,6 +58,10 @@ impl Queue for ClaimCheckQueue {
         self.queue.keeps_order()
     }
 
+    fn is_one_group(&self) -> bool {
+        self.queue.is_one_group()
+    }
+
     fn hides_up_to(&self) -> Duration {
         self.queue.hides_up_to()
     }

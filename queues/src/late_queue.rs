@@ -73,6 +73,10 @@ impl Queue for LateQueue {
         self.queue().map_or_else(|_| self.is_fifo(), |queue| queue.keeps_order())
     }
 
+    fn is_one_group(&self) -> bool {
+        self.queue().is_ok_and(|queue| queue.is_one_group())
+    }
+
     fn hides_up_to(&self) -> Duration {
         self.queue().map_or_else(|_| self.broker.hides_up_to(), |queue| queue.hides_up_to())
     }

@@ -83,6 +83,11 @@ pub trait Queue: Send + Sync + 'static {
         self.is_fifo()
     }
 
+    /// Whether all of its messages are one such group, whatever groups they name.
+    fn is_one_group(&self) -> bool {
+        false
+    }
+
     /// The longest time for which a message that was received can be hidden.
     fn hides_up_to(&self) -> Duration {
         self.broker().hides_up_to()

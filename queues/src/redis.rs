@@ -9,7 +9,7 @@
 //!   its visibility in its name: an entry that was idle for so long belongs to whoever takes it.
 //!   See [`consumer`].
 //! - Nothing comes back by itself. Each host looks every second for what is due: see [`looks`].
-//! - A stream has no delay, and no order once an entry comes back.
+//! - A stream has no delay. It has an order where its config asks for one: see [`in_order`].
 //!
 //! A [`Redis`] is one connection that all of its queues share. A receive that waits has a
 //! connection to itself, since Redis answers nothing else on it meanwhile: see [`readers`].
@@ -20,6 +20,7 @@ mod consumer;
 mod entry;
 mod error;
 mod fields;
+mod in_order;
 mod intake;
 mod looks;
 mod queue;
@@ -33,7 +34,7 @@ mod tls;
 
 use std::sync::Arc;
 
-pub use config::{RedisConfig, VISIBILITY_MIN};
+pub use config::{RedisConfig, RedisOrder, VISIBILITY_MIN};
 pub use queue::RedisQueue;
 pub use stream::StreamTopology;
 

@@ -7,6 +7,7 @@ mod host;
 mod leases;
 mod many;
 mod opening;
+mod order;
 mod outages;
 mod round_trip;
 mod tls;

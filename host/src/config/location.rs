@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasq_core::secret::Secret;
 use wasq_queues::kafka::{self, KafkaConfig, KafkaOrder};
 use wasq_queues::rabbitmq::RabbitMqConfig;
-use wasq_queues::redis::{RedisConfig, VISIBILITY_MIN};
+use wasq_queues::redis::{RedisConfig, RedisOrder, VISIBILITY_MIN};
 use wasq_queues::{Broker, QueueAddress, QueueRef};
 
 use super::queue_url::QueueUrl;
@@ -114,7 +114,8 @@ impl<'a> Location<'a> {
     /// Whether messages of one group come one after the other.
     pub fn keeps_order(&self) -> bool {
         match self.broker {
-            Broker::Sqs | Broker::RabbitMq | Broker::Redis => self.is_fifo(),
+            Broker::Sqs | Broker::RabbitMq => self.is_fifo(),
+            Broker::Redis => self.redis.map(|redis| redis.order).unwrap_or_default() == RedisOrder::Stream,
             Broker::Kafka => self.kafka.map(|kafka| kafka.order).unwrap_or_default() == KafkaOrder::Key,
         }
     }

@@ -283,13 +283,7 @@ fn attempt(claim: Option<&Claimed>) -> u32 {
     claim.map_or(0, |claim| claim.fresh.attempt)
 }
 
-fn observe(
-    plugin_attempt: &PluginAttempt<'_>,
-    attempt: u32,
-    exit: &Exit,
-    settled: &Settlement,
-    ran: Option<&Ran>,
-) {
+fn observe(plugin_attempt: &PluginAttempt<'_>, attempt: u32, exit: &Exit, settled: &Settlement, ran: Option<&Ran>) {
     let (class, used) = (exit.class(), ran.map(|ran| &ran.usage));
     /// The last record of the attempt: how it ended, and what its run used, if there was one.
     macro_rules! log_end {

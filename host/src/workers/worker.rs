@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use wasq_core::backoff::Backoff;
 use wasq_core::clock;
 use wasq_core::message::Delivery;
-use wasq_queues::BATCH_MAX_ENTRIES;
+use wasq_queues::{BATCH_MAX_ENTRIES, Queue};
 
 use crate::admission::in_hand::InHand;
 use crate::flow::batch::Batch;
@@ -114,7 +114,7 @@ impl Worker {
                     count if count >= permits.len() => Polled::Full,
                     _ => Polled::Some,
                 };
-                let groups = in_groups(deliveries, self.runtime.queue.keeps_order());
+                let groups = in_groups(deliveries, self.runtime.queue.as_ref());
                 if !groups.is_empty() {
                     let groups: Vec<_> = groups.into_iter().map(|group| (group, permits.pop())).collect();
                     self.deliveries.spawn(self.clone().deliver(groups));
@@ -263,7 +263,11 @@ enum Polled {
 
 /// On a queue that keeps an order, one list a message group, in the order of receipt; elsewhere
 /// each delivery for itself, and so is one without a group.
-fn in_groups(deliveries: Vec<Delivery>, ordered: bool) -> Vec<Vec<Delivery>> {
+fn in_groups(deliveries: Vec<Delivery>, queue: &dyn Queue) -> Vec<Vec<Delivery>> {
+    if queue.is_one_group() && !deliveries.is_empty() {
+        return vec![deliveries];
+    }
+    let ordered = queue.keeps_order();
     let mut groups: Vec<Vec<Delivery>> = Vec::new();
     for delivery in deliveries {
         let same =

@@ -36,8 +36,21 @@ pub struct RedisConfig {
     /// About how many entries the stream keeps when the host adds one: 1 or more. Redis deletes the
     /// oldest beyond it, done or not. Default: no bound.
     pub maxlen: Option<NonZeroU64>,
+    /// Whether the stream's messages come one after the other. Default `none`.
+    pub order: RedisOrder,
     /// A PEM file of certificates that TLS trusts beside the system's own.
     pub ca_file: Option<PathBuf>,
+}
+
+/// In which order messages come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RedisOrder {
+    /// As they are due.
+    #[default]
+    None,
+    /// That of the stream: the next one when the one before it is done.
+    Stream,
 }
 
 impl Default for RedisConfig {
@@ -49,6 +62,7 @@ impl Default for RedisConfig {
             delete: true,
             body_field: "body".into(),
             maxlen: None,
+            order: RedisOrder::None,
             ca_file: None,
         }
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use wasq_core::message::Receipt;
 
+use crate::broker::VISIBILITY_MAX;
+
 /// What the names of our consumers begin with. The scripts know it, too.
 const PREFIX: &str = "wasq-";
 
@@ -29,6 +31,13 @@ impl Consumer {
     /// has said. All hosts share it.
     pub fn hidden(&self) -> Self {
         let visibility_ms = self.visibility_ms;
+        Self { name: format!("{PREFIX}hidden-{visibility_ms}ms"), visibility_ms }
+    }
+
+    /// Whoever has what waits at its place in a stream whose messages come in their order: for up
+    /// to [`VISIBILITY_MAX`], whatever the visibility of who had it.
+    pub fn waiting() -> Self {
+        let visibility_ms = VISIBILITY_MAX.as_millis() as u64;
         Self { name: format!("{PREFIX}hidden-{visibility_ms}ms"), visibility_ms }
     }
 

@@ -45,6 +45,8 @@ pub struct Intake {
     pub ready: Ready,
     pub looks: Looks,
     pub readers: Readers,
+    /// Held by the receive of a stream that has an order.
+    pub in_order: tokio::sync::Mutex<()>,
 }
 
 /// What is to become of a pending entry.
@@ -169,7 +171,7 @@ impl Intake {
     }
 
     /// What nobody would take now goes back.
-    async fn arrived(&self, entries: Vec<Entry>, consumer: &Consumer, visibility: Duration, received_at: Instant) {
+    pub async fn arrived(&self, entries: Vec<Entry>, consumer: &Consumer, visibility: Duration, received_at: Instant) {
         let form = Form { stream: &self.id, body_field: &self.config.body_field, consumer };
         let now = clock::unix_ms();
         if self.ready.is_awaited(visibility) {
@@ -229,7 +231,7 @@ impl Intake {
     }
 
     /// Removes consumers of hosts that are gone.
-    async fn tidy(&self) {
+    pub async fn tidy(&self) {
         let mut arguments = Vec::new();
         self.config.group.write_redis_args(&mut arguments);
         (AWAY.as_millis() as u64).write_redis_args(&mut arguments);

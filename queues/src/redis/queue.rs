@@ -8,8 +8,8 @@ use redis::{Value, cmd};
 use wasq_core::clock;
 use wasq_core::message::{Delivery, MessageId, Receipt, UnixMs, size_bytes};
 
-use super::config::{RedisConfig, VISIBILITY_MIN};
-use super::consumer::EntryRef;
+use super::config::{RedisConfig, RedisOrder, VISIBILITY_MIN};
+use super::consumer::{Consumer, EntryRef};
 use super::entry::{array, message_id, sent_at, text};
 use super::error::{CallTarget, failed, unexpected};
 use super::fields;
@@ -19,7 +19,7 @@ use super::scripts;
 use super::store::Store;
 use super::stream;
 use crate::attributes::QueueAttributes;
-use crate::broker::{Broker, REDIS_MESSAGE_MAX_BYTES};
+use crate::broker::{Broker, REDIS_MESSAGE_MAX_BYTES, VISIBILITY_MAX};
 use crate::queue::{BATCH_MAX_ENTRIES, Outgoing, Queue, QueueError};
 
 /// Pending entries that a count looks at for those that are due. What is beyond them counts as in
@@ -55,6 +55,7 @@ impl RedisQueue {
             ready: Default::default(),
             looks: Looks::new(),
             readers: Default::default(),
+            in_order: Default::default(),
         };
         Ok(Self { url: store.url_of(name).into(), intake: Arc::new(intake), is_outlet })
     }
@@ -101,14 +102,22 @@ impl RedisQueue {
         self.with_each(entries, async |entries| {
             let change = |(entry, seconds): &(EntryRef, u32)| {
                 let is_hidden = lets_go || *seconds == 0;
-                let to = if is_hidden { entry.consumer.hidden() } else { entry.consumer.clone() };
-                Change { to, idle_ms: idle_ms(entry, *seconds), entry: entry.clone() }
+                let to = match is_hidden {
+                    true if self.keeps_order() => Consumer::waiting(),
+                    true => entry.consumer.hidden(),
+                    false => entry.consumer.clone(),
+                };
+                Change { idle_ms: idle_ms(&to, *seconds), to, entry: entry.clone() }
             };
             let changes: Vec<_> = entries.iter().map(change).collect();
             let answers = self.intake.change(&changes).await?;
             let mut is_sooner = false;
             for ((change, (_, seconds)), answer) in changes.into_iter().zip(entries).zip(&answers) {
                 if *answer == 1 && change.to != change.entry.consumer {
+                    if self.keeps_order() {
+                        is_sooner |= seconds == 0;
+                        continue;
+                    }
                     let hidden = Duration::from_secs(seconds.into()).min(visibility(&change.entry));
                     let entry = EntryRef { consumer: change.to, ..change.entry };
                     is_sooner |= self.intake.looks.hide(entry, clock::now() + hidden);
@@ -133,10 +142,10 @@ fn visibility(entry: &EntryRef) -> Duration {
 
 /// For how long an entry is to have been idle so that it is due in so many seconds, at most its
 /// holder's visibility.
-fn idle_ms(entry: &EntryRef, seconds: u32) -> u64 {
+fn idle_ms(holder: &Consumer, seconds: u32) -> u64 {
     match seconds {
         0 => SHOWN_MS,
-        seconds => entry.consumer.visibility_ms().saturating_sub(u64::from(seconds) * 1_000),
+        seconds => holder.visibility_ms().saturating_sub(u64::from(seconds) * 1_000),
     }
 }
 
@@ -166,10 +175,22 @@ impl Queue for RedisQueue {
         Broker::Redis
     }
 
+    fn keeps_order(&self) -> bool {
+        self.intake.config.order == RedisOrder::Stream
+    }
+
+    fn is_one_group(&self) -> bool {
+        self.keeps_order()
+    }
+
+    fn hides_up_to(&self) -> Duration {
+        if self.keeps_order() { VISIBILITY_MAX } else { self.broker().hides_up_to() }
+    }
+
     /// Read by the same group. What is done there is deleted.
     async fn sibling(&self, named: &str) -> Result<Arc<dyn Queue>, QueueError> {
         let Intake { store, config, .. } = &*self.intake;
-        let config = RedisConfig { delete: true, ..config.clone() };
+        let config = RedisConfig { delete: true, order: RedisOrder::None, ..config.clone() };
         Ok(Arc::new(Self::open(store, &config, store.name_of(named), false).await?))
     }
 
@@ -185,18 +206,28 @@ impl Queue for RedisQueue {
             ready: Default::default(),
             looks: Looks::new(),
             readers: Default::default(),
+            in_order: Default::default(),
         };
         Some(Arc::new(Self { intake: Arc::new(intake), ..self.clone() }))
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
-        self.intake.receive(max.min(BATCH_MAX_ENTRIES), wait, visibility).await
+        let max = max.min(BATCH_MAX_ENTRIES);
+        match self.keeps_order() {
+            true => self.intake.receive_in_order(max, wait, visibility).await,
+            false => self.intake.receive(max, wait, visibility).await,
+        }
     }
 
     async fn delete(&self, receipts: &[Receipt]) -> Vec<Result<(), QueueError>> {
         let entries = receipts.iter().map(|receipt| (receipt, ())).collect();
         let settle = async |entries: Vec<(EntryRef, ())>| {
-            self.intake.settle(&entries.into_iter().map(|(entry, ())| entry).collect::<Vec<_>>()).await
+            let settled = self.intake.settle(&entries.into_iter().map(|(entry, ())| entry).collect::<Vec<_>>()).await;
+            if self.keeps_order() {
+                // The next one may come.
+                self.intake.ready.news.notify_waiters();
+            }
+            settled
         };
         self.with_each(entries, settle).await
     }

@@ -17,6 +17,7 @@ script!(COUNT, "count.lua");
 script!(DECLARE, "declare.lua");
 script!(DELETE, "delete.lua");
 script!(TAKE_DUE, "take_due.lua");
+script!(TAKE_FIRST, "take_first.lua");
 script!(TIDY, "tidy.lua");
 
 /// A call of a script on a stream.
@@ -32,7 +33,7 @@ mod tests {
 
     #[test]
     fn each_script_is_another() {
-        let scripts = [&CHANGE, &COUNT, &DECLARE, &DELETE, &TAKE_DUE, &TIDY];
+        let scripts = [&CHANGE, &COUNT, &DECLARE, &DELETE, &TAKE_DUE, &TAKE_FIRST, &TIDY];
         let hashes: std::collections::HashSet<_> = scripts.iter().map(|script| script.get_hash().to_owned()).collect();
         assert_eq!(hashes.len(), scripts.len());
     }

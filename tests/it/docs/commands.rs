@@ -37,6 +37,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ),
     ("performance.md", "RUSTFLAGS=", "a release build"),
     ("pressure.md", "wasq-tests pressure ", "minutes of measuring; `flow::limits` and `flow::fairness` hold the same"),
+    ("pressure.md", "bench/curves/pressure.py", "it draws what was measured"),
     ("pressure.md", "curl ", "`flow::held_back` asks `/scale` by itself"),
     ("profiling.md", "wasq profile ", "`profile` runs it with this plugin, which must have work meanwhile"),
     ("performance.md", "perf record ", "minutes of measuring, and perf needs a kernel that lets it"),

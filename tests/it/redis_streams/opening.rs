@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wasq_queues::redis::{Redis, RedisConfig, StreamTopology};
+use wasq_queues::redis::{Redis, RedisConfig, RedisOrder, StreamTopology};
 use wasq_queues::{Queue, QueueError};
 use wasq_tests::servers::{PASSWORD, Server, free_port};
 
@@ -149,6 +149,7 @@ async fn rights_that_a_user_lacks_are_named_where_they_are_needed() {
         "+evalsha",
         "+script|load",
         "+xreadgroup",
+        "+xread",
         "+xadd",
         "+xrange",
         "+xpending",
@@ -168,6 +169,11 @@ async fn rights_that_a_user_lacks_are_named_where_they_are_needed() {
     super::delete(&limited, &all).await;
     super::count(&limited, "0", "0").await;
     limited.oldest().await.unwrap();
+    let in_order = RedisConfig { order: RedisOrder::Stream, ..config.clone() };
+    let in_order = Redis::connect(&config).await.unwrap().queue(&in_order, queue.name(), false).await.unwrap();
+    super::comes_nothing(&in_order).await;
+    send(&in_order, &["x"]).await;
+    super::delete(&in_order, &[receive_one(&in_order).await]).await;
 
     rights(&[keys.as_str(), "+type", "+xpending", "+xreadgroup"]).await;
     let limited = Redis::connect(&config).await.unwrap().queue(&config, queue.name(), false).await.unwrap();

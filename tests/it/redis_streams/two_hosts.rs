@@ -11,14 +11,19 @@ use crate::support::hosts::{end, exits};
 use crate::support::servers::started;
 use crate::support::{Plugin, Rig, Setup, until};
 
-/// A host with its ledger in the same Redis, once it polls.
 async fn run(rig: &Rig, url: &str, stream: &str) -> Running {
+    run_with(rig, url, stream, "").await
+}
+
+/// A host with its ledger in the same Redis, once it polls. `more` is what else the config says of
+/// the stream.
+pub async fn run_with(rig: &Rig, url: &str, stream: &str, more: &str) -> Running {
     let text = format!(
         "plugins_dir = '{}'\ngrant_all = true\ndrain_s = 5\nadmin = {{ listen = '127.0.0.1:0' }}\n\
          ledger = {{ store = 'redis', url = '{url}', prefix = 'ledger' }}\n\
          egress = {{ open_hosts = ['{}'] }}\nlimits = {{ max_instances = 64 }}\n\
          [queues.jobs]\nbroker = 'redis'\nurl = '{url}'\ndlq = '{stream}-dlq'\nvisibility = '10s'\n\
-         [queues.jobs.redis]\nstream = '{stream}'\n",
+         [queues.jobs.redis]\nstream = '{stream}'\n{more}\n",
         rig.plugins_dir().display(),
         rig.sink.host(),
     );

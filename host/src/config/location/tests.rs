@@ -87,6 +87,8 @@ fn what_contradicts_its_broker_is_refused_with_the_way_out() {
     check(&more("visibility = '9s'"), &["queues.a.visibility", "9s", "10s or more on Redis"]);
     check(&more("[queues.a.redis]\nbody_field = 'wasq-group'"), &["queues.a.redis.body_field", "wasq-group"]);
     check(&more("[queues.a.redis]\nmaxlen = 0"), &["maxlen"]);
+    check(&more("[queues.a.redis]\norder = 'key'"), &["order", "key", "stream"]);
+    check(&more("fair_by = '{/a}'\n[queues.a.redis]\norder = 'stream'"), &["queues.a.fair_by", "keeps an order"]);
     check(&more("[queues.a.redis]\nurl = 'redis://x'"), &["unknown field", "url"]);
 }
 
