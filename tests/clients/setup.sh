@@ -40,6 +40,10 @@ if ! installed node_modules/.installed package.json; then
     cp package.json node_modules/.installed
 fi
 
+# The example's tools are those of the tests.
+example=../../sdk/js/examples/track-analytics/node_modules
+[ -e "$example" ] || ln -sfn ../../../../tests/clients/node_modules "$example"
+
 packages="redis-server postgresql rabbitmq-server pkg-config libssl-dev minisign openssl prometheus docker-compose runc chromium valgrind"
 
 missing() { # prints which of the programs that the tests start are not there; Debian keeps PostgreSQL's out of PATH

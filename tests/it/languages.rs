@@ -4,6 +4,7 @@
 mod components;
 mod conformance;
 mod contract;
+mod examples;
 mod http_components;
 mod projects;
 mod runner;

@@ -37,6 +37,8 @@ const SEED: u64 = 2026;
 const IMAGES: usize = 3;
 /// Videos that the shop uploads.
 const VIDEOS: usize = 2;
+/// The examples of the SDKs for other languages, beside plugins/.
+const LANGUAGES: [&str; 2] = ["sdk/js/examples", "sdk/python/examples"];
 /// Orders that are checked out inline for comparison.
 const INLINE_ORDERS: usize = 10;
 
@@ -58,6 +60,10 @@ pub struct Demo {
     /// Leaves everything running afterwards, to play with.
     #[arg(long)]
     keep: bool,
+    /// Runs track-analytics in TypeScript and update-inventory in Python, from the SDKs' examples.
+    /// They need their tools, Node and Python, which their builds name where they are missing.
+    #[arg(long)]
+    languages: bool,
     #[command(flatten)]
     server: BrokerServer,
     /// Where the shop's handlers are. Default: plugins/ here, or beside the source that this binary
@@ -80,6 +86,13 @@ impl Demo {
         eprintln!("building the shop's handlers in {}", source.display());
         let plugins_dir = scratch.path().join("plugins");
         build::build(&source, &plugins_dir, true)?;
+        if self.languages {
+            // In place of those in Rust: their names are the same.
+            for examples in LANGUAGES.map(|dir| source.with_file_name(dir)) {
+                eprintln!("building the handlers in {}", examples.display());
+                build::build(&examples, &plugins_dir, true)?;
+            }
+        }
 
         let shop = Shop::open(scratch.path(), &plugins_dir, server.as_deref()).await?;
         let demand = Demand::new(SEED, self.orders, IMAGES, VIDEOS, &shop.world.url())?;
