@@ -30,6 +30,15 @@ if ! installed .venv/schemas/installed schemas.txt; then
     cp schemas.txt .venv/schemas/installed
 fi
 
+# Bindings of the contract for C and Go. No package has it built: it takes a minute or two.
+if ! installed .tools/installed tools.txt; then
+    cargo install --quiet --locked --debug --root .tools --no-default-features --features c,go "$(cat tools.txt)"
+    # The module in Go that its bindings need is in the source.
+    rm -rf .tools/go
+    cp -r "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/wit-bindgen-go-0.62.0/src/pkg .tools/go
+    cp tools.txt .tools/installed
+fi
+
 # Apart: it needs versions of its own of what the others need, too.
 if ! installed .checkov/installed checkov.txt; then
     python3 -m venv .checkov
@@ -48,14 +57,17 @@ if ! installed node_modules/.installed package.json; then
     cp package.json node_modules/.installed
 fi
 
-packages="redis-server postgresql rabbitmq-server pkg-config libssl-dev minisign openssl prometheus docker-compose runc chromium valgrind docker-registry skopeo"
+packages="redis-server postgresql rabbitmq-server pkg-config libssl-dev minisign openssl prometheus docker-compose runc chromium valgrind docker-registry skopeo clang lld wasi-libc libclang-rt-14-dev-wasm32"
 
 missing() { # prints which of the programs that the tests start are not there; Debian keeps PostgreSQL's out of PATH
     PATH="$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tr '\n' ':')"
     command -v redis-server >/dev/null || command -v valkey-server >/dev/null || echo redis-server
     # librdkafka is compiled against it.
     [ -e /usr/include/openssl/ssl.h ] || echo libssl-dev
-    for program in pkg-config postgres initdb rabbitmq-server epmd minisign openssl promtool docker-compose runc chromium valgrind docker-registry skopeo; do
+    # Handlers in C are: wasi-libc, and what clang has for 32 bits of WebAssembly.
+    [ -e /usr/include/wasm32-wasi/stdio.h ] || echo wasi-libc
+    ls /usr/lib/llvm-*/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a >/dev/null 2>&1 || echo libclang-rt-14-dev-wasm32
+    for program in pkg-config postgres initdb rabbitmq-server epmd minisign openssl promtool docker-compose runc chromium valgrind docker-registry skopeo clang wasm-ld; do
         command -v $program >/dev/null || echo $program
     done
 }

@@ -5,5 +5,6 @@ mod components;
 mod conformance;
 mod contract;
 mod http_components;
+mod other;
 mod projects;
 mod runner;

@@ -94,8 +94,11 @@ impl ArtifactManifest {
     /// # Errors
     /// What the reference is of, if it is not a component.
     pub fn parse(reference: &OciReference, bytes: &[u8]) -> Result<Self, OciError> {
-        let other =
-            |found: String| OciError::OtherArtifact { reference: reference.clone(), found, expected: CONFIG_TYPE };
+        let other = |found: String| OciError::OtherArtifact {
+            reference: Box::new(reference.clone()),
+            found,
+            expected: CONFIG_TYPE,
+        };
         let any: AnyManifest =
             serde_json::from_slice(bytes).map_err(|error| other(format!("no manifest ({error})")))?;
         if any.manifests.is_some() {

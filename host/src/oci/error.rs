@@ -24,19 +24,19 @@ pub enum OciError {
         reason: String,
     },
     #[error("the registry {} has no {reference}; check the name and the version, or push it: wasq push FILE {reference}", reference.registry)]
-    Unknown { reference: OciReference },
+    Unknown { reference: Box<OciReference> },
     #[error("the registry {registry} answered {status}: {reason}; its log says more")]
     Status { registry: String, status: StatusCode, reason: String },
     #[error("the registry {registry} sent what its protocol does not have: {reason}")]
     Protocol { registry: String, reason: String },
     #[error("{reference} is {found}, and no WebAssembly component; push one with `wasq push` (config {expected})")]
-    OtherArtifact { reference: OciReference, found: String, expected: &'static str },
+    OtherArtifact { reference: Box<OciReference>, found: String, expected: &'static str },
     #[error("{reference} has {size} bytes; the limit is {limit} (limits.max_component)")]
-    TooLarge { reference: OciReference, size: u64, limit: u64 },
+    TooLarge { reference: Box<OciReference>, size: u64, limit: u64 },
     #[error(
         "{reference} has the digest {found}, and {expected} was asked for: the registry, or what is between, changed it; push it again"
     )]
-    Digest { reference: OciReference, expected: String, found: String },
+    Digest { reference: Box<OciReference>, expected: String, found: String },
     #[error("cannot read the credentials in {}: {reason}; log in again with `docker login`", path.display())]
     Config { path: PathBuf, reason: String },
     #[error(

@@ -136,7 +136,7 @@ impl Registry {
         let found = digest(&bytes);
         match &reference.digest {
             Some(expected) if *expected != found => {
-                Err(OciError::Digest { reference: reference.clone(), expected: expected.clone(), found })
+                Err(OciError::Digest { reference: Box::new(reference.clone()), expected: expected.clone(), found })
             }
             Some(_) | None => Ok((bytes, found)),
         }
@@ -154,7 +154,7 @@ impl Registry {
         let bytes = bytes.ok_or_else(|| self.protocol(format!("a blob of over its {size} bytes")))?;
         let found = digest(&bytes);
         if found != of {
-            return Err(OciError::Digest { reference: reference.clone(), expected: of.to_owned(), found });
+            return Err(OciError::Digest { reference: Box::new(reference.clone()), expected: of.to_owned(), found });
         }
         Ok(bytes)
     }
@@ -290,7 +290,7 @@ impl Registry {
             return Ok(response);
         }
         if status == StatusCode::NOT_FOUND && self.access == Access::Pull {
-            return Err(OciError::Unknown { reference: reference.clone() });
+            return Err(OciError::Unknown { reference: Box::new(reference.clone()) });
         }
         let reason = self.reason(response).await;
         Err(self.refused(status, reason))

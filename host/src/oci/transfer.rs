@@ -33,7 +33,7 @@ pub async fn pull(registry: &Registry, reference: &OciReference, limit: u64) -> 
         let manifest = ArtifactManifest::parse(reference, &bytes)?;
         let layer = manifest.layer();
         if layer.size > limit {
-            return Err(OciError::TooLarge { reference: reference.clone(), size: layer.size, limit });
+            return Err(OciError::TooLarge { reference: Box::new(reference.clone()), size: layer.size, limit });
         }
         let component = registry.blob(reference, &layer.digest, layer.size).await?;
         let signature = manifest.signature().map(str::to_owned);

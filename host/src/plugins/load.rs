@@ -146,7 +146,7 @@ impl Loader {
         let contents = read(path, limits, self.config.plugins_signed_by.as_deref());
         let Contents { bytes, manifest, format } = contents.map_err(|reason| match (reason, origin) {
             (Reason::Unsigned(Unsigned::Missing { .. }), Origin::Registry(reference, _)) => {
-                Reason::UnsignedArtifact { reference: reference.clone() }
+                Reason::UnsignedArtifact { reference: reference.to_string() }
             }
             (reason, _) => reason,
         })?;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::manifest::ManifestError;
 use super::signature::Unsigned;
-use crate::config::OciReference;
 use crate::sandbox::CompileError;
 use crate::sandbox::egress::DestinationError;
 
@@ -21,7 +20,7 @@ pub enum Reason {
         "it came without a signature, and the config takes none but signed plugins (plugins_signed_by); sign it, and push it again:\n  \
          minisign -S -m FILE.wasm\n  wasq push FILE.wasm {reference}"
     )]
-    UnsignedArtifact { reference: OciReference },
+    UnsignedArtifact { reference: String },
     #[error("it is a WebAssembly module, not a component; build it as one (in Rust: for wasm32-wasip2)")]
     CoreModule,
     #[error("it is precompiled code, which is never loaded from a plugin directory; give the .wasm itself")]
