@@ -109,6 +109,26 @@ resource "aws_iam_role_policy" "fetch" {
   policy = data.aws_iam_policy_document.fetch[0].json
 }
 
+# The password of a registry of ECR is one for all that the account may see.
+data "aws_iam_policy_document" "pull" {
+  count = length(var.plugin_repository_arns) > 0 ? 1 : 0
+  statement {
+    actions   = ["ecr:GetAuthorizationToken"]
+    resources = ["*"]
+  }
+  statement {
+    actions   = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    resources = var.plugin_repository_arns
+  }
+}
+
+resource "aws_iam_role_policy" "pull" {
+  count  = length(var.plugin_repository_arns) > 0 ? 1 : 0
+  name   = "pull"
+  role   = aws_iam_role.worker.id
+  policy = data.aws_iam_policy_document.pull[0].json
+}
+
 data "aws_iam_policy_document" "assume_replayer" {
   statement {
     actions = ["sts:AssumeRole"]

@@ -46,6 +46,12 @@ variable "plugins" {
   default     = []
 }
 
+variable "plugin_repository_arns" {
+  description = "The ECR repositories of these plugins, from which the hosts may pull. Other registries need none."
+  type        = list(string)
+  default     = []
+}
+
 variable "plugins_bucket" {
   description = "The S3 bucket of the plugins. Empty takes those in the image, under /opt/wasq/plugins."
   type        = string

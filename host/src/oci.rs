@@ -20,5 +20,5 @@ mod transfer;
 pub use artifact::Contents;
 pub use error::OciError;
 pub use pulled::{Pulled, PulledPlugins, PulledVersion};
-pub use registry::{Access, Registry};
+pub use registry::{Access, Registry, Settings};
 pub use transfer::{Artifact, pull, push};

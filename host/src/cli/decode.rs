@@ -74,7 +74,7 @@ struct Plugins {
 
 impl Plugins {
     async fn of(config: &Config) -> anyhow::Result<Self> {
-        let pulled = PulledPlugins::new(config.oci.clone(), config.limits.max_component.as_u64());
+        let pulled = PulledPlugins::new(config.oci.clone(), config.aws.clone(), config.limits.max_component.as_u64());
         pulled.refresh().await;
         let sources = crate::plugins::sources(&config.plugins_dir, &pulled)
             .with_context(|| format!("plugins_dir {}", config.plugins_dir.display()))?;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::build::write_whole;
 use crate::config::{Limits, OciReference};
-use crate::oci::{Access, Registry, pull};
+use crate::oci::{Access, Registry, Settings, pull};
 use crate::plugins::manifest::Manifest;
 use crate::plugins::{LoadError, check_format};
 
@@ -34,7 +34,8 @@ impl Pull {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let reference = self.reference;
         let plain_http = if self.plain_http { vec![reference.registry.clone()] } else { Vec::new() };
-        let registry = Registry::open(&reference, Access::Pull, &plain_http).await?;
+        let settings = Settings { plain_http, ..Settings::default() };
+        let registry = Registry::open(&reference, Access::Pull, &settings).await?;
         let artifact = pull(&registry, &reference, Limits::default().max_component.as_u64()).await?;
         let pulled = reference.at(&artifact.digest);
         let refuse = |reason| LoadError { path: pulled.to_string().into(), reason };

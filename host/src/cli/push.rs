@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::build::OUT_DIR;
 use crate::config::OciReference;
-use crate::oci::{Contents, push};
+use crate::oci::{Contents, Settings, push};
 use crate::plugins::manifest::Manifest;
 use crate::plugins::{LoadError, check_format};
 
@@ -69,7 +69,8 @@ impl Push {
             signature: signature.as_deref(),
         };
         let plain_http = if self.plain_http { vec![reference.registry.clone()] } else { Vec::new() };
-        let digest = push(&reference, component.into(), &contents, &plain_http).await?;
+        let settings = Settings { plain_http, ..Settings::default() };
+        let digest = push(&reference, component.into(), &contents, &settings).await?;
         println!("{}", reference.at(&digest));
         Ok(ExitCode::SUCCESS)
     }

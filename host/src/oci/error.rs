@@ -43,6 +43,10 @@ pub enum OciError {
         "cannot get the credentials for {registry} from {program}: {reason}; log in again, or take it out of docker's config.json"
     )]
     Helper { registry: String, program: String, reason: String },
+    #[error(
+        "cannot get a password for {registry} from ECR: {reason}; allow ecr:GetAuthorizationToken, or log in with docker"
+    )]
+    Ecr { registry: String, reason: String },
     #[error("{0}; the proxy is used for registries, too")]
     Proxy(#[from] wasq_core::proxy::BadProxy),
     #[error("the registry {registry} sends to {url}, which is not secure; let it send to https://")]

@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use wasq_core::backoff::Backoff;
 
 use super::error::OciError;
-use super::registry::{Access, Registry};
+use super::registry::{Access, Registry, Settings};
 use super::store::Store;
 use super::transfer::pull;
-use crate::config::{OciConfig, OciReference};
+use crate::config::{AwsConfig, OciConfig, OciReference};
 
 /// Artifacts that are pulled at once.
 const PULLS_AT_ONCE: usize = 4;
@@ -42,6 +42,7 @@ pub struct PulledVersion {
 /// All of them.
 pub struct PulledPlugins {
     config: OciConfig,
+    settings: Settings,
     /// The largest component.
     limit: u64,
     current: Mutex<Arc<Vec<Pulled>>>,
@@ -49,14 +50,15 @@ pub struct PulledPlugins {
 
 impl PulledPlugins {
     /// Asks nobody yet.
-    pub fn new(config: OciConfig, limit: u64) -> Self {
+    pub fn new(config: OciConfig, aws: AwsConfig, limit: u64) -> Self {
         let unknown = |reference: &OciReference| Pulled {
             reference: reference.clone(),
             version: None,
             error: Some("it was not pulled yet".into()),
         };
         let current = config.plugins.iter().map(unknown).collect();
-        Self { config, limit, current: Mutex::new(Arc::new(current)) }
+        let settings = Settings { plain_http: config.plain_http.clone(), aws };
+        Self { config, settings, limit, current: Mutex::new(Arc::new(current)) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -128,7 +130,7 @@ impl PulledPlugins {
         {
             return Ok(PulledVersion { digest: digest.clone(), file });
         }
-        let registry = Registry::open(reference, Access::Pull, &self.config.plain_http).await?;
+        let registry = Registry::open(reference, Access::Pull, &self.settings).await?;
         let mut wanted = reference.clone();
         if reference.digest.is_none()
             && let Some(digest) = registry.digest_of(reference).await?

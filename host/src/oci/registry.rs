@@ -9,13 +9,14 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use url::Url;
+use wasq_core::aws::ecr::{Ecr, NoPassword, ecr_region};
 
 use super::artifact::{ACCEPT, MANIFEST_TYPE, digest};
 use super::challenge::Challenge;
 use super::credentials::Credentials;
 use super::error::OciError;
 use super::http::{Call, Http, body};
-use crate::config::{OciReference, is_digest};
+use crate::config::{AwsConfig, OciReference, is_digest};
 
 /// What registries have to take at least, by the distribution specification.
 const MANIFEST_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -50,6 +51,15 @@ impl Access {
     }
 }
 
+/// How registries are asked.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Those that are asked without TLS.
+    pub plain_http: Vec<String>,
+    /// Where AWS is, whose registries have passwords by its credentials.
+    pub aws: AwsConfig,
+}
+
 /// One repository, for one piece of work.
 pub struct Registry {
     http: Http,
@@ -82,13 +92,13 @@ struct ErrorEntry {
 }
 
 impl Registry {
-    /// Asks nobody yet. `plain_http` are the registries that are asked without TLS.
+    /// Asks the registry nothing yet.
     ///
     /// # Errors
     /// Credentials or a proxy that cannot be read.
-    pub async fn open(reference: &OciReference, access: Access, plain_http: &[String]) -> Result<Self, OciError> {
+    pub async fn open(reference: &OciReference, access: Access, settings: &Settings) -> Result<Self, OciError> {
         let OciReference { registry, repository, .. } = reference;
-        let is_plain = plain_http.contains(registry) || is_this_machine(registry);
+        let is_plain = settings.plain_http.contains(registry) || is_this_machine(registry);
         let (host, repository) = match registry.as_str() {
             DOCKER_HUB if !repository.contains('/') => (DOCKER_HUB_API, format!("library/{repository}")),
             DOCKER_HUB => (DOCKER_HUB_API, repository.clone()),
@@ -98,7 +108,16 @@ impl Registry {
         let base = Url::parse(&format!("{scheme}://{host}/v2/{repository}/"));
         let base =
             base.map_err(|error| OciError::Unreachable { registry: registry.clone(), reason: error.to_string() })?;
-        let credentials = Credentials::of(registry).await?;
+        let credentials = match (Credentials::of(registry).await?, ecr_region(registry)) {
+            (Credentials::Anonymous, Some(region)) => {
+                let password = Ecr::new(&settings.aws).password(region).await;
+                let refused =
+                    |error: NoPassword| OciError::Ecr { registry: registry.clone(), reason: error.to_string() };
+                let (user, password) = password.map_err(refused)?;
+                Credentials::Basic { user, password }
+            }
+            (credentials, _) => credentials,
+        };
         let registry = registry.clone();
         Ok(Self {
             http: Http::new()?,

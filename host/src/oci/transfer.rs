@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::artifact::{ArtifactManifest, Contents};
 use super::error::OciError;
-use super::registry::{Access, Registry};
+use super::registry::{Access, Registry, Settings};
 use crate::config::OciReference;
 
 /// How long one artifact may take.
@@ -50,10 +50,10 @@ pub async fn push(
     reference: &OciReference,
     component: Bytes,
     contents: &Contents<'_>,
-    plain_http: &[String],
+    settings: &Settings,
 ) -> Result<String, OciError> {
     let push = async {
-        let registry = Registry::open(reference, Access::Push, plain_http).await?;
+        let registry = Registry::open(reference, Access::Push, settings).await?;
         let (config, manifest) = ArtifactManifest::of(&component, contents);
         registry.put_blob(reference, component).await?;
         registry.put_blob(reference, config.into()).await?;

@@ -123,7 +123,7 @@ impl Loader {
 
     /// The plugins that are in registries, to be kept up to date.
     pub fn pulled(&self) -> PulledPlugins {
-        PulledPlugins::new(self.config.oci.clone(), self.config.limits.max_component.as_u64())
+        PulledPlugins::new(self.config.oci.clone(), self.config.aws.clone(), self.config.limits.max_component.as_u64())
     }
 
     /// The pools that plugins share.

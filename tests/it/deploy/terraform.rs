@@ -73,7 +73,7 @@ async fn its_variables_have_the_templates_defaults() {
     let own: BTreeSet<_> = variables.keys().filter(|name| !known.contains(**name)).map(|name| name.as_str()).collect();
     assert_eq!(
         own,
-        ["oidc_provider_arn", "plugins", "secrets", "service_account"].into(),
+        ["oidc_provider_arn", "plugin_repository_arns", "plugins", "secrets", "service_account"].into(),
         "what Terraform has beyond it"
     );
 }

@@ -4,10 +4,12 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 use tempfile::TempDir;
+use wasq_core::aws::AwsConfig;
+use wasq_core::aws::ecr::Ecr;
 use wasq_tests::servers::{PASSWORD, REGISTRY_USER, Server};
 
 use super::{docker_config, plugin, reference};
-use crate::cli::binary::{Wasq, script, wasq};
+use crate::cli::binary::{Wasq, client, script, wasq};
 use crate::support::servers::started;
 
 /// A registry with a login, and a directory with a plugin.
@@ -43,6 +45,30 @@ async fn what_docker_login_has_left_is_used_and_nobody_else_gets_in() {
         .dir(&dir)
         .env("DOCKER_CONFIG", docker_config(dir.path(), &json!({})))
         .check(1, &["pull from"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_of_ecr_has_a_password_by_the_hosts_own_credentials() {
+    let server = client("moto_server", ["--port", "0"]).spawn();
+    let line = server.line("Running on http://").await;
+    let endpoint = line.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
+    let aws = AwsConfig { endpoint_url: Some(endpoint.clone()), ..AwsConfig::default() };
+    let (user, password) = Ecr::new(&aws).password("eu-central-1").await.unwrap();
+    assert_eq!(user, "AWS");
+    assert!(!password.is_empty());
+    // Without any, or where ECR is away, that is what is said.
+    let nobody = AwsConfig { endpoint_url: Some("http://127.0.0.1:1".into()), ..AwsConfig::default() };
+    let error = Ecr::new(&nobody).password("eu-central-1").await.unwrap_err().to_string();
+    assert!(!error.is_empty() && !error.contains("password"), "{error}");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("x.wasm"), plugin("receipt", "one")).unwrap();
+    let to = "oci://123456789012.dkr.ecr.eu-central-1.amazonaws.com/a:1";
+    let push = wasq(["push", "x.wasm", to]).dir(&dir).env("DOCKER_CONFIG", docker_config(dir.path(), &json!({})));
+    push.env("AWS_ENDPOINT_URL_ECR", "http://127.0.0.1:1")
+        .env("AWS_ACCESS_KEY_ID", "x")
+        .env("AWS_SECRET_ACCESS_KEY", "y")
+        .check(1, &["cannot get a password for 123456789012.dkr.ecr", "ecr:GetAuthorizationToken"])
         .await;
 }
 
