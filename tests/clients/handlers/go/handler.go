@@ -1,4 +1,5 @@
-// Package export_wasq_worker_message_handler is a handler in Go: wit-bindgen's bindings of the contract, and the standard library.
+// Package export_wasq_worker_message_handler is a handler in Go: wit-bindgen's bindings of the
+// contract, and the standard library.
 package export_wasq_worker_message_handler
 
 import (
