@@ -100,7 +100,7 @@ impl PulledPlugins {
     /// What a reference stands for now. What goes wrong is logged when it is new.
     async fn look(&self, last: &Pulled) -> Pulled {
         let reference = last.reference.clone();
-        let error = match self.try_look(&reference).await {
+        let error = match self.try_look(last).await {
             Ok(version) => return Pulled { reference, version: Some(version), error: None },
             Err(error) => error.to_string(),
         };
@@ -122,11 +122,17 @@ impl PulledPlugins {
         Pulled { reference, version, error: Some(error) }
     }
 
-    async fn try_look(&self, reference: &OciReference) -> Result<PulledVersion, OciError> {
+    async fn try_look(&self, last: &Pulled) -> Result<PulledVersion, OciError> {
+        let reference = &last.reference;
         let store = Store::open(&self.config.cache)?;
+        // What was checked once is not read again at each look.
+        let checked = |digest: &str| {
+            let version = last.version.as_ref().filter(|version| version.digest == digest && version.file.is_file());
+            version.map(|version| version.file.clone()).or_else(|| store.get(reference, digest))
+        };
         // What a digest stands for never changes.
         if let Some(digest) = &reference.digest
-            && let Some(file) = store.get(reference, digest)
+            && let Some(file) = checked(digest)
         {
             return Ok(PulledVersion { digest: digest.clone(), file });
         }
@@ -135,7 +141,7 @@ impl PulledPlugins {
         if reference.digest.is_none()
             && let Some(digest) = registry.digest_of(reference).await?
         {
-            if let Some(file) = store.get(reference, &digest) {
+            if let Some(file) = checked(&digest) {
                 if store.remembered(reference).as_ref() != Some(&digest) {
                     store.remember(reference, &digest)?;
                 }
@@ -149,9 +155,11 @@ impl PulledPlugins {
         store.remember(reference, &artifact.digest)?;
         let (digest, bytes) = (artifact.digest, artifact.component.len());
         tracing::info!(%reference, digest, bytes, "a plugin was pulled");
-        let used = self.current();
-        let used = used.iter().filter_map(|one| Some(one.version.as_ref()?.digest.as_str()));
-        store.remove_unused(&used.chain([digest.as_str()]).collect::<Vec<_>>());
+        // What serves, and what a start without the registry would take.
+        let serving =
+            self.current().iter().filter_map(|one| Some(one.version.as_ref()?.digest.clone())).collect::<Vec<_>>();
+        let kept = self.config.plugins.iter().filter_map(|one| store.remembered(one));
+        store.remove_unused(&kept.chain(serving).collect::<Vec<_>>());
         Ok(PulledVersion { digest, file })
     }
 }

@@ -119,7 +119,7 @@ impl Store {
     }
 
     /// Removes what none of these digests is, and is old.
-    pub fn remove_unused(&self, used: &[&str]) {
+    pub fn remove_unused(&self, used: &[String]) {
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
@@ -127,7 +127,7 @@ impl Store {
             let pulled = entry.metadata().and_then(|about| about.modified()).ok();
             let pulled = pulled.and_then(|at| at.duration_since(std::time::SystemTime::UNIX_EPOCH).ok());
             let is_old = pulled.is_some_and(|at| at + KEPT < Duration::from_millis(wasq_core::clock::unix_ms().0));
-            if is_digest(&of) && !used.contains(&of.as_str()) && is_old {
+            if is_digest(&of) && !used.contains(&of) && is_old {
                 // The next look tries it again.
                 drop(fs::remove_dir_all(entry.path()));
             }
@@ -141,5 +141,55 @@ impl Store {
 
     fn tag(&self, reference: &OciReference) -> PathBuf {
         self.dir.join(TAGS_DIR).join(blake3::hash(reference.to_string().as_bytes()).to_hex().as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::super::artifact::Contents;
+    use super::*;
+
+    /// An artifact of these bytes.
+    fn artifact(component: &'static [u8]) -> Artifact {
+        let contents = Contents { name: "a", imports: &[], exports: &[], created: "", signature: Some("signed") };
+        let (_, manifest) = ArtifactManifest::of(component, &contents);
+        let manifest = manifest.bytes();
+        Artifact {
+            digest: digest(&manifest),
+            manifest: manifest.into(),
+            component: component.into(),
+            signature: Some("signed".into()),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_whole_and_what_is_old_and_used_by_nobody_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("oci")).unwrap();
+        let tag = OciReference::parse("oci://r.example/a:1").unwrap();
+        let [used, unused] = [artifact(b"used"), artifact(b"unused")];
+        let file = store.put(&used).unwrap();
+        assert_eq!(fs::read_to_string(file.with_file_name(SIGNATURE_FILE)).unwrap(), "signed");
+        assert_eq!(store.remembered(&tag), None);
+        store.remember(&tag, &used.digest).unwrap();
+        assert_eq!(store.remembered(&tag).as_deref(), Some(used.digest.as_str()));
+        assert_eq!(store.get(&tag, &used.digest), Some(file.clone()));
+        let other = store.put(&unused).unwrap();
+        let keep = [used.digest.clone()];
+        store.remove_unused(&keep);
+        assert!(other.exists(), "it is not old");
+        for file in [&file, &other] {
+            fs::File::open(file.parent().unwrap()).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        store.remove_unused(&keep);
+        assert!(file.exists() && !other.exists());
+        // One that somebody has changed is as good as none, and another takes its place.
+        fs::write(&file, b"evil").unwrap();
+        assert_eq!(store.get(&tag, &used.digest), None);
+        assert_eq!(store.put(&used).unwrap(), file);
+        assert_eq!(store.get(&tag, &used.digest), Some(file));
+        assert_eq!(store.get(&tag, "sha256:../../etc/passwd"), None);
     }
 }
