@@ -23,15 +23,22 @@ type reject string
 
 func (reason reject) Error() string { return string(reason) }
 
+// What a run ends with, by the contract's types.
+var (
+	done   = wit.Ok[messages.Outcome, messages.Failure]
+	failed = wit.Err[messages.Outcome, messages.Failure]
+	none   = wit.None[[]uint8]
+)
+
 // Handle runs once for each message. An error means that it is tried again later.
 func Handle(message messages.Message) wit.Result[messages.Outcome, messages.Failure] {
 	switch err := greet(message.Body).(type) {
 	case nil:
-		return wit.Ok[messages.Outcome, messages.Failure](messages.MakeOutcomeDone(wit.None[[]uint8]()))
+		return done(messages.MakeOutcomeDone(none()))
 	case reject:
-		return wit.Err[messages.Outcome](messages.MakeFailureReject(err.Error()))
+		return failed(messages.MakeFailureReject(err.Error()))
 	default:
-		return wit.Err[messages.Outcome](messages.MakeFailureRetry(err.Error()))
+		return failed(messages.MakeFailureRetry(err.Error()))
 	}
 }
 
