@@ -2,6 +2,7 @@
 //! travel. Beneath it stands what signs requests that no SDK makes.
 
 pub mod direct;
+pub mod ecr;
 pub mod endpoint;
 pub mod identity;
 pub mod partition;

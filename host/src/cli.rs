@@ -22,6 +22,8 @@ mod pause;
 mod plugins;
 pub mod process;
 mod profile;
+mod pull;
+mod push;
 mod run;
 mod schedules;
 mod screen;
@@ -76,6 +78,8 @@ enum Command {
     New(new::New),
     Build(build::Build),
     Pack(pack::Pack),
+    Push(push::Push),
+    Pull(pull::Pull),
     Wit(wit::Wit),
     Check(check::Check),
     Topology(topology::Topology),
@@ -142,10 +146,12 @@ pub fn main() -> ExitCode {
             Command::New(command) => command.run(),
             Command::Build(command) => command.run(),
             Command::Pack(command) => command.run(),
+            Command::Push(command) => command.run().await,
+            Command::Pull(command) => command.run().await,
             Command::Wit(command) => command.run(),
             Command::Check(command) => command.run().await,
             Command::Topology(command) => command.run().await,
-            Command::Decode(command) => command.run(),
+            Command::Decode(command) => command.run().await,
             Command::Invoke(command) => command.run().await,
             Command::Send(command) => command.run().await,
             Command::Status(command) => command.run().await,

@@ -12,6 +12,7 @@ mod key_template;
 mod limits;
 mod load;
 mod location;
+mod oci;
 mod outlet;
 mod pressure;
 mod queue_url;
@@ -40,6 +41,7 @@ pub use key_template::KeyTemplate;
 pub use limits::Limits;
 pub use load::ConfigError;
 pub use location::Location;
+pub use oci::{BadReference, OciConfig, OciReference, is_digest};
 pub use outlet::OutletConfig;
 pub use pressure::{OnOutage, POOL_SIZE_MAX, PoolConfig, PoolScope, RateConfig};
 pub use queue_url::QueueUrl;
@@ -97,6 +99,9 @@ pub struct Config {
     pub aws: AwsConfig,
     #[serde(default)]
     pub ledger: LedgerConfig,
+    /// Plugins that are in registries.
+    #[serde(default)]
+    pub oci: OciConfig,
     #[serde(default)]
     pub admin: Admin,
     #[serde(default)]

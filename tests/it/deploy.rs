@@ -7,8 +7,10 @@
 
 mod alarms;
 mod compose;
+mod helm;
 mod kubernetes;
 mod lint;
+mod terraform;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -282,6 +284,12 @@ fn cloudwatch_alarms() -> Vec<String> {
     let template = read("deploy/cloudformation.yaml");
     let names = template.lines().filter_map(|line| line.trim().strip_prefix("AlarmName: !Sub \"${Service}-"));
     names.map(|name| name.trim_end_matches('"').to_owned()).collect()
+}
+
+/// The template, with what its tags stand for.
+async fn cfn() -> Value {
+    let code = "import json, sys, cfnlint.decode; print(json.dumps(cfnlint.decode.decode(sys.argv[1])[0]))";
+    client("python3", ["-c", code, TEMPLATE]).check(0, &[]).await.json()
 }
 
 /// A file's path, from the repository's root.

@@ -6,5 +6,6 @@ mod conformance;
 mod contract;
 mod examples;
 mod http_components;
+mod other;
 mod projects;
 mod runner;

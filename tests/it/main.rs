@@ -31,6 +31,7 @@ mod layers;
 mod ledger;
 mod local_sqs;
 mod moto;
+mod oci;
 mod pauses;
 mod plugins;
 mod process;

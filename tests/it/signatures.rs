@@ -10,12 +10,12 @@ use crate::cli::binary::{program, wasq};
 use crate::support::{Plugin, Rig, Setup, until, wat};
 
 /// A key pair in a directory of its own.
-struct Key {
+pub struct Key {
     dir: TempDir,
 }
 
 impl Key {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let key = Self { dir: tempfile::tempdir().unwrap() };
         let [public, secret] = ["key.pub", "key"].map(|name| key.dir.path().join(name));
         minisign(["-G".as_ref(), "-W".as_ref(), "-p".as_ref(), public.as_os_str(), "-s".as_ref(), secret.as_os_str()])
@@ -28,12 +28,12 @@ impl Key {
         fs::read_to_string(self.dir.path().join("key.pub")).unwrap().lines().nth(1).unwrap().to_owned()
     }
 
-    fn public(&self) -> SignerKey {
+    pub fn public(&self) -> SignerKey {
         self.line().try_into().unwrap()
     }
 
     /// Puts a signature beside the file.
-    async fn sign(&self, file: &Path) {
+    pub async fn sign(&self, file: &Path) {
         self.sign_as(file, &[]).await;
     }
 

@@ -1,9 +1,9 @@
-//! Real servers for tests and for the supervisor: a Redis, a PostgreSQL, a DynamoDB, a RabbitMQ and
-//! a Kafka that are started, stopped, killed and restarted.
+//! Real servers for tests and for the supervisor: a Redis, a PostgreSQL, a DynamoDB, a RabbitMQ, a
+//! Kafka and a registry that are started, stopped, killed and restarted.
 //!
 //! They listen on a free port of 127.0.0.1, keep their data in a directory of their own, and, where
-//! they can, ask for a password. When the process that started them is gone, even killed, they end and their data
-//! go.
+//! they can, ask for a password. When the process that started them is gone, even killed, they end
+//! and their data go.
 
 mod dynamodb;
 mod kafka;
@@ -11,6 +11,7 @@ mod postgres;
 mod process;
 mod rabbitmq;
 mod redis;
+mod registry;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use self::process::Process;
+pub use self::registry::USER as REGISTRY_USER;
 
 /// What every server asks for. No error of a client may show it.
 pub const PASSWORD: &str = "pa55-that-no-error-shows";
@@ -49,6 +51,7 @@ enum Kind {
     DynamoDb,
     RabbitMq,
     Kafka,
+    Registry,
 }
 
 impl Server {
@@ -159,6 +162,24 @@ impl Server {
         Self::start(Kind::Kafka, &[], dir)
     }
 
+    /// A registry of OCI artifacts that anybody may use. Blocks until it is ready, some 100 ms.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn registry() -> Result<Self> {
+        let dir = process::directory()?;
+        Self::start(Kind::Registry, &[], dir)
+    }
+
+    /// As [`Server::registry`], for [`REGISTRY_USER`] alone.
+    ///
+    /// # Errors
+    /// As [`Server::redis`].
+    pub fn registry_with_login() -> Result<Self> {
+        let dir = process::directory()?;
+        Self::start(Kind::Registry, &[registry::WITH_LOGIN], dir)
+    }
+
     /// Waits until a Kafka has a topic on disk, and with it all that it was sent before that was
     /// made.
     ///
@@ -188,6 +209,7 @@ impl Server {
             Kind::RabbitMq => format!("amqp://{}:{PASSWORD}@127.0.0.1:{port}/%2F", rabbitmq::USER),
             Kind::DynamoDb => format!("http://127.0.0.1:{port}"),
             Kind::Kafka => format!("kafka://127.0.0.1:{port}"),
+            Kind::Registry => format!("oci://127.0.0.1:{port}"),
         }
     }
 
@@ -246,12 +268,13 @@ fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<P
         Kind::DynamoDb => dynamodb::spawn(dir, port)?,
         Kind::RabbitMq => rabbitmq::spawn(options, dir, port)?,
         Kind::Kafka => kafka::spawn(dir, port)?,
+        Kind::Registry => registry::spawn(options, dir, port)?,
     };
     // Time is counted in looks: no test needs it more exactly.
     for _ in 0..READY_MAX.as_millis() / LOOK.as_millis() {
         if !process.runs()? {
             let log = log(dir);
-            if ["Address already in use", "eaddrinuse", "EADDRINUSE", "is already in use"]
+            if ["ddress already in use", "eaddrinuse", "EADDRINUSE", "is already in use"]
                 .iter()
                 .any(|words| log.contains(words))
             {
@@ -265,6 +288,7 @@ fn run(kind: Kind, options: &[String], dir: &Path, port: u16) -> Result<Option<P
             Kind::DynamoDb => dynamodb::is_ready(port),
             Kind::RabbitMq => rabbitmq::is_ready(port),
             Kind::Kafka => kafka::is_ready(port),
+            Kind::Registry => registry::is_ready(port),
         };
         if ready {
             return Ok(Some(process));

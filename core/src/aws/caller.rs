@@ -1,5 +1,5 @@
-//! Signed requests that the host makes itself, without a client of the SDK: the few calls to S3 and
-//! SNS do not pay for one.
+//! Signed requests that the host makes itself, without a client of the SDK: the few calls to S3,
+//! SNS and ECR do not pay for one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::OnceCell;
 
@@ -118,18 +118,53 @@ impl Caller {
         body: Bytes,
         max_bytes: usize,
     ) -> Result<Bytes, CallError> {
+        self.call_with(method, url, region, &[], body, max_bytes).await
+    }
+
+    /// Calls an operation of a service of JSON, by its target.
+    pub(super) async fn call_target(
+        &self,
+        url: &str,
+        region: &str,
+        target: &'static str,
+        body: Bytes,
+        max_bytes: usize,
+    ) -> Result<Bytes, CallError> {
+        let headers = [("x-amz-target", target), ("content-type", "application/x-amz-json-1.1")];
+        self.call_with(Method::POST, url, region, &headers, body, max_bytes).await
+    }
+
+    async fn call_with(
+        &self,
+        method: Method,
+        url: &str,
+        region: &str,
+        headers: &[(&'static str, &'static str)],
+        body: Bytes,
+        max_bytes: usize,
+    ) -> Result<Bytes, CallError> {
         let call = async {
-            let request = self.request(method, url, region, body).await?;
+            let request = self.request(method, url, region, headers, body).await?;
             self.answer(request, max_bytes).await
         };
         let no_answer = || Err(CallError::NoAnswer(format!("no answer within {CALL_TIMEOUT:?}")));
         tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| no_answer())
     }
 
-    async fn request(&self, method: Method, url: &str, region: &str, body: Bytes) -> Result<HttpRequest, CallError> {
+    async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        region: &str,
+        headers: &[(&'static str, &'static str)],
+        body: Bytes,
+    ) -> Result<HttpRequest, CallError> {
         let request = Request::builder().method(method).uri(url).body(());
         let (mut parts, ()) = request.map_err(|error| CallError::Unmade(error.to_string()))?.into_parts();
         parts.headers.insert(CONTENT_LENGTH, body.len().into());
+        for (name, value) in headers {
+            parts.headers.insert(*name, HeaderValue::from_static(value));
+        }
         let signer = Signer::new(self.identities.identity(None), self.service, Some(region.to_owned()));
         signer.sign(&mut parts, BodyHash::of(&body)).await.map_err(|error| match error {
             SignError::NoIdentity(error) => CallError::NoIdentity(error),

@@ -192,7 +192,7 @@ pub fn plugin_statuses(catalog: &Catalog) -> Vec<PluginStatus> {
             name: plugin.manifest.name.clone(),
             types: plugin.manifest.types.iter().map(ToString::to_string).collect(),
             digest: plugin.digest.clone(),
-            path: plugin.path.display().to_string(),
+            path: plugin.origin.to_string(),
             timeout_ms: plugin.policy.timeout.as_millis() as u64,
             memory_bytes: plugin.policy.memory_bytes,
             max_concurrency: plugin.max_concurrency,

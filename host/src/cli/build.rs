@@ -12,8 +12,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use wasq_toolchain::ensure_wasm_target;
 
-use cargo::{compile, directory_of, workspace_of};
+use cargo::{Artifact, compile, directory_of, workspace_of};
 use project::{Kind, find};
+
+use crate::plugins::{LoadError, check_format, pack};
 
 pub use project::is_source;
 
@@ -80,9 +82,11 @@ pub fn build(dir: &Path, out: &Path, verbose: bool) -> anyhow::Result<Vec<Built>
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let mut built = Vec::new();
     for (workspace, projects) in by_workspace {
-        for artifact in compile(&workspace, &projects, verbose)? {
-            let bytes = std::fs::read(&artifact).with_context(|| format!("cannot read {}", artifact.display()))?;
-            let stem = artifact.file_stem().context("a component has a file name")?.to_string_lossy().replace('_', "-");
+        for Artifact { component, project } in compile(&workspace, &projects, verbose)? {
+            let bytes = std::fs::read(&component).with_context(|| format!("cannot read {}", component.display()))?;
+            let bytes = with_manifest(bytes, &component, &project)?;
+            let stem =
+                component.file_stem().context("a component has a file name")?.to_string_lossy().replace('_', "-");
             built.push(put(&stem, &bytes, out)?);
         }
     }
@@ -91,6 +95,18 @@ pub fn build(dir: &Path, out: &Path, verbose: bool) -> anyhow::Result<Vec<Built>
     }
     built.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(built)
+}
+
+/// A component with its manifest. The SDK puts it there; a crate without the SDK has it beside.
+fn with_manifest(component: Vec<u8>, path: &Path, project: &Path) -> anyhow::Result<Vec<u8>> {
+    let refuse = |reason| LoadError { path: path.to_owned(), reason };
+    if check_format(&component).map_err(refuse)?.manifest.is_some() {
+        return Ok(component);
+    }
+    let beside = project.join("plugin.toml");
+    let manifest = std::fs::read_to_string(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
+    let packed = pack(&component, &manifest).map_err(|reason| LoadError { path: beside, reason })?;
+    Ok(packed)
 }
 
 /// Puts a component into the plugin directory. The file is named after the package.

@@ -19,7 +19,8 @@ use crate::sandbox::Sandbox;
 /// opens.
 ///
 /// Prints a line for each thing checked, and every problem with its place and the way out; what one
-/// setting grants and another takes back is one. Exits with 1 if there is any. Host names that a
+/// setting grants and another takes back is one. Plugins of `[oci]` are pulled, unless they are
+/// there already. Exits with 1 if there is any. Host names that a
 /// plugin may call are not looked up: whether their addresses may be reached is found out when a
 /// handler calls them.
 #[derive(Args)]
@@ -54,19 +55,15 @@ impl Check {
             problem(error.to_string());
         }
         let mut demands = Demands::default();
+        catalogs.pulled().refresh().await;
         match catalogs.reload(&config.plugins_dir) {
             Err(error) => problem(format!("plugins_dir {}: {error}", config.plugins_dir.display())),
             Ok(catalog) => {
                 for plugin in catalog.plugins() {
                     let kinds: Vec<_> = plugin.manifest.types.iter().map(ToString::to_string).collect();
-                    println!(
-                        "ok       {}: {} handles {}",
-                        plugin.path.display(),
-                        plugin.manifest.name,
-                        kinds.join(", ")
-                    );
+                    println!("ok       {}: {} handles {}", plugin.origin, plugin.manifest.name, kinds.join(", "));
                     for conflict in plugin.conflicts.iter() {
-                        problem(format!("{}: {conflict}", plugin.path.display()));
+                        problem(format!("{}: {conflict}", plugin.origin));
                     }
                 }
                 for plugin in catalog.plugins() {
@@ -98,7 +95,8 @@ impl Check {
                     }
                 }
                 if catalog.plugins().next().is_none() {
-                    problem(format!("plugins_dir {}: no plugin in it", config.plugins_dir.display()));
+                    let registries = if config.oci.plugins.is_empty() { "" } else { ", and none in [oci] plugins" };
+                    problem(format!("plugins_dir {}: no plugin in it{registries}", config.plugins_dir.display()));
                 }
                 demands = catalog.demands();
                 println!("\n{}", types(&catalog));

@@ -12,13 +12,14 @@ use wasq_core::message::{AttributeData, KeySource, Message};
 use super::message::MessageArguments;
 use crate::config::{Config, QueueConfig};
 use crate::flow::decode::{Decoded, Notice, Typed, decode};
-use crate::plugins::{TypeTable, read_manifest};
+use crate::oci::PulledPlugins;
+use crate::plugins::{Source, TypeTable, read_manifest};
 
 /// Print what the host would make of a message: its type, its key, where each comes from, its
 /// attributes, its body, and the plugins that would run.
 ///
-/// Nothing is run, sent or opened. Exits with 1 if the message could not be read: the host would
-/// send it to the DLQ.
+/// Nothing is run, sent or opened; plugins of `[oci]` are pulled, unless they are there. Exits with
+/// 1 if the message could not be read: the host would send it to the DLQ.
 ///
 /// Example: wasq decode --body @./event.json --envelope auto
 #[derive(Args)]
@@ -31,10 +32,13 @@ pub struct Decode {
 }
 
 impl Decode {
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.message.config()?;
         let queue = self.message.queue(config.as_ref())?;
-        let plugins = config.as_ref().map(Plugins::of).transpose()?;
+        let plugins = match &config {
+            Some(config) => Some(Plugins::of(config).await?),
+            None => None,
+        };
         let delivery = self.message.delivery()?;
         let decoded = match decode(&delivery, &queue) {
             Ok(decoded) => decoded,
@@ -69,11 +73,16 @@ struct Plugins {
 }
 
 impl Plugins {
-    fn of(config: &Config) -> anyhow::Result<Self> {
-        let files = crate::plugins::wasm_files(&config.plugins_dir)
+    async fn of(config: &Config) -> anyhow::Result<Self> {
+        let pulled = PulledPlugins::new(config.oci.clone(), config.aws.clone(), config.limits.max_component.as_u64());
+        pulled.refresh().await;
+        let sources = crate::plugins::sources(&config.plugins_dir, &pulled)
             .with_context(|| format!("plugins_dir {}", config.plugins_dir.display()))?;
-        let manifests: Vec<_> =
-            files.iter().map(|file| read_manifest(file, &config.limits)).collect::<Result<_, _>>()?;
+        let manifest = |source: &Source| match &source.file {
+            Some(file) => Ok(read_manifest(file, &config.limits)?),
+            None => Err(anyhow::anyhow!("{}: {}", source.origin, source.error.as_deref().unwrap_or_default())),
+        };
+        let manifests: Vec<_> = sources.iter().map(manifest).collect::<Result<_, _>>()?;
         let patterns = manifests.iter().enumerate();
         let patterns = patterns.flat_map(|(index, one)| one.types.iter().map(move |pattern| (pattern.clone(), index)));
         let table = TypeTable::new(patterns);

@@ -16,6 +16,8 @@ use clap::{Args, ValueEnum};
 ///   cargo test                   or: npm install && npm test
 ///   wasq build
 ///   wasq invoke .wasq/plugins/hello.wasm --body '{"name":"Ada"}'
+///
+/// --template http makes one without an SDK: a component that answers HTTP requests.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct New {
@@ -24,7 +26,11 @@ pub struct New {
     /// The language of its handler.
     #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     lang: Language,
-    /// Where the language's SDK is: a directory, or a git URL.
+    /// What it is made as: `message` has the SDK's handler, `http` answers HTTP requests by WASI
+    /// alone, without the SDK.
+    #[arg(long, value_name = "TEMPLATE", default_value = "message")]
+    template: Template,
+    /// Where the language's SDK is: a directory, or a git URL. `http` needs none.
     #[arg(long, env = "WASQ_SDK", value_name = "PATH|URL")]
     sdk: Option<String>,
 }
@@ -37,39 +43,81 @@ enum Language {
     Python,
 }
 
-/// A file of a project, with what stands for what is not known yet: `NAME` and `SDK`.
-type Template = (&'static str, &'static str);
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Template {
+    Message,
+    Http,
+}
 
-const RUST: &[Template] = &[
+/// A file of a project, with what stands for what is not known yet: `NAME` and `SDK`.
+type ProjectFile = (&'static str, &'static str);
+
+const RUST_TOOLCHAIN: &str = "[toolchain]\nchannel = \"stable\"\ntargets = [\"wasm32-wasip2\"]\n";
+const RUST_IGNORED: &str = "/target\n/.wasq\n";
+const TYPESCRIPT_IGNORED: &str = "/node_modules\n/dist\n/.wasq\n";
+const PYTHON_IGNORED: &str = "/.venv\n/dist\n/.wasq\n__pycache__\n";
+
+const RUST: &[ProjectFile] = &[
     ("Cargo.toml", include_str!("new/rust/Cargo.toml.txt")),
     ("plugin.toml", include_str!("new/rust/plugin.toml.txt")),
     ("src/lib.rs", include_str!("new/rust/lib.rs.txt")),
-    ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\ntargets = [\"wasm32-wasip2\"]\n"),
-    (".gitignore", "/target\n/.wasq\n"),
+    ("rust-toolchain.toml", RUST_TOOLCHAIN),
+    (".gitignore", RUST_IGNORED),
 ];
-const TYPESCRIPT: &[Template] = &[
+const TYPESCRIPT: &[ProjectFile] = &[
     ("package.json", include_str!("new/typescript/package.json.txt")),
     ("tsconfig.json", include_str!("new/typescript/tsconfig.json.txt")),
     ("plugin.toml", include_str!("new/typescript/plugin.toml.txt")),
     ("src/handler.ts", include_str!("new/typescript/handler.ts.txt")),
     ("test/handler.test.ts", include_str!("new/typescript/handler.test.ts.txt")),
-    (".gitignore", "/node_modules\n/dist\n/.wasq\n"),
+    (".gitignore", TYPESCRIPT_IGNORED),
 ];
-const PYTHON: &[Template] = &[
+const PYTHON: &[ProjectFile] = &[
     ("pyproject.toml", include_str!("new/python/pyproject.toml.txt")),
     ("requirements.txt", include_str!("new/python/requirements.txt.txt")),
     ("plugin.toml", include_str!("new/python/plugin.toml.txt")),
     ("src/handler.py", include_str!("new/python/handler.py.txt")),
     ("tests/test_handler.py", include_str!("new/python/test_handler.py.txt")),
-    (".gitignore", "/.venv\n/dist\n/.wasq\n__pycache__\n"),
+    (".gitignore", PYTHON_IGNORED),
+];
+const RUST_HTTP: &[ProjectFile] = &[
+    ("Cargo.toml", include_str!("new/http/rust/Cargo.toml.txt")),
+    ("plugin.toml", include_str!("new/http/plugin.toml.txt")),
+    ("src/lib.rs", include_str!("new/http/rust/lib.rs.txt")),
+    ("src/server.rs", include_str!("new/http/rust/server.rs.txt")),
+    ("rust-toolchain.toml", RUST_TOOLCHAIN),
+    (".gitignore", RUST_IGNORED),
+];
+const TYPESCRIPT_HTTP: &[ProjectFile] = &[
+    ("package.json", include_str!("new/http/typescript/package.json.txt")),
+    ("tsconfig.json", include_str!("new/typescript/tsconfig.json.txt")),
+    ("plugin.toml", include_str!("new/http/typescript/plugin.toml.txt")),
+    ("build.mjs", include_str!("new/http/typescript/build.mjs.txt")),
+    ("src/main.ts", include_str!("new/http/typescript/main.ts.txt")),
+    ("src/handler.ts", include_str!("new/http/typescript/handler.ts.txt")),
+    ("test/handler.test.ts", include_str!("new/http/typescript/handler.test.ts.txt")),
+    (".gitignore", TYPESCRIPT_IGNORED),
+];
+const PYTHON_HTTP: &[ProjectFile] = &[
+    ("pyproject.toml", include_str!("new/http/python/pyproject.toml.txt")),
+    ("requirements.txt", include_str!("new/http/python/requirements.txt.txt")),
+    ("plugin.toml", include_str!("new/http/python/plugin.toml.txt")),
+    ("wit/http.wit", include_str!("new/http/python/http.wit.txt")),
+    ("src/app.py", include_str!("new/http/python/app.py.txt")),
+    ("src/handler.py", include_str!("new/http/python/handler.py.txt")),
+    ("tests/test_handler.py", include_str!("new/http/python/test_handler.py.txt")),
+    (".gitignore", PYTHON_IGNORED),
 ];
 
 impl Language {
-    fn templates(self) -> &'static [Template] {
-        match self {
-            Self::Rust => RUST,
-            Self::TypeScript => TYPESCRIPT,
-            Self::Python => PYTHON,
+    fn files(self, template: Template) -> &'static [ProjectFile] {
+        match (self, template) {
+            (Self::Rust, Template::Message) => RUST,
+            (Self::Rust, Template::Http) => RUST_HTTP,
+            (Self::TypeScript, Template::Message) => TYPESCRIPT,
+            (Self::TypeScript, Template::Http) => TYPESCRIPT_HTTP,
+            (Self::Python, Template::Message) => PYTHON,
+            (Self::Python, Template::Http) => PYTHON_HTTP,
         }
     }
 
@@ -105,8 +153,11 @@ impl New {
         if dir.exists() {
             bail!("{} is there already", dir.display());
         }
-        let sdk = sdk_dependency(self.lang, self.sdk.as_deref())?;
-        for (path, text) in self.lang.templates() {
+        let sdk = match self.template {
+            Template::Message => sdk_dependency(self.lang, self.sdk.as_deref())?,
+            Template::Http => String::new(),
+        };
+        for (path, text) in self.lang.files(self.template) {
             write(dir, path, &text.replace("SDK", &sdk).replace("NAME", &self.name))?;
         }
         println!("made {}: try `cd {} && {}`", dir.display(), self.name, self.lang.first_steps());

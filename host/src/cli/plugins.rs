@@ -78,6 +78,7 @@ fn limits(plugins: &[PluginStatus]) -> Table {
         number("timeout"),
         number("memory"),
         number("busy"),
+        name("from"),
     ]);
     for plugin in plugins {
         rows.add([
@@ -87,6 +88,7 @@ fn limits(plugins: &[PluginStatus]) -> Table {
             format!("{} ms", plugin.timeout_ms),
             format!("{} MiB", plugin.memory_bytes >> 20),
             format!("{}/{}", plugin.busy, plugin.max_concurrency),
+            plugin.path.clone(),
         ]);
     }
     rows

@@ -65,6 +65,7 @@ impl Config {
             *path = base.join(&*path);
         }
         config.admin.token_file = config.admin.token_file.map(|file| base.join(file));
+        config.oci.rebase(base);
         config.egress.rebase(base);
         config.ingress.rebase(base);
         config.rebase_certificates(base);
@@ -130,7 +131,7 @@ impl Config {
         }
         let secrets = self.secrets.iter().find_map(|(name, source)| source.fault(name, WITH_AWS_SECRETS));
         let faults = self.limits.http_fault().or_else(|| self.egress.fault()).or_else(|| self.rollout.fault());
-        if let Some((key, value, rule)) = faults.or(secrets) {
+        if let Some((key, value, rule)) = faults.or_else(|| self.oci.fault()).or(secrets) {
             return refuse(key, value, rule);
         }
         if let Some(SignFault { key, value, rule }) = self.sign_fault() {

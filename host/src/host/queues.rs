@@ -136,7 +136,10 @@ impl ReceiveLimits {
     /// redrive policy lets it.
     pub fn note(&self, services: &Services, config: &Config, catalog: &Catalog) {
         let nothing = catalog.plugins().next().is_none();
-        let nothing = nothing.then(|| format!("no plugin is loaded from {}", config.plugins_dir.display()));
+        let nothing = nothing.then(|| {
+            let registries = if config.oci.plugins.is_empty() { "" } else { " or from the registries in [oci]" };
+            format!("no plugin is loaded from {}{registries}", config.plugins_dir.display())
+        });
         let too_few = self.check(catalog.demands().attempts).err().map(|error| error.to_string());
         if let Some(problem) = &too_few {
             tracing::error!("{problem}");

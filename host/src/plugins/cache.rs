@@ -8,17 +8,16 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::private_dir::NotPrivate;
 
 /// What has not been used for so long is removed when the cache is opened.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
-/// May others write?
-const OTHERS_WRITE: u32 = 0o022;
 
 /// A directory of compiled code, for one kind of engine.
 #[derive(Clone)]
@@ -115,13 +114,10 @@ impl Cache {
 
 /// A directory that is made if it is not there, and that nobody else may write to.
 pub fn private_dir(dir: &Path) -> Result<(), CacheError> {
-    let at = |source| CacheError::Directory { dir: dir.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at)?;
-    let about = fs::metadata(dir).map_err(at)?;
-    if about.mode() & OTHERS_WRITE != 0 || about.uid() != rustix::process::geteuid().as_raw() {
-        return Err(CacheError::OthersWrite { dir: dir.to_owned() });
-    }
-    Ok(())
+    crate::private_dir::private_dir(dir).map_err(|error| match error {
+        NotPrivate::Io(source) => CacheError::Directory { dir: dir.to_owned(), source },
+        NotPrivate::OthersWrite => CacheError::OthersWrite { dir: dir.to_owned() },
+    })
 }
 
 /// Since 1970.

@@ -13,13 +13,15 @@ use wasq_core::message::{Key, MessageType};
 use super::demands::Demands;
 use super::gone::Gone;
 use super::load::{LoadError, Loader, Plugin};
+use super::origin::{Origin, Source};
 use super::reason::Reason;
 use super::rollout::{Rollout, TrialEnd, Version};
 use super::type_table::TypeTable;
 use super::versions::Versions;
 use crate::admission::permits::Pools;
+use crate::oci::PulledPlugins;
 
-/// One state of the plugin directory.
+/// One state of the plugin directory and the registries.
 #[derive(Default)]
 pub struct Catalog {
     by_name: BTreeMap<String, Arc<Serving>>,
@@ -27,11 +29,10 @@ pub struct Catalog {
     failures: Vec<LoadFailure>,
 }
 
-/// What serves for one file of the plugin directory.
+/// What serves for one file of the plugin directory, or one reference to a registry.
 #[derive(Clone)]
 pub struct Serving {
-    /// The file.
-    path: PathBuf,
+    origin: Origin,
     pub stable: Arc<Plugin>,
     /// The file's version, while it is on trial.
     pub rollout: Option<Arc<Rollout>>,
@@ -110,8 +111,19 @@ impl Catalog {
 }
 
 impl Serving {
-    fn all_by(path: &Path, stable: Arc<Plugin>) -> Self {
-        Self { path: path.to_owned(), stable, rollout: None, refused: None }
+    fn all_by(origin: &Origin, stable: Arc<Plugin>) -> Self {
+        Self { origin: origin.clone(), stable, rollout: None, refused: None }
+    }
+
+    /// The same component, pulled as another artifact.
+    fn from(&self, origin: &Origin, path: &Path) -> Self {
+        if self.origin == *origin || self.rollout.is_some() || self.refused.is_some() {
+            return self.clone();
+        }
+        Self::all_by(
+            origin,
+            Arc::new(Plugin { origin: origin.clone(), path: path.to_owned(), ..(*self.stable).clone() }),
+        )
     }
 
     /// The version that a message runs on.
@@ -143,7 +155,7 @@ impl Serving {
     fn failure(&self) -> Option<LoadFailure> {
         let Refused { reason, .. } = self.refused.as_ref()?;
         Some(LoadFailure {
-            path: self.path.clone(),
+            path: self.origin.to_string().into(),
             reason: format!("it was rolled back: {reason}"),
             still_serving: Some(self.stable.digest.clone()),
         })
@@ -156,6 +168,7 @@ pub struct Catalogs {
     /// Where versions are kept while others are on trial; without it, every new version serves at
     /// once.
     versions: Option<Versions>,
+    pulled: PulledPlugins,
     current: RwLock<Arc<Catalog>>,
     /// Held while the directory is read: one reload ends before the next begins.
     reloading: Mutex<Gone>,
@@ -164,7 +177,13 @@ pub struct Catalogs {
 impl Catalogs {
     /// Starts with nothing loaded.
     pub fn new(loader: Loader, versions: Option<Versions>) -> Self {
-        Self { loader, versions, current: RwLock::default(), reloading: Mutex::default() }
+        let pulled = loader.pulled();
+        Self { loader, versions, pulled, current: RwLock::default(), reloading: Mutex::default() }
+    }
+
+    /// The plugins that are in registries. What they are is found out by a refresh.
+    pub fn pulled(&self) -> &PulledPlugins {
+        &self.pulled
     }
 
     /// The pools that plugins share.
@@ -176,27 +195,41 @@ impl Catalogs {
         self.current.read().clone()
     }
 
-    /// Reads the directory and swaps the catalog. A file that has not changed is kept as it is; one
-    /// that cannot be loaded leaves its earlier version serving. Trials that have ended are
-    /// concluded. Blocks while it compiles.
+    /// Reads the directory and what was pulled, and swaps the catalog. A file that has not changed
+    /// is kept as it is; one that cannot be loaded leaves its earlier version serving. Trials that
+    /// have ended are concluded. Blocks while it compiles.
     pub fn reload(&self, dir: &Path) -> std::io::Result<Arc<Catalog>> {
         let mut gone = self.reloading.lock();
         self.forget(gone.for_long(clock::now()));
         let before = self.current();
         let mut by_name: BTreeMap<String, Arc<Serving>> = BTreeMap::new();
         let mut failures = Vec::new();
-        for path in wasm_files(dir)? {
-            let earlier = before.serving().find(|serving| serving.path == path).map(|serving| self.concluded(serving));
-            let served = self.serve(&path, earlier.as_ref()).and_then(|serving| not_taken(serving, &by_name));
-            let serving = match served {
+        for source in sources(dir, &self.pulled)? {
+            let Source { origin, file, error } = source;
+            let earlier = before.serving().find(|serving| serving.origin.is_of(&origin));
+            let earlier = earlier.map(|serving| self.concluded(serving));
+            let path = || PathBuf::from(origin.to_string());
+            let still = |serving: &Serving| serving.stable.digest.clone();
+            let serving = match file.map(|file| self.serve(&origin, &file, earlier.as_ref())) {
+                Some(served) => served.and_then(|serving| not_taken(serving, &by_name)).map_err(Some),
+                None => Err(None),
+            };
+            let serving = match serving {
                 Ok(serving) => Some(Arc::new(serving)),
-                Err(error) => {
-                    tracing::error!(%error, "a plugin cannot be loaded");
-                    let still_serving = earlier.as_ref().map(|serving| serving.stable.digest.clone());
-                    failures.push(LoadFailure { path, reason: error.reason.to_string(), still_serving });
+                Err(refused) => {
+                    if let Some(error) = refused {
+                        tracing::error!(%error, "a plugin cannot be loaded");
+                        let still_serving = earlier.as_ref().map(still);
+                        failures.push(LoadFailure { path: path(), reason: error.reason.to_string(), still_serving });
+                    }
                     earlier.map(Arc::new)
                 }
             };
+            // Said when it was looked at.
+            failures.extend(error.map(|reason| {
+                let still_serving = serving.as_deref().map(still);
+                LoadFailure { path: path(), reason, still_serving }
+            }));
             if let Some(serving) = serving {
                 failures.extend(serving.failure());
                 by_name.entry(serving.stable.manifest.name.clone()).or_insert(serving);
@@ -209,47 +242,47 @@ impl Catalogs {
     }
 
     /// What serves for a file from now on.
-    fn serve(&self, path: &Path, earlier: Option<&Serving>) -> Result<Serving, LoadError> {
+    fn serve(&self, origin: &Origin, path: &Path, earlier: Option<&Serving>) -> Result<Serving, LoadError> {
         if let Some(serving) = earlier.filter(|serving| unchanged(serving.of_the_file(), path)) {
-            return Ok(serving.clone());
+            return Ok(serving.from(origin, path));
         }
-        let new = self.loader.load(path)?;
+        let new = self.loader.load_from(origin, path)?;
         match earlier {
-            Some(serving) if serving.of_the_file().fingerprint() == new.fingerprint() => Ok(serving.clone()),
+            Some(serving) if serving.of_the_file().fingerprint() == new.fingerprint() => Ok(serving.from(origin, path)),
             Some(_) | None => {
                 for conflict in new.conflicts.iter() {
                     tracing::warn!(plugin = new.manifest.name, "{conflict}");
                 }
-                Ok(self.introduce(path, new, earlier))
+                Ok(self.introduce(origin, new, earlier))
             }
         }
     }
 
     /// A new version: for all messages, or on trial where the operator wants that and there is a
     /// version to compare it with.
-    fn introduce(&self, path: &Path, new: Plugin, earlier: Option<&Serving>) -> Serving {
+    fn introduce(&self, origin: &Origin, new: Plugin, earlier: Option<&Serving>) -> Serving {
         let name = new.manifest.name.clone();
         let (Some(versions), Some(share)) = (&self.versions, self.loader.canary(&name)) else {
-            return Serving::all_by(path, Arc::new(new));
+            return Serving::all_by(origin, Arc::new(new));
         };
         let known = earlier.map(|serving| serving.stable.clone()).filter(|stable| stable.manifest.name == name);
         let Some(stable) = known.or_else(|| self.kept(versions, &name)) else {
             keep(versions, &new);
-            return Serving::all_by(path, Arc::new(new));
+            return Serving::all_by(origin, Arc::new(new));
         };
         if stable.fingerprint() == new.fingerprint() {
-            return Serving::all_by(path, Arc::new(new));
+            return Serving::all_by(origin, Arc::new(new));
         }
         let refused = versions.refused(&name, &new.fingerprint());
         // They share their permits: two versions are one plugin to whatever stands behind it.
         let new = Arc::new(Plugin { permits: stable.permits.clone(), ..new });
         if let Some(reason) = refused {
-            return Serving { refused: Some(Refused { plugin: new, reason }), ..Serving::all_by(path, stable) };
+            return Serving { refused: Some(Refused { plugin: new, reason }), ..Serving::all_by(origin, stable) };
         }
         let (digest, earlier) = (&new.digest, &stable.digest);
         tracing::info!(plugin = name, digest, earlier, %share, "a new version is on trial");
         let rollout = Some(Arc::new(Rollout::new(new, share, self.loader.rollout().clone())));
-        Serving { rollout, ..Serving::all_by(path, stable) }
+        Serving { rollout, ..Serving::all_by(origin, stable) }
     }
 
     /// The version that an earlier run of this host has kept.
@@ -278,7 +311,7 @@ impl Catalogs {
             Some(TrialEnd::Promoted) => {
                 tracing::info!(plugin = name, digest, earlier, "a new version did well and takes all messages");
                 keep(versions, candidate);
-                Serving::all_by(&serving.path, Arc::new(candidate.with_own_permits()))
+                Serving::all_by(&serving.origin, Arc::new(candidate.with_own_permits()))
             }
             Some(TrialEnd::RolledBack { reason }) => {
                 tracing::error!(plugin = name, digest, earlier, reason, "a new version was rolled back");
@@ -286,7 +319,7 @@ impl Catalogs {
                     tracing::warn!(plugin = name, %error, "a restart will try the version again: its verdict cannot be kept");
                 }
                 let refused = Some(Refused { plugin: candidate.clone(), reason: reason.clone() });
-                Serving { refused, ..Serving::all_by(&serving.path, serving.stable.clone()) }
+                Serving { refused, ..Serving::all_by(&serving.origin, serving.stable.clone()) }
             }
         }
     }
@@ -314,14 +347,24 @@ fn not_taken(serving: Serving, by_name: &BTreeMap<String, Arc<Serving>>) -> Resu
     match by_name.get(name) {
         None => Ok(serving),
         Some(first) => {
-            let reason = Reason::SameName { name: name.clone(), first: first.path.clone() };
-            Err(LoadError { path: serving.path, reason })
+            let reason = Reason::SameName { name: name.clone(), first: first.origin.to_string() };
+            Err(LoadError { path: serving.origin.to_string().into(), reason })
         }
     }
 }
 
+/// What is to be loaded: the directory's files by name, then what is in registries. Where there are
+/// such, there may be no directory.
+pub fn sources(dir: &Path, pulled: &PulledPlugins) -> std::io::Result<Vec<Source>> {
+    let files = match wasm_files(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !pulled.is_empty() => Vec::new(),
+        files => files?,
+    };
+    Ok(files.into_iter().map(Source::from).chain(pulled.current().iter().map(Source::from)).collect())
+}
+
 /// The plugins' files, by name.
-pub fn wasm_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn wasm_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();

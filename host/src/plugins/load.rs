@@ -10,10 +10,12 @@ use super::compile::Compiler;
 use super::conflicts::{Conflict, conflicts};
 use super::grants::{denied_import, granted};
 use super::manifest::Manifest;
+use super::origin::Origin;
 use super::reason::Reason;
-use super::signature;
+use super::signature::{self, Unsigned};
 use crate::admission::permits::{Needs, Pools};
 use crate::config::{Config, Limits, Percent, PluginConfig, RolloutConfig, SignerKey};
+use crate::oci::PulledPlugins;
 use crate::sandbox::egress::{Dialer, EgressError, Secrets};
 use crate::sandbox::{CompileError, Grants, Handler, Policy, Sandbox};
 
@@ -26,7 +28,9 @@ pub struct Plugin {
     pub manifest: Manifest,
     /// blake3 of the component, in hexadecimal.
     pub digest: String,
+    /// The component's file.
     pub path: PathBuf,
+    pub origin: Origin,
     pub handler: Handler,
     pub policy: Arc<Policy>,
     /// Attempts at once on this host.
@@ -117,6 +121,11 @@ impl Loader {
         self.dialer.missing_identities().await
     }
 
+    /// The plugins that are in registries, to be kept up to date.
+    pub fn pulled(&self) -> PulledPlugins {
+        PulledPlugins::new(self.config.oci.clone(), self.config.aws.clone(), self.config.limits.max_component.as_u64())
+    }
+
     /// The pools that plugins share.
     pub fn shared_pools(&self) -> &Pools {
         &self.pools
@@ -124,12 +133,23 @@ impl Loader {
 
     /// Reads, checks and compiles one file. Blocks for as long as compiling takes.
     pub fn load(&self, path: &Path) -> Result<Plugin, LoadError> {
-        self.try_load(path).map_err(|reason| LoadError { path: path.to_owned(), reason })
+        self.load_from(&Origin::File(path.to_owned()), path)
     }
 
-    fn try_load(&self, path: &Path) -> Result<Plugin, Reason> {
+    /// As [`Loader::load`], a file that stands for what is elsewhere.
+    pub fn load_from(&self, origin: &Origin, path: &Path) -> Result<Plugin, LoadError> {
+        self.try_load(origin, path).map_err(|reason| LoadError { path: origin.to_string().into(), reason })
+    }
+
+    fn try_load(&self, origin: &Origin, path: &Path) -> Result<Plugin, Reason> {
         let limits = &self.config.limits;
-        let Contents { bytes, manifest, format } = read(path, limits, self.config.plugins_signed_by.as_deref())?;
+        let contents = read(path, limits, self.config.plugins_signed_by.as_deref());
+        let Contents { bytes, manifest, format } = contents.map_err(|reason| match (reason, origin) {
+            (Reason::Unsigned(Unsigned::Missing { .. }), Origin::Registry(reference, _)) => {
+                Reason::UnsignedArtifact { reference: reference.to_string() }
+            }
+            (reason, _) => reason,
+        })?;
         if let Some(import) = format.imports.iter().find(|import| is_wasi_0_3(import)) {
             return Err(CompileError::Wasi03(format!("it imports `{import}`")).into());
         }
@@ -165,6 +185,7 @@ impl Loader {
         Ok(Plugin {
             digest,
             path: path.to_owned(),
+            origin: origin.clone(),
             handler,
             policy: Arc::new(policy),
             permits: Arc::new(Semaphore::new(max_concurrency)),
@@ -287,6 +308,8 @@ pub struct Format {
     pub manifest: Option<Vec<u8>>,
     /// The names of what it imports.
     pub imports: Vec<String>,
+    /// The names of what it exports.
+    pub exports: Vec<String>,
     /// The most memory that one of its modules begins with.
     pub memory_bytes: u64,
 }
@@ -316,6 +339,11 @@ pub fn check_format(bytes: &[u8]) -> Result<Format, Reason> {
             wasmparser::Payload::ComponentImportSection(all) if depth == 0 => {
                 for import in all {
                     format.imports.push(import.map_err(damaged)?.name.name.to_owned());
+                }
+            }
+            wasmparser::Payload::ComponentExportSection(all) if depth == 0 => {
+                for export in all {
+                    format.exports.push(export.map_err(damaged)?.name.name.to_owned());
                 }
             }
             wasmparser::Payload::MemorySection(all) => {

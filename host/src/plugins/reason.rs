@@ -16,6 +16,11 @@ pub enum Reason {
     TooLarge { size: u64, limit: u64 },
     #[error("{0}")]
     Unsigned(#[from] Unsigned),
+    #[error(
+        "it came without a signature, and the config takes none but signed plugins (plugins_signed_by); sign it, and push it again:\n  \
+         minisign -S -m FILE.wasm\n  wasq push FILE.wasm {reference}"
+    )]
+    UnsignedArtifact { reference: String },
     #[error("it is a WebAssembly module, not a component; build it as one (in Rust: for wasm32-wasip2)")]
     CoreModule,
     #[error("it is precompiled code, which is never loaded from a plugin directory; give the .wasm itself")]
@@ -68,6 +73,6 @@ pub enum Reason {
          it again:\n  component_blake3 = \"{digest}\"", manifest.display()
     )]
     AnyComponent { manifest: PathBuf, digest: String },
-    #[error("another file, {}, is a plugin named `{name}` too", first.display())]
-    SameName { name: String, first: PathBuf },
+    #[error("{first} is a plugin named `{name}` too; take one of the two away, or give it another name")]
+    SameName { name: String, first: String },
 }

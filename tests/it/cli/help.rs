@@ -4,13 +4,13 @@ use super::binary::wasq;
 
 #[tokio::test]
 async fn every_command_says_what_it_does_and_takes() {
-    let commands: [(&[&str], &[&str]); 33] = [
+    let commands: [(&[&str], &[&str]); 35] = [
         (&[], &["First steps", "wasq demo", "Exit codes", "SQS"]),
         (&["demo"], &["--orders", "--keep", "exactly as often as it should"]),
         (&["dev"], &["[DIR]", "--sqs-port", "9324", "--admin-port", "aws sqs send-message"]),
         (&["local-queue"], &["[NAME]", "--listen", "127.0.0.1:9324", "--data", "--waits", "no signature"]),
         (&["run"], &["--config", "wasq.toml", "SIGTERM", "[queues."]),
-        (&["new"], &["<NAME>", "--lang", "--sdk", "cargo test", "npm install", "wasq build"]),
+        (&["new"], &["<NAME>", "--lang", "--template", "--sdk", "cargo test", "npm install", "wasq build"]),
         (&["build"], &["[DIR]", "--out", "plugin.toml", "package.json", "pyproject.toml"]),
         (&["pack"], &["<plugin.toml>", "<FILE.wasm>", "--out"]),
         (&["wit"], &["--out", "worker-http", "message-handler"]),
@@ -45,6 +45,8 @@ async fn every_command_says_what_it_does_and_takes() {
         (&["groups", "show"], &["<ID>", "--state", "dead-lettered", "--limit", "--admin", "--json", "no bodies"]),
         (&["health"], &["--config", "--admin", "--ready", "--timeout", "HEALTHCHECK"]),
         (&["plugins"], &["--admin", "--json", "could not be loaded"]),
+        (&["push"], &["<FILE|DIR>", "<REFERENCE>", "--plain-http", "docker login", "minisign"]),
+        (&["pull"], &["<REFERENCE>", "--out", "--plain-http", "docker login"]),
         (
             &["profile"],
             &["<PLUGIN>", "--for", "--out", "--format", "--admin", "--json", "flame graph", "profiler.firefox.com"],
@@ -75,7 +77,7 @@ async fn every_command_says_what_it_does_and_takes() {
 
 #[tokio::test]
 async fn misuse_ends_with_2_and_says_what_is_wrong() {
-    let misuses: [(&[&str], &str); 19] = [
+    let misuses: [(&[&str], &str); 20] = [
         (&["sned"], "'send'"),
         (&[], "Usage"),
         (&["run", "--confg", "x"], "--config"),
@@ -94,6 +96,7 @@ async fn misuse_ends_with_2_and_says_what_is_wrong() {
         (&["groups", "ls", "--limit", "0"], "1..=500"),
         (&["profile"], "<PLUGIN>"),
         (&["profile", "probe", "--format", "png"], "firefox"),
+        (&["push", "x.wasm", "registry.example/a:1"], "oci://REGISTRY/REPOSITORY:TAG"),
         (&["completions", "cobol"], "cobol"),
     ];
     for (arguments, part) in misuses {

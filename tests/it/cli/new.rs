@@ -40,6 +40,25 @@ async fn a_new_project_passes_its_test_builds_and_runs() {
 }
 
 #[tokio::test]
+async fn a_new_http_project_has_no_sdk_passes_its_test_builds_and_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    wasq(["new", "hello-http", "--template", "http"]).dir(&dir).check(0, &["cargo test", "wasq build"]).await;
+    let project = dir.path().join("hello-http");
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
+    std::fs::copy(lock, project.join("Cargo.lock")).unwrap();
+    assert!(!std::fs::read_to_string(project.join("Cargo.toml")).unwrap().contains("wasq-sdk"));
+    cargo(["test"]).dir(&project).check(0, &["test result: ok. 2 passed"]).await;
+    wasq(["build"]).dir(&project).compiles().check(0, &["built", "hello-http.wasm"]).await;
+    let invoke = |body: &str| wasq(["invoke", ".wasq/plugins/hello-http.wasm", "--body", body]).dir(&project);
+    invoke(r#"{"name":"Ada"}"#).check(0, &["exit     done", "Hello, Ada!"]).await;
+    invoke(r#"{"name":""}"#).check(1, &["reject", "answered 422", "nobody to greet"]).await;
+    invoke(r#"{"name":7}"#).check(1, &["reject", "expected a string"]).await;
+    // The manifest is inside, as the SDK's own is.
+    std::fs::write(project.join("plugin.toml"), "name = 'hello-http'\ntypes = []\n").unwrap();
+    wasq(["build"]).dir(&project).compiles().check(1, &["plugin.toml", "types"]).await;
+}
+
+#[tokio::test]
 async fn a_bad_name_or_a_directory_that_is_there_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["Hello", "1st", "../up", "with space", ""] {

@@ -16,10 +16,10 @@ async fn the_template_is_clean_under_cfn_lint() {
 
 /// What is passed over stands with its reason beside the resource.
 #[tokio::test]
-async fn the_template_the_manifests_and_the_image_are_clean_under_checkov() {
+async fn the_template_the_module_the_manifests_and_the_image_are_clean_under_checkov() {
     let checkov = path("tests/clients/.checkov/bin/checkov");
     assert!(std::path::Path::new(&checkov).exists(), "checkov is not set up: run `bash tests/clients/setup.sh` first");
-    let frameworks = ["cloudformation", "kubernetes", "dockerfile"];
+    let frameworks = ["cloudformation", "kubernetes", "dockerfile", "terraform"];
     let arguments =
         ["--directory", "deploy", "--skip-download", "--quiet", "--compact", "--output", "json", "--framework"];
     let report = program(checkov, arguments.iter().chain(&frameworks)).dir(path("")).check(0, &[]).await.json();

@@ -30,11 +30,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("README.md", "cargo install --path host ", "a release build; the tests' own binary stands for it"),
     ("quick-start.md", "cargo install --path host", "a release build; the tests' own binary stands for it"),
     ("egress.md", "cargo install --path host ", "a release build; the tests are built with the feature"),
-    (
-        "performance.md",
-        "cargo run --profile dist -p wasq-bench",
-        "a release build, and minutes of measuring; `bench` runs it short",
-    ),
+    ("performance.md", "cargo run --profile dist -p wasq-bench", "minutes of measuring; `bench` runs it short"),
     ("performance.md", "RUSTFLAGS=", "a release build"),
     ("pressure.md", "wasq-tests pressure ", "minutes of measuring; `flow::limits` and `flow::fairness` hold the same"),
     ("pressure.md", "bench/curves/pressure.py", "it draws what was measured"),
@@ -43,11 +39,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("performance.md", "perf record ", "minutes of measuring, and perf needs a kernel that lets it"),
     ("performance.md", "perf script ", "it draws what was recorded"),
     ("performance-curves.md", "cargo build --profile dist", "a release build"),
-    (
-        "performance-curves.md",
-        "bench/curves/measure.py",
-        "minutes of measuring with a release build; `bench` runs what it runs",
-    ),
+    ("performance-curves.md", "bench/curves/measure.py", "minutes of measuring; `bench` runs what it runs"),
     ("performance-curves.md", "bench/curves/plot.py", "it draws what was measured"),
     ("building.md", "cargo build --release --timings", "a release build"),
     ("testing.md", "cargo build --workspace --bins --bench steps", "CI runs it, and its renewal is a decision"),
@@ -74,6 +66,10 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("python.md", "python3 -m venv ", "it installs packages; the tests' set-up does the same"),
     ("python.md", ".venv/bin/python ", "`languages::projects` runs the tests with the set-up's Python"),
     ("other-languages.md", "wasq wit ", "`cli::pack` runs it"),
+    ("helm.md", "helm ", "it needs a cluster; `deploy::helm` renders the chart with Helm's own engine"),
+    ("terraform.md", "terraform ", "it needs AWS and its provider; `deploy::terraform` says what is held instead"),
+    ("registries.md", "wasq ", "it needs a registry; `oci` runs the commands with one"),
+    ("registries.md", "docker login ", "it logs in to a registry"),
     ("aws.md", "aws ecr get-login-password", "it logs in to Docker"),
 ];
 

@@ -76,6 +76,41 @@ async fn a_new_project_in_python_passes_its_test_builds_and_runs() {
     in_venv(wasq(["build"]).dir(&project)).check(1, &missing).await;
 }
 
+/// Whether the plugin greets, and rejects a body that does not fit, by the statuses of its answers.
+async fn check_answers(project: &Path, name: &str) {
+    let plugin = format!(".wasq/plugins/{name}.wasm");
+    let invoke = |body: &str| wasq(["invoke", &plugin, "--body", body]).dir(project);
+    invoke(r#"{"name":"Ada"}"#).check(0, &["exit     done", "Hello, Ada!"]).await;
+    invoke(r#"{"name":""}"#).check(1, &["reject", "answered 422", "nobody to greet"]).await;
+    invoke(r#"{"name":7}"#).check(1, &["reject", "body: `name` is not a string"]).await;
+}
+
+#[tokio::test]
+async fn a_new_http_project_in_typescript_passes_its_test_builds_and_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    wasq(["new", "http-ts", "--lang", "ts", "--template", "http"]).dir(&dir).check(0, &["npm install"]).await;
+    let project = dir.path().join("http-ts");
+    std::os::unix::fs::symlink(clients().join("node_modules"), project.join("node_modules")).unwrap();
+    assert!(!std::fs::read_to_string(project.join("package.json")).unwrap().contains("@wasq/sdk"));
+    program("npm", ["test"]).dir(&project).check(0, &["pass 2", "fail 0"]).await;
+    program("npm", ["run", "check"]).dir(&project).check(0, &[]).await;
+    wasq(["build"]).dir(&project).check(0, &["built", "http-ts.wasm"]).await;
+    check_answers(&project, "http-ts").await;
+    wasq(["build"]).dir(&project).check(0, &["unchanged", "http-ts.wasm"]).await;
+}
+
+#[tokio::test]
+async fn a_new_http_project_in_python_passes_its_test_builds_and_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    wasq(["new", "http-py", "--lang", "python", "--template", "http"]).dir(&dir).check(0, &["pip install"]).await;
+    let project = dir.path().join("http-py");
+    client("python", ["-m", "pytest", "-q"]).dir(&project).check(0, &["2 passed"]).await;
+    client("python", ["-m", "mypy", "src/handler.py", "tests"]).dir(&project).check(0, &["no issues"]).await;
+    in_venv(wasq(["build"]).dir(&project)).check(0, &["built", "http-py.wasm"]).await;
+    check_answers(&project, "http-py").await;
+    in_venv(wasq(["build"]).dir(&project)).check(0, &["unchanged", "http-py.wasm"]).await;
+}
+
 #[tokio::test]
 async fn a_tool_that_is_missing_is_named_with_the_command_that_gets_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -29,6 +29,12 @@ pub fn kafka() -> &'static Server {
     SERVER.get_or_init(|| started(Server::kafka()))
 }
 
+/// The registry that tests share, each with repositories of its own.
+pub fn registry() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| started(Server::registry()))
+}
+
 /// The server, or a panic that says what is missing.
 pub fn started(server: Result<Server, impl std::fmt::Debug>) -> Server {
     server.unwrap_or_else(|error| panic!("{error:?}"))

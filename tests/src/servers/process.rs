@@ -16,8 +16,7 @@ use tempfile::TempDir;
 use super::{LOOK, READY_MAX};
 
 /// What to say when a program is missing.
-const INSTALL: &str =
-    "install it: apt-get install redis-server postgresql rabbitmq-server util-linux (or bash tests/clients/setup.sh)";
+const INSTALL: &str = "install it: apt-get install redis-server postgresql rabbitmq-server docker-registry util-linux (or bash tests/clients/setup.sh)";
 
 /// How long a server may take to end in good order.
 const END_MAX: Duration = Duration::from_secs(5);

@@ -151,7 +151,7 @@ fn grants(plugin: &PluginStatus) -> Markup {
             dt { "Pools" } dd { (or_none(&plugin.pools)) }
             dt { "Timeout" } dd { (format::ms(plugin.timeout_ms as f64)) }
             dt { "Memory" } dd { (format::bytes(plugin.memory_bytes as f64)) }
-            dt { "File" } dd { code { (plugin.path) } }
+            dt { "From" } dd { code { (plugin.path) } }
             dt { "Digest" } dd { code .long { (plugin.digest) } }
         }
     }

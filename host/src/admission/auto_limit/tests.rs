@@ -19,7 +19,7 @@ struct Model {
 
 impl Model {
     fn new(servers: usize, call: Duration) -> Self {
-        let now = Instant::now();
+        let now = wasq_core::clock::now();
         Self {
             limit: AutoLimit::new(2, 256, now),
             now,
@@ -142,7 +142,7 @@ fn short_and_long_handlers_of_one_queue_are_each_compared_with_their_own() {
 
 #[test]
 fn it_stays_within_its_bounds_and_grows_only_where_it_is_used() {
-    let now = Instant::now();
+    let now = wasq_core::clock::now();
     let mut limit = AutoLimit::new(2, 20, now);
     assert_eq!(limit.limit(), 16);
     let mut at = now;

@@ -49,8 +49,14 @@ struct Message {
     filenames: Vec<PathBuf>,
 }
 
+/// A component that cargo made, and the project that it is of.
+pub struct Artifact {
+    pub component: PathBuf,
+    pub project: PathBuf,
+}
+
 /// One run of cargo for all projects of a workspace; the components that it made.
-pub fn compile(workspace: &Path, projects: &[PathBuf], verbose: bool) -> anyhow::Result<Vec<PathBuf>> {
+pub fn compile(workspace: &Path, projects: &[PathBuf], verbose: bool) -> anyhow::Result<Vec<Artifact>> {
     let mut command = cargo(directory_of(workspace));
     command.args(["build", "--release", "--target", WASM_TARGET, "--message-format", "json-render-diagnostics"]);
     command.arg("--manifest-path").arg(workspace);
@@ -67,14 +73,11 @@ pub fn compile(workspace: &Path, projects: &[PathBuf], verbose: bool) -> anyhow:
     let mut artifacts = Vec::new();
     for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let message: Message = serde_json::from_slice(line).context("cargo's messages cannot be read")?;
-        let ours = message
-            .manifest_path
-            .as_deref()
-            .and_then(Path::parent)
-            .is_some_and(|dir| projects.iter().any(|project| project == dir));
-        if message.reason == "compiler-artifact" && ours {
-            artifacts
-                .extend(message.filenames.into_iter().filter(|file| file.extension().is_some_and(|e| e == "wasm")));
+        let dir = message.manifest_path.as_deref().and_then(Path::parent);
+        let project = projects.iter().find(|project| dir == Some(project.as_path()));
+        if let Some(project) = project.filter(|_| message.reason == "compiler-artifact") {
+            let components = message.filenames.into_iter().filter(|file| file.extension().is_some_and(|e| e == "wasm"));
+            artifacts.extend(components.map(|component| Artifact { component, project: project.clone() }));
         }
     }
     if artifacts.len() != projects.len() {

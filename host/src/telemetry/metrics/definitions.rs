@@ -228,7 +228,7 @@ metrics! {
     PLUGIN_INFO = Metric::gauge("wasq_plugin_info", Unit::One, &["plugin", "digest", "role"],
         "The plugins that serve, with the first 12 digits of their digests; always 1.");
     PLUGIN_LOAD_FAILURES = Metric::gauge("wasq_plugin_load_failures", Unit::One, &[],
-        "Files in the plugin directory that cannot be loaded now.");
+        "Plugins that cannot be loaded now, or whose registry cannot be asked.");
     LEDGER_UP = Metric::gauge("wasq_ledger_up", Unit::One, &[], "Whether the ledger answered when it was last asked.");
     LEDGER_ENTRIES = Metric::gauge("wasq_ledger_entries", Unit::One, &[],
         "Entries in the local ledger; one that has changed lately may count twice.");
