@@ -32,6 +32,7 @@ mod target;
 mod timers;
 mod top;
 pub mod topology;
+mod version;
 mod wit;
 
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ use crate::plugins::compile::CompileArguments;
 /// type, and runs it in a sandbox of its own. Timeouts, leases, idempotency, retries with backoff
 /// and dead letters are the host's; a handler is only the work.
 #[derive(Parser)]
-#[command(name = "wasq", version, propagate_version = true, after_help = FIRST_STEPS)]
+#[command(name = "wasq", version, long_version = version::long(), propagate_version = true, after_help = FIRST_STEPS)]
 struct Arguments {
     /// How logs are written to stderr. Default: as the host's config says, else text.
     #[arg(long, global = true, env = "WASQ_LOG_FORMAT", value_name = "FORMAT")]

@@ -21,6 +21,7 @@ mod pack;
 mod send;
 mod status;
 mod top;
+mod version;
 mod wasm_target;
 
 use std::path::{Path, PathBuf};

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
+use super::version::beside_our_source;
+
 /// Make a handler project.
 ///
 /// The project has a handler, its manifest (plugin.toml) and a native test. Until the SDKs are
@@ -116,7 +118,7 @@ impl New {
 
 /// The dependency on the SDK, as the language's file has it.
 fn sdk_dependency(lang: Language, sdk: Option<&str>) -> anyhow::Result<String> {
-    let beside_our_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk").join(lang.sdk());
+    let beside_our_source = beside_our_source(&format!("../sdk/{}", lang.sdk()));
     let by_path = |path: PathBuf| -> anyhow::Result<String> {
         let path = path.canonicalize().with_context(|| format!("no SDK at {}", path.display()))?;
         let path = path.to_string_lossy();
@@ -133,8 +135,10 @@ fn sdk_dependency(lang: Language, sdk: Option<&str>) -> anyhow::Result<String> {
             Language::Python => format!("git+{url}#subdirectory=sdk/python"),
         }),
         Some(path) => by_path(path.into()),
-        None if beside_our_source.is_dir() => by_path(beside_our_source),
-        None => bail!("where is the SDK? It is not published yet: give its directory or git URL with --sdk"),
+        None => match beside_our_source {
+            Some(directory) => by_path(directory),
+            None => bail!("where is the SDK? It is not published yet: give its directory or git URL with --sdk"),
+        },
     }
 }
 

@@ -100,8 +100,3 @@ async fn misuse_ends_with_2_and_says_what_is_wrong() {
         wasq(arguments).check(2, &[part]).await;
     }
 }
-
-#[tokio::test]
-async fn the_version_is_the_packages() {
-    wasq(["--version"]).check(0, &[env!("CARGO_PKG_VERSION")]).await;
-}
