@@ -24,6 +24,7 @@ pub mod process;
 mod profile;
 mod run;
 mod schedules;
+pub mod schema;
 mod screen;
 mod send;
 mod status;
@@ -35,8 +36,10 @@ pub mod topology;
 mod version;
 mod wit;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::LogFormat;
@@ -78,6 +81,7 @@ enum Command {
     Build(build::Build),
     Pack(pack::Pack),
     Wit(wit::Wit),
+    Schema(schema::SchemaCommand),
     Check(check::Check),
     Topology(topology::Topology),
     Decode(decode::Decode),
@@ -106,6 +110,13 @@ enum Command {
     /// For bash: `wasq completions bash > ~/.local/share/bash-completion/completions/wasq`.
     Completions {
         shell: clap_complete::Shell,
+    },
+    /// Write the man pages: wasq(1), and one for each command.
+    ///
+    /// For one user: `wasq man-pages ~/.local/share/man/man1`.
+    ManPages {
+        /// The directory, which is made if it is not there.
+        dir: PathBuf,
     },
 }
 
@@ -144,6 +155,7 @@ pub fn main() -> ExitCode {
             Command::Build(command) => command.run(),
             Command::Pack(command) => command.run(),
             Command::Wit(command) => command.run(),
+            Command::Schema(command) => command.run(),
             Command::Check(command) => command.run().await,
             Command::Topology(command) => command.run().await,
             Command::Decode(command) => command.run(),
@@ -166,6 +178,7 @@ pub fn main() -> ExitCode {
                 clap_complete::generate(shell, &mut Arguments::command(), "wasq", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)
             }
+            Command::ManPages { dir } => write_man_pages(&dir),
         }
     });
     // A poll that the drain gave up on must not hold up the exit.
@@ -179,6 +192,12 @@ pub fn main() -> ExitCode {
 fn compile_component(arguments: &str) -> anyhow::Result<ExitCode> {
     let arguments: CompileArguments = serde_json::from_str(arguments)?;
     arguments.run().map_err(anyhow::Error::msg)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_man_pages(dir: &Path) -> anyhow::Result<ExitCode> {
+    let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Arguments::command(), dir));
+    written.with_context(|| format!("cannot write man pages into {}", dir.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -18,6 +18,7 @@ mod local_queue;
 mod network;
 mod new;
 mod pack;
+mod schema;
 mod send;
 mod status;
 mod top;

@@ -29,6 +29,11 @@ pub fn beside_our_source(path: &str) -> Option<PathBuf> {
     Some(Path::new(directory).join(path)).filter(|path| path.is_dir())
 }
 
+/// Whether the binary is a release's, and not built for the machine with its sources.
+pub fn is_given_away() -> bool {
+    SOURCE_DIRECTORY.is_empty()
+}
+
 fn long_text() -> String {
     let commit = if COMMIT.is_empty() { "unknown: not built in a clone" } else { COMMIT };
     let brokers: Vec<_> = Broker::ALL.into_iter().filter(|broker| is_built_in(*broker)).map(Broker::name).collect();

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use wasq_core::secret::Secret;
 
@@ -14,7 +15,7 @@ use crate::broker::REDIS_HIDES_UP_TO;
 pub const VISIBILITY_MIN: Duration = REDIS_HIDES_UP_TO;
 
 /// A Redis, and how its streams are used.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
     /// `redis://USER:PASSWORD@HOST:PORT/DB`, or `rediss://` for TLS. Letters like `@ / ? #` in user
