@@ -17,24 +17,35 @@ pub fn directory(version: &str, target: Target) -> String {
     format!("wasq-{version}-{target}")
 }
 
-/// Packs files under one directory. They get this time, in seconds since 1970, and belong to root.
-pub fn pack(tree: &Tree, directory: &str, epoch_s: u64) -> anyhow::Result<Vec<u8>> {
-    // A time in gzip's own header would be that of the packing.
-    let compressed = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
-    let mut tar = tar::Builder::new(compressed);
-    for (path, entry) in tree.iter() {
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_mode(entry.mode());
-        header.set_mtime(epoch_s);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_size(entry.bytes.len() as u64);
-        tar.append_data(&mut header, format!("{directory}/{path}"), &entry.bytes[..])?;
+/// How files are packed.
+#[derive(Clone, Copy)]
+pub struct Packer {
+    /// The time of all files, in seconds since 1970.
+    pub epoch_s: u64,
+    /// How hard they are compressed: 0 to 9.
+    pub level: u32,
+}
+
+impl Packer {
+    /// Packs files under one directory. They belong to root.
+    pub fn tar(self, tree: &Tree, directory: &str) -> anyhow::Result<Vec<u8>> {
+        // A time in gzip's own header would be that of the packing.
+        let compressed = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(self.level));
+        let mut tar = tar::Builder::new(compressed);
+        for (path, entry) in tree.iter() {
+            let mut header = tar::Header::new_ustar();
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_mode(entry.mode());
+            header.set_mtime(self.epoch_s);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_size(entry.bytes.len() as u64);
+            tar.append_data(&mut header, format!("{directory}/{path}"), &entry.bytes[..])?;
+        }
+        let mut compressed = tar.into_inner()?;
+        compressed.flush()?;
+        Ok(compressed.finish()?)
     }
-    let mut compressed = tar.into_inner()?;
-    compressed.flush()?;
-    Ok(compressed.finish()?)
 }
 
 #[cfg(test)]
@@ -47,7 +58,7 @@ mod tests {
             let mut tree = Tree::default();
             names.iter().for_each(|name| tree.add(name, name.as_bytes().to_vec()));
             tree.add_program("wasq", b"binary".to_vec());
-            pack(&tree, "wasq-1.0.0", 1_700_000_000).expect("it is packed")
+            Packer { epoch_s: 1_700_000_000, level: 6 }.tar(&tree, "wasq-1.0.0").expect("it is packed")
         };
         let packed = pack_in_order(&["b", "a", "man/c"]);
         assert_eq!(packed, pack_in_order(&["man/c", "a", "b"]));

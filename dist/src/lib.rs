@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Parser;
 
+use archive::Packer;
 use files::Tree;
 
 pub use source::Source;
@@ -54,7 +55,13 @@ pub struct Options {
     /// WASQ_MINISIGN_PASSWORD has it.
     #[arg(long, env = "WASQ_MINISIGN_KEY", value_name = "PATH")]
     pub minisign_key: Option<PathBuf>,
-    /// Make no bill of materials, for which cargo-cyclonedx has to be installed.
+    /// How hard files are compressed: 0 to 9. 1 is quick.
+    #[arg(long, default_value_t = 9, value_name = "LEVEL", value_parser = clap::value_parser!(u32).range(0..=9))]
+    pub compression: u32,
+    /// The tool that makes the bill of materials.
+    #[arg(long, default_value = "cargo-cyclonedx", value_name = "PATH")]
+    pub sbom_tool: PathBuf,
+    /// Make no bill of materials.
     #[arg(long)]
     pub no_sbom: bool,
 }
@@ -85,7 +92,7 @@ struct Build {
 pub fn make(options: &Options) -> anyhow::Result<Release> {
     let source = Source::find()?;
     if !options.no_sbom {
-        sbom::check_tool()?;
+        sbom::check_tool(&options.sbom_tool)?;
     }
     if let Some(key) = &options.minisign_key {
         sign::check(key)?;
@@ -103,6 +110,7 @@ pub fn make(options: &Options) -> anyhow::Result<Release> {
     let third_party = licenses::document(&source, runs_here.target, &options.features)?;
     common.add(documents::THIRD_PARTY, third_party.into_bytes());
 
+    let packer = Packer { epoch_s: source.epoch_s, level: options.compression };
     let mut names = Vec::new();
     let mut archives = Vec::new();
     for build in &builds {
@@ -119,21 +127,21 @@ pub fn make(options: &Options) -> anyhow::Result<Release> {
         let mut tree = Tree::default();
         tree.add_all(&common);
         tree.add_program("wasq", bytes.clone());
-        let packed = archive::pack(&tree, &archive::directory(&source.version, build.target), source.epoch_s)?;
+        let packed = packer.tar(&tree, &archive::directory(&source.version, build.target))?;
         archives.push((build.target, archive.clone(), files::sha256(&packed)));
         names.push(put(&out, archive, &packed)?);
-        let (name, packed) = npm::platform_package(&source, build.target, &bytes, &common)?;
+        let (name, packed) = npm::platform_package(&source, build.target, &bytes, &common, packer)?;
         names.push(put(&out, name, &packed)?);
-        let (name, packed) = wheel::pack(&source, build.target, &needs, &bytes, &common)?;
+        let (name, packed) = wheel::pack(&source, build.target, &needs, &bytes, &common, packer.level)?;
         names.push(put(&out, name, &packed)?);
     }
     let targets: Vec<_> = builds.iter().map(|build| build.target).collect();
-    let (name, packed) = npm::launcher_package(&source, &targets)?;
+    let (name, packed) = npm::launcher_package(&source, &targets, packer)?;
     names.push(put(&out, name, &packed)?);
     names.push(put(&out, "wasq.rb".into(), homebrew::formula(&source, &archives)?.as_bytes())?);
     if !options.no_sbom {
-        let target = runs_here.target;
-        names.push(put(&out, sbom::name(&source.version), &sbom::make(&source, target, &options.features)?)?);
+        let bill = sbom::make(&options.sbom_tool, &source, runs_here.target, &options.features)?;
+        names.push(put(&out, sbom::name(&source.version), &bill)?);
     }
     let description = source.describe(&targets, &options.features);
     names.push(put(&out, "release.json".into(), description.as_bytes())?);

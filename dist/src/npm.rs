@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use crate::archive;
+use crate::archive::Packer;
 use crate::documents::notices;
 use crate::files::Tree;
 use crate::source::Source;
@@ -27,6 +27,7 @@ pub fn platform_package(
     target: Target,
     binary: &[u8],
     common: &Tree,
+    packer: Packer,
 ) -> anyhow::Result<(String, Vec<u8>)> {
     let mut tree = Tree::default();
     let mut package = description(source, &name_of(target));
@@ -40,11 +41,11 @@ pub fn platform_package(
     notices(common).for_each(|(path, bytes)| tree.add(path, bytes.to_vec()));
     tree.add_program("bin/wasq", binary.to_vec());
     let file = format!("wasq-cli-linux-{}-{}.tgz", target.node_arch(), source.version);
-    Ok((file, archive::pack(&tree, DIRECTORY, source.epoch_s)?))
+    Ok((file, packer.tar(&tree, DIRECTORY)?))
 }
 
 /// The package that people install.
-pub fn launcher_package(source: &Source, targets: &[Target]) -> anyhow::Result<(String, Vec<u8>)> {
+pub fn launcher_package(source: &Source, targets: &[Target], packer: Packer) -> anyhow::Result<(String, Vec<u8>)> {
     let mut tree = Tree::default();
     let mut package = description(source, "wasq");
     package["bin"] = json!({ "wasq": "bin/wasq.js" });
@@ -59,7 +60,7 @@ pub fn launcher_package(source: &Source, targets: &[Target]) -> anyhow::Result<(
     let names: BTreeMap<_, _> = targets.iter().map(|target| (target.node_arch(), name_of(*target))).collect();
     let names = serde_json::to_string(&names).context("names are JSON")?;
     tree.add_program("bin/wasq.js", LAUNCHER.replace("{packages}", &names).into_bytes());
-    Ok((format!("wasq-{}.tgz", source.version), archive::pack(&tree, DIRECTORY, source.epoch_s)?))
+    Ok((format!("wasq-{}.tgz", source.version), packer.tar(&tree, DIRECTORY)?))
 }
 
 fn name_of(target: Target) -> String {

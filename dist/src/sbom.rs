@@ -4,11 +4,13 @@
 //! machine's paths. So what it writes is reduced to what is in the binary.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::contents;
 use crate::source::{Source, cargo, output};
@@ -26,45 +28,60 @@ pub fn name(version: &str) -> String {
 }
 
 /// Whether the tool is installed: asked before anything is made.
-pub fn check_tool() -> anyhow::Result<()> {
-    output("cargo-cyclonedx", &["cyclonedx", "--version"], None).context(
+pub fn check_tool(tool: &Path) -> anyhow::Result<()> {
+    output(tool, &["cyclonedx", "--version"], None).context(
         "cargo-cyclonedx, which makes the bill of materials, is missing; install it with `cargo install --locked \
-         cargo-cyclonedx@0.5.9`, or leave the bill out with --no-sbom",
+         cargo-cyclonedx@0.5.9`, name it with --sbom-tool, or leave the bill out with --no-sbom",
     )?;
     Ok(())
 }
 
 /// Makes the bill of the binary for a target.
-pub fn make(source: &Source, target: Target, features: &str) -> anyhow::Result<Vec<u8>> {
-    let mut tool = Command::new("cargo-cyclonedx");
-    tool.current_dir(&source.root).env("CARGO", cargo()).env("CARGO_NET_OFFLINE", "true");
-    tool.env("SOURCE_DATE_EPOCH", source.epoch_s.to_string());
-    tool.args(["cyclonedx", "--manifest-path", "host/Cargo.toml", "--format", "json", "-qq", "--no-build-deps"]);
-    tool.args(["--features", features, "--target", target.triple(), "--override-filename", BILL]);
-    tool.args(["--spec-version", SPECIFICATION]);
-    let run = tool.output().context("cannot run cargo-cyclonedx");
-    let host = source.root.join("host").join(format!("{BILL}.json"));
-    let read = std::fs::read_to_string(&host).with_context(|| format!("cargo-cyclonedx wrote no {}", host.display()));
-    remove_bills(source)?;
-    let run = run?;
+pub fn make(tool: &Path, source: &Source, target: Target, features: &str) -> anyhow::Result<Vec<u8>> {
+    let workspace = linked_workspace(source)?;
+    let root = workspace.path();
+    let mut command = Command::new(tool);
+    command.current_dir(root).env("CARGO", cargo()).env("CARGO_NET_OFFLINE", "true");
+    command.env("SOURCE_DATE_EPOCH", source.epoch_s.to_string());
+    command.args(["cyclonedx", "--manifest-path", "host/Cargo.toml", "--format", "json", "-qq", "--no-build-deps"]);
+    command.args(["--features", features, "--target", target.triple(), "--override-filename", BILL]);
+    command.args(["--spec-version", SPECIFICATION]);
+    let run = command.output().context("cannot run cargo-cyclonedx")?;
     if !run.status.success() {
         bail!("cargo-cyclonedx failed ({}): {}", run.status, String::from_utf8_lossy(&run.stderr).trim());
     }
-    let text = read?.replace(&format!("file://{}", source.root.display()), "file:///wasq");
+    let bill = root.join("host").join(format!("{BILL}.json"));
+    let text =
+        std::fs::read_to_string(&bill).with_context(|| format!("cargo-cyclonedx wrote no {}", bill.display()))?;
+    let text = text.replace(&format!("file://{}", root.display()), "file:///wasq");
     let mut bill: Value = serde_json::from_str(&text).context("cargo-cyclonedx wrote no JSON")?;
     reduce(&mut bill, &contents::crates(source, target, features)?);
     Ok(format!("{bill:#}\n").into_bytes())
 }
 
-/// Removes what the tool has left beside the manifests.
-fn remove_bills(source: &Source) -> anyhow::Result<()> {
+/// The workspace in another directory, by links: the tool writes beside each manifest, and must not
+/// touch the repository, of which cargo would compile again what has changed.
+fn linked_workspace(source: &Source) -> anyhow::Result<TempDir> {
+    let workspace = tempfile::tempdir().context("no directory for the bill of materials")?;
+    let there = |path: &Path| Some(workspace.path().join(path.strip_prefix(&source.root).ok()?));
+    let link = |from: &Path| match there(from) {
+        // A package in this one has a directory of its own.
+        Some(to) if !to.exists() => symlink(from, &to).with_context(|| format!("cannot link {}", to.display())),
+        Some(_) | None => Ok(()),
+    };
+    for member in source.members.iter().filter_map(|member| there(member)) {
+        std::fs::create_dir_all(&member).with_context(|| format!("cannot make {}", member.display()))?;
+    }
     for member in &source.members {
-        let bill: PathBuf = member.join(format!("{BILL}.json"));
-        if bill.exists() {
-            std::fs::remove_file(&bill).with_context(|| format!("cannot remove {}", bill.display()))?;
+        let entries = std::fs::read_dir(member).with_context(|| format!("cannot look into {}", member.display()))?;
+        for entry in entries {
+            link(&entry.with_context(|| format!("cannot look into {}", member.display()))?.path())?;
         }
     }
-    Ok(())
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        link(&source.root.join(file))?;
+    }
+    Ok(workspace)
 }
 
 /// Takes away what is not in the binary.

@@ -23,6 +23,7 @@ pub fn pack(
     needs: &Needs,
     binary: &[u8],
     common: &Tree,
+    level: u32,
 ) -> anyhow::Result<(String, Vec<u8>)> {
     let version = version_of_python(&source.version);
     let tag = tag(target, needs);
@@ -37,20 +38,21 @@ pub fn pack(
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let mut record = String::new();
     for (path, entry) in tree.iter() {
-        add(&mut zip, path, entry)?;
+        add(&mut zip, path, entry, level)?;
         let digest = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&entry.bytes));
         record.push_str(&format!("{path},sha256={digest},{}\n", entry.bytes.len()));
     }
     let path = format!("{info}/RECORD");
     record.push_str(&format!("{path},,\n"));
-    add(&mut zip, &path, &Entry { bytes: record.into_bytes(), is_program: false })?;
+    add(&mut zip, &path, &Entry { bytes: record.into_bytes(), is_program: false }, level)?;
     Ok((format!("wasq-{version}-{tag}.whl"), zip.finish()?.into_inner()))
 }
 
 /// Adds a file. Its time is the first that zip knows: the packing's own would differ each time.
-fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, path: &str, entry: &Entry) -> anyhow::Result<()> {
+fn add(zip: &mut ZipWriter<Cursor<Vec<u8>>>, path: &str, entry: &Entry, level: u32) -> anyhow::Result<()> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(level.into()))
         .last_modified_time(zip::DateTime::default())
         .unix_permissions(entry.mode());
     zip.start_file(path, options)?;

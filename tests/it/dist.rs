@@ -44,7 +44,11 @@ fn pack(out: &Path, binary: &Path, more: &[&str]) -> Release {
 }
 
 fn make(out: &Path, binary: &Path, more: &[&str]) -> anyhow::Result<Release> {
-    let arguments = ["dist", "--no-sbom", "--out", &text(out), "--binary", &text(binary)].map(str::to_owned);
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients/.cyclonedx/bin/cargo-cyclonedx");
+    assert!(tool.exists(), "cargo-cyclonedx is not set up: run `bash tests/clients/setup.sh` first");
+    let arguments =
+        ["dist", "--sbom-tool", &text(&tool), "--compression", "1", "--out", &text(out), "--binary", &text(binary)]
+            .map(str::to_owned);
     wasq_dist::make(&Options::parse_from(arguments.into_iter().chain(more.iter().map(|one| (*one).to_owned()))))
 }
 

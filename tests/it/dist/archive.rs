@@ -113,6 +113,24 @@ fn cargo_binstall_and_homebrew_find_the_archive() {
 }
 
 #[test]
+fn the_bill_of_materials_names_what_is_in_the_binary_and_no_path_of_this_machine() {
+    let made = &*MADE;
+    let text = std::fs::read_to_string(made.file("wasq-", ".cdx.json")).unwrap();
+    let bill: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&"CycloneDX".into(), &"1.5".into()));
+    let component = &bill["metadata"]["component"];
+    assert_eq!((&component["name"], &component["version"]), (&"wasq".into(), &VERSION.into()));
+    let names: Vec<_> =
+        bill["components"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    for (name, is_there) in
+        [("wasmtime", true), ("wasq-queues", true), ("moxcms", false), ("rdkafka", false), ("wat", false)]
+    {
+        assert_eq!(names.contains(&name), is_there, "{name}: {names:?}");
+    }
+    assert!(!text.contains(env!("CARGO_MANIFEST_DIR")) && !text.contains("/tmp/"), "it has paths of this machine");
+}
+
+#[test]
 fn what_is_missing_for_a_release_is_said_before_it_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_wasq"));
@@ -122,6 +140,7 @@ fn what_is_missing_for_a_release_is_said_before_it_is_made() {
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     };
     check("a", &["--minisign-key", "no/such.key"], &["no/such.key", "minisign -G"]);
+    check("d", &["--sbom-tool", "no/such/tool"], &["cargo install --locked cargo-cyclonedx", "--no-sbom"]);
     let two = ["--target", "x86_64-unknown-linux-gnu", "--target", "aarch64-unknown-linux-gnu"];
     check("b", &two, &["--binary", "one --target"]);
     std::fs::create_dir(dir.path().join("mine")).unwrap();
