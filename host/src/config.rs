@@ -237,6 +237,7 @@ pub struct QueueConfig {
     pub deduplication_window: Duration,
     /// Deliveries in hand at once: 1 to 10,000. Default 64. With `"auto"`, or `{ min = 4, max = 256
     /// }`, the host finds out how many do not slow its handlers down.
+    #[schemars(extend("default" = 64))]
     pub concurrency: Concurrency,
     /// Whose runs get the host's permits first while they are short: 0 to 100. Default 0.
     pub priority: u32,

@@ -77,6 +77,8 @@ fn a_key_a_word_or_a_unit_that_there_is_not_is_refused() {
     config("[ledger]\nstore = 'redis'\nprefix = 'x'", "");
     config("[queues.a]\nbroker = 'kafca'", "/queues/a/broker");
     config("[queues.a]\nbroker = '${BROKER:-kafka}'\nvisibility = '${VISIBILITY}'", "");
+    config("[queues.a]\nconcurrency = 'auto'\n[queues.b.concurrency]\nmin = 2", "");
+    config("[queues.a]\nconcurrency = 'all'", "/queues/a/concurrency");
     config("[pools]\nsmtp = 'many'", "/pools/smtp");
     config("[pools]\nsmtp = { size = 4, scope = 'fleet' }\ndb = 10", "");
     config("[rates.r]\nlimit = '10 a day'", "/rates/r/limit");
