@@ -46,10 +46,11 @@ fn pack(out: &Path, binary: &Path, more: &[&str]) -> Release {
 fn make(out: &Path, binary: &Path, more: &[&str]) -> anyhow::Result<Release> {
     let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients/.cyclonedx/bin/cargo-cyclonedx");
     assert!(tool.exists(), "cargo-cyclonedx is not set up: run `bash tests/clients/setup.sh` first");
-    let arguments =
-        ["dist", "--sbom-tool", &text(&tool), "--compression", "1", "--out", &text(out), "--binary", &text(binary)]
-            .map(str::to_owned);
-    wasq_dist::make(&Options::parse_from(arguments.into_iter().chain(more.iter().map(|one| (*one).to_owned()))))
+    let own_tool = ["--sbom-tool", &text(&tool)].map(str::to_owned);
+    let own_tool = own_tool.into_iter().filter(|_| !more.contains(&"--sbom-tool"));
+    let arguments = ["dist", "--compression", "1", "--out", &text(out), "--binary", &text(binary)].map(str::to_owned);
+    let more = more.iter().map(|one| (*one).to_owned());
+    wasq_dist::make(&Options::try_parse_from(arguments.into_iter().chain(own_tool).chain(more))?)
 }
 
 fn text(path: &Path) -> String {
