@@ -92,15 +92,15 @@ fn reduce(bill: &mut Value, crates: &BTreeSet<(String, String)>) {
     };
     let mut kept: BTreeSet<String> =
         bill["metadata"]["component"]["bom-ref"].as_str().map(str::to_owned).into_iter().collect();
-    if let Some(components) = bill["components"].as_array_mut() {
+    if let Some(components) = bill.get_mut("components").and_then(Value::as_array_mut) {
         components.retain(is_inside);
         kept.extend(components.iter().filter_map(|component| component["bom-ref"].as_str()).map(str::to_owned));
     }
     let is_kept = |reference: &Value| reference.as_str().is_some_and(|reference| kept.contains(reference));
-    if let Some(edges) = bill["dependencies"].as_array_mut() {
+    if let Some(edges) = bill.get_mut("dependencies").and_then(Value::as_array_mut) {
         edges.retain(|edge| is_kept(&edge["ref"]));
         for edge in edges {
-            if let Some(targets) = edge["dependsOn"].as_array_mut() {
+            if let Some(targets) = edge.get_mut("dependsOn").and_then(Value::as_array_mut) {
                 targets.retain(is_kept);
             }
         }

@@ -127,6 +127,7 @@ fn the_bill_of_materials_names_what_is_in_the_binary_and_no_path_of_this_machine
     {
         assert_eq!(names.contains(&name), is_there, "{name}: {names:?}");
     }
+    assert!(!text.contains("null"), "the format knows no null");
     assert!(!text.contains(env!("CARGO_MANIFEST_DIR")) && !text.contains("/tmp/"), "it has paths of this machine");
 }
 
