@@ -25,14 +25,14 @@ cp deploy/image-root.sh "$work/context/deploy/"
 cp "$binary" "$work/context/wasq"
 # Docker's own format: OCI's has no health check.
 buildah build --quiet --format docker --build-arg BUILD_IMAGE="$build_image" --build-arg BINARY=wasq \
-    --build-arg VERSION="$("$binary" --version | cut -d' ' -f2)" \
+    --build-arg VERSION="$("$binary" -V | cut -d' ' -f2)" \
     --file deploy/Dockerfile --tag localhost/wasq "$work/context" >/dev/null
 
 container=$(buildah from localhost/wasq)
 root=$(buildah mount "$container")
 bytes=$(du -sb "$root" | cut -f1)
 find "$root" -xdev -type f -size +100k -printf '%s %P\n' | sort -rn
-buildah run "$container" -- /usr/bin/wasq --version
+buildah run "$container" -- /usr/bin/wasq -V
 echo "$(buildah inspect --type image --format 'user {{.Docker.Config.User}}, health check {{.Docker.Config.Healthcheck.Test}}' localhost/wasq)"
 buildah rm "$container" >/dev/null
 echo "localhost/wasq is $((bytes / 1000000)) MB"

@@ -24,6 +24,7 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use caller::{CALL_TIMEOUT, CallError};
@@ -33,10 +34,12 @@ pub use no_answer::NoAnswer;
 use credentials::Explained;
 
 /// Where AWS is. What is not said here comes from the SDK's own chain.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AwsConfig {
+    /// The endpoint of all services, such as a local queue's.
     pub endpoint_url: Option<String>,
+    /// The region, such as `eu-central-1`.
     pub region: Option<String>,
     /// Calls AWS's FIPS endpoints. Without it AWS_USE_FIPS_ENDPOINT or the profile says so.
     pub use_fips: bool,

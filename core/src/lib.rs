@@ -1,7 +1,8 @@
 //! What both sides of a seam speak: a queue and the host, a ledger and the host.
 //!
 //! Each module holds a few types: messages and their keys, time, pauses, the numbers that are
-//! counted on a message's way, the settings of AWS and of the way there. The last
+//! counted on a message's way, how the config writes times and sizes, the settings of AWS and of
+//! the way there. The last
 //! does work too: [`aws`] reads the SDK's settings and signs requests.
 
 pub mod aws;
@@ -13,4 +14,5 @@ pub mod meters;
 pub mod pause;
 pub mod proxy;
 pub mod resolve;
+pub mod schema;
 pub mod secret;

@@ -1,9 +1,10 @@
 //! A text that must not be seen.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A text that no log and no error shows.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(pub String);
 

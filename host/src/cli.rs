@@ -26,6 +26,7 @@ mod pull;
 mod push;
 mod run;
 mod schedules;
+pub mod schema;
 mod screen;
 mod send;
 mod status;
@@ -34,10 +35,13 @@ mod target;
 mod timers;
 mod top;
 pub mod topology;
+mod version;
 mod wit;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::LogFormat;
@@ -49,7 +53,7 @@ use crate::plugins::compile::CompileArguments;
 /// type, and runs it in a sandbox of its own. Timeouts, leases, idempotency, retries with backoff
 /// and dead letters are the host's; a handler is only the work.
 #[derive(Parser)]
-#[command(name = "wasq", version, propagate_version = true, after_help = FIRST_STEPS)]
+#[command(name = "wasq", version, long_version = version::long(), propagate_version = true, after_help = FIRST_STEPS)]
 struct Arguments {
     /// How logs are written to stderr. Default: as the host's config says, else text.
     #[arg(long, global = true, env = "WASQ_LOG_FORMAT", value_name = "FORMAT")]
@@ -81,6 +85,7 @@ enum Command {
     Push(push::Push),
     Pull(pull::Pull),
     Wit(wit::Wit),
+    Schema(schema::SchemaCommand),
     Check(check::Check),
     Topology(topology::Topology),
     Decode(decode::Decode),
@@ -109,6 +114,13 @@ enum Command {
     /// For bash: `wasq completions bash > ~/.local/share/bash-completion/completions/wasq`.
     Completions {
         shell: clap_complete::Shell,
+    },
+    /// Write the man pages: wasq(1), and one for each command.
+    ///
+    /// For one user: `wasq man-pages ~/.local/share/man/man1`.
+    ManPages {
+        /// The directory, which is made if it is not there.
+        dir: PathBuf,
     },
 }
 
@@ -149,6 +161,7 @@ pub fn main() -> ExitCode {
             Command::Push(command) => command.run().await,
             Command::Pull(command) => command.run().await,
             Command::Wit(command) => command.run(),
+            Command::Schema(command) => command.run(),
             Command::Check(command) => command.run().await,
             Command::Topology(command) => command.run().await,
             Command::Decode(command) => command.run().await,
@@ -171,6 +184,7 @@ pub fn main() -> ExitCode {
                 clap_complete::generate(shell, &mut Arguments::command(), "wasq", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)
             }
+            Command::ManPages { dir } => write_man_pages(&dir),
         }
     });
     // A poll that the drain gave up on must not hold up the exit.
@@ -184,6 +198,12 @@ pub fn main() -> ExitCode {
 fn compile_component(arguments: &str) -> anyhow::Result<ExitCode> {
     let arguments: CompileArguments = serde_json::from_str(arguments)?;
     arguments.run().map_err(anyhow::Error::msg)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_man_pages(dir: &Path) -> anyhow::Result<ExitCode> {
+    let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Arguments::command(), dir));
+    written.with_context(|| format!("cannot write man pages into {}", dir.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -14,6 +14,7 @@ mod load;
 mod location;
 mod oci;
 mod outlet;
+mod plugin;
 mod pressure;
 mod queue_url;
 mod rate;
@@ -30,7 +31,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wasq_core::schema::{Size, Time};
 
 pub use admin::Admin;
 pub use claim_check::ClaimCheck;
@@ -43,6 +46,7 @@ pub use load::ConfigError;
 pub use location::Location;
 pub use oci::{BadReference, OciConfig, OciReference, is_digest};
 pub use outlet::OutletConfig;
+pub use plugin::PluginConfig;
 pub use pressure::{OnOutage, POOL_SIZE_MAX, PoolConfig, PoolScope, RateConfig};
 pub use queue_url::QueueUrl;
 pub use rate::Rate;
@@ -64,7 +68,7 @@ pub use wasq_queues::{BadQueueRef, Broker, QueueRef};
 use outlet::CLAIM_CHECK_OVER;
 
 /// The whole of `wasq.toml`. Unknown keys are errors.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Part of every ledger key, so that two services can share one ledger.
@@ -148,7 +152,7 @@ pub const ADMIN_PORT: u16 = 9325;
 pub const LOCAL_SQS_PORT: u16 = 9324;
 
 /// How a producer's envelope is recognised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Envelope {
     /// The body is the message.
@@ -166,7 +170,7 @@ pub enum Envelope {
 }
 
 /// What becomes of a message that would go to the DLQ.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnExhausted {
     /// It goes there, and on a FIFO queue its group goes on without it.
@@ -178,7 +182,7 @@ pub enum OnExhausted {
 }
 
 /// What a message's key is where neither it nor an outbox names one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyFrom {
     /// SQS's id of the message: each message that SQS has accepted is a message of its own.
@@ -189,7 +193,7 @@ pub enum KeyFrom {
 }
 
 /// One queue.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueConfig {
     /// Who has the queue: `sqs`, `rabbitmq`, `redis` or `kafka`. Default `sqs`.
@@ -204,6 +208,7 @@ pub struct QueueConfig {
     pub kafka: Option<KafkaConfig>,
     /// The DLQ: a name; on SQS also a URL or an ARN. Default on SQS: the redrive policy's target.
     pub dlq: Option<String>,
+    /// How a producer's envelope is recognised. Default `plain`.
     pub envelope: Envelope,
     /// Where a message's type is, in the order in which the places are tried. Default
     /// `["attribute:type", "envelope", "/type"]`.
@@ -222,6 +227,7 @@ pub struct QueueConfig {
     /// what outboxes and `wasq send` send goes there if it is larger than `claim_check_over`.
     pub claim_check_bucket: Option<String>,
     /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
+    #[schemars(with = "Size")]
     pub claim_check_over: ByteSize,
     /// Deletes a body from the bucket once its message is done and deleted.
     pub delete_payload: bool,
@@ -234,9 +240,11 @@ pub struct QueueConfig {
     /// With `key_from = "deduplication-id"`: 1 min to 14 days, whole seconds. Default 5 min, as
     /// SQS's own.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub deduplication_window: Duration,
     /// Deliveries in hand at once: 1 to 10,000. Default 64. With `"auto"`, or `{ min = 4, max = 256
     /// }`, the host finds out how many do not slow its handlers down.
+    #[schemars(extend("default" = 64))]
     pub concurrency: Concurrency,
     /// Whose runs get the host's permits first while they are short: 0 to 100. Default 0.
     pub priority: u32,
@@ -251,14 +259,17 @@ pub struct QueueConfig {
     pub max_pollers: usize,
     /// The lease: 2 s to 12 h, whole seconds. Default 60 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub visibility: Duration,
     /// How long a receive waits for a message: 0 to 20 s. Default 20 s. See
     /// [`QueueConfig::poll_wait`].
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub wait: Duration,
     /// After how long in the queue an unroutable message is dead-lettered. Default 24 h; on a FIFO
     /// queue 5 min, since its group waits behind it.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub unroutable_after: Duration,
     /// What becomes of a message that would go to the DLQ. Default `dead-letter`.
     pub on_exhausted: OnExhausted,
@@ -331,35 +342,6 @@ impl QueueConfig {
     pub fn poll_wait(&self) -> Duration {
         Duration::from_secs(self.wait.min(self.visibility / 2).as_secs())
     }
-}
-
-/// What the operator says about one plugin. Where the manifest sets a limit too, the stricter one
-/// holds.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PluginConfig {
-    #[serde(with = "humantime_serde")]
-    pub timeout: Option<Duration>,
-    pub memory: Option<ByteSize>,
-    pub max_concurrency: Option<usize>,
-    /// Grants these destinations; replaces what the manifest asks for.
-    pub allowed_outbound_hosts: Option<Vec<String>>,
-    /// Grants these queues to its outbox; replaces what the manifest asks for.
-    pub queues: Option<Vec<String>>,
-    /// Overrides the manifest's variables, one by one.
-    pub variables: BTreeMap<String, String>,
-    /// Headers that the host sets on requests to one destination, `scheme://host:port`.
-    /// `{secret:NAME}` in a value stands for that secret, which the handler never sees.
-    pub headers: BTreeMap<String, BTreeMap<String, Secret>>,
-    /// Destinations whose requests the host signs for AWS, `scheme://host:port`, as it signs its
-    /// own or by a role. The handler never sees credentials.
-    pub sign: BTreeMap<String, SignConfig>,
-    /// The component's blake3, 64 hexadecimal digits: another file of this name is refused.
-    /// `wasq plugins` shows it.
-    pub blake3: Option<String>,
-    /// The share of its messages that a new version gets at first, as `"10%"`: `0%` to `100%`.
-    /// Default: all, at once.
-    pub canary: Option<Percent>,
 }
 
 /// What manifests, grants and handlers call the queue that a handler's message came from.

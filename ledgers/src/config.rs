@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use wasq_core::secret::Secret;
 
 /// The ledger.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, tag = "store", rename_all = "lowercase")]
 pub enum LedgerConfig {
     /// Embedded, in a directory that one host owns.
@@ -25,7 +26,7 @@ pub enum LedgerConfig {
 
 /// A ledger in DynamoDB. Region, credentials and endpoint are those of `[aws]` and the SDK's own
 /// chain.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DynamodbConfig {
     /// Default `wasq-ledger`.
@@ -41,7 +42,7 @@ pub struct DynamodbConfig {
 pub const DYNAMODB_VALUE_MAX_BYTES: usize = 396 * 1024;
 
 /// A ledger in Redis.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
     /// `redis://HOST:PORT/DB`, or `rediss://` for TLS. Default: the environment's
@@ -52,7 +53,7 @@ pub struct RedisConfig {
 }
 
 /// A ledger in PostgreSQL.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostgresConfig {
     /// `postgres://USER@HOST/DATABASE`. Default: the environment's `WASQ_LEDGER_URL`.

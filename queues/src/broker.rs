@@ -4,23 +4,25 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use wasq_sqs_rules::{MAX_DELAY_S, MAX_MESSAGE_BYTES};
 
 /// SQS's limit on visibility, counted from receipt: 12 hours.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Who keeps a queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Broker {
     /// Amazon SQS, or what speaks its protocol.
     #[default]
     Sqs,
+    /// RabbitMQ, by AMQP 0-9-1.
     RabbitMq,
     /// Redis, by its streams.
     Redis,
-    /// Apache Kafka, or what speaks its protocol. Not in every build: see
-    /// [`crate::kafka::IS_BUILT_IN`].
+    /// Apache Kafka, or what speaks its protocol. Not in every build: `wasq --version` says it.
     Kafka,
 }
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the AWS clients and the linters that the tests use, beside this script, and the programs
 # that they start: Redis, PostgreSQL, RabbitMQ, two brokers of Kafka's protocol, minisign, openssl,
-# promtool, docker-compose, runc, Chromium, valgrind, a registry of OCI artifacts, skopeo. Does
-# nothing when that is done already.
+# promtool, docker-compose, runc, Chromium, valgrind, a registry of OCI artifacts, skopeo; and what
+# makes bills of materials. Does nothing when that is done already.
 set -eu
 cd "$(dirname "$0")"
 
@@ -55,6 +55,11 @@ fi
 if ! installed node_modules/.installed package.json; then
     npm install --silent --no-audit --no-fund
     cp package.json node_modules/.installed
+fi
+
+# Makes the bill of materials of a release.
+if ! [ -x .cyclonedx/bin/cargo-cyclonedx ]; then
+    cargo install --quiet --locked --debug --root .cyclonedx cargo-cyclonedx@0.5.9
 fi
 
 # The example's tools are those of the tests.

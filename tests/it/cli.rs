@@ -18,9 +18,11 @@ mod local_queue;
 mod network;
 mod new;
 mod pack;
+mod schema;
 mod send;
 mod status;
 mod top;
+mod version;
 mod wasm_target;
 
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ mod semantics;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use wasq::cli::schema::SchemaOf;
 use wasq::config::Config;
 use wasq::plugins::manifest::Manifest;
 use wasq::telemetry::metrics::{ALL, Kind};
@@ -71,17 +72,18 @@ fn every_config_and_every_manifest_in_the_documents_is_one() {
     for (path, text) in documents() {
         for block in text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
             blocks += 1;
-            let read = match (block.starts_with("# plugin.toml"), block.contains("types = [")) {
-                (false, false) => {
-                    Config::parse(&format!("{block}\n[queues.a]"), &path).map(drop).map_err(|e| e.to_string())
-                }
-                (_, true) => Manifest::parse(block).map(drop).map_err(|e| e.to_string()),
-                (true, false) => {
-                    let whole = format!("name = 'a'\ntypes = ['a']\n{block}");
-                    Manifest::parse(&whole).map(drop).map_err(|e| e.to_string())
-                }
+            let (of, whole) = match (block.starts_with("# plugin.toml"), block.contains("types = [")) {
+                (false, false) => (SchemaOf::Config, format!("{block}\n[queues.a]")),
+                (_, true) => (SchemaOf::Plugin, block.to_owned()),
+                (true, false) => (SchemaOf::Plugin, format!("name = 'a'\ntypes = ['a']\n{block}")),
+            };
+            let read = match of {
+                SchemaOf::Config => Config::parse(&whole, &path).map(drop).map_err(|error| error.to_string()),
+                SchemaOf::Plugin => Manifest::parse(&whole).map(drop).map_err(|error| error.to_string()),
             };
             assert!(read.is_ok(), "{}: {block}: {read:?}", path.display());
+            let faults = crate::support::schema::faults(of, &whole);
+            assert!(faults.is_empty(), "{}: {block}: {faults:?}", path.display());
         }
     }
     assert!(blocks >= 15, "only {blocks} were found");

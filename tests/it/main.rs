@@ -7,6 +7,7 @@ mod crash;
 mod dashboard;
 mod deploy;
 mod direct_calls;
+mod dist;
 mod docs;
 mod egress;
 mod faults_brokers;

@@ -10,18 +10,28 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   setup          installs what the tests need: the Wasm target, AWS clients, servers
-  test [ARGS]    setup, then `cargo test --workspace ARGS`";
+  test [ARGS]    setup, then `cargo test --workspace ARGS`
+  dist [ARGS]    makes the files of a release; `cargo xtask dist --help` has its options";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let done = match arguments.split_first() {
         Some((command, [])) if command == "setup" => setup(),
         Some((command, more)) if command == "test" => setup().and_then(|()| {
-            let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            let mut cargo = cargo();
             cargo.current_dir(root()).args(["test", "--workspace"]).args(more);
-            // Returns only when it cannot.
-            Err(format!("cannot run cargo: {}", cargo.exec()))
+            become_it(cargo)
         }),
+        Some((command, more)) if command == "dist" => {
+            let mut cargo = cargo();
+            let manifest = root().join("Cargo.toml");
+            cargo
+                .args(["run", "--quiet", "--package", "wasq-dist", "--manifest-path"])
+                .arg(manifest)
+                .arg("--")
+                .args(more);
+            become_it(cargo)
+        }
         Some((command, [])) if command == "help" || command == "--help" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -50,6 +60,15 @@ fn setup() -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("{} failed ({status}); what it said stands above", script.display())),
     }
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Goes on as cargo. Returns only when it cannot.
+fn become_it(mut cargo: Command) -> Result<(), String> {
+    Err(format!("cannot run cargo: {}", cargo.exec()))
 }
 
 /// The repository.

@@ -19,6 +19,8 @@ use crate::plugins::{LoadError, check_format, pack};
 
 pub use project::is_source;
 
+use super::schema;
+
 /// Where built plugins are put, under the directory that was built.
 pub const OUT_DIR: &str = ".wasq/plugins";
 
@@ -70,6 +72,7 @@ pub fn build(dir: &Path, out: &Path, verbose: bool) -> anyhow::Result<Vec<Built>
     }
     let (mut by_workspace, mut commands): (BTreeMap<PathBuf, Vec<PathBuf>>, _) = (BTreeMap::new(), Vec::new());
     for project in projects {
+        schema::put_into(&project.dir)?;
         match project.kind {
             Kind::Cargo => by_workspace.entry(workspace_of(&project.dir)?).or_default().push(project.dir),
             Kind::Command(command) => commands.push((project.dir, command)),

@@ -12,7 +12,7 @@ mod sink;
 mod table;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use table::{Comparison, Percentiles, Row};
 use super::broker::BrokerServer;
 use super::build;
 use super::table::columns;
+use super::version::beside_our_source;
 use crate::telemetry::stats::LineStats;
 
 /// The same orders every time.
@@ -134,12 +135,11 @@ impl Demo {
 
     fn source(&self) -> anyhow::Result<PathBuf> {
         let here = PathBuf::from("plugins");
-        let beside_our_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
-        match &self.plugins {
-            Some(dir) => Ok(dir.clone()),
-            None if here.join("send-receipt").is_dir() => Ok(here),
-            None if beside_our_source.is_dir() => Ok(beside_our_source.canonicalize()?),
-            None => {
+        match (&self.plugins, beside_our_source("../plugins")) {
+            (Some(dir), _) => Ok(dir.clone()),
+            (None, _) if here.join("send-receipt").is_dir() => Ok(here),
+            (None, Some(dir)) => Ok(dir.canonicalize()?),
+            (None, None) => {
                 bail!("the shop's handlers are not here; run this in a clone of the repository, or give --plugins DIR")
             }
         }

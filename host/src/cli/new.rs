@@ -6,11 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
+use super::schema;
+use super::version::{beside_our_source, is_given_away};
+
 /// Make a handler project.
 ///
-/// The project has a handler, its manifest (plugin.toml) and a native test. Until the SDKs are
-/// published it depends on its own by path, beside the source that this binary was built from, or
-/// by git; --sdk says where.
+/// The project has a handler, its manifest (plugin.toml) and a native test. Its SDK is the one
+/// beside the source that this binary was built from, or that of its release's tag; --sdk names
+/// another.
 ///
 ///   wasq new hello && cd hello
 ///   cargo test                   or: npm install && npm test
@@ -158,8 +161,11 @@ impl New {
             Template::Http => String::new(),
         };
         for (path, text) in self.lang.files(self.template) {
-            write(dir, path, &text.replace("SDK", &sdk).replace("NAME", &self.name))?;
+            let text = text.replace("SDK", &sdk).replace("NAME", &self.name);
+            let first_line = if *path == "plugin.toml" { schema::directive() } else { String::new() };
+            write(dir, path, &(first_line + &text))?;
         }
+        schema::put_into(dir)?;
         println!("made {}: try `cd {} && {}`", dir.display(), self.name, self.lang.first_steps());
         Ok(ExitCode::SUCCESS)
     }
@@ -167,7 +173,7 @@ impl New {
 
 /// The dependency on the SDK, as the language's file has it.
 fn sdk_dependency(lang: Language, sdk: Option<&str>) -> anyhow::Result<String> {
-    let beside_our_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk").join(lang.sdk());
+    let beside_our_source = beside_our_source(&format!("../sdk/{}", lang.sdk()));
     let by_path = |path: PathBuf| -> anyhow::Result<String> {
         let path = path.canonicalize().with_context(|| format!("no SDK at {}", path.display()))?;
         let path = path.to_string_lossy();
@@ -184,8 +190,25 @@ fn sdk_dependency(lang: Language, sdk: Option<&str>) -> anyhow::Result<String> {
             Language::Python => format!("git+{url}#subdirectory=sdk/python"),
         }),
         Some(path) => by_path(path.into()),
-        None if beside_our_source.is_dir() => by_path(beside_our_source),
-        None => bail!("where is the SDK? It is not published yet: give its directory or git URL with --sdk"),
+        None => match beside_our_source {
+            Some(directory) => by_path(directory),
+            None if is_given_away() => of_our_tag(lang),
+            None => bail!("where is the SDK? It is not published yet: give its directory or git URL with --sdk"),
+        },
+    }
+}
+
+/// The dependency of a binary that is given away: on the SDK of its own release, by the tag.
+fn of_our_tag(lang: Language) -> anyhow::Result<String> {
+    let (repository, tag) = (env!("CARGO_PKG_REPOSITORY"), concat!("v", env!("CARGO_PKG_VERSION")));
+    match lang {
+        Language::Rust => Ok(format!("{{ git = \"{repository}\", tag = \"{tag}\" }}")),
+        Language::Python => Ok(format!("git+{repository}@{tag}#subdirectory=sdk/python")),
+        // npm takes no directory of a repository.
+        Language::TypeScript => bail!(
+            "where is the SDK? npm takes none out of a repository's directory: clone {repository} at {tag}, and give its \
+             sdk/js with --sdk"
+        ),
     }
 }
 
@@ -194,4 +217,20 @@ fn write(dir: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let parent = path.parent().unwrap_or(dir);
     std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_that_is_given_away_takes_the_sdk_of_its_own_release() {
+        let rust = of_our_tag(Language::Rust).expect("cargo takes a tag");
+        let table: toml::Table = format!("wasq-sdk = {rust}").parse().expect("it is a dependency");
+        assert_eq!(table["wasq-sdk"]["tag"].as_str(), Some(concat!("v", env!("CARGO_PKG_VERSION"))));
+        let python = of_our_tag(Language::Python).expect("pip takes a tag");
+        assert!(python.starts_with("git+https://") && python.ends_with("#subdirectory=sdk/python"), "{python}");
+        let typescript = of_our_tag(Language::TypeScript).expect_err("npm takes none").to_string();
+        assert!(typescript.contains("--sdk") && typescript.contains("sdk/js"), "{typescript}");
+    }
 }

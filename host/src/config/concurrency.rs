@@ -1,8 +1,10 @@
 //! How many deliveries of a queue a host has in hand at once: so many, or as many as do not slow
 //! its handlers down.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -66,12 +68,31 @@ impl<'de> Deserialize<'de> for Concurrency {
     }
 }
 
+impl JsonSchema for Concurrency {
+    fn schema_name() -> Cow<'static, str> {
+        "Concurrency".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Deliveries of one queue in hand at once: a number, `auto`, or the bounds of `auto`.",
+            "anyOf": [
+                { "type": "integer", "minimum": 1, "maximum": MOST },
+                { "type": "string", "const": "auto" },
+                Bounds::json_schema(generator),
+            ],
+        })
+    }
+}
+
 /// The bounds of `auto` as a table.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Bounds {
+    /// The fewest deliveries. Default 4.
     #[serde(default = "auto_min")]
     min: usize,
+    /// The most deliveries: more than `min`, at most 10,000. Default 256.
     #[serde(default = "auto_max")]
     max: usize,
 }

@@ -5,12 +5,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use wasq_core::schema::Time;
 
 use super::{Limits, Secret};
 
 /// What holds for every plugin's outbound HTTP.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Egress {
     /// `host:port` pairs that may be reached although they resolve to a private or loopback
@@ -24,14 +26,17 @@ pub struct Egress {
     /// For finding an address and connecting to it, each address's share included: 1 ms to 1 min.
     /// Default 10 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub connect_timeout: Duration,
     /// How long a connection is kept that nobody uses: 1 s to 1 h. Default 60 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub idle_timeout: Duration,
     /// Unused connections that a plugin keeps to one host: 0 to 1,000. Default 32.
     pub idle_connections: usize,
     /// How often secrets that are with AWS are fetched again: 1 s to 1 day. Default 5 min.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub secrets_refresh: Duration,
 }
 
@@ -50,7 +55,7 @@ impl Default for Egress {
 }
 
 /// Where a secret is: one of the four.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecretSource {
     /// A variable of the host's environment, read at its start.

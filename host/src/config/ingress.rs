@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use wasq_core::schema::{Size, Time};
 
 use super::Config;
 use super::rate::Rate;
 use crate::http_port::PortLimits;
 
 /// The ingress port.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ingress {
     /// Where it listens, such as `0.0.0.0:8080`. Default: nowhere.
@@ -25,24 +27,29 @@ pub struct Ingress {
     /// alone (loopback) and no token is named, false elsewhere.
     pub anonymous: Option<bool>,
     /// A request's body: 1 KiB to 64 MiB. Default 1 MiB.
+    #[schemars(with = "Size")]
     pub max_body: ByteSize,
     /// Messages of one request: 1 to 10,000. Default 1,000.
     pub max_messages: usize,
     /// The body of a callback: 1 B to 256 KiB. Default 64 KiB.
+    #[schemars(with = "Size")]
     pub max_callback: ByteSize,
     /// Connections at once: 1 to 100,000. Default 1,024. What is over it waits.
     pub max_connections: usize,
     /// How long a request's head may take, and how long an idle connection stays open: 100 ms to 1
     /// h. Default 10 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub header_timeout: Duration,
     /// How long a request may take as a whole, with its body and its answer: 1 s to 1 h. Default 30
     /// s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub request_timeout: Duration,
     /// How long one connection is used; then the client makes another: 1 s to 1 day. Default 10
     /// min.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub connection_time: Duration,
     /// A PEM file with the port's certificate and those that vouch for it. With it the port speaks
     /// TLS alone.
@@ -56,7 +63,7 @@ pub struct Ingress {
 }
 
 /// A bearer token.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenConfig {
     /// The token: a name in `secrets`.
@@ -73,7 +80,7 @@ fn all_types() -> Vec<String> {
 }
 
 /// A type of messages.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngressTypeConfig {
     /// The queue that its messages go to. Default: the port's `queue`.
@@ -87,6 +94,7 @@ pub struct IngressTypeConfig {
     /// How old the message may be that the host has received last from its queue. Default: as old
     /// as it likes.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<Time>")]
     pub max_lag: Option<Duration>,
     /// How a webhook signs its requests. It stands for a token.
     pub signature: Option<SignatureConfig>,
@@ -106,7 +114,7 @@ impl Default for IngressTypeConfig {
 }
 
 /// An HMAC with SHA-256 over the body as it came, in hexadecimal.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignatureConfig {
     /// The key: a name in `secrets`.
@@ -122,6 +130,7 @@ pub struct SignatureConfig {
     pub timestamp_header: Option<String>,
     /// How far that time may be from the host's: 1 s to 1 day. Default 5 min.
     #[serde(default = "tolerance", with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub tolerance: Duration,
 }
 

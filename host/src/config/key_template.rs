@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use wasq_core::message::{AttributeData, Attributes};
@@ -10,8 +11,9 @@ use wasq_core::message::{AttributeData, Attributes};
 use crate::json::{find, pointer_fault};
 
 /// Text with JSON pointers (RFC 6901) and names of attributes in braces.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = r"\{.+\}", "examples" = ["receipt:{/order_id}", "{attribute:tenant}"]))]
 pub struct KeyTemplate {
     source: String,
     parts: Vec<Part>,

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use wasq_core::schema::{Size, Time};
 
 /// Limits on what one message may use, and on what the host keeps.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Instances alive at once, over all plugins: 1 to 10,000. Default 512.
@@ -14,16 +16,21 @@ pub struct Limits {
     /// The longest timeout that a manifest may ask for: a run may use this much of a core too.
     /// Default 12 h.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub max_timeout: Duration,
     /// The largest memory that a manifest may ask for, all of an instance's memories together.
     /// Default 256 MiB.
+    #[schemars(with = "Size")]
     pub max_memory: ByteSize,
     /// The largest component file. Default 64 MiB.
+    #[schemars(with = "Size")]
     pub max_component: ByteSize,
     /// CPU time for compiling one component: at least 1 s, whole seconds. Default 60 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub compile_time: Duration,
     /// Memory for compiling one component. Default 2 GiB.
+    #[schemars(with = "Size")]
     pub compile_memory: ByteSize,
     /// Core instances that one component may be made of; a Rust one has 3. Default 16.
     pub core_instances: u32,
@@ -93,19 +100,24 @@ pub struct Limits {
     /// From the request to its response's headers: 1 ms to 12 h. Default 30 s. A handler may ask
     /// for less.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub first_byte: Duration,
     /// How long a response's body may pause: 1 ms to 12 h. Default 30 s. A handler may ask for
     /// less.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub between_bytes: Duration,
     /// From the request to its response's last byte: 1 ms to 12 h. Default 5 min.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub request_time: Duration,
     /// How long a delivery waits for its plugin's permit before it is put back. Default 5 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub permit_wait: Duration,
     /// How long a lease is kept past a handler's timeout, for settling. Default 30 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub settle_grace: Duration,
     /// Claims that ended without a finish before a message is dead-lettered as `host-crash`.
     /// Default 3.
@@ -114,23 +126,28 @@ pub struct Limits {
     pub breaker_failures: u32,
     /// How long an open breaker waits for its first probe; doubles up to a minute. Default 1 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub breaker_probe: Duration,
     /// Dependencies of one plugin that have a breaker: 1 to 1,024. Default 32.
     pub breaker_dependencies: usize,
     /// How often the ledger is asked what is paused: 100 ms to 1 min. Default 2 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub pause_refresh: Duration,
     /// How long a message whose type is paused is hidden at most before it is looked at again; so
     /// long may it take after a resume: 1 s to 12 h. Default 60 s; at first it is 5 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub pause_hold: Duration,
     /// How long a message waits in hand for its rates or its key: 0 s to 1 h. Default 5 s. One that
     /// has to wait for longer is hidden.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub rate_wait: Duration,
     /// How long a message that has to wait for a rate or its key is hidden at most before it is
     /// looked at again: 1 s to 12 h. Default 5 min.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub rate_hold: Duration,
     /// Messages of one queue that wait in hand for their rates or keys, beside its `concurrency`: 1
     /// to 100,000. Default 256.

@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use wasq_core::schema::Time;
 
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 /// What a reference begins with.
@@ -16,13 +18,14 @@ const TAG_MAX: usize = 128;
 const REPOSITORY_MAX: usize = 255;
 
 /// `[oci]`: plugins from registries, beside those of `plugins_dir`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OciConfig {
     /// The plugins. One with a tag is looked up again and again, one with a digest is pinned.
     pub plugins: Vec<OciReference>,
     /// How often a registry is asked what a tag stands for: 1 s to 1 day. Default 60 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub poll_interval: Duration,
     /// Where what was pulled is kept from one start to the next. Only this user may write there.
     pub cache: PathBuf,
@@ -43,8 +46,9 @@ impl Default for OciConfig {
 }
 
 /// `oci://REGISTRY/REPOSITORY:TAG`, or with `@sha256:DIGEST`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^oci://"))]
 pub struct OciReference {
     /// The registry's host, with its port if it has one.
     pub registry: String,

@@ -1,7 +1,9 @@
 //! The queues that are only sent to.
 
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use wasq_core::schema::Size;
 use wasq_queues::Broker;
 use wasq_queues::kafka::KafkaConfig;
 use wasq_queues::rabbitmq::RabbitMqConfig;
@@ -13,7 +15,7 @@ use super::queue_url::QueueUrl;
 pub(super) const CLAIM_CHECK_OVER: ByteSize = ByteSize::kib(256);
 
 /// A queue that is only sent to.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutletConfig {
     /// Who has the queue: `sqs`, `rabbitmq`, `redis` or `kafka`. Default `sqs`.
@@ -29,6 +31,7 @@ pub struct OutletConfig {
     /// The S3 bucket for bodies of messages that are larger than `claim_check_over`.
     pub claim_check_bucket: Option<String>,
     /// Bytes of a message, attributes included: 1 KiB to 1 MiB. Default 256 KiB.
+    #[schemars(with = "Size")]
     pub claim_check_over: ByteSize,
 }
 

@@ -1,8 +1,10 @@
 //! What the whole fleet may do at once and in a time: rates, and pools of which all hosts have a
 //! part.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -11,7 +13,7 @@ use super::rate::Rate;
 use super::{Config, QueueConfig};
 
 /// How often runs of the plugins that name it may start, on all hosts together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateConfig {
     /// So many starts in a time, as `100/s`, `30/m` or `1000/h`.
@@ -19,12 +21,13 @@ pub struct RateConfig {
     /// Starts at once after a time without any: 1 to 100,000. Default 1, which spaces them evenly.
     #[serde(default = "one")]
     pub burst: u32,
+    /// What becomes of it while the ledger does not answer. Default `hold`.
     #[serde(default)]
     pub on_outage: OnOutage,
 }
 
 /// What a fleet's limit is while its ledger does not answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnOutage {
     /// Nothing: messages wait.
@@ -44,7 +47,7 @@ pub struct PoolConfig {
 }
 
 /// Whose runs a pool, or a key's limit, bounds together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolScope {
     /// Those of one host.
@@ -55,12 +58,15 @@ pub enum PoolScope {
 }
 
 /// A pool as a table of its own.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PoolTable {
+    /// Permits: 1 to 10,000.
     size: usize,
+    /// Whose runs it bounds together. Default `host`.
     #[serde(default)]
     scope: PoolScope,
+    /// What becomes of a fleet's pool while the ledger does not answer. Default `hold`.
     #[serde(default)]
     on_outage: OnOutage,
 }
@@ -87,6 +93,22 @@ impl From<usize> for PoolConfig {
 impl<'de> Deserialize<'de> for PoolConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SizeOrTable)
+    }
+}
+
+impl JsonSchema for PoolConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "PoolConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A pool of permits that plugins share: its size, or a table.",
+            "anyOf": [
+                { "type": "integer", "minimum": 1, "maximum": POOL_SIZE_MAX },
+                PoolTable::json_schema(generator),
+            ],
+        })
     }
 }
 

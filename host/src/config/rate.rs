@@ -4,11 +4,13 @@ use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// So many in a time, as `100/s`, `30/m` or `1000/h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("pattern" = r"^\s*\d+\s*/\s*[smh]\s*$", "examples" = ["100/s", "30/m", "1000/h"]))]
 pub struct Rate {
     pub count: u32,
     pub per: Duration,

@@ -1,23 +1,28 @@
 //! How a new version of a plugin is tried on a share of its messages.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use wasq_core::schema::Time;
 
 use super::egress::Fault;
 
 /// When a version on trial is taken for good, and when it is sent back. It holds for every plugin
 /// with a `canary`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RolloutConfig {
     /// How long a version must do well before it takes all messages: 1 s to 7 days. Default 10 min.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub window: Duration,
     /// Runs on the new version below which nothing is decided: 1 to 1,000,000. Default 30.
     pub min_runs: u64,
     /// By how much more of its runs the new version may fail than the one before it: `0%` to
     /// `100%`. Default `10%`.
+    #[schemars(extend("default" = "10%"))]
     pub failure_margin: Percent,
 }
 
@@ -51,6 +56,20 @@ impl Percent {
     fn parse(text: &str) -> Option<Self> {
         let number: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
         (0.0..=100.0).contains(&number).then_some(Self(number))
+    }
+}
+
+impl JsonSchema for Percent {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": r"^(100(\.0*)?|\d{1,2}(\.\d*)?)\s*%$", "examples": ["10%"] })
     }
 }
 

@@ -3,16 +3,19 @@
 mod local_time;
 mod rule;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wasq_core::schema::Time;
 
 pub use rule::Rule;
 
 use super::Config;
 
 /// A message that is sent at each tick of a rule: one message a tick, however many hosts there are.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleConfig {
     /// When it ticks, as cron writes it: five fields, or six with seconds first; or `@hourly`,
@@ -23,6 +26,7 @@ pub struct ScheduleConfig {
     pub timezone: String,
     /// It ticks whenever so much time has passed, counted from 1970: 1 s to 366 days.
     #[serde(default, with = "humantime_serde")]
+    #[schemars(with = "Option<Time>")]
     pub every: Option<Duration>,
     /// The queue that the messages are sent to: a name in `queues` or `outlets`.
     pub queue: String,
@@ -31,6 +35,7 @@ pub struct ScheduleConfig {
     pub kind: String,
     /// Their body: text, or a table that becomes JSON. Default `{}`.
     #[serde(default = "default_body")]
+    #[schemars(with = "TextOrTable")]
     pub body: toml::Value,
     /// Their message group, for a FIFO queue. Default: the schedule's name.
     pub group: Option<String>,
@@ -40,7 +45,17 @@ pub struct ScheduleConfig {
     /// Each message is sent up to so much later than its tick; which is the same on all hosts.
     /// Default 0 s, at most 24 h.
     #[serde(default, with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub jitter: Duration,
+}
+
+/// What a body is, for its schema.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the schema is made of it; no value has this type")]
+enum TextOrTable {
+    Text(String),
+    Table(BTreeMap<String, serde_json::Value>),
 }
 
 fn utc() -> String {
@@ -52,7 +67,7 @@ fn default_body() -> toml::Value {
 }
 
 /// What becomes of ticks at which no host was there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CatchUp {
     /// One message, for the last of them.

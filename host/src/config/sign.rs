@@ -5,6 +5,7 @@
 
 mod pattern;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::{Host, Url};
 use wasq_core::aws::endpoint::Endpoint;
@@ -15,7 +16,7 @@ pub use pattern::RequestPattern;
 use super::Config;
 
 /// How requests to one destination are signed.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SignConfig {
     /// As signatures name it. Default: what the host name tells.

@@ -1,10 +1,12 @@
 //! Keys by which plugins are signed.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A minisign public key, as the second line of a `minisign.pub` has it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = r"^\s*RW"))]
 pub struct SignerKey(pub minisign_verify::PublicKey);
 
 /// A text that is no public key.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use wasq_queues::{Value, check_attribute};
 
@@ -9,13 +10,14 @@ use super::{Envelope, QueueConfig};
 use crate::json::pointer_fault;
 
 /// The places, in the order in which they are tried.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct TypeFrom(pub Vec<TypeSource>);
 
 /// One place.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("pattern" = r"^(attribute:.+|envelope|/.*)$", "examples" = ["attribute:type", "envelope", "/type"]))]
 pub enum TypeSource {
     /// `attribute:NAME`: a message attribute.
     Attribute(String),

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wasq_core::message::{KeySource, Message, MessageType};
+use wasq_core::schema::{Size, Time};
 
 use super::rate_use::RateUse;
 use super::type_pattern::TypePattern;
@@ -13,7 +15,7 @@ use crate::admission::permits::Priority;
 use crate::config::{KeyTemplate, PoolScope};
 
 /// A `plugin.toml`. Every key but `name` and `types` has a default; an unknown key is an error.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Names the plugin in config, logs and the ledger: 1 to 64 of `a-z`, `0-9`, `-`, `_`.
@@ -28,13 +30,16 @@ pub struct Manifest {
     pub types: Vec<TypePattern>,
     /// How long one attempt may take by the wall clock: 1 ms to 12 h. Default 30 s.
     #[serde(default = "default_timeout", with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub timeout: Duration,
     /// How much linear memory an instance may have: 64 KiB to 4 GiB. Default 64 MiB.
     #[serde(default = "default_memory")]
+    #[schemars(with = "Size")]
     pub memory: ByteSize,
     /// The largest body that it takes: 1 KiB to 1 GiB. Default 1 MiB, which is SQS's own limit.
     /// What is larger comes by S3.
     #[serde(default = "default_max_body")]
+    #[schemars(with = "Size")]
     pub max_body: ByteSize,
     /// Attempts at once on this host. Default: `limits.max_instances`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,10 +55,12 @@ pub struct Manifest {
     /// `stripe:{/account_id}` for one rate a key.
     #[serde(default)]
     pub rates: Vec<RateUse>,
+    /// Whose messages get a free permit first. Default `normal`.
     #[serde(default)]
     pub priority: Priority,
     /// A message older than this is not run. Default: never too old.
     #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Time>")]
     pub max_age: Option<Duration>,
     /// What happens to a message that is too old.
     #[serde(default)]
@@ -87,7 +94,7 @@ pub struct Manifest {
 }
 
 /// How a project is built. Without it, by its language: Cargo.toml, package.json or pyproject.toml.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Build {
     /// A command for `sh`, run in the project's directory.
@@ -102,7 +109,7 @@ pub struct Build {
 }
 
 /// How many attempts there are at once for each key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyedConcurrency {
     /// JSON pointers into the body and names of attributes, in braces: `{/tenant}`.
@@ -115,27 +122,31 @@ pub struct KeyedConcurrency {
 }
 
 /// What happens to a message older than `max_age`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnExpired {
+    /// It goes to the DLQ.
     #[default]
     DeadLetter,
+    /// It is deleted.
     Discard,
 }
 
 /// How failed attempts are repeated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
     /// Counted attempts, the first included: 1 to 100. Default 5.
     pub max_attempts: u32,
     /// The delay after the first failure. Default 1 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub initial_interval: Duration,
     /// How much longer each further delay is: 1 to 10. Default 2.
     pub backoff_coefficient: f64,
     /// The longest delay: at most 12 h. Default 15 min.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub maximum_interval: Duration,
 }
 
@@ -151,7 +162,7 @@ impl Default for Retry {
 }
 
 /// How a message's key is made, and how long its completion is remembered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Idempotency {
     /// JSON pointers into the body, in braces: `receipt:{/order_id}`. Default: the message's own
@@ -160,12 +171,14 @@ pub struct Idempotency {
     pub key: Option<KeyTemplate>,
     /// How long a completion is kept: 1 min to 10 years. Default 14 days.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub ttl: Duration,
+    /// What the ledger is told of its messages. Default `full`.
     pub mode: IdempotencyMode,
 }
 
 /// What the ledger is told of a plugin's messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IdempotencyMode {
     /// A claim before each run and a completion behind it. What is done does not run again.

@@ -2,13 +2,15 @@
 
 use std::fmt::{Display, Formatter};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::KeyTemplate;
 
 /// A rate that a plugin's runs keep to: one for all of them, or one for each key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = r"^[^{}:]+(:.*\{.+\}.*)?$", "examples" = ["stripe", "stripe:{/account_id}"]))]
 pub struct RateUse {
     /// Its name in the operator's config.
     pub rate: String,

@@ -1,11 +1,13 @@
 //! The types that a manifest names: exactly, or with a `*` at the end.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wasq_core::message::MessageType;
 
 /// One of a manifest's `types`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("minLength" = 1, "pattern" = r"^[^*]*\*?$"))]
 pub enum TypePattern {
     Exactly(MessageType),
     /// Every type that begins so: `s3:ObjectCreated:*`; all, where nothing is before the `*`.

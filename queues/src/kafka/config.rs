@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wasq_core::schema::Time;
 use wasq_core::secret::Secret;
 
 use crate::broker::KAFKA_MESSAGE_MAX_BYTES;
@@ -29,7 +31,7 @@ const PARTITIONS_MAX: u32 = 100_000;
 const REPLICATION_MAX: u16 = 64;
 
 /// A Kafka, and how its topics are used.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaConfig {
     /// `kafka://HOST:PORT,HOST:PORT`, or `kafkas://` for TLS. With `USER:PASSWORD@` before the
@@ -56,9 +58,11 @@ pub struct KafkaConfig {
     /// After how long without a sign of life a host loses its partitions: 6 s to 30 min. Default 45
     /// s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub session_timeout: Duration,
     /// How long a broker may take to answer a question: 100 ms to 60 s. Default 5 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub connect_timeout: Duration,
     /// The largest message that the topic takes, its `max.message.bytes`: 1,024 to 1,000,000,000.
     /// Default 1,000,000.
@@ -68,9 +72,9 @@ pub struct KafkaConfig {
     pub sasl_mechanism: SaslMechanism,
     /// A PEM file of the certificates that TLS trusts. Default: the system's.
     pub ca_file: Option<PathBuf>,
-    /// A PEM file with the host's own certificate, where Kafka asks for one; `key_file` has its
-    /// key.
+    /// A PEM file with the host's own certificate, where Kafka asks for one.
     pub certificate_file: Option<PathBuf>,
+    /// A PEM file with that certificate's key.
     pub key_file: Option<PathBuf>,
     /// The partitions of a topic that is made: 1 to 100,000. Default: the cluster's
     /// `num.partitions`.
@@ -81,17 +85,18 @@ pub struct KafkaConfig {
 }
 
 /// In which order messages are worked on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KafkaOrder {
     /// Those of one key one after the other, those without a key in any.
     #[default]
     Key,
+    /// All of them in any.
     None,
 }
 
 /// Where a group begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StartFrom {
     /// With the oldest message that the topic still has.
@@ -102,7 +107,7 @@ pub enum StartFrom {
 }
 
 /// How a user is shown to be the one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SaslMechanism {
     #[default]

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wasq_core::schema::Time;
 use wasq_core::secret::Secret;
 
 /// The largest prefetch: AMQP has 16 bits for it.
@@ -21,7 +23,7 @@ const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 pub const DELIVERY_LIMIT: u32 = 1_000;
 
 /// A RabbitMQ, and how its queues are used.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RabbitMqConfig {
     /// `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` for TLS. Several nodes of one cluster
@@ -40,9 +42,11 @@ pub struct RabbitMqConfig {
     /// How often each side says that it is there: whole seconds, 5 s to 10 min. After two of them
     /// without a word the connection has ended. Default 30 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub heartbeat: Duration,
     /// How long one node may take until it is connected: 100 ms to 60 s. Default 5 s.
     #[serde(with = "humantime_serde")]
+    #[schemars(with = "Time")]
     pub connect_timeout: Duration,
     /// The exchange that messages are sent to. Default: the default exchange, which has each
     /// message in the queue that its routing key names.
@@ -59,7 +63,7 @@ pub struct RabbitMqConfig {
 }
 
 /// How a queue is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueType {
     /// On a majority of the cluster's nodes.

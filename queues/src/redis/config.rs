@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use wasq_core::secret::Secret;
 
 use super::fields::is_reserved;
@@ -14,7 +15,7 @@ use crate::broker::REDIS_HIDES_UP_TO;
 pub const VISIBILITY_MIN: Duration = REDIS_HIDES_UP_TO;
 
 /// A Redis, and how its streams are used.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
     /// `redis://USER:PASSWORD@HOST:PORT/DB`, or `rediss://` for TLS. Letters like `@ / ? #` in user
@@ -43,7 +44,7 @@ pub struct RedisConfig {
 }
 
 /// In which order messages come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RedisOrder {
     /// As they are due.

@@ -27,6 +27,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("kafka.md", "cargo install --path host ", "a release build; the tests are built with the feature"),
     ("kafka.md", "docker ", "it needs Docker; `kafka` runs other servers of the protocol"),
     ("kafka.md", "wasq ", "it needs a Kafka; `kafka::host` runs the commands with a test cluster"),
+    ("install.md", "wasq ", "`cli::version` and `cli::schema` run it"),
     ("README.md", "cargo install --path host ", "a release build; the tests' own binary stands for it"),
     ("quick-start.md", "cargo install --path host", "a release build; the tests' own binary stands for it"),
     ("egress.md", "cargo install --path host ", "a release build; the tests are built with the feature"),

@@ -7,10 +7,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use wasq::cli::schema::SchemaOf;
 use wasq::config::Config;
 use wasq::plugins::manifest::Manifest;
 
 use super::{document, root};
+use crate::support::schema;
 
 /// What is parsed, as its `Debug`, or the error's words.
 type Parse = fn(&str) -> Result<String, String>;
@@ -96,11 +98,7 @@ const MANIFEST: &[Section] = &[
 
 #[test]
 fn the_manifests_reference_has_every_key_with_its_type_default_and_bounds() {
-    let parse = |text: &str| match Manifest::parse(text) {
-        Ok(manifest) => Ok(format!("{manifest:#?}")),
-        Err(error) => Err(error.to_string()),
-    };
-    check("manifest.md", MANIFEST, parse);
+    check("manifest.md", MANIFEST, parse_manifest);
 }
 
 #[test]
@@ -115,11 +113,28 @@ fn the_configs_reference_has_every_key_with_its_type_default_and_bounds() {
     }
 }
 
+fn parse_manifest(text: &str) -> Result<String, String> {
+    let parsed = Manifest::parse(text).map(|manifest| format!("{manifest:#?}")).map_err(|error| error.to_string());
+    as_the_schema_says(SchemaOf::Plugin, text, parsed)
+}
+
 fn parse_config(text: &str) -> Result<String, String> {
-    match Config::parse(text, Path::new("wasq.toml")) {
-        Ok(config) => Ok(format!("{config:#?}")),
-        Err(error) => Err(error.to_string()),
+    let parsed = Config::parse(text, Path::new("wasq.toml"));
+    let parsed = parsed.map(|config| format!("{config:#?}")).map_err(|error| error.to_string());
+    as_the_schema_says(SchemaOf::Config, text, parsed)
+}
+
+/// The schema takes what the code takes, and refuses what has no such shape. Bounds are the code's.
+fn as_the_schema_says(of: SchemaOf, text: &str, parsed: Result<String, String>) -> Result<String, String> {
+    let faults = schema::faults(of, text);
+    let is_of_shape =
+        |error: &String| ["unknown field", "unknown variant", "missing field"].iter().any(|part| error.contains(part));
+    match &parsed {
+        Ok(_) => assert!(faults.is_empty(), "the schema does not take {text}: {faults:?}"),
+        Err(error) if is_of_shape(error) => assert!(!faults.is_empty(), "the schema takes {text}: {error}"),
+        Err(_) => {}
     }
+    parsed
 }
 
 #[test]

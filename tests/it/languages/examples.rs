@@ -25,5 +25,9 @@ async fn the_shop_sees_no_difference() {
     let arguments = ["demo", "--languages", "--orders", "30", "--plugins"].map(OsStr::new);
     let demo = wasq(arguments.into_iter().chain([plugins.as_os_str()])).compiles();
     let demo = demo.env("CARGO_TARGET_DIR", target).env("VIRTUAL_ENV", root().join("tests/clients/.venv"));
-    demo.check(0, &["sdk/js/examples", "sdk/python/examples", "after the replay: the world saw each of", "exactly once"]).await;
+    demo.check(
+        0,
+        &["sdk/js/examples", "sdk/python/examples", "after the replay: the world saw each of", "exactly once"],
+    )
+    .await;
 }

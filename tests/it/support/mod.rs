@@ -6,6 +6,7 @@ mod faulty;
 pub mod groups;
 pub mod hosts;
 mod rig;
+pub mod schema;
 pub mod servers;
 mod setup;
 mod sink;

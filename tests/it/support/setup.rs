@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use wasq::cli::schema::SchemaOf;
 use wasq::config::{Config, QueueConfig};
 use wasq_local_sqs::{LocalSqs, Options};
 use wasq_queues::Broker;
 
 use super::brokers::RigBroker;
-use super::{Rig, Sink};
+use super::{Rig, Sink, schema};
 
 /// The queue that tests use unless they say otherwise, and the type of the probe's messages.
 pub const QUEUE: &str = "jobs";
@@ -157,6 +158,7 @@ impl Setup {
         }
         broker.make_queues(&text, path).await;
         let mut config = Config::parse(&text, Path::new("wasq.toml")).unwrap();
+        assert_eq!(schema::faults(SchemaOf::Config, &text), [""; 0], "{text}");
         config.compiler = Some(env!("CARGO_BIN_EXE_wasq").into());
         config.compile_cache = compiled();
         for (name, change) in self.queues {
