@@ -51,10 +51,11 @@ pub fn binary(source: &Source, target: Target, features: &str) -> anyhow::Result
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let home = home.context("neither CARGO_HOME nor HOME is set: where does cargo keep sources?")?;
-    // The longest first: the last one that fits counts for rustc, the first one for gcc.
     let prefixes = [(source.root.as_path(), "/wasq"), (home.as_path(), "/cargo")];
-    let rust_flags: Vec<_> =
+    let mut rust_flags: Vec<_> =
         prefixes.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect();
+    // A setting of the profile would not reach the packages that have settings of their own.
+    rust_flags.push("-Cstrip=symbols".to_owned());
     let c_flags: Vec<_> =
         prefixes.iter().map(|(from, to)| format!("-ffile-prefix-map={}={to}", from.display())).collect();
 
@@ -69,8 +70,7 @@ pub fn binary(source: &Source, target: Target, features: &str) -> anyhow::Result
     let triple = target.triple().replace('-', "_");
     build.env("CARGO_ENCODED_RUSTFLAGS", rust_flags.join("\u{1f}"));
     build.env(format!("CFLAGS_{triple}"), c_flags.join(" ")).env(format!("CXXFLAGS_{triple}"), c_flags.join(" "));
-    build.env("CARGO_PROFILE_DIST_STRIP", "symbols").env("SOURCE_DATE_EPOCH", source.epoch_s.to_string());
-    build.env("WASQ_DIST", "1");
+    build.env("SOURCE_DATE_EPOCH", source.epoch_s.to_string()).env("WASQ_DIST", "1");
     if !target.runs_here() {
         build.env(format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase()), target.cross_compiler().0);
     }
