@@ -24,6 +24,6 @@ async fn without_the_target_and_a_network_one_line_says_what_to_run_before_anyth
         let ran = ran.check(1, &["adding the Rust target", "(could not download file)", run]).await;
         assert_eq!(ran.err.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{}", ran.err);
         assert!(!target.exists(), "{arguments:?}: nothing is compiled in vain");
-        assert!(!dir.path().join("hello/.wasq").exists(), "{arguments:?}: nothing is left behind");
+        assert!(!dir.path().join("hello/.wasq/plugins").exists(), "{arguments:?}: nothing is left behind");
     }
 }

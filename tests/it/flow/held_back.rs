@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wasq::config::{OnOutage, RateConfig};
 use wasq::host::Host;
+use wasq_core::clock;
 use wasq_core::pause::{Pause, Target};
 use wasq_ledgers::Ledger;
 use wasq_ledgers::local::LocalLedger;
@@ -16,19 +17,23 @@ use crate::cli::binary::wasq;
 use crate::support::brokers::on_each_broker;
 use crate::support::{Answer, Plugin, Rig, Setup, until};
 
+/// The wait of a breaker. Every broker can hide messages for as long, and the 3 s that come on top.
+const PROBE: Duration = Duration::from_secs(7);
+
 on_each_broker!(messages_that_wait_for_a_breaker_come_back_when_it_closes);
 
 async fn messages_that_wait_for_a_breaker_come_back_when_it_closes(broker: Broker) {
     let setup = Setup::probe().on(broker).config(|config| {
         config.limits.breaker_failures = 1;
         // By themselves they would come back 2 to 3 s after that.
-        config.limits.breaker_probe = Duration::from_secs(7);
+        config.limits.breaker_probe = PROBE;
     });
     let rig = setup.start().await;
     let gate = rig.sink.hold("gate");
     rig.send(rig.sink.ask("gate")).await;
     rig.until_called("gate", 1).await;
     rig.sink.answers("work", [json!({ "do": "unavailable", "dependency": "bank" })]);
+    let opened_at = clock::now();
     rig.send(rig.sink.ask("work")).await;
     rig.until_exits("unavailable", 1).await;
     for _ in 0..20 {
@@ -39,9 +44,13 @@ async fn messages_that_wait_for_a_breaker_come_back_when_it_closes(broker: Broke
     drop(gate);
     rig.until_exits("done", 22).await;
     rig.emptied().await;
-    assert_eq!((rig.exits("done"), rig.exits("breaker-open")), (22, 20));
+    assert_eq!(rig.exits("done"), 22);
     let hidden = &rig.admin("/status").await["hidden"];
-    assert_eq!((&hidden["messages"], &hidden["shown"]), (&json!(0), &json!(21)));
+    assert_eq!(hidden["messages"], 0);
+    // On a machine so slow that a probe was due, some came back for that, too.
+    if opened_at.elapsed() < PROBE {
+        assert_eq!((rig.exits("breaker-open"), &hidden["shown"]), (20, &json!(21)));
+    }
     rig.end().await;
 }
 
