@@ -173,17 +173,24 @@ def panel(left, x_name, is_log, y_name, pairs, kind):
     parts = [f'<text x="{left + LEFT}" y="{TOP - 18}" class="ink">{escape(y_name)}</text>',
              f'<text x="{left + PANEL - RIGHT}" y="{TOP - 18}" text-anchor="end" class="fitted small">{escape(words(kind, line))}</text>',
              f'<text x="{(x_axis.start + x_axis.end) / 2}" y="{HEIGHT - 8}" text-anchor="middle" class="soft">{escape(x_name)}</text>']
+    parts += axes(x_axis, y_axis)
+    parts.append(path("fit", [(x_axis.at(x), y_axis.at(min(max(at(kind, line, x), 0), y_axis.high))) for x in x_axis.steps()], ' stroke-dasharray="4 4"'))
+    spots = [(x_axis.at(x), y_axis.at(y)) for x, y in pairs]
+    parts.append(path("line", spots, ' stroke-width="2"'))
+    parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="dot"><title>{short(pair[0])}: {short(pair[1])}</title></circle>'
+              for (x, y), pair in zip(spots, pairs)]
+    return parts
+
+
+def axes(x_axis, y_axis):
+    """A line for each tick of y, and the ticks' numbers."""
+    parts = []
     for y in y_axis.ticks():
         parts.append(f'<line x1="{x_axis.start}" x2="{x_axis.end}" y1="{y_axis.at(y):.1f}" y2="{y_axis.at(y):.1f}" class="grid"/>')
         parts.append(f'<text x="{x_axis.start - 6}" y="{y_axis.at(y) + 4:.1f}" text-anchor="end" class="soft small">{short(y)}</text>')
     parts.append(f'<line x1="{x_axis.start}" x2="{x_axis.end}" y1="{y_axis.start}" y2="{y_axis.start}" class="axis"/>')
     for x in x_axis.ticks():
         parts.append(f'<text x="{x_axis.at(x):.1f}" y="{y_axis.start + 16}" text-anchor="middle" class="soft small">{short(x)}</text>')
-    parts.append(path("fit", [(x_axis.at(x), y_axis.at(min(max(at(kind, line, x), 0), y_axis.high))) for x in x_axis.steps()], ' stroke-dasharray="4 4"'))
-    spots = [(x_axis.at(x), y_axis.at(y)) for x, y in pairs]
-    parts.append(path("line", spots, ' stroke-width="2"'))
-    parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="dot"><title>{short(pair[0])}: {short(pair[1])}</title></circle>'
-              for (x, y), pair in zip(spots, pairs)]
     return parts
 
 

@@ -11,9 +11,8 @@ import json
 import pathlib
 from html import escape
 
-from plot import HEIGHT, LEFT, PANEL, RIGHT, ROOT, STYLE, WIDTH, Axis, path, short
+from plot import BOTTOM, HEIGHT, LEFT, PANEL, RIGHT, ROOT, STYLE, TOP, WIDTH, Axis, axes, path
 
-TOP, BOTTOM = 62, 44
 # More lines of one panel.
 COLOURS = ["line", "fit", "third", "fourth", "fifth", "sixth"]
 MORE = """
@@ -64,12 +63,7 @@ def panel_of(left, y_name, series):
     y_axis = Axis([0, *(y for _, y in points)], False, HEIGHT - BOTTOM, TOP)
     parts = [f'<text x="{left + LEFT}" y="{TOP - 18}" class="ink">{escape(y_name)}</text>',
              f'<text x="{(x_axis.start + x_axis.end) / 2}" y="{HEIGHT - 8}" text-anchor="middle" class="soft">seconds</text>']
-    for y in y_axis.ticks():
-        parts.append(f'<line x1="{x_axis.start}" x2="{x_axis.end}" y1="{y_axis.at(y):.1f}" y2="{y_axis.at(y):.1f}" class="grid"/>')
-        parts.append(f'<text x="{x_axis.start - 6}" y="{y_axis.at(y) + 4:.1f}" text-anchor="end" class="soft small">{short(y)}</text>')
-    parts.append(f'<line x1="{x_axis.start}" x2="{x_axis.end}" y1="{y_axis.start}" y2="{y_axis.start}" class="axis"/>')
-    for x in x_axis.ticks():
-        parts.append(f'<text x="{x_axis.at(x):.1f}" y="{y_axis.start + 16}" text-anchor="middle" class="soft small">{short(x)}</text>')
+    parts += axes(x_axis, y_axis)
     for number, (name, line) in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]
         parts.append(path(colour, [(x_axis.at(x), y_axis.at(y)) for x, y in line], ' stroke-width="2"'))

@@ -1,4 +1,5 @@
-# The alarms of docs/operate/runbook.md. A test compares each with that of deploy/cloudformation.yaml.
+# The alarms of docs/operate/runbook.md. A test compares each with that of
+# deploy/cloudformation.yaml.
 locals {
   of_service = { service = var.service }
   of_queue   = { service = var.service, queue = aws_sqs_queue.jobs.name }

@@ -161,8 +161,8 @@ resource "aws_appautoscaling_policy" "hosts_wanted" {
   scalable_dimension = aws_appautoscaling_target.hosts[0].scalable_dimension
   resource_id        = aws_appautoscaling_target.hosts[0].resource_id
   target_tracking_scaling_policy_configuration {
-    # What the hosts themselves say: hosts that the work needs, of those that there are. Where a limit holds
-    # the messages back, it is not over 1, whatever the backlog.
+    # What the hosts themselves say: hosts that the work needs, of those that there are. Where a
+    # limit holds the messages back, it is not over 1, whatever the backlog.
     target_value       = 1
     scale_out_cooldown = 60
     scale_in_cooldown  = 300

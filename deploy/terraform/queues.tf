@@ -17,7 +17,8 @@ resource "aws_sqs_queue" "jobs" {
   receive_wait_time_seconds  = 20
   sqs_managed_sse_enabled    = true
   redrive_allow_policy       = jsonencode({ redrivePermission = "denyAll" })
-  # The host counts attempts itself, and dead-letters with the reason. This is for what no host can hold.
+  # The host counts attempts itself, and dead-letters with the reason. This is for what no host can
+  # hold.
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead_letters.arn
     maxReceiveCount     = 1000

@@ -1,4 +1,5 @@
-# What the hosts do with AWS, for tasks of ECS, and for a service account of EKS where a provider is named.
+# What the hosts do with AWS, for tasks of ECS, and for a service account of EKS where a provider is
+# named.
 data "aws_iam_policy_document" "assume_worker" {
   statement {
     actions = ["sts:AssumeRole"]

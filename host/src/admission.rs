@@ -1,6 +1,6 @@
 //! What may run now: permits and the pools that plugins share, rates and pools of the whole fleet,
-//! concurrency of a queue and by key, breakers of dependencies, and what operators have paused; and the messages
-//! that are hidden for one of these.
+//! concurrency of a queue and by key, breakers of dependencies, and what operators have paused; and
+//! the messages that are hidden for one of these.
 
 mod auto_limit;
 pub mod breaker;

@@ -56,8 +56,8 @@ pub struct Pressure {
     /// 1.2 times what it is alone. `fairness`: tenants' p99 while one sends 100 times as much,
     /// which may be
     /// 1.5 times. `concurrency`: what `concurrency = "auto"` finds before a server that does 16
-    /// calls at once, then 4, then 16, `--seconds` each. Only `--seconds`, `--without`, `--wasq` and
-    /// for the last `--series` count for these.
+    /// calls at once, then 4, then 16, `--seconds` each. Only `--seconds`, `--without`, `--wasq`
+    /// and for the last `--series` count for these.
     #[arg(long, value_enum, default_value_t)]
     measure: Measure,
     /// Measures the same without priorities, without `fair_by`, or with the default concurrency.

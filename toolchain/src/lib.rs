@@ -178,8 +178,9 @@ mod tests {
             self.path("toolchains/1.95.0-here/lib/rustlib/wasm32-wasip2/lib")
         }
 
-        /// Another process writes the script: a child of this one, started meanwhile by another test,
-        /// would have it open for writing, and the system runs no such program ("text file busy").
+        /// Another process writes the script: a child of this one, started meanwhile by another
+        /// test, would have it open for writing, and the system runs no such program ("text file
+        /// busy").
         fn program(&self, name: &str, script: &str) {
             let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
             let ended = Command::new("sh").args(["-c", write]).arg(self.path(name)).arg(script).status();

@@ -85,8 +85,8 @@ impl Intake {
         }
     }
 
-    /// Takes the first messages, as a task: a receive that is given up leaves nothing behind that is
-    /// neither taken nor there.
+    /// Takes the first messages, as a task: a receive that is given up leaves nothing behind that
+    /// is neither taken nor there.
     async fn look_at_first(
         self: &Arc<Self>,
         consumer: &Consumer,

@@ -1,5 +1,5 @@
-//! The SDKs' examples: two of the shop's handlers in other languages, by their own tests, and in the
-//! shop.
+//! The SDKs' examples: two of the shop's handlers in other languages, by their own tests, and in
+//! the shop.
 
 use std::ffi::OsStr;
 

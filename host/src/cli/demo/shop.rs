@@ -79,8 +79,8 @@ impl Shop {
         Ok(Self { sqs, world, host, queue, dlq })
     }
 
-    /// Sends the demand, as fast as the partner may be called, while the partner is down at first, and
-    /// waits until all is settled. The answer is how long the shop waited for each order to be
+    /// Sends the demand, as fast as the partner may be called, while the partner is down at first,
+    /// and waits until all is settled. The answer is how long the shop waited for each order to be
     /// enqueued.
     pub async fn sell(&self, demand: &Demand) -> anyhow::Result<Percentiles> {
         self.world.fail("/partner", 503, None, None);

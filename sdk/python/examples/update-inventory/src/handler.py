@@ -26,7 +26,10 @@ class Reservation:
 
 @handler
 def order_completed(order: Reservation, cx: Context) -> None:
-    """Reserves the items in one system after the other. When one fails, the next attempt begins with that one."""
+    """Reserves the items in one system after the other.
+
+    When one fails, the next attempt begins with that one.
+    """
     for system in SYSTEMS:
         cx.once(system, lambda: reserve(system, order, cx))
     logging.info("items of %s reserved", order.order_id)
